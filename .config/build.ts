@@ -1,0 +1,35 @@
+/**
+ * Builds the package: ES modules with declarations and source maps, and the demo's page.
+ *
+ * `npm run build` writes to `dist`, which it empties first; `--outdir <dir>` chooses another place. The demo itself is
+ * not part of the package: only its page is built, into `<outdir>/demo`, and package.json leaves it out of the tarball.
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync, rmSync } from "node:fs"
+import { join, resolve } from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
+import { parseArgs } from "node:util"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const { values } = parseArgs({ options: { outdir: { type: "string", default: join(root, "dist") } } })
+const outdir = resolve(values.outdir)
+if (root.startsWith(join(outdir, "/"))) throw new Error(`refusing to empty ${outdir}: it holds the sources`)
+
+rmSync(outdir, { recursive: true, force: true })
+
+const tsc = spawnSync("tsc", ["--project", join(root, ".config/tsconfig.build.json"), "--outDir", outdir], {
+  cwd: root,
+  stdio: "inherit"
+})
+if (tsc.error !== undefined) throw tsc.error
+if (tsc.status !== 0) {
+  process.stderr.write("build failed: the types do not check\n")
+  process.exit(1)
+}
+
+const demo = join(root, "src/demo/build.ts")
+if (existsSync(demo)) {
+  const { buildPage }: { buildPage: (outdir: string) => Promise<unknown> } = await import(pathToFileURL(demo).href)
+  await buildPage(join(outdir, "demo"))
+}
+process.stdout.write(`built ${outdir}\n`)
