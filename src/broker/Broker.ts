@@ -1,0 +1,212 @@
+/**
+ * Keeps each user's ordered log of events, and hands it to readers.
+ *
+ * It is the one seam between emitters and connections: emitters append,
+ * connections read, and neither knows of the other. `layerMemory` keeps the
+ * logs in this process; `RedisBroker` keeps them in Redis, for many processes.
+ *
+ * What every broker promises:
+ *
+ * - **order**: the offsets of one user's events rise by one, in the order of
+ *   `append`; within a batch in the order of the batch;
+ * - **atomicity**: a batch is appended whole or not at all;
+ * - **once**: an envelope whose id the log still holds is not appended again,
+ *   so an append whose outcome is unknown may be repeated;
+ * - **no silent loss**: a reader gets every offset after its position, or a gap
+ *   that names those it does not get;
+ * - **epochs**: an offset never means two events. A log that was forgotten
+ *   comes back under a new epoch.
+ *
+ * @since 0.1.0
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { Envelope } from "../protocol/Envelope.ts"
+import type { DeliveryClass } from "../protocol/Event.ts"
+import type { RunId, ThreadId, UserId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
+import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
+
+/**
+ * An event in a user's log. `body` is the envelope's text without its offset
+ * (see `Envelope.toJson`), `bytes` its length in UTF-8.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Entry {
+  readonly offset: number
+  readonly type: string
+  readonly delivery: DeliveryClass
+  readonly at: number
+  readonly run: RunId | undefined
+  readonly thread: ThreadId | undefined
+  readonly confirm: boolean
+  readonly body: string
+  readonly bytes: number
+}
+
+/**
+ * Offsets `from` to `to` of `epoch` that a reader does not get: no longer kept
+ * (`retention`), or all that came before a new epoch (`epoch`; then `from` to
+ * `to` are those of the new epoch that are gone already, none when `to` is
+ * `from - 1`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Gap {
+  readonly epoch: string
+  readonly from: number
+  readonly to: number
+  readonly reason: "retention" | "epoch"
+}
+
+/**
+ * A run's state after the event at `offset`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunSnapshotAt {
+  readonly run: RunId
+  readonly offset: number
+  readonly state: RunSnapshot
+}
+
+/**
+ * What lies past a position: a gap if the position can no longer be served,
+ * then entries in order. A reader goes on from `next`; it is caught up when
+ * `next.offset` is `head`.
+ *
+ * With a gap come the snapshots of the runs that are active or that ended
+ * inside the gap, taken at the head. Without one `snapshots` is empty.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Slice {
+  readonly gap: Gap | undefined
+  readonly snapshots: ReadonlyArray<RunSnapshotAt>
+  readonly entries: ReadonlyArray<Entry>
+  readonly next: Position
+  readonly head: number
+}
+
+/**
+ * How much one `pull` returns at most. At least one entry is returned if there
+ * is one, however large.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PullLimits {
+  readonly maxEvents: number
+  readonly maxBytes: number
+}
+
+/**
+ * One step of `read`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LogItem =
+  | { readonly _tag: "Event"; readonly epoch: string; readonly entry: Entry }
+  | { readonly _tag: "Gap"; readonly gap: Gap; readonly snapshots: ReadonlyArray<RunSnapshotAt> }
+
+/**
+ * The head of a log and the state of its runs, taken in one step.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Head {
+  readonly position: Position
+  readonly snapshots: ReadonlyArray<RunSnapshotAt>
+}
+
+/**
+ * Each user's log.
+ *
+ * - `append` adds a batch in one step and returns the position of its last
+ *   event. It never waits for readers.
+ * - `read` gives the events past `after`, then live ones, with no hole and no
+ *   repeat between; without `after` only live ones. It never ends by itself.
+ * - `pull` and `subscribe` are the lean form of `read`: `wake` is called, from
+ *   any fiber and at any time, when there may be something to pull. It must
+ *   return at once and not throw; calls may be spurious, and several appends may
+ *   share one. A reader counts as present until its scope closes.
+ * - `head` is the position of the newest event (offset 0 if there is none).
+ * - `snapshots` is the head together with the state of the active runs.
+ * - `readers` tells how many readers the user has, on all nodes.
+ * - `acknowledge` records that a device handled all events up to a position;
+ *   `acknowledged` waits until some device has acknowledged it. Positions of
+ *   other epochs are ignored.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Broker extends Context.Service<Broker, {
+  readonly append: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Position, BrokerError>
+  readonly read: (user: UserId, after: Option.Option<Position>) => Stream.Stream<LogItem, BrokerError>
+  readonly pull: (user: UserId, after: Position, limits: PullLimits) => Effect.Effect<Slice, BrokerError>
+  readonly subscribe: (user: UserId, wake: () => void) => Effect.Effect<void, BrokerError, Scope.Scope>
+  readonly head: (user: UserId) => Effect.Effect<Position, BrokerError>
+  readonly snapshots: (user: UserId) => Effect.Effect<Head, BrokerError>
+  readonly readers: (user: UserId) => Effect.Effect<number, BrokerError>
+  readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
+  readonly acknowledged: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
+  readonly retentionMs: number
+}>()("effect-emitter/Broker") {}
+
+/**
+ * The broker cannot be reached or does not answer. `operation` took
+ * `afterMs` milliseconds.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BrokerUnavailable extends Schema.TaggedError<BrokerUnavailable>()("BrokerUnavailable", {
+  operation: Schema.String,
+  afterMs: Schema.Finite,
+  cause: Schema.Defect()
+}) {
+  override get message() {
+    return `The broker did not take "${this.operation}" (after ${this.afterMs} ms)`
+  }
+}
+
+/**
+ * The broker answered, and refused: it is out of memory, or misconfigured.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BrokerRefused extends Schema.TaggedError<BrokerRefused>()("BrokerRefused", {
+  operation: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `The broker refused "${this.operation}": ${this.detail}`
+  }
+}
+
+/**
+ * Why a broker did not do what it was asked.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError", {
+  reason: Schema.Union([BrokerUnavailable, BrokerRefused])
+}) {
+  override get message() {
+    return this.reason.message
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * The built-in catalog: what happens while an AI agent works for a user.
+ *
+ * Wire names and payloads are fixed. Events of scope `run` are legal only
+ * between `agent_started` and the run's one ending; the legal order is decided
+ * by `RunState`.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import * as Event from "./Event.ts"
+import { RunId } from "./Identity.ts"
+
+/**
+ * Names of agents and tools, message and call ids: 1 to 256 characters.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Label = Schema.String.check(Schema.isBetweenLength(1, 256))
+
+const Count = Schema.Natural
+const Millis = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
+
+/**
+ * Tokens that a run used, and what they cost in the currency of the caller.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Usage = Schema.Struct({
+  inputTokens: Count,
+  outputTokens: Count,
+  cost: Schema.optionalKey(Millis)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Usage = typeof Usage.Type
+
+/**
+ * Why a run ended without a result: it failed, was cancelled, ran out of time,
+ * or its process vanished.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ErrorReason = Schema.Literals(["failed", "cancelled", "timeout", "lost"])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type ErrorReason = typeof ErrorReason.Type
+
+/**
+ * A run began.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const AgentStarted = Event.make("agent_started", {
+  payload: { agentName: Label, input: Schema.optionalKey(Schema.Json), parentRunId: Schema.optionalKey(RunId) },
+  delivery: "critical",
+  scope: "run"
+})
+
+/**
+ * The agent tells what it is doing now.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const AgentThinking = Event.make("agent_thinking", {
+  payload: { text: Schema.String, step: Schema.optionalKey(Count) },
+  delivery: "critical",
+  scope: "run"
+})
+
+/**
+ * A tool call began.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const ToolExecuting = Event.make("tool_executing", {
+  payload: { toolCallId: Label, toolName: Label, input: Schema.Json },
+  delivery: "critical",
+  scope: "run"
+})
+
+/**
+ * A tool call ended, with its output or, when `isError`, with what went wrong.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const ToolCompleted = Event.make("tool_completed", {
+  payload: { toolCallId: Label, toolName: Label, output: Schema.Json, isError: Schema.Boolean, durationMs: Millis },
+  delivery: "critical",
+  scope: "run"
+})
+
+/**
+ * The run ended with a result.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const AgentCompleted = Event.make("agent_completed", {
+  payload: {
+    agentName: Label,
+    result: Schema.optionalKey(Schema.Json),
+    durationMs: Millis,
+    usage: Schema.optionalKey(Usage)
+  },
+  delivery: "critical",
+  scope: "run"
+})
+
+/**
+ * The run ended without a result. `retryable` tells whether asking again may
+ * help.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const AgentError = Event.make("agent_error", {
+  payload: { reason: ErrorReason, message: Schema.String, retryable: Schema.Boolean },
+  delivery: "critical",
+  scope: "run"
+})
+
+const Delta = { messageId: Label, delta: Schema.String }
+
+/**
+ * A piece of the answer.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const TextDelta = Event.make("text_delta", {
+  payload: Delta,
+  delivery: "batched",
+  scope: "run",
+  coalesce: { _tag: "Concatenate", by: "messageId", text: "delta" }
+})
+
+/**
+ * A piece of the agent's reasoning.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const ThinkingDelta = Event.make("thinking_delta", {
+  payload: Delta,
+  delivery: "batched",
+  scope: "run",
+  coalesce: { _tag: "Concatenate", by: "messageId", text: "delta" }
+})
+
+/**
+ * How far the run is, in percent.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const ProgressUpdate = Event.make("progress_update", {
+  payload: {
+    progress: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
+    message: Schema.optionalKey(Schema.String)
+  },
+  delivery: "batched",
+  scope: "run",
+  coalesce: { _tag: "Newest" }
+})
+
+/**
+ * Tokens used since the last report. Totals go into `agent_completed`.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const UsageReported = Event.make("usage_reported", {
+  payload: { ...Usage.fields, operation: Schema.optionalKey(Label) },
+  delivery: "batched",
+  scope: "run"
+})
+
+/**
+ * Anything else. Batched; wrap it in `Event.critical` to send it at once.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const Custom = Event.make("custom", { payload: { name: Label, data: Schema.Json }, delivery: "batched" })
+
+const auth = {
+  payload: { provider: Schema.optionalKey(Label), reason: Schema.optionalKey(Schema.String) },
+  delivery: "critical",
+  confirm: { attempts: 5, within: "2 seconds" }
+} as const
+
+/**
+ * The user is asked to sign in somewhere. Auth events stand outside runs and
+ * wait for a device's acknowledgement, with 5 attempts.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const AuthStarted = Event.make("auth_started", auth)
+
+/**
+ * Credentials are being checked.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const AuthValidating = Event.make("auth_validating", auth)
+
+/**
+ * The user is signed in.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const AuthCompleted = Event.make("auth_completed", auth)
+
+/**
+ * Signing in failed; `reason` tells why.
+ *
+ * @category events
+ * @since 0.1.0
+ */
+export const AuthFailed = Event.make("auth_failed", auth)
+
+/**
+ * Every built-in event.
+ *
+ * @category catalogs
+ * @since 0.1.0
+ */
+export const catalog = Event.catalog(
+  AgentStarted,
+  AgentThinking,
+  ToolExecuting,
+  ToolCompleted,
+  AgentCompleted,
+  AgentError,
+  TextDelta,
+  ThinkingDelta,
+  ProgressUpdate,
+  UsageReported,
+  Custom,
+  AuthStarted,
+  AuthValidating,
+  AuthCompleted,
+  AuthFailed
+)

@@ -1,0 +1,291 @@
+/**
+ * The frames of the wire protocol, version 1, and their codec.
+ *
+ * A frame is one JSON text message. Both sides ignore fields they do not know;
+ * a frame type they do not know is an error. Every event travels in an `events`
+ * frame, alone or with others.
+ *
+ * @since 0.1.0
+ */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { ConnectionId, EventId, RunId, ThreadId, TraceParent } from "./Identity.ts"
+import { Epoch, Offset, Position } from "./Position.ts"
+import { RunSnapshot } from "./RunSnapshot.ts"
+
+/**
+ * The WebSocket subprotocol both sides ask for.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const subprotocol = "emitter.v1.json"
+
+/**
+ * An event as devices receive it. `at` is in milliseconds since the Unix epoch;
+ * `confirm` asks for an acknowledgement at once; `request` and `trace` find the
+ * event in logs; `data` is the payload of the event's definition.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const WireEvent = Schema.Struct({
+  offset: Offset,
+  id: EventId,
+  type: Schema.NonEmptyString,
+  at: Schema.Int,
+  run: Schema.optionalKey(RunId),
+  thread: Schema.optionalKey(ThreadId),
+  confirm: Schema.optionalKey(Schema.Boolean),
+  request: Schema.optionalKey(Schema.String),
+  trace: Schema.optionalKey(TraceParent),
+  data: Schema.JsonObject
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type WireEvent = typeof WireEvent.Type
+
+/**
+ * The first frame of a client: who it is and where it left off. The token may
+ * come in the `Authorization` header instead. With `threads`, only events of
+ * these threads (and those of no thread) are sent.
+ *
+ * @category client frames
+ * @since 0.1.0
+ */
+export const Hello = Schema.Struct({
+  type: Schema.tag("hello"),
+  token: Schema.optionalKey(Schema.String),
+  resume: Schema.optionalKey(Position),
+  threads: Schema.optionalKey(Schema.Array(ThreadId).check(Schema.isMaxLength(64))),
+  client: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(128)))
+})
+
+/**
+ * All events up to `offset` were handled.
+ *
+ * @category client frames
+ * @since 0.1.0
+ */
+export const Ack = Schema.Struct({ type: Schema.tag("ack"), offset: Offset })
+
+/**
+ * Answers a `ping`.
+ *
+ * @category client frames
+ * @since 0.1.0
+ */
+export const Pong = Schema.Struct({ type: Schema.tag("pong") })
+
+/**
+ * Renews the credential without a new connection.
+ *
+ * @category client frames
+ * @since 0.1.0
+ */
+export const Token = Schema.Struct({ type: Schema.tag("token"), token: Schema.String })
+
+/**
+ * Every frame a client sends.
+ *
+ * @category client frames
+ * @since 0.1.0
+ */
+export const ClientFrame = Schema.Union([Hello, Ack, Pong, Token])
+
+/**
+ * @category client frames
+ * @since 0.1.0
+ */
+export type ClientFrame = typeof ClientFrame.Type
+
+/**
+ * The answer to `hello`. `offset` is the head of the log; `recovered` is false
+ * when the resume position could not be served, and a `gap` follows.
+ *
+ * @category server frames
+ * @since 0.1.0
+ */
+export const Welcome = Schema.Struct({
+  type: Schema.tag("welcome"),
+  connection: ConnectionId,
+  epoch: Epoch,
+  offset: Offset,
+  recovered: Schema.Boolean,
+  heartbeatMs: Schema.Int,
+  retentionMs: Schema.Int
+})
+
+/**
+ * Events in order. `upTo` tells that all offsets up to it were sent or filtered
+ * out by the connection's threads.
+ *
+ * @category server frames
+ * @since 0.1.0
+ */
+export const Events = Schema.Struct({
+  type: Schema.tag("events"),
+  epoch: Epoch,
+  upTo: Schema.optionalKey(Offset),
+  events: Schema.Array(WireEvent)
+})
+
+/**
+ * Why a device will not get a stretch of offsets: they are no longer kept, the
+ * log lost its memory, or the device read too slowly.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const GapReason = Schema.Literals(["retention", "epoch", "slow"])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type GapReason = typeof GapReason.Type
+
+/**
+ * The offsets `from` to `to` of `epoch`, both included, will not come; none
+ * when `to` is `from - 1`. After reason `epoch` all that the device knew of its
+ * old epoch is void, and runs it believes open are lost unless a snapshot says
+ * otherwise. Snapshots of the runs follow.
+ *
+ * @category server frames
+ * @since 0.1.0
+ */
+export const Gap = Schema.Struct({
+  type: Schema.tag("gap"),
+  epoch: Epoch,
+  from: Offset,
+  to: Offset,
+  reason: GapReason
+})
+
+/**
+ * A run's state after the event with this `offset`, standing for events that a
+ * device did not get. Later `events` frames may still bring events of the run
+ * with smaller offsets: those are in the state already.
+ *
+ * @category server frames
+ * @since 0.1.0
+ */
+export const Snapshot = Schema.Struct({
+  type: Schema.tag("snapshot"),
+  run: RunId,
+  offset: Offset,
+  state: RunSnapshot
+})
+
+/**
+ * Asks for a `pong`.
+ *
+ * @category server frames
+ * @since 0.1.0
+ */
+export const Ping = Schema.Struct({ type: Schema.tag("ping") })
+
+/**
+ * A planned close follows; reconnect after `reconnectAfterMs`.
+ *
+ * @category server frames
+ * @since 0.1.0
+ */
+export const Goodbye = Schema.Struct({
+  type: Schema.tag("goodbye"),
+  reason: Schema.String,
+  reconnectAfterMs: Schema.Natural
+})
+
+/**
+ * A close for cause follows. `code` is the name of the close code.
+ *
+ * @category server frames
+ * @since 0.1.0
+ */
+export const ErrorFrame = Schema.Struct({ type: Schema.tag("error"), code: Schema.String, message: Schema.String })
+
+/**
+ * Every frame a server sends.
+ *
+ * @category server frames
+ * @since 0.1.0
+ */
+export const ServerFrame = Schema.Union([Welcome, Events, Gap, Snapshot, Ping, Goodbye, ErrorFrame])
+
+/**
+ * @category server frames
+ * @since 0.1.0
+ */
+export type ServerFrame = typeof ServerFrame.Type
+
+/**
+ * A message that is no frame. `reason` tells what is wrong with it: no JSON, a
+ * `type` nobody knows, or fields that break the frame's schema (`detail` names
+ * the path). The message itself is not part of the error: it may hold a token.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
+  reason: Schema.Literals(["json", "type", "fields"]),
+  detail: Schema.String
+}) {
+  override get message() {
+    return this.detail
+  }
+}
+
+const decoder = <F extends ClientFrame | ServerFrame>(
+  frames: ReadonlyArray<Schema.Codec<F, object> & { readonly fields: { readonly type: { readonly schema: { readonly literal: string } } } }>
+) => {
+  const byType = new Map(
+    frames.map((frame) => [frame.fields.type.schema.literal, Schema.decodeUnknownResult(frame, { errors: "first" })] as const)
+  )
+  return (text: string): Result.Result<F, FrameError> => {
+    let json: unknown
+    try {
+      json = JSON.parse(text)
+    } catch {
+      return Result.fail(new FrameError({ reason: "json", detail: "the message is not JSON" }))
+    }
+    const type: unknown = typeof json === "object" && json !== null && "type" in json ? json.type : undefined
+    if (typeof type !== "string") {
+      return Result.fail(new FrameError({ reason: "type", detail: `the message has no "type"` }))
+    }
+    const decode = byType.get(type)
+    if (decode === undefined) {
+      return Result.fail(new FrameError({ reason: "type", detail: `no frame has the type ${JSON.stringify(type.slice(0, 40))}` }))
+    }
+    return Result.mapError(decode(json), (error) =>
+      new FrameError({ reason: "fields", detail: `${type}: ${error.message.replaceAll("\n", " ")}` }))
+  }
+}
+
+/**
+ * Reads a frame that a client sent.
+ *
+ * @category codecs
+ * @since 0.1.0
+ */
+export const decodeClient = decoder<ClientFrame>([Hello, Ack, Pong, Token])
+
+/**
+ * Reads a frame that a server sent.
+ *
+ * @category codecs
+ * @since 0.1.0
+ */
+export const decodeServer = decoder<ServerFrame>([Welcome, Events, Gap, Snapshot, Ping, Goodbye, ErrorFrame])
+
+/**
+ * Writes a frame. Frames are built by code that knows their types, so nothing
+ * is checked again.
+ *
+ * @category codecs
+ * @since 0.1.0
+ */
+export const encode = (frame: ClientFrame | ServerFrame): string => JSON.stringify(frame)

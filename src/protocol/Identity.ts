@@ -1,0 +1,184 @@
+/**
+ * Who an event belongs to: the ids of users, threads, runs and connections, and
+ * the context an emitter is bound to.
+ *
+ * Every id is a branded string, so one cannot stand in for another, and every
+ * id is checked against the same rules wherever it enters: 1 to 128 characters,
+ * no white space, no control characters, no braces, and none of the words that
+ * a bug elsewhere puts in place of a missing id (`undefined`, `null`, …).
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+
+/**
+ * The most characters an id may have.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxIdLength = 128
+
+/**
+ * Words that are no id: what is left when a value was missing or never filled
+ * in. They are refused in any letter case.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const placeholders: ReadonlySet<string> = new Set([
+  "undefined",
+  "null",
+  "none",
+  "nil",
+  "nan",
+  "registry",
+  "placeholder"
+])
+
+// White space, control characters, and the braces of unfilled templates and of Redis hash tags.
+const forbidden = /[\s{}\p{Cc}]/u
+
+const checkId = (value: string): string | undefined => {
+  if (value.length === 0) return "an id must not be empty"
+  if (value.length > maxIdLength) {
+    return `an id may have ${maxIdLength} characters at most, this one has ${value.length}`
+  }
+  const at = value.search(forbidden)
+  if (at >= 0) return `an id may have no white space, control character or brace, this one has one at index ${at}`
+  if (placeholders.has(value.toLowerCase())) return `"${value}" is a placeholder, not an id`
+  return undefined
+}
+
+// The pattern states the same rules to JSON Schema and to arbitraries.
+const Id = Schema.String.check(
+  Schema.makeFilter(checkId, {
+    arbitraryConstraint: { minLength: 1, maxLength: maxIdLength, patterns: [{ source: "^[A-Za-z0-9_.:@|-]{1,32}$", flags: "" }] }
+  })
+)
+
+/**
+ * The person whose devices receive the events.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const UserId = Id.pipe(Schema.brand("UserId"))
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type UserId = typeof UserId.Type
+
+/**
+ * One conversation of a user.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ThreadId = Id.pipe(Schema.brand("ThreadId"))
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type ThreadId = typeof ThreadId.Type
+
+/**
+ * One execution of an agent.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const RunId = Id.pipe(Schema.brand("RunId"))
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type RunId = typeof RunId.Type
+
+/**
+ * One event, for as long as any log or device remembers it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const EventId = Id.pipe(Schema.brand("EventId"))
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type EventId = typeof EventId.Type
+
+/**
+ * One socket of a device.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ConnectionId = Id.pipe(Schema.brand("ConnectionId"))
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type ConnectionId = typeof ConnectionId.Type
+
+/**
+ * A W3C trace context, as the `traceparent` header carries it.
+ *
+ * @see https://www.w3.org/TR/trace-context/#traceparent-header
+ * @category models
+ * @since 0.1.0
+ */
+export const TraceParent = Schema.String.check(Schema.isPattern(/^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/))
+
+/**
+ * The group of users whose limits and profile an emitter takes, such as `free`
+ * or `pro`. The tiers themselves are part of the emitter's config.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Tier = Id.pipe(Schema.brand("Tier"))
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Tier = typeof Tier.Type
+
+/**
+ * All that an emitter is bound to when it is made. No call takes a user id
+ * later: an emitter speaks to this user and to nobody else.
+ *
+ * - `userId` is the one required field.
+ * - `threadId` goes with every event; without it devices see the event in every
+ *   thread filter.
+ * - `runId` names the run that `Emitter.run` starts; without it each run gets a
+ *   fresh id.
+ * - `tier` chooses limits, `priority` decides who keeps volatile events longer
+ *   (0 lowest, 9 highest, default 5).
+ * - `requestId` and `trace` travel with every event, to find it in logs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const EmissionContext = Schema.Struct({
+  userId: UserId,
+  threadId: Schema.optionalKey(ThreadId),
+  runId: Schema.optionalKey(RunId),
+  tier: Schema.optionalKey(Tier),
+  priority: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9 }))),
+  requestId: Schema.optionalKey(Id),
+  trace: Schema.optionalKey(TraceParent)
+})
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type EmissionContext = typeof EmissionContext.Type
