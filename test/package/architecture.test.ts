@@ -1,0 +1,132 @@
+/**
+ * Holds what the sources import against the layout: protocol → broker → emitter, protocol → broker → hub → gateway,
+ * protocol → client, where `A → B` means that B imports A.
+ */
+import { assert, beforeAll, describe, it } from "@effect/vitest"
+import * as fs from "node:fs/promises"
+import { builtinModules } from "node:module"
+import * as path from "node:path"
+import { manifest, root, run } from "./pack.ts"
+
+/** Which parts of src a part may import, besides itself. */
+const mayImport: Record<string, ReadonlyArray<string>> = {
+  protocol: [],
+  broker: ["protocol"],
+  emitter: ["protocol", "broker"],
+  hub: ["protocol", "broker"],
+  gateway: ["protocol", "broker", "hub"],
+  client: ["protocol"],
+  testing: ["protocol", "broker", "emitter", "hub", "gateway", "client"],
+  demo: ["protocol", "broker", "emitter", "hub", "gateway", "client", "testing", "index.ts"],
+  "index.ts": ["protocol", "broker", "emitter", "hub"]
+}
+
+interface Import {
+  readonly from: string
+  /** A file relative to the root, the name of a package, or a Node module with its `node:`. */
+  readonly to: string
+  readonly kind: "file" | "package" | "node"
+}
+
+const partOf = (file: string) => file.split("/")[1] ?? file
+
+const packageOf = (specifier: string) => specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/")
+
+/** Asks the compiler what it resolves for each file under src, so types, re-exports and dynamic imports count too. */
+const readImports = async (): Promise<ReadonlyArray<Import>> => {
+  const options = ["--project", "tsconfig.json", "--traceResolution", "--noCheck"]
+  const trace = await run("tsc", options, root)
+  return Array.from(
+    trace.matchAll(/^=+ Resolving module '(.+)' from '(.+)'\. =+$/gm),
+    ([, specifier = "", file = ""]) => {
+      const from = path.relative(root, file).split(path.sep).join("/")
+      if (specifier.startsWith(".")) {
+        return { from, to: path.posix.join(path.posix.dirname(from), specifier), kind: "file" as const }
+      }
+      if (specifier.startsWith("node:") || builtinModules.includes(packageOf(specifier))) {
+        return { from, to: specifier, kind: "node" as const }
+      }
+      return { from, to: packageOf(specifier), kind: "package" as const }
+    }
+  ).filter(({ from }) => from.startsWith("src/"))
+}
+
+/** The shortest way to say what is wrong with an import. */
+const show = ({ from, to }: Import) => `${from} imports ${to}`
+
+describe("what the sources import", () => {
+  let imports: ReadonlyArray<Import>
+  beforeAll(async () => {
+    imports = await readImports()
+  })
+
+  it("is read for every source file that imports anything", async () => {
+    const withImports: Array<string> = []
+    for (const name of await fs.readdir(path.join(root, "src"), { recursive: true })) {
+      if (!name.endsWith(".ts")) continue
+      const text = await fs.readFile(path.join(root, "src", name), "utf8")
+      if (/^(import|export \*|export \{[^}]*\} from)/m.test(text)) withImports.push(path.posix.join("src", name))
+    }
+    assert.isNotEmpty(withImports)
+    assert.deepStrictEqual([...new Set(imports.map(({ from }) => from))].toSorted(), withImports.toSorted())
+  })
+
+  it("flows one way between the parts, and every part has its place in the layout", () => {
+    const files = imports.filter(({ kind }) => kind === "file")
+    assert.deepStrictEqual(
+      [...new Set(imports.map(({ from }) => partOf(from)))].filter((part) => mayImport[part] === undefined),
+      []
+    )
+    const wrong = files.filter(({ from, to }) =>
+      partOf(from) !== partOf(to) && !(mayImport[partOf(from)] ?? []).includes(partOf(to))
+    )
+    assert.deepStrictEqual(wrong.map(show), [])
+  })
+
+  it("stays inside src, and names no entry of the package itself", () => {
+    const outside = imports.filter(({ kind, to }) =>
+      kind === "file" ? !to.startsWith("src/") && to !== "package.json" : to === manifest.name
+    )
+    assert.deepStrictEqual(outside.map(show), [])
+  })
+
+  it("holds no cycle between files, of types neither", () => {
+    const graph = new Map<string, Array<string>>()
+    for (const { from, kind, to } of imports) {
+      if (kind === "file") graph.set(from, [...(graph.get(from) ?? []), to])
+    }
+    const done = new Set<string>()
+    const cycles: Array<string> = []
+    const visit = (file: string, trail: ReadonlyArray<string>) => {
+      const start = trail.indexOf(file)
+      if (start >= 0) {
+        cycles.push([...trail.slice(start), file].join(" → "))
+      } else if (!done.has(file)) {
+        for (const next of graph.get(file) ?? []) visit(next, [...trail, file])
+        done.add(file)
+      }
+    }
+    for (const file of graph.keys()) visit(file, [])
+    assert.deepStrictEqual(cycles, [])
+  })
+
+  it("is only effect for what also runs in browsers: no Node module, no other package", () => {
+    const foreign = imports.filter(({ from, kind, to }) =>
+      ["client", "protocol"].includes(partOf(from)) && kind !== "file" && to !== "effect"
+    )
+    assert.deepStrictEqual(foreign.map(show), [])
+  })
+
+  it("comes from declared dependencies and peers everywhere but in the demo", () => {
+    const declared = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
+    const undeclared = imports.filter(({ from, kind, to }) =>
+      kind === "package" && partOf(from) !== "demo" && !declared.includes(to)
+    )
+    assert.deepStrictEqual(undeclared.map(show), [])
+  })
+
+  it("says node: wherever it means a Node module", () => {
+    const bare = imports.filter(({ kind, to }) => kind === "node" && !to.startsWith("node:"))
+    assert.deepStrictEqual(bare.map(show), [])
+  })
+})

@@ -1,0 +1,96 @@
+/**
+ * Builds and packs the package into a temporary directory, without touching the working tree, and unpacks it there as a
+ * program that installed it would find it.
+ */
+import { execFile } from "node:child_process"
+import * as fs from "node:fs/promises"
+import * as os from "node:os"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+
+/** The repository's root. */
+export const root = fileURLToPath(new URL("../..", import.meta.url))
+
+const execute = promisify(execFile)
+
+/** Runs one of the tools in `node_modules/.bin`, or of the system; rejects with its output when it fails. */
+export const run = async (command: string, args: ReadonlyArray<string>, cwd: string): Promise<string> => {
+  const PATH = `${path.join(root, "node_modules/.bin")}${path.delimiter}${process.env["PATH"]}`
+  try {
+    const { stdout } = await execute(command, [...args], {
+      cwd,
+      env: { ...process.env, NO_COLOR: "1", PATH },
+      maxBuffer: 64 * 1024 * 1024,
+      timeout: 100_000
+    })
+    return stdout
+  } catch (cause) {
+    const output = cause instanceof Error && "stdout" in cause && "stderr" in cause
+      ? `${cause.stdout}\n${cause.stderr}`
+      : String(cause)
+    throw new Error(`${command} ${args.join(" ")} failed:\n${output}`, { cause })
+  }
+}
+
+/** What package.json says about the published package. */
+export interface Manifest {
+  readonly name: string
+  readonly exports: Record<string, string | { readonly types: string; readonly default: string }>
+  readonly dependencies: Record<string, string>
+  readonly peerDependencies: Record<string, string>
+  readonly devDependencies: Record<string, string>
+}
+
+export const manifest: Manifest = JSON.parse(await fs.readFile(path.join(root, "package.json"), "utf8"))
+
+/** The entries that hold code: `effect-emitter`, `effect-emitter/client`, … */
+export const entries: ReadonlyArray<{ readonly specifier: string; readonly types: string; readonly default: string }> =
+  Object.entries(manifest.exports).flatMap(([subpath, target]) =>
+    typeof target === "string" ? [] : [{ specifier: manifest.name + subpath.slice(1), ...target }]
+  )
+
+/** A packed and unpacked package. */
+export interface Packed {
+  /** The tarball npm would publish. */
+  readonly tarball: string
+  /** The files inside, relative to the package. */
+  readonly files: ReadonlyArray<string>
+  /** An empty program whose `node_modules` holds the unpacked package beside its dependencies. */
+  readonly app: string
+  readonly remove: () => Promise<void>
+}
+
+export const pack = async (): Promise<Packed> => {
+  const temporary = await fs.realpath(await fs.mkdtemp(path.join(os.tmpdir(), "effect-emitter-pack-")))
+  const stage = path.join(temporary, "stage")
+  const app = path.join(temporary, "app")
+  const unpacked = path.join(app, "node_modules", manifest.name)
+
+  await fs.mkdir(stage)
+  await fs.mkdir(unpacked, { recursive: true })
+  for (const name of ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "src"]) {
+    await fs.cp(path.join(root, name), path.join(stage, name), { recursive: true })
+  }
+  await run("node", [".config/build.ts", "--outdir", path.join(stage, "dist")], root)
+  await run("npm", ["pack", "--ignore-scripts", "--pack-destination", temporary], stage)
+
+  const tarball = (await fs.readdir(temporary)).find((name) => name.endsWith(".tgz"))
+  if (tarball === undefined) throw new Error("npm pack wrote no tarball")
+  await run("tar", ["--extract", "--strip-components=1", `--file=${tarball}`, `--directory=${unpacked}`], temporary)
+
+  for (const dependency of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })) {
+    const link = path.join(app, "node_modules", dependency)
+    await fs.mkdir(path.dirname(link), { recursive: true })
+    await fs.symlink(path.join(root, "node_modules", dependency), link)
+  }
+  await fs.writeFile(path.join(app, "package.json"), JSON.stringify({ type: "module", private: true }))
+
+  const listing = await fs.readdir(unpacked, { recursive: true, withFileTypes: true })
+  return {
+    tarball: path.join(temporary, tarball),
+    files: listing.filter((_) => _.isFile()).map((_) => path.relative(unpacked, path.join(_.parentPath, _.name))),
+    app,
+    remove: () => fs.rm(temporary, { recursive: true, force: true })
+  }
+}

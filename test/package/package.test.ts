@@ -1,0 +1,112 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { build } from "esbuild"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import { publint } from "publint"
+import { entries, manifest, pack, type Packed, root, run } from "./pack.ts"
+
+describe("the package as npm would publish it", () => {
+  let packed: Packed
+  beforeAll(async () => {
+    packed = await pack()
+  })
+  afterAll(() => packed?.remove())
+
+  it("holds every file that its exports name, its documents and its sources, and nothing of the demo or the tests", () => {
+    for (const entry of entries) {
+      assert.include(packed.files, path.normalize(entry.default))
+      assert.include(packed.files, path.normalize(entry.types))
+    }
+    assert.includeMembers([...packed.files], ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "src/index.ts"])
+
+    const strangers = packed.files.filter((file) =>
+      /^(dist|src)\/demo\b/.test(file) ||
+      !/^(dist\/.+\.(js|d\.ts|js\.map|d\.ts\.map)|src\/.+\.ts|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(
+        file
+      )
+    )
+    assert.deepStrictEqual(strangers, [])
+  })
+
+  it("is accepted by publint, without so much as a suggestion", async () => {
+    const tarball = await fs.readFile(packed.tarball)
+    const { messages } = await publint({
+      pkgDir: root,
+      pack: { tarball: new Uint8Array(tarball).buffer },
+      strict: true
+    })
+    assert.deepStrictEqual(messages, [])
+  })
+
+  it("has types that every ESM resolution finds, says arethetypeswrong", async () => {
+    const options = ["--profile", "esm-only", "--no-definitely-typed", "--no-emoji"]
+    assert.include(await run("attw", [packed.tarball, ...options], packed.app), "No problems found")
+  })
+
+  it("imports in Node with nothing but its declared dependencies beside it", async () => {
+    const program = `
+      const entries = ${JSON.stringify(entries.map(({ specifier }) => specifier))}
+      const names = {}
+      for (const entry of entries) names[entry] = Object.keys(await import(entry))
+      console.log(JSON.stringify(names))
+    `
+    const output = await run("node", ["--input-type=module", "--eval", program], packed.app)
+    const names: Record<string, ReadonlyArray<string>> = JSON.parse(output)
+    assert.deepStrictEqual(Object.keys(names), entries.map(({ specifier }) => specifier))
+    for (const [specifier, exported] of Object.entries(names)) {
+      assert.isNotEmpty(exported, `${specifier} exports nothing`)
+    }
+  })
+
+  it("type-checks in a program that imports every entry", async () => {
+    const lines = entries.map(({ specifier }, i) => `export * as entry${i} from ${JSON.stringify(specifier)}`)
+    await fs.writeFile(path.join(packed.app, "main.ts"), `${lines.join("\n")}\n`)
+    const options = ["--noEmit", "--strict", "--skipLibCheck", "false", "--module", "nodenext", "--target", "es2024"]
+    const output = await run("tsc", [...options, "--lib", "es2024,dom,esnext.disposable", "main.ts"], packed.app)
+      .catch((error: Error) => error.message)
+    const ours = output.split("\n").filter((line) =>
+      line.includes(`node_modules/${manifest.name}/`) || line.startsWith("main.ts")
+    )
+    assert.deepStrictEqual(ours, [])
+  })
+
+  it("bundles its client for browsers: no Node module is reachable, nor any package but effect", async () => {
+    const { errors, metafile, warnings } = await build({
+      stdin: { contents: `export * from "${manifest.name}/client"`, resolveDir: packed.app },
+      bundle: true,
+      format: "esm",
+      logLevel: "silent",
+      metafile: true,
+      minify: true,
+      platform: "browser",
+      write: false
+    })
+    assert.deepStrictEqual(errors, [])
+    assert.deepStrictEqual(warnings, [])
+
+    const imports = Object.values(metafile.inputs).flatMap((input) => input.imports)
+    assert.deepStrictEqual(imports.filter((_) => _.external === true).map((_) => _.path), [])
+
+    const packages = new Set(
+      Object.keys(metafile.inputs)
+        .filter((file) => file !== "<stdin>")
+        .map((file) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1])
+    )
+    assert.include([...packages], manifest.name)
+    assert.deepStrictEqual([...packages].filter((name) => name !== manifest.name && name !== "effect"), [])
+  })
+
+  it("lists what its sources import: dependencies and peers exactly, the demo's tools apart", async () => {
+    const imported = new Set<string>()
+    for (const file of packed.files.filter((name) => name.startsWith("dist/") && name.endsWith(".js"))) {
+      const text = await fs.readFile(path.join(packed.app, "node_modules", manifest.name, file), "utf8")
+      for (const [, specifier] of text.matchAll(/^(?:import|export)\b[^"']*["']([^."'][^"']*)["']/gm)) {
+        if (specifier === undefined || specifier.startsWith("node:")) continue
+        imported.add(specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/"))
+      }
+    }
+    const declared = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
+    assert.deepStrictEqual([...imported].filter((name) => !declared.includes(name)), [])
+    assert.includeMembers([...imported], Object.keys(manifest.dependencies))
+  })
+})
