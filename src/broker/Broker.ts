@@ -21,7 +21,8 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -31,6 +32,7 @@ import type { DeliveryClass } from "../protocol/Event.ts"
 import type { RunId, ThreadId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
+import * as MemoryBroker from "./MemoryBroker.ts"
 
 /**
  * An event in a user's log. `body` is the envelope's text without its offset
@@ -164,6 +166,29 @@ export class Broker extends Context.Service<Broker, {
   readonly acknowledged: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly retentionMs: number
 }>()("effect-emitter/Broker") {}
+
+/**
+ * A broker that keeps the logs in this process, bounded per user and in total.
+ * For its options and their defaults see `MemoryBroker.Options`; a wrong or
+ * unknown option fails the layer with every problem listed.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerMemory = (
+  options: typeof MemoryBroker.Options.Encoded = {}
+): Layer.Layer<Broker, Schema.SchemaError> =>
+  Layer.effect(
+    Broker,
+    Effect.flatMap(
+      Schema.decodeUnknownEffect(MemoryBroker.Options, {
+        errors: "all",
+        onExcessProperty: "error",
+        reportInput: true
+      })(options),
+      MemoryBroker.make
+    )
+  )
 
 /**
  * The broker cannot be reached or does not answer. `operation` took

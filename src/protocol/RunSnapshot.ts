@@ -4,8 +4,9 @@
  *
  * The fold is the same on both sides. It is tolerant (an event it does not know
  * changes nothing, and a start it did not see is made up from what follows) and
- * bounded: of each text it keeps the last {@link maxText} characters, of
- * messages and tool calls the last {@link maxItems}.
+ * bounded: of each text it keeps the last {@link maxText} characters, of all
+ * texts together the newest {@link maxTotalText}, of messages and tool calls the
+ * last {@link maxItems}.
  *
  * @since 0.1.0
  */
@@ -19,6 +20,14 @@ import { ErrorReason, Usage } from "./AgentEvents.ts"
  * @since 0.1.0
  */
 export const maxText = 65_536
+
+/**
+ * The most characters kept of all messages of a run together.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxTotalText = 4 * maxText
 
 /**
  * The most messages, and the most tool calls, kept of a run.
@@ -107,6 +116,7 @@ export class RunFold {
   private inputTokens = 0
   private outputTokens = 0
   private cost: number | undefined = undefined
+  private chars = 0
 
   /**
    * A fold that goes on from a snapshot.
@@ -115,7 +125,10 @@ export class RunFold {
     const fold = new RunFold()
     const { messages, tools, usage, ...state } = snapshot
     fold.state = { ...state }
-    for (const message of messages) fold.messages.set(`${message.kind}:${message.messageId}`, { ...message })
+    for (const message of messages) {
+      fold.messages.set(`${message.kind}:${message.messageId}`, { ...message })
+      fold.chars += message.text.length
+    }
     for (const tool of tools) fold.tools.set(tool.toolCallId, tool)
     fold.inputTokens = usage.inputTokens
     fold.outputTokens = usage.outputTokens
@@ -207,16 +220,28 @@ export class RunFold {
     const delta = text(data, "delta")
     if (messageId === undefined || delta === undefined) return
     const key = `${kind}:${messageId}`
+    this.chars += delta.length
     const message = this.messages.get(key)
-    if (message === undefined) {
-      this.messages.set(key, { messageId, kind, text: delta })
-      return dropOldest(this.messages)
-    }
-    message.text += delta
+    if (message === undefined) this.messages.set(key, { messageId, kind, text: delta })
+    else message.text += delta
     // Cut only now and then, so that a long answer does not copy itself at each piece.
-    if (message.text.length > 2 * maxText) {
-      message.text = message.text.slice(-maxText)
-      message.truncated = true
+    if (message !== undefined && message.text.length > 2 * maxText) this.truncate(message, maxText)
+    if (this.messages.size > maxItems || this.chars > maxTotalText) this.dropOldestMessages()
+  }
+
+  private truncate(message: Mutable<typeof Message.Type>, keep: number): void {
+    this.chars -= message.text.length - keep
+    message.text = message.text.slice(message.text.length - keep)
+    message.truncated = true
+  }
+
+  private dropOldestMessages(): void {
+    for (const [key, message] of this.messages) {
+      const fits = this.messages.size <= maxItems && this.chars <= maxTotalText
+      if (fits) return
+      if (this.messages.size === 1) return this.truncate(message, maxText)
+      this.messages.delete(key)
+      this.chars -= message.text.length
     }
   }
 

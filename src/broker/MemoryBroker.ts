@@ -1,0 +1,227 @@
+/**
+ * A broker that keeps the logs in this process.
+ *
+ * For one process, for development and for tests. Logs are lost when the
+ * process ends: a new one starts new epochs, and devices are told so.
+ *
+ * Memory is bounded per user (count, bytes, age) and in total: past
+ * `maxTotalBytes` the logs of users that nobody reads and that were not written
+ * lately go first, each as a whole, then the oldest events of the user that
+ * asked for more.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { UserId } from "../protocol/Identity.ts"
+import type { Broker } from "./Broker.ts"
+import * as Reading from "./Reading.ts"
+import { type LogLimits, UserLog } from "./UserLog.ts"
+
+/**
+ * Options of the memory broker, each with its default:
+ *
+ * - `maxEvents` per user, 4096;
+ * - `maxBytes` of event text per user, 4 MiB;
+ * - `maxAge` of an event, 1 hour;
+ * - `maxRuns` whose folded state is kept per user, 32;
+ * - `maxTotalBytes` of event text of all users, 512 MiB.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const Options = Schema.Struct({
+  maxEvents: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefault(Effect.succeed(4096))),
+  maxBytes: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefault(Effect.succeed(4 * 1024 * 1024))),
+  maxAge: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("1 hour"))),
+  maxRuns: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefault(Effect.succeed(32))),
+  maxTotalBytes: Schema.Int.check(Schema.isGreaterThan(0)).pipe(
+    Schema.withDecodingDefault(Effect.succeed(512 * 1024 * 1024))
+  )
+}).check(
+  Schema.makeFilter((options) =>
+    options.maxTotalBytes >= options.maxBytes ? undefined : {
+      path: ["maxTotalBytes"],
+      issue: `maxTotalBytes (${options.maxTotalBytes}) must not be less than maxBytes (${options.maxBytes})`
+    }
+  )
+)
+
+interface Waiter {
+  readonly offset: number
+  readonly resume: () => void
+}
+
+interface UserRecord {
+  readonly log: UserLog
+  readonly readers: Set<() => void>
+  readonly waiters: Set<Waiter>
+  acknowledged: number
+  usedSinceSweep: boolean
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(
+  options: typeof Options.Type
+): Effect.fn.Return<Broker["Service"], never, Scope.Scope> {
+  const clock = yield* Clock.Clock
+  const maxAgeMs = Duration.toMillis(options.maxAge)
+  const limits: LogLimits = {
+    maxEvents: options.maxEvents,
+    maxBytes: options.maxBytes,
+    maxAgeMs,
+    maxRuns: options.maxRuns
+  }
+  const life = (yield* Random.nextInt).toString(36).replace("-", "_")
+  const users = new Map<UserId, UserRecord>()
+  let epochs = 0
+  let totalBytes = 0
+
+  const record = (user: UserId): UserRecord => {
+    let found = users.get(user)
+    if (found === undefined) {
+      found = {
+        log: new UserLog(`${life}-${(epochs++).toString(36)}`, limits),
+        readers: new Set(),
+        waiters: new Set(),
+        acknowledged: 0,
+        usedSinceSweep: true
+      }
+      users.set(user, found)
+    }
+    found.usedSinceSweep = true
+    return found
+  }
+
+  const forget = (user: UserId, found: UserRecord): void => {
+    totalBytes -= found.log.bytes
+    users.delete(user)
+  }
+
+  const isIdle = (found: UserRecord): boolean => found.readers.size === 0 && found.waiters.size === 0
+
+  // A second chance for each log: one that was used since the last look moves to the end.
+  const makeRoom = (wanted: UserRecord): void => {
+    let looks = users.size
+    for (const [user, found] of users) {
+      if (totalBytes <= options.maxTotalBytes || looks-- === 0) break
+      if (found === wanted || !isIdle(found)) continue
+      if (found.usedSinceSweep) {
+        found.usedSinceSweep = false
+        users.delete(user)
+        users.set(user, found)
+      } else {
+        forget(user, found)
+      }
+    }
+    while (totalBytes > options.maxTotalBytes && wanted.log.size > 1) {
+      const before = wanted.log.bytes
+      wanted.log.dropOldest()
+      totalBytes += wanted.log.bytes - before
+    }
+  }
+
+  const append: Broker["Service"]["append"] = (user, batch) =>
+    Effect.suspend(() => {
+      const found = record(user)
+      const before = found.log.bytes
+      const position = found.log.append(batch, clock.currentTimeMillisUnsafe())
+      totalBytes += found.log.bytes - before
+      if (totalBytes > options.maxTotalBytes) makeRoom(found)
+      for (const wake of found.readers) wake()
+      return Exit.succeed(position)
+    })
+
+  const pull: Broker["Service"]["pull"] = (user, after, pullLimits) =>
+    Effect.sync(() => {
+      const { log } = record(user)
+      const before = log.bytes
+      log.expire(clock.currentTimeMillisUnsafe())
+      totalBytes += log.bytes - before
+      return log.pull(after, pullLimits)
+    })
+
+  const subscribe: Broker["Service"]["subscribe"] = (user, wake) => {
+    // One wake function may be given twice: each subscription is its own.
+    const own = () => wake()
+    return Effect.acquireRelease(
+      Effect.sync(() => {
+        const found = record(user)
+        found.readers.add(own)
+        return found
+      }),
+      (found) => Effect.sync(() => found.readers.delete(own))
+    ).pipe(Effect.asVoid)
+  }
+
+  const acknowledge: Broker["Service"]["acknowledge"] = (user, position) =>
+    Effect.sync(() => {
+      const found = users.get(user)
+      if (found === undefined || position.epoch !== found.log.epoch) return
+      const offset = Math.min(position.offset, found.log.head.offset)
+      if (offset <= found.acknowledged) return
+      found.acknowledged = offset
+      for (const waiter of found.waiters) {
+        if (waiter.offset <= offset) waiter.resume()
+      }
+    })
+
+  const acknowledged: Broker["Service"]["acknowledged"] = (user, position) =>
+    Effect.callback<void>((resume) => {
+      const found = record(user)
+      if (position.epoch !== found.log.epoch) return
+      if (position.offset <= found.acknowledged) return resume(Effect.void)
+      const waiter: Waiter = {
+        offset: position.offset,
+        resume: () => {
+          found.waiters.delete(waiter)
+          resume(Effect.void)
+        }
+      }
+      found.waiters.add(waiter)
+      return Effect.sync(() => found.waiters.delete(waiter))
+    })
+
+  const sweep = Effect.sync(() => {
+    const now = clock.currentTimeMillisUnsafe()
+    for (const [user, found] of users) {
+      const before = found.log.bytes
+      found.log.expire(now)
+      totalBytes += found.log.bytes - before
+      if (found.log.size === 0 && isIdle(found)) forget(user, found)
+    }
+  })
+  yield* sweep.pipe(
+    Effect.repeat(Schedule.spaced(Duration.millis(Math.max(1000, maxAgeMs / 4)))),
+    Effect.delay(Duration.millis(Math.max(1000, maxAgeMs / 4))),
+    Effect.forkScoped
+  )
+
+  const head: Broker["Service"]["head"] = (user) => Effect.sync(() => record(user).log.head)
+
+  return {
+    append,
+    pull,
+    subscribe,
+    head,
+    read: Reading.fromPull({ pull, subscribe, head }),
+    snapshots: (user) =>
+      Effect.sync(() => {
+        const { log } = record(user)
+        return { position: log.head, snapshots: log.snapshots(Number.POSITIVE_INFINITY) }
+      }),
+    readers: (user) => Effect.sync(() => users.get(user)?.readers.size ?? 0),
+    acknowledge,
+    acknowledged,
+    retentionMs: maxAgeMs
+  }
+})

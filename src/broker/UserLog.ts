@@ -1,0 +1,208 @@
+/**
+ * One user's bounded log in memory: a ring of entries with consecutive offsets,
+ * the ids it holds, and the folded state of the user's runs.
+ *
+ * It is plain synchronous state with no clock of its own, so every step is
+ * atomic. It keeps at most `maxEvents` entries, `maxBytes` of their text, and
+ * nothing older than `maxAgeMs`; the oldest entries go first.
+ *
+ * @since 0.1.0
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type { Envelope } from "../protocol/Envelope.ts"
+import type { EventId, RunId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
+import { RunFold } from "../protocol/RunSnapshot.ts"
+import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice } from "./Broker.ts"
+
+/**
+ * What a log may hold.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LogLimits {
+  readonly maxEvents: number
+  readonly maxBytes: number
+  readonly maxAgeMs: number
+  readonly maxRuns: number
+}
+
+interface StoredEntry extends Entry {
+  readonly id: EventId
+}
+
+interface RunRecord {
+  readonly fold: RunFold
+  offset: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class UserLog {
+  readonly epoch: string
+  private readonly limits: LogLimits
+  // A ring: the entry with offset o stands at o modulo its capacity, which is a power of two.
+  private ring: Array<StoredEntry | undefined> = new Array(initialCapacity)
+  private first = 1
+  private last = 0
+  private readonly offsets = new Map<EventId, number>()
+  private readonly runs = new Map<RunId, RunRecord>()
+  private textBytes = 0
+
+  constructor(epoch: string, limits: LogLimits) {
+    this.epoch = epoch
+    this.limits = limits
+  }
+
+  /** The bytes of all bodies held. */
+  get bytes(): number {
+    return this.textBytes
+  }
+
+  /** How many entries are held. */
+  get size(): number {
+    return this.last - this.first + 1
+  }
+
+  /** The position of the newest event ever appended. */
+  get head(): Position {
+    return { epoch: this.epoch, offset: this.last }
+  }
+
+  /**
+   * Appends what of the batch the log does not hold yet, and returns the
+   * position of the batch's last event.
+   */
+  append(batch: NonEmptyReadonlyArray<Envelope>, now: number): Position {
+    let position = 0
+    for (const envelope of batch) {
+      const known = this.offsets.get(envelope.id)
+      position = known ?? this.push(envelope)
+    }
+    this.expire(now)
+    return { epoch: this.epoch, offset: position }
+  }
+
+  /** Drops what is too old, too much or too many. */
+  expire(now: number): void {
+    const { maxAgeMs, maxBytes, maxEvents } = this.limits
+    const oldest = now - maxAgeMs
+    while (this.size > 0) {
+      const entry = this.at(this.first)
+      if (this.size <= maxEvents && (this.textBytes <= maxBytes || this.size === 1) && entry.at >= oldest) return
+      this.dropOldest()
+    }
+  }
+
+  /** Drops the oldest entry, if there is one. */
+  dropOldest(): void {
+    if (this.size === 0) return
+    const entry = this.at(this.first)
+    this.offsets.delete(entry.id)
+    this.ring[this.first & (this.ring.length - 1)] = undefined
+    this.textBytes -= entry.bytes
+    this.first++
+  }
+
+  /** What lies past a position. */
+  pull(after: Position, limits: PullLimits): Slice {
+    const gap = this.gapAfter(after)
+    const entries: Array<Entry> = []
+    let offset = gap === undefined ? after.offset : gap.to
+    let bytes = 0
+    while (offset < this.last && entries.length < limits.maxEvents) {
+      const entry = this.at(offset + 1)
+      bytes += entry.bytes
+      if (entries.length > 0 && bytes > limits.maxBytes) break
+      entries.push(entry)
+      offset++
+    }
+    return {
+      gap,
+      snapshots: gap === undefined ? [] : this.snapshots(gap.from),
+      entries,
+      next: { epoch: this.epoch, offset },
+      head: this.last
+    }
+  }
+
+  /** The state of the runs that are active, or whose last event is not before `from`. */
+  snapshots(from: number): ReadonlyArray<RunSnapshotAt> {
+    const snapshots: Array<RunSnapshotAt> = []
+    for (const [run, { fold, offset }] of this.runs) {
+      if (!fold.ended || offset >= from) snapshots.push({ run, offset, state: fold.snapshot() })
+    }
+    return snapshots
+  }
+
+  private gapAfter(after: Position): Gap | undefined {
+    // A position past the head was not given out by this log, so it is none of this epoch.
+    if (after.epoch !== this.epoch || after.offset > this.last) {
+      return { epoch: this.epoch, from: 1, to: this.first - 1, reason: "epoch" }
+    }
+    return after.offset + 1 < this.first
+      ? { epoch: this.epoch, from: after.offset + 1, to: this.first - 1, reason: "retention" }
+      : undefined
+  }
+
+  private at(offset: number): StoredEntry {
+    const entry = this.ring[offset & (this.ring.length - 1)]
+    if (entry === undefined) throw new RangeError(`offset ${offset} is not in the log (${this.first}–${this.last})`)
+    return entry
+  }
+
+  private push(envelope: Envelope): number {
+    if (this.size === this.ring.length) this.grow()
+    const offset = ++this.last
+    this.ring[offset & (this.ring.length - 1)] = {
+      offset,
+      id: envelope.id,
+      type: envelope.type,
+      delivery: envelope.delivery,
+      at: envelope.at,
+      run: envelope.run,
+      thread: envelope.thread,
+      confirm: envelope.confirm,
+      body: envelope.body,
+      bytes: envelope.bytes
+    }
+    this.offsets.set(envelope.id, offset)
+    this.textBytes += envelope.bytes
+    if (envelope.run !== undefined) this.fold(envelope.run, envelope, offset)
+    if (this.size > this.limits.maxEvents) this.dropOldest()
+    return offset
+  }
+
+  private grow(): void {
+    const ring: Array<StoredEntry | undefined> = new Array(this.ring.length * 2)
+    for (let offset = this.first; offset <= this.last; offset++) {
+      ring[offset & (ring.length - 1)] = this.at(offset)
+    }
+    this.ring = ring
+  }
+
+  private fold(run: RunId, envelope: Envelope, offset: number): void {
+    let record = this.runs.get(run)
+    if (record === undefined) {
+      record = { fold: new RunFold(), offset }
+      this.runs.set(run, record)
+      if (this.runs.size > this.limits.maxRuns) this.forgetRun()
+    }
+    record.offset = offset
+    record.fold.apply(envelope.type, envelope.data, envelope.at)
+  }
+
+  // The oldest run that has ended; without one, the oldest.
+  private forgetRun(): void {
+    for (const [run, { fold }] of this.runs) {
+      if (fold.ended) return void this.runs.delete(run)
+    }
+    const [oldest] = this.runs.keys()
+    if (oldest !== undefined) this.runs.delete(oldest)
+  }
+}
+
+const initialCapacity = 8
