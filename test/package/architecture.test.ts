@@ -117,12 +117,13 @@ describe("what the sources import", () => {
     assert.deepStrictEqual(foreign.map(show), [])
   })
 
-  it("comes from declared dependencies and peers everywhere but in the demo", () => {
+  it("comes from declared dependencies and peers everywhere but in the demo, and uses every dependency", () => {
     const declared = Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })
-    const undeclared = imports.filter(({ from, kind, to }) =>
-      kind === "package" && partOf(from) !== "demo" && !declared.includes(to)
-    )
-    assert.deepStrictEqual(undeclared.map(show), [])
+    const packages = imports.filter(({ from, kind }) => kind === "package" && partOf(from) !== "demo")
+    assert.deepStrictEqual(packages.filter(({ to }) => !declared.includes(to)).map(show), [])
+
+    const used = packages.map(({ to }) => to)
+    assert.deepStrictEqual(Object.keys(manifest.dependencies).filter((name) => !used.includes(name)), [])
   })
 
   it("says node: wherever it means a Node module", () => {

@@ -63,6 +63,16 @@ export interface Packed {
 
 export const pack = async (): Promise<Packed> => {
   const temporary = await fs.realpath(await fs.mkdtemp(path.join(os.tmpdir(), "effect-emitter-pack-")))
+  const remove = () => fs.rm(temporary, { recursive: true, force: true })
+  try {
+    return { ...await packInto(temporary), remove }
+  } catch (cause) {
+    await remove()
+    throw cause
+  }
+}
+
+const packInto = async (temporary: string): Promise<Omit<Packed, "remove">> => {
   const stage = path.join(temporary, "stage")
   const app = path.join(temporary, "app")
   const unpacked = path.join(app, "node_modules", manifest.name)
@@ -90,7 +100,6 @@ export const pack = async (): Promise<Packed> => {
   return {
     tarball: path.join(temporary, tarball),
     files: listing.filter((_) => _.isFile()).map((_) => path.relative(unpacked, path.join(_.parentPath, _.name))),
-    app,
-    remove: () => fs.rm(temporary, { recursive: true, force: true })
+    app
   }
 }
