@@ -90,11 +90,12 @@ export const fromCode = (code: number): CloseCode | undefined => byCode.get(code
 
 /**
  * What a client does after a close with this code. Codes that are not of this
- * protocol come from the network or from proxies, so the client resumes; only
- * 1008 (policy violation) and 4400 to 4499 without an entry mean stop.
+ * protocol come from the network or from proxies, so the client resumes. Only
+ * 1008 (policy violation), 1009 (a message too large for the server even to
+ * read) and 4400 to 4499 without an entry mean stop.
  *
  * @category lookups
  * @since 0.1.0
  */
 export const reactionTo = (code: number): Reaction =>
-  byCode.get(code)?.reaction ?? (code === 1008 || (code >= 4400 && code < 4500) ? "stop" : "resume")
+  byCode.get(code)?.reaction ?? (code === 1008 || code === 1009 || (code >= 4400 && code < 4500) ? "stop" : "resume")

@@ -224,14 +224,15 @@ export type ServerFrame = typeof ServerFrame.Type
 
 /**
  * A message that is no frame. `reason` tells what is wrong with it: no JSON, a
- * `type` nobody knows, or fields that break the frame's schema (`detail` names
- * the path). The message itself is not part of the error: it may hold a token.
+ * `type` nobody knows, fields that break the frame's schema (`detail` names the
+ * path), or JSON nested so deeply that it cannot be read. Nothing of the message
+ * itself is part of the error: it may hold a token.
  *
  * @category errors
  * @since 0.1.0
  */
 export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
-  reason: Schema.Literals(["json", "type", "fields"]),
+  reason: Schema.Literals(["json", "type", "fields", "depth"]),
   detail: Schema.String
 }) {
   override get message() {
@@ -239,12 +240,19 @@ export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
   }
 }
 
-const decoder = <F extends ClientFrame | ServerFrame>(
-  frames: ReadonlyArray<Schema.Codec<F, object> & { readonly fields: { readonly type: { readonly schema: { readonly literal: string } } } }>
-) => {
+type FrameSchema<F> = Schema.Codec<F, object> & {
+  readonly fields: { readonly type: { readonly schema: { readonly literal: string } } }
+}
+
+const decoder = <F extends ClientFrame | ServerFrame>(frames: ReadonlyArray<FrameSchema<F>>) => {
   const byType = new Map(
-    frames.map((frame) => [frame.fields.type.schema.literal, Schema.decodeUnknownResult(frame, { errors: "first" })] as const)
+    frames.map((frame) => {
+      const type = frame.fields.type.schema.literal
+      const decode = Schema.decodeUnknownResult(frame, { errors: "first" })
+      return [type, { type, decode }] as const
+    })
   )
+  const known = Array.from(byType.keys()).join(", ")
   return (text: string): Result.Result<F, FrameError> => {
     let json: unknown
     try {
@@ -256,14 +264,26 @@ const decoder = <F extends ClientFrame | ServerFrame>(
     if (typeof type !== "string") {
       return Result.fail(new FrameError({ reason: "type", detail: `the message has no "type"` }))
     }
-    const decode = byType.get(type)
-    if (decode === undefined) {
-      return Result.fail(new FrameError({ reason: "type", detail: `no frame has the type ${JSON.stringify(type.slice(0, 40))}` }))
+    const frame = byType.get(type)
+    if (frame === undefined) {
+      return Result.fail(new FrameError({ reason: "type", detail: `the message's "type" is none of ${known}` }))
     }
-    return Result.mapError(decode(json), (error) =>
-      new FrameError({ reason: "fields", detail: `${type}: ${error.message.replaceAll("\n", " ")}` }))
+    try {
+      return Result.mapError(frame.decode(json), (error) => fieldsError(frame.type, error.message))
+    } catch (cause) {
+      // A payload that nests thousands of levels deep ends the stack, not the connection.
+      if (!(cause instanceof RangeError)) throw cause
+      return Result.fail(new FrameError({ reason: "depth", detail: `${frame.type}: the message is nested too deeply` }))
+    }
   }
 }
+
+// Below `data` and `result` a path would go on with keys of the sender's own choosing.
+const fieldsError = (type: string, message: string): FrameError =>
+  new FrameError({
+    reason: "fields",
+    detail: `${type}: ${message.replaceAll(/\["(data|result)"\]\[.*$/gm, `["$1"]`).replaceAll(/\s*\n\s*/g, " ")}`
+  })
 
 /**
  * Reads a frame that a client sent.

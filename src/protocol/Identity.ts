@@ -50,10 +50,15 @@ const checkId = (value: string): string | undefined => {
   return undefined
 }
 
-// The pattern states the same rules to JSON Schema and to arbitraries.
+// JSON Schema cannot say "in any letter case", so it lets the placeholders pass; arbitraries draw plain ids.
 const Id = Schema.String.check(
   Schema.makeFilter(checkId, {
-    arbitraryConstraint: { minLength: 1, maxLength: maxIdLength, patterns: [{ source: "^[A-Za-z0-9_.:@|-]{1,32}$", flags: "" }] }
+    arbitraryConstraint: {
+      minLength: 1,
+      maxLength: maxIdLength,
+      patterns: [{ source: "^[A-Za-z0-9_.:@|-]{1,32}$", flags: "" }]
+    },
+    toJsonSchema: () => [{ minLength: 1, maxLength: maxIdLength, pattern: `^[^\\s{}\\p{Cc}]+$` }, true]
   })
 )
 
@@ -134,7 +139,7 @@ export type ConnectionId = typeof ConnectionId.Type
  * @category models
  * @since 0.1.0
  */
-export const TraceParent = Schema.String.check(Schema.isPattern(/^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/))
+export const TraceParent = Schema.String.check(Schema.isPattern(/^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/u))
 
 /**
  * The group of users whose limits and profile an emitter takes, such as `free`

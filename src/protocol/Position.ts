@@ -24,7 +24,7 @@ export const Offset = Schema.Natural
  * @category models
  * @since 0.1.0
  */
-export const Epoch = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{1,32}$/))
+export const Epoch = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{1,32}$/u))
 
 /**
  * The position after the event with this offset.

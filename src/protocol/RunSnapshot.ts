@@ -2,11 +2,13 @@
  * A run's state folded from its events: what a device shows when it was not
  * there for all of them.
  *
- * The fold is the same on both sides. It is tolerant (an event it does not know
- * changes nothing, and a start it did not see is made up from what follows) and
- * bounded: of each text it keeps the last {@link maxText} characters, of all
- * texts together the newest {@link maxTotalText}, of messages and tool calls the
- * last {@link maxItems}.
+ * The fold is the same on both sides, and a fold that goes on from a snapshot
+ * comes to the same state as one that saw every event. It is tolerant (an event
+ * it does not know changes nothing, a field of the wrong kind counts as missing,
+ * and a start it did not see is made up from what follows) and bounded: of each
+ * text it keeps the last {@link maxText} characters, of all messages together
+ * {@link maxTotalText} (the oldest messages go first), of messages and tool calls
+ * the last {@link maxItems}.
  *
  * @since 0.1.0
  */
@@ -14,7 +16,7 @@ import * as Schema from "effect/Schema"
 import { ErrorReason, Usage } from "./AgentEvents.ts"
 
 /**
- * The most characters kept of one message's text.
+ * The most characters a snapshot keeps of one text.
  *
  * @category limits
  * @since 0.1.0
@@ -91,10 +93,35 @@ const text = (data: Data, key: string): string | undefined => {
   return typeof value === "string" ? value : undefined
 }
 
-const number = (data: Data, key: string): number | undefined => {
+const finite = (data: Data, key: string): number | undefined => {
   const value = data[key]
-  return typeof value === "number" ? value : undefined
+  return typeof value === "number" && Number.isFinite(value) ? value : undefined
 }
+
+const count = (data: Data, key: string): number | undefined => {
+  const value = data[key]
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+}
+
+// The last `maxText` characters, one fewer where the cut would halve a surrogate pair.
+const tail = (value: string): string => {
+  if (value.length <= maxText) return value
+  const start = value.length - maxText
+  const halvesPair = /^[\uD800-\uDBFF][\uDC00-\uDFFF]$/.test(value.slice(start - 1, start + 1))
+  return value.slice(halvesPair ? start + 1 : start)
+}
+
+const shortText = (data: Data, key: string): string | undefined => {
+  const value = text(data, key)
+  return value === undefined ? undefined : tail(value)
+}
+
+// What a message counts for does not depend on when its text was last cut.
+const size = (message: typeof Message.Type): number =>
+  message.truncated === true ? maxText : Math.min(message.text.length, maxText)
+
+const shown = (message: typeof Message.Type): typeof Message.Type =>
+  message.text.length > maxText ? { ...message, text: tail(message.text), truncated: true } : { ...message }
 
 const dropOldest = <V>(map: Map<string, V>): void => {
   if (map.size <= maxItems) return
@@ -127,7 +154,7 @@ export class RunFold {
     fold.state = { ...state }
     for (const message of messages) {
       fold.messages.set(`${message.kind}:${message.messageId}`, { ...message })
-      fold.chars += message.text.length
+      fold.chars += size(message)
     }
     for (const tool of tools) fold.tools.set(tool.toolCallId, tool)
     fold.inputTokens = usage.inputTokens
@@ -155,16 +182,16 @@ export class RunFold {
       case "agent_started":
         return this.start(data, at)
       case "agent_thinking": {
-        this.set("thinking", text(data, "text"))
-        return this.set("step", number(data, "step"))
+        this.set("thinking", shortText(data, "text"))
+        return this.set("step", count(data, "step"))
       }
       case "tool_executing":
         return this.openTool(data)
       case "tool_completed":
         return this.closeTool(data)
       case "progress_update": {
-        this.set("progress", number(data, "progress"))
-        return this.set("progressMessage", text(data, "message"))
+        this.set("progress", finite(data, "progress"))
+        return this.set("progressMessage", shortText(data, "message"))
       }
       case "usage_reported":
         return this.addUsage(data)
@@ -177,7 +204,7 @@ export class RunFold {
         const reason = data["reason"]
         this.state.status = Schema.is(ErrorReason)(reason) ? reason : "failed"
         this.state.endedAt = at
-        return this.set("error", text(data, "message"))
+        return this.set("error", shortText(data, "message"))
       }
     }
   }
@@ -188,7 +215,7 @@ export class RunFold {
   snapshot(): RunSnapshot {
     return {
       ...this.state,
-      messages: Array.from(this.messages.values(), (message) => ({ ...message })),
+      messages: Array.from(this.messages.values(), shown),
       tools: Array.from(this.tools.values()),
       usage: {
         inputTokens: this.inputTokens,
@@ -207,7 +234,7 @@ export class RunFold {
   }
 
   private start(data: Data, at: number): void {
-    this.state.status = "active"
+    if (this.ended) this.clear()
     this.state.startedAt = at
     const agentName = text(data, "agentName")
     if (agentName !== undefined) this.state.agentName = agentName
@@ -215,33 +242,46 @@ export class RunFold {
     if (parentRunId !== undefined) this.state.parentRunId = parentRunId
   }
 
+  // A run id that starts again is a new run.
+  private clear(): void {
+    this.messages.clear()
+    this.tools.clear()
+    this.state = { status: "active" }
+    this.inputTokens = 0
+    this.outputTokens = 0
+    this.cost = undefined
+    this.chars = 0
+  }
+
   private append(kind: "text" | "thinking", data: Data): void {
     const messageId = text(data, "messageId")
     const delta = text(data, "delta")
     if (messageId === undefined || delta === undefined) return
     const key = `${kind}:${messageId}`
-    this.chars += delta.length
-    const message = this.messages.get(key)
-    if (message === undefined) this.messages.set(key, { messageId, kind, text: delta })
-    else message.text += delta
+    let message = this.messages.get(key)
+    if (message === undefined) {
+      message = { messageId, kind, text: delta }
+      this.messages.set(key, message)
+      this.chars += size(message)
+    } else {
+      this.chars -= size(message)
+      message.text += delta
+      this.chars += size(message)
+    }
     // Cut only now and then, so that a long answer does not copy itself at each piece.
-    if (message !== undefined && message.text.length > 2 * maxText) this.truncate(message, maxText)
-    if (this.messages.size > maxItems || this.chars > maxTotalText) this.dropOldestMessages()
+    if (message.text.length > 2 * maxText) {
+      message.text = tail(message.text)
+      message.truncated = true
+    }
+    if (this.messages.size > maxItems || this.chars > maxTotalText) this.dropOldestMessages(key)
   }
 
-  private truncate(message: Mutable<typeof Message.Type>, keep: number): void {
-    this.chars -= message.text.length - keep
-    message.text = message.text.slice(message.text.length - keep)
-    message.truncated = true
-  }
-
-  private dropOldestMessages(): void {
+  private dropOldestMessages(current: string): void {
     for (const [key, message] of this.messages) {
-      const fits = this.messages.size <= maxItems && this.chars <= maxTotalText
-      if (fits) return
-      if (this.messages.size === 1) return this.truncate(message, maxText)
+      if (this.messages.size <= maxItems && this.chars <= maxTotalText) return
+      if (key === current) continue
       this.messages.delete(key)
-      this.chars -= message.text.length
+      this.chars -= size(message)
     }
   }
 
@@ -257,7 +297,7 @@ export class RunFold {
     const toolCallId = text(data, "toolCallId")
     const toolName = text(data, "toolName")
     if (toolCallId === undefined || toolName === undefined) return
-    const durationMs = number(data, "durationMs")
+    const durationMs = finite(data, "durationMs")
     this.tools.set(toolCallId, {
       toolCallId,
       toolName,
@@ -268,9 +308,9 @@ export class RunFold {
   }
 
   private addUsage(data: Data): void {
-    this.inputTokens += number(data, "inputTokens") ?? 0
-    this.outputTokens += number(data, "outputTokens") ?? 0
-    const cost = number(data, "cost")
-    if (cost !== undefined) this.cost = (this.cost ?? 0) + cost
+    this.inputTokens = Math.min(this.inputTokens + (count(data, "inputTokens") ?? 0), Number.MAX_SAFE_INTEGER)
+    this.outputTokens = Math.min(this.outputTokens + (count(data, "outputTokens") ?? 0), Number.MAX_SAFE_INTEGER)
+    const cost = finite(data, "cost")
+    if (cost !== undefined && cost >= 0) this.cost = Math.min((this.cost ?? 0) + cost, Number.MAX_VALUE)
   }
 }

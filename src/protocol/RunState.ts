@@ -49,7 +49,14 @@ const noTools: ReadonlyMap<string, string> = new Map()
 export class IllegalEvent extends Schema.TaggedError<IllegalEvent>()("IllegalEvent", {
   event: Schema.String,
   state: Schema.Literals(["Idle", "Active", "Ended"]),
-  problem: Schema.Literals(["notStarted", "alreadyStarted", "alreadyEnded", "toolNotOpen", "toolAlreadyOpen", "toolsOpen"]),
+  problem: Schema.Literals([
+    "notStarted",
+    "alreadyStarted",
+    "alreadyEnded",
+    "toolNotOpen",
+    "toolAlreadyOpen",
+    "toolsOpen"
+  ]),
   toolCallId: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
