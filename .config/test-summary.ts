@@ -1,7 +1,7 @@
 /**
  * Ends a CI run's log: names what failed or was skipped, then prints the counts alone on the last line.
  *
- * Reads the results that `npm test` leaves in `.tmp/test-results.json` when `CI=true`. Exits with 1 when a test or a
+ * Reads the results that `npm test` leaves in `.tmp/test-results.json` when `CI=true`, or a file named as argument. Exits with 1 when a test or a
  * file failed, when a test was skipped (on CI everything matters), and when no test ran.
  */
 import { readFileSync } from "node:fs"
@@ -20,7 +20,7 @@ interface Results {
   }>
 }
 
-const file = fileURLToPath(new URL("../.tmp/test-results.json", import.meta.url))
+const file = process.argv[2] ?? fileURLToPath(new URL("../.tmp/test-results.json", import.meta.url))
 
 const read = (): Results | undefined => {
   try {

@@ -68,7 +68,7 @@ describe("what the sources import", () => {
       if (/^(import|export \*|export \{[^}]*\} from)/m.test(text)) withImports.push(path.posix.join("src", name))
     }
     assert.isNotEmpty(withImports)
-    assert.deepStrictEqual([...new Set(imports.map(({ from }) => from))].toSorted(), withImports.toSorted())
+    assert.includeMembers(imports.map(({ from }) => from), withImports)
   })
 
   it("flows one way between the parts, and every part has its place in the layout", () => {

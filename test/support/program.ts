@@ -1,0 +1,30 @@
+/**
+ * Programs of the system that a suite needs and npm cannot install.
+ */
+import { accessSync, constants } from "node:fs"
+import { delimiter, join } from "node:path"
+
+/**
+ * The path of a program, or `undefined` where it is missing: then the suite is to be skipped with
+ * `describe.skipIf(path === undefined)`, and one line says so. With `CI=true` a missing program throws instead, so that
+ * nothing is skipped unseen where it matters.
+ */
+export const findProgram = (name: "chromium" | "redis-server"): string | undefined => {
+  const paths = (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, name))
+  const path = paths.find(isExecutable)
+  if (path !== undefined) return path
+
+  const need = `${name} is not installed (Debian: apt-get install ${name})`
+  if (process.env["CI"] === "true") throw new Error(need)
+  process.stderr.write(`\n!!! SKIPPED: the suites that need ${name}: ${need}\n\n`)
+  return undefined
+}
+
+const isExecutable = (path: string) => {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
