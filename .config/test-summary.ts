@@ -5,6 +5,7 @@
  * file failed, when a test was skipped (on CI everything matters), and when no test ran.
  */
 import { readFileSync } from "node:fs"
+import { relative } from "node:path"
 import { fileURLToPath } from "node:url"
 
 interface Results {
@@ -32,7 +33,7 @@ const read = (): Results | undefined => {
 }
 
 const results = read()
-const files = results?.testResults ?? []
+const files = (results?.testResults ?? []).map((file) => ({ ...file, name: relative(process.cwd(), file.name) }))
 const tests = files.flatMap(({ assertionResults, name }) =>
   assertionResults.map(({ fullName, status }) => ({ title: `${name}: ${fullName}`, status }))
 )
@@ -49,7 +50,7 @@ const list = (what: string, titles: ReadonlyArray<string>) => {
   for (const title of titles) process.stdout.write(`${what}: ${title}\n`)
 }
 list("failed", failed.map(({ title }) => title))
-list("failed", broken.map(({ message, name }) => `${name}: ${message.split("\n")[0]}`))
+list("failed", broken.map(({ message, name }) => `${name}: ${message.split("\n")[0] || "did not run to its end"}`))
 list("skipped", skipped.map(({ title }) => title))
 
 process.stdout.write(`${passed.length} passed, ${failed.length + broken.length} failed\n`)
