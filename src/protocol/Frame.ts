@@ -224,15 +224,15 @@ export type ServerFrame = typeof ServerFrame.Type
 
 /**
  * A message that is no frame. `reason` tells what is wrong with it: no JSON, a
- * `type` nobody knows, fields that break the frame's schema (`detail` names the
- * path), or JSON nested so deeply that it cannot be read. Nothing of the message
- * itself is part of the error: it may hold a token.
+ * `type` nobody knows, or fields that break the frame's schema (`detail` names
+ * the path). Nothing of the message itself is part of the error: it may hold a
+ * token.
  *
  * @category errors
  * @since 0.1.0
  */
 export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
-  reason: Schema.Literals(["json", "type", "fields", "depth"]),
+  reason: Schema.Literals(["json", "type", "fields"]),
   detail: Schema.String
 }) {
   override get message() {
@@ -268,13 +268,7 @@ const decoder = <F extends ClientFrame | ServerFrame>(frames: ReadonlyArray<Fram
     if (frame === undefined) {
       return Result.fail(new FrameError({ reason: "type", detail: `the message's "type" is none of ${known}` }))
     }
-    try {
-      return Result.mapError(frame.decode(json), (error) => fieldsError(frame.type, error.message))
-    } catch (cause) {
-      // A payload that nests thousands of levels deep ends the stack, not the connection.
-      if (!(cause instanceof RangeError)) throw cause
-      return Result.fail(new FrameError({ reason: "depth", detail: `${frame.type}: the message is nested too deeply` }))
-    }
+    return Result.mapError(frame.decode(json), (error) => fieldsError(frame.type, error.message))
   }
 }
 

@@ -1,0 +1,160 @@
+/**
+ * One frame of every type and variant, as the golden files beside it hold them. What is written here in TypeScript
+ * stands there as the text that travels: neither may change without the other.
+ */
+import * as Frame from "../../src/protocol/Frame.ts"
+import { ConnectionId, EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
+
+const epoch = "k3J9xQ"
+const run = RunId.make("run-7")
+const thread = ThreadId.make("thread-3")
+const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+export const clientFrames: Record<string, Frame.ClientFrame> = {
+  "hello": { type: "hello", token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln" },
+  "hello.header-token": { type: "hello" },
+  "hello.resume": {
+    type: "hello",
+    token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+    resume: { epoch, offset: 41 },
+    threads: [thread],
+    client: "example/1.0"
+  },
+  "hello.resume-start": { type: "hello", token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", resume: { epoch, offset: 0 } },
+  "ack": { type: "ack", offset: 44 },
+  "pong": { type: "pong" },
+  "token": { type: "token", token: "eyJhbGciOiJIUzI1NiJ9.e30.bmV3" }
+}
+
+export const serverFrames: Record<string, Frame.ServerFrame> = {
+  "welcome": {
+    type: "welcome",
+    connection: ConnectionId.make("c-5f2a"),
+    epoch,
+    offset: 44,
+    recovered: true,
+    heartbeatMs: 25_000,
+    retentionMs: 600_000
+  },
+  "welcome.not-recovered": {
+    type: "welcome",
+    connection: ConnectionId.make("c-5f2b"),
+    epoch: "Zr81mA",
+    offset: 3,
+    recovered: false,
+    heartbeatMs: 25_000,
+    retentionMs: 600_000
+  },
+  "events": {
+    type: "events",
+    epoch,
+    events: [
+      {
+        offset: 42,
+        id: EventId.make("01JD8Q2W"),
+        type: "agent_thinking",
+        at: 1_732_320_000_000,
+        run,
+        thread,
+        request: "req-9",
+        trace,
+        data: { text: "looking it up" }
+      },
+      {
+        offset: 43,
+        id: EventId.make("01JD8Q2X"),
+        type: "text_delta",
+        at: 1_732_320_000_020,
+        run,
+        thread,
+        data: { messageId: "m1", delta: "Streams are " }
+      }
+    ]
+  },
+  "events.confirm": {
+    type: "events",
+    epoch,
+    events: [{
+      offset: 44,
+      id: EventId.make("01JD8Q2Y"),
+      type: "auth_started",
+      at: 1_732_320_000_040,
+      confirm: true,
+      data: { provider: "calendar" }
+    }]
+  },
+  "events.filtered": { type: "events", epoch, upTo: 57, events: [] },
+  "events.filtered-some": {
+    type: "events",
+    epoch,
+    upTo: 60,
+    events: [{
+      offset: 58,
+      id: EventId.make("01JD8Q30"),
+      type: "custom",
+      at: 1_732_320_001_000,
+      thread,
+      data: { name: "note", data: ["ä", "\u2028", "👩‍💻", 0.5, null, { "__proto__": true }] }
+    }]
+  },
+  "gap.retention": { type: "gap", epoch, from: 42, to: 120, reason: "retention" },
+  "gap.slow": { type: "gap", epoch, from: 130, to: 171, reason: "slow" },
+  "gap.epoch": { type: "gap", epoch: "Zr81mA", from: 1, to: 2, reason: "epoch" },
+  "gap.epoch-nothing-gone": { type: "gap", epoch: "Zr81mA", from: 1, to: 0, reason: "epoch" },
+  "snapshot.active": {
+    type: "snapshot",
+    run,
+    offset: 120,
+    state: {
+      status: "active",
+      agentName: "researcher",
+      parentRunId: "run-1",
+      startedAt: 1_732_320_000_000,
+      thinking: "comparing two sources",
+      step: 2,
+      progress: 40,
+      progressMessage: "reading",
+      messages: [
+        { messageId: "m1", kind: "text", text: "Streams are lazy sequences" },
+        { messageId: "m2", kind: "thinking", text: "… which of the two", truncated: true }
+      ],
+      tools: [
+        { toolCallId: "t1", toolName: "search", status: "completed", durationMs: 12.5 },
+        { toolCallId: "t2", toolName: "read", status: "failed", durationMs: 3 },
+        { toolCallId: "t3", toolName: "compare", status: "executing" }
+      ],
+      usage: { inputTokens: 812, outputTokens: 96, cost: 0.0031 }
+    }
+  },
+  "snapshot.completed": {
+    type: "snapshot",
+    run,
+    offset: 171,
+    state: {
+      status: "completed",
+      agentName: "researcher",
+      startedAt: 1_732_320_000_000,
+      endedAt: 1_732_320_004_500,
+      messages: [{ messageId: "m1", kind: "text", text: "Streams are lazy sequences." }],
+      tools: [],
+      usage: { inputTokens: 812, outputTokens: 140 },
+      result: { answer: "Streams are lazy sequences.", sources: 2 }
+    }
+  },
+  "snapshot.failed": {
+    type: "snapshot",
+    run: RunId.make("run-8"),
+    offset: 171,
+    state: {
+      status: "timeout",
+      endedAt: 1_732_320_004_800,
+      messages: [],
+      tools: [],
+      usage: { inputTokens: 0, outputTokens: 0 },
+      error: "the run took longer than 30 s"
+    }
+  },
+  "ping": { type: "ping" },
+  "goodbye": { type: "goodbye", reason: "draining", reconnectAfterMs: 1_500 },
+  "error": { type: "error", code: "badFrame", message: "ack: Expected an integer at [\"offset\"]" }
+}
