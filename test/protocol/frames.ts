@@ -94,7 +94,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       type: "custom",
       at: 1_732_320_001_000,
       thread,
-      data: { name: "note", data: ["ä", "\u2028", "👩‍💻", 0.5, null, { "__proto__": true }] }
+      data: { name: "note", data: ["ä", "\u2028", "👩‍💻", 0.5, null, { ["__proto__"]: true }] }
     }]
   },
   "gap.retention": { type: "gap", epoch, from: 42, to: 120, reason: "retention" },

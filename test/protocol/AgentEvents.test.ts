@@ -1,0 +1,267 @@
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { Effect, Result, Schema } from "effect"
+import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
+import * as Envelope from "../../src/protocol/Envelope.ts"
+import type * as Event from "../../src/protocol/Event.ts"
+import * as Frame from "../../src/protocol/Frame.ts"
+import type { RunId } from "../../src/protocol/Identity.ts"
+import { builtInEvents } from "./events.ts"
+import { golden, goldenNames } from "./golden.ts"
+import { roundTrips, schemasOf } from "./roundTrip.ts"
+
+const definitions = [...AgentEvents.catalog.definitions.values()]
+
+/** The catalog as the design fixes it. */
+const table: ReadonlyArray<
+  readonly [name: string, delivery: Event.DeliveryClass, scope: Event.EventScope, fields: string, merged?: object]
+> = [
+  ["agent_started", "critical", "run", "agentName input? parentRunId?"],
+  ["agent_thinking", "critical", "run", "text step?"],
+  ["tool_executing", "critical", "run", "toolCallId toolName input"],
+  ["tool_completed", "critical", "run", "toolCallId toolName output isError durationMs"],
+  ["agent_completed", "critical", "run", "agentName result? durationMs usage?"],
+  ["agent_error", "critical", "run", "reason message retryable"],
+  ["text_delta", "batched", "run", "messageId delta", { _tag: "Concatenate", by: "messageId", text: "delta" }],
+  ["thinking_delta", "batched", "run", "messageId delta", { _tag: "Concatenate", by: "messageId", text: "delta" }],
+  ["progress_update", "batched", "run", "progress message?", { _tag: "Newest" }],
+  ["usage_reported", "batched", "run", "inputTokens outputTokens cost? operation?"],
+  ["custom", "batched", "free", "name data"],
+  ["auth_started", "critical", "free", "provider? reason?"],
+  ["auth_validating", "critical", "free", "provider? reason?"],
+  ["auth_completed", "critical", "free", "provider? reason?"],
+  ["auth_failed", "critical", "free", "provider? reason?"]
+]
+
+/** The fields of a payload as JSON Schema tells them. */
+const fieldsOf = (payload: Event.PayloadSchema): ReadonlyArray<string> => {
+  const { schema } = Schema.toJsonSchemaDocument(payload)
+  const required: ReadonlyArray<unknown> = Array.isArray(schema["required"]) ? schema["required"] : []
+  return Object.keys(Object(schema["properties"])).map((key) => required.includes(key) ? key : `${key}?`)
+}
+
+const encodePayload = (event: Event.Event) =>
+  Schema.encodeUnknownEffect(event.definition.payload)(event.payload).pipe(
+    Effect.flatMap(Schema.decodeUnknownEffect(Schema.JsonObject))
+  )
+
+/** The text of an event at offset 7, of a run if it needs one. */
+const wireText = (event: Event.Event) =>
+  Effect.map(encodePayload(event), (data) => {
+    const run = event.definition.scope === "run" ? { run: "run-7" } : {}
+    const confirm = event.definition.confirm === undefined ? {} : { confirm: true }
+    const rest = { id: "01JD8Q2W", type: event.type, at: 1_732_320_000_000, ...run, ...confirm, data }
+    return Envelope.toJson(7, JSON.stringify(rest).slice(1))
+  })
+
+const refused = (definition: Event.AnyDefinition, payload: unknown): string | undefined => {
+  const result = Schema.decodeUnknownResult(definition.payload, { errors: "all" })(payload)
+  return Result.isFailure(result) ? result.failure.message.replaceAll(/\s*\n\s*/g, " ") : undefined
+}
+
+describe("AgentEvents", () => {
+  it("has exactly the events of the built-in catalog", () => {
+    assert.deepStrictEqual(
+      definitions.map((
+        { coalesce, delivery, name, payload, scope }
+      ) => [name, delivery, scope, fieldsOf(payload), coalesce]),
+      table.map(([name, delivery, scope, fields, merged]) => [name, delivery, scope, fields.split(" "), merged])
+    )
+  })
+
+  it("asks for confirmation of the auth events, with 5 attempts, and of no others", () => {
+    const confirmed = definitions.filter(({ confirm }) => confirm !== undefined)
+    assert.deepStrictEqual(confirmed.map(({ name }) => name), [
+      "auth_started",
+      "auth_validating",
+      "auth_completed",
+      "auth_failed"
+    ])
+    for (const { confirm } of confirmed) assert.deepStrictEqual(confirm, { attempts: 5, within: "2 seconds" })
+  })
+
+  roundTrips([
+    ...schemasOf(AgentEvents),
+    ...definitions.map(({ name, payload }) => [name, payload] as const)
+  ])
+
+  describe("golden files", () => {
+    it("exist for exactly the events listed here, and every kind of event is among them", () => {
+      assert.deepStrictEqual(goldenNames("event"), Object.keys(builtInEvents).toSorted())
+      assert.deepStrictEqual(
+        [...new Set(Object.values(builtInEvents).map(({ type }) => type))].toSorted(),
+        definitions.map(({ name }) => name).toSorted()
+      )
+    })
+
+    for (const [name, event] of Object.entries(builtInEvents)) {
+      it.effect(`${name} is written as it stands in its file, byte for byte`, () =>
+        Effect.gen(function*() {
+          assert.strictEqual(yield* wireText(event), golden("event", name))
+        }))
+
+      it.effect(`${name} is read back from its file, inside a frame and by its definition`, () =>
+        Effect.gen(function*() {
+          const text = `{"type":"events","epoch":"k3J9xQ","events":[${golden("event", name)}]}`
+          const frame = yield* Effect.fromResult(Frame.decodeServer(text))
+          assert.strictEqual(Frame.encode(frame), text)
+
+          const data = frame.type === "events" ? frame.events[0]?.data : undefined
+          const decoded = yield* Schema.decodeUnknownEffect(event.definition.payload)(data)
+          assert.deepStrictEqual(decoded, event.payload)
+        }))
+    }
+  })
+
+  describe("refuses", () => {
+    const long = "x".repeat(257)
+    const cases: ReadonlyArray<readonly [what: string, Event.AnyDefinition, payload: unknown, reason: string]> = [
+      ["an agent without a name", AgentEvents.AgentStarted, {}, `Missing key at ["agentName"]`],
+      [
+        "an empty name",
+        AgentEvents.AgentStarted,
+        { agentName: "" },
+        `Expected a value with a length between 1 and 256 at ["agentName"]`
+      ],
+      [
+        "a name of 257 characters",
+        AgentEvents.AgentStarted,
+        { agentName: long },
+        `Expected a value with a length between 1 and 256 at ["agentName"]`
+      ],
+      [
+        "a parent that is a placeholder",
+        AgentEvents.AgentStarted,
+        { agentName: "a", parentRunId: "None" },
+        `"None" is a placeholder, not an id at ["parentRunId"]`
+      ],
+      [
+        "an input that is no JSON",
+        AgentEvents.AgentStarted,
+        { agentName: "a", input: 1n },
+        `Expected JSON value at ["input"]`
+      ],
+      ["half a step", AgentEvents.AgentThinking, { text: "", step: 0.5 }, `Expected an integer at ["step"]`],
+      [
+        "a step below zero",
+        AgentEvents.AgentThinking,
+        { text: "", step: -1 },
+        `Expected a value greater than or equal to 0 at ["step"]`
+      ],
+      [
+        "a tool call without input",
+        AgentEvents.ToolExecuting,
+        { toolCallId: "t", toolName: "n" },
+        `Missing key at ["input"]`
+      ],
+      [
+        "a duration that is not a number",
+        AgentEvents.AgentCompleted,
+        { agentName: "a", durationMs: Number.NaN },
+        `Expected a finite number at ["durationMs"] Expected a value greater than or equal to 0 at ["durationMs"]`
+      ],
+      [
+        "a duration below zero",
+        AgentEvents.AgentCompleted,
+        { agentName: "a", durationMs: -1 },
+        `Expected a value greater than or equal to 0 at ["durationMs"]`
+      ],
+      [
+        "an unknown reason",
+        AgentEvents.AgentError,
+        { reason: "bored", message: "", retryable: true },
+        `Expected "failed" | "cancelled" | "timeout" | "lost" at ["reason"]`
+      ],
+      [
+        "a delta that is no text",
+        AgentEvents.TextDelta,
+        { messageId: "m", delta: null },
+        `Expected string at ["delta"]`
+      ],
+      [
+        "progress below 0",
+        AgentEvents.ProgressUpdate,
+        { progress: -0.1 },
+        `Expected a value between 0 and 100 at ["progress"]`
+      ],
+      [
+        "progress over 100",
+        AgentEvents.ProgressUpdate,
+        { progress: 100.1 },
+        `Expected a value between 0 and 100 at ["progress"]`
+      ],
+      [
+        "infinite progress",
+        AgentEvents.ProgressUpdate,
+        { progress: Infinity },
+        `Expected a finite number at ["progress"] Expected a value between 0 and 100 at ["progress"]`
+      ],
+      [
+        "tokens past the safe integers",
+        AgentEvents.UsageReported,
+        { inputTokens: 2 ** 53, outputTokens: 0 },
+        `Expected an integer at ["inputTokens"]`
+      ],
+      [
+        "negative cost",
+        AgentEvents.UsageReported,
+        { inputTokens: 0, outputTokens: 0, cost: -1 },
+        `Expected a value greater than or equal to 0 at ["cost"]`
+      ],
+      ["a function as data", AgentEvents.Custom, { name: "n", data: () => 1 }, `Expected JSON value at ["data"]`],
+      [
+        "undefined inside data",
+        AgentEvents.Custom,
+        { name: "n", data: { a: undefined } },
+        `Expected JSON value at ["data"]`
+      ]
+    ]
+    for (const [what, definition, payload, reason] of cases) {
+      it(`${what}`, () => {
+        assert.strictEqual(refused(definition, payload), reason)
+      })
+    }
+  })
+
+  describe("types", () => {
+    it("types every payload", () => {
+      expectTypeOf(AgentEvents.AgentStarted.make).parameter(0).branded.toEqualTypeOf<
+        { readonly agentName: string; readonly input?: Schema.Json; readonly parentRunId?: RunId }
+      >()
+      expectTypeOf(AgentEvents.AgentThinking.make).parameter(0).branded.toEqualTypeOf<
+        { readonly text: string; readonly step?: number }
+      >()
+      expectTypeOf(AgentEvents.ToolExecuting.make).parameter(0).branded.toEqualTypeOf<
+        { readonly toolCallId: string; readonly toolName: string; readonly input: Schema.Json }
+      >()
+      expectTypeOf(AgentEvents.AgentError.make).parameter(0).branded.toEqualTypeOf<
+        {
+          readonly reason: "failed" | "cancelled" | "timeout" | "lost"
+          readonly message: string
+          readonly retryable: boolean
+        }
+      >()
+      expectTypeOf(AgentEvents.TextDelta.make).parameter(0).branded.toEqualTypeOf<
+        { readonly messageId: string; readonly delta: string }
+      >()
+      expectTypeOf(AgentEvents.AuthFailed.make).parameter(0).branded.toEqualTypeOf<
+        { readonly provider?: string; readonly reason?: string }
+      >()
+    })
+
+    it("refuses payloads of another event, and fields that do not exist", () => {
+      const wrong = [
+        // @ts-expect-error a text is no name
+        AgentEvents.AgentStarted.make({ text: "hello" }),
+        // @ts-expect-error no such reason
+        AgentEvents.AgentError.make({ reason: "bored", message: "", retryable: true }),
+        // @ts-expect-error a plain string is no run id
+        AgentEvents.AgentStarted.make({ agentName: "a", parentRunId: "run-1" }),
+        // @ts-expect-error undefined is no value of an optional field
+        AgentEvents.AgentThinking.make({ text: "", step: undefined }),
+        // @ts-expect-error a date is no JSON
+        AgentEvents.Custom.make({ name: "n", data: new Date(0) })
+      ]
+      assert.lengthOf(wrong, 5)
+    })
+  })
+})

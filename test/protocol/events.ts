@@ -1,0 +1,65 @@
+/**
+ * Every built-in event, once with all of its fields and once with the fewest, as the golden files beside it hold them:
+ * each file is one event of an `events` frame.
+ */
+import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
+import type { Event } from "../../src/protocol/Event.ts"
+import { RunId } from "../../src/protocol/Identity.ts"
+
+export const builtInEvents: Record<string, Event> = {
+  "agent_started": AgentEvents.AgentStarted.make({
+    agentName: "researcher",
+    input: { question: "what is a stream?" },
+    parentRunId: RunId.make("run-1")
+  }),
+  "agent_started.least": AgentEvents.AgentStarted.make({ agentName: "researcher" }),
+  "agent_thinking": AgentEvents.AgentThinking.make({ text: "looking it up", step: 1 }),
+  "agent_thinking.least": AgentEvents.AgentThinking.make({ text: "" }),
+  "tool_executing": AgentEvents.ToolExecuting.make({
+    toolCallId: "t1",
+    toolName: "search",
+    input: { q: "effect streams", limit: 3 }
+  }),
+  "tool_completed": AgentEvents.ToolCompleted.make({
+    toolCallId: "t1",
+    toolName: "search",
+    output: ["a", null, { score: 0.5 }],
+    isError: false,
+    durationMs: 12.5
+  }),
+  "tool_completed.error": AgentEvents.ToolCompleted.make({
+    toolCallId: "t1",
+    toolName: "search",
+    output: "the index is closed",
+    isError: true,
+    durationMs: 0
+  }),
+  "agent_completed": AgentEvents.AgentCompleted.make({
+    agentName: "researcher",
+    result: { answer: "a lazy sequence" },
+    durationMs: 4_500,
+    usage: { inputTokens: 812, outputTokens: 140, cost: 0.0031 }
+  }),
+  "agent_completed.least": AgentEvents.AgentCompleted.make({ agentName: "researcher", durationMs: 4_500 }),
+  "agent_error.failed": AgentEvents.AgentError.make({ reason: "failed", message: "no such page", retryable: false }),
+  "agent_error.cancelled": AgentEvents.AgentError.make({ reason: "cancelled", message: "stopped", retryable: true }),
+  "agent_error.timeout": AgentEvents.AgentError.make({ reason: "timeout", message: "over 30 s", retryable: true }),
+  "agent_error.lost": AgentEvents.AgentError.make({ reason: "lost", message: "its process ended", retryable: true }),
+  "text_delta": AgentEvents.TextDelta.make({ messageId: "m1", delta: "Streams are “lazy” 👩‍💻\n" }),
+  "thinking_delta": AgentEvents.ThinkingDelta.make({ messageId: "m2", delta: "which of the two" }),
+  "progress_update": AgentEvents.ProgressUpdate.make({ progress: 40, message: "reading" }),
+  "progress_update.least": AgentEvents.ProgressUpdate.make({ progress: 99.5 }),
+  "usage_reported": AgentEvents.UsageReported.make({
+    inputTokens: 812,
+    outputTokens: 96,
+    cost: 0.0031,
+    operation: "answer"
+  }),
+  "usage_reported.least": AgentEvents.UsageReported.make({ inputTokens: 0, outputTokens: 0 }),
+  "custom": AgentEvents.Custom.make({ name: "note", data: { ["__proto__"]: 1, list: [true, null, -0.5, "\u2028"] } }),
+  "auth_started": AgentEvents.AuthStarted.make({ provider: "calendar" }),
+  "auth_started.least": AgentEvents.AuthStarted.make({}),
+  "auth_validating": AgentEvents.AuthValidating.make({ provider: "calendar" }),
+  "auth_completed": AgentEvents.AuthCompleted.make({ provider: "calendar" }),
+  "auth_failed": AgentEvents.AuthFailed.make({ provider: "calendar", reason: "access was denied" })
+}
