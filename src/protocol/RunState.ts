@@ -83,6 +83,14 @@ const field = (event: Event, name: string): string => {
 }
 
 /**
+ * Whether events of this wire name end their run.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isTerminal = (type: string): boolean => type === "agent_completed" || type === "agent_error"
+
+/**
  * The state after `event`, or why the event is not legal. Events of scope
  * `free` are legal anywhere and change nothing.
  *

@@ -1,0 +1,316 @@
+/**
+ * The way of an event from `emit` onto its user's list: checked against its
+ * schema, its size and its run's order, encoded once, numbered, and counted.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Schema from "effect/Schema"
+import * as AgentEvents from "../protocol/AgentEvents.ts"
+import type { Envelope } from "../protocol/Envelope.ts"
+import type { Event } from "../protocol/Event.ts"
+import type { EmissionContext, RunId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
+import * as RunState from "../protocol/RunState.ts"
+import {
+  EmitError,
+  EmitterClosed,
+  EventTooLarge,
+  InvalidPayload,
+  NoRun,
+  Overflow
+} from "./EmitError.ts"
+import { contextPart, type Encoder, encoderOf } from "./Encoding.ts"
+import { type Engine, positionIn } from "./Engine.ts"
+import { eventId, type Outbox, type Pending, type RunRecord, type Settlement } from "./Outbox.ts"
+
+/**
+ * What `emit` tells of an accepted event.
+ *
+ * - `Appended`: it is in the user's log, at `position`.
+ * - `Deferred`: it waits for its batch.
+ * - `HandedOver`: a fallback channel took it.
+ * - `DeadLettered`: no way out took it; it is among the dead letters.
+ * - `Dropped`: it was volatile and there was no room or nobody to see it, or
+ *   the layer closed before it could leave.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Receipt =
+  | { readonly _tag: "Appended"; readonly position: Position }
+  | { readonly _tag: "Deferred" }
+  | Exclude<Settlement, { readonly _tag: "Appended" }>
+
+/**
+ * Numbers the events of one emitter: a random prefix and a count.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Numbering {
+  readonly prefix: string
+  next: number
+}
+
+/**
+ * One emitter's binding to a user and, within a run, to the run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Binding {
+  readonly engine: Engine
+  readonly outbox: Outbox
+  readonly context: EmissionContext
+  readonly numbering: Numbering
+  readonly freePart: string
+  readonly runPart: string
+  /** Shared by an emitter and those of its runs: they end together. */
+  readonly life: { isClosed: boolean }
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const bind = (
+  parent: Pick<Binding, "engine" | "outbox" | "numbering" | "life">,
+  context: EmissionContext
+): Binding => ({
+  engine: parent.engine,
+  outbox: parent.outbox,
+  numbering: parent.numbering,
+  life: parent.life,
+  context,
+  freePart: contextPart(context, undefined, false),
+  runPart: contextPart(context, context.runId, false)
+})
+
+const closed: Effect.Effect<never, EmitError> = Effect.fail(new EmitError({ reason: new EmitterClosed() }))
+
+const deferred: Effect.Effect<Receipt> = Exit.succeed({ _tag: "Deferred" })
+
+const overBudget: Effect.Effect<Receipt> = Exit.succeed({ _tag: "Dropped", reason: "overBudget" })
+
+const reject = (binding: Binding, reason: EmitError["reason"]): Effect.Effect<never, EmitError> => {
+  binding.engine.counters.reject(reason._tag)
+  return Effect.fail(new EmitError({ reason }))
+}
+
+/**
+ * Emits an event; what `Emitter.emit` runs. The event is accepted within the
+ * call, except where it must wait for room; the effect waits for what becomes
+ * of it. The ending of a run never waits for room. With `confirm` the devices are asked
+ * for an acknowledgement, and `onEnvelope` gets the event as it was accepted.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const emit = (
+  binding: Binding,
+  event: Event,
+  confirm: boolean,
+  onEnvelope?: (envelope: Envelope) => void
+): Effect.Effect<Receipt, EmitError> => {
+  const { engine, outbox } = binding
+  if (binding.life.isClosed || engine.isClosed()) return closed
+  const { batching, maxEventBytes } = engine.config
+  const critical = event.delivery === "critical"
+  if ((outbox.size >= batching.capacity || outbox.bytes >= batching.capacityBytes) && !RunState.isTerminal(event.type)) {
+    const room = makeRoom(binding, event)
+    if (room !== undefined) return room === "wait" ? waitForRoom(binding, event, confirm, onEnvelope) : room
+  }
+
+  const encoder = encoderOf(event.definition)
+  const encoded = encoder.encode(event.payload)
+  if (encoded._tag === "Failure") return reject(binding, invalid(event, encoded))
+  const data = encoded.value
+
+  const record = runRecordOf(binding, event)
+  if (record instanceof NoRun) return reject(binding, record)
+  let state: RunState.RunState | undefined
+  if (record !== undefined) {
+    const next = RunState.next(record.state, event)
+    if (next instanceof RunState.IllegalEvent) {
+      if (engine.config.lifecycle === "enforce") return reject(binding, next)
+      engine.counters.illegal++
+    } else {
+      state = next
+    }
+  }
+
+  const run = record === undefined || record.state._tag !== "Active" && event.definition.scope === "free"
+    ? undefined
+    : binding.context.runId
+  const coalesce = critical || confirm ? undefined : event.definition.coalesce
+  let pending: Pending | undefined
+  if (
+    coalesce === undefined ||
+    !outbox.merge(event.type, run, binding.context.threadId, coalesce, data, batching.maxBytes)
+  ) {
+    pending = envelop(binding, event, encoder, data, run, coalesce, confirm)
+    if (pending.bytes > maxEventBytes) {
+      return reject(binding, new EventTooLarge({ event: event.type, bytes: pending.bytes, limit: maxEventBytes }))
+    }
+    outbox.push(pending)
+    if (onEnvelope !== undefined) onEnvelope(pending)
+  } else {
+    engine.counters.merged++
+  }
+
+  // Accepted: from here on nothing fails.
+  if (record !== undefined && state !== undefined && state !== record.state) advance(binding, record, state)
+  if (record !== undefined && event.type === "usage_reported") addUsage(record, data)
+  engine.counters.acceptedOf(event.type).count++
+  if (!critical && !confirm) {
+    engine.pendingChanged(outbox)
+    return deferred
+  }
+  return pending === undefined ? deferred : settle(engine, outbox, pending)
+}
+
+const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>): InvalidPayload => {
+  const error = Exit.findErrorOption(exit)
+  return new InvalidPayload({
+    event: event.type,
+    problem: error._tag === "Some" ? error.value.message : "it cannot be encoded"
+  })
+}
+
+const runRecordOf = (binding: Binding, event: Event): RunRecord | undefined | NoRun => {
+  const { runId } = binding.context
+  if (runId !== undefined) return binding.outbox.run(runId)
+  return event.definition.scope === "run" ? new NoRun({ event: event.type }) : undefined
+}
+
+const advance = (binding: Binding, record: RunRecord, state: RunState.RunState): void => {
+  if (state._tag === "Ended") {
+    record.owner = undefined
+    record.cancel = undefined
+  } else if (record.state._tag === "Idle") {
+    record.owner = binding.life
+    record.cancel = () => void emit(binding, cancelled, false)
+  }
+  record.state = state
+}
+
+const cancelled = AgentEvents.AgentError.make({
+  reason: "cancelled",
+  message: "The run was cancelled",
+  retryable: true
+})
+
+const addUsage = (record: RunRecord, data: Schema.JsonObject): void => {
+  const { cost, inputTokens, outputTokens } = data
+  if (typeof inputTokens === "number") record.inputTokens += inputTokens
+  if (typeof outputTokens === "number") record.outputTokens += outputTokens
+  if (typeof cost === "number") record.cost = (record.cost ?? 0) + cost
+}
+
+const envelop = (
+  binding: Binding,
+  event: Event,
+  encoder: Encoder,
+  data: Schema.JsonObject,
+  run: RunId | undefined,
+  coalesce: Pending["coalesce"],
+  confirm: boolean
+): Pending => {
+  const { context, engine, numbering } = binding
+  const at = engine.clock.currentTimeMillisUnsafe()
+  engine.counters.lastEventAt = at
+  const id = eventId(numbering.prefix, numbering.next++)
+  const part = confirm
+    ? contextPart(context, run, true)
+    : run === undefined
+    ? binding.freePart
+    : binding.runPart
+  const head = `"id":"${id}${encoder.typePart}${at}${part}`
+  const text = coalesce?._tag === "Concatenate" ? data[coalesce.text] : undefined
+  // A merged event is written when it leaves, so only its size is estimated here.
+  const json = coalesce === undefined ? JSON.stringify(data) : ""
+  const bytes = coalesce === undefined
+    ? head.length + Buffer.byteLength(json) + 1
+    : head.length + 32 + (typeof text === "string" ? text.length : 0)
+  return {
+    id,
+    type: event.type,
+    delivery: event.delivery,
+    at,
+    run,
+    thread: context.threadId,
+    confirm,
+    body: coalesce === undefined ? `${head}${json}}` : "",
+    bytes,
+    data,
+    coalesce,
+    head,
+    text: typeof text === "string" ? text : "",
+    settled: undefined
+  }
+}
+
+// `undefined` when there is room now.
+const makeRoom = (binding: Binding, event: Event): "wait" | Effect.Effect<Receipt, EmitError> | undefined => {
+  const { engine, outbox } = binding
+  const { capacity, overflow } = engine.config.batching
+  if (event.delivery === "volatile") {
+    engine.counters.dropped.overBudget++
+    return overBudget
+  }
+  switch (overflow) {
+    case "suspend":
+      return "wait"
+    case "fail":
+      return reject(binding, new Overflow({ pending: outbox.size, limit: capacity }))
+    case "dropOldest": {
+      if (outbox.dropOldest() === undefined) return "wait"
+      engine.counters.dropped.overflow++
+      return undefined
+    }
+  }
+}
+
+const waitForRoom = (
+  binding: Binding,
+  event: Event,
+  confirm: boolean,
+  onEnvelope: ((envelope: Envelope) => void) | undefined
+): Effect.Effect<Receipt, EmitError> =>
+  Effect.andThen(
+    Effect.callback<void>((resume) => {
+      const { engine, outbox } = binding
+      const wake = () => resume(Effect.void)
+      outbox.waiting.push(wake)
+      engine.flush(outbox)
+      return Effect.sync(() => {
+        const index = outbox.waiting.indexOf(wake)
+        if (index >= 0) outbox.waiting.splice(index, 1)
+      })
+    }),
+    Effect.suspend(() => emit(binding, event, confirm, onEnvelope))
+  )
+
+const toReceipt = (settlement: Settlement, index: number, size: number): Receipt =>
+  settlement._tag === "Appended"
+    ? { _tag: "Appended", position: positionIn(settlement.position, index, size) }
+    : settlement
+
+// Sends the list and waits for this event's part of it; most often it is there at once.
+const settle = (engine: Engine, outbox: Outbox, pending: Pending): Effect.Effect<Receipt> => {
+  let receipt: Receipt | undefined
+  let resume: ((effect: Effect.Effect<Receipt>) => void) | undefined
+  pending.settled = (settlement, index, size) => {
+    receipt = toReceipt(settlement, index, size)
+    if (resume !== undefined) resume(Exit.succeed(receipt))
+  }
+  engine.flush(outbox)
+  return receipt !== undefined
+    ? Exit.succeed(receipt)
+    : Effect.callback<Receipt>((resumed) => {
+      if (receipt === undefined) resume = resumed
+      else resumed(Exit.succeed(receipt))
+    })
+}

@@ -1,0 +1,74 @@
+/**
+ * Sends what may wait: one stream for all users of a layer.
+ *
+ * A user with something pending is marked once. `Stream.groupedWithin` collects
+ * marked users for at most `maxDelay`, counted from the first, and each group's
+ * lists go out together. One shared stream costs a fraction of a microsecond
+ * per user, where a stream per user would cost a fiber.
+ *
+ * @since 0.1.0
+ */
+import { isReadonlyArrayNonEmpty } from "effect/Array"
+import type { Done } from "effect/Cause"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Batcher<in A> {
+  /** Puts something into the current group, or begins one. */
+  readonly mark: (item: A) => void
+}
+
+// A group of so many users goes out before its time is up.
+const maxUsers = 1024
+
+/**
+ * `send` is called for each item of a group, in order. It must not throw: a
+ * batcher that dies is logged and started again, since every user depends on
+ * it. The batcher ends with its scope, sending what is marked first.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*<A>(options: {
+  readonly maxDelay: Duration.Duration
+  readonly send: (item: A) => void
+}): Effect.fn.Return<Batcher<A>, never, Scope.Scope> {
+  const queue = yield* Queue.unbounded<A, Done>()
+
+  // Bounded pulls keep groupedWithin linear in a backlog.
+  const take = Effect.flatMap(
+    Queue.takeBetween(queue, 1, maxUsers),
+    (items) => isReadonlyArrayNonEmpty(items) ? Effect.succeed(items) : Effect.die("takeBetween gave less than asked")
+  )
+  const groups = Stream.fromPull(Effect.succeed(take)).pipe(Stream.groupedWithin(maxUsers, options.maxDelay))
+  const fiber = yield* groups.pipe(
+    Stream.runForEach((group) =>
+      Effect.sync(() => {
+        for (const item of group) options.send(item)
+      })
+    ),
+    Effect.tapDefect((defect) => Effect.logError("The batcher died and starts again", defect)),
+    Effect.sandbox,
+    Effect.retry(Schedule.spaced("1 second")),
+    Effect.orDie,
+    Effect.forkScoped
+  )
+  yield* Effect.addFinalizer(() =>
+    Queue.end(queue).pipe(Effect.andThen(Fiber.await(fiber)), Effect.timeoutOption(options.maxDelay))
+  )
+
+  return {
+    mark: (item) => {
+      Queue.offerUnsafe(queue, item)
+    }
+  }
+})

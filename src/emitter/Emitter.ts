@@ -1,0 +1,231 @@
+/**
+ * The user-bound handle that programs emit through.
+ *
+ * An emitter is bound to one user when it is made, so no call takes a user id
+ * and no event can reach another user. It is as cheap as an object: make one
+ * per request, or per run.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { AgentEvents, Emitter } from "effect-emitter"
+ *
+ * const answer = Effect.gen(function*() {
+ *   const emitter = yield* Emitter.Emitter
+ *   yield* emitter.emit(AgentEvents.AgentThinking.make({ text: "looking it up" }))
+ *   const hits = yield* Effect.succeed(["Streams are pull-based"]).pipe(emitter.tool("search", { q: "streams" }))
+ *   yield* emitter.emit(AgentEvents.TextDelta.make({ messageId: "m1", delta: hits.join() }))
+ * }).pipe(Emitter.run({ agentName: "researcher" }))
+ *
+ * const request = answer.pipe(Effect.provide(Emitter.layerUser({ userId: "ada", threadId: "t1", runId: "r1" })))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import type { BrokerError } from "../broker/Broker.ts"
+import * as AgentEvents from "../protocol/AgentEvents.ts"
+import type { Envelope } from "../protocol/Envelope.ts"
+import type { Event } from "../protocol/Event.ts"
+import { EmissionContext } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
+import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
+import { bind, type Binding, emit, type Receipt } from "./Accepting.ts"
+import { awaitAcknowledged, type ConfirmOptions } from "./Confirming.ts"
+import type { EmitError } from "./EmitError.ts"
+import type { Engine } from "./Engine.ts"
+import * as Run from "./Run.ts"
+import type { Stats } from "./Stats.ts"
+
+export type { ConfirmOptions } from "./Confirming.ts"
+export type { Receipt } from "./Accepting.ts"
+export type { RunOptions } from "./Run.ts"
+export type { DropReason, Stats } from "./Stats.ts"
+export * from "./EmitError.ts"
+
+/**
+ * One user's emitter.
+ *
+ * - `emit` accepts one event. When it succeeds the event is in the user's log
+ *   (critical events), or on its way there (others), behind all that was
+ *   emitted before it. Interrupting the caller does not take it back. Events
+ *   whose definition asks for confirmation wait for it.
+ * - `emitConfirmed` emits an event as a critical one and waits until a device
+ *   has acknowledged it; it gives the event's position.
+ * - `run` and `tool` wrap an effect in the events of its beginning and its one
+ *   ending; inside `run` the `Emitter` is bound to the run.
+ * - `usage` totals what `usage_reported` events told of this emitter's run.
+ * - `snapshot` is the state of this emitter's run as the log has it.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Emitter extends Context.Service<Emitter, {
+  readonly context: EmissionContext
+  readonly emit: (event: Event) => Effect.Effect<Receipt, EmitError>
+  readonly emitConfirmed: (event: Event, options: ConfirmOptions) => Effect.Effect<Position, EmitError>
+  readonly run: <A, E, R>(
+    options: Run.RunOptions<A, E>,
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | EmitError | Cause.TimeoutError, Exclude<R, Emitter>>
+  readonly tool: (
+    name: string,
+    input: Schema.Json
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError, R>
+  readonly usage: Effect.Effect<AgentEvents.Usage>
+  readonly snapshot: Effect.Effect<Option.Option<RunSnapshot>, BrokerError>
+}>()("effect-emitter/Emitter") {}
+
+/**
+ * The engine of a layer: makes users' emitters.
+ *
+ * - `forUser` gives an emitter that lives as long as the scope. When the scope
+ *   closes, the runs it started and that are still active end as `cancelled`,
+ *   and what is pending is delivered, within `closeTimeout`.
+ * - `stats` is one view of all that was counted.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Emitters extends Context.Service<Emitters, {
+  readonly forUser: (
+    context: typeof EmissionContext.Encoded
+  ) => Effect.Effect<Emitter["Service"], InvalidContext, Scope.Scope>
+  readonly stats: Effect.Effect<Stats>
+}>()("effect-emitter/Emitters") {}
+
+/**
+ * The context of an emitter breaks the rules of ids; `problem` lists every
+ * field with its path.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidContext extends Schema.TaggedError<InvalidContext>()("InvalidContext", {
+  problem: Schema.String
+}) {
+  override get message() {
+    return `No emitter can be made: ${this.problem}`
+  }
+}
+
+const decodeContext = Schema.decodeUnknownExit(EmissionContext, { errors: "all", onExcessProperty: "error" })
+
+const emitWith = (binding: Binding) => (event: Event): Effect.Effect<Receipt, EmitError> => {
+  const { confirm } = event.definition
+  return confirm === undefined
+    ? Effect.suspend(() => emit(binding, event, false))
+    : Effect.map(confirmed(binding, event, confirm), (position) => ({ _tag: "Appended", position }))
+}
+
+const confirmed = (binding: Binding, event: Event, options: ConfirmOptions): Effect.Effect<Position, EmitError> =>
+  Effect.suspend(() => {
+    const envelopes: Array<Envelope> = []
+    return Effect.flatMap(
+      emit(binding, { ...event, delivery: "critical" }, true, (envelope) => envelopes.push(envelope)),
+      (receipt) => {
+        const [envelope] = envelopes
+        return envelope === undefined
+          ? Effect.die("an accepted event has an envelope")
+          : awaitAcknowledged(
+            binding,
+            event,
+            envelope,
+            receipt._tag === "Appended" ? receipt.position : undefined,
+            options
+          )
+      }
+    )
+  })
+
+const zeroUsage: AgentEvents.Usage = { inputTokens: 0, outputTokens: 0 }
+
+const fromBinding = (binding: Binding): Emitter["Service"] => ({
+  context: binding.context,
+  emit: emitWith(binding),
+  emitConfirmed: (event, options) => confirmed(binding, event, options),
+  run: (options, effect) =>
+    Run.run(binding, options, (child) => Effect.provideService(effect, Emitter, fromBinding(child))),
+  tool: (name, input) => (effect) => Run.tool(binding, name, input, effect),
+  usage: Effect.sync(() => Run.usageOf(binding) ?? zeroUsage),
+  snapshot: Effect.suspend(() => {
+    const { runId } = binding.context
+    return Effect.map(
+      binding.engine.broker.snapshots(binding.outbox.user),
+      ({ snapshots }) => Option.fromUndefinedOr(snapshots.find(({ run }) => run === runId)?.state)
+    )
+  })
+})
+
+const closeBinding = (binding: Binding): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    binding.outbox.cancelRuns(binding.life)
+    binding.life.isClosed = true
+    return binding.engine.release(binding.outbox)
+  })
+
+/**
+ * Makes the service of an engine.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =>
+  Random.Random.pipe(Effect.map((random) => {
+    const forUser: Emitters["Service"]["forUser"] = (context) =>
+      Effect.flatMap(Effect.scope, (scope) => {
+        const decoded = decodeContext(context)
+        if (decoded._tag === "Failure") return Effect.fail(invalidContext(decoded))
+        return Effect.map(open(decoded.value, scope), fromBinding)
+      })
+
+    const open = (context: EmissionContext, scope: Scope.Scope): Effect.Effect<Binding> =>
+      Effect.suspend(() => {
+        const prefix = `${Math.abs(random.nextIntUnsafe()).toString(36)}${Math.abs(random.nextIntUnsafe()).toString(36)}-`
+        const outbox = engine.hold(context.userId)
+        const binding = bind(
+          { engine, outbox, numbering: { prefix, next: 1 }, life: { isClosed: false } },
+          context
+        )
+        return Effect.as(Scope.addFinalizer(scope, closeBinding(binding)), binding)
+      })
+
+    return { forUser, stats: engine.stats }
+  }))
+
+const invalidContext = (exit: Exit.Failure<unknown, Schema.SchemaError>): InvalidContext => {
+  const error = Exit.findErrorOption(exit)
+  return new InvalidContext({ problem: Option.isSome(error) ? error.value.message : "the context cannot be read" })
+}
+
+/**
+ * The user's emitter as a layer, for as long as the layer lives.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerUser = (
+  context: typeof EmissionContext.Encoded
+): Layer.Layer<Emitter, InvalidContext, Emitters> =>
+  Layer.effect(Emitter, Effect.flatMap(Emitters, (emitters) => emitters.forUser(context)))
+
+/**
+ * Makes an effect a run: see the `run` of {@link Emitter}. The context's
+ * `runId` names the first run; further and nested runs get ids of their own,
+ * nested ones with `parentRunId`.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run = <A, E>(options: Run.RunOptions<A, E>) =>
+<R>(
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | EmitError | Cause.TimeoutError, Emitter | Exclude<R, Emitter>> =>
+  Effect.flatMap(Emitter, (emitter) => emitter.run(options, effect))

@@ -1,0 +1,313 @@
+/**
+ * The settings of the emitting engine: one schema, read from plain options or
+ * from `Config`.
+ *
+ * A profile sets every related field; explicit fields override it; checks
+ * across fields run on the result, so no two settings can disagree unnoticed.
+ *
+ * | field | lowLatency | balanced (default) | throughput |
+ * |---|---|---|---|
+ * | `batching.maxDelay` | 5 ms | 20 ms | 100 ms |
+ * | `batching.maxSize` (events) | 16 | 64 | 512 |
+ * | `batching.maxBytes` | 16 KiB | 64 KiB | 256 KiB |
+ * | `batching.capacity` (pending events per user) | 1,024 | 4,096 | 16,384 |
+ * | `batching.capacityBytes` (of their text) | 1 MiB | 4 MiB | 16 MiB |
+ * | `retry.attempts` / `base` / `cap` | 1 / 1 ms / 5 ms | 3 / 5 ms / 25 ms | 5 / 10 ms / 100 ms |
+ * | `breaker.failures` (in a row) | 3 | 5 | 10 |
+ * | `breaker.openFor.first` / `cap` | 1 s / 10 s | 5 s / 30 s | 10 s / 60 s |
+ * | `closeTimeout` | 2 s | 5 s | 10 s |
+ *
+ * Durations are written as text, such as `"20 millis"` or `"5 seconds"`.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Retry from "./Retry.ts"
+
+/**
+ * What the settings are tuned for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Profile = Schema.Literals(["lowLatency", "balanced", "throughput"])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Profile = typeof Profile.Type
+
+/**
+ * What happens to an event when its user has `batching.capacity` events or
+ * `batching.capacityBytes` of text pending: the caller waits, the oldest batched or volatile event is dropped
+ * and counted, or the call fails with `Overflow`. Critical events are never
+ * dropped.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Overflow = Schema.Literals(["suspend", "dropOldest", "fail"])
+
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+const Time = Schema.Duration.check(
+  Schema.makeFilter((duration: Duration.Duration) =>
+    Duration.isFinite(duration) && Duration.toMillis(duration) > 0 ? undefined : "a finite duration above zero is needed"
+  )
+)
+const TimeText = Schema.DurationFromString.pipe(Schema.decodeTo(Time))
+
+const Resolved = Schema.Struct({
+  profile: Profile,
+  batching: Schema.Struct({
+    maxDelay: Time,
+    maxSize: Positive,
+    maxBytes: Positive,
+    capacity: Positive,
+    capacityBytes: Positive,
+    overflow: Overflow
+  }),
+  retry: Schema.Struct({ attempts: Positive, base: Time, cap: Time }),
+  breaker: Schema.Struct({ failures: Positive, openFor: Schema.Struct({ first: Time, cap: Time }) }),
+  closeTimeout: Time,
+  maxEventBytes: Positive,
+  lifecycle: Schema.Literals(["enforce", "observe"])
+})
+
+type Resolved = typeof Resolved.Type
+
+const millis = (duration: Duration.Duration) => `${Duration.toMillis(duration)} ms`
+
+// Each conflict names both fields, and stands at the one that is more likely wrong.
+const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
+  const { batching, breaker, profile, retry } = config
+  const issues: Array<Schema.FilterIssue> = []
+  const conflict = (path: ReadonlyArray<string>, issue: string) => issues.push({ path, issue })
+  if (batching.capacity < batching.maxSize) {
+    conflict(
+      ["batching", "capacity"],
+      `batching.capacity (${batching.capacity}) must not be less than batching.maxSize (${batching.maxSize})`
+    )
+  }
+  if (batching.capacityBytes < batching.maxBytes) {
+    conflict(
+      ["batching", "capacityBytes"],
+      `batching.capacityBytes (${batching.capacityBytes}) must not be less than batching.maxBytes (${batching.maxBytes})`
+    )
+  }
+  if (profile === "lowLatency" && Duration.toMillis(batching.maxDelay) > 20) {
+    conflict(
+      ["batching", "maxDelay"],
+      `batching.maxDelay (${millis(batching.maxDelay)}) must not be over 20 ms with profile lowLatency`
+    )
+  }
+  if (Duration.isLessThan(retry.cap, retry.base)) {
+    conflict(["retry", "cap"], `retry.cap (${millis(retry.cap)}) must not be less than retry.base (${millis(retry.base)})`)
+  }
+  if (Duration.isLessThan(breaker.openFor.cap, breaker.openFor.first)) {
+    conflict(
+      ["breaker", "openFor", "cap"],
+      `breaker.openFor.cap (${millis(breaker.openFor.cap)}) must not be less than breaker.openFor.first (${
+        millis(breaker.openFor.first)
+      })`
+    )
+  }
+  const retryMs = Retry.budgetMs(retry)
+  if (retryMs >= Duration.toMillis(breaker.openFor.first)) {
+    conflict(
+      ["retry", "attempts"],
+      `the retries (retry.attempts, retry.base and retry.cap give up to ${retryMs} ms) must be over before breaker.openFor.first (${
+        millis(breaker.openFor.first)
+      })`
+    )
+  }
+  return issues
+}
+
+const Overrides = Schema.Struct({
+  profile: Schema.optionalKey(Profile),
+  batching: Schema.optionalKey(Schema.Struct({
+    maxDelay: Schema.optionalKey(TimeText),
+    maxSize: Schema.optionalKey(Positive),
+    maxBytes: Schema.optionalKey(Positive),
+    capacity: Schema.optionalKey(Positive),
+    capacityBytes: Schema.optionalKey(Positive),
+    overflow: Schema.optionalKey(Overflow)
+  })),
+  retry: Schema.optionalKey(Schema.Struct({
+    attempts: Schema.optionalKey(Positive),
+    base: Schema.optionalKey(TimeText),
+    cap: Schema.optionalKey(TimeText)
+  })),
+  breaker: Schema.optionalKey(Schema.Struct({
+    failures: Schema.optionalKey(Positive),
+    openFor: Schema.optionalKey(Schema.Struct({
+      first: Schema.optionalKey(TimeText),
+      cap: Schema.optionalKey(TimeText)
+    }))
+  })),
+  closeTimeout: Schema.optionalKey(TimeText),
+  maxEventBytes: Schema.optionalKey(Positive),
+  lifecycle: Schema.optionalKey(Schema.Literals(["enforce", "observe"]))
+})
+
+const kibi = 1024
+
+const profiles: { readonly [P in Profile]: Omit<Resolved, "profile"> } = {
+  lowLatency: {
+    batching: {
+      maxDelay: Duration.millis(5),
+      maxSize: 16,
+      maxBytes: 16 * kibi,
+      capacity: 1024,
+      capacityBytes: 1024 * kibi,
+      overflow: "suspend"
+    },
+    retry: { attempts: 1, base: Duration.millis(1), cap: Duration.millis(5) },
+    breaker: { failures: 3, openFor: { first: Duration.seconds(1), cap: Duration.seconds(10) } },
+    closeTimeout: Duration.seconds(2),
+    maxEventBytes: 256 * kibi,
+    lifecycle: "enforce"
+  },
+  balanced: {
+    batching: {
+      maxDelay: Duration.millis(20),
+      maxSize: 64,
+      maxBytes: 64 * kibi,
+      capacity: 4096,
+      capacityBytes: 4096 * kibi,
+      overflow: "suspend"
+    },
+    retry: { attempts: 3, base: Duration.millis(5), cap: Duration.millis(25) },
+    breaker: { failures: 5, openFor: { first: Duration.seconds(5), cap: Duration.seconds(30) } },
+    closeTimeout: Duration.seconds(5),
+    maxEventBytes: 256 * kibi,
+    lifecycle: "enforce"
+  },
+  throughput: {
+    batching: {
+      maxDelay: Duration.millis(100),
+      maxSize: 512,
+      maxBytes: 256 * kibi,
+      capacity: 16_384,
+      capacityBytes: 16_384 * kibi,
+      overflow: "suspend"
+    },
+    retry: { attempts: 5, base: Duration.millis(10), cap: Duration.millis(100) },
+    breaker: { failures: 10, openFor: { first: Duration.seconds(10), cap: Duration.seconds(60) } },
+    closeTimeout: Duration.seconds(10),
+    maxEventBytes: 256 * kibi,
+    lifecycle: "enforce"
+  }
+}
+
+const resolve = (overrides: typeof Overrides.Type): Resolved => {
+  const profile = overrides.profile ?? "balanced"
+  const base = profiles[profile]
+  return {
+    profile,
+    batching: { ...base.batching, ...overrides.batching },
+    retry: { ...base.retry, ...overrides.retry },
+    breaker: {
+      failures: overrides.breaker?.failures ?? base.breaker.failures,
+      openFor: { ...base.breaker.openFor, ...overrides.breaker?.openFor }
+    },
+    closeTimeout: overrides.closeTimeout ?? base.closeTimeout,
+    maxEventBytes: overrides.maxEventBytes ?? base.maxEventBytes,
+    lifecycle: overrides.lifecycle ?? base.lifecycle
+  }
+}
+
+/**
+ * The schema of the settings. Further fields:
+ *
+ * - `batching.overflow`: see {@link Overflow}, default `suspend`;
+ * - `maxEventBytes`: the largest encoded event, default 256 KiB;
+ * - `lifecycle`: `enforce` (default) refuses events that are not legal where
+ *   their run stands; `observe` counts them and lets them pass.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const EmitterConfig = Overrides.pipe(
+  Schema.decodeTo(
+    Schema.toType(Resolved).check(Schema.makeFilter(conflicts)),
+    SchemaTransformation.transform({ decode: resolve, encode: (config): typeof Overrides.Type => config })
+  )
+)
+
+/**
+ * The settings, complete.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export type EmitterConfig = typeof EmitterConfig.Type
+
+/**
+ * The settings as plain options: every field may be left out.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export type Options = typeof EmitterConfig.Encoded
+
+/**
+ * Settings that cannot be used. `issues` lists every problem with the path of
+ * its field; the value is part of the message (no field holds a secret).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class EmitterConfigError extends Schema.TaggedError<EmitterConfigError>()("EmitterConfigError", {
+  issues: Schema.Array(Schema.Struct({ path: Schema.String, message: Schema.String }))
+}) {
+  override get message() {
+    return `The emitter's settings cannot be used:\n${
+      this.issues.map(({ message, path }) => `  ${path === "" ? "" : `${path}: `}${message}`).join("\n")
+    }`
+  }
+}
+
+const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const fromSchemaError = (error: Schema.SchemaError): EmitterConfigError =>
+  new EmitterConfigError({
+    issues: toStandard(error.issue).issues.map((issue) => ({
+      path: (issue.path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment)).join("."),
+      message: issue.message
+    }))
+  })
+
+const decodeOptions = Schema.decodeUnknownEffect(EmitterConfig, {
+  errors: "all",
+  onExcessProperty: "error",
+  reportInput: true
+})
+
+/**
+ * Checks plain options, such as a parsed file, and completes them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const decode = (options: unknown): Effect.Effect<EmitterConfig, EmitterConfigError> =>
+  Effect.mapError(decodeOptions(options), fromSchemaError)
+
+/**
+ * The same settings from `Config`, under the name `EMITTER`: `EMITTER_PROFILE`,
+ * `EMITTER_BATCHING_MAX_DELAY`, … when the provider reads environment variables
+ * in constant case (`ConfigProvider.constantCase`). What is not set has its
+ * default.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const config: Config.Config<EmitterConfig> = Config.schema(EmitterConfig, "EMITTER").pipe(
+  Config.withDefault(resolve({}))
+)

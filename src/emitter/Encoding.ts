@@ -1,0 +1,72 @@
+/**
+ * Checks and encodes payloads, once per event, and writes envelopes.
+ *
+ * Encoders are compiled once per definition. The parts of an envelope that do
+ * not change from event to event are prepared once: per definition its type,
+ * per emitter its context.
+ *
+ * @since 0.1.0
+ */
+import type * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
+import * as SchemaAST from "effect/SchemaAST"
+import type { AnyDefinition } from "../protocol/Event.ts"
+import type { EmissionContext, RunId } from "../protocol/Identity.ts"
+
+/**
+ * How events of one definition are encoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Encoder {
+  readonly encode: (payload: object) => Exit.Exit<Schema.JsonObject, Schema.SchemaError>
+  /** `","type":"…","at":` */
+  readonly typePart: string
+}
+
+const encoders = new WeakMap<AnyDefinition, Encoder>()
+
+const makeEncoder = (definition: AnyDefinition): Encoder => {
+  // Without this the first use would fix the interpreted encoder. It falls back where `new Function` is blocked.
+  SchemaJITCompiler.enable(SchemaAST.flip(definition.payload.ast))
+  const encode = Schema.encodeUnknownExit(definition.payload)
+  return {
+    // A struct of JSON-encodable fields encodes to a JSON object; JSON.stringify would drop anything else.
+    encode: encode as Encoder["encode"],
+    typePart: `","type":${JSON.stringify(definition.name)},"at":`
+  }
+}
+
+/**
+ * The encoder of a definition, made at its first use.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const encoderOf = (definition: AnyDefinition): Encoder => {
+  let encoder = encoders.get(definition)
+  if (encoder === undefined) {
+    encoder = makeEncoder(definition)
+    encoders.set(definition, encoder)
+  }
+  return encoder
+}
+
+/**
+ * What goes with every event of an emitter: `,"run":"…","thread":"…"`, ready to
+ * stand between the time and the data.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const contextPart = (context: EmissionContext, run: RunId | undefined, confirm: boolean): string => {
+  let part = ""
+  if (run !== undefined) part += `,"run":${JSON.stringify(run)}`
+  if (context.threadId !== undefined) part += `,"thread":${JSON.stringify(context.threadId)}`
+  if (confirm) part += `,"confirm":true`
+  if (context.requestId !== undefined) part += `,"request":${JSON.stringify(context.requestId)}`
+  if (context.trace !== undefined) part += `,"trace":"${context.trace}"`
+  return `${part},"data":`
+}

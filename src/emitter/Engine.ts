@@ -1,0 +1,310 @@
+/**
+ * The moving part behind every emitter of a layer: accepts events into users'
+ * outboxes, and sees that each list goes out in order.
+ *
+ * - A critical event goes out in its caller's turn, behind all that its user
+ *   has pending. Others wait for the batcher, or until their list reaches
+ *   `batching.maxSize` or `batching.maxBytes`.
+ * - One list per user is in flight at a time. What was accepted meanwhile goes
+ *   out in the next.
+ * - Each list is delivered by a fiber of the layer, so interrupting a caller
+ *   does not withdraw an accepted event. Where the broker answers at once, that
+ *   fiber ends before `emit` returns and costs no switch.
+ * - Closing stops accepting, ends the runs that are still active, and delivers
+ *   what is pending within `closeTimeout`; what is left then is counted.
+ *
+ * @since 0.1.0
+ */
+import { isReadonlyArrayNonEmpty } from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import type { Broker } from "../broker/Broker.ts"
+import type { UserId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
+import type { Delivery } from "./Delivery.ts"
+import type { EmitterConfig } from "./EmitterConfig.ts"
+import { Outbox, type Pending, type Settlement } from "./Outbox.ts"
+import { Counters, type DropReason, type Stats } from "./Stats.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Engine {
+  readonly config: EmitterConfig
+  readonly clock: Clock.Clock
+  readonly broker: Broker["Service"]
+  readonly delivery: Delivery
+  readonly counters: Counters
+  /** The user's outbox, made if needed, and held until `release`. */
+  readonly hold: (user: UserId) => Outbox
+  readonly release: (outbox: Outbox) => Effect.Effect<void>
+  /** Sends the list now, unless one is in flight: then it follows that one. */
+  readonly flush: (outbox: Outbox) => void
+  /** Something that may wait was put on the list. */
+  readonly pendingChanged: (outbox: Outbox) => void
+  /** Runs an effect while nothing of this user is in flight. */
+  readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  readonly isClosed: () => boolean
+  readonly close: Effect.Effect<void>
+  readonly stats: Effect.Effect<Stats>
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(options: {
+  readonly config: EmitterConfig
+  readonly broker: Broker["Service"]
+  readonly delivery: Delivery
+  /** Tells the batcher that this outbox has something pending. */
+  readonly mark: (outbox: Outbox) => void
+}): Effect.fn.Return<Engine, never, Scope.Scope> {
+  const { broker, config, delivery } = options
+  const { maxBytes, maxSize } = config.batching
+  const clock = yield* Clock.Clock
+  // Made before the finalizer that closes the engine, so that it ends after it.
+  const deliveries = yield* Scope.fork(yield* Effect.scope)
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const counters = new Counters()
+  const outboxes = new Map<UserId, Outbox>()
+  const startedAt = clock.currentTimeMillisUnsafe()
+  let closed = false
+  let active = 0
+  let idle: (() => void) | undefined
+
+  const drop = (reason: DropReason, count: number): void => {
+    counters.dropped[reason] += count
+  }
+
+  const withoutUnseen = (user: UserId, batch: ReadonlyArray<Pending>): Effect.Effect<ReadonlyArray<Pending>> =>
+    broker.readers(user).pipe(
+      Effect.map((readers) => {
+        if (readers > 0) return batch
+        const kept = batch.filter((event) => event.delivery !== "volatile")
+        drop("nobodyConnected", batch.length - kept.length)
+        return kept
+      }),
+      // A broker that cannot tell who is there may still take the events.
+      Effect.catch(() => Effect.succeed(batch))
+    )
+
+  // Most brokers in memory answer within the call: then nothing waits and no fiber outlives it.
+  const run = <A>(effect: Effect.Effect<A>, then: (exit: Exit.Exit<A>) => void): void => {
+    const fiber = runFork(effect)
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return then(exit)
+    active++
+    Fiber.runIn(fiber, deliveries)
+    fiber.addObserver((late) => {
+      active--
+      then(late)
+    })
+  }
+
+  const settle = (outbox: Outbox, batch: ReadonlyArray<Pending>, settlement: Settlement): void => {
+    outbox.inFlight = false
+    countOutcome(settlement, batch.length)
+    for (let index = 0; index < batch.length; index++) batch[index]?.settled?.(settlement, index, batch.length)
+    goOn(outbox)
+  }
+
+  const countOutcome = (settlement: Settlement, events: number): void => {
+    counters.batches++
+    switch (settlement._tag) {
+      case "Appended":
+        counters.appended += events
+        return
+      case "HandedOver":
+        counters.handedOver += events
+        return
+      case "DeadLettered":
+        counters.deadLettered += events
+        return
+      case "Dropped":
+        drop(settlement.reason, events)
+    }
+  }
+
+  // Who waits comes first: one of them may take the turn, and the list then follows.
+  const goOn = (outbox: Outbox): void => {
+    for (const wake of outbox.waiting.splice(0)) wake()
+    if (outbox.size === 0) {
+      retire(outbox)
+    } else if (closed || outbox.isUrgent || outbox.size >= maxSize || outbox.bytes >= maxBytes) {
+      flush(outbox)
+    } else {
+      mark(outbox)
+    }
+    if (active === 0 && idle !== undefined) idle()
+  }
+
+  const flush = (outbox: Outbox): void => {
+    if (outbox.inFlight || outbox.size === 0) return
+    const batch = outbox.take()
+    outbox.inFlight = true
+    if (!batch.some((event) => event.delivery === "volatile")) return send(outbox, batch)
+    run(withoutUnseen(outbox.user, batch), (exit) => send(outbox, Exit.isSuccess(exit) ? exit.value : batch))
+  }
+
+  const send = (outbox: Outbox, batch: ReadonlyArray<Pending>): void => {
+    if (!isReadonlyArrayNonEmpty(batch)) {
+      outbox.inFlight = false
+      return goOn(outbox)
+    }
+    run(
+      delivery.deliver(outbox.user, batch),
+      // A delivery never fails; it is interrupted when closing takes too long.
+      (exit) => settle(outbox, batch, Exit.isSuccess(exit) ? exit.value : { _tag: "Dropped", reason: "closed" })
+    )
+  }
+
+  const mark = (outbox: Outbox): void => {
+    if (outbox.marked || outbox.inFlight) return
+    outbox.marked = true
+    options.mark(outbox)
+  }
+
+  const retire = (outbox: Outbox): void => {
+    if (outbox.emitters === 0 && outbox.size === 0 && !outbox.inFlight && outbox.waiting.length === 0) {
+      outboxes.delete(outbox.user)
+    }
+  }
+
+  const hold = (user: UserId): Outbox => {
+    let outbox = outboxes.get(user)
+    if (outbox === undefined) {
+      outbox = new Outbox(user)
+      outboxes.set(user, outbox)
+    }
+    outbox.emitters++
+    counters.emitters++
+    return outbox
+  }
+
+  const drained = (outbox: Outbox): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      flush(outbox)
+      if (!outbox.inFlight) return Effect.void
+      return Effect.callback<void>((resume) => {
+        const wake = () => outbox.inFlight || outbox.size > 0 ? void outbox.waiting.push(wake) : resume(Effect.void)
+        outbox.waiting.push(wake)
+      })
+    })
+
+  const closeTimeout = config.closeTimeout
+
+  const release = (outbox: Outbox): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      outbox.emitters--
+      counters.emitters--
+      if (outbox.emitters > 0 && outbox.size === 0) return Effect.void
+      if (outbox.size === 0 && !outbox.inFlight) {
+        retire(outbox)
+        return Effect.void
+      }
+      return Effect.asVoid(Effect.timeoutOption(drained(outbox), closeTimeout))
+    })
+
+  const exclusive: Engine["exclusive"] = (user, effect) =>
+    Effect.acquireUseRelease(
+      Effect.callback<Outbox>((resume) => {
+        const enter = () => {
+          const outbox = outboxes.get(user) ?? new Outbox(user)
+          outboxes.set(user, outbox)
+          if (outbox.inFlight) return void outbox.waiting.push(enter)
+          outbox.inFlight = true
+          resume(Effect.succeed(outbox))
+        }
+        enter()
+      }),
+      () => effect,
+      (outbox) =>
+        Effect.sync(() => {
+          outbox.inFlight = false
+          goOn(outbox)
+        })
+    )
+
+  const allDelivered = Effect.callback<void>((resume) => {
+    for (const outbox of outboxes.values()) flush(outbox)
+    const check = () => {
+      if (active > 0) return
+      idle = undefined
+      resume(Effect.void)
+    }
+    idle = check
+    check()
+  })
+
+  const close = Effect.suspend(() => {
+    if (closed) return Effect.void
+    for (const outbox of outboxes.values()) outbox.cancelRuns()
+    closed = true
+    return Effect.timeoutOption(allDelivered, closeTimeout).pipe(
+      Effect.andThen(Effect.sync(() => {
+        let left = 0
+        for (const outbox of outboxes.values()) left += outbox.size
+        if (left > 0) drop("closed", left)
+      }))
+    )
+  })
+
+  const stats = Effect.sync((): Stats => {
+    let pending = 0
+    for (const outbox of outboxes.values()) pending += outbox.size
+    return {
+      accepted: Object.fromEntries(Array.from(counters.accepted, ([type, { count }]) => [type, count])),
+      merged: counters.merged,
+      rejected: Object.fromEntries(counters.rejected),
+      illegal: counters.illegal,
+      appended: counters.appended,
+      handedOver: counters.handedOver,
+      deadLettered: counters.deadLettered,
+      batches: counters.batches,
+      dropped: { ...counters.dropped },
+      emitters: counters.emitters,
+      users: outboxes.size,
+      pending,
+      lastEventAt: counters.lastEventAt,
+      uptimeMs: clock.currentTimeMillisUnsafe() - startedAt
+    }
+  })
+
+  const engine: Engine = {
+    config,
+    clock,
+    broker,
+    delivery,
+    counters,
+    hold,
+    release,
+    flush,
+    pendingChanged: (outbox) => {
+      if (outbox.size >= maxSize || outbox.bytes >= maxBytes) flush(outbox)
+      else mark(outbox)
+    },
+    exclusive,
+    isClosed: () => closed,
+    close,
+    stats
+  }
+  yield* Effect.addFinalizer(() => close)
+  return engine
+})
+
+/**
+ * The position of one event of an appended batch: batches are appended whole,
+ * so their offsets are consecutive and end at the batch's.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const positionIn = (last: Position, index: number, size: number): Position => ({
+  epoch: last.epoch,
+  offset: last.offset - (size - 1 - index)
+})

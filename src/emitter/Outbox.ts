@@ -1,0 +1,233 @@
+/**
+ * What one user's emitters have accepted and the broker does not have yet: an
+ * ordered list of pending events, merged where their definitions allow it.
+ *
+ * Plain synchronous state: every step is atomic. The engine decides when a
+ * list is taken; at most one taken list is in flight at a time, so the order of
+ * acceptance is the order of delivery.
+ *
+ * @since 0.1.0
+ */
+import type * as Schema from "effect/Schema"
+import type { Envelope } from "../protocol/Envelope.ts"
+import type { Coalesce, DeliveryClass } from "../protocol/Event.ts"
+import type { EventId, RunId, ThreadId, UserId } from "../protocol/Identity.ts"
+import * as RunState from "../protocol/RunState.ts"
+import type { Outcome } from "./Delivery.ts"
+import type { DropReason } from "./Stats.ts"
+
+/**
+ * An event on the list. Until it is taken, a merged one still grows: its
+ * `body` is written when it leaves.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Pending extends Envelope {
+  body: string
+  bytes: number
+  data: Schema.JsonObject
+  readonly coalesce: Coalesce | undefined
+  /** The text before the data: `"id":"…","type":"…","at":…,…,"data":` */
+  readonly head: string
+  /** The joined text of a `Concatenate` event. */
+  text: string
+  /** Called once with what became of the event. */
+  settled: ((settlement: Settlement, index: number, size: number) => void) | undefined
+}
+
+/**
+ * What became of an accepted event.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Settlement = Outcome | { readonly _tag: "Dropped"; readonly reason: DropReason }
+
+/**
+ * What is known of one run.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunRecord {
+  state: RunState.RunState
+  inputTokens: number
+  outputTokens: number
+  cost: number | undefined
+  tools: number
+  /** While the run is active: whose emitter started it, and how to end it in its stead. */
+  owner: object | undefined
+  cancel: (() => void) | undefined
+}
+
+// Ended runs are remembered, to refuse what comes after their end, up to this many runs in all.
+const rememberedRuns = 64
+
+// How far back a merge looks: windows hold few messages at a time, and a scan must stay cheap.
+const mergeReach = 16
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class Outbox {
+  readonly user: UserId
+  readonly runs = new Map<RunId, RunRecord>()
+  /** Whether a taken list is being delivered. */
+  inFlight = false
+  /** Whether the batcher knows that something is pending. */
+  marked = false
+  /** How many open emitters share this outbox. */
+  emitters = 0
+  /** Callers that wait for room, in order. */
+  readonly waiting: Array<() => void> = []
+  private list: Array<Pending> = []
+  private listBytes = 0
+  private mergeable: Array<Pending> = []
+  private urgent = false
+
+  constructor(user: UserId) {
+    this.user = user
+  }
+
+  get size(): number {
+    return this.list.length
+  }
+
+  get bytes(): number {
+    return this.listBytes
+  }
+
+  /** Whether a critical event is on the list. */
+  get isUrgent(): boolean {
+    return this.urgent
+  }
+
+  run(run: RunId): RunRecord {
+    let record = this.runs.get(run)
+    if (record === undefined) {
+      record = {
+        state: RunState.idle,
+        inputTokens: 0,
+        outputTokens: 0,
+        cost: undefined,
+        tools: 0,
+        owner: undefined,
+        cancel: undefined
+      }
+      this.runs.set(run, record)
+      if (this.runs.size > rememberedRuns) this.forgetEndedRun()
+    }
+    return record
+  }
+
+  /** Ends the active runs of this owner, or all of them, as cancelled. */
+  cancelRuns(owner?: object): void {
+    for (const record of this.runs.values()) {
+      if (owner === undefined || record.owner === owner) record.cancel?.()
+    }
+  }
+
+  private forgetEndedRun(): void {
+    for (const [run, { state }] of this.runs) {
+      if (state._tag === "Ended") return void this.runs.delete(run)
+    }
+  }
+
+  push(event: Pending): void {
+    this.list.push(event)
+    this.listBytes += event.bytes
+    if (event.delivery === "critical") {
+      this.urgent = true
+      // Nothing that comes later may be merged into what stands before a critical event.
+      this.writeMergeable()
+    } else if (event.coalesce !== undefined) {
+      this.mergeable.push(event)
+    }
+  }
+
+  /**
+   * Merges an event into one of its kind that is still on the list, if there is
+   * one and it stays within `maxBytes`.
+   */
+  merge(
+    type: string,
+    run: RunId | undefined,
+    thread: ThreadId | undefined,
+    coalesce: Coalesce,
+    data: Schema.JsonObject,
+    maxBytes: number
+  ): boolean {
+    const end = Math.max(0, this.mergeable.length - mergeReach)
+    for (let index = this.mergeable.length - 1; index >= end; index--) {
+      const older = this.mergeable[index]
+      if (older === undefined || older.type !== type || older.run !== run || older.thread !== thread) continue
+      if (coalesce.by !== undefined && older.data[coalesce.by] !== data[coalesce.by]) continue
+      return coalesce._tag === "Newest"
+        ? this.replace(older, data)
+        : this.concatenate(older, data[coalesce.text], maxBytes)
+    }
+    return false
+  }
+
+  private replace(older: Pending, data: Schema.JsonObject): boolean {
+    older.data = data
+    return true
+  }
+
+  private concatenate(older: Pending, text: Schema.Json | undefined, maxBytes: number): boolean {
+    if (typeof text !== "string" || older.bytes + text.length > maxBytes) return false
+    older.text += text
+    older.bytes += text.length
+    this.listBytes += text.length
+    return true
+  }
+
+  /** Drops the oldest event that may be dropped. */
+  dropOldest(): DeliveryClass | undefined {
+    const index = this.list.findIndex((event) => event.delivery !== "critical")
+    const [dropped] = index < 0 ? [] : this.list.splice(index, 1)
+    if (dropped === undefined) return undefined
+    this.listBytes -= dropped.bytes
+    const mergeable = this.mergeable.indexOf(dropped)
+    if (mergeable >= 0) this.mergeable.splice(mergeable, 1)
+    return dropped.delivery
+  }
+
+  /** Takes the whole list, written out. */
+  take(): Array<Pending> {
+    const taken = this.list
+    this.list = []
+    this.listBytes = 0
+    this.urgent = false
+    this.writeMergeable()
+    return taken
+  }
+
+  private writeMergeable(): void {
+    if (this.mergeable.length === 0) return
+    for (const event of this.mergeable) writeMerged(event)
+    this.mergeable = []
+  }
+}
+
+/**
+ * Writes the body of an event whose data is complete.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+const writeMerged = (event: Pending): void => {
+  if (event.coalesce?._tag === "Concatenate") event.data = { ...event.data, [event.coalesce.text]: event.text }
+  event.body = `${event.head}${JSON.stringify(event.data)}}`
+  event.bytes = Buffer.byteLength(event.body)
+}
+
+/**
+ * The id's type is checked where ids enter; ids made here fit by construction.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const eventId = (prefix: string, sequence: number): EventId => `${prefix}${sequence}` as EventId

@@ -1,0 +1,241 @@
+/**
+ * Runs and tool calls: effects whose beginning and one ending are events.
+ *
+ * A run emits `agent_started` before its effect, and exactly one terminal event
+ * after it, however the effect ends: `agent_completed` when it succeeds, else
+ * `agent_error` with reason `failed`, `cancelled` (interrupted) or `timeout`.
+ * A tool call emits `tool_executing` and `tool_completed` in the same way.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import * as AgentEvents from "../protocol/AgentEvents.ts"
+import type { Event } from "../protocol/Event.ts"
+import { RunId } from "../protocol/Identity.ts"
+import { bind, type Binding, emit } from "./Accepting.ts"
+import type { EmitError } from "./EmitError.ts"
+
+/**
+ * What a run says of itself.
+ *
+ * - `agentName` names the agent.
+ * - `input` goes into `agent_started`.
+ * - `result` makes the `result` of `agent_completed` from what the effect gave;
+ *   without it there is none.
+ * - `timeout` ends the run with reason `timeout`, and the effect fails with
+ *   Effect's `TimeoutError`.
+ * - `describe` writes the message of `agent_error`. By default the message of a
+ *   typed error is shown, and a defect is called an internal error, so that
+ *   nothing private reaches the user.
+ * - `retryable` tells whether asking again may help; by default it may after
+ *   `cancelled` and `timeout`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions<in A = unknown, in E = unknown> {
+  readonly agentName: string
+  readonly input?: Schema.Json
+  readonly result?: (value: A) => Schema.Json
+  readonly timeout?: Duration.Input
+  readonly describe?: (cause: Cause.Cause<E | Cause.TimeoutError>) => string
+  readonly retryable?: (cause: Cause.Cause<E | Cause.TimeoutError>) => boolean
+}
+
+// Long error messages help nobody on a small screen.
+const maxMessage = 1000
+
+const defaultMessage = (cause: Cause.Cause<unknown>): string => {
+  if (Cause.hasInterruptsOnly(cause)) return "The run was cancelled"
+  const failure = Cause.findErrorOption(cause)
+  if (Option.isNone(failure)) return "An internal error occurred"
+  const error = failure.value
+  const message = error instanceof Error ? error.message : typeof error === "string" ? error : "The run failed"
+  return message.slice(0, maxMessage)
+}
+
+const reasonOf = (cause: Cause.Cause<unknown>): "cancelled" | "timeout" | "failed" => {
+  if (Cause.hasInterruptsOnly(cause)) return "cancelled"
+  const failure = Cause.findErrorOption(cause)
+  return Option.isSome(failure) && Cause.isTimeoutError(failure.value) ? "timeout" : "failed"
+}
+
+const freshRunId: Effect.Effect<RunId> = Effect.map(
+  Effect.all([Random.nextInt, Random.nextInt]),
+  (parts) => RunId.make(`run-${parts.map((part) => Math.abs(part).toString(36)).join("")}`)
+)
+
+// The context's run while it has not started, else a run of its own below it.
+const runIdFor = (binding: Binding): Effect.Effect<{ readonly runId: RunId; readonly parent: RunId | undefined }> => {
+  const { runId } = binding.context
+  if (runId === undefined) return Effect.map(freshRunId, (fresh) => ({ runId: fresh, parent: undefined }))
+  const { state } = binding.outbox.run(runId)
+  if (state._tag === "Idle") return Effect.succeed({ runId, parent: undefined })
+  const parent = state._tag === "Active" ? runId : undefined
+  return Effect.map(freshRunId, (fresh) => ({ runId: fresh, parent }))
+}
+
+/**
+ * @category operations
+ * @since 0.1.0
+ */
+export const run = <A, E, R, R2>(
+  binding: Binding,
+  options: RunOptions<A, E>,
+  inside: (child: Binding) => Effect.Effect<A, E, R2>
+): Effect.Effect<A, E | EmitError | Cause.TimeoutError, R | R2> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const { clock } = binding.engine
+      const { parent, runId } = yield* runIdFor(binding)
+      const child = bind(binding, { ...binding.context, runId })
+      const startedAt = clock.currentTimeMillisUnsafe()
+      yield* emit(
+        child,
+        AgentEvents.AgentStarted.make({
+          agentName: options.agentName,
+          ...(options.input === undefined ? {} : { input: options.input }),
+          ...(parent === undefined ? {} : { parentRunId: parent })
+        }),
+        false
+      )
+      const effect: Effect.Effect<A, E | Cause.TimeoutError, R2> = options.timeout === undefined
+        ? inside(child)
+        : Effect.timeout(inside(child), options.timeout)
+      const exit = yield* Effect.exit(restore(effect))
+      yield* Exit.isSuccess(exit)
+        ? complete(child, options, exit.value, clock.currentTimeMillisUnsafe() - startedAt)
+        : fail(child, options, exit.cause)
+      return yield* exit
+    })
+  )
+
+const isActive = (binding: Binding): boolean =>
+  binding.context.runId !== undefined && binding.outbox.run(binding.context.runId).state._tag === "Active"
+
+// The effect may have ended its run itself, and a closing engine ends runs too: then the ending stands.
+const end = (binding: Binding, event: Event): Effect.Effect<void, EmitError> =>
+  Effect.suspend(() => isActive(binding) ? Effect.asVoid(emit(binding, event, false)) : Effect.void)
+
+const complete = <A, E>(
+  binding: Binding,
+  options: RunOptions<A, E>,
+  value: A,
+  durationMs: number
+): Effect.Effect<void, EmitError> =>
+  Effect.gen(function*() {
+    if (!isActive(binding)) return
+    yield* closeTools(binding)
+    const usage = usageOf(binding)
+    const result = options.result?.(value)
+    yield* end(
+      binding,
+      AgentEvents.AgentCompleted.make({
+        agentName: options.agentName,
+        durationMs,
+        ...(result === undefined ? {} : { result }),
+        ...(usage === undefined ? {} : { usage })
+      })
+    )
+  })
+
+const fail = <A, E>(
+  binding: Binding,
+  options: RunOptions<A, E>,
+  cause: Cause.Cause<E | Cause.TimeoutError>
+): Effect.Effect<void, EmitError> => {
+  const reason = reasonOf(cause)
+  return end(
+    binding,
+    AgentEvents.AgentError.make({
+      reason,
+      message: options.describe?.(cause) ?? defaultMessage(cause),
+      retryable: options.retryable?.(cause) ?? reason !== "failed"
+    })
+  )
+}
+
+// A tool call that its program left open is said to have failed, since a completed run has none.
+const closeTools = (binding: Binding): Effect.Effect<void, EmitError> => {
+  const { runId } = binding.context
+  const state = runId === undefined ? undefined : binding.outbox.run(runId).state
+  if (state?._tag !== "Active") return Effect.void
+  return Effect.forEach(state.openTools, ([toolCallId, toolName]) =>
+    emit(
+      binding,
+      AgentEvents.ToolCompleted.make({
+        toolCallId,
+        toolName,
+        output: "the tool call was never completed",
+        isError: true,
+        durationMs: 0
+      }),
+      false
+    ), { discard: true })
+}
+
+/**
+ * What the binding's run reported of its usage; `undefined` when nothing.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const usageOf = (binding: Binding): AgentEvents.Usage | undefined => {
+  const { runId } = binding.context
+  if (runId === undefined) return undefined
+  const { cost, inputTokens, outputTokens } = binding.outbox.run(runId)
+  if (inputTokens === 0 && outputTokens === 0 && cost === undefined) return undefined
+  return { inputTokens, outputTokens, ...(cost === undefined ? {} : { cost }) }
+}
+
+const isJson = Schema.is(Schema.Json)
+
+// What a tool gave, as JSON: as it is where it is JSON, else as JSON.stringify would write it.
+const toJson = (value: unknown): Schema.Json => {
+  if (value === undefined) return null
+  if (isJson(value)) return value
+  try {
+    const parsed: unknown = JSON.parse(JSON.stringify(value) ?? "null")
+    return isJson(parsed) ? parsed : null
+  } catch {
+    return String(value)
+  }
+}
+
+/**
+ * @category operations
+ * @since 0.1.0
+ */
+export const tool = <A, E, R>(
+  binding: Binding,
+  toolName: string,
+  input: Schema.Json,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | EmitError, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const { clock } = binding.engine
+      const { runId } = binding.context
+      const count = runId === undefined ? 0 : ++binding.outbox.run(runId).tools
+      const toolCallId = `call-${count}`
+      yield* emit(binding, AgentEvents.ToolExecuting.make({ toolCallId, toolName, input }), false)
+      const startedAt = clock.currentTimeMillisUnsafe()
+      const exit = yield* Effect.exit(restore(effect))
+      const durationMs = Math.max(0, clock.currentTimeMillisUnsafe() - startedAt)
+      const completed = (output: Schema.Json) =>
+        end(
+          binding,
+          AgentEvents.ToolCompleted.make({ toolCallId, toolName, output, isError: Exit.isFailure(exit), durationMs })
+        )
+      const output = Exit.isSuccess(exit) ? toJson(exit.value) : defaultMessage(exit.cause)
+      yield* Effect.catchReason(completed(output), "EmitError", "EventTooLarge", ({ bytes, limit }) =>
+        completed({ omitted: `the output has ${bytes} bytes, ${limit} are allowed` }))
+      return yield* exit
+    })
+  )

@@ -1,0 +1,87 @@
+/**
+ * What the engine counted since its layer was built.
+ *
+ * Counters are plain numbers, so counting costs nothing per event; `Metrics`
+ * publishes them.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * Why an event was dropped: room was short and `batching.overflow` is
+ * `dropOldest` (`overflow`), a volatile event had nobody to see it
+ * (`nobodyConnected`) or its user was over budget (`overBudget`), or the layer
+ * closed before a way out took it (`closed`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DropReason = "overflow" | "nobodyConnected" | "overBudget" | "closed"
+
+/**
+ * One consistent view of the counters.
+ *
+ * - `accepted` and `merged`: events by wire name, and how many of them were
+ *   merged into an earlier one;
+ * - `rejected`: calls that failed, by reason; `illegal`: events that broke their
+ *   run's order and passed, with `lifecycle: "observe"`;
+ * - `appended`, `handedOver`, `deadLettered`: events by outcome; `batches`: lists
+ *   delivered;
+ * - `dropped`: events by reason;
+ * - `emitters`, `users`, `pending`: open emitters, users with an outbox, and
+ *   events not delivered yet;
+ * - `lastEventAt`: milliseconds since the Unix epoch; `uptimeMs`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats {
+  readonly accepted: Readonly<Record<string, number>>
+  readonly merged: number
+  readonly rejected: Readonly<Record<string, number>>
+  readonly illegal: number
+  readonly appended: number
+  readonly handedOver: number
+  readonly deadLettered: number
+  readonly batches: number
+  readonly dropped: Readonly<Record<DropReason, number>>
+  readonly emitters: number
+  readonly users: number
+  readonly pending: number
+  readonly lastEventAt: number | undefined
+  readonly uptimeMs: number
+}
+
+/**
+ * The counters behind `Stats`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Counters {
+  readonly accepted = new Map<string, { count: number }>()
+  readonly rejected = new Map<string, number>()
+  merged = 0
+  illegal = 0
+  appended = 0
+  handedOver = 0
+  deadLettered = 0
+  batches = 0
+  readonly dropped: Record<DropReason, number> = { overflow: 0, nobodyConnected: 0, overBudget: 0, closed: 0 }
+  emitters = 0
+  lastEventAt: number | undefined = undefined
+
+  /** The counter of one wire name, to be kept by who counts often. */
+  acceptedOf(type: string): { count: number } {
+    let counter = this.accepted.get(type)
+    if (counter === undefined) {
+      counter = { count: 0 }
+      this.accepted.set(type, counter)
+    }
+    return counter
+  }
+
+  reject(reason: string): void {
+    this.rejected.set(reason, (this.rejected.get(reason) ?? 0) + 1)
+  }
+}

@@ -1,0 +1,19 @@
+/**
+ * Delivers the events of an AI agent's run to one user's devices.
+ *
+ * @since 0.1.0
+ */
+export * as Broker from "./broker/Broker.ts"
+export * as Emitter from "./emitter/Emitter.ts"
+export { Emitters } from "./emitter/Emitter.ts"
+export * as EmitterConfig from "./emitter/EmitterConfig.ts"
+export { EmitterLayer } from "./emitter/EmitterLayer.ts"
+export * as AgentEvents from "./protocol/AgentEvents.ts"
+export * as CloseCode from "./protocol/CloseCode.ts"
+export * as Envelope from "./protocol/Envelope.ts"
+export * as Event from "./protocol/Event.ts"
+export * as Frame from "./protocol/Frame.ts"
+export * as Identity from "./protocol/Identity.ts"
+export * as Position from "./protocol/Position.ts"
+export * as RunSnapshot from "./protocol/RunSnapshot.ts"
+export * as RunState from "./protocol/RunState.ts"
