@@ -1,0 +1,151 @@
+/**
+ * How a session comes to a connection and what it does when it loses one.
+ *
+ * @since 0.1.0
+ */
+import { fromCode, reactionTo } from "../protocol/CloseCode.ts"
+import * as Reconnect from "./Reconnect.ts"
+import type { ClientFrame, TokenAnswer, Turn } from "./SessionState.ts"
+import type { Loss, StopReason } from "./Status.ts"
+
+/** Which part of a token's time passes before it is renewed. */
+const renewAtPart = 0.75
+
+/** How long a renewal in band that failed waits before it is tried again. */
+const renewAgainMs = 5_000
+
+/** Connects, with a token if there is one to be had. */
+export const dial = (turn: Turn): void => {
+  const { state } = turn
+  const { expiresAt, token } = state.token ?? {}
+  const usable = token !== undefined && token !== state.refused &&
+    (expiresAt === undefined || turn.now < expiresAt + state.skew)
+  if (!state.config.hasToken || usable) return open(turn)
+  state.phase = { _tag: "Asking", since: turn.now }
+  ask(turn)
+}
+
+/** Asks for a token: to connect with, or to send in band. */
+export const ask = (turn: Turn): void => {
+  const { state } = turn
+  state.request += 1
+  state.asking = true
+  state.renewAt = undefined
+  turn.actions.push({ _tag: "askToken", request: state.request, refused: state.refused !== undefined })
+}
+
+const open = (turn: Turn): void => {
+  const { state } = turn
+  state.connection += 1
+  state.reconnectAfterMs = 0
+  state.complaint = undefined
+  state.ackDue = undefined
+  state.phase = { _tag: "Opening", since: turn.now }
+  turn.actions.push({ _tag: "connect", connection: state.connection })
+}
+
+/** Says hello on the socket that has just opened. */
+export const greet = (turn: Turn): void => {
+  const { state } = turn
+  const { client, threads } = state.config
+  state.phase = { _tag: "Greeting", since: turn.now }
+  send(turn, {
+    type: "hello",
+    ...(state.token === undefined ? {} : { token: state.token.token }),
+    ...(state.position === undefined ? {} : { resume: state.position }),
+    ...(threads === undefined ? {} : { threads }),
+    ...(client === undefined ? {} : { client })
+  })
+}
+
+/** Takes the answer to `ask`. */
+export const onToken = (turn: Turn, answer: TokenAnswer | undefined): void => {
+  const { state } = turn
+  state.asking = false
+  const connecting = state.phase._tag === "Asking"
+  if (answer === undefined || answer.token === state.refused) {
+    return connecting ? stop(turn, { _tag: "noToken", detail: state.complaint ?? "there is no token" }) : undefined
+  }
+  const changed = answer.token !== state.token?.token
+  state.token = answer
+  state.refused = undefined
+  if (answer.expiresAt !== undefined) {
+    const left = answer.expiresAt + state.skew - turn.now
+    state.renewAt = left > 0 ? turn.now + Math.max(1_000, left * renewAtPart) : undefined
+  }
+  if (connecting) return open(turn)
+  if (changed && state.phase._tag === "Open") send(turn, { type: "token", token: answer.token })
+}
+
+/** Takes a failure to answer `ask`; it is tried again. */
+export const onTokenFailed = (turn: Turn): void => {
+  turn.state.asking = false
+  if (turn.state.phase._tag === "Asking") return wait(turn, { _tag: "tokenFailed" })
+  turn.state.renewAt = turn.now + renewAgainMs
+}
+
+/** Renews the token in band as soon as there is a connection. */
+export const onRenew = (turn: Turn): void => {
+  const { state } = turn
+  if (!state.config.hasToken) return
+  if (state.phase._tag === "Waiting") state.token = undefined
+  else if (!state.asking) state.renewAt = turn.now
+}
+
+/** Takes the end of the socket, and does what its close code says. */
+export const onClosed = (turn: Turn, { code, reason }: { readonly code: number; readonly reason: string }): void => {
+  const { state } = turn
+  const known = fromCode(code)
+  const detail = state.complaint ?? (reason === "" ? known?.meaning ?? "the connection was lost" : reason)
+  const closed = { code, name: known?.name, detail }
+  switch (reactionTo(code)) {
+    case "stop":
+      return stop(turn, { _tag: "refused", ...closed })
+    case "renew": {
+      if (!state.config.hasToken) return stop(turn, { _tag: "refused", ...closed })
+      state.refused = state.token?.token
+      state.complaint = detail
+      return wait(turn, { _tag: "closed", ...closed })
+    }
+    case "resume":
+      return wait(turn, { _tag: "closed", ...closed })
+  }
+}
+
+/** Gives up the socket, for cause, and connects again later. */
+export const abandon = (turn: Turn, loss: Loss, code: number, reason: string): void => {
+  turn.actions.push({ _tag: "disconnect", code, reason })
+  wait(turn, loss)
+}
+
+/** Waits before the next attempt. */
+export const wait = (turn: Turn, cause: Loss): void => {
+  const { state } = turn
+  const { backoff } = state.config
+  if (state.phase._tag === "Open" && turn.now - state.phase.since >= backoff.stableAfterMs) state.attempt = 0
+  const [random, seed] = Reconnect.nextRandom(state.seed)
+  const notBefore = turn.now + state.reconnectAfterMs
+  const retryAt = turn.now + Reconnect.delayMs(backoff, state.attempt, random, state.reconnectAfterMs)
+  state.phase = { _tag: "Waiting", retryAt, notBefore, cause }
+  state.seed = seed
+  state.attempt += 1
+  state.asking = false
+  state.reconnectAfterMs = 0
+  if (state.pending?.resume !== undefined) state.position = state.pending.resume
+}
+
+/** Ends the session for good. */
+export const stop = (turn: Turn, reason: StopReason): void => {
+  turn.state.phase = { _tag: "Stopped", reason }
+  turn.state.asking = false
+}
+
+/** Stops waiting, as far as the server allows. */
+export const onWake = ({ now, state }: Turn): void => {
+  if (state.phase._tag === "Waiting") state.phase = { ...state.phase, retryAt: Math.max(now, state.phase.notBefore) }
+}
+
+/** Writes a frame. */
+export const send = (turn: Turn, frame: ClientFrame): void => {
+  turn.actions.push({ _tag: "send", frame })
+}

@@ -1,0 +1,100 @@
+/**
+ * What a session makes of the server's frames, and what it acknowledges.
+ *
+ * @since 0.1.0
+ */
+import type { Position } from "../protocol/Position.ts"
+import { abandon, send } from "./Connecting.ts"
+import { endPending, onEvents, onGap, onSnapshot } from "./Ordering.ts"
+import type { Turn } from "./SessionState.ts"
+import type { Loss } from "./Status.ts"
+import type { ServerFrame } from "./Wire.ts"
+import { decode } from "./Wire.ts"
+
+/** Takes a message of the socket. */
+export const onMessage = (turn: Turn, data: unknown): void => {
+  const { state } = turn
+  if (state.phase._tag !== "Greeting" && state.phase._tag !== "Open") return
+  if (state.phase._tag === "Open") state.phase = { ...state.phase, heardAt: turn.now }
+  const frame = decode(data)
+  const loss = frame.type === "bad" ? badFrame(frame.detail) : onFrame(turn, frame)
+  if (loss !== undefined) return abandon(turn, loss, 4400, "protocol violation")
+  catchUp(turn)
+}
+
+const badFrame = (detail: string): Loss => ({ _tag: "badFrame", detail })
+
+const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
+  const { state } = turn
+  const welcomed = state.phase._tag === "Open"
+  switch (frame.type) {
+    case "goodbye":
+      state.reconnectAfterMs = frame.reconnectAfterMs
+      return
+    case "error":
+      state.complaint = `${frame.code}: ${frame.message}`
+      return
+    case "ping":
+      send(turn, { type: "pong" })
+      endPending(turn)
+      return
+    case "welcome":
+      return welcomed ? badFrame("a second welcome came") : onWelcome(turn, frame)
+  }
+  if (!welcomed) return badFrame(`${frame.type} came before the welcome`)
+  switch (frame.type) {
+    case "events":
+      return onEvents(turn, frame)
+    case "gap":
+      return onGap(turn, frame)
+    case "snapshot":
+      return onSnapshot(turn, frame)
+  }
+}
+
+const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "welcome" }>): Loss | undefined => {
+  const { state } = turn
+  const { epoch, heartbeatMs, offset } = frame
+  if (state.position !== undefined && frame.recovered && state.position.epoch !== epoch) {
+    return badFrame("the welcome recovered a position of another epoch")
+  }
+  state.phase = { _tag: "Open", since: turn.now, heardAt: turn.now, heartbeatMs, epoch, head: offset, caughtUp: false }
+  state.acked = -1
+  if (state.position === undefined) {
+    state.position = { epoch, offset }
+    state.handled = state.position
+    state.acked = offset
+    turn.actions.push({ _tag: "save", position: state.position })
+  } else if (state.handled?.epoch === epoch && state.handled.offset > 0) {
+    // The last acknowledgement may have been lost with its connection.
+    acknowledge(turn, state.handled.offset)
+  }
+  return undefined
+}
+
+const catchUp = ({ state }: Turn): void => {
+  const { phase, position } = state
+  if (phase._tag !== "Open" || phase.caughtUp || position === undefined) return
+  if (position.epoch === phase.epoch && position.offset >= phase.head) state.phase = { ...phase, caughtUp: true }
+}
+
+/** Takes word from the program: it has handled everything up to here. */
+export const onHandled = (turn: Turn, position: Position): void => {
+  const { state } = turn
+  if (position.epoch !== state.position?.epoch) return
+  if (state.handled?.epoch === position.epoch && position.offset <= state.handled.offset) return
+  state.handled = position
+  turn.actions.push({ _tag: "save", position })
+  if (state.phase._tag !== "Open" || state.phase.epoch !== position.epoch || position.offset <= state.acked) return
+  if (state.confirms.some((offset) => offset <= position.offset)) return acknowledge(turn, position.offset)
+  state.ackDue ??= turn.now + state.config.ackEveryMs
+}
+
+/** Tells the server that everything up to here was handled. */
+export const acknowledge = (turn: Turn, offset: number): void => {
+  const { state } = turn
+  state.acked = offset
+  state.ackDue = undefined
+  state.confirms = state.confirms.filter((confirm) => confirm > offset)
+  send(turn, { type: "ack", offset })
+}

@@ -1,0 +1,87 @@
+/**
+ * Where a client keeps its position, so that a reloaded page resumes where the
+ * old one stopped.
+ *
+ * A position is saved only after its event was handled. A page that comes back
+ * therefore gets every event that it had not handled, and none that it had.
+ *
+ * @since 0.1.0
+ */
+import type { Position } from "../protocol/Position.ts"
+
+/**
+ * Keeps one position. Both calls are synchronous; a storage that is not gives
+ * its position as `start` and saves in the background. What `load` and `save`
+ * throw is reported, and does not stop the client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PositionStorage {
+  readonly load: () => Position | undefined
+  readonly save: (position: Position) => void
+}
+
+/**
+ * Keeps the position in memory: it survives reconnects of clients that share
+ * the storage, and no reload.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const memory = (initial?: Position): PositionStorage => {
+  let position = initial
+  return {
+    load: () => position,
+    save: (next) => {
+      position = next
+    }
+  }
+}
+
+/**
+ * The part of the Web Storage interface that is used.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WebStorage {
+  readonly getItem: (key: string) => string | null
+  readonly setItem: (key: string, value: string) => void
+}
+
+/**
+ * Keeps the position under `key` in a `Storage` of the browser, as the text
+ * `<epoch>:<offset>`. The key should name the user and the device's thread
+ * filter: a position means something only for one user's log.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const web = (storage: WebStorage, key: string): PositionStorage => ({
+  load: () => fromText(storage.getItem(key) ?? ""),
+  save: (position) => storage.setItem(key, `${position.epoch}:${position.offset}`)
+})
+
+/**
+ * Keeps the position in the tab's `sessionStorage`: it survives a reload, and
+ * another tab has its own. Outside of browsers the first use throws.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const session = (key: string): PositionStorage => {
+  const storage: WebStorage = {
+    getItem: (name) => globalThis.sessionStorage.getItem(name),
+    setItem: (name, value) => globalThis.sessionStorage.setItem(name, value)
+  }
+  return web(storage, key)
+}
+
+const fromText = (text: string): Position | undefined => {
+  const match = /^([A-Za-z0-9_-]{1,32}):(\d{1,16})$/.exec(text)
+  if (match === null) return undefined
+  const [, epoch = "", digits = ""] = match
+  const offset = Number(digits)
+  return Number.isSafeInteger(offset) ? { epoch, offset } : undefined
+}

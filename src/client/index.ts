@@ -1,0 +1,16 @@
+/**
+ * What browsers and other devices import: `effect-emitter/client`.
+ *
+ * `Client` is for Effect programs, `connect` for all others. Both run in
+ * browsers and in Node 22 and later, on the built-in WebSocket.
+ *
+ * @since 0.1.0
+ */
+export { connect } from "./connect.ts"
+export type { Connection, ConnectOptions, Gap, Snapshot, Token } from "./connect.ts"
+export type { Platform, Socket, SocketConstructor } from "./Platform.ts"
+export * as PositionStorage from "./PositionStorage.ts"
+export type { Backoff } from "./Reconnect.ts"
+export type { TokenAnswer } from "./SessionState.ts"
+export type { Loss, Status, StopReason } from "./Status.ts"
+export type { WireEvent } from "./Wire.ts"
