@@ -1,0 +1,126 @@
+/**
+ * What the questions ask of the processes that send, and of the one that receives.
+ */
+import * as Schema from "effect/Schema"
+import { call } from "../harness/process.ts"
+
+const Nothing = Schema.Struct({})
+
+/**
+ * How a receiver speaks with a server:
+ *
+ * - `ws`: the `ws` package, reading `events` frames, with no conversation;
+ * - `emitter`: the `ws` package, speaking the whole protocol by hand;
+ * - `client`: this package's own client;
+ * - `socket.io`: socket.io-client;
+ * - `engine.io`: the `ws` package, with just enough of Engine.IO to keep a connection to Socket.IO open.
+ */
+export const Dialect = Schema.Literals(["ws", "emitter", "client", "socket.io", "engine.io"])
+
+export type Dialect = typeof Dialect.Type
+
+/**
+ * Opens a server on a free port of the loopback, for these users. `tickets` are what they prove themselves with.
+ */
+export const listen = call(
+  "listen",
+  Schema.Struct({ users: Schema.Array(Schema.String) }),
+  Schema.Struct({ url: Schema.String, tickets: Schema.Array(Schema.String) })
+)
+
+/**
+ * Sends the events `from` to `from + count - 1` to a user as fast as it can. `perFrame` tells those who choose frames
+ * themselves how many events to put into one.
+ */
+export const send = call(
+  "send",
+  Schema.Struct({ user: Schema.String, from: Schema.Number, count: Schema.Number, perFrame: Schema.Number }),
+  Schema.Struct({ startedAt: Schema.Number })
+)
+
+/**
+ * Sends `backgroundPerSecond` events, spread over all users, and `probesPerSecond` to the first user.
+ */
+export const pace = call(
+  "pace",
+  Schema.Struct({ backgroundPerSecond: Schema.Number, probesPerSecond: Schema.Number, seconds: Schema.Number }),
+  Schema.Struct({ background: Schema.Number, probes: Schema.Number })
+)
+
+/**
+ * The processor time, in seconds, that the process has used so far. Every process answers this.
+ */
+export const cpu = call("cpu", Nothing, Schema.Number)
+
+/**
+ * What the process holds after its garbage was collected, and how many connections it counts.
+ */
+export const memory = call(
+  "memory",
+  Nothing,
+  Schema.Struct({ heap: Schema.Number, external: Schema.Number, resident: Schema.Number, connections: Schema.Number })
+)
+
+/**
+ * Keeps this many events of a user, without sending them, for a receiver that comes back.
+ */
+export const keep = call(
+  "keep",
+  Schema.Struct({ user: Schema.String, count: Schema.Number }),
+  Schema.Struct({ epoch: Schema.String, head: Schema.Number })
+)
+
+/**
+ * Opens one connection for each user and waits until all of them are ready to receive.
+ */
+export const connect = call(
+  "connect",
+  Schema.Struct({
+    dialect: Dialect,
+    url: Schema.String,
+    users: Schema.Array(Schema.String),
+    tickets: Schema.Array(Schema.String)
+  }),
+  Nothing
+)
+
+/**
+ * From now on the first user's connection must bring the events `from` to `from + count - 1`, in order and whole.
+ */
+export const expect = call("expect", Schema.Struct({ from: Schema.Number, count: Schema.Number }), Nothing)
+
+/**
+ * Waits until all expected events were received.
+ */
+export const received = call(
+  "received",
+  Nothing,
+  Schema.Struct({ finishedAt: Schema.Number, frames: Schema.Number })
+)
+
+/**
+ * Waits until this many probes and other events came since the last call. Gives how long each probe was on its way.
+ */
+export const latencies = call(
+  "latencies",
+  Schema.Struct({ probes: Schema.Number, background: Schema.Number }),
+  Schema.Struct({ probes: Schema.Array(Schema.Number) })
+)
+
+/**
+ * Reconnects as a user who has seen all up to `offset`, and tells how long it took until everything up to `head` was
+ * received and read.
+ */
+export const catchUp = call(
+  "catchUp",
+  Schema.Struct({
+    dialect: Dialect,
+    url: Schema.String,
+    user: Schema.String,
+    ticket: Schema.String,
+    epoch: Schema.String,
+    offset: Schema.Number,
+    head: Schema.Number
+  }),
+  Schema.Struct({ seconds: Schema.Number, frames: Schema.Number })
+)

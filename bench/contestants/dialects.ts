@@ -1,0 +1,134 @@
+/**
+ * The ways in which a receiver speaks with a server. All but Socket.IO's own client and this package's own client stand
+ * on the same `ws` package, so that the difference lies in the servers.
+ */
+import { once } from "node:events"
+import { io } from "socket.io-client"
+import { WebSocket } from "ws"
+import { Frame } from "../../src/index.ts"
+import type { Payload } from "../harness/workload.ts"
+import type { Dialect } from "./calls.ts"
+
+/**
+ * An event as it was read. `sentAt` is on probes only.
+ */
+export interface Received {
+  readonly offset: number
+  readonly type: string
+  readonly data: Payload & { readonly sentAt?: number }
+}
+
+export type Receive = (events: ReadonlyArray<Received>) => void
+
+export interface Address {
+  readonly url: string
+  readonly user: string
+  readonly ticket: string
+  readonly resume: { readonly epoch: string; readonly offset: number } | undefined
+}
+
+export interface Connection {
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Opens a connection, and is done when it is ready to receive.
+ */
+export type Open = (address: Address, receive: Receive) => Promise<Connection>
+
+type ServerFrame =
+  | { readonly type: "events"; readonly events: ReadonlyArray<Received> }
+  | { readonly type: "welcome" | "ping" }
+  | { readonly type: "gap" | "goodbye" | "error" }
+
+const readFrame = (message: WebSocket.RawData): ServerFrame => JSON.parse(message.toString())
+
+const closing = (socket: WebSocket): Connection => ({
+  close: async () => {
+    const closed = once(socket, "close")
+    socket.close()
+    await closed
+  }
+})
+
+const options = { perMessageDeflate: false }
+
+const ws: Open = async ({ resume, url, user }, receive) => {
+  const after = resume === undefined ? "" : `&after=${resume.offset}`
+  const socket = new WebSocket(`${url}?user=${user}${after}`, options)
+  socket.on("message", (message) => {
+    const frame = readFrame(message)
+    if (frame.type === "events") receive(frame.events)
+  })
+  await once(socket, "open")
+  return closing(socket)
+}
+
+const ackEveryMs = 500
+
+const emitter: Open = async ({ resume, ticket, url }, receive) => {
+  const socket = new WebSocket(url, Frame.subprotocol, options)
+  const welcomed = Promise.withResolvers<void>()
+  let last = 0
+  let acknowledging = false
+
+  const acknowledge = () => {
+    acknowledging = false
+    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "ack", offset: last }))
+  }
+
+  socket.on("error", welcomed.reject)
+  socket.on("close", (code, reason) => welcomed.reject(new Error(`closed with ${code} ${reason.toString()}`)))
+  socket.on("open", () => socket.send(Frame.encode({ type: "hello", token: ticket, ...(resume ? { resume } : {}) })))
+  socket.on("message", (message) => {
+    const frame = readFrame(message)
+    switch (frame.type) {
+      case "events": {
+        last = frame.events.at(-1)?.offset ?? last
+        if (!acknowledging) {
+          acknowledging = true
+          setTimeout(acknowledge, ackEveryMs)
+        }
+        return receive(frame.events)
+      }
+      case "welcome":
+        return welcomed.resolve()
+      case "ping":
+        return socket.send(JSON.stringify({ type: "pong" }))
+      default:
+        throw new Error(`the server sent ${message.toString()}`)
+    }
+  })
+  await welcomed.promise
+  return closing(socket)
+}
+
+const client: Open = async () => {
+  throw new Error("the package has no client yet")
+}
+
+const socketIo: Open = async ({ url, user }, receive) => {
+  const socket = io(url, { transports: ["websocket"], reconnection: false, auth: { user }, forceNew: true })
+  socket.on("event", (event: Received) => receive([event]))
+  const connected = Promise.withResolvers<void>()
+  socket.on("connect", connected.resolve)
+  socket.on("connect_error", connected.reject)
+  await connected.promise
+  return { close: async () => void socket.close() }
+}
+
+const engineIo: Open = async ({ url, user }) => {
+  const socket = new WebSocket(`${url}socket.io/?EIO=4&transport=websocket`, options)
+  const connected = Promise.withResolvers<void>()
+  socket.on("error", connected.reject)
+  socket.on("message", (message) => {
+    const packet = message.toString()
+    if (packet.startsWith("0")) socket.send(`40${JSON.stringify({ user })}`)
+    else if (packet.startsWith("40")) connected.resolve()
+    else if (packet === "2") socket.send("3")
+  })
+  await connected.promise
+  return closing(socket)
+}
+
+export const openers: Record<Dialect, Open> = { ws, emitter, client, "socket.io": socketIo, "engine.io": engineIo }

@@ -1,0 +1,110 @@
+/**
+ * The receiving process: opens connections in one of the dialects, reads every event, and holds what it reads against
+ * what it must have received.
+ */
+import { seconds } from "../harness/clock.ts"
+import { on, serve } from "../harness/process.ts"
+import { textOf } from "../harness/workload.ts"
+import * as calls from "./calls.ts"
+import { openers, type Received } from "./dialects.ts"
+import { onCpu } from "./shared.ts"
+
+type Outcome = (typeof calls.received.result)["Type"]
+
+interface Expectation {
+  next: number
+  frames: number
+  readonly end: number
+  readonly done: PromiseWithResolvers<Outcome>
+}
+
+let current: Expectation | undefined
+let latest: Promise<Outcome> | undefined
+let probes: Array<number> = []
+let background = 0
+
+const meet = (expected: Expectation, events: ReadonlyArray<Received>): void => {
+  expected.frames++
+  for (const { data } of events) {
+    if (data.step !== expected.next || data.text !== textOf(expected.next)) {
+      current = undefined
+      return expected.done.reject(new Error(`expected event ${expected.next}, received ${JSON.stringify(data)}`))
+    }
+    expected.next++
+  }
+  if (expected.next < expected.end) return
+  current = undefined
+  expected.done.resolve({ finishedAt: seconds(), frames: expected.frames })
+}
+
+const receive = (events: ReadonlyArray<Received>): void => {
+  if (current !== undefined) return meet(current, events)
+  const now = seconds()
+  for (const { data, type } of events) {
+    if (type === "bench_probe" && data.sentAt !== undefined) probes.push(now - data.sentAt)
+    else background++
+  }
+}
+
+serve(
+  onCpu,
+  on(calls.connect, async ({ dialect, tickets, url, users }) => {
+    const open = openers[dialect]
+    // Few at a time, so that no server's queue of connections overflows.
+    for (let at = 0; at < users.length; at += 50) {
+      await Promise.all(
+        users.slice(at, at + 50).map((user, index) =>
+          open({ url, user, ticket: tickets[at + index] ?? "", resume: undefined }, receive)
+        )
+      )
+    }
+    return {}
+  }),
+  on(calls.expect, async ({ count, from }) => {
+    const done = Promise.withResolvers<Outcome>()
+    latest = done.promise
+    latest.catch(() => undefined)
+    current = { next: from, end: from + count, frames: 0, done }
+    return {}
+  }),
+  on(calls.received, async () => {
+    if (latest === undefined) throw new Error("nothing is expected")
+    return latest
+  }),
+  on(calls.latencies, async (wanted) => {
+    const deadline = seconds() + 10
+    while (probes.length < wanted.probes || background < wanted.background) {
+      if (seconds() > deadline) {
+        throw new Error(
+          `received ${probes.length} of ${wanted.probes} probes and ${background} of ${wanted.background} others`
+        )
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    const result = { probes }
+    probes = []
+    background = 0
+    return result
+  }),
+  on(calls.catchUp, async ({ dialect, epoch, head, offset, ticket, url, user }) => {
+    const caughtUp = Promise.withResolvers<{ readonly seconds: number; readonly frames: number }>()
+    const started = seconds()
+    let seen = offset
+    let frames = 0
+    const connection = await openers[dialect]({ url, user, ticket, resume: { epoch, offset } }, (events) => {
+      frames++
+      for (const event of events) {
+        if (event.offset !== seen + 1) {
+          return caughtUp.reject(new Error(`expected offset ${seen + 1}, received ${event.offset}`))
+        }
+        seen++
+      }
+      if (seen === head) caughtUp.resolve({ seconds: seconds() - started, frames })
+    })
+    try {
+      return await caughtUp.promise
+    } finally {
+      await connection.close()
+    }
+  })
+)

@@ -1,0 +1,65 @@
+/**
+ * Answers the questions of this folder one after the other, each in a process of its own, and ends with one table.
+ *
+ * `npm run bench -- --help` tells the options.
+ */
+import { writeFileSync } from "node:fs"
+import { parseArgs } from "node:util"
+import { answerInProcess, type Outcome } from "./harness/isolate.ts"
+import { describeMachine } from "./harness/machine.ts"
+import { Progress } from "./harness/progress.ts"
+import { renderReport, toJson } from "./harness/report.ts"
+import { questions } from "./questions.ts"
+
+const help = `npm run bench -- [options]
+
+  --only <name>   answer this question only; may be given several times
+  --quick         fewer rounds and smaller numbers: a first impression, not a result
+  --json <file>   also write every measurement to a file
+  --help          this text
+
+Questions: ${[...questions.keys()].join(", ")}
+`
+
+const usage = (problem: string): never => {
+  process.stderr.write(`${problem}\n\n${help}`)
+  process.exit(2)
+}
+
+const readOptions = () => {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: "string", multiple: true, default: [] },
+        quick: { type: "boolean", default: false },
+        json: { type: "string" },
+        help: { type: "boolean", default: false }
+      }
+    }).values
+  } catch (error) {
+    return usage(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const options = readOptions()
+if (options.help) {
+  process.stdout.write(help)
+  process.exit(0)
+}
+const unknown = options.only.filter((name) => !questions.has(name))
+if (unknown.length > 0) usage(`there is no question ${unknown.map((name) => JSON.stringify(name)).join(", ")}`)
+
+const wanted = [...questions.keys()].filter((name) => options.only.length === 0 || options.only.includes(name))
+const machine = describeMachine()
+const progress = new Progress(wanted.length)
+const outcomes: Array<Outcome> = []
+for (const name of wanted) {
+  progress.begin(name)
+  const outcome = await answerInProcess(name, options.quick, (text) => progress.update(text))
+  progress.end(outcome)
+  outcomes.push(outcome)
+}
+
+process.stdout.write(renderReport(outcomes, machine, options.quick))
+if (options.json !== undefined) writeFileSync(options.json, toJson(outcomes, machine, options.quick))
+if (outcomes.some((outcome) => outcome.problem !== undefined)) process.exitCode = 1

@@ -1,0 +1,13 @@
+/**
+ * Every question, in the order of the table. A question is loaded only by the process that answers it.
+ */
+import type { Question } from "./harness/question.ts"
+
+export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Question }>> = new Map([
+  ["emit-critical", () => import("./emit-critical.ts")],
+  ["emit-batched", () => import("./emit-batched.ts")],
+  ["emit-coalesced", () => import("./emit-coalesced.ts")],
+  ["emitter-lifecycle", () => import("./emitter-lifecycle.ts")],
+  ["users-growth", () => import("./users-growth.ts")],
+  ["breaker", () => import("./breaker.ts")]
+])
