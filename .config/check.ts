@@ -13,7 +13,15 @@ const colours = process.stdout.isTTY === true && process.env["NO_COLOR"] === und
 const checks: Record<string, ReadonlyArray<string>> = {
   types: ["tsc", "--project", "tsconfig.json", "--pretty", String(colours)],
   "browser types": ["tsc", "--project", ".config/tsconfig.browser.json", "--pretty", String(colours)],
-  effect: ["effect-tsgo", "diagnostics", "--project", "tsconfig.json", "--strict"],
+  effect: [
+    "effect-tsgo",
+    "diagnostics",
+    "--project",
+    "tsconfig.json",
+    "--strict",
+    "--format",
+    colours ? "pretty" : "text"
+  ],
   lint: ["oxlint", "--deny-warnings", ".", ".config"],
   format: ["dprint", "check"]
 }
