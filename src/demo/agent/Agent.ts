@@ -1,0 +1,146 @@
+/**
+ * A local agent: it answers a question from documents, with no key and no network.
+ *
+ * It works as agents do: it plans, calls tools (several at once where they do not need each other), and streams an
+ * answer. Every step is an event of the built-in catalog, so a device sees all of it. Interrupting it ends its run as
+ * cancelled.
+ */
+import { Duration, Effect } from "effect"
+import { AgentEvents, Emitter } from "../../index.ts"
+import * as Answer from "./Answer.ts"
+import type { Library } from "./Library.ts"
+import { Pace } from "./Pace.ts"
+import type { Reading } from "./Passages.ts"
+import * as Plan from "./Plan.ts"
+import * as Question from "./Question.ts"
+import { excerpt, type Section, textOf } from "./Section.ts"
+import { countWords } from "./Words.ts"
+
+/** The id of the message that the answer streams into. */
+export const messageId = "answer"
+
+/** A tool shows at most this many characters of a section; the agent itself reads all of it. */
+const shown = 600
+
+const thousandth = (n: number) => Math.round(n * 1000) / 1000
+
+/** How the two sections that matter most relate; for a comparison, the best of either side. */
+const pairToCompare = (readings: ReadonlyArray<Reading>): readonly [Section, Section] | undefined => {
+  const [first, ...others] = readings
+  const second = others.find(({ section, side }) =>
+    section !== first?.section && (side === undefined || side !== first?.side)
+  )
+  return first === undefined || second === undefined ? undefined : [first.section, second.section]
+}
+
+/**
+ * Answers `question` from `library`, within a run of its own.
+ *
+ * The run's result is what was cited: `{ answered, coverage, citations }`.
+ */
+export const run = Effect.fnUntraced(function*(question: string, library: Library) {
+  const emitter = yield* Emitter.Emitter
+  const pace = yield* Pace
+  let step = 0
+
+  const think = Effect.fnUntraced(function*(text: string, progress: number) {
+    yield* emitter.emit(AgentEvents.AgentThinking.make({ text, step: ++step }))
+    yield* emitter.emit(AgentEvents.ProgressUpdate.make({ progress, message: text }))
+    yield* Effect.sleep(pace.step)
+  })
+  const report = (operation: string, inputTokens: number, outputTokens: number) =>
+    emitter.emit(AgentEvents.UsageReported.make({ operation, inputTokens, outputTokens }))
+
+  /** A tool's work, begun after those called together with it have been announced. */
+  const work = <A>(run: () => A) => Effect.andThen(Effect.yieldNow, Effect.sync(run))
+
+  const search = Effect.fnUntraced(function*(wanted: Plan.Search) {
+    const { hits } = yield* work(() => ({
+      hits: Plan.hits(library, wanted).map(({ score, section }) => ({
+        section: section.id,
+        title: section.title,
+        score: thousandth(score),
+        excerpt: excerpt(textOf(section), 120)
+      }))
+    })).pipe(emitter.tool("search", { query: wanted.query, in: wanted.within ?? library.name }))
+    yield* report("search", countWords(wanted.query), 0)
+    return [wanted, hits] as const
+  })
+
+  const read = Effect.fnUntraced(function*(section: Section) {
+    const text = textOf(section)
+    const words = countWords(text)
+    yield* work(() => ({
+      title: section.title,
+      source: section.source,
+      line: section.line,
+      words,
+      text: excerpt(text, shown)
+    })).pipe(emitter.tool("read_section", { section: section.id }))
+    yield* report("read", words, 0)
+  })
+
+  const stream = Effect.fnUntraced(function*(text: string) {
+    for (const delta of text.match(/\s*\S+\s*/gu) ?? []) {
+      yield* emitter.emit(AgentEvents.TextDelta.make({ messageId, delta }))
+      yield* Effect.sleep(pace.word)
+    }
+  })
+
+  const parts = Question.parse(question, library)
+  const searches = Plan.searches(library, parts)
+  yield* think(
+    parts.length === 0
+      ? "There is no word in this question that I could look for."
+      : `I look for ${parts.map(({ words }) => [...words.values()].join(", ")).join("; and for ")}.`,
+    5
+  )
+
+  const found = yield* Effect.forEach(searches, search, { concurrency: "unbounded" })
+  const readings = Plan.readings(library, found)
+  const sections = [...new Set(readings.map(({ section }) => section))]
+  if (parts.length > 0) {
+    yield* think(
+      sections.length === 0
+        ? `None of ${library.sections.length} sections has any of these words.`
+        : `${sections.length} of ${library.sections.length} sections look useful: ${
+          sections.map(({ title }) => title).join(", ")
+        }. I read ${sections.length === 1 ? "it" : "them"}.`,
+      30
+    )
+  }
+
+  yield* Effect.forEach(sections, read, { concurrency: "unbounded", discard: true })
+  const pair = pairToCompare(readings)
+  if (pair !== undefined) {
+    yield* think(`I compare “${pair[0].title}” with “${pair[1].title}”, so that nothing is said twice.`, 50)
+    yield* work(() => Answer.compare(library, ...pair)).pipe(
+      emitter.tool("compare_sections", { first: pair[0].id, second: pair[1].id })
+    )
+  }
+
+  const answer = Answer.compose(library, parts, readings)
+  yield* think(answer.answered ? "I put the answer together." : "This does not answer the question.", 70)
+  yield* stream(answer.text)
+  yield* report("write", 0, countWords(answer.text))
+  yield* emitter.emit(AgentEvents.ProgressUpdate.make({ progress: 100 }))
+
+  return {
+    answered: answer.answered,
+    coverage: thousandth(answer.coverage),
+    citations: answer.citations.map(({ number, section }) => ({
+      number,
+      section: section.id,
+      title: section.title,
+      source: section.source,
+      line: section.line,
+      excerpt: excerpt(textOf(section), 200)
+    }))
+  }
+}, (effect, question, library) =>
+  effect.pipe(Emitter.run({
+    agentName: "librarian",
+    input: { question, documents: library.name },
+    result: (result) => result,
+    timeout: Duration.minutes(2)
+  })))

@@ -1,0 +1,19 @@
+/**
+ * How fast the agent goes. It would be done in milliseconds; a reader would not.
+ */
+import { Context } from "effect"
+import type { Duration } from "effect"
+
+/**
+ * `step` is the pause after each step of the agent, `word` the pause after each word of its answer. Time passes through
+ * `Clock`, so tests need not wait.
+ */
+export interface Pace {
+  readonly step: Duration.Input
+  readonly word: Duration.Input
+}
+
+/** The pace of the runs that are started with it; for readers by default. */
+export const Pace = Context.Reference<Pace>("effect-emitter/demo/Pace", {
+  defaultValue: () => ({ step: "700 millis", word: "45 millis" })
+})

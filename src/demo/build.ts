@@ -1,0 +1,51 @@
+/**
+ * Bundles the demo's page for the browser.
+ */
+import { build } from "esbuild"
+import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+/** A file of the page, as it is served. */
+export interface PageFile {
+  readonly name: string
+  readonly type: string
+  readonly body: Uint8Array
+}
+
+const page = (name: string) => fileURLToPath(new URL(`./page/${name}`, import.meta.url))
+
+const copied = [
+  { name: "index.html", type: "text/html; charset=utf-8" },
+  { name: "icon.svg", type: "image/svg+xml" }
+]
+
+/** Bundles the page in memory. Rejects with esbuild's own report when the sources do not build. */
+export const bundlePage = async (): Promise<ReadonlyArray<PageFile>> => {
+  const result = await build({
+    entryPoints: [page("main.ts"), page("style.css")],
+    bundle: true,
+    write: false,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    outdir: "out",
+    entryNames: "[name]",
+    legalComments: "none",
+    logLevel: "silent"
+  })
+  const built = result.outputFiles.map(({ contents, path }) =>
+    path.endsWith(".css")
+      ? { name: "style.css", type: "text/css; charset=utf-8", body: contents }
+      : { name: "main.js", type: "text/javascript; charset=utf-8", body: contents }
+  )
+  const files = await Promise.all(copied.map(async (file) => ({ ...file, body: await readFile(page(file.name)) })))
+  return [...files, ...built]
+}
+
+/** Bundles the page into a directory, which is made if need be. */
+export const buildPage = async (outdir: string): Promise<void> => {
+  const files = await bundlePage()
+  await mkdir(outdir, { recursive: true })
+  await Promise.all(files.map(({ body, name }) => writeFile(join(outdir, name), body)))
+}

@@ -1,0 +1,132 @@
+/**
+ * One user's connection as the page shows it: the client's facade, what it hands over, and what is counted on the way.
+ */
+import { connect, type Connection, type Status } from "../../client/index.ts"
+import type { Position } from "../../protocol/Position.ts"
+import type { Api } from "./api.ts"
+import type { Item } from "./model.ts"
+import * as ViewStart from "./viewStart.ts"
+
+/**
+ * - `events`: handed over to the page, each once.
+ * - `duplicates`: came again over the wire and were not handed over again.
+ * - `gaps`, `snapshots`: frames of these kinds.
+ * - `reconnects`: connections after the first.
+ */
+export interface Counts {
+  events: number
+  duplicates: number
+  gaps: number
+  snapshots: number
+  reconnects: number
+}
+
+/** What the page does with what comes. */
+export interface Handlers {
+  readonly item: (item: Item) => void
+  readonly status: (status: Status) => void
+  readonly counted: () => void
+  readonly problem: (error: unknown) => void
+}
+
+/** A user's connection. `line` names it to the server, which can cut it. */
+export interface Live {
+  readonly line: string
+  readonly counts: Readonly<Counts>
+  readonly position: () => Position | undefined
+  readonly close: () => void
+}
+
+const parse = (data: unknown): Record<string, unknown> => {
+  try {
+    const frame: unknown = typeof data === "string" ? JSON.parse(data) : undefined
+    return typeof frame === "object" && frame !== null ? { ...frame } : {}
+  } catch {
+    return {}
+  }
+}
+
+/** Connects a user, and brings back what this tab's view began with. */
+export const open = (user: string, api: Api, handlers: Handlers): Live => {
+  const counts: Counts = { events: 0, duplicates: 0, gaps: 0, snapshots: 0, reconnects: 0 }
+  const line = crypto.randomUUID()
+  let start = ViewStart.load(user)
+  let connections = 0
+  let epoch = start?.position.epoch ?? ""
+  const reached = new Map<string, number>()
+  /** Snapshots that come before any event belong to the view's beginning. */
+  let beginning = start === undefined
+
+  for (const base of start?.runs ?? []) handlers.item({ _tag: "Snapshot", epoch, ...base })
+
+  const begin = (position: Position, runs: ReadonlyArray<ViewStart.Base>) => {
+    start = { position, runs }
+    ViewStart.save(user, start)
+  }
+
+  /** The client hides what it drops; the page wants to count it, so it looks at the frames as well. */
+  const look = (data: unknown) => {
+    const frame = parse(data)
+    if (frame["type"] === "welcome") {
+      epoch = String(frame["epoch"])
+      if (start === undefined) begin({ epoch, offset: Number(frame["offset"]) }, [])
+    }
+    if (frame["type"] !== "events" || !Array.isArray(frame["events"])) return
+    const key = String(frame["epoch"])
+    let highest = reached.get(key) ?? 0
+    for (const event of frame["events"]) {
+      if (event.offset <= highest) counts.duplicates++
+      else highest = event.offset
+    }
+    reached.set(key, highest)
+  }
+
+  class WatchedSocket extends WebSocket {
+    constructor(url: string, protocols: string) {
+      super(url, protocols)
+      this.addEventListener("open", () => {
+        connections++
+        counts.reconnects = connections - 1
+      })
+      this.addEventListener("message", ({ data }) => look(data))
+    }
+  }
+
+  const connection: Connection = connect({
+    url: `/events?line=${line}`,
+    token: () => api.token(),
+    client: "effect-emitter demo page",
+    start: start?.position ?? "head",
+    platform: { WebSocket: WatchedSocket },
+    onStatus: handlers.status,
+    onEvent: (event) => {
+      beginning = false
+      counts.events++
+      handlers.item({ _tag: "Event", epoch, event })
+      handlers.counted()
+    },
+    onGap: (gap) => {
+      counts.gaps++
+      // What is gone cannot be resumed from: the view now begins behind it, with the snapshots that follow.
+      if (gap.reason !== "slow") {
+        begin({ epoch: gap.epoch, offset: gap.to }, [])
+        beginning = true
+      }
+      handlers.item({ _tag: "Gap", ...gap })
+      handlers.counted()
+    },
+    onSnapshot: (snapshot) => {
+      counts.snapshots++
+      const { offset, run, state } = snapshot
+      if (beginning && start !== undefined) {
+        begin(start.position, [...start.runs.filter((base) => base.run !== run), { run, offset, state }])
+      }
+      handlers.item({ _tag: "Snapshot", ...snapshot })
+      handlers.counted()
+    },
+    onLost: (run) => handlers.item({ _tag: "Lost", run, at: Date.now() }),
+    onError: handlers.problem
+  })
+
+  return { line, counts, position: connection.position, close: connection.close }
+}

@@ -1,0 +1,131 @@
+/**
+ * Shows how a user's connection stands, and offers to disturb it.
+ */
+import type { Loss, Status } from "../../client/index.ts"
+import type { Position } from "../../protocol/Position.ts"
+import type { Counts } from "./connection.ts"
+import { count, h, setText } from "./dom.ts"
+
+const lossText = (loss: Loss): string => {
+  switch (loss._tag) {
+    case "closed":
+      return loss.name === undefined ? "The connection broke" : `The server closed it (${loss.name})`
+    case "silent":
+      return "The connection fell silent"
+    case "timeout":
+      return "No answer came"
+    case "hole":
+    case "badFrame":
+      return "The server sent something out of order"
+    case "tokenFailed":
+      return "No token could be had"
+  }
+}
+
+const names: Record<Status["_tag"], string> = {
+  connecting: "Connecting",
+  live: "Live",
+  resuming: "Resuming",
+  waiting: "Waiting",
+  stopped: "Stopped"
+}
+
+const detail = (status: Status, now: number): string => {
+  switch (status._tag) {
+    case "connecting":
+      return "On the way to the first connection."
+    case "live":
+      return "Every event so far is here."
+    case "resuming":
+      return "Going on from the last position."
+    case "waiting": {
+      const seconds = Math.max(0, status.retryAt - now) / 1000
+      return `${lossText(status.cause)}. Next attempt in ${seconds.toFixed(1)} s.`
+    }
+    case "stopped":
+      return status.reason._tag === "refused"
+        ? `The server refused: ${status.reason.name ?? status.reason.code}.`
+        : status.reason._tag === "noToken"
+        ? "There is no token any more."
+        : "Closed."
+  }
+}
+
+/** What a screen reader is told: changes of state, not each tick of the countdown. */
+export const spoken = (status: Status): string | undefined => {
+  switch (status._tag) {
+    case "live":
+      return "Connected. Every event so far is here."
+    case "waiting":
+      return status.attempt > 1 ? undefined : `${lossText(status.cause)}. Trying again.`
+    case "stopped":
+      return `The connection has stopped. ${detail(status, 0)}`
+    case "connecting":
+    case "resuming":
+      return undefined
+  }
+}
+
+/** The card, and what brings it up to date. */
+export const connectionCard = (options: {
+  readonly name: string
+  readonly cut: (holdMs: number) => void
+}) => {
+  const state = h("strong", { class: "state" })
+  const about = h("p", { class: "detail" })
+  const position = h("code")
+  const values = new Map<keyof Counts, HTMLElement>()
+  const row = (key: keyof Counts, label: string, title: string) => {
+    const value = h("dd", { "data-count": key }, "0")
+    values.set(key, value)
+    return h("div", { title }, h("dt", {}, label), value)
+  }
+  const cut = h("button", { type: "button", on: { click: () => options.cut(0) } }, "Cut the connection")
+  const hold = h("button", { type: "button", on: { click: () => options.cut(5_000) } }, "Hold closed for 5 s")
+  const element = h(
+    "section",
+    { class: "card connection", "aria-label": `Connection of ${options.name}` },
+    h("h3", {}, "Connection"),
+    h("p", { class: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), state),
+    about,
+    h(
+      "dl",
+      { class: "counts" },
+      h(
+        "div",
+        { title: "epoch:offset of the last event that was handled" },
+        h("dt", {}, "Position"),
+        h("dd", {}, position)
+      ),
+      row("events", "Events", "handed over to this page, each once"),
+      row("duplicates", "Duplicates dropped", "came again over the wire and were not shown twice"),
+      row("gaps", "Gaps", "stretches of offsets that will not come, with the reason"),
+      row("snapshots", "Snapshots", "states of runs in place of their events"),
+      row("reconnects", "Reconnects", "connections after the first")
+    ),
+    h("div", { class: "buttons" }, cut, hold)
+  )
+  let status: Status = { _tag: "connecting" }
+  let timer: ReturnType<typeof setInterval> | undefined
+
+  const paint = () => {
+    setText(state, names[status._tag])
+    setText(about, detail(status, Date.now()))
+    element.dataset["status"] = status._tag
+  }
+  paint()
+  return {
+    element,
+    status: (next: Status) => {
+      status = next
+      clearInterval(timer)
+      if (next._tag === "waiting") timer = setInterval(paint, 100)
+      paint()
+    },
+    counts: (counts: Readonly<Counts>, at: Position | undefined) => {
+      for (const [key, value] of values) setText(value, count(counts[key]))
+      setText(position, at === undefined ? "none yet" : `${at.epoch}:${at.offset}`)
+    },
+    close: () => clearInterval(timer)
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Lists every event that was handed over, and what happened to the connection between them.
+ */
+import { count, h, setText } from "./dom.ts"
+import type { Item } from "./model.ts"
+
+/** How many lines are kept; the oldest go first. */
+const kept = 2_000
+
+/** The list, and what adds to it. */
+export const eventLog = (name: string) => {
+  const total = h("span", { class: "total" }, "0")
+  const list = h("ol", { class: "log", tabindex: 0, role: "region", "aria-label": `Every event of ${name}` })
+  const details = h("details", { class: "card every" }, h("summary", {}, h("h3", {}, "Every event"), " ", total), list)
+  let events = 0
+
+  const add = (line: HTMLLIElement) => {
+    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40
+    list.append(line)
+    if (list.children.length > kept) list.firstElementChild?.remove()
+    if (details.open && atEnd) list.scrollTop = list.scrollHeight
+  }
+  details.addEventListener("toggle", () => {
+    list.scrollTop = list.scrollHeight
+  })
+
+  return {
+    element: details,
+    item: (item: Item) => {
+      switch (item._tag) {
+        case "Event": {
+          const { id, offset, run, type } = item.event
+          setText(total, count(++events))
+          return add(h(
+            "li",
+            { "data-offset": offset, "data-epoch": item.epoch, "data-id": id, "data-type": type, "data-run": run },
+            h("span", { class: "offset" }, String(offset)),
+            " ",
+            type
+          ))
+        }
+        case "Gap":
+          return add(h(
+            "li",
+            { class: "between" },
+            item.to < item.from
+              ? `gap: ${item.reason}, a new log begins`
+              : `gap: ${item.from} to ${item.to} will not come (${item.reason})`
+          ))
+        case "Snapshot":
+          return add(h("li", { class: "between" }, `snapshot at ${item.offset}`))
+        case "Lost":
+          return add(h("li", { class: "between" }, "a run was lost"))
+      }
+    },
+    between: (text: string) => add(h("li", { class: "between" }, text))
+  }
+}

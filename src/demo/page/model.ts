@@ -1,0 +1,297 @@
+/**
+ * What the page knows of its user's runs: a fold of what the client hands over, free of the DOM.
+ */
+import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
+
+/** An event as it came. */
+export interface WireEvent {
+  readonly offset: number
+  readonly id: string
+  readonly type: string
+  readonly at: number
+  readonly run?: string
+  readonly data: { readonly [key: string]: unknown }
+}
+
+/**
+ * What the client hands over. Offsets of a snapshot tell which events are in its state already.
+ */
+export type Item =
+  | { readonly _tag: "Event"; readonly epoch: string; readonly event: WireEvent }
+  | {
+    readonly _tag: "Gap"
+    readonly epoch: string
+    readonly from: number
+    readonly to: number
+    readonly reason: string
+  }
+  | {
+    readonly _tag: "Snapshot"
+    readonly epoch: string
+    readonly run: string
+    readonly offset: number
+    readonly state: RunSnapshot
+  }
+  | { readonly _tag: "Lost"; readonly run: string; readonly at: number }
+
+/** Something in a run's timeline. */
+export type Step =
+  | { readonly _tag: "Note"; readonly key: string; readonly text: string; readonly offset: number | undefined }
+  | {
+    readonly _tag: "Tool"
+    readonly key: string
+    readonly name: string
+    readonly status: "executing" | "completed" | "failed"
+    readonly input: unknown
+    readonly output: unknown
+    /** A snapshot tells that a tool was called, not with what. */
+    readonly detailed: boolean
+    readonly durationMs: number | undefined
+    readonly offset: number | undefined
+  }
+  | { readonly _tag: "Mark"; readonly key: string; readonly text: string }
+
+/** Where a quotation of the answer comes from. */
+export interface Citation {
+  readonly number: number
+  readonly title: string
+  readonly source: string
+  readonly line: number
+  readonly excerpt: string
+}
+
+/** A run as far as this page knows it. */
+export interface Run {
+  readonly id: string
+  question: string | undefined
+  documents: string | undefined
+  agentName: string
+  status: RunSnapshot["status"]
+  startedAt: number | undefined
+  endedAt: number | undefined
+  progress: number | undefined
+  steps: Array<Step>
+  answer: string
+  /** The offsets of the answer's pieces, first and last. */
+  answerFrom: number | undefined
+  answerTo: number | undefined
+  citations: ReadonlyArray<Citation>
+  error: string | undefined
+  tokens: { readonly read: number; readonly written: number } | undefined
+  /** Events up to here are in the run's snapshot already. */
+  foldedTo: number
+}
+
+type Data = { readonly [key: string]: unknown }
+
+const text = (data: Data, key: string): string | undefined => typeof data[key] === "string" ? data[key] : undefined
+const number = (data: Data, key: string): number | undefined => typeof data[key] === "number" ? data[key] : undefined
+const isData = (value: unknown): value is Data => typeof value === "object" && value !== null && !Array.isArray(value)
+
+const citationsOf = (result: unknown): ReadonlyArray<Citation> => {
+  const list = isData(result) ? result["citations"] : undefined
+  return (Array.isArray(list) ? list : []).flatMap((entry: unknown) => {
+    if (!isData(entry)) return []
+    const [title, source, excerpt] = [text(entry, "title"), text(entry, "source"), text(entry, "excerpt")]
+    const [nth, line] = [number(entry, "number"), number(entry, "line")]
+    return title === undefined || source === undefined || nth === undefined
+      ? []
+      : [{ number: nth, title, source, line: line ?? 1, excerpt: excerpt ?? "" }]
+  })
+}
+
+const statuses = ["failed", "cancelled", "timeout", "lost"] as const
+
+const emptyRun = (id: string): Run => ({
+  id,
+  question: undefined,
+  documents: undefined,
+  agentName: "agent",
+  status: "active",
+  startedAt: undefined,
+  endedAt: undefined,
+  progress: undefined,
+  steps: [],
+  answer: "",
+  answerFrom: undefined,
+  answerTo: undefined,
+  citations: [],
+  error: undefined,
+  tokens: undefined,
+  foldedTo: 0
+})
+
+/** The runs of one user, oldest first. */
+export class Runs {
+  readonly byId = new Map<string, Run>()
+
+  /** Takes an item; returns the runs that it changed. */
+  apply(item: Item): ReadonlyArray<Run> {
+    switch (item._tag) {
+      case "Event":
+        return this.onEvent(item.event)
+      case "Snapshot":
+        return [this.onSnapshot(item.run, item.offset, item.state)]
+      case "Gap": {
+        const active = [...this.byId.values()].filter(({ status }) => status === "active")
+        const missed = item.to - item.from + 1
+        const why = item.reason === "slow"
+          ? "this page read too slowly"
+          : item.reason === "epoch"
+          ? "the server began a new log"
+          : "they are no longer kept"
+        for (const run of active) {
+          run.steps.push({
+            _tag: "Mark",
+            key: `gap-${item.epoch}-${item.to}`,
+            text: missed > 0
+              ? `${missed} events up to offset ${item.to} will not come: ${why}`
+              : `Events will not come: ${why}`
+          })
+        }
+        return active
+      }
+      case "Lost": {
+        const run = this.byId.get(item.run)
+        if (run === undefined || run.status !== "active") return []
+        run.status = "lost"
+        run.endedAt = item.at
+        run.error = "The server that ran it is gone."
+        return [run]
+      }
+    }
+  }
+
+  private run(id: string): Run {
+    const known = this.byId.get(id)
+    if (known !== undefined) return known
+    const run = emptyRun(id)
+    this.byId.set(id, run)
+    return run
+  }
+
+  private onEvent(event: WireEvent): ReadonlyArray<Run> {
+    if (event.run === undefined) return []
+    const run = this.run(event.run)
+    // What the run's snapshot holds already only adds the details that a snapshot leaves out.
+    const folded = event.offset <= run.foldedTo
+    const { at, data, offset } = event
+    switch (event.type) {
+      case "agent_started": {
+        const input = isData(data["input"]) ? data["input"] : {}
+        run.question = text(input, "question")
+        run.documents = text(input, "documents")
+        run.agentName = text(data, "agentName") ?? run.agentName
+        run.startedAt = at
+        break
+      }
+      case "agent_thinking": {
+        const note: Step = { _tag: "Note", key: `note-${event.id}`, text: text(data, "text") ?? "", offset }
+        const made = run.steps.findIndex((step) =>
+          step._tag === "Note" && step.offset === undefined && step.text === note.text
+        )
+        if (made >= 0) run.steps[made] = note
+        else run.steps.push(note)
+        break
+      }
+      case "tool_executing":
+      case "tool_completed":
+        this.onTool(run, event.type === "tool_completed", data, offset)
+        break
+      case "text_delta":
+        if (folded) break
+        run.answer += text(data, "delta") ?? ""
+        run.answerFrom ??= offset
+        run.answerTo = offset
+        break
+      case "progress_update":
+        if (!folded) run.progress = number(data, "progress")
+        break
+      case "usage_reported":
+        if (folded) break
+        run.tokens = {
+          read: (run.tokens?.read ?? 0) + (number(data, "inputTokens") ?? 0),
+          written: (run.tokens?.written ?? 0) + (number(data, "outputTokens") ?? 0)
+        }
+        break
+      case "agent_completed":
+        run.status = "completed"
+        run.endedAt = at
+        run.citations = citationsOf(data["result"])
+        break
+      case "agent_error":
+        run.status = statuses.find((reason) => reason === data["reason"]) ?? "failed"
+        run.endedAt = at
+        run.error = text(data, "message")
+        break
+    }
+    return [run]
+  }
+
+  private onTool(run: Run, completed: boolean, data: Data, offset: number): void {
+    const id = text(data, "toolCallId")
+    if (id === undefined) return
+    const index = run.steps.findIndex((step) => step._tag === "Tool" && step.key === id)
+    const before = run.steps[index]
+    const known = before?._tag === "Tool" ? before : undefined
+    const step: Step = {
+      _tag: "Tool",
+      key: id,
+      name: text(data, "toolName") ?? known?.name ?? "tool",
+      status: completed ? (data["isError"] === true ? "failed" : "completed") : known?.status ?? "executing",
+      input: completed ? known?.input : data["input"],
+      output: completed ? data["output"] : known?.output,
+      detailed: completed ? known?.detailed === true || known === undefined : true,
+      durationMs: completed ? number(data, "durationMs") : known?.durationMs,
+      offset: known?.offset ?? offset
+    }
+    if (index >= 0) run.steps[index] = step
+    else run.steps.push(step)
+  }
+
+  private onSnapshot(id: string, offset: number, state: RunSnapshot): Run {
+    const run = this.run(id)
+    run.foldedTo = Math.max(run.foldedTo, offset)
+    run.status = state.status
+    run.agentName = state.agentName ?? run.agentName
+    run.startedAt = state.startedAt ?? run.startedAt
+    run.endedAt = state.endedAt
+    run.progress = state.progress
+    run.error = state.error
+    run.tokens = { read: state.usage.inputTokens, written: state.usage.outputTokens }
+    run.answer = state.messages.filter(({ kind }) => kind === "text").map((message) => message.text).join("\n\n")
+    if (run.answer !== "") run.answerTo = offset
+    if (state.result !== undefined) run.citations = citationsOf(state.result)
+    const known = new Set(run.steps.flatMap((step) => step._tag === "Tool" ? [step.key] : []))
+    const key = `snapshot-${offset}`
+    if (!run.steps.some((step) => step.key === key)) {
+      run.steps.push({ _tag: "Mark", key, text: `Taken up from a snapshot of the run at offset ${offset}` })
+    }
+    for (const tool of state.tools) {
+      const step: Step = {
+        _tag: "Tool",
+        key: tool.toolCallId,
+        name: tool.toolName,
+        status: tool.status,
+        input: undefined,
+        output: undefined,
+        detailed: false,
+        durationMs: tool.durationMs,
+        offset: undefined
+      }
+      if (!known.has(tool.toolCallId)) run.steps.push(step)
+      else {
+        run.steps = run.steps.map((before) =>
+          before._tag === "Tool" && before.key === step.key
+            ? { ...before, status: step.status, durationMs: step.durationMs }
+            : before
+        )
+      }
+    }
+    const { thinking } = state
+    if (thinking !== undefined && !run.steps.some((step) => step._tag === "Note" && step.text === thinking)) {
+      run.steps.push({ _tag: "Note", key: `thinking-${offset}`, text: thinking, offset: undefined })
+    }
+    return run
+  }
+}

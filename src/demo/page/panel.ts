@@ -1,0 +1,151 @@
+/**
+ * One user on the page: their question, their connection, their runs.
+ */
+import type { Status } from "../../client/index.ts"
+import * as Api from "./api.ts"
+import { askForm } from "./askForm.ts"
+import * as Connection from "./connection.ts"
+import { connectionCard, spoken } from "./connectionCard.ts"
+import { h } from "./dom.ts"
+import { eventLog } from "./eventLog.ts"
+import { type Item, type Run, Runs } from "./model.ts"
+import { type RunView, runView } from "./runView.ts"
+
+/** A panel. `close` ends its connection and takes it off the page. */
+export interface Panel {
+  readonly element: HTMLElement
+  readonly focus: () => void
+  readonly close: () => void
+}
+
+/** Opens a panel for a user. `announce` speaks to screen readers; with `onClose` the panel offers to close itself. */
+export const open = (options: {
+  readonly user: string
+  readonly name: string
+  readonly announce: (text: string) => void
+  readonly onClose?: () => void
+}): Panel => {
+  const { announce, name, user } = options
+  const api = Api.forUser(user)
+  const runs = new Runs()
+  const views = new Map<string, RunView & { ended: boolean }>()
+  const dirty = new Set<Run>()
+  let scheduled = false
+
+  const form = askForm({
+    panel: user,
+    name,
+    ask: async (question, text) => {
+      await api.ask(question, text)
+      announce(`${name} asked: ${question}`)
+    }
+  })
+  const card = connectionCard({
+    name,
+    cut: (holdMs) => {
+      api.cut(live.line, holdMs).catch((error: unknown) => log.between(`not cut: ${String(error)}`))
+    }
+  })
+  const log = eventLog(name)
+  const empty = h(
+    "p",
+    { class: "empty" },
+    options.onClose === undefined
+      ? "Ask something, or take one of the questions above. While the answer streams in: reload the page, or cut its connection."
+      : `Nothing has arrived for ${name}. What others ask is delivered to them alone.`
+  )
+  const list = h("div", { class: "runs" }, empty)
+  const close = h("button", { type: "button", class: "quiet", "aria-label": `Close ${name}` }, "Close")
+  const heading = h("h2", { id: `${user}-name` }, name)
+  const element = h(
+    "section",
+    { class: "panel", "aria-labelledby": `${user}-name`, "data-user": user },
+    h(
+      "header",
+      { class: "who" },
+      h("span", { class: "avatar", "aria-hidden": "true" }, name.slice(0, 1)),
+      heading,
+      options.onClose === undefined ? undefined : close
+    ),
+    h(
+      "div",
+      { class: "columns" },
+      h("div", { class: "work" }, form.element, list),
+      h("aside", { class: "side", "aria-label": `Delivery to ${name}` }, card.element, log.element)
+    )
+  )
+
+  const cancel = (run: Run) => {
+    api.cancel(run.id).catch((error: unknown) => announce(error instanceof Error ? error.message : String(error)))
+  }
+
+  const paint = () => {
+    scheduled = false
+    for (const run of dirty) {
+      let view = views.get(run.id)
+      if (view === undefined) {
+        view = { ...runView(run, user, cancel), ended: run.status !== "active" && !catchingUp }
+        views.set(run.id, view)
+        empty.remove()
+        list.prepend(view.element)
+      }
+      view.update()
+      if (run.status !== "active" && !view.ended) {
+        view.ended = true
+        // Once, when it is whole: not each word as it streams in.
+        if (!catchingUp) {
+          announce(run.status === "completed" ? `Answer: ${run.answer}` : `The run ended. ${run.error ?? ""}`)
+        }
+      }
+    }
+    dirty.clear()
+    card.counts(live.counts, live.position())
+  }
+  const repaint = () => {
+    // A hidden page gets no animation frames; it is painted all the same, so that it is whole when it is shown.
+    if (scheduled) return
+    scheduled = true
+    if (document.hidden) setTimeout(paint, 200)
+    else requestAnimationFrame(paint)
+  }
+
+  /** What comes before the first `live` is the past, which nobody wants read out. */
+  let catchingUp = true
+  let before: Status["_tag"] = "connecting"
+  const onStatus = (status: Status) => {
+    card.status(status)
+    const text = spoken(status)
+    if (text !== undefined && status._tag !== before) announce(text)
+    if (status._tag === "waiting") log.between("the connection was lost")
+    if (status._tag === "live" && before !== "connecting") log.between("live again")
+    if (status._tag === "live") catchingUp = false
+    before = status._tag
+    repaint()
+  }
+
+  const onItem = (item: Item) => {
+    log.item(item)
+    for (const run of runs.apply(item)) dirty.add(run)
+    repaint()
+  }
+
+  const live = Connection.open(user, api, {
+    item: onItem,
+    status: onStatus,
+    counted: repaint,
+    problem: (error) => {
+      log.between(error instanceof Error ? error.message : String(error))
+    }
+  })
+
+  const closePanel = () => {
+    live.close()
+    card.close()
+    element.remove()
+  }
+  close.addEventListener("click", () => {
+    closePanel()
+    options.onClose?.()
+  })
+  return { element, focus: form.focus, close: closePanel }
+}

@@ -1,0 +1,139 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer } from "effect"
+import { TestClock } from "effect/testing"
+import * as Agent from "../../src/demo/agent/Agent.ts"
+import * as Library from "../../src/demo/agent/Library.ts"
+import { Broker, Emitter } from "../../src/index.ts"
+import { answer, emitterFor, engine, eventsOf, handbook, runAgent } from "./support.ts"
+
+const delivery = engine.pipe(Layer.provideMerge(Broker.layerMemory()))
+
+const textOf = (events: ReadonlyArray<{ readonly type: string; readonly data: { readonly [key: string]: unknown } }>) =>
+  events.flatMap(({ data, type }) => type === "text_delta" ? [String(data["delta"])] : []).join("")
+
+describe("the agent", () => {
+  it.effect("tells every step of its work as events, and streams the answer it composed", () =>
+    Effect.gen(function*() {
+      const library = yield* Library.fromText(handbook)
+      const question = "Compare the fog horn with the lamp."
+      const { events, result } = yield* runAgent(question, library)
+
+      const types = events.map(({ type }) => type)
+      assert.strictEqual(types[0], "agent_started")
+      assert.strictEqual(types.at(-1), "agent_completed")
+      assert.deepStrictEqual(
+        [...new Set(types)].toSorted(),
+        [
+          "agent_completed",
+          "agent_started",
+          "agent_thinking",
+          "progress_update",
+          "text_delta",
+          "tool_completed",
+          "tool_executing",
+          "usage_reported"
+        ]
+      )
+      assert.strictEqual(textOf(events), answer(library, question).text)
+      assert.isTrue(result.answered)
+      assert.deepStrictEqual(events.at(-1)?.data["result"], { ...result })
+      assert.deepStrictEqual(events.at(0)?.data["input"], { question, documents: "your text" })
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it.effect("calls tools at once where they do not need each other", () =>
+    Effect.gen(function*() {
+      const { events } = yield* runAgent("Compare the fog horn with the lamp.", yield* Library.fromText(handbook))
+      const calls = events.filter(({ type }) => type.startsWith("tool_")).map(({ data, type }) =>
+        `${type === "tool_executing" ? "begin" : "end"} ${String(data["toolName"])}`
+      )
+      assert.deepStrictEqual(calls, [
+        "begin search",
+        "begin search",
+        "end search",
+        "end search",
+        "begin read_section",
+        "begin read_section",
+        "begin read_section",
+        "end read_section",
+        "end read_section",
+        "end read_section",
+        "begin compare_sections",
+        "end compare_sections"
+      ])
+      const outputs = events.flatMap(({ data, type }) => type === "tool_completed" ? [data] : [])
+      assert.isTrue(outputs.every(({ isError }) => isError === false))
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it.effect("counts the words it read and wrote into the usage of its run", () =>
+    Effect.gen(function*() {
+      const library = yield* Library.fromText(handbook)
+      const { events } = yield* runAgent("When does the oil arrive?", library)
+      const reported = events.filter(({ type }) => type === "usage_reported")
+      const sum = (key: string) => reported.reduce((all, { data }) => all + Number(data[key]), 0)
+      assert.deepStrictEqual(events.at(-1)?.data["usage"], {
+        inputTokens: sum("inputTokens"),
+        outputTokens: sum("outputTokens")
+      })
+      assert.strictEqual(sum("outputTokens"), textOf(events).split(/\s+/u).length)
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it.effect("takes the time a reader needs, and no time of its own", () =>
+    Effect.gen(function*() {
+      const library = yield* Library.fromText(handbook)
+      const emitter = yield* emitterFor("ada", "run-1")
+      yield* Agent.run("When does the oil arrive?", library).pipe(
+        Effect.provideService(Emitter.Emitter, emitter),
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("1 second")
+      const early = textOf(yield* eventsOf("ada"))
+      assert.strictEqual(early, "")
+      yield* TestClock.adjust("1500 millis")
+      const some = textOf(yield* eventsOf("ada"))
+      assert.isAbove(some.length, 0)
+      assert.isTrue(answer(library, "When does the oil arrive?").text.startsWith(some))
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it.effect("ends as cancelled when it is interrupted in the middle of its answer", () =>
+    Effect.gen(function*() {
+      const emitter = yield* emitterFor("ada", "run-1")
+      const fiber = yield* Agent.run("When does the oil arrive?", yield* Library.fromText(handbook)).pipe(
+        Effect.provideService(Emitter.Emitter, emitter),
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("2500 millis")
+      yield* Fiber.interrupt(fiber)
+      const events = yield* eventsOf("ada")
+      assert.isAbove(textOf(events).length, 0)
+      assert.strictEqual(events.at(-1)?.type, "agent_error")
+      assert.strictEqual(events.at(-1)?.data["reason"], "cancelled")
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* eventsOf("ada")).length, events.length)
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it.effect("completes with an honest answer where it has none", () =>
+    Effect.gen(function*() {
+      const { events, result } = yield* runAgent("What is the capital of France?", yield* Library.fromText(handbook))
+      assert.deepStrictEqual(result, { answered: false, coverage: 0, citations: [] })
+      assert.include(textOf(events), "I found nothing about “capital” and “France”")
+      assert.strictEqual(events.at(-1)?.type, "agent_completed")
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it.effect("completes over no documents at all, and on a question of no meaning", () =>
+    Effect.gen(function*() {
+      const nothing = yield* runAgent("What is a gap?", Library.make("nothing", []))
+      assert.strictEqual(textOf(nothing.events), "There are no documents to answer from.")
+      assert.strictEqual(nothing.events.at(-1)?.type, "agent_completed")
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it.effect("keeps the events of a run over a long text small", () =>
+    Effect.gen(function*() {
+      const long = `The keeper lights the lamp and ${"walks up and down the stairs and ".repeat(200)}sleeps.`
+      const { events } = yield* runAgent(
+        "What does the keeper do with the lamp?",
+        yield* Library.fromText(`${long}\n\n`.repeat(25))
+      )
+      assert.isBelow(Math.max(...events.map((event) => JSON.stringify(event).length)), 8_000)
+      assert.strictEqual(events.at(-1)?.type, "agent_completed")
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+})
