@@ -19,6 +19,8 @@ const checks: Record<string, ReadonlyArray<string>> = {
     "--project",
     "tsconfig.json",
     "--strict",
+    "--severity",
+    "error,warning",
     "--format",
     colours ? "pretty" : "text"
   ],
