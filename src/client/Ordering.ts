@@ -183,13 +183,19 @@ const note = (turn: Turn, events: ReadonlyArray<WireEvent>): void => {
       runs.delete(run)
       state.pending = { ...state.pending, runs }
     }
-    if (type === "agent_completed" || type === "agent_error") setRunning(turn, run, false)
-    else if (ofRun.has(type)) setRunning(turn, run, true)
+    if (ofRun(type)) setRunning(turn, run, type !== "agent_completed" && type !== "agent_error")
   }
 }
 
-/** Events that stand only in an open run, but for those that end it. */
-const ofRun: ReadonlySet<string> = new Set([
+/**
+ * Whether an event of this type belongs to the state of its run.
+ *
+ * @category lookups
+ * @since 0.1.0
+ */
+export const ofRun = (type: string): boolean => runEvents.has(type)
+
+const runEvents: ReadonlySet<string> = new Set([
   "agent_started",
   "agent_thinking",
   "tool_executing",
@@ -197,7 +203,9 @@ const ofRun: ReadonlySet<string> = new Set([
   "text_delta",
   "thinking_delta",
   "progress_update",
-  "usage_reported"
+  "usage_reported",
+  "agent_completed",
+  "agent_error"
 ])
 
 const setRunning = ({ state }: Turn, run: string, open: boolean): void => {

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+export * as Client from "./Client.ts"
 export { connect } from "./connect.ts"
 export type { Connection, ConnectOptions, Gap, Snapshot, Token } from "./connect.ts"
 export type { Platform, Socket, SocketConstructor } from "./Platform.ts"

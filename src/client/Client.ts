@@ -1,0 +1,226 @@
+/**
+ * The client for Effect programs: a user's events as a stream.
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { Client } from "effect-emitter/client"
+ *
+ * const program = Effect.gen(function*() {
+ *   const client = yield* Client.make({ url: "wss://example.org/events", token: "…" })
+ *   yield* client.events.pipe(
+ *     Stream.runForEach((event) =>
+ *       event.type === "text_delta" ? Effect.log(event.payload.delta) : Effect.void
+ *     )
+ *   )
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * One client keeps one connection, however many subscribers it has. It connects
+ * when it is made, and disconnects when its scope closes. All promises of
+ * `Session` hold; time goes through `Clock`, jitter through `Random`.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as SubscriptionRef from "effect/SubscriptionRef"
+import * as AgentEvents from "../protocol/AgentEvents.ts"
+import type * as Event from "../protocol/Event.ts"
+import type { Position } from "../protocol/Position.ts"
+import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
+import type { Refused } from "./Driver.ts"
+import * as Driver from "./Driver.ts"
+import type { SocketConstructor } from "./Platform.ts"
+import { ambient, socketUrl } from "./Platform.ts"
+import type { PositionStorage } from "./PositionStorage.ts"
+import type { Item, Received } from "./Received.ts"
+import type { Backoff } from "./Reconnect.ts"
+import { defaults } from "./SessionState.ts"
+import type { Status } from "./Status.ts"
+import type { SubscriberOverflow } from "./Subscribers.ts"
+import type { TokenSource } from "./TokenSource.ts"
+
+export { Refused } from "./Driver.ts"
+export type { Item, Known, Meta, Received, Unknown } from "./Received.ts"
+export { SubscriberOverflow } from "./Subscribers.ts"
+export type { Token, TokenSource } from "./TokenSource.ts"
+
+/**
+ * A client of events of these definitions.
+ *
+ * - `events`: every event from the subscription on, once and in order; the first
+ *   subscription also gets what came before it. An event is acknowledged, and its
+ *   position saved, once every subscriber has asked for more. The stream ends
+ *   when the client is closed, fails with `Refused` when the server wants it no
+ *   more, and with `SubscriberOverflow` when it does not keep up.
+ * - `items`: the same with gaps, snapshots and lost runs in their places.
+ * - `status`: how the connection stands.
+ * - `runs`: the state of each run, folded from snapshots and events.
+ *   `runChanges` gives it now and after each change, and skips what a slow
+ *   reader has no time for.
+ * - `position`: up to where events were handled.
+ * - `renew`: asks for a new token and sends it, without a new connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Client<out D extends Event.AnyDefinition> {
+  readonly events: Stream.Stream<Received<D>, Refused | SubscriberOverflow>
+  readonly items: Stream.Stream<Item<D>, Refused | SubscriberOverflow>
+  readonly status: SubscriptionRef.SubscriptionRef<Status>
+  readonly runs: Effect.Effect<ReadonlyMap<string, RunSnapshot>>
+  readonly runChanges: Stream.Stream<ReadonlyMap<string, RunSnapshot>>
+  readonly position: Effect.Effect<Option.Option<Position>>
+  readonly renew: Effect.Effect<void>
+}
+
+/**
+ * The definitions of the built-in catalog.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type BuiltIn = typeof AgentEvents.catalog extends Event.Catalog<infer D> ? D : never
+
+/**
+ * Options of a client.
+ *
+ * - `url`: where the gateway is: `ws:`, `wss:`, `http:`, `https:`, or a path of
+ *   the page's own server.
+ * - `token`: who the user is. An effect is run when a token is needed, again when
+ *   the server does not take it, and before it expires if the answer says when;
+ *   it gives `undefined` when there is no token any more. What it fails with is
+ *   logged, and it is tried again. Without `token` the server must know the user
+ *   by other means.
+ * - `threads`: only events of these threads (64 at most), and of none.
+ * - `start`: where to begin when `storage` has no position: `head` (default),
+ *   `earliest`, or a position.
+ * - `storage`: where the position is kept, see `PositionStorage`.
+ * - `client`: the program's name and version, for the server's logs.
+ * - `backoff`: waits between attempts, see `Reconnect`.
+ * - `connectTimeout` (10 seconds): how long one attempt may take.
+ * - `capacity` (4,096): how many items may wait for one subscriber.
+ * - `maxRuns` (64): how many runs are kept in `runs`.
+ * - `webSocket`: a class to use in place of the built-in one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<E = never, R = never> {
+  readonly url: string | URL
+  readonly token?: TokenSource<E, R> | undefined
+  readonly threads?: ReadonlyArray<string> | undefined
+  readonly start?: Position | "head" | "earliest" | undefined
+  readonly storage?: PositionStorage | undefined
+  readonly client?: string | undefined
+  readonly backoff?: Partial<Backoff> | undefined
+  readonly connectTimeout?: Duration.Input | undefined
+  readonly capacity?: number | undefined
+  readonly maxRuns?: number | undefined
+  readonly webSocket?: SocketConstructor | undefined
+}
+
+/**
+ * Makes a client of the events of a catalog, and connects it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
+  catalog: Event.Catalog<D>,
+  options: Options<E, R>
+) => Effect.Effect<Client<D>, InvalidUrl | NoWebSocket, R | Scope.Scope> = Effect.fnUntraced(
+  function*<D extends Event.AnyDefinition, E, R>(catalog: Event.Catalog<D>, options: Options<E, R>) {
+    const url = socketUrl(options.url)
+    if (url === undefined) return yield* new InvalidUrl({ url: String(options.url) })
+    const webSocket = options.webSocket ?? ambient().WebSocket
+    if (webSocket === undefined) return yield* new NoWebSocket()
+
+    const driver = yield* Driver.make(catalog, {
+      url,
+      webSocket,
+      token: options.token,
+      storage: options.storage,
+      capacity: options.capacity ?? 4_096,
+      maxRuns: options.maxRuns ?? 64,
+      session: {
+        ...defaults,
+        hasToken: options.token !== undefined,
+        threads: options.threads,
+        client: options.client,
+        start: options.start ?? "head",
+        backoff: { ...defaults.backoff, ...options.backoff },
+        connectTimeoutMs: Duration.toMillis(options.connectTimeout ?? defaults.connectTimeoutMs)
+      }
+    })
+    const client: Client<D> = {
+      ...driver,
+      events: Stream.filterMap(
+        driver.items,
+        (item) => item._tag === "Event" ? Result.succeed(item.event) : Result.fail(item)
+      )
+    }
+    return client
+  }
+)
+
+/**
+ * Makes a client of the built-in events, and connects it. `makeWith` takes
+ * another catalog.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <E = never, R = never>(
+  options: Options<E, R>
+): Effect.Effect<Client<BuiltIn>, InvalidUrl | NoWebSocket, R | Scope.Scope> => makeWith(AgentEvents.catalog, options)
+
+/**
+ * The one client of a program, for the built-in events.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class EventClient extends Context.Service<EventClient, Client<BuiltIn>>()("effect-emitter/EventClient") {}
+
+/**
+ * Provides the `EventClient`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <E = never, R = never>(
+  options: Options<E, R>
+): Layer.Layer<EventClient, InvalidUrl | NoWebSocket, Exclude<R, Scope.Scope>> =>
+  Layer.effect(EventClient, make(options))
+
+/**
+ * `url` is no address that a WebSocket can connect to.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidUrl extends Schema.TaggedError<InvalidUrl>()("InvalidUrl", { url: Schema.String }) {
+  override get message() {
+    return `"${this.url}" is not an address to connect to`
+  }
+}
+
+/**
+ * There is no WebSocket here: Node has one since version 22.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class NoWebSocket extends Schema.TaggedError<NoWebSocket>()("NoWebSocket", {}) {
+  override get message() {
+    return "There is no WebSocket here: Node 22 and browsers have one"
+  }
+}

@@ -1,0 +1,364 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Option, Result, Schema, Stream, SubscriptionRef } from "effect"
+import { AgentEvents, Event } from "effect-emitter"
+import { Client, PositionStorage } from "effect-emitter/client"
+import { TestClock } from "effect/testing"
+import { events, fakeSockets, welcome, wireEvent } from "./FakeSocket.ts"
+
+const url = "ws://127.0.0.1/events"
+
+/** Lets everything that is ready run, from the socket through the client to its subscribers and back. */
+const settle = Effect.repeat(TestClock.adjust(0), { times: 5 })
+
+const statusOf = <D extends Event.AnyDefinition>(client: Client.Client<D>) => SubscriptionRef.get(client.status)
+
+describe("Client", () => {
+  it.effect("says hello with its token, threads and name, and is live once welcomed", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, token: "t-1", threads: ["a"], client: "test/1", webSocket: WebSocket })
+      yield* settle
+      assert.deepStrictEqual(yield* statusOf(client), { _tag: "connecting" })
+      assert.deepStrictEqual([last().url, last().protocol], [url, "emitter.v1.json"])
+
+      last().open()
+      yield* settle
+      assert.deepStrictEqual(last().sent, [{ type: "hello", token: "t-1", threads: ["a"], client: "test/1" }])
+
+      last().push(welcome())
+      yield* settle
+      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live" })
+    }))
+
+  it.effect("gives events decoded by the catalog, and unknown ones as unknown", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket })
+      const collected = yield* Effect.forkChild(client.events.pipe(Stream.take(3), Stream.runCollect))
+      yield* settle
+      last().open()
+      last().push(welcome(), {
+        ...events([]),
+        events: [
+          wireEvent(1, { type: "text_delta", run: "r-1", data: { messageId: "m", delta: "hi" } }),
+          wireEvent(2, { type: "order_placed", data: { total: 3 } }),
+          wireEvent(3, { type: "text_delta", data: { messageId: "m" } })
+        ]
+      })
+      const [first, second, third] = yield* Fiber.join(collected)
+      assert.deepStrictEqual(
+        first?.type === "text_delta" ? [first.offset, first.run, first.payload] : first,
+        [1, "r-1", { messageId: "m", delta: "hi" }]
+      )
+      assert.deepStrictEqual(
+        second?.type === "$unknown" ? [second.name, second.data, second.problem] : second,
+        ["order_placed", { total: 3 }, undefined]
+      )
+      assert.include(third?.type === "$unknown" ? third.problem : "", "delta")
+    }))
+
+  it.effect("decodes payloads of a program's own catalog by their schema", () =>
+    Effect.gen(function*() {
+      const Placed = Event.make("order_placed", { payload: { at: Schema.DateFromString } })
+      const { last, WebSocket } = fakeSockets()
+      const client = yield* Client.makeWith(Event.catalog(Placed, AgentEvents.TextDelta), { url, webSocket: WebSocket })
+      const collected = yield* Effect.forkChild(client.events.pipe(Stream.take(1), Stream.runCollect))
+      yield* settle
+      last().open()
+      last().push(welcome(), {
+        ...events([]),
+        events: [wireEvent(1, { type: "order_placed", data: { at: "2026-01-02T03:04:05.000Z" } })]
+      })
+      const [placed] = yield* Fiber.join(collected)
+      assert.strictEqual(placed?.type === "order_placed" ? placed.payload.at.getUTCFullYear() : placed, 2026)
+    }))
+
+  it.effect("waits with full jitter below a doubling ceiling, and resumes from its position", () =>
+    Effect.gen(function*() {
+      const { last, sockets, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket })
+      yield* Effect.forkChild(Stream.runDrain(client.events))
+      yield* settle
+      last().open()
+      last().push(welcome({ offset: 7 }), events([8, 9]))
+      yield* settle
+
+      for (let attempt = 1; attempt <= 10; attempt++) {
+        last().drop()
+        yield* settle
+        const status = yield* statusOf(client)
+        const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
+        const ceiling = Math.min(20_000, 200 * 2 ** (attempt - 1))
+        if (status._tag !== "waiting") return assert.fail(`attempt ${attempt}: ${status._tag}`)
+        assert.strictEqual(status.attempt, attempt)
+        assert.isAtMost(status.retryAt - now, ceiling)
+        yield* TestClock.adjust(status.retryAt - now - 1)
+        assert.lengthOf(sockets, attempt)
+        yield* TestClock.adjust(1)
+        assert.lengthOf(sockets, attempt + 1)
+      }
+      last().open()
+      yield* settle
+      assert.deepStrictEqual(last().sent, [{ type: "hello", resume: { epoch: "E1", offset: 9 } }])
+      assert.deepStrictEqual(yield* statusOf(client), { _tag: "resuming" })
+    }))
+
+  it.effect("acknowledges within a second of handling, and at once what asks for it", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket })
+      yield* Effect.forkChild(Stream.runDrain(client.events))
+      yield* settle
+      last().open()
+      last().push(welcome(), events([1, 2]))
+      yield* settle
+      const acks = () => last().sent.filter((_) => _.type === "ack").map((_) => _["offset"])
+      assert.deepStrictEqual(acks(), [])
+      yield* TestClock.adjust("600 millis")
+      last().push(events([3]))
+      yield* TestClock.adjust("399 millis")
+      assert.deepStrictEqual(acks(), [])
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(acks(), [3])
+
+      last().push({ ...events([]), events: [wireEvent(4), wireEvent(5, { confirm: true }), wireEvent(6)] })
+      yield* settle
+      assert.deepStrictEqual(acks(), [3, 5])
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual(acks(), [3, 5, 6])
+    }))
+
+  it.effect("acknowledges and saves nothing that a subscriber has not finished with", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const storage = PositionStorage.memory()
+      const client = yield* Client.make({ url, webSocket: WebSocket, storage })
+      const slow = yield* Effect.forkChild(Stream.runForEach(client.events, () => Effect.sleep("10 seconds")))
+      yield* Effect.forkChild(Stream.runDrain(client.events))
+      yield* settle
+      last().open()
+      last().push(welcome(), {
+        ...events([]),
+        events: [wireEvent(1, { confirm: true }), wireEvent(2, { confirm: true })]
+      })
+      yield* TestClock.adjust("9 seconds")
+      assert.deepStrictEqual(last().sent.filter((_) => _.type === "ack"), [])
+      assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 0 })
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual(last().sent.filter((_) => _.type === "ack"), [{ type: "ack", offset: 1 }])
+      assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 1 })
+
+      yield* Fiber.interrupt(slow)
+      yield* settle
+      assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 1 })
+    }))
+
+  it.effect("fails a subscriber that does not keep up, after what waited for it, and nobody else", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket, capacity: 4 })
+      const seen: Array<number> = []
+      const quick: Array<number> = []
+      const slow = yield* Effect.forkChild(
+        Effect.result(Stream.runForEach(client.events, (event) =>
+          Effect.andThen(
+            Effect.sync(() => seen.push(event.offset)),
+            Effect.sleep("1 seconds")
+          )))
+      )
+      yield* Effect.forkChild(Stream.runForEach(client.events, (event) => Effect.sync(() => quick.push(event.offset))))
+      yield* settle
+      last().open()
+      last().push(welcome(), events([1]))
+      yield* settle
+      for (const offset of [2, 3, 4, 5, 6, 7]) {
+        last().push(events([offset]))
+        yield* settle
+      }
+      yield* TestClock.adjust("10 seconds")
+      const result = yield* Fiber.join(slow)
+      assert.deepStrictEqual(
+        Result.isFailure(result) ? result.failure : result,
+        new Client.SubscriberOverflow({ capacity: 4 })
+      )
+      assert.deepStrictEqual(seen, [1, 2, 3, 4, 5])
+      assert.deepStrictEqual(quick, [1, 2, 3, 4, 5, 6, 7])
+    }))
+
+  it.effect("keeps what comes before the first subscription for it", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const storage = PositionStorage.memory()
+      const client = yield* Client.make({ url, webSocket: WebSocket, storage })
+      yield* settle
+      last().open()
+      last().push(welcome(), events([1, 2]))
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 0 })
+      const seen = yield* client.events.pipe(Stream.map((_) => _.offset), Stream.take(2), Stream.runCollect)
+      assert.deepStrictEqual(seen, [1, 2])
+    }))
+
+  it.effect("notices a silent server after one and a half heartbeats", () =>
+    Effect.gen(function*() {
+      const { last, sockets, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket })
+      yield* settle
+      last().open()
+      last().push(welcome({ heartbeatMs: 10_000 }))
+      yield* TestClock.adjust("10 seconds")
+      last().push({ type: "ping" })
+      yield* settle
+      assert.deepStrictEqual(last().sent.at(-1), { type: "pong" })
+      yield* TestClock.adjust("14999 millis")
+      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live" })
+      yield* TestClock.adjust("1 millis")
+      const status = yield* statusOf(client)
+      assert.deepStrictEqual(
+        status._tag === "waiting" ? status.cause : status,
+        { _tag: "silent", silentMs: 15_000 }
+      )
+      assert.deepStrictEqual(sockets[0]?.closedBy, { code: 4501, reason: "heartbeat lost" })
+    }))
+
+  it.effect("asks for another token when the server does not take the first", () =>
+    Effect.gen(function*() {
+      const { last, sockets, WebSocket } = fakeSockets()
+      let asked = 0
+      const token = Effect.sync(() => `t-${++asked}`)
+      yield* Client.make({ url, webSocket: WebSocket, token })
+      yield* settle
+      last().open()
+      yield* settle
+      last().drop(4401, "expired")
+      yield* TestClock.adjust("200 millis")
+      last().open()
+      yield* settle
+      assert.deepStrictEqual(sockets.map((_) => _.sent), [
+        [{ type: "hello", token: "t-1" }],
+        [{ type: "hello", token: "t-2" }]
+      ])
+    }))
+
+  it.effect("stops when there is no other token, and when the server refuses for good", () =>
+    Effect.gen(function*() {
+      for (const code of [4401, 4403, 4409]) {
+        const { last, sockets, WebSocket } = fakeSockets()
+        const client = yield* Client.make({ url, webSocket: WebSocket, token: "always the same" })
+        const ended = yield* Effect.forkChild(Effect.flip(Stream.runDrain(client.events)))
+        yield* settle
+        last().open()
+        last().drop(code)
+        yield* TestClock.adjust("1 hours")
+        const error = yield* Fiber.join(ended)
+        assert.strictEqual(error._tag === "Refused" ? error.code : error._tag, code)
+        assert.strictEqual((yield* statusOf(client))._tag, "stopped")
+        assert.lengthOf(sockets, 1)
+      }
+    }))
+
+  it.effect("tries again when a token cannot be had this time", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      let asked = 0
+      const token = Effect.suspend(() => ++asked === 1 ? Effect.fail("offline" as const) : Effect.succeed("t-2"))
+      const client = yield* Client.make({ url, webSocket: WebSocket, token })
+      yield* settle
+      const status = yield* statusOf(client)
+      assert.deepStrictEqual(status._tag === "waiting" ? status.cause : status, { _tag: "tokenFailed" })
+      yield* TestClock.adjust("200 millis")
+      last().open()
+      yield* settle
+      assert.deepStrictEqual(last().sent, [{ type: "hello", token: "t-2" }])
+    }))
+
+  it.effect("renews a token in band before it expires, and when asked to", () =>
+    Effect.gen(function*() {
+      const { last, sockets, WebSocket } = fakeSockets()
+      let asked = 0
+      const token = Effect.clockWith((clock) =>
+        Effect.map(clock.currentTimeMillis, (now) => ({ token: `t-${++asked}`, expiresAt: now + 60_000 }))
+      )
+      const client = yield* Client.make({ url, webSocket: WebSocket, token })
+      yield* settle
+      last().open()
+      last().push(welcome({ heartbeatMs: 1_000_000 }))
+      yield* TestClock.adjust("44999 millis")
+      assert.lengthOf(last().sent, 1)
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(last().sent.at(-1), { type: "token", token: "t-2" })
+      yield* client.renew
+      yield* settle
+      assert.deepStrictEqual(last().sent.at(-1), { type: "token", token: "t-3" })
+      assert.lengthOf(sockets, 1)
+    }))
+
+  it.effect("folds runs from a snapshot and what follows it, and ends those that a new epoch does not know", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket })
+      yield* Effect.forkChild(Stream.runDrain(client.events))
+      yield* settle
+      const delta = (offset: number, run: string, text: string) =>
+        wireEvent(offset, { type: "text_delta", run, data: { messageId: "m", delta: text } })
+      const state = {
+        status: "active",
+        messages: [{ messageId: "m", kind: "text", text: "ab" }],
+        tools: [],
+        usage: { inputTokens: 0, outputTokens: 0 }
+      }
+      last().open()
+      last().push(
+        welcome({ offset: 5 }),
+        { type: "snapshot", run: "r-1", offset: 6, state },
+        { type: "events", epoch: "E1", events: [delta(6, "r-1", "b"), delta(7, "r-1", "c"), delta(8, "r-2", "x")] }
+      )
+      yield* settle
+      const texts = Effect.map(
+        client.runs,
+        (runs) => Array.from(runs, ([run, { messages, status }]) => [run, status, messages[0]?.text])
+      )
+      assert.deepStrictEqual(yield* texts, [["r-1", "active", "abc"], ["r-2", "active", "x"]])
+
+      last().drop()
+      yield* TestClock.adjust("200 millis")
+      last().open()
+      last().push(
+        welcome({ epoch: "E2", offset: 0, recovered: false }),
+        { type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch" },
+        { type: "snapshot", run: "r-2", offset: 0, state }
+      )
+      yield* settle
+      assert.deepStrictEqual(yield* texts, [["r-1", "active", "abc"], ["r-2", "active", "ab"]])
+      yield* TestClock.adjust("1 seconds")
+      assert.deepStrictEqual(yield* texts, [["r-1", "lost", "abc"], ["r-2", "active", "ab"]])
+      const [changed] = yield* client.runChanges.pipe(Stream.take(1), Stream.runCollect)
+      assert.strictEqual(changed?.get("r-1")?.status, "lost")
+    }))
+
+  it.effect("closes its socket and ends its streams with its scope", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const made = yield* Effect.scoped(Effect.gen(function*() {
+        const client = yield* Client.make({ url, webSocket: WebSocket })
+        const drained = yield* Effect.forkDetach(Stream.runDrain(client.events))
+        yield* settle
+        last().open()
+        last().push(welcome(), events([1]))
+        yield* settle
+        return { client, drained }
+      }))
+      yield* Fiber.join(made.drained)
+      assert.deepStrictEqual(last().sent.at(-1), { type: "ack", offset: 1 })
+      assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "" })
+      assert.deepStrictEqual(yield* statusOf(made.client), { _tag: "stopped", reason: { _tag: "closed" } })
+      assert.deepStrictEqual(yield* made.client.position, Option.some({ epoch: "E1", offset: 1 }))
+      assert.deepStrictEqual(yield* Stream.runCollect(made.client.events), [])
+    }))
+
+  it.effect("refuses an address that is none", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Client.make({ url: "ftp://127.0.0.1" }))
+      assert.deepStrictEqual(error, new Client.InvalidUrl({ url: "ftp://127.0.0.1" }))
+    }))
+})
