@@ -70,13 +70,15 @@ export type State =
 
 /**
  * A change from one kind of state to another, with its time in milliseconds
- * since the Unix epoch.
+ * since the Unix epoch. `event` tells it from others between the same states:
+ * a probe that was interrupted is `released` and opens nothing anew.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Transition {
   readonly breaker: string
+  readonly event: "opened" | "probing" | "released" | "closed"
   readonly from: State
   readonly to: State
   readonly at: number
@@ -98,6 +100,8 @@ export interface Permit {
  * A circuit breaker.
  *
  * - `run` makes a call through the breaker, or fails with `BreakerOpen` at once.
+ *   A failure for which `counts` returns false says nothing about the health of
+ *   what is guarded, and settles nothing; by default every failure counts.
  * - `state` is the state now, `transitions` every change from now on. A consumer
  *   that lags by more than 64 changes loses the oldest.
  * - `openedTotal` counts all openings since the breaker was made.
@@ -105,7 +109,8 @@ export interface Permit {
  *   for callers to whom every allocation counts: ask for a permit, and give it
  *   back with the call's outcome, or without one when the call was interrupted.
  *   A probe must be asked for where no interruption can lose its permit.
- * - `closedUnsafe` tells whether the next permit is none of a probe.
+ * - `outlookUnsafe` tells what `admitUnsafe` would do now: give a permit of the
+ *   closed breaker, give that of the probe, or refuse.
  * - `retryAfterMsUnsafe` is how long calls will be refused yet, as far as known:
  *   0 when closed, when a probe may start, and while one is under way.
  *
@@ -114,26 +119,32 @@ export interface Permit {
  */
 export interface CircuitBreaker {
   readonly name: string
-  readonly run: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | BreakerOpen, R>
+  readonly run: <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    counts?: (cause: Cause.Cause<E>) => boolean
+  ) => Effect.Effect<A, E | BreakerOpen, R>
   readonly state: Effect.Effect<State>
   readonly transitions: Stream.Stream<Transition>
   readonly openedTotal: () => number
   readonly admitUnsafe: () => Permit | undefined
   readonly settleUnsafe: (permit: Permit, success: boolean) => void
   readonly releaseUnsafe: (permit: Permit) => void
-  readonly closedUnsafe: () => boolean
+  readonly outlookUnsafe: () => "closed" | "probe" | "refuse"
   readonly retryAfterMsUnsafe: () => number
 }
 
 /**
  * Makes a closed breaker. `name` tells in errors and transitions what it guards.
+ * `onTransition` is called within each transition, before anything else can
+ * happen, and must return at once and not throw.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function*(
   name: string,
-  options: Options
+  options: Options,
+  onTransition?: (transition: Transition) => void
 ): Effect.fn.Return<CircuitBreaker> {
   const clock = yield* Clock.Clock
   const runSync = Effect.runSyncWith(yield* Effect.context<never>())
@@ -150,12 +161,14 @@ export const make = Effect.fnUntraced(function*(
 
   const monotonicMs = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
 
-  const become = (to: State, probe: boolean): void => {
+  const become = (event: Transition["event"], to: State): void => {
     const from = Ref.getUnsafe(stateRef)
     MutableRef.set(stateRef.ref, to)
-    current = { probe }
+    current = { probe: event === "probing" }
+    const transition: Transition = { breaker: name, event, from, to, at: clock.currentTimeMillisUnsafe() }
+    onTransition?.(transition)
     // A sliding hub never makes its publisher wait, so this ends at once.
-    runSync(PubSub.publish(changes, { breaker: name, from, to, at: clock.currentTimeMillisUnsafe() }))
+    runSync(PubSub.publish(changes, transition))
   }
 
   const open = (): void => {
@@ -165,20 +178,25 @@ export const make = Effect.fnUntraced(function*(
     openings++
     openedTotal++
     probeAt = monotonicMs() + millis
-    become({ _tag: "Open", until: clock.currentTimeMillisUnsafe() + millis, openings }, false)
+    become("opened", { _tag: "Open", until: clock.currentTimeMillisUnsafe() + millis, openings })
   }
 
   const close = (): void => {
     openings = 0
     nextOpenTime = runSync(Schedule.toStep(schedule))
-    become(closed, false)
+    become("closed", closed)
+  }
+
+  const outlookUnsafe = (): "closed" | "probe" | "refuse" => {
+    const state = Ref.getUnsafe(stateRef)
+    if (state._tag === "Closed") return "closed"
+    return state._tag === "HalfOpen" || monotonicMs() < probeAt ? "refuse" : "probe"
   }
 
   const admitUnsafe = (): Permit | undefined => {
-    const state = Ref.getUnsafe(stateRef)
-    if (state._tag === "Closed") return current
-    if (state._tag === "HalfOpen" || monotonicMs() < probeAt) return undefined
-    become(halfOpen, true)
+    const outlook = outlookUnsafe()
+    if (outlook === "refuse") return undefined
+    if (outlook === "probe") become("probing", halfOpen)
     return current
   }
 
@@ -206,23 +224,27 @@ export const make = Effect.fnUntraced(function*(
 
   const releaseUnsafe = (permit: Permit): void => {
     if (permit !== current || !permit.probe) return
-    become({ _tag: "Open", until: clock.currentTimeMillisUnsafe(), openings }, false)
-  }
-
-  const settleExit = <A, E>(permit: Permit, exit: Exit.Exit<A, E>): void => {
-    if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) releaseUnsafe(permit)
-    else settleUnsafe(permit, Exit.isSuccess(exit))
+    become("released", { _tag: "Open", until: clock.currentTimeMillisUnsafe(), openings })
   }
 
   const retryAfterMsUnsafe = (): number =>
     Ref.getUnsafe(stateRef)._tag === "Open" ? Math.max(0, probeAt - monotonicMs()) : 0
 
-  const run = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | BreakerOpen, R> =>
+  const run = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    counts?: (cause: Cause.Cause<E>) => boolean
+  ): Effect.Effect<A, E | BreakerOpen, R> =>
     Effect.uninterruptibleMask((restore): Effect.Effect<A, E | BreakerOpen, R> => {
       const permit = admitUnsafe()
-      return permit === undefined
-        ? Effect.fail(new BreakerOpen({ breaker: name, retryAfterMs: retryAfterMsUnsafe() }))
-        : Effect.onExitPrimitive(restore(effect), (exit) => void settleExit(permit, exit))
+      if (permit === undefined) {
+        return Effect.fail(new BreakerOpen({ breaker: name, retryAfterMs: retryAfterMsUnsafe() }))
+      }
+      return Effect.onExitPrimitive(restore(effect), (exit) => {
+        if (Exit.isSuccess(exit)) settleUnsafe(permit, true)
+        else if (Cause.hasInterruptsOnly(exit.cause) || counts?.(exit.cause) === false) releaseUnsafe(permit)
+        else settleUnsafe(permit, false)
+        return undefined
+      })
     })
 
   return {
@@ -234,7 +256,7 @@ export const make = Effect.fnUntraced(function*(
     admitUnsafe,
     settleUnsafe,
     releaseUnsafe,
-    closedUnsafe: () => Ref.getUnsafe(stateRef)._tag === "Closed",
+    outlookUnsafe,
     retryAfterMsUnsafe
   }
 })

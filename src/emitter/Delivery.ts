@@ -2,23 +2,39 @@
  * Takes a user's batch to where it can be kept: the broker, else a fallback
  * channel, else the dead letters.
  *
- * `deliver` never fails and never loses: each batch ends in exactly one
- * outcome. It is called for one batch of a user at a time, in order.
+ * The broker stands behind a retry and a circuit breaker. When it fails, or the
+ * breaker refuses, the fallback channels are asked in order; what none of them
+ * takes becomes dead letters. While older events of a user wait in a spool,
+ * newer ones of this user queue behind them and do not try the broker.
  *
  * @since 0.1.0
  */
-import type { NonEmptyReadonlyArray } from "effect/Array"
-import type * as Effect from "effect/Effect"
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type { Broker, BrokerError } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
+import * as CircuitBreaker from "./CircuitBreaker.ts"
+import type { DeadLetters, DeadLetterStore, Reason, Trigger } from "./DeadLetters.ts"
+import { count, DeliveryCounters, type DeliveryStats } from "./DeliveryStats.ts"
+import { ChannelError, type FallbackChannel } from "./FallbackChannel.ts"
+import type { OperatorAlert } from "./OperatorAlert.ts"
+import { replayer } from "./Replay.ts"
+import * as Retry from "./Retry.ts"
+import * as SpoolDrainer from "./SpoolDrainer.ts"
 
 /**
  * Where a batch ended.
  *
  * - `Appended`: in the broker's log; `position` is that of its last event.
  * - `HandedOver`: a fallback channel took it.
- * - `DeadLettered`: no way out took it; it is kept as dead letters.
+ * - `DeadLettered`: no way out took it; it is kept as dead letters. `reason`
+ *   tells what kept it from the broker.
  *
  * @category models
  * @since 0.1.0
@@ -29,9 +45,297 @@ export type Outcome =
   | { readonly _tag: "DeadLettered"; readonly reason: string }
 
 /**
+ * Delivers batches.
+ *
+ * `deliver` never fails and never loses: each batch ends in exactly one outcome.
+ * It is called for one batch of a user at a time, in order. It ends within its
+ * caller's turn when the broker's append does.
+ *
+ * `deliverUnsafe` delivers within the call, where the broker can do that and
+ * nothing stands in the way; else it does nothing and gives `undefined`.
+ *
+ * A delivery that is interrupted puts its batch into the spool, or else among
+ * the dead letters, before it ends; nothing of it is lost then either.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface Delivery {
   readonly deliver: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome>
+  readonly deliverUnsafe?: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Outcome | undefined
+}
+
+/**
+ * A delivery together with what can be seen and done from outside.
+ *
+ * - `keep` puts a batch into the spool, or else among the dead letters, without
+ *   trying anything else: for what cannot be delivered in time any more.
+ * - `breaker` is that of the broker, `channelBreakers` are those of the fallback
+ *   channels, in order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DeliveryPipeline extends Delivery {
+  readonly keep: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome>
+  readonly breaker: CircuitBreaker.CircuitBreaker
+  readonly channelBreakers: ReadonlyArray<CircuitBreaker.CircuitBreaker>
+  readonly deadLetters: DeadLetters["Service"]
+  readonly stats: Effect.Effect<DeliveryStats>
+}
+
+/**
+ * - `exclusive` runs an effect as the user's only delivery: it waits for the one
+ *   in flight, and new events of the user wait for it.
+ * - `channels` are asked in this order; at most one of them has a spool, and no
+ *   two have one name, nor the name `broker`.
+ * - `channelBreaker` is for each channel; by default 3 failures open it for
+ *   1 second, up to 30 seconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly broker: Pick<Broker["Service"], "append">
+  readonly retry: Retry.Options
+  readonly breaker: CircuitBreaker.Options
+  readonly channels: ReadonlyArray<FallbackChannel>
+  readonly channelBreaker?: CircuitBreaker.Options
+  readonly deadLetters: DeadLetterStore
+  readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  readonly alert?: OperatorAlert
+}
+
+/**
+ * Makes a delivery. If a channel has a spool, a fiber of the scope drains it,
+ * beginning with what an earlier process left there.
+ *
+ * Two spools, or two channels of one name, are a mistake in the program, and
+ * die as a `TypeError`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<DeliveryPipeline, never, Scope.Scope> {
+  const { alert, broker, channels, deadLetters, exclusive, retry } = options
+  const mistake = mistakeIn(channels)
+  if (mistake !== undefined) return yield* Effect.die(new TypeError(mistake))
+
+  const clock = yield* Clock.Clock
+  const counters = new DeliveryCounters(channels.map(({ name }) => name))
+  const onTransition = ({ breaker, event }: CircuitBreaker.Transition): void => {
+    if (event !== "opened") return
+    count(counters.breakerOpenings, breaker)
+    alert?.breakerOpened(breaker)
+  }
+  const breaker = yield* CircuitBreaker.make("broker", options.breaker, onTransition)
+  const outlets = yield* Effect.forEach(channels, (channel) =>
+    Effect.map(
+      CircuitBreaker.make(channel.name, options.channelBreaker ?? defaultChannelBreaker, onTransition),
+      (breaker): Outlet => ({ channel, breaker })
+    ))
+  const spool = outlets.find(({ channel }) => channel.spool !== undefined)
+  const held = spool?.channel.spool
+  const spoolFirst = spool === undefined ? outlets : [spool, ...outlets.filter((outlet) => outlet !== spool)]
+
+  const appended = (journey: Journey, position: Position): Exit.Exit<Outcome> => {
+    counters.appendedBatches++
+    counters.appendedEvents += journey.batch.length
+    journey.ended = true
+    return Exit.succeed({ _tag: "Appended", position })
+  }
+
+  const deadLetter = (journey: Journey, trigger: Trigger, reasons: ReadonlyArray<Reason>): Outcome => {
+    deadLetters.add(journey.user, journey.batch, trigger, reasons, clock.currentTimeMillisUnsafe())
+    counters.deadLettered[trigger] += journey.batch.length
+    alert?.deadLettered(trigger, journey.batch.length)
+    journey.ended = true
+    return { _tag: "DeadLettered", reason: trigger }
+  }
+
+  const handOver = Effect.fnUntraced(function*(
+    { breaker, channel }: Outlet,
+    journey: Journey,
+    restore: Restore
+  ): Effect.fn.Return<Exit.Exit<void, ChannelError | CircuitBreaker.BreakerOpen>> {
+    const attempt = Effect.suspend(() => channel.deliver(journey.user, journey.batch))
+    // Spooling is short, and is what saves the batch when its delivery is interrupted.
+    const guarded = breaker.run(channel.spool === undefined ? restore(attempt) : attempt, tellsOfHealth)
+    const exit = yield* Effect.exit(guarded)
+    if (Exit.isSuccess(exit)) {
+      journey.ended = true
+      count(counters.handedOver, channel.name, journey.batch.length)
+      if (channel.spool !== undefined) drainer?.wake()
+    } else {
+      count(counters.channelFailures, channel.name)
+    }
+    return exit
+  })
+
+  const fallBack = (
+    journey: Journey,
+    trigger: Trigger,
+    broker: () => ReadonlyArray<Reason>,
+    order: ReadonlyArray<Outlet>
+  ): Effect.Effect<Outcome> =>
+    Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore): Effect.fn.Return<Outcome> {
+      const failures: Array<Reason> = []
+      for (const outlet of order) {
+        const exit = yield* handOver(outlet, journey, restore)
+        if (Exit.isSuccess(exit)) return { _tag: "HandedOver", channel: outlet.channel.name }
+        failures.push({ outlet: outlet.channel.name, cause: exit.cause })
+      }
+      return deadLetter(journey, trigger, [...broker(), ...failures])
+    }))
+
+  const failed = (journey: Journey, cause: Cause.Cause<BrokerError | CircuitBreaker.BreakerOpen>) =>
+    fallBack(journey, triggerOf(cause), () => [{ outlet: "broker", cause }], outlets)
+
+  const refused = (journey: Journey): Effect.Effect<Outcome> =>
+    fallBack(journey, "breakerOpen", () => {
+      const error = new CircuitBreaker.BreakerOpen({ breaker: "broker", retryAfterMs: breaker.retryAfterMsUnsafe() })
+      return [{ outlet: "broker", cause: Cause.fail(error) }]
+    }, outlets)
+
+  // A broker that throws instead of failing must not break the promise that a delivery never fails.
+  const append = ({ batch, user }: Journey): Effect.Effect<Position, BrokerError> => {
+    try {
+      return broker.append(user, batch)
+    } catch (defect) {
+      return Effect.die(defect)
+    }
+  }
+
+  const onRetry = (): void => {
+    counters.appendFailures++
+    counters.retries++
+  }
+
+  // The way of nearly every batch: no generator, no fiber, and nothing made but what the outcome needs.
+  const direct = (journey: Journey, permit: CircuitBreaker.Permit): Effect.Effect<Outcome> =>
+    Effect.matchCauseEffect(append(journey), {
+      onSuccess: (position): Effect.Effect<Outcome> => {
+        breaker.settleUnsafe(permit, true)
+        return appended(journey, position)
+      },
+      onFailure: (cause) => retried(journey, permit, cause)
+    })
+
+  const retried = (
+    journey: Journey,
+    permit: CircuitBreaker.Permit,
+    cause: Cause.Cause<BrokerError>
+  ): Effect.Effect<Outcome> =>
+    Effect.matchCauseEffect(Retry.afterFailure(Effect.suspend(() => append(journey)), retry, cause, onRetry), {
+      onSuccess: (position): Effect.Effect<Outcome> => {
+        breaker.settleUnsafe(permit, true)
+        return appended(journey, position)
+      },
+      onFailure: (cause) => {
+        counters.appendFailures++
+        breaker.settleUnsafe(permit, false)
+        return failed(journey, cause)
+      }
+    })
+
+  const probe = (journey: Journey): Effect.Effect<Outcome> =>
+    Effect.matchCauseEffect(
+      breaker.run(Retry.run(Effect.suspend(() => append(journey)), retry, onRetry)),
+      {
+        onSuccess: (position): Effect.Effect<Outcome> => appended(journey, position),
+        onFailure: (cause) => {
+          if (!cause.reasons.some(isRefusal)) counters.appendFailures++
+          return failed(journey, cause)
+        }
+      }
+    )
+
+  const travel = (journey: Journey): Effect.Effect<Outcome> => {
+    if (held?.holds(journey.user) === true) return fallBack(journey, "behindSpool", () => [], spoolFirst)
+    switch (breaker.outlookUnsafe()) {
+      case "closed": {
+        const permit = breaker.admitUnsafe()
+        return permit === undefined ? refused(journey) : direct(journey, permit)
+      }
+      case "probe":
+        return probe(journey)
+      case "refuse":
+        return refused(journey)
+    }
+  }
+
+  const keepJourney = (journey: Journey, broker: () => ReadonlyArray<Reason>): Effect.Effect<Outcome> =>
+    fallBack(journey, "interrupted", broker, spool === undefined ? [] : [spool])
+
+  const deliver: Delivery["deliver"] = (user, batch) => {
+    const journey: Journey = { user, batch, ended: false }
+    // Being the outermost step, it is there before anything can interrupt, and costs a success next to nothing.
+    return Effect.onExitPrimitive(
+      Effect.suspend(() => travel(journey)),
+      (exit) =>
+        Exit.isSuccess(exit) || journey.ended
+          ? undefined
+          : Effect.asVoid(keepJourney(journey, () => [{ outlet: "broker", cause: exit.cause }]))
+    )
+  }
+
+  const drainer = held === undefined ? undefined : yield* SpoolDrainer.make({
+    store: held,
+    breaker,
+    append: broker.append,
+    exclusive,
+    counters,
+    giveUp: (user, batch, cause) =>
+      void deadLetter({ user, batch, ended: false }, "defect", [{ outlet: "broker", cause }])
+  })
+
+  return {
+    deliver,
+    keep: (user, batch) => Effect.suspend(() => keepJourney({ user, batch, ended: false }, () => [])),
+    breaker,
+    channelBreakers: outlets.map((outlet) => outlet.breaker),
+    deadLetters: replayer({ store: deadLetters, deliver, exclusive }),
+    stats: Effect.sync(() => counters.snapshot(held?.depth(), deadLetters.size))
+  }
+})
+
+interface Outlet {
+  readonly channel: FallbackChannel
+  readonly breaker: CircuitBreaker.CircuitBreaker
+}
+
+// One batch on its way. Once it ended nobody else may keep it, whatever happens to its fiber.
+interface Journey {
+  readonly user: UserId
+  readonly batch: NonEmptyReadonlyArray<Envelope>
+  ended: boolean
+}
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+const defaultChannelBreaker: CircuitBreaker.Options = { failures: 3, openFor: { first: "1 second", cap: "30 seconds" } }
+
+const isRefusal = (reason: Cause.Reason<unknown>): boolean =>
+  Cause.isFailReason(reason) && reason.error instanceof CircuitBreaker.BreakerOpen
+
+const triggerOf = (cause: Cause.Cause<BrokerError | CircuitBreaker.BreakerOpen>): Trigger => {
+  if (Cause.hasDies(cause)) return "defect"
+  return cause.reasons.some(isRefusal) ? "breakerOpen" : "brokerFailed"
+}
+
+// A spool that is full works as it should: only its limit was reached.
+const tellsOfHealth = (cause: Cause.Cause<ChannelError>): boolean =>
+  !cause.reasons.every((reason) => Cause.isFailReason(reason) && reason.error.reason._tag === "SpoolFull")
+
+const mistakeIn = (channels: ReadonlyArray<FallbackChannel>): string | undefined => {
+  const names = ["broker", ...channels.map(({ name }) => name)]
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice !== undefined) return `Two ways out have the name "${twice}"`
+  const spools = channels.filter(({ spool }) => spool !== undefined)
+  if (isReadonlyArrayNonEmpty(spools) && spools.length > 1) {
+    return `The channels ${spools.map(({ name }) => `"${name}"`).join(" and ")} both spool: order needs a single spool`
+  }
+  return undefined
 }

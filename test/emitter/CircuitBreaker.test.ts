@@ -151,6 +151,18 @@ describe("CircuitBreaker", () => {
       assert.deepStrictEqual(yield* breaker.state, { _tag: "Closed", failures: 1 })
     }))
 
+  it.effect("counts no failure that its caller says tells nothing of what is guarded, and frees the probe's place", () =>
+    Effect.gen(function*() {
+      const breaker = yield* CircuitBreaker.make("broker", { ...options, failures: 1 })
+      const full = breaker.run(Effect.fail("full"), () => false)
+      assert.deepStrictEqual(yield* Effect.exit(full), Exit.fail("full"))
+      assert.deepStrictEqual(yield* breaker.state, { _tag: "Closed", failures: 0 })
+      yield* failTimes(breaker, 1)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* Effect.exit(full), Exit.fail("full"))
+      assert.strictEqual(breaker.outlookUnsafe(), "probe")
+    }))
+
   it.effect("passes on what the call ended with: value, error, defect", () =>
     Effect.gen(function*() {
       const breaker = yield* CircuitBreaker.make("broker", { ...options, failures: 10 })
@@ -184,8 +196,8 @@ describe("CircuitBreaker", () => {
       const breaker = yield* CircuitBreaker.make("broker", options)
       const listen = Effect.forkChild(
         breaker.transitions.pipe(
-          Stream.map(({ breaker: name, from, to }) => `${name} ${from._tag} ${to._tag}`),
-          Stream.take(5),
+          Stream.map(({ breaker: name, event, from, to }) => `${name} ${event}: ${from._tag} ${to._tag}`),
+          Stream.take(7),
           Stream.runCollect
         )
       )
@@ -195,14 +207,19 @@ describe("CircuitBreaker", () => {
       yield* TestClock.adjust("1 second")
       yield* failTimes(breaker, 1)
       yield* TestClock.adjust("2 seconds")
+      const probe = yield* Effect.forkChild(breaker.run(Effect.never))
+      yield* TestClock.adjust(0)
+      yield* Fiber.interrupt(probe)
       yield* breaker.run(Effect.void)
       for (const listener of listeners) {
         assert.deepStrictEqual(yield* Fiber.join(listener), [
-          "broker Closed Open",
-          "broker Open HalfOpen",
-          "broker HalfOpen Open",
-          "broker Open HalfOpen",
-          "broker HalfOpen Closed"
+          "broker opened: Closed Open",
+          "broker probing: Open HalfOpen",
+          "broker opened: HalfOpen Open",
+          "broker probing: Open HalfOpen",
+          "broker released: HalfOpen Open",
+          "broker probing: Open HalfOpen",
+          "broker closed: HalfOpen Closed"
         ])
       }
     }))
@@ -243,12 +260,14 @@ describe("CircuitBreaker", () => {
       assert.isFalse(permit.probe)
       breaker.settleUnsafe(permit, false)
       breaker.settleUnsafe(permit, false)
-      assert.isTrue(breaker.closedUnsafe())
+      assert.strictEqual(breaker.outlookUnsafe(), "closed")
       breaker.settleUnsafe(permit, false)
-      assert.isFalse(breaker.closedUnsafe())
+      assert.strictEqual(breaker.outlookUnsafe(), "refuse")
       assert.isUndefined(breaker.admitUnsafe())
       breaker.settleUnsafe(permit, true)
-      assert.isFalse(breaker.closedUnsafe())
+      assert.strictEqual(breaker.outlookUnsafe(), "refuse")
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(breaker.outlookUnsafe(), "probe")
     }))
 
   it.effect("agrees with a plain model of it, whatever calls, failures, interruptions and waits follow each other", () =>

@@ -1,0 +1,194 @@
+/**
+ * Keeps the events that no way out took, with the reasons, until somebody
+ * replays or clears them.
+ *
+ * The store is in memory and bounded by count and bytes. When it is full the
+ * oldest letter makes room for the newest, and is counted as dropped.
+ *
+ * @since 0.1.0
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { BrokerError } from "../broker/Broker.ts"
+import type { Envelope } from "../protocol/Envelope.ts"
+import type { UserId } from "../protocol/Identity.ts"
+import type { BreakerOpen } from "./CircuitBreaker.ts"
+import type { ChannelError } from "./FallbackChannel.ts"
+import { plain } from "./SpoolStore.ts"
+
+/**
+ * Why one way out did not take an event. `outlet` is `broker`, or the name of a
+ * fallback channel; `cause` is all that it failed with, defects included.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Reason {
+  readonly outlet: string
+  readonly cause: Cause.Cause<BrokerError | BreakerOpen | ChannelError>
+}
+
+/**
+ * Why an event did not reach the broker, the first way out:
+ *
+ * - `brokerFailed`: the broker failed, and all retries too;
+ * - `breakerOpen`: the breaker refused the call;
+ * - `behindSpool`: older events of the user wait in the spool, and it took no
+ *   more;
+ * - `defect`: the append died;
+ * - `interrupted`: the delivery was interrupted, as when its layer closes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Trigger = "brokerFailed" | "breakerOpen" | "behindSpool" | "defect" | "interrupted"
+
+/**
+ * An event that no way out took. `sequence` numbers the letters of one process;
+ * `at` is when it became one, in milliseconds since the Unix epoch.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DeadLetter {
+  readonly sequence: number
+  readonly user: UserId
+  readonly event: Envelope
+  readonly trigger: Trigger
+  readonly reasons: ReadonlyArray<Reason>
+  readonly at: number
+}
+
+/**
+ * Which letters are meant: those of one user, and those up to a sequence
+ * number. Without fields all.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Selection {
+  readonly user?: UserId
+  readonly upTo?: number
+}
+
+/**
+ * What became of replayed letters, in events.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Replayed {
+  readonly appended: number
+  readonly handedOver: number
+  readonly deadLettered: number
+}
+
+/**
+ * What the store holds, and how many letters it dropped to stay within its
+ * bounds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Size {
+  readonly events: number
+  readonly bytes: number
+  readonly dropped: number
+}
+
+/**
+ * The dead letters of an emitting engine.
+ *
+ * - `list` gives letters, oldest first.
+ * - `replay` delivers letters again, each user's in order and behind what is
+ *   being delivered now. Letters that fail again become new letters.
+ * - `clear` forgets letters, and tells how many.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class DeadLetters extends Context.Service<DeadLetters, {
+  readonly list: (selection?: Selection) => Effect.Effect<ReadonlyArray<DeadLetter>>
+  readonly replay: (selection?: Selection) => Effect.Effect<Replayed>
+  readonly clear: (selection?: Selection) => Effect.Effect<number>
+  readonly size: Effect.Effect<Size>
+}>()("effect-emitter/DeadLetters") {}
+
+/**
+ * Bounds of the store: 10,000 events (`maxEvents`) and 16 MiB of their text
+ * (`maxBytes`) by default.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Limits {
+  readonly maxEvents?: number
+  readonly maxBytes?: number
+}
+
+/**
+ * The letters themselves: plain synchronous state, every step atomic.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class DeadLetterStore {
+  private readonly maxEvents: number
+  private readonly maxBytes: number
+  // In the order of their sequence numbers.
+  private readonly letters = new Map<number, DeadLetter>()
+  private sequence = 0
+  private bytes = 0
+  private dropped = 0
+
+  constructor(limits: Limits = {}) {
+    this.maxEvents = limits.maxEvents ?? 10_000
+    this.maxBytes = limits.maxBytes ?? 16 * 1024 * 1024
+  }
+
+  get size(): Size {
+    return { events: this.letters.size, bytes: this.bytes, dropped: this.dropped }
+  }
+
+  add(
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>,
+    trigger: Trigger,
+    reasons: ReadonlyArray<Reason>,
+    at: number
+  ): void {
+    for (const envelope of batch) {
+      const letter: DeadLetter = { sequence: ++this.sequence, user, event: plain(envelope), trigger, reasons, at }
+      this.letters.set(letter.sequence, letter)
+      this.bytes += envelope.bytes
+    }
+    for (const letter of this.letters.values()) {
+      if (this.letters.size <= this.maxEvents && this.bytes <= this.maxBytes) return
+      this.forget(letter)
+      this.dropped++
+    }
+  }
+
+  list(selection: Selection = {}): ReadonlyArray<DeadLetter> {
+    const { upTo = Infinity, user } = selection
+    const found: Array<DeadLetter> = []
+    for (const letter of this.letters.values()) {
+      if (letter.sequence > upTo) break
+      if (user === undefined || letter.user === user) found.push(letter)
+    }
+    return found
+  }
+
+  /** Takes those of the letters out that are still there. */
+  take(letters: ReadonlyArray<DeadLetter>): ReadonlyArray<DeadLetter> {
+    return letters.filter((letter) => this.forget(letter))
+  }
+
+  private forget(letter: DeadLetter): boolean {
+    if (!this.letters.delete(letter.sequence)) return false
+    this.bytes -= letter.event.bytes
+    return true
+  }
+}

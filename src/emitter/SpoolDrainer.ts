@@ -1,0 +1,162 @@
+/**
+ * Gives what a spool holds back to the broker, each user's events in order.
+ *
+ * It waits until something is spooled and the broker's circuit breaker lets a
+ * call through, the probe included. A user is drained while nothing else of
+ * this user is being delivered, so events that come meanwhile stay behind. A
+ * batch leaves the spool only when the broker has it; one that made the broker
+ * die several times in a row is given up, so that it cannot keep its user
+ * waiting for ever.
+ *
+ * @since 0.1.0
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import type * as Scope from "effect/Scope"
+import type { Broker, BrokerError } from "../broker/Broker.ts"
+import type { Envelope } from "../protocol/Envelope.ts"
+import type { UserId } from "../protocol/Identity.ts"
+import { BreakerOpen, type CircuitBreaker } from "./CircuitBreaker.ts"
+import type { DeliveryCounters } from "./DeliveryStats.ts"
+import type { Chunk, ChunkLimits, SpoolFailure, SpoolStore } from "./SpoolStore.ts"
+
+/**
+ * What a drainer works with. `giveUp` is told of a batch that the broker died
+ * of, and must keep it elsewhere.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly store: SpoolStore
+  readonly breaker: CircuitBreaker
+  readonly append: Broker["Service"]["append"]
+  readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  readonly giveUp: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>, cause: Cause.Cause<BrokerError>) => void
+  readonly counters: DeliveryCounters
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface SpoolDrainer {
+  /** Something was spooled. */
+  readonly wake: () => void
+}
+
+/**
+ * Starts draining, with what the store holds already. It ends with the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<SpoolDrainer, never, Scope.Scope> {
+  const { append, breaker, counters, exclusive, giveUp, store } = options
+  const work = Latch.makeUnsafe()
+  // Users whose next batch made the broker die, with how often in a row it did.
+  const deaths = new Map<UserId, number>()
+
+  const bury = Effect.fnUntraced(function*(
+    user: UserId,
+    chunk: Chunk,
+    cause: Cause.Cause<BrokerError>
+  ): Effect.fn.Return<void, SpoolFailure> {
+    const died = (deaths.get(user) ?? 0) + 1
+    deaths.set(user, died)
+    // The guilty batch is not known until it was alone.
+    if (died < maxDeaths || chunk.batches > 1) return
+    yield* Effect.uninterruptible(Effect.andThen(
+      store.remove(user, chunk),
+      Effect.sync(() => {
+        giveUp(user, chunk.envelopes, cause)
+        deaths.delete(user)
+      })
+    ))
+  })
+
+  // Returns how long to wait before the next try, in milliseconds; 0 when the broker took all it was given.
+  const drainSome = Effect.fnUntraced(function*(user: UserId): Effect.fn.Return<number, SpoolFailure> {
+    let left = eventsPerTurn
+    while (left > 0) {
+      const chunk = yield* store.peek(user, deaths.has(user) ? oneBatch : chunkLimits)
+      if (chunk === undefined) return 0
+      const exit = yield* Effect.exit(breaker.run(Effect.suspend(() => append(user, chunk.envelopes))))
+      if (Exit.isSuccess(exit)) {
+        yield* store.remove(user, chunk)
+        deaths.delete(user)
+        counters.appendedBatches++
+        counters.appendedEvents += chunk.envelopes.length
+        counters.drainedEvents += chunk.envelopes.length
+        left -= chunk.envelopes.length
+        continue
+      }
+      const refusal = exit.cause.reasons.find(isRefusal)
+      if (refusal !== undefined) return Math.max(refusal.error.retryAfterMs, probePauseMs)
+      counters.appendFailures++
+      if (Cause.hasDies(exit.cause)) yield* bury(user, chunk, withoutRefusals(exit.cause))
+      return Math.max(breaker.retryAfterMsUnsafe(), failurePauseMs)
+    }
+    return 0
+  })
+
+  const drain = (user: UserId): Effect.Effect<number> =>
+    Effect.suspend(() => {
+      // Others may have found out meanwhile that the broker does not answer.
+      if (breaker.outlookUnsafe() === "refuse") {
+        return Effect.succeed(Math.max(breaker.retryAfterMsUnsafe(), probePauseMs))
+      }
+      return exclusive(user, drainSome(user)).pipe(
+        Effect.catch((failure) =>
+          Effect.as(Effect.logError(`The spool of user ${user} cannot be drained`, failure), spoolFailurePauseMs)
+        )
+      )
+    })
+
+  const loop = Effect.gen(function*() {
+    while (true) {
+      work.closeUnsafe()
+      const users = store.users(usersPerRound)
+      if (users.length === 0) {
+        yield* work.await
+        continue
+      }
+      const waits = yield* Effect.forEach(users, drain, { concurrency: usersAtOnce })
+      const wait = Math.max(...waits)
+      if (wait > 0) yield* Effect.sleep(Duration.millis(wait))
+    }
+  })
+
+  yield* loop.pipe(
+    Effect.catchCause((cause) =>
+      Effect.andThen(Effect.logError("The spool's drainer died and starts again", cause), Effect.sleep("1 second"))
+    ),
+    Effect.forever,
+    Effect.forkScoped
+  )
+
+  return { wake: () => void work.openUnsafe() }
+})
+
+const chunkLimits: ChunkLimits = { maxBatches: 256, maxEvents: 512, maxBytes: 1024 * 1024 }
+const oneBatch: ChunkLimits = { maxBatches: 1, maxEvents: 1, maxBytes: 1 }
+
+// How much of one user goes before what was emitted meanwhile gets its turn, to queue behind.
+const eventsPerTurn = 4096
+const usersPerRound = 64
+const usersAtOnce = 8
+const maxDeaths = 5
+// The least time between two tries: while another's probe is under way, after a failure, after one of the disk.
+const probePauseMs = 20
+const failurePauseMs = 100
+const spoolFailurePauseMs = 1_000
+
+const isRefusal = <E>(reason: Cause.Reason<E | BreakerOpen>): reason is Cause.Fail<BreakerOpen> =>
+  Cause.isFailReason(reason) && reason.error instanceof BreakerOpen
+
+const withoutRefusals = <E>(cause: Cause.Cause<E | BreakerOpen>): Cause.Cause<E> =>
+  Cause.fromReasons(cause.reasons.filter((reason): reason is Cause.Reason<E> => !isRefusal(reason)))

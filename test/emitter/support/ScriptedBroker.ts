@@ -1,0 +1,95 @@
+/**
+ * A broker that does to each append what it is told, and shows all that it took.
+ *
+ * It keeps a broker's promises otherwise: each batch whole or not at all, each event once, in order.
+ */
+import { type Duration, Effect } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import { BrokerError, BrokerRefused, BrokerUnavailable } from "../../../src/broker/Broker.ts"
+import type { Envelope } from "../../../src/protocol/Envelope.ts"
+import type { UserId } from "../../../src/protocol/Identity.ts"
+import type { Position } from "../../../src/protocol/Position.ts"
+
+/**
+ * - `ok` takes the batch, `fail` and `refuse` fail typed, `die` dies, `throw` throws instead of giving an effect;
+ * - `loseAck` takes the batch and fails all the same, `hang` never ends;
+ * - with `after` it happens that much later.
+ */
+export type Behaviour =
+  | "ok"
+  | "fail"
+  | "refuse"
+  | "die"
+  | "throw"
+  | "loseAck"
+  | "hang"
+  | { readonly after: Duration.Input; readonly then: "ok" | "fail" | "loseAck" }
+
+export interface Call {
+  readonly user: UserId
+  readonly batch: NonEmptyReadonlyArray<Envelope>
+}
+
+export class ScriptedBroker {
+  /** Decides what happens to a call; `behaviour` by default. */
+  decide: (call: Call) => Behaviour = () => this.behaviour
+  behaviour: Behaviour = "ok"
+  readonly calls: Array<Call> = []
+  private readonly logs = new Map<UserId, Array<Envelope>>()
+
+  readonly append = (
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>
+  ): Effect.Effect<Position, BrokerError> => {
+    if (this.decide({ user, batch }) === "throw") throw new Error("thrown, not failed")
+    return Effect.suspend(() => {
+      this.calls.push({ user, batch })
+      return this.act(this.decide({ user, batch }), user, batch)
+    })
+  }
+
+  /** What is in the user's log. */
+  log(user: UserId): ReadonlyArray<Envelope> {
+    return this.logs.get(user) ?? []
+  }
+
+  private act(
+    behaviour: Behaviour,
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>
+  ): Effect.Effect<Position, BrokerError> {
+    if (typeof behaviour === "object") {
+      return Effect.andThen(Effect.sleep(behaviour.after), Effect.suspend(() => this.act(behaviour.then, user, batch)))
+    }
+    switch (behaviour) {
+      case "ok":
+        return Effect.succeed(this.take(user, batch))
+      case "loseAck":
+        this.take(user, batch)
+        return unavailable
+      case "fail":
+        return unavailable
+      case "refuse":
+        return Effect.fail(new BrokerError({ reason: new BrokerRefused({ operation: "append", detail: "no room" }) }))
+      case "die":
+      case "throw":
+        return Effect.die(new Error("a bug in the broker"))
+      case "hang":
+        return Effect.never
+    }
+  }
+
+  private take(user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Position {
+    const log = this.logs.get(user) ?? []
+    this.logs.set(user, log)
+    for (const envelope of batch) {
+      if (!log.some(({ id }) => id === envelope.id)) log.push(envelope)
+    }
+    const last = batch[batch.length - 1]
+    return { epoch: "e", offset: 1 + log.findIndex(({ id }) => id === last?.id) }
+  }
+}
+
+export const unavailable = Effect.fail(
+  new BrokerError({ reason: new BrokerUnavailable({ operation: "append", afterMs: 1, cause: new Error("down") }) })
+)
