@@ -1,0 +1,239 @@
+/**
+ * The HTTP and WebSocket face: devices connect here, say who they are, and get
+ * their user's events.
+ *
+ * `layer` adds one route to any `HttpRouter` application. It runs on Node's HTTP
+ * server (`@effect/platform-node`).
+ *
+ * ```ts
+ * import { NodeHttpServer } from "@effect/platform-node"
+ * import { Layer, Redacted } from "effect"
+ * import { Broker } from "effect-emitter"
+ * import { Authenticator, Gateway } from "effect-emitter/gateway"
+ * import { HttpRouter } from "effect/http"
+ * import { createServer } from "node:http"
+ *
+ * const server = HttpRouter.serve(Gateway.layer({ path: "/events" })).pipe(
+ *   Layer.provide(Authenticator.jwt({ secret: Redacted.make("a secret of at least 32 characters"), issuer: "my-app" })),
+ *   Layer.provide(Broker.layerMemory()),
+ *   Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 }))
+ * )
+ * ```
+ *
+ * Closing the layer, or the HTTP server under it, says goodbye to all devices,
+ * gives them `drainTimeout` to hang up, and then cuts the rest.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as HttpRouter from "effect/http/HttpRouter"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import type { HttpServerResponse } from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { Broker } from "../broker/Broker.ts"
+import * as Hub from "../hub/Hub.ts"
+import type * as HubStats from "../hub/Stats.ts"
+import { closeCodes } from "../protocol/CloseCode.ts"
+import { ConnectionId, type UserId } from "../protocol/Identity.ts"
+import { type AuthenticationError, Authenticator, type Principal } from "./Authenticator.ts"
+import * as DeviceSocket from "./DeviceSocket.ts"
+import * as GatewayConfig from "./GatewayConfig.ts"
+import * as Origin from "./Origin.ts"
+import * as Refusal from "./Refusal.ts"
+import { forCause, type Shared } from "./Session.ts"
+import { Sessions } from "./Sessions.ts"
+import { Unauthenticated } from "./Unauthenticated.ts"
+import { WebSocketSession } from "./WebSocketSession.ts"
+
+/**
+ * What a gateway counted: the hub's view, the sockets that are open (those that
+ * have not said hello included), and how many were closed, by close code.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats extends HubStats.Stats {
+  readonly sessions: number
+  readonly closed: Readonly<Record<string, number>>
+  readonly draining: boolean
+}
+
+/**
+ * A running gateway.
+ *
+ * - `revoke` ends all connections of a user on this node with 4401, and returns
+ *   how many there were. That new ones are refused is the authenticator's task.
+ * - `drain` refuses new devices, says goodbye to all others, and waits until
+ *   they have gone, though no longer than `drainTimeout`.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Gateway extends Context.Service<Gateway, {
+  readonly revoke: (user: UserId) => Effect.Effect<number>
+  readonly drain: Effect.Effect<void>
+  readonly stats: Effect.Effect<Stats>
+}>()("effect-emitter/Gateway") {}
+
+const make = Effect.fnUntraced(function*(
+  config: GatewayConfig.GatewayConfig
+): Effect.fn.Return<
+  { readonly gateway: Gateway["Service"]; readonly handle: Handler },
+  never,
+  Authenticator | Broker | Scope.Scope
+> {
+  const authenticator = yield* Authenticator
+  const { retentionMs } = yield* Broker
+  const clock = yield* Clock.Clock
+  const random = yield* Random.Random
+  const heartbeatMs = Duration.toMillis(config.heartbeat)
+  const spreadMs = Duration.toMillis(config.reconnectSpread)
+  const tickMs = Math.max(10, Math.min(1_000, heartbeatMs / 20, Duration.toMillis(config.helloTimeout) / 10))
+  const comeBackAfterMs = () => Math.floor(random.nextDoubleUnsafe() * spreadMs)
+  const context = yield* Effect.context<never>()
+  const run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = Effect.runForkWith(context)
+  const sessions = new Sessions(Duration.toMillis(config.drainTimeout))
+  const life = Math.floor(random.nextDoubleUnsafe() * 36 ** 6).toString(36)
+  let ids = 0
+
+  const hub = yield* Hub.make({ ...config.connections, maxFrameBytes: config.maxFrameBytes.out })
+  const sockets = DeviceSocket.makeServer({ maxBytes: config.maxFrameBytes.in, closeTimeoutMs })
+  const shared: Shared = {
+    limits: {
+      helloTimeoutMs: Duration.toMillis(config.helloTimeout),
+      heartbeatMs,
+      // A silent device must have been noticed when one and a half heartbeats are over, so the last tick counts.
+      silenceMs: heartbeatMs * 1.5 - tickMs,
+      expiryGraceMs: Duration.toMillis(config.expiryGrace),
+      framesPerSecond: config.framesPerSecond,
+      retentionMs
+    },
+    hub,
+    authenticator,
+    clock,
+    run,
+    add: (session) => sessions.add(session),
+    remove: (session) => sessions.remove(session),
+    closed: (farewell) => sessions.count(farewell),
+    nextId: () => ConnectionId.make(`${life}-${(ids++).toString(36)}`),
+    comeBackAfterMs
+  }
+
+  const drain = sessions.drain(() => ({
+    code: closeCodes.draining,
+    detail: closeCodes.draining.meaning,
+    reconnectAfterMs: comeBackAfterMs()
+  }))
+
+  yield* sessions.watch(clock, tickMs, drain).pipe(Effect.forkScoped)
+  yield* Effect.addFinalizer(() => drain)
+
+  const authenticate = (request: HttpServerRequest): Effect.Effect<Principal | undefined, AuthenticationError> => {
+    const header = request.headers["authorization"]
+    if (header === undefined) return Effect.map(authenticator.recognize(request), Option.getOrUndefined)
+    const token = /^Bearer +([^\s]+) *$/i.exec(header)?.[1]
+    return token === undefined
+      ? Effect.fail(new Unauthenticated({ reason: "malformed" }))
+      : authenticator.verify(Redacted.make(token))
+  }
+
+  const upgrade = (request: HttpServerRequest, principal: Principal | undefined) =>
+    DeviceSocket.accept(sockets, request, (socket, server) => {
+      if (server !== undefined) sessions.servedBy(server)
+      return new WebSocketSession(shared, socket, principal)
+    }).pipe(
+      Effect.as(Refusal.switching),
+      Effect.catchTag("HandshakeRefused", (error) => Effect.succeed(Refusal.badRequest(error.detail))),
+      Effect.catchTag("HttpServerError", () => Effect.succeed(Refusal.upgradeRequired))
+    )
+
+  const handle: Handler = (request) =>
+    Effect.suspend((): Effect.Effect<HttpServerResponse> => {
+      if (sessions.isDraining) return Effect.succeed(Refusal.unavailable("draining", comeBackAfterMs()))
+      const { headers } = request
+      if (!Origin.isAllowed(config.origins, headers["origin"], headers["host"])) {
+        return Effect.succeed(Refusal.originRefused)
+      }
+      if (sessions.size >= config.connections.perNode) {
+        return Effect.succeed(Refusal.unavailable("full", comeBackAfterMs()))
+      }
+      return authenticate(request).pipe(
+        Effect.flatMap((principal) => upgrade(request, principal)),
+        Effect.catchTag("Unauthenticated", (error) => Effect.succeed(Refusal.unauthenticated(error))),
+        Effect.catchTag("AuthenticatorUnavailable", (error) =>
+          Effect.as(
+            Effect.logError(error.message, error),
+            Refusal.unavailable("unauthenticatable", comeBackAfterMs())
+          ))
+      )
+    })
+
+  return {
+    handle,
+    gateway: {
+      drain,
+      revoke: (user) =>
+        hub.closeUser(
+          user,
+          forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "revoked" }).message)
+        ),
+      stats: Effect.map(hub.stats, (stats) => ({
+        ...stats,
+        sessions: sessions.size,
+        closed: sessions.closed,
+        draining: sessions.isDraining
+      }))
+    }
+  }
+})
+
+type Handler = (request: HttpServerRequest) => Effect.Effect<HttpServerResponse>
+
+/** How long a device may take to answer a close. */
+const closeTimeoutMs = 2_000
+
+const layerWith = <E>(
+  config: Effect.Effect<GatewayConfig.GatewayConfig, E>
+): Layer.Layer<Gateway, E, HttpRouter.HttpRouter | Authenticator | Broker> =>
+  Layer.effect(
+    Gateway,
+    Effect.gen(function*() {
+      const settings = yield* config
+      const { gateway, handle } = yield* make(settings)
+      const router = yield* HttpRouter.HttpRouter
+      yield* router.add("GET", startsWithSlash(settings.path), handle)
+      return gateway
+    })
+  )
+
+const startsWithSlash = Schema.decodeUnknownSync(Schema.TemplateLiteral(["/", Schema.String]))
+
+/**
+ * Serves devices at `path`. See {@link GatewayConfig.GatewayConfig} for the
+ * options; all have defaults. Unknown and conflicting ones fail the layer, with
+ * every problem listed.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: GatewayConfig.Options = {}
+): Layer.Layer<Gateway, GatewayConfig.GatewayConfigError, HttpRouter.HttpRouter | Authenticator | Broker> =>
+  layerWith(GatewayConfig.decode(options))
+
+/**
+ * The same, with the options of `Config` under the name `GATEWAY`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = layerWith(GatewayConfig.config)

@@ -1,0 +1,228 @@
+/**
+ * The settings of a gateway: one schema, read from plain options or from
+ * `Config`, with every problem listed.
+ *
+ * Durations are written as text, such as `"25 seconds"`.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+const Time = Schema.Duration.check(
+  Schema.makeFilter((duration: Duration.Duration) =>
+    Duration.isFinite(duration) && Duration.toMillis(duration) > 0
+      ? undefined
+      : "a finite duration above zero is needed"
+  )
+)
+const TimeText = Schema.DurationFromString.pipe(Schema.decodeTo(Time))
+
+const Path = Schema.String.check(Schema.isPattern(/^\/[^?#\s]*$/, { message: `a path that starts with "/" is needed` }))
+
+const isOrigin = (text: string): string | undefined => {
+  const url = URL.parse(text)
+  return url !== null && url.origin === text ? undefined : `an origin such as "https://app.example.com" is needed`
+}
+
+/**
+ * Which pages may connect: those of the same host as the request (`same`), any
+ * page (`any`), or the listed origins.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Origins = Schema.Union([
+  Schema.Literals(["same", "any"]),
+  Schema.Array(Schema.String.check(Schema.makeFilter(isOrigin)))
+])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Origins = typeof Origins.Type
+
+const Resolved = Schema.Struct({
+  path: Path,
+  origins: Origins,
+  helloTimeout: Time,
+  heartbeat: Time,
+  maxFrameBytes: Schema.Struct({ in: Positive, out: Positive }),
+  framesPerSecond: Positive,
+  connections: Schema.Struct({ perUser: Positive, perNode: Positive }),
+  expiryGrace: Time,
+  drainTimeout: Time,
+  reconnectSpread: Time
+})
+
+type Resolved = typeof Resolved.Type
+
+/** Room for the frame around one small event. */
+const leastFrameBytes = 1024
+
+const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
+  const { connections, maxFrameBytes } = config
+  const issues: Array<Schema.FilterIssue> = []
+  if (maxFrameBytes.out < leastFrameBytes) {
+    issues.push({
+      path: ["maxFrameBytes", "out"],
+      issue: `maxFrameBytes.out (${maxFrameBytes.out}) must not be less than ${leastFrameBytes}`
+    })
+  }
+  if (connections.perUser > connections.perNode) {
+    issues.push({
+      path: ["connections", "perUser"],
+      issue:
+        `connections.perUser (${connections.perUser}) must not be over connections.perNode (${connections.perNode})`
+    })
+  }
+  return issues
+}
+
+const Overrides = Schema.Struct({
+  path: Schema.optionalKey(Path),
+  origins: Schema.optionalKey(Origins),
+  helloTimeout: Schema.optionalKey(TimeText),
+  heartbeat: Schema.optionalKey(TimeText),
+  maxFrameBytes: Schema.optionalKey(Schema.Struct({
+    in: Schema.optionalKey(Positive),
+    out: Schema.optionalKey(Positive)
+  })),
+  framesPerSecond: Schema.optionalKey(Positive),
+  connections: Schema.optionalKey(Schema.Struct({
+    perUser: Schema.optionalKey(Positive),
+    perNode: Schema.optionalKey(Positive)
+  })),
+  expiryGrace: Schema.optionalKey(TimeText),
+  drainTimeout: Schema.optionalKey(TimeText),
+  reconnectSpread: Schema.optionalKey(TimeText)
+})
+
+const kibi = 1024
+
+const defaults: Resolved = {
+  path: "/events",
+  origins: "same",
+  helloTimeout: Duration.seconds(5),
+  heartbeat: Duration.seconds(25),
+  maxFrameBytes: { in: 16 * kibi, out: 64 * kibi },
+  framesPerSecond: 50,
+  connections: { perUser: 20, perNode: 20_000 },
+  expiryGrace: Duration.seconds(10),
+  drainTimeout: Duration.seconds(5),
+  reconnectSpread: Duration.seconds(5)
+}
+
+const resolve = (overrides: typeof Overrides.Type): Resolved => ({
+  ...defaults,
+  ...overrides,
+  maxFrameBytes: { ...defaults.maxFrameBytes, ...overrides.maxFrameBytes },
+  connections: { ...defaults.connections, ...overrides.connections }
+})
+
+/**
+ * The schema of the settings, each with its default:
+ *
+ * - `path` of the route, `/events`;
+ * - `origins` that may connect, `same`; requests without an `Origin` do not come
+ *   from a page, and always may;
+ * - `helloTimeout`: how long a socket may stay without a valid hello, 5 seconds;
+ * - `heartbeat`: how often a `ping` is sent, 25 seconds; a device that was silent
+ *   for one and a half is taken for gone;
+ * - `maxFrameBytes.in`: the largest frame a device may send, 16 KiB;
+ *   `maxFrameBytes.out`: the largest `events` frame, 64 KiB, unless one event
+ *   alone is larger;
+ * - `framesPerSecond` that a device may send, 50, and as many at once;
+ * - `connections.perUser`, 20, and `connections.perNode`, 20,000;
+ * - `expiryGrace`: how long a connection outlives its credential, 10 seconds;
+ * - `drainTimeout`: how long a closing gateway waits for devices to hang up,
+ *   5 seconds;
+ * - `reconnectSpread`: devices that are sent away come back within this time, at
+ *   random, 5 seconds.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const GatewayConfig = Overrides.pipe(
+  Schema.decodeTo(
+    Schema.toType(Resolved).check(Schema.makeFilter(conflicts)),
+    SchemaTransformation.transform({ decode: resolve, encode: (config): typeof Overrides.Type => config })
+  )
+)
+
+/**
+ * The settings, complete.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export type GatewayConfig = typeof GatewayConfig.Type
+
+/**
+ * The settings as plain options: every field may be left out.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export type Options = typeof GatewayConfig.Encoded
+
+/**
+ * Settings that cannot be used. `issues` lists every problem with the path of
+ * its field; the value is part of the message (no field holds a secret).
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class GatewayConfigError extends Schema.TaggedError<GatewayConfigError>()("GatewayConfigError", {
+  issues: Schema.Array(Schema.Struct({ path: Schema.String, message: Schema.String }))
+}) {
+  override get message() {
+    return `The gateway's settings cannot be used:\n${
+      this.issues.map(({ message, path }) => `  ${path === "" ? "" : `${path}: `}${message}`).join("\n")
+    }`
+  }
+}
+
+const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const fromSchemaError = (error: Schema.SchemaError): GatewayConfigError =>
+  new GatewayConfigError({
+    issues: toStandard(error.issue).issues.map((issue) => ({
+      path: (issue.path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment)).join("."),
+      message: issue.message
+    }))
+  })
+
+const decodeOptions = Schema.decodeUnknownEffect(GatewayConfig, {
+  errors: "all",
+  onExcessProperty: "error",
+  reportInput: true
+})
+
+/**
+ * Checks plain options, such as a parsed file, and completes them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const decode = (options: unknown): Effect.Effect<GatewayConfig, GatewayConfigError> =>
+  Effect.mapError(decodeOptions(options), fromSchemaError)
+
+/**
+ * The same settings from `Config`, under the name `GATEWAY`: `GATEWAY_PATH`,
+ * `GATEWAY_HEARTBEAT`, … when the provider reads environment variables in
+ * constant case (`ConfigProvider.constantCase`). What is not set has its
+ * default.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const config: Config.Config<GatewayConfig> = Config.schema(GatewayConfig, "GATEWAY").pipe(
+  Config.withDefault(defaults)
+)

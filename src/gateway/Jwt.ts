@@ -1,0 +1,143 @@
+/**
+ * Checks JSON Web Tokens: their signature, their times, their issuer and
+ * audience, and the user they name.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Jose from "jose"
+import { UserId } from "../protocol/Identity.ts"
+import type { AuthenticationError, Principal } from "./Authenticator.ts"
+import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
+
+/**
+ * What a token must say.
+ *
+ * - `issuer` and `audience`: the accepted values, any by default. Set both
+ *   wherever the key also signs tokens for other purposes.
+ * - `userClaim`: the claim that holds the user's id, `sub`.
+ * - `clockTolerance`: how far clocks may differ, `"5 seconds"`.
+ * - `requireExpiry`: whether a token without `exp` is refused, true.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly issuer?: string | ReadonlyArray<string>
+  readonly audience?: string | ReadonlyArray<string>
+  readonly userClaim?: string
+  readonly clockTolerance?: string
+  readonly requireExpiry?: boolean
+}
+
+const Values = Schema.Union([Schema.NonEmptyString, Schema.Array(Schema.NonEmptyString).check(Schema.isMinLength(1))])
+
+const Claims = Schema.Struct({
+  issuer: Schema.optionalKey(Values),
+  audience: Schema.optionalKey(Values),
+  userClaim: Schema.NonEmptyString.pipe(Schema.withDecodingDefault(Effect.succeed("sub"))),
+  clockTolerance: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("5 seconds"))),
+  requireExpiry: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(true)))
+})
+
+/**
+ * The same, checked and complete.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export type Claims = typeof Claims.Type
+
+/**
+ * Checks the claims' part of an authenticator's options.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const decodeOptions: (options: unknown) => Effect.Effect<Claims, Schema.SchemaError> = Schema
+  .decodeUnknownEffect(Claims, { errors: "all" })
+
+/**
+ * Finds the key for a token, by the token's header.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type KeyFor = (
+  header: Jose.JWTHeaderParameters
+) => Effect.Effect<Jose.CryptoKey | Uint8Array, AuthenticationError>
+
+const decodeUser = Schema.decodeUnknownOption(UserId)
+
+/**
+ * Makes `Authenticator.verify` for tokens whose signature is one of
+ * `algorithms`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const verifier = (
+  claims: Claims,
+  algorithms: ReadonlyArray<string>,
+  keyFor: KeyFor
+): (token: Redacted.Redacted<string>) => Effect.Effect<Principal, AuthenticationError> => {
+  const options: Jose.JWTVerifyOptions = {
+    algorithms: [...algorithms],
+    clockTolerance: Duration.toSeconds(claims.clockTolerance),
+    requiredClaims: claims.requireExpiry ? ["exp"] : [],
+    ...(claims.issuer === undefined ? {} : { issuer: toArray(claims.issuer) }),
+    ...(claims.audience === undefined ? {} : { audience: toArray(claims.audience) })
+  }
+
+  return Effect.fnUntraced(function*(token) {
+    const text = Redacted.value(token)
+    const key = yield* keyFor(yield* headerOf(text, algorithms))
+    const currentDate = DateTime.toDateUtc(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
+    const { payload } = yield* Effect.tryPromise({
+      try: () => Jose.jwtVerify(text, key, { ...options, currentDate }),
+      catch: refusal
+    })
+    const userId = decodeUser(payload[claims.userClaim])
+    if (Option.isNone(userId)) return yield* new Unauthenticated({ reason: "user" })
+    return { userId: userId.value, expiresAt: payload.exp === undefined ? undefined : payload.exp * 1000 }
+  })
+}
+
+const headerOf = (
+  token: string,
+  algorithms: ReadonlyArray<string>
+): Effect.Effect<Jose.JWTHeaderParameters, Unauthenticated> =>
+  Effect.try({
+    try: () => Jose.decodeProtectedHeader(token),
+    catch: () => new Unauthenticated({ reason: "malformed" })
+  }).pipe(
+    Effect.flatMap(({ alg, ...rest }) =>
+      alg !== undefined && algorithms.includes(alg)
+        ? Effect.succeed({ ...rest, alg })
+        : Effect.fail(new Unauthenticated({ reason: "signature" }))
+    )
+  )
+
+// Messages of jose may quote claims, so only the kind of refusal is kept.
+const refusal = (error: unknown): AuthenticationError => {
+  if (error instanceof Jose.errors.JWTExpired) return new Unauthenticated({ reason: "expired" })
+  if (error instanceof Jose.errors.JWTClaimValidationFailed) {
+    return new Unauthenticated({ reason: error.claim === "nbf" ? "notYet" : "claims" })
+  }
+  if (error instanceof Jose.errors.JWSInvalid || error instanceof Jose.errors.JWTInvalid) {
+    return new Unauthenticated({ reason: "malformed" })
+  }
+  if (error instanceof Jose.errors.JOSEError || error instanceof TypeError) {
+    return new Unauthenticated({ reason: "signature" })
+  }
+  return new AuthenticatorUnavailable({ what: "the key", cause: error })
+}
+
+const toArray = (values: string | ReadonlyArray<string>): Array<string> =>
+  typeof values === "string" ? [values] : [...values]

@@ -1,0 +1,88 @@
+/**
+ * What a request gets that does not become a connection: a status, and a JSON
+ * body with the same `code` and `message` as an `error` frame.
+ *
+ * @since 0.1.0
+ */
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { closeCodes } from "../protocol/CloseCode.ts"
+import type { Unauthenticated } from "./Unauthenticated.ts"
+
+const refuse = (
+  status: number,
+  code: string,
+  message: string,
+  headers: Readonly<Record<string, string>> = {}
+): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.jsonUnsafe({ code, message }, { status, headers: { "cache-control": "no-store", ...headers } })
+
+/**
+ * Reported to middleware for a request that became a WebSocket; never sent.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const switching: HttpServerResponse.HttpServerResponse = HttpServerResponse.empty({ status: 101 })
+
+/**
+ * The handshake is not valid.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const badRequest = (detail: string): HttpServerResponse.HttpServerResponse =>
+  refuse(400, closeCodes.badFrame.name, detail)
+
+/**
+ * The request asks for nothing that is offered here.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const upgradeRequired: HttpServerResponse.HttpServerResponse = refuse(
+  426,
+  "upgradeRequired",
+  "connect with WebSocket",
+  { upgrade: "websocket", connection: "upgrade" }
+)
+
+/**
+ * The page's origin is not allowed.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const originRefused: HttpServerResponse.HttpServerResponse = refuse(
+  403,
+  closeCodes.originRefused.name,
+  closeCodes.originRefused.meaning
+)
+
+/**
+ * Credentials were refused.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const unauthenticated = (error: Unauthenticated): HttpServerResponse.HttpServerResponse =>
+  refuse(401, closeCodes.unauthenticated.name, error.message, {
+    "www-authenticate": `Bearer error="invalid_token", error_description="${error.message.replaceAll("\"", "'")}"`
+  })
+
+/**
+ * Not now: come back after a while.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const unavailable = (
+  reason: keyof typeof unavailableReasons,
+  reconnectAfterMs: number
+): HttpServerResponse.HttpServerResponse =>
+  refuse(503, reason, unavailableReasons[reason], { "retry-after": String(Math.ceil(reconnectAfterMs / 1000)) })
+
+const unavailableReasons = {
+  draining: closeCodes.draining.meaning,
+  full: "this server has as many connections as it takes",
+  unauthenticatable: "credentials cannot be checked at the moment"
+} as const

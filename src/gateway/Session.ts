@@ -1,0 +1,102 @@
+/**
+ * What the sessions of a gateway share, and what a gateway asks of each.
+ *
+ * @since 0.1.0
+ */
+import type * as Clock from "effect/Clock"
+import type * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import { type CloseCode, closeCodes } from "../protocol/CloseCode.ts"
+import type { ConnectionId } from "../protocol/Identity.ts"
+import type { Hub } from "../hub/Hub.ts"
+import type { Farewell } from "../hub/Transport.ts"
+import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
+
+/**
+ * Times in milliseconds and limits, as sessions use them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Limits {
+  readonly helloTimeoutMs: number
+  readonly heartbeatMs: number
+  readonly silenceMs: number
+  readonly expiryGraceMs: number
+  readonly framesPerSecond: number
+  readonly retentionMs: number
+}
+
+/**
+ * What the sessions of one gateway share.
+ *
+ * - `run` starts an effect in the gateway's context, at once.
+ * - `add` and `remove` keep the set of sessions.
+ * - `comeBackAfterMs` is a random time, so that devices that are sent away
+ *   together do not come back together.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Shared {
+  readonly limits: Limits
+  readonly hub: Hub["Service"]
+  readonly authenticator: Authenticator["Service"]
+  readonly clock: Clock.Clock
+  readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly add: (session: Session) => void
+  readonly remove: (session: Session) => void
+  readonly nextId: () => ConnectionId
+  readonly comeBackAfterMs: () => number
+  readonly closed: (farewell: Farewell) => void
+}
+
+/**
+ * One conversation with a device.
+ *
+ * - `tick` is called several times per heartbeat: it sends pings, and ends the
+ *   session when a time limit has passed. `forgivenMs` is time that passed while
+ *   this process did not run, and is not held against the device.
+ * - `close` tells the device why, and ends the session.
+ * - `destroy` ends it without a word.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Session {
+  readonly tick: (now: number, forgivenMs: number) => void
+  readonly close: (farewell: Farewell) => void
+  readonly destroy: () => void
+}
+
+/**
+ * A farewell for a cause that is the device's own doing.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const forCause = (code: CloseCode, detail: string = code.meaning): Farewell => ({ code, detail })
+
+/**
+ * The farewell for credentials that were refused or could not be checked.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const unauthenticated = (error: AuthenticationError, comeBackAfterMs: number): Farewell =>
+  error._tag === "Unauthenticated"
+    ? forCause(closeCodes.unauthenticated, error.message)
+    : {
+      code: closeCodes.draining,
+      detail: "credentials cannot be checked at the moment",
+      reconnectAfterMs: comeBackAfterMs
+    }
+
+/**
+ * Whether a credential has run out, and its grace with it.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const hasExpired = (principal: Principal, now: number, graceMs: number): boolean =>
+  principal.expiresAt !== undefined && now > principal.expiresAt + graceMs

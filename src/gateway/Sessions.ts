@@ -1,0 +1,110 @@
+/**
+ * The sessions of one gateway: who is there, the time that passes for them, and
+ * their end.
+ *
+ * @since 0.1.0
+ */
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import type { Server } from "node:net"
+import type { Farewell } from "../hub/Transport.ts"
+import type { Session } from "./Session.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class Sessions {
+  private readonly all = new Set<Session>()
+  private readonly servers = new Set<Server>()
+  private readonly closedByName: Record<string, number> = {}
+  private readonly drainTimeoutMs: number
+  private readonly empty = Latch.makeUnsafe(true)
+  private draining = false
+
+  constructor(drainTimeoutMs: number) {
+    this.drainTimeoutMs = drainTimeoutMs
+  }
+
+  get size(): number {
+    return this.all.size
+  }
+
+  /** Whether new devices are refused. */
+  get isDraining(): boolean {
+    return this.draining
+  }
+
+  /** How many sessions were closed by this side, by name of close code. */
+  get closed(): Readonly<Record<string, number>> {
+    return { ...this.closedByName }
+  }
+
+  add(session: Session): void {
+    this.all.add(session)
+    this.empty.closeUnsafe()
+  }
+
+  remove(session: Session): void {
+    this.all.delete(session)
+    if (this.all.size === 0) this.empty.openUnsafe()
+  }
+
+  count(farewell: Farewell): void {
+    const { name } = farewell.code
+    this.closedByName[name] = (this.closedByName[name] ?? 0) + 1
+  }
+
+  /** Notes the server that a session's socket came from. */
+  servedBy(server: Server): void {
+    this.servers.add(server)
+  }
+
+  /**
+   * Ticks all sessions for ever. Time in which this process did not run, because
+   * it was busy or its machine slept, is forgiven. Once a server has stopped to
+   * listen, `drain` runs: an HTTP server that closes waits for its sockets.
+   */
+  watch(clock: Clock.Clock, everyMs: number, drain: Effect.Effect<void>): Effect.Effect<never> {
+    let last = clock.currentTimeMillisUnsafe()
+    const tick = Effect.suspend(() => {
+      const now = clock.currentTimeMillisUnsafe()
+      const late = now - last - everyMs
+      last = now
+      const forgivenMs = late > everyMs ? late : 0
+      for (const session of this.all) session.tick(now, forgivenMs)
+      if (this.draining || this.allListen()) return Effect.void
+      return Effect.asVoid(Effect.forkChild(drain))
+    })
+    return tick.pipe(
+      Effect.catchCause((cause) => Effect.logError("A tick of the gateway failed", cause)),
+      Effect.andThen(Effect.sleep(everyMs)),
+      Effect.forever
+    )
+  }
+
+  /** Refuses new sessions, closes all others, and waits until they have gone, for a bounded time. */
+  drain(farewell: () => Farewell): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.draining = true
+      for (const session of this.all) session.close(farewell())
+      return this.empty.await.pipe(
+        Effect.timeoutOrElse({
+          duration: this.drainTimeoutMs,
+          orElse: () => {
+            for (const session of this.all) session.destroy()
+            return this.empty.await
+          }
+        })
+      )
+    })
+  }
+
+  private allListen(): boolean {
+    for (const server of this.servers) {
+      if (!server.listening) return false
+    }
+    return true
+  }
+}

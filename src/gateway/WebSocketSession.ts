@@ -1,0 +1,341 @@
+/**
+ * One device's conversation over a WebSocket: hello and welcome, events and
+ * acknowledgements, ping and pong, renewed tokens, and the word before each
+ * close.
+ *
+ * A session reacts to messages and to the gateway's ticks, so an idle one has
+ * no fiber and no timer. Frames are handled in the order they came: while a
+ * token is being checked, what follows waits, and its number is bounded by the
+ * limit on frames per second.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import type { BrokerError } from "../broker/Broker.ts"
+import { frames } from "../hub/Encoding.ts"
+import type { Connection } from "../hub/Connection.ts"
+import type { TooManyConnections } from "../hub/Hub.ts"
+import type { Farewell, Transport } from "../hub/Transport.ts"
+import { closeCodes } from "../protocol/CloseCode.ts"
+import * as Frame from "../protocol/Frame.ts"
+import type { AuthenticationError, Principal } from "./Authenticator.ts"
+import type { Listener } from "./DeviceSocket.ts"
+import { FrameRate } from "./FrameRate.ts"
+import { forCause, hasExpired, type Session, type Shared, unauthenticated } from "./Session.ts"
+import { Unauthenticated } from "./Unauthenticated.ts"
+
+/**
+ * What a session needs of a socket.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Wire {
+  readonly sendAll: (messages: ReadonlyArray<string>) => boolean
+  readonly whenWritable: (ready: () => void) => void
+  readonly backlog: number
+  readonly close: (code: number, reason: string) => void
+  readonly terminate: () => void
+}
+
+/**
+ * Where a conversation stands. `Waiting` for hello, perhaps from a principal
+ * that the request's header named; `Greeting` while the hello is being checked
+ * and answered; `Live`; `Closing` once a farewell was said; `Closed` when the
+ * socket is gone.
+ */
+type State =
+  | { readonly _tag: "Waiting"; readonly principal: Principal | undefined }
+  | { readonly _tag: "Greeting" }
+  | { readonly _tag: "Live"; readonly connection: Connection; readonly principal: Principal }
+  | { readonly _tag: "Closing"; readonly connection: Connection | undefined }
+  | { readonly _tag: "Closed" }
+
+const ping = Frame.encode({ type: "ping" })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class WebSocketSession implements Session, Listener, Transport {
+  private readonly shared: Shared
+  private readonly wire: Wire
+  private readonly rate: FrameRate
+  private state: State
+  private heardAt: number
+  private pingedAt: number
+  private readonly deadline: number
+  private work: Fiber.Fiber<void, unknown> | undefined
+  private inbox: Array<Frame.ClientFrame> | undefined
+
+  constructor(shared: Shared, wire: Wire, principal: Principal | undefined) {
+    const now = shared.clock.currentTimeMillisUnsafe()
+    this.shared = shared
+    this.wire = wire
+    this.rate = new FrameRate(shared.limits.framesPerSecond, now)
+    this.state = { _tag: "Waiting", principal }
+    this.heardAt = now
+    this.pingedAt = now
+    this.deadline = now + shared.limits.helloTimeoutMs
+    shared.add(this)
+  }
+
+  // What the socket tells.
+
+  onText(text: string): void {
+    if (!this.hear()) return
+    const decoded = Frame.decodeClient(text)
+    if (Result.isFailure(decoded)) return this.close(forCause(closeCodes.badFrame, decoded.failure.detail))
+    const frame = decoded.success
+    if (this.work !== undefined) (this.inbox ??= []).push(frame)
+    else this.handle(frame)
+  }
+
+  onBinary(): void {
+    if (this.hear()) this.close(forCause(closeCodes.badFrame, "frames are text"))
+  }
+
+  onControl(): void {
+    this.hear()
+  }
+
+  onOversize(): void {
+    this.close(forCause(closeCodes.frameTooLarge))
+  }
+
+  onClose(): void {
+    const { state, work } = this
+    this.state = { _tag: "Closed" }
+    this.work = undefined
+    this.inbox = undefined
+    this.shared.remove(this)
+    if (work !== undefined) this.shared.run(Fiber.interrupt(work))
+    if (state._tag === "Live" || state._tag === "Closing") this.letGo(state.connection)
+  }
+
+  // What the connection asks.
+
+  write(messages: ReadonlyArray<string>): boolean {
+    return this.wire.sendAll(messages)
+  }
+
+  whenWritable(ready: () => void): void {
+    this.wire.whenWritable(ready)
+  }
+
+  backlog(): number {
+    return this.wire.backlog
+  }
+
+  close(farewell: Farewell): void {
+    const { state, work } = this
+    if (state._tag === "Closing" || state._tag === "Closed") return
+    this.state = { _tag: "Closing", connection: undefined }
+    this.work = undefined
+    this.inbox = undefined
+    this.shared.closed(farewell)
+    const { code, detail, reconnectAfterMs } = farewell
+    this.wire.sendAll([
+      reconnectAfterMs === undefined
+        ? Frame.encode({ type: "error", code: code.name, message: detail })
+        : Frame.encode({ type: "goodbye", reason: detail, reconnectAfterMs })
+    ])
+    this.wire.close(code.code, code.name)
+    if (work !== undefined) this.shared.run(Fiber.interrupt(work))
+    if (state._tag === "Live") this.letGo(state.connection)
+  }
+
+  // What the gateway asks.
+
+  tick(now: number, forgivenMs: number): void {
+    const { state } = this
+    const { expiryGraceMs, heartbeatMs, silenceMs } = this.shared.limits
+    this.heardAt += forgivenMs
+    switch (state._tag) {
+      case "Waiting":
+      case "Greeting":
+        if (now >= this.deadline) this.close(forCause(closeCodes.helloTimeout))
+        return
+      case "Live":
+        if (now - this.heardAt >= silenceMs) return this.close(forCause(closeCodes.heartbeatLost))
+        if (hasExpired(state.principal, now, expiryGraceMs)) {
+          return this.close(forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "expired" }).message))
+        }
+        if (now - this.pingedAt >= heartbeatMs) {
+          this.pingedAt = now
+          state.connection.announce()
+          if (state.connection.state !== "blocked") this.wire.sendAll([ping])
+        }
+        return
+      case "Closing":
+      case "Closed":
+        return
+    }
+  }
+
+  destroy(): void {
+    this.wire.terminate()
+  }
+
+  // The conversation.
+
+  private hear(): boolean {
+    if (this.state._tag === "Closing" || this.state._tag === "Closed") return false
+    const now = this.shared.clock.currentTimeMillisUnsafe()
+    this.heardAt = now
+    if (this.rate.take(now)) return true
+    this.close(forCause(closeCodes.tooManyFrames, `more than ${this.shared.limits.framesPerSecond} frames per second`))
+    return false
+  }
+
+  private handle(frame: Frame.ClientFrame): void {
+    const { state } = this
+    switch (state._tag) {
+      case "Waiting":
+        if (frame.type !== "hello") {
+          return this.close(forCause(closeCodes.badFrame, `the first frame must be "hello", not "${frame.type}"`))
+        }
+        this.state = { _tag: "Greeting" }
+        return this.start(this.greet(frame, state.principal))
+      case "Live":
+        switch (frame.type) {
+          case "hello":
+            return this.close(forCause(closeCodes.badFrame, `"hello" came twice`))
+          case "ack":
+            return this.background(state.connection.acknowledge(frame.offset))
+          case "pong":
+            return
+          case "token":
+            return this.start(this.renew(state.connection, state.principal, Redacted.make(frame.token)))
+        }
+      case "Greeting":
+      case "Closing":
+      case "Closed":
+        return
+    }
+  }
+
+  private greet(
+    hello: typeof Frame.Hello.Type,
+    known: Principal | undefined
+  ): Effect.Effect<void, AuthenticationError | TooManyConnections | BrokerError> {
+    return Effect.gen({ self: this }, function*() {
+      const principal = yield* this.identify(hello.token, known)
+      const { heartbeatMs, retentionMs } = this.shared.limits
+      const id = this.shared.nextId()
+      const connection = yield* this.shared.hub.open(
+        {
+          id,
+          user: principal.userId,
+          resume: hello.resume,
+          threads: hello.threads,
+          encoding: frames,
+          transport: this
+        },
+        (opening) => Frame.encode({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
+      )
+      if (this.state._tag === "Greeting") this.state = { _tag: "Live", connection, principal }
+      else yield* this.shared.hub.release(connection)
+    })
+  }
+
+  private identify(
+    token: string | undefined,
+    known: Principal | undefined
+  ): Effect.Effect<Principal, AuthenticationError> {
+    if (token === undefined) {
+      return known === undefined ? Effect.fail(new Unauthenticated({ reason: "missing" })) : Effect.succeed(known)
+    }
+    return this.verify(Redacted.make(token), known)
+  }
+
+  private verify(
+    token: Redacted.Redacted<string>,
+    known: Principal | undefined
+  ): Effect.Effect<Principal, AuthenticationError> {
+    return Effect.flatMap(
+      this.shared.authenticator.verify(token),
+      (principal) =>
+        known === undefined || known.userId === principal.userId
+          ? Effect.succeed(principal)
+          : Effect.fail(new Unauthenticated({ reason: "otherUser" }))
+    )
+  }
+
+  private renew(
+    connection: Connection,
+    known: Principal,
+    token: Redacted.Redacted<string>
+  ): Effect.Effect<void, AuthenticationError> {
+    return Effect.map(this.verify(token, known), (principal) => {
+      if (this.state._tag === "Live") this.state = { _tag: "Live", connection, principal }
+    })
+  }
+
+  // Runs one step of the conversation; frames that come meanwhile wait for it.
+  private start(step: Effect.Effect<void, AuthenticationError | TooManyConnections | BrokerError>): void {
+    const fiber = this.shared.run(Effect.catchCause(step, (cause) => this.refuse(cause)))
+    if (fiber.pollUnsafe() !== undefined) return
+    this.work = fiber
+    fiber.addObserver(() => {
+      if (this.work !== fiber) return
+      this.work = undefined
+      this.continue()
+    })
+  }
+
+  private continue(): void {
+    const { inbox } = this
+    this.inbox = undefined
+    if (inbox === undefined) return
+    for (const [index, frame] of inbox.entries()) {
+      this.handle(frame)
+      if (this.work !== undefined) {
+        this.inbox = inbox.slice(index + 1)
+        return
+      }
+    }
+  }
+
+  private background(effect: Effect.Effect<void, BrokerError>): void {
+    this.shared.run(Effect.catchCause(effect, (cause) => this.refuse(cause)))
+  }
+
+  private refuse(
+    cause: Cause.Cause<AuthenticationError | TooManyConnections | BrokerError>
+  ): Effect.Effect<void> {
+    if (Cause.hasInterruptsOnly(cause)) return Effect.void
+    const error = Result.getOrUndefined(Cause.findError(cause))
+    switch (error?._tag) {
+      case "Unauthenticated":
+        return Effect.sync(() => this.close(unauthenticated(error, 0)))
+      case "TooManyConnections":
+        return Effect.sync(() =>
+          this.close(
+            error.scope === "user"
+              ? forCause(closeCodes.tooManyConnections, error.message)
+              : { code: closeCodes.draining, detail: error.message, reconnectAfterMs: this.shared.comeBackAfterMs() }
+          )
+        )
+      case "AuthenticatorUnavailable":
+        return Effect.andThen(
+          Effect.logError(error.message, cause),
+          Effect.sync(() => this.close(unauthenticated(error, this.shared.comeBackAfterMs())))
+        )
+      case "BrokerError":
+      case undefined:
+        return Effect.andThen(
+          Effect.logError("A device could not be served", cause),
+          Effect.sync(() => this.close(forCause(closeCodes.brokerUnavailable)))
+        )
+    }
+  }
+
+  private letGo(connection: Connection | undefined): void {
+    if (connection !== undefined) this.shared.run(this.shared.hub.release(connection))
+  }
+}

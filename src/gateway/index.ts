@@ -1,0 +1,8 @@
+/**
+ * The devices' side of a server: serves events over HTTP.
+ *
+ * @since 0.1.0
+ */
+export * as Authenticator from "./Authenticator.ts"
+export * as Gateway from "./Gateway.ts"
+export * as GatewayConfig from "./GatewayConfig.ts"

@@ -1,0 +1,326 @@
+/**
+ * One device's place in its user's log.
+ *
+ * A connection is a cursor, not a queue: nothing is kept for a device but how
+ * far it has come, so a slow device costs lag and no memory. When its user's
+ * log grows, the connection is woken; it then pulls what lies past its cursor,
+ * one frame at a time, until it is caught up or the transport is full. While
+ * there is nothing to send it has no fiber and no timer.
+ *
+ * What it promises:
+ *
+ * - **order**: offsets rise by one, or a `gap` frame (or `upTo`, for offsets
+ *   that a thread filter left out) explains why not;
+ * - **prompt**: what was appended before a turn of the scheduler goes out in
+ *   that turn, together;
+ * - **bounded**: at most one frame is written beyond what the transport has
+ *   room for;
+ * - **alone**: a pull that fails or dies ends this connection, and no other.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import type { Broker, BrokerError, Entry, Gap, PullLimits, RunSnapshotAt, Slice } from "../broker/Broker.ts"
+import { closeCodes } from "../protocol/CloseCode.ts"
+import type * as Frame from "../protocol/Frame.ts"
+import type { ConnectionId, ThreadId, UserId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
+import type { Encoding } from "./Encoding.ts"
+import type { Counters } from "./Stats.ts"
+import type { Farewell, Transport } from "./Transport.ts"
+
+/**
+ * What all connections of a node share.
+ *
+ * - `run` starts an effect in the hub's context, at once.
+ * - `later` calls `start` of a connection in the next turn of the scheduler.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Shared {
+  readonly broker: Broker["Service"]
+  readonly counters: Counters
+  readonly limits: PullLimits
+  readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly later: (connection: Connection) => void
+}
+
+/**
+ * A device that asks to be served. Without `resume` it starts at the head, with
+ * snapshots of the active runs. With `threads` it gets only the events of these
+ * threads, and those of no thread.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Request {
+  readonly id: ConnectionId
+  readonly user: UserId
+  readonly resume: Position | undefined
+  readonly threads: ReadonlyArray<ThreadId> | undefined
+  readonly encoding: Encoding
+  readonly transport: Transport
+}
+
+/**
+ * Where a connection starts: the head of the log, and whether the position that
+ * was asked for could be served.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Opening {
+  readonly epoch: string
+  readonly offset: number
+  readonly recovered: boolean
+}
+
+/**
+ * What a connection is doing: `opening` until its first messages went out,
+ * `idle` when caught up, `scheduled` for the next turn, `draining` while it
+ * pulls, `blocked` while the transport is full, `closed` at the end.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Phase = "opening" | "idle" | "scheduled" | "draining" | "blocked" | "closed"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class Connection {
+  readonly id: ConnectionId
+  readonly user: UserId
+  private readonly shared: Shared
+  private readonly transport: Transport
+  private readonly encoding: Encoding
+  private readonly threads: ReadonlySet<ThreadId> | undefined
+  private readonly scope = Scope.makeUnsafe()
+  private phase: Phase = "opening"
+  private woken = false
+  private caughtUp = false
+  private fiber: Fiber.Fiber<void> | undefined
+  private cursor: Position = { epoch: "", offset: 0 }
+  private head = 0
+  // What the device was told of last: with a thread filter it may lie behind the cursor.
+  private told = 0
+
+  constructor(shared: Shared, request: Request) {
+    this.id = request.id
+    this.user = request.user
+    this.shared = shared
+    this.transport = request.transport
+    this.encoding = request.encoding
+    this.threads = request.threads === undefined ? undefined : new Set(request.threads)
+  }
+
+  /** What the connection is doing. */
+  get state(): Phase {
+    return this.phase
+  }
+
+  /** The position after the last event that was written or filtered out. */
+  get position(): Position {
+    return this.cursor
+  }
+
+  /** How many events the log was ahead when it was last looked at. */
+  get lag(): number {
+    return Math.max(0, this.head - this.cursor.offset)
+  }
+
+  /**
+   * Starts to follow the log. The first messages, `greeting` before all, are
+   * written in one go.
+   */
+  open(resume: Position | undefined, greeting: (opening: Opening) => string): Effect.Effect<void, BrokerError> {
+    const { broker, limits } = this.shared
+    const follow = Scope.provide(broker.subscribe(this.user, this.wake), this.scope)
+    if (resume === undefined) {
+      return Effect.flatMap(
+        Effect.andThen(follow, broker.snapshots(this.user)),
+        ({ position, snapshots }) =>
+          Effect.sync(() => {
+            const messages = [greeting({ ...position, recovered: true }), ...this.snapshots(snapshots)]
+            this.moveTo(position, position.offset)
+            this.told = position.offset
+            this.begin(messages)
+          })
+      )
+    }
+    this.cursor = resume
+    this.told = resume.offset
+    return Effect.flatMap(
+      Effect.andThen(follow, broker.pull(this.user, resume, limits)),
+      (slice) =>
+        Effect.sync(() => {
+          const opening = { epoch: slice.next.epoch, offset: slice.head, recovered: slice.gap === undefined }
+          this.begin([greeting(opening), ...this.take(slice)])
+        })
+    )
+  }
+
+  /** Tells that there may be something to pull. */
+  readonly wake = (): void => {
+    if (this.phase === "idle") this.schedule()
+    else this.woken = true
+  }
+
+  /** Records that the device handled everything up to an offset. What it was never sent, it cannot have handled. */
+  acknowledge(offset: number): Effect.Effect<void, BrokerError> {
+    if (offset > this.cursor.offset) return Effect.void
+    this.shared.counters.acknowledgements++
+    return this.shared.broker.acknowledge(this.user, { epoch: this.cursor.epoch, offset })
+  }
+
+  /** Tells a device with a thread filter how far it has come, if it does not know yet. */
+  announce(): void {
+    if (this.phase !== "idle" || this.told >= this.cursor.offset) return
+    this.write([this.upTo()])
+  }
+
+  /** Ends the connection, and tells the device why. */
+  close(farewell: Farewell): void {
+    this.transport.close(farewell)
+  }
+
+  /** Lets go of the log. For the owner of the transport, once it is closed. */
+  release(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.phase = "closed"
+      const { fiber } = this
+      this.fiber = undefined
+      const closing = Scope.close(this.scope, Exit.void)
+      return fiber === undefined ? closing : Effect.andThen(Fiber.interrupt(fiber), closing)
+    })
+  }
+
+  private begin(messages: ReadonlyArray<string>): void {
+    if (this.phase !== "opening") return
+    this.phase = "draining"
+    if (!this.write(messages)) return
+    if (this.woken || this.lag > 0) return this.schedule()
+    this.settle()
+  }
+
+  private schedule(): void {
+    this.phase = "scheduled"
+    this.shared.later(this)
+  }
+
+  /** Drains, if the connection is scheduled to. For the hub's scheduler. */
+  start(): void {
+    if (this.phase !== "scheduled") return
+    this.phase = "draining"
+    const fiber = this.shared.run(this.drain())
+    if (fiber.pollUnsafe() === undefined) this.fiber = fiber
+  }
+
+  private drain(): Effect.Effect<void> {
+    return Effect.catchCause(
+      Effect.whileLoop({
+        while: () => this.phase === "draining",
+        body: () => {
+          this.woken = false
+          return this.shared.broker.pull(this.user, this.cursor, this.shared.limits)
+        },
+        step: (slice) => this.deliver(slice)
+      }),
+      (cause) => this.fail(cause)
+    )
+  }
+
+  private deliver(slice: Slice): void {
+    if (this.phase !== "draining") return
+    const messages = this.take(slice)
+    if (messages.length > 0 && !this.write(messages)) return
+    if (this.lag === 0 && !this.woken) this.settle()
+  }
+
+  // A device that was behind learns at once that it has caught up; later, filtered offsets can wait for a heartbeat.
+  private settle(): void {
+    this.phase = "idle"
+    if (this.caughtUp) return
+    this.caughtUp = true
+    this.announce()
+  }
+
+  private write(messages: ReadonlyArray<string>): boolean {
+    const { counters } = this.shared
+    counters.messages += messages.length
+    for (const message of messages) counters.characters += message.length
+    if (this.transport.write(messages)) return true
+    if (this.phase === "closed") return false
+    this.phase = "blocked"
+    counters.blocked++
+    this.transport.whenWritable(() => {
+      if (this.phase === "blocked") this.schedule()
+    })
+    return false
+  }
+
+  private fail(cause: Cause.Cause<BrokerError>): Effect.Effect<void> {
+    if (this.phase === "closed" || Cause.hasInterruptsOnly(cause)) return Effect.void
+    return Effect.andThen(
+      Effect.logError("A connection was closed, its log cannot be read", cause).pipe(
+        Effect.annotateLogs({ connection: this.id })
+      ),
+      Effect.sync(() =>
+        this.close({ code: closeCodes.brokerUnavailable, detail: closeCodes.brokerUnavailable.meaning })
+      )
+    )
+  }
+
+  private moveTo(position: Position, head: number): void {
+    this.cursor = position
+    this.head = head
+  }
+
+  // Turns a slice into messages, and moves the cursor past it.
+  private take(slice: Slice): Array<string> {
+    const messages: Array<string> = []
+    if (slice.gap !== undefined) this.explain(messages, slice.gap, slice.snapshots)
+    this.moveTo(slice.next, slice.head)
+    const entries = this.wanted(slice.entries)
+    if (entries.length > 0) {
+      messages.push(this.encoding.events(
+        slice.next.epoch,
+        entries,
+        this.threads === undefined ? undefined : slice.next.offset
+      ))
+      this.told = slice.next.offset
+      this.shared.counters.events += entries.length
+    }
+    return messages
+  }
+
+  private explain(messages: Array<string>, gap: Gap, snapshots: ReadonlyArray<RunSnapshotAt>): void {
+    if (gap.epoch === this.cursor.epoch && this.told < this.cursor.offset) messages.push(this.upTo())
+    messages.push(this.encoding.frame({ type: "gap", ...gap }), ...this.snapshots(snapshots))
+    this.told = gap.to
+    this.shared.counters.gaps[gap.reason]++
+  }
+
+  private wanted(entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> {
+    const { threads } = this
+    if (threads === undefined) return entries
+    return entries.filter(({ thread }) => thread === undefined || threads.has(thread))
+  }
+
+  private snapshots(snapshots: ReadonlyArray<RunSnapshotAt>): ReadonlyArray<string> {
+    return snapshots.map((snapshot) =>
+      this.encoding.frame({ type: "snapshot", ...snapshot } satisfies typeof Frame.Snapshot.Type)
+    )
+  }
+
+  private upTo(): string {
+    this.told = this.cursor.offset
+    return this.encoding.events(this.cursor.epoch, [], this.cursor.offset)
+  }
+}

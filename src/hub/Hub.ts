@@ -1,0 +1,202 @@
+/**
+ * The users and connections on this node.
+ *
+ * A hub knows who is connected here, holds the limits on how many may be, and
+ * can end all connections of a user at once. It knows nothing of sockets: a
+ * gateway gives it transports.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Scheduler from "effect/Scheduler"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { Broker, type BrokerError, type PullLimits } from "../broker/Broker.ts"
+import type { UserId } from "../protocol/Identity.ts"
+import { Connection, type Opening, type Request, type Shared } from "./Connection.ts"
+import * as Encoding from "./Encoding.ts"
+import { makeCounters, type Stats } from "./Stats.ts"
+import type { Farewell } from "./Transport.ts"
+
+/**
+ * Options of a hub.
+ *
+ * - `perUser` and `perNode`: the most connections of one user, and of all;
+ * - `maxFrameBytes`: the most bytes of one `events` frame. One event that is
+ *   larger still goes out, alone.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly perUser: number
+  readonly perNode: number
+  readonly maxFrameBytes: number
+}
+
+/**
+ * Serves the devices that are connected to this node.
+ *
+ * - `open` registers a device and writes its first messages: the greeting, then
+ *   what it missed. It fails if a limit is met or the log cannot be read; then
+ *   nothing was registered.
+ * - `release` forgets a connection whose transport has closed.
+ * - `closeUser` ends all connections of a user, those still being opened
+ *   included, and returns how many there were.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Hub extends Context.Service<Hub, {
+  readonly open: (
+    request: Request,
+    greeting: (opening: Opening) => string
+  ) => Effect.Effect<Connection, TooManyConnections | BrokerError>
+  readonly release: (connection: Connection) => Effect.Effect<void>
+  readonly closeUser: (user: UserId, farewell: Farewell) => Effect.Effect<number>
+  readonly stats: Effect.Effect<Stats>
+}>()("effect-emitter/Hub") {}
+
+/**
+ * Makes a hub. When its scope closes, connections stop following their logs;
+ * their transports are the gateway's to close.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(
+  options: Options
+): Effect.fn.Return<Hub["Service"], never, Broker | Scope.Scope> {
+  const broker = yield* Broker
+  const run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = Effect.runForkWith(
+    yield* Effect.context<never>()
+  )
+  const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
+  const counters = makeCounters()
+  const users = new Map<UserId, Set<Connection>>()
+  let size = 0
+
+  let scheduled: Array<Connection> = []
+  const startScheduled = () => {
+    const connections = scheduled
+    scheduled = []
+    for (const connection of connections) connection.start()
+  }
+  const shared: Shared = {
+    broker,
+    counters,
+    limits: pullLimits(options.maxFrameBytes),
+    run,
+    later: (connection) => {
+      if (scheduled.push(connection) === 1) dispatcher.scheduleTask(startScheduled, 0)
+    }
+  }
+
+  const register = (connection: Connection): void => {
+    const connections = users.get(connection.user)
+    if (connections === undefined) users.set(connection.user, new Set([connection]))
+    else connections.add(connection)
+    size++
+  }
+
+  const release = (connection: Connection): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const connections = users.get(connection.user)
+      if (connections?.delete(connection) === true) {
+        size--
+        if (connections.size === 0) users.delete(connection.user)
+      }
+      return connection.release()
+    })
+
+  const limitMet = (user: UserId): TooManyConnections | undefined => {
+    if (size >= options.perNode) return new TooManyConnections({ scope: "node", limit: options.perNode })
+    if ((users.get(user)?.size ?? 0) < options.perUser) return undefined
+    return new TooManyConnections({ scope: "user", limit: options.perUser })
+  }
+
+  const open: Hub["Service"]["open"] = (request, greeting) =>
+    Effect.suspend((): Effect.Effect<Connection, TooManyConnections | BrokerError> => {
+      const refusal = limitMet(request.user)
+      if (refusal !== undefined) {
+        counters.refused[refusal.scope]++
+        return Effect.fail(refusal)
+      }
+      const connection = new Connection(shared, request)
+      register(connection)
+      return connection.open(request.resume, greeting).pipe(
+        Effect.map(() => {
+          counters.opened++
+          return connection
+        }),
+        Effect.onError(() => release(connection))
+      )
+    })
+
+  yield* Effect.addFinalizer(() =>
+    Effect.forEach([...users.values()].flatMap((connections) => [...connections]), release, { discard: true })
+  )
+
+  return {
+    open,
+    release,
+    closeUser: (user, farewell) =>
+      Effect.sync(() => {
+        const connections = [...users.get(user) ?? []]
+        for (const connection of connections) connection.close(farewell)
+        return connections.length
+      }),
+    stats: Effect.sync(() => {
+      let behind = 0
+      let lag = 0
+      for (const connections of users.values()) {
+        for (const connection of connections) {
+          if (connection.lag > 0) behind++
+          lag = Math.max(lag, connection.lag)
+        }
+      }
+      return {
+        ...counters,
+        refused: { ...counters.refused },
+        gaps: { ...counters.gaps },
+        users: users.size,
+        connections: size,
+        behind,
+        lag
+      }
+    })
+  }
+})
+
+/**
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Hub, never, Broker> => Layer.effect(Hub, make(options))
+
+/**
+ * A limit on connections was met: `limit` connections of the user, or of the
+ * node, are open already.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TooManyConnections extends Schema.TaggedError<TooManyConnections>()("TooManyConnections", {
+  scope: Schema.Literals(["user", "node"]),
+  limit: Schema.Int
+}) {
+  override get message() {
+    return this.scope === "user"
+      ? `A user may have ${this.limit} connections`
+      : `This node takes ${this.limit} connections`
+  }
+}
+
+// So many events that what a frame adds to their bodies fits beside them.
+const pullLimits = (maxFrameBytes: number): PullLimits => {
+  const maxEvents = Math.max(1, Math.min(1024, Math.floor(maxFrameBytes / 256)))
+  return { maxEvents, maxBytes: maxFrameBytes - maxEvents * Encoding.overheadBytes - Encoding.envelopeBytes }
+}

@@ -1,0 +1,71 @@
+/**
+ * What a hub counts.
+ *
+ * Counters are plain numbers, so counting costs nothing per event; `Metrics`
+ * publishes them.
+ *
+ * @since 0.1.0
+ */
+import type { GapReason } from "../protocol/Frame.ts"
+
+/**
+ * What the connections of a node did since the hub was built.
+ *
+ * - `opened`: connections that were greeted;
+ * - `refused`: connections that were not, by the limit they met;
+ * - `messages`, `characters`, `events`: what was written to devices;
+ * - `gaps`: gaps that devices were told of, by reason;
+ * - `blocked`: how often a transport was full;
+ * - `acknowledgements`: `ack` frames that were passed on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Counters {
+  opened: number
+  readonly refused: Record<LimitScope, number>
+  messages: number
+  characters: number
+  events: number
+  readonly gaps: Record<GapReason, number>
+  blocked: number
+  acknowledgements: number
+}
+
+/**
+ * What a limit counts the connections of.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type LimitScope = "user" | "node"
+
+/**
+ * One consistent view of a hub: its counters, and what is so right now.
+ * `lag` is the largest number of events that a connection was behind when it
+ * last looked, `behind` the number of connections that are.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats extends Readonly<Counters> {
+  readonly users: number
+  readonly connections: number
+  readonly behind: number
+  readonly lag: number
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeCounters = (): Counters => ({
+  opened: 0,
+  refused: { user: 0, node: 0 },
+  messages: 0,
+  characters: 0,
+  events: 0,
+  gaps: { retention: 0, epoch: 0, slow: 0 },
+  blocked: 0,
+  acknowledgements: 0
+})

@@ -1,0 +1,46 @@
+/**
+ * The way out to one device, as a connection sees it.
+ *
+ * A WebSocket session, an event stream and a test each implement it. All of it
+ * is synchronous and cheap: a connection that has nothing to send costs no
+ * fiber.
+ *
+ * @since 0.1.0
+ */
+import type { CloseCode } from "../protocol/CloseCode.ts"
+
+/**
+ * Why a connection ends. `detail` is for the people who read the client's log,
+ * and holds nothing secret. With `reconnectAfterMs` the close is planned: the
+ * device is told when to come back.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Farewell {
+  readonly code: CloseCode
+  readonly detail: string
+  readonly reconnectAfterMs?: number
+}
+
+/**
+ * One device's transport.
+ *
+ * - `write` takes messages in order, and hands them to the network in one go.
+ *   It answers `false` when the device is behind; then nothing more is written
+ *   until `whenWritable` calls back.
+ * - `whenWritable` calls `ready` once, from any turn of the event loop, when
+ *   the network has taken what was written. It never calls after `close`.
+ * - `backlog` is the number of bytes taken but not yet handed to the network.
+ * - `close` tells the device why, and ends the connection. It may be called
+ *   again, without effect.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Transport {
+  readonly write: (messages: ReadonlyArray<string>) => boolean
+  readonly whenWritable: (ready: () => void) => void
+  readonly backlog: () => number
+  readonly close: (farewell: Farewell) => void
+}
