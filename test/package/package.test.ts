@@ -75,12 +75,8 @@ describe("the package as npm would publish it", () => {
     const lines = entries.map(({ specifier }, i) => `export * as entry${i} from ${JSON.stringify(specifier)}`)
     await fs.writeFile(path.join(packed.app, "main.ts"), `${lines.join("\n")}\n`)
     const options = ["--noEmit", "--strict", "--skipLibCheck", "false", "--module", "nodenext", "--target", "es2024"]
-    const output = await run("tsc", [...options, "--lib", "es2024,dom,esnext.disposable", "main.ts"], packed.app)
-      .catch((error: Error) => error.message)
-    const ours = output.split("\n").filter((line) =>
-      line.includes(`node_modules/${manifest.name}/`) || line.startsWith("main.ts")
-    )
-    assert.deepStrictEqual(ours, [])
+    const lib = ["--lib", "es2024,dom,esnext.disposable"]
+    assert.strictEqual(await run("tsc", [...options, ...lib, "main.ts"], packed.app), "")
   })
 
   it("bundles its client for browsers: no Node module is reachable, nor any package but effect", async () => {
