@@ -14,7 +14,11 @@ import type { EventId, RunId, ThreadId } from "./Identity.ts"
 /**
  * An event on its way.
  *
- * - `id` names it for ever; a broker takes each id once.
+ * - `id` names it for ever, and is `source` followed by `sequence`.
+ * - `source` names the emitter it came from, `sequence` counts that emitter's
+ *   events upwards from 1 (numbers may be left out). A broker takes each number
+ *   of a source once: that an event was repeated shows from two numbers, so a
+ *   log need not remember every id.
  * - `at` is its time, in milliseconds since the Unix epoch.
  * - `body` is the JSON text of a `WireEvent` without its leading offset:
  *   `"id":"…","type":"…",…,"data":{…}}`.
@@ -27,6 +31,8 @@ import type { EventId, RunId, ThreadId } from "./Identity.ts"
  */
 export interface Envelope {
   readonly id: EventId
+  readonly source: string
+  readonly sequence: number
   readonly type: string
   readonly delivery: DeliveryClass
   readonly at: number

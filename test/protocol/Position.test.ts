@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as Position from "../../src/protocol/Position.ts"
-import { roundTrips, schemasOf } from "./roundTrip.ts"
+import { roundTrips, schemasOf, withoutNegativeZero } from "./roundTrip.ts"
 
 describe("Position", () => {
   roundTrips(schemasOf(Position))
 
   it.prop("is read from its text as it was", { position: Position.Position }, ({ position }) => {
-    assert.deepStrictEqual(Position.fromText(Position.toText(position)), position)
+    assert.deepStrictEqual<unknown>(Position.fromText(Position.toText(position)), withoutNegativeZero(position))
   }, { arbitrary: { runs: 300 } })
 
   it("is written as epoch, colon, offset", () => {

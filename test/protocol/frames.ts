@@ -83,6 +83,23 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       data: { provider: "calendar" }
     }]
   },
+  "events.everything": {
+    type: "events",
+    epoch,
+    upTo: 45,
+    events: [{
+      offset: 45,
+      id: EventId.make("01JD8Q2Z"),
+      type: "approval_asked",
+      at: 1_732_320_000_060,
+      run,
+      thread,
+      confirm: true,
+      request: "req-9",
+      trace,
+      data: { question: "Send the mail?", choices: ["yes", "no"] }
+    }]
+  },
   "events.filtered": { type: "events", epoch, upTo: 57, events: [] },
   "events.filtered-some": {
     type: "events",

@@ -1,0 +1,383 @@
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import { Arbitrary, Effect, Schema } from "effect"
+import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
+import { maxItems, maxText, maxTotalText, RunFold, RunSnapshot } from "../../src/protocol/RunSnapshot.ts"
+import { builtInEvents } from "./events.ts"
+import { hasEscapedKey, roundTrips, throughJson } from "./roundTrip.ts"
+
+interface Happening {
+  readonly type: string
+  readonly data: Schema.JsonObject
+  readonly at: number
+}
+
+const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+const oneOf = <A>(items: ReadonlyArray<A>, first: A) =>
+  Arbitrary.map(Arbitrary.schema(int(0, items.length)), (index) => items[index] ?? first)
+
+const eventNames = [...AgentEvents.catalog.definitions.keys()]
+
+/** Well-formed events, by name: the payloads are drawn from the catalog's own schemas. */
+const wellFormed = eventNames.map((type): Arbitrary.Arbitrary<Happening> => {
+  const definition = AgentEvents.catalog.definitions.get(type) ?? assert.fail(type)
+  const payload = Arbitrary.map(Arbitrary.schema(definition.payload), Schema.decodeUnknownSync(Schema.JsonObject))
+  return Arbitrary.map(
+    Arbitrary.all({ data: payload, at: Arbitrary.schema(int(0, 2 ** 41)) }),
+    (rest) => ({ type, ...rest })
+  )
+})
+
+const anyWellFormed = Arbitrary.flatMap(
+  Arbitrary.schema(int(0, wellFormed.length - 1)),
+  (index) => wellFormed[index] ?? assert.fail("no such event")
+)
+
+const fields = [
+  "agentName parentRunId text step toolCallId toolName isError durationMs progress message",
+  "inputTokens outputTokens cost result reason messageId delta"
+].join(" ").split(" ")
+
+/** Events of known and unknown names whose fields hold anything at all. */
+const garbage: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
+  Arbitrary.all({
+    type: oneOf([...eventNames, "order_placed", "__proto__"], "text_delta"),
+    data: Arbitrary.all(Object.fromEntries(fields.map((field) => [field, Arbitrary.schema(Schema.Json)]))),
+    at: Arbitrary.schema(int(0, 2 ** 41))
+  }),
+  (happening) => happening
+)
+
+// Pieces from one character to more than a snapshot keeps; some are made of surrogate pairs, at odd and even places.
+const pieces = [
+  "x",
+  "é",
+  "👩",
+  "y👩",
+  "👩".repeat(20_000),
+  `z${"🙂".repeat(maxText / 2)}`,
+  "w".repeat(maxText),
+  "v".repeat(3 * maxText)
+]
+
+const delta: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
+  Arbitrary.all({
+    type: oneOf(["text_delta", "thinking_delta"], "text_delta"),
+    message: Arbitrary.schema(int(0, 3)),
+    piece: oneOf(pieces, "x")
+  }),
+  ({ message, piece, type }) => ({ type, data: { messageId: `m${message}`, delta: piece }, at: 0 })
+)
+
+const tool: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
+  Arbitrary.all({
+    type: oneOf(["tool_executing", "tool_completed"], "tool_executing"),
+    id: Arbitrary.schema(int(0, 200))
+  }),
+  ({ id, type }) => ({
+    type,
+    data: { toolCallId: `t${id}`, toolName: "n", input: null, output: null, isError: id % 3 === 0, durationMs: id },
+    at: 0
+  })
+)
+
+const fold = (happenings: ReadonlyArray<Happening>, onto = new RunFold()) => {
+  for (const { at, data, type } of happenings) onto.apply(type, data, at)
+  return onto
+}
+
+const of = (name: string, data: Schema.JsonObject, at = 0): Happening => ({ type: name, data, at })
+
+const halves = (text: string) => /^[\uDC00-\uDFFF]|[\uD800-\uDBFF]$/.test(text)
+
+const expectWithinBounds = (snapshot: RunSnapshot) => {
+  assert.isTrue(Schema.is(RunSnapshot)(snapshot), JSON.stringify(snapshot).slice(0, 500))
+  assert.isAtMost(snapshot.messages.length, maxItems)
+  assert.isAtMost(snapshot.tools.length, maxItems)
+  const texts = snapshot.messages.map(({ text }) => text)
+  for (const text of [...texts, snapshot.thinking, snapshot.progressMessage, snapshot.error]) {
+    assert.isAtMost(text?.length ?? 0, maxText)
+  }
+  assert.isAtMost(texts.reduce((sum, text) => sum + text.length, 0), maxTotalText)
+}
+
+const expectSameFromAnySnapshot = (happenings: ReadonlyArray<Happening>, cut: number) =>
+  Effect.gen(function*() {
+    const before = happenings.slice(0, cut)
+    const after = happenings.slice(cut)
+    const { read, text } = yield* throughJson(RunSnapshot, fold(before).snapshot())
+    if (hasEscapedKey(text)) return
+    const continued = yield* throughJson(RunSnapshot, fold(after, RunFold.from(read)).snapshot())
+    const whole = yield* throughJson(RunSnapshot, fold(happenings).snapshot())
+    assert.deepStrictEqual(continued.read, whole.read)
+  })
+
+describe("RunSnapshot", () => {
+  roundTrips([["RunSnapshot", RunSnapshot]])
+
+  describe("folds", () => {
+    it("nothing to an active run of which nothing is known", () => {
+      assert.deepStrictEqual(new RunFold().snapshot(), {
+        status: "active",
+        messages: [],
+        tools: [],
+        usage: { inputTokens: 0, outputTokens: 0 }
+      })
+    })
+
+    it("a whole run", () => {
+      const run = [
+        of("agent_started", { agentName: "researcher", input: "q", parentRunId: "run-1" }, 1000),
+        of("agent_thinking", { text: "looking it up", step: 1 }, 1001),
+        of("tool_executing", { toolCallId: "t1", toolName: "search", input: {} }, 1002),
+        of("thinking_delta", { messageId: "m1", delta: "which " }, 1003),
+        of("tool_completed", { toolCallId: "t1", toolName: "search", output: [], isError: false, durationMs: 4 }, 1004),
+        of("tool_executing", { toolCallId: "t2", toolName: "read", input: {} }, 1005),
+        of("tool_completed", { toolCallId: "t2", toolName: "read", output: "", isError: true, durationMs: 1 }, 1006),
+        of("tool_executing", { toolCallId: "t3", toolName: "compare", input: {} }, 1007),
+        of("text_delta", { messageId: "m1", delta: "Streams " }, 1008),
+        of("thinking_delta", { messageId: "m1", delta: "one" }, 1009),
+        of("text_delta", { messageId: "m1", delta: "are lazy" }, 1010),
+        of("progress_update", { progress: 10, message: "reading" }, 1011),
+        of("progress_update", { progress: 60 }, 1012),
+        of("usage_reported", { inputTokens: 5, outputTokens: 2 }, 1013),
+        of("usage_reported", { inputTokens: 7, outputTokens: 1, cost: 0.25 }, 1014),
+        of("usage_reported", { inputTokens: 0, outputTokens: 0, cost: 0.5 }, 1015)
+      ]
+      const active = {
+        status: "active",
+        agentName: "researcher",
+        parentRunId: "run-1",
+        startedAt: 1000,
+        thinking: "looking it up",
+        step: 1,
+        progress: 60,
+        messages: [
+          { messageId: "m1", kind: "thinking", text: "which one" },
+          { messageId: "m1", kind: "text", text: "Streams are lazy" }
+        ],
+        tools: [
+          { toolCallId: "t1", toolName: "search", status: "completed", durationMs: 4 },
+          { toolCallId: "t2", toolName: "read", status: "failed", durationMs: 1 },
+          { toolCallId: "t3", toolName: "compare", status: "executing" }
+        ],
+        usage: { inputTokens: 12, outputTokens: 3, cost: 0.75 }
+      } as const
+      assert.deepStrictEqual(fold(run).snapshot(), active)
+      assert.isFalse(fold(run).ended)
+
+      const completed = fold([...run, of("agent_completed", { agentName: "r", result: { n: 1 }, durationMs: 9 }, 1020)])
+      assert.deepStrictEqual(completed.snapshot(), { ...active, status: "completed", endedAt: 1020, result: { n: 1 } })
+      assert.isTrue(completed.ended)
+
+      for (const reason of AgentEvents.ErrorReason.literals) {
+        const failed = fold([...run, of("agent_error", { reason, message: "why", retryable: true }, 1021)])
+        assert.deepStrictEqual(failed.snapshot(), { ...active, status: reason, endedAt: 1021, error: "why" })
+        assert.isTrue(failed.ended)
+      }
+    })
+
+    it("a run that starts again under its old id as a new run", () => {
+      const first = [
+        of("agent_started", { agentName: "a", parentRunId: "run-1" }, 1),
+        of("text_delta", { messageId: "m", delta: "old" }, 2),
+        of("tool_executing", { toolCallId: "t", toolName: "n", input: null }, 3),
+        of("usage_reported", { inputTokens: 5, outputTokens: 5, cost: 1 }, 4),
+        of("agent_error", { reason: "failed", message: "why", retryable: true }, 5)
+      ]
+      const second = [of("agent_started", { agentName: "b" }, 6), of("text_delta", { messageId: "m", delta: "new" }, 7)]
+      assert.deepStrictEqual(fold([...first, ...second]).snapshot(), fold(second).snapshot())
+    })
+
+    it("a run whose start it did not see", () => {
+      assert.deepStrictEqual(
+        fold([of("tool_completed", { toolCallId: "t", toolName: "n", isError: false })]).snapshot(),
+        {
+          status: "active",
+          messages: [],
+          tools: [{ toolCallId: "t", toolName: "n", status: "completed" }],
+          usage: { inputTokens: 0, outputTokens: 0 }
+        }
+      )
+    })
+
+    it("an ending of an unknown reason as a failure", () => {
+      assert.strictEqual(fold([of("agent_error", { reason: "bored" }, 3)]).snapshot().status, "failed")
+    })
+
+    it("every built-in event to a valid snapshot", () => {
+      for (const event of Object.values(builtInEvents)) {
+        const happening = of(event.type, Schema.decodeUnknownSync(Schema.JsonObject)(event.payload), 5)
+        expectWithinBounds(fold([happening]).snapshot())
+      }
+    })
+  })
+
+  it.prop("an event that nobody knows changes nothing", {
+    happenings: Arbitrary.array(anyWellFormed, { maxLength: 20 }),
+    type: Schema.String.check(Schema.isPattern(/^x_[a-z]{1,8}$/)),
+    data: Schema.JsonObject
+  }, ({ data, happenings, type }) => {
+    const known = fold(happenings)
+    const before = known.snapshot()
+    known.apply(type, data, 1)
+    assert.deepStrictEqual(known.snapshot(), before)
+  })
+
+  it.effect.prop(
+    "a fold that goes on from a snapshot comes to the same state as one that saw everything",
+    {
+      happenings: Arbitrary.array(anyWellFormed, { maxLength: 40 }),
+      cut: int(0, 40)
+    },
+    ({ cut, happenings }) => expectSameFromAnySnapshot(happenings, cut),
+    { arbitrary: { runs: 300, size: 20 } }
+  )
+
+  it.effect.prop(
+    "also where texts are cut and messages dropped",
+    {
+      happenings: Arbitrary.array(delta, { maxLength: 24 }),
+      cut: int(0, 24)
+    },
+    ({ cut, happenings }) => expectSameFromAnySnapshot(happenings, cut),
+    { arbitrary: { runs: 100, size: 24 } }
+  )
+
+  it.effect.prop(
+    "also where tool calls are dropped",
+    {
+      happenings: Arbitrary.array(tool, { minLength: 100, maxLength: 200 }),
+      cut: int(0, 200)
+    },
+    ({ cut, happenings }) => expectSameFromAnySnapshot(happenings, cut),
+    { arbitrary: { runs: 50 } }
+  )
+
+  it.effect.prop(
+    "also where fields hold anything at all",
+    {
+      happenings: Arbitrary.array(garbage, { maxLength: 20 }),
+      cut: int(0, 20)
+    },
+    ({ cut, happenings }) => expectSameFromAnySnapshot(happenings, cut),
+    { arbitrary: { runs: 300, size: 8 } }
+  )
+
+  it.prop(
+    "a snapshot is valid and within its bounds whatever fields hold",
+    {
+      happenings: Arbitrary.array(garbage, { maxLength: 60 })
+    },
+    ({ happenings }) => expectWithinBounds(fold(happenings).snapshot()),
+    { arbitrary: { runs: 300, size: 12 } }
+  )
+
+  it.prop(
+    "a snapshot stays within its bounds however long the texts",
+    {
+      happenings: Arbitrary.array(delta, { maxLength: 40 })
+    },
+    ({ happenings }) => expectWithinBounds(fold(happenings).snapshot()),
+    { arbitrary: { runs: 100, size: 40 } }
+  )
+
+  it.prop("a text is the last of all that was said, halves no character, and says when it was cut", {
+    happenings: Arbitrary.array(delta, { maxLength: 24 })
+  }, ({ happenings }) => {
+    const whole = new Map<string, string>()
+    const texts = happenings.filter(({ data }) => data["messageId"] !== "m3" && data["messageId"] !== "m2")
+    for (const { data, type } of texts) {
+      const key = `${type}:${String(data["messageId"])}`
+      whole.set(key, (whole.get(key) ?? "") + String(data["delta"]))
+    }
+    const { messages } = fold(texts).snapshot()
+    assert.deepStrictEqual(messages.map(({ kind, messageId }) => `${kind}_delta:${messageId}`), [...whole.keys()])
+    for (const { kind, messageId, text, truncated } of messages) {
+      const all = whole.get(`${kind}_delta:${messageId}`) ?? ""
+      assert.isTrue(all.endsWith(text))
+      assert.isFalse(halves(text))
+      assert.isAtLeast(text.length, Math.min(all.length, maxText - 1))
+      assert.strictEqual(truncated, all.length > maxText ? true : undefined)
+    }
+  }, { arbitrary: { runs: 100, size: 24 } })
+
+  it("drops the oldest messages and tool calls, one for each that comes", () => {
+    const ids = Array.from({ length: maxItems + 10 }, (_, index) => `id-${index}`)
+    const snapshot = fold([
+      ...ids.map((messageId) => of("text_delta", { messageId, delta: "x" })),
+      ...ids.map((toolCallId) => of("tool_executing", { toolCallId, toolName: "n", input: null }))
+    ]).snapshot()
+    assert.deepStrictEqual(snapshot.messages.map(({ messageId }) => messageId), ids.slice(10))
+    assert.deepStrictEqual(snapshot.tools.map(({ toolCallId }) => toolCallId), ids.slice(10))
+  })
+
+  it("keeps the message that is being written when all together are too long, though it began first", () => {
+    const long = "x".repeat(maxText)
+    const ids = ["m0", "m1", "m2", "m3", "m4"]
+    const snapshot = fold([
+      of("text_delta", { messageId: "m0", delta: "first" }),
+      ...ids.slice(1).map((messageId) => of("text_delta", { messageId, delta: long.slice(5) })),
+      of("text_delta", { messageId: "m0", delta: long })
+    ]).snapshot()
+    assert.deepStrictEqual(snapshot.messages.map(({ messageId }) => messageId), ["m0", "m2", "m3", "m4"])
+    expectWithinBounds(snapshot)
+  })
+
+  it("counts a number that is none as missing", () => {
+    for (const none of [Number.NaN, Infinity, -Infinity]) {
+      const happenings = [
+        of("agent_thinking", { text: "t", step: none }),
+        of("progress_update", { progress: none }),
+        of("usage_reported", { inputTokens: none, outputTokens: none, cost: none }),
+        of("tool_completed", { toolCallId: "t", toolName: "n", isError: false, durationMs: none })
+      ]
+      expectWithinBounds(fold(happenings).snapshot())
+    }
+  })
+
+  it("counts tokens up to the last safe integer", () => {
+    const usage = of("usage_reported", {
+      inputTokens: Number.MAX_SAFE_INTEGER,
+      outputTokens: 1,
+      cost: Number.MAX_VALUE
+    })
+    assert.deepStrictEqual(fold([usage, usage]).snapshot().usage, {
+      inputTokens: Number.MAX_SAFE_INTEGER,
+      outputTokens: 2,
+      cost: Number.MAX_VALUE
+    })
+  })
+
+  it("hands out snapshots that later events do not change", () => {
+    const run = fold([
+      of("text_delta", { messageId: "m", delta: "a" }),
+      of("tool_executing", { toolCallId: "t", toolName: "n", input: null })
+    ])
+    const snapshot = run.snapshot()
+    const copy = structuredClone(snapshot)
+    const next = RunFold.from(snapshot)
+    for (const each of [run, next]) {
+      each.apply("text_delta", { messageId: "m", delta: "b" }, 1)
+      each.apply("tool_completed", { toolCallId: "t", toolName: "n", isError: true }, 2)
+      each.apply("agent_completed", { agentName: "a", durationMs: 1 }, 3)
+    }
+    assert.deepStrictEqual(snapshot, copy)
+    assert.notDeepEqual(run.snapshot(), snapshot)
+  })
+
+  it("takes a long answer in small pieces without copying it each time", () => {
+    const run = new RunFold()
+    const started = performance.now()
+    for (let i = 0; i < 500_000; i++) run.apply("text_delta", { messageId: "m", delta: "0123456789" }, i)
+    assert.strictEqual(run.snapshot().messages[0]?.text.length, maxText)
+    // Copying 64 KiB at each piece would move 32 GB, which no machine does in this time.
+    assert.isBelow(performance.now() - started, 3_000)
+  })
+
+  it("types its status", () => {
+    expectTypeOf<RunSnapshot["status"]>()
+      .toEqualTypeOf<"active" | "completed" | "failed" | "cancelled" | "timeout" | "lost">()
+    expectTypeOf(RunFold.from).toEqualTypeOf<(snapshot: RunSnapshot) => RunFold>()
+  })
+})
