@@ -135,6 +135,16 @@ export class Connection {
     return Math.max(0, this.head - this.cursor.offset)
   }
 
+  /** Whether there is more to send than the device has taken. */
+  get isBehind(): boolean {
+    return this.phase === "blocked" || this.lag > 0
+  }
+
+  /** Bytes that wait for the network. */
+  get backlog(): number {
+    return this.transport.backlog()
+  }
+
   /**
    * Starts to follow the log. The first messages, `greeting` before all, are
    * written in one go.

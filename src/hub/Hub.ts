@@ -152,10 +152,12 @@ export const make = Effect.fnUntraced(function*(
     stats: Effect.sync(() => {
       let behind = 0
       let lag = 0
+      let backlog = 0
       for (const connections of users.values()) {
         for (const connection of connections) {
-          if (connection.lag > 0) behind++
+          if (connection.isBehind) behind++
           lag = Math.max(lag, connection.lag)
+          backlog += connection.backlog
         }
       }
       return {
@@ -165,7 +167,8 @@ export const make = Effect.fnUntraced(function*(
         users: users.size,
         connections: size,
         behind,
-        lag
+        lag,
+        backlog
       }
     })
   }
@@ -197,6 +200,6 @@ export class TooManyConnections extends Schema.TaggedError<TooManyConnections>()
 
 // So many events that what a frame adds to their bodies fits beside them.
 const pullLimits = (maxFrameBytes: number): PullLimits => {
-  const maxEvents = Math.max(1, Math.min(1024, Math.floor(maxFrameBytes / 256)))
+  const maxEvents = Math.max(1, Math.min(1024, Math.floor(maxFrameBytes / 128)))
   return { maxEvents, maxBytes: maxFrameBytes - maxEvents * Encoding.overheadBytes - Encoding.envelopeBytes }
 }

@@ -43,7 +43,8 @@ export type LimitScope = "user" | "node"
 /**
  * One consistent view of a hub: its counters, and what is so right now.
  * `lag` is the largest number of events that a connection was behind when it
- * last looked, `behind` the number of connections that are.
+ * last looked, `behind` the number of connections that are, and `backlog` the
+ * bytes that wait for the network, all connections together.
  *
  * @category models
  * @since 0.1.0
@@ -53,6 +54,7 @@ export interface Stats extends Readonly<Counters> {
   readonly connections: number
   readonly behind: number
   readonly lag: number
+  readonly backlog: number
 }
 
 /**

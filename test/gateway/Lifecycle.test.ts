@@ -1,0 +1,140 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
+import { Broker } from "effect-emitter"
+import { append, connect, dial, serve, token, user } from "./server.ts"
+
+/** A memory broker whose operations fail, die or never end when told to. */
+const unreliable = (mode: { current: "works" | "fails" | "dies" | "hangs" }) =>
+  Layer.effect(
+    Broker.Broker,
+    Effect.gen(function*() {
+      const broker = Context.get(yield* Layer.build(Layer.orDie(Broker.layerMemory())), Broker.Broker)
+      const failure = new Broker.BrokerError({
+        reason: new Broker.BrokerRefused({ operation: "pull", detail: "out of memory" })
+      })
+      const guard = <A, E>(effect: Effect.Effect<A, E>, ofAda: boolean): Effect.Effect<A, E | Broker.BrokerError> =>
+        Effect.suspend((): Effect.Effect<A, E | Broker.BrokerError> => {
+          if (!ofAda) return effect
+          switch (mode.current) {
+            case "works":
+              return effect
+            case "fails":
+              return Effect.fail(failure)
+            case "dies":
+              return Effect.die(new Error("a bug"))
+            case "hangs":
+              return Effect.never
+          }
+        })
+      return {
+        ...broker,
+        read: () => Stream.empty,
+        pull: (of, after, limits) => guard(broker.pull(of, after, limits), of === "ada"),
+        snapshots: (of) => guard(broker.snapshots(of), of === "ada"),
+        acknowledge: (of, position) => guard(broker.acknowledge(of, position), of === "ada")
+      }
+    })
+  )
+
+describe("Closing", () => {
+  it.live("says goodbye with 4500 to every device, and is over soon", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ reconnectSpread: "2 seconds" })
+      const ada = yield* connect(served, "ada")
+      const bob = yield* connect(served, "bob")
+      const silent = yield* dial(served.url)
+      const [duration] = yield* Effect.timed(served.close)
+      assert.isBelow(Duration.toMillis(duration), 3_000)
+      for (const device of [ada, bob, silent]) {
+        assert.deepStrictEqual(yield* device.closed, { code: 4500, reason: "draining" })
+        const last = device.frames.at(-1)
+        assert.strictEqual(last?.type, "goodbye")
+        if (last?.type === "goodbye") assert.isBelow(last.reconnectAfterMs, 2_000)
+      }
+    }))
+
+  it.live("does not wait for devices that never answer", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ drainTimeout: "300 millis" })
+      const device = yield* connect(served, "ada")
+      device.socket.pause()
+      const [duration] = yield* Effect.timed(served.close)
+      assert.isBelow(Duration.toMillis(duration), 2_500)
+    }))
+
+  it.live("refuses new devices while draining, with 503", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ drainTimeout: "300 millis" })
+      const device = yield* connect(served, "ada")
+      device.socket.pause()
+      const draining = yield* Effect.forkChild(served.gateway.drain)
+      yield* Effect.sleep("20 millis")
+      const error = yield* Effect.flip(dial(served.url))
+      assert.strictEqual(error._tag === "Refused" ? error.status : 0, 503)
+      yield* Fiber.join(draining)
+      assert.strictEqual((yield* served.gateway.stats).sessions, 0)
+    }))
+
+  it.live("leaves no reader behind", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      yield* connect(served, "ada")
+      assert.strictEqual(yield* served.broker.readers(user("ada")), 1)
+      yield* served.gateway.drain
+      assert.strictEqual(yield* served.broker.readers(user("ada")), 0)
+    }))
+
+  it.live("of all connections of a user at once, with 4401, when the user is revoked", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const ada = [yield* connect(served, "ada"), yield* connect(served, "ada")]
+      const bob = yield* connect(served, "bob")
+      assert.strictEqual(yield* served.gateway.revoke(user("ada")), 2)
+      for (const device of ada) {
+        assert.deepStrictEqual(yield* device.closed, { code: 4401, reason: "unauthenticated" })
+      }
+      yield* append(served, "bob", 1)
+      yield* bob.received(1)
+    }))
+})
+
+describe("A broker that does not answer", () => {
+  for (const mode of ["fails", "dies"] as const) {
+    it.live(`and ${mode} closes the connections it serves with 4503, and no other`, () =>
+      Effect.gen(function*() {
+        const state: Parameters<typeof unreliable>[0] = { current: "works" }
+        const served = yield* serve({}, { broker: unreliable(state) })
+        const ada = yield* connect(served, "ada")
+        const bob = yield* connect(served, "bob")
+        state.current = mode
+        yield* append(served, "ada", 1)
+        assert.deepStrictEqual(yield* ada.closed, { code: 4503, reason: "brokerUnavailable" })
+
+        const greeted = yield* dial(served.url)
+        yield* greeted.send({ type: "hello", token: yield* token("ada") })
+        assert.strictEqual((yield* greeted.closed).code, 4503)
+
+        yield* append(served, "bob", 1)
+        yield* bob.received(1)
+        state.current = "works"
+        const again = yield* connect(served, "ada", { resume: { epoch: ada.welcome.epoch, offset: 0 } })
+        yield* again.received(1)
+        assert.deepStrictEqual((yield* served.gateway.stats).closed, { brokerUnavailable: 2 })
+      }))
+  }
+
+  it.live("and hangs holds up no other connection, and not the end", () =>
+    Effect.gen(function*() {
+      const state: Parameters<typeof unreliable>[0] = { current: "works" }
+      const served = yield* serve({}, { broker: unreliable(state) })
+      const ada = yield* connect(served, "ada")
+      const bob = yield* connect(served, "bob")
+      state.current = "hangs"
+      yield* append(served, "ada", 1)
+      yield* append(served, "bob", 1, 2, 3)
+      yield* bob.received(3)
+      const [duration] = yield* Effect.timed(served.close)
+      assert.isBelow(Duration.toMillis(duration), 3_000)
+      assert.strictEqual((yield* ada.closed).code, 4500)
+    }))
+})

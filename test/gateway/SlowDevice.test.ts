@@ -1,0 +1,56 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { Broker } from "effect-emitter"
+import { append, connect, envelope, serve, user } from "./server.ts"
+
+const kibi = 1024
+
+describe("A device that does not read", () => {
+  it.live("does not grow the server, and gets everything once it reads again", () =>
+    Effect.gen(function*() {
+      const broker = Layer.orDie(Broker.layerMemory({ maxBytes: 64 * kibi * kibi }))
+      const served = yield* serve({ maxFrameBytes: { out: 32 * kibi } }, { broker })
+      const other = yield* connect(served, "ada")
+      const stuck = yield* connect(served, "ada")
+      stuck.socket.pause()
+
+      // 32 MiB: far more than the kernel's buffers hold back.
+      const count = 2_000
+      const text = "x".repeat(16 * kibi)
+      let largest = 0
+      for (let n = 1; n <= count; n++) {
+        yield* served.broker.append(user("ada"), [envelope({ n, text })])
+        yield* Effect.sleep(0)
+        largest = Math.max(largest, (yield* served.gateway.stats).backlog)
+      }
+      yield* other.received(count)
+      const stats = yield* served.gateway.stats
+      assert.strictEqual(stats.behind, 1)
+      assert.isAbove(stats.backlog, 0)
+      // Both devices together: what a socket holds before it says that it is full, and one frame more.
+      assert.isAtMost(largest, 2 * (64 + 32) * kibi)
+
+      stuck.socket.resume()
+      yield* stuck.received(count)
+      assert.deepStrictEqual(stuck.numbers(), other.numbers())
+      assert.strictEqual((yield* served.gateway.stats).behind, 0)
+    }))
+
+  it.live("is let go of when it vanishes", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const stuck = yield* connect(served, "ada")
+      stuck.socket.pause()
+      for (let n = 1; n <= 20; n++) {
+        yield* served.broker.append(user("ada"), [envelope({ n, text: "x".repeat(500 * kibi) })])
+        yield* Effect.sleep(0)
+      }
+      assert.isAbove((yield* served.gateway.stats).backlog, 0)
+      stuck.socket.terminate()
+      yield* Effect.sleep("50 millis")
+      const stats = yield* served.gateway.stats
+      assert.deepStrictEqual([stats.sessions, stats.connections, stats.backlog], [0, 0, 0])
+      assert.strictEqual(yield* served.broker.readers(user("ada")), 0)
+      yield* append(served, "ada", 21)
+    }))
+})

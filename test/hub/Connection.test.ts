@@ -1,0 +1,279 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { Broker, CloseCode, Frame, type Position } from "effect-emitter"
+import { TestClock } from "effect/testing"
+import type { Connection } from "../../src/hub/Connection.ts"
+import { frames } from "../../src/hub/Encoding.ts"
+import * as Hub from "../../src/hub/Hub.ts"
+import { ConnectionId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
+import { FakeBroker, FakeTransport, random } from "./fakes.ts"
+
+const ada = UserId.make("ada")
+
+const makeHub = (broker: FakeBroker, options: Partial<Hub.Options> = {}) =>
+  Hub.make({ perUser: 100, perNode: 100, maxFrameBytes: 1024, ...options }).pipe(
+    Effect.provideService(Broker.Broker, broker.service)
+  )
+
+const open = (
+  hub: Hub.Hub["Service"],
+  transport: FakeTransport,
+  options: { readonly resume?: Position.Position; readonly threads?: ReadonlyArray<string> } = {}
+) =>
+  hub.open(
+    {
+      id: ConnectionId.make("c1"),
+      user: ada,
+      resume: options.resume,
+      threads: options.threads?.map((thread) => ThreadId.make(thread)),
+      encoding: frames,
+      transport
+    },
+    (opening) =>
+      Frame.encode({ type: "welcome", connection: ConnectionId.make("c1"), ...opening, heartbeatMs: 1, retentionMs: 1 })
+  )
+
+const now = Effect.void
+const settle = TestClock.adjust("1 second")
+const offsets = (transport: FakeTransport) =>
+  transport.frames.flatMap((frame) => frame.type === "events" ? frame.events.map(({ offset }) => offset) : [])
+
+describe("Connection", () => {
+  it.effect("waits for the end of the turn, and puts all that came in it into one frame", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: now })
+      const transport = new FakeTransport()
+      yield* open(yield* makeHub(broker, { maxFrameBytes: 4096 }), transport)
+      for (let n = 0; n < 5; n++) broker.append()
+      assert.strictEqual(broker.pulls, 0)
+      yield* settle
+      assert.strictEqual(transport.writes.length, 2)
+      assert.deepStrictEqual(offsets(transport), [1, 2, 3, 4, 5])
+      assert.strictEqual(broker.pulls, 1)
+    }))
+
+  it.effect("does nothing while there is nothing to send", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: now })
+      const transport = new FakeTransport()
+      const connection = yield* open(yield* makeHub(broker), transport)
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(broker.pulls, 0)
+      assert.strictEqual(connection.state, "idle")
+    }))
+
+  it.effect("stops when the transport is full, and goes on where it stopped", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 1000, delay: now })
+      const transport = new FakeTransport()
+      const connection = yield* open(yield* makeHub(broker), transport)
+      transport.room = 2
+      for (let n = 0; n < 100; n++) broker.append()
+      yield* settle
+      assert.strictEqual(transport.writes.length, 3)
+      assert.strictEqual(connection.state, "blocked")
+      const before = offsets(transport).length
+      assert.isBelow(before, 100)
+      broker.append()
+      yield* settle
+      assert.strictEqual(offsets(transport).length, before)
+      transport.drain(Infinity)
+      yield* settle
+      assert.deepStrictEqual(offsets(transport), Array.from({ length: 101 }, (_, index) => index + 1))
+      assert.strictEqual(connection.state, "idle")
+    }))
+
+  it.effect("keeps frames within their limit", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 1000, delay: now })
+      const transport = new FakeTransport()
+      for (let n = 0; n < 200; n++) broker.append()
+      yield* open(yield* makeHub(broker), transport, { resume: { epoch: broker.log.epoch, offset: 0 } })
+      yield* settle
+      assert.strictEqual(offsets(transport).length, 200)
+      for (const frame of transport.frames) assert.isAtMost(JSON.stringify(frame).length, 1024)
+    }))
+
+  it.effect("misses no wake-up that comes while it looks", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("10 millis") })
+      const transport = new FakeTransport()
+      const opening = yield* Effect.forkChild(open(yield* makeHub(broker), transport))
+      yield* TestClock.adjust("5 millis")
+      broker.append()
+      yield* TestClock.adjust("5 millis")
+      const connection = yield* Fiber.join(opening)
+      // The head that the welcome named already held the first event.
+      assert.deepStrictEqual(offsets(transport), [])
+      broker.append()
+      yield* TestClock.adjust("9 millis")
+      assert.strictEqual(connection.state, "draining")
+      yield* TestClock.adjust("1 millis")
+      broker.append()
+      broker.append()
+      yield* settle
+      assert.deepStrictEqual(offsets(transport), [2, 3, 4])
+    }))
+
+  it.effect("closes with brokerUnavailable when a look at the log fails or dies, and lets go of the log", () =>
+    Effect.gen(function*() {
+      const failure = new Broker.BrokerError({
+        reason: new Broker.BrokerRefused({ operation: "pull", detail: "full" })
+      })
+      for (const fail of [Effect.fail(failure), Effect.die(new Error("a bug"))]) {
+        const broker = new FakeBroker({ maxEvents: 100, delay: now })
+        const transport = new FakeTransport()
+        const hub = yield* makeHub(broker)
+        const connection = yield* open(hub, transport)
+        const other = new FakeTransport()
+        broker.fail = fail
+        broker.append()
+        yield* settle
+        assert.deepStrictEqual(transport.farewells.map(({ code }) => code), [CloseCode.closeCodes.brokerUnavailable])
+        yield* hub.release(connection)
+        assert.strictEqual(broker.readers, 0)
+        broker.fail = undefined
+        yield* open(hub, other)
+        broker.append()
+        yield* settle
+        assert.deepStrictEqual(offsets(other), [2])
+      }
+    }))
+
+  it.effect("interrupts a look at the log when it is released", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: now })
+      const transport = new FakeTransport()
+      const hub = yield* makeHub(broker)
+      const connection = yield* open(hub, transport)
+      broker.fail = Effect.never
+      broker.append()
+      yield* settle
+      assert.strictEqual(connection.state, "draining")
+      yield* hub.release(connection)
+      assert.strictEqual(connection.state, "closed")
+      assert.deepStrictEqual([broker.readers, (yield* hub.stats).connections], [0, 0])
+      assert.deepStrictEqual(transport.farewells, [])
+    }))
+})
+
+/** What a device must be able to conclude from its frames: each offset came once, was filtered, or was said to be gone. */
+class Device {
+  private position: Position.Position | undefined
+  readonly seen: Array<number> = []
+  gaps = 0
+
+  constructor(position: Position.Position | undefined) {
+    this.position = position
+  }
+
+  get at(): Position.Position | undefined {
+    return this.position
+  }
+
+  take(frame: Frame.ServerFrame): void {
+    switch (frame.type) {
+      case "welcome":
+        if (this.position === undefined) this.position = { epoch: frame.epoch, offset: frame.offset }
+        return
+      case "gap":
+        if (this.position?.epoch === frame.epoch) assert.strictEqual(frame.from, this.position.offset + 1)
+        else assert.strictEqual(frame.reason, "epoch")
+        this.position = { epoch: frame.epoch, offset: frame.to }
+        this.gaps++
+        return
+      case "events": {
+        assert.strictEqual(frame.epoch, this.position?.epoch)
+        for (const event of frame.events) {
+          if (frame.upTo === undefined) assert.strictEqual(event.offset, (this.position?.offset ?? 0) + 1)
+          else assert.isAbove(event.offset, this.position?.offset ?? 0)
+          this.position = { epoch: frame.epoch, offset: event.offset }
+          this.seen.push(Number(event.data["n"]))
+        }
+        if (frame.upTo !== undefined) {
+          assert.isAtLeast(frame.upTo, this.position?.offset ?? 0)
+          this.position = { epoch: frame.epoch, offset: frame.upTo }
+        }
+        return
+      }
+      default:
+        return
+    }
+  }
+}
+
+describe("Any order of appends, looks, full transports, filters and lost logs", () => {
+  const run = (seed: number) =>
+    Effect.gen(function*() {
+      const next = random(seed)
+      const int = (below: number) => Math.floor(next() * below)
+      const delays = [now, Effect.yieldNow, Effect.sleep("3 millis")]
+      const delay = Effect.suspend(() => delays[int(delays.length)] ?? now)
+      const broker = new FakeBroker({ maxEvents: 4 + int(60), delay })
+      const hub = yield* makeHub(broker, { maxFrameBytes: 1024 })
+      const filtered = seed % 2 === 0
+      const append = () => {
+        const thread = ["t1", "t2", undefined][int(3)]
+        const run = ["r1", "r2", undefined][int(3)]
+        broker.append({ ...(thread === undefined ? {} : { thread }), ...(run === undefined ? {} : { run }) })
+      }
+      for (let n = int(40); n > 0; n--) append()
+
+      let device = new Device(undefined)
+      let transport = new FakeTransport()
+      let connection: Connection | undefined
+      let read = 0
+      const look = () => {
+        const all = transport.frames
+        for (; read < all.length; read++) device.take(all[read] ?? assert.fail("no frame"))
+      }
+      const connect = Effect.gen(function*() {
+        if (connection !== undefined) yield* hub.release(connection)
+        look()
+        const resume = next() < 0.8 ? device.at : undefined
+        device = new Device(resume)
+        transport = new FakeTransport()
+        transport.room = 1 + int(4)
+        read = 0
+        const opening = yield* Effect.forkChild(
+          open(hub, transport, {
+            ...(resume === undefined ? {} : { resume }),
+            ...(filtered ? { threads: ["t1"] } : {})
+          })
+        )
+        for (let n = int(4); n > 0; n--) append()
+        yield* TestClock.adjust("10 millis")
+        connection = yield* Fiber.join(opening)
+      })
+
+      yield* connect
+      for (let step = 0; step < 60; step++) {
+        const choice = next()
+        if (choice < 0.5) { for (let n = 1 + int(6); n > 0; n--) append() }
+        else if (choice < 0.65) yield* Effect.yieldNow
+        else if (choice < 0.8) yield* TestClock.adjust(int(5))
+        else if (choice < 0.92) transport.drain(1 + int(4))
+        else if (choice < 0.94) broker.forget()
+        else if (choice < 0.96) broker.wake()
+        else if (choice < 0.98) connection?.announce()
+        else yield* connect
+        look()
+      }
+
+      // In the end, with room for all, a device knows of everything up to the head.
+      for (let turn = 0; turn < 10; turn++) {
+        transport.drain(Infinity)
+        yield* TestClock.adjust("100 millis")
+      }
+      connection?.announce()
+      look()
+      assert.deepStrictEqual(device.at, broker.log.head)
+      assert.deepStrictEqual([...new Set(device.seen)], device.seen)
+      assert.deepStrictEqual(transport.farewells, [])
+      yield* hub.release(connection ?? assert.fail("no connection"))
+      assert.strictEqual(broker.readers, 0)
+    }).pipe(Effect.scoped, Effect.onError((cause) => Effect.logError(`seed ${seed}`, cause)))
+
+  it.effect("shows a device each event once and in order, or says why not", () =>
+    Effect.forEach(Array.from({ length: 300 }, (_, index) => index + 1), run, { discard: true }))
+})

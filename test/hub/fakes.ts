@@ -1,0 +1,167 @@
+/**
+ * A transport and a broker under a test's control.
+ */
+import { Effect } from "effect"
+import { Broker, Envelope, Frame } from "effect-emitter"
+import { UserLog } from "../../src/broker/UserLog.ts"
+import type { Farewell, Transport } from "../../src/hub/Transport.ts"
+import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
+
+/** Takes `room` writes, then says it is full until `drain`. */
+export class FakeTransport implements Transport {
+  readonly writes: Array<ReadonlyArray<Frame.ServerFrame>> = []
+  readonly farewells: Array<Farewell> = []
+  room = Infinity
+  private ready: (() => void) | undefined
+  private waiting = 0
+
+  get frames(): ReadonlyArray<Frame.ServerFrame> {
+    return this.writes.flat()
+  }
+
+  write(messages: ReadonlyArray<string>): boolean {
+    if (this.ready !== undefined) throw new Error("written while full")
+    if (this.farewells.length > 0) return true
+    this.writes.push(messages.map((message) => {
+      const frame = Frame.decodeServer(message)
+      if (frame._tag === "Failure") throw frame.failure
+      return frame.success
+    }))
+    this.waiting += messages.reduce((sum, message) => sum + message.length, 0)
+    return --this.room > 0
+  }
+
+  whenWritable(ready: () => void): void {
+    this.ready = ready
+  }
+
+  backlog(): number {
+    return this.waiting
+  }
+
+  close(farewell: Farewell): void {
+    this.farewells.push(farewell)
+  }
+
+  /** The network has taken everything, and takes `room` writes more. */
+  drain(room: number): void {
+    this.room = room
+    this.waiting = 0
+    const { ready } = this
+    this.ready = undefined
+    ready?.()
+  }
+}
+
+export interface LogOptions {
+  readonly maxEvents: number
+  /** What each look at the log waits for. */
+  readonly delay: Effect.Effect<void>
+}
+
+/** One user's log that may lose its memory, behind the broker's interface. */
+export class FakeBroker {
+  private readonly options: LogOptions
+  private readonly wakes = new Set<() => void>()
+  private epochs = 0
+  private sequence = 0
+  log: UserLog
+  pulls = 0
+  fail: Effect.Effect<never, Broker.BrokerError> | undefined
+
+  constructor(options: LogOptions) {
+    this.options = options
+    this.log = this.forget()
+  }
+
+  get readers(): number {
+    return this.wakes.size
+  }
+
+  /** Starts a new epoch, with nothing in it. */
+  forget(): UserLog {
+    const { maxEvents } = this.options
+    this.log = new UserLog(`epoch${++this.epochs}`, {
+      maxEvents,
+      maxBytes: Infinity,
+      maxAgeMs: Infinity,
+      maxRuns: 8
+    })
+    this.wake()
+    return this.log
+  }
+
+  wake(): void {
+    for (const wake of this.wakes) wake()
+  }
+
+  append(options: { readonly thread?: string; readonly run?: string; readonly type?: string } = {}): number {
+    const { offset } = this.log.append([this.envelope(options)], 0)
+    this.wake()
+    return offset
+  }
+
+  private envelope(
+    { run, thread, type = "custom" }: { readonly thread?: string; readonly run?: string; readonly type?: string }
+  ): Envelope.Envelope {
+    const sequence = ++this.sequence
+    const id = EventId.make(`e${sequence}`)
+    const data = { n: sequence }
+    const body = JSON.stringify({ id, type, at: 0, run, thread, data }).slice(1)
+    return {
+      id,
+      source: "e",
+      sequence,
+      type,
+      delivery: "critical",
+      at: 0,
+      run: run === undefined ? undefined : RunId.make(run),
+      thread: thread === undefined ? undefined : ThreadId.make(thread),
+      confirm: false,
+      body,
+      bytes: body.length,
+      data
+    }
+  }
+
+  private look<A>(what: () => A): Effect.Effect<A, Broker.BrokerError> {
+    return Effect.andThen(this.options.delay, Effect.suspend(() => this.fail ?? Effect.sync(what)))
+  }
+
+  get service(): Broker.Broker["Service"] {
+    const unused = Effect.die(new Error("not part of this test"))
+    return {
+      append: () => unused,
+      read: () => {
+        throw new Error("not part of this test")
+      },
+      acknowledged: () => unused,
+      readers: () => Effect.sync(() => this.readers),
+      head: () => this.look(() => this.log.head),
+      acknowledge: () => Effect.void,
+      snapshots: () => this.look(() => ({ position: this.log.head, snapshots: this.log.snapshots(Infinity) })),
+      pull: (_, after, limits) =>
+        this.look(() => {
+          this.pulls++
+          return this.log.pull(after, limits)
+        }),
+      subscribe: (_, wake) =>
+        Effect.acquireRelease(
+          Effect.sync(() => this.wakes.add(wake)),
+          () => Effect.sync(() => this.wakes.delete(wake))
+        ),
+      retentionMs: 1000
+    }
+  }
+}
+
+/** The same numbers in [0, 1) for the same seed. */
+export const random = (seed: number): () => number => {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
+  }
+}
