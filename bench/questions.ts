@@ -9,5 +9,10 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["emit-coalesced", () => import("./emit-coalesced.ts")],
   ["emitter-lifecycle", () => import("./emitter-lifecycle.ts")],
   ["users-growth", () => import("./users-growth.ts")],
-  ["breaker", () => import("./breaker.ts")]
+  ["breaker", () => import("./breaker.ts")],
+  ["e2e-batched", () => import("./e2e-batched.ts")],
+  ["e2e-critical", () => import("./e2e-critical.ts")],
+  ["latency", () => import("./latency.ts")],
+  ["idle-memory", () => import("./idle-memory.ts")],
+  ["catch-up", () => import("./catch-up.ts")]
 ])

@@ -5,6 +5,7 @@
 import { once } from "node:events"
 import { io } from "socket.io-client"
 import { WebSocket } from "ws"
+import { connect } from "../../src/client/index.ts"
 import { Frame } from "../../src/index.ts"
 import type { Payload } from "../harness/workload.ts"
 import type { Dialect } from "./calls.ts"
@@ -38,7 +39,7 @@ export type Open = (address: Address, receive: Receive) => Promise<Connection>
 
 type ServerFrame =
   | { readonly type: "events"; readonly events: ReadonlyArray<Received> }
-  | { readonly type: "welcome" | "ping" }
+  | { readonly type: "welcome" | "snapshot" | "ping" }
   | { readonly type: "gap" | "goodbye" | "error" }
 
 const readFrame = (message: WebSocket.RawData): ServerFrame => JSON.parse(message.toString())
@@ -93,6 +94,8 @@ const emitter: Open = async ({ resume, ticket, url }, receive) => {
       }
       case "welcome":
         return welcomed.resolve()
+      case "snapshot":
+        return
       case "ping":
         return socket.send(JSON.stringify({ type: "pong" }))
       default:
@@ -103,8 +106,26 @@ const emitter: Open = async ({ resume, ticket, url }, receive) => {
   return closing(socket)
 }
 
-const client: Open = async () => {
-  throw new Error("the package has no client yet")
+const client: Open = async ({ resume, ticket, url }, receive) => {
+  const live = Promise.withResolvers<void>()
+  const connection = connect({
+    url,
+    token: ticket,
+    ...(resume === undefined ? {} : { start: resume }),
+    onEvent: ({ data: { sentAt, step, text }, offset, type }) => {
+      if (typeof step !== "number" || typeof text !== "string") return
+      receive([{ offset, type, data: { step, text, ...(typeof sentAt === "number" ? { sentAt } : {}) } }])
+    },
+    onStatus: (status) => {
+      if (status._tag === "live") live.resolve()
+      else if (status._tag === "stopped") live.reject(new Error(`the client stopped: ${status.reason._tag}`))
+    },
+    onGap: (gap) => {
+      throw new Error(`events are missing: ${JSON.stringify(gap)}`)
+    }
+  })
+  await live.promise
+  return { close: async () => connection.close() }
 }
 
 const socketIo: Open = async ({ url, user }, receive) => {

@@ -1,0 +1,129 @@
+/**
+ * This package: emitters, a broker in memory and the gateway, as a program would put them together, with their defaults.
+ *
+ * Started with `critical` or `batched`, it sends events of that class. Started with `kept`, its broker keeps enough for
+ * the longest absence asked about; with `idle`, no more than by default.
+ */
+import { NodeHttpServer } from "@effect/platform-node"
+import { Effect, Exit, Layer, ManagedRuntime, Redacted, Scope } from "effect"
+import { HttpRouter, HttpServer } from "effect/http"
+import * as Jose from "jose"
+import { createServer } from "node:http"
+import { Authenticator, Gateway } from "../../src/gateway/index.ts"
+import { AgentEvents, Broker, type Emitter, EmitterLayer, Emitters, type Event, Identity } from "../../src/index.ts"
+import { seconds } from "../harness/clock.ts"
+import { on, serve } from "../harness/process.ts"
+import { check } from "../harness/question.ts"
+import { context, Noted, type Payload, payloadOf, Probe } from "../harness/workload.ts"
+import * as calls from "./calls.ts"
+import { atRates, onCpu, settledMemory } from "./shared.ts"
+
+type Bound = Emitter.Emitter["Service"]
+
+const mode = process.argv[2]
+const path = "/events"
+const issuer = "bench"
+const secret = "a secret for benchmarks, longer than 32 characters"
+
+// A sender that never pauses may be ahead of its reader by more than the default of 4,096 events.
+const retention = mode === "idle" ? {} : { maxEvents: mode === "kept" ? 150_000 : 65_536, maxBytes: 128 * 1024 * 1024 }
+
+const runtime = ManagedRuntime.make(
+  HttpRouter.serve(Gateway.layer({ path }), { disableListenLog: true, disableLogger: true }).pipe(
+    Layer.provideMerge(EmitterLayer()),
+    Layer.provideMerge(Broker.layerMemory(retention)),
+    Layer.provide(Authenticator.jwt({ secret: Redacted.make(secret), issuer })),
+    Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
+  )
+)
+
+const ticketFor = (user: string): Promise<string> =>
+  new Jose.SignJWT({ sub: user })
+    .setProtectedHeader({ alg: "HS256" })
+    .setIssuer(issuer)
+    .setExpirationTime("2 hours")
+    .sign(new TextEncoder().encode(secret))
+
+const bound = new Map<string, Bound>()
+const scope = Scope.makeUnsafe()
+
+/** The user's emitter, with a run under way. */
+const emitterOf = (user: string) =>
+  Effect.gen(function*() {
+    const known = bound.get(user)
+    if (known !== undefined) return known
+    const emitters = yield* Emitters
+    const emitter = yield* emitters.forUser(context(user)).pipe(Scope.provide(scope))
+    yield* emitter.emit(AgentEvents.AgentStarted.make({ agentName: "bench" }))
+    bound.set(user, emitter)
+    return emitter
+  })
+
+const eventOf: (payload: Payload) => Event.Event = mode === "critical"
+  ? AgentEvents.AgentThinking.make
+  : Noted.make
+
+const emitAll = (emitter: Bound, from: number, count: number) =>
+  Effect.gen(function*() {
+    for (let step = from; step < from + count; step++) yield* emitter.emit(eventOf(payloadOf(step)))
+  })
+
+serve(
+  onCpu,
+  on(calls.listen, async ({ users }) => {
+    const { address } = await runtime.runPromise(HttpServer.HttpServer)
+    check("port" in address, "the server has no port")
+    for (const user of mode === "idle" ? [] : users) await runtime.runPromise(emitterOf(user))
+    return {
+      url: `ws://127.0.0.1:${address.port}${path}`,
+      tickets: await Promise.all(users.map(ticketFor))
+    }
+  }),
+  on(calls.send, async ({ count, from, user }) => {
+    const emitter = await runtime.runPromise(emitterOf(user))
+    const startedAt = seconds()
+    await runtime.runPromise(emitAll(emitter, from, count))
+    return { startedAt }
+  }),
+  on(calls.pace, async (rates) => {
+    const emitters = [...bound.values()]
+    const [first] = emitters
+    check(first !== undefined, "there are no users")
+    let step = 0
+    const background = (count: number) =>
+      Effect.gen(function*() {
+        for (let index = 0; index < count; index++) {
+          const emitter = emitters[step % emitters.length] ?? first
+          yield* emitter.emit(Noted.make(payloadOf(step++)))
+        }
+      })
+    return atRates(
+      rates,
+      (count) => runtime.runPromise(background(count)),
+      async (sequence) => {
+        const sentAt = seconds()
+        await runtime.runPromise(first.emit(Probe.make({ ...payloadOf(sequence), sentAt })))
+      }
+    )
+  }),
+  on(calls.memory, async () => {
+    const { connections } = await runtime.runPromise(Effect.flatMap(Gateway.Gateway, ({ stats }) => stats))
+    return { ...await settledMemory(), connections }
+  }),
+  on(calls.keep, async ({ count, user }) => {
+    const emitter = await runtime.runPromise(emitterOf(user))
+    await runtime.runPromise(emitAll(emitter, 0, count))
+    return runtime.runPromise(Effect.gen(function*() {
+      // A critical event takes along what is still pending.
+      yield* emitter.emit(AgentEvents.AgentThinking.make({ text: "done" }))
+      const broker = yield* Broker.Broker
+      const { epoch, offset } = yield* broker.head(Identity.UserId.make(user))
+      return { epoch, head: offset }
+    }))
+  })
+)
+
+process.on("SIGTERM", () => {
+  const closing = Effect.runPromise(Scope.close(scope, Exit.void)).then(() => runtime.dispose())
+  void closing.finally(() => process.exit())
+})
