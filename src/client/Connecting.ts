@@ -48,11 +48,12 @@ const open = (turn: Turn): void => {
 export const greet = (turn: Turn): void => {
   const { state } = turn
   const { client, threads } = state.config
+  const resume = state.pending?.back?.resume ?? state.position
   state.phase = { _tag: "Greeting", since: turn.now }
   send(turn, {
     type: "hello",
     ...(state.token === undefined ? {} : { token: state.token.token }),
-    ...(state.position === undefined ? {} : { resume: state.position }),
+    ...(resume === undefined ? {} : { resume }),
     ...(threads === undefined ? {} : { threads }),
     ...(client === undefined ? {} : { client })
   })
@@ -131,7 +132,7 @@ export const wait = (turn: Turn, cause: Loss): void => {
   state.attempt += 1
   state.asking = false
   state.reconnectAfterMs = 0
-  if (state.pending?.resume !== undefined) state.position = state.pending.resume
+  state.position = state.pending?.back?.position ?? state.position
 }
 
 /** Ends the session for good. */

@@ -5,8 +5,8 @@
  */
 import type { Position } from "../protocol/Position.ts"
 import { abandon, send } from "./Connecting.ts"
-import { endPending, onEvents, onGap, onSnapshot } from "./Ordering.ts"
-import type { Turn } from "./SessionState.ts"
+import { awaitSnapshots, endPending, onEvents, onGap, onSnapshot } from "./Ordering.ts"
+import { earliest, type Turn } from "./SessionState.ts"
 import type { Loss } from "./Status.ts"
 import type { ServerFrame } from "./Wire.ts"
 import { decode } from "./Wire.ts"
@@ -18,7 +18,10 @@ export const onMessage = (turn: Turn, data: unknown): void => {
   if (state.phase._tag === "Open") state.phase = { ...state.phase, heardAt: turn.now }
   const frame = decode(data)
   const loss = frame.type === "bad" ? badFrame(frame.detail) : onFrame(turn, frame)
-  if (loss !== undefined) return abandon(turn, loss, 4400, "protocol violation")
+  if (loss !== undefined) {
+    endPending(turn)
+    return abandon(turn, loss, 4400, "protocol violation")
+  }
   catchUp(turn)
 }
 
@@ -55,15 +58,18 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
 const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "welcome" }>): Loss | undefined => {
   const { state } = turn
   const { epoch, heartbeatMs, offset } = frame
-  if (state.position !== undefined && frame.recovered && state.position.epoch !== epoch) {
+  const resumed = state.pending?.back?.resume ?? state.position
+  if (resumed !== undefined && frame.recovered && resumed.epoch !== epoch) {
     return badFrame("the welcome recovered a position of another epoch")
   }
   state.phase = { _tag: "Open", since: turn.now, heardAt: turn.now, heartbeatMs, epoch, head: offset, caughtUp: false }
   state.acked = -1
+  if (state.pending !== undefined) awaitSnapshots(turn)
   if (state.position === undefined) {
     state.position = { epoch, offset }
     state.handled = state.position
     state.acked = offset
+    awaitSnapshots(turn, { position: state.position, resume: earliest })
     turn.actions.push({ _tag: "save", position: state.position })
   } else if (state.handled?.epoch === epoch && state.handled.offset > 0) {
     // The last acknowledgement may have been lost with its connection.
@@ -86,14 +92,17 @@ export const onHandled = (turn: Turn, position: Position): void => {
   state.handled = position
   turn.actions.push({ _tag: "save", position })
   if (state.phase._tag !== "Open" || state.phase.epoch !== position.epoch || position.offset <= state.acked) return
-  if (state.confirms.some((offset) => offset <= position.offset)) return acknowledge(turn, position.offset)
-  state.ackDue ??= turn.now + state.config.ackEveryMs
+  const { ackAtMostEveryMs, ackEveryMs } = state.config
+  const asked = state.confirms.some((offset) => offset <= position.offset)
+  const due = asked ? Math.max(turn.now, state.ackedAt + ackAtMostEveryMs) : turn.now + ackEveryMs
+  state.ackDue = Math.min(state.ackDue ?? due, due)
 }
 
 /** Tells the server that everything up to here was handled. */
 export const acknowledge = (turn: Turn, offset: number): void => {
   const { state } = turn
   state.acked = offset
+  state.ackedAt = turn.now
   state.ackDue = undefined
   state.confirms = state.confirms.filter((confirm) => confirm > offset)
   send(turn, { type: "ack", offset })

@@ -6,15 +6,15 @@
  */
 import type { Position } from "../protocol/Position.ts"
 import * as RecentIds from "./RecentIds.ts"
-import type { Item, Turn } from "./SessionState.ts"
+import type { Back, Item, Turn } from "./SessionState.ts"
 import { earliest } from "./SessionState.ts"
 import type { Loss } from "./Status.ts"
 import type { ServerFrame, WireEvent } from "./Wire.ts"
 
 type Frame<Type extends ServerFrame["type"]> = Extract<ServerFrame, { readonly type: Type }>
 
-/** How long snapshots may take after their gap, if nothing else ends them. */
-const snapshotsMs = 1_000
+/** How long snapshots may take after what came last, if nothing else ends them. */
+const snapshotsMs = 5_000
 
 /**
  * Takes an `events` frame. Returns how the frame breaks the order, if it does;
@@ -77,16 +77,15 @@ export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
   const { state } = turn
   const start = state.position
   const known = start !== undefined && start.epoch === frame.epoch
-  if (known && frame.to <= start.offset) return undefined
+  if (known && frame.to <= start.offset) {
+    awaitSnapshots(turn)
+    return undefined
+  }
   if (known && frame.from > start.offset + 1) return hole(start, { epoch: frame.epoch, offset: frame.from })
 
   const position = { epoch: frame.epoch, offset: frame.to }
   const previous = start?.epoch === earliest.epoch ? undefined : start
-  state.pending = {
-    resume: state.pending?.resume ?? start ?? position,
-    until: turn.now + snapshotsMs,
-    runs: known ? state.pending?.runs ?? new Set() : new Set([...state.pending?.runs ?? [], ...state.running])
-  }
+  if (start !== undefined) awaitSnapshots(turn, { position: start, resume: start })
   if (!known) newEpoch(turn)
   state.position = position
   if (state.phase._tag === "Open" && state.phase.epoch !== frame.epoch) {
@@ -115,11 +114,8 @@ export const onSnapshot = (turn: Turn, frame: Frame<"snapshot">): Loss | undefin
   const { state } = turn
   const { position } = state
   if (position === undefined) return { _tag: "badFrame", detail: "a snapshot came before any position" }
-  if (state.pending !== undefined) {
-    const runs = new Set(state.pending.runs)
-    runs.delete(frame.run)
-    state.pending = { ...state.pending, runs, until: turn.now + snapshotsMs }
-  }
+  heard(turn, frame.run)
+  awaitSnapshots(turn)
   setRunning(turn, frame.run, frame.state.status === "active")
   turn.actions.push({
     _tag: "deliver",
@@ -160,10 +156,37 @@ export const settle = (turn: Turn): void => {
  */
 export const endPending = (turn: Turn): void => {
   const { pending } = turn.state
-  if (pending?.resume !== undefined) turn.state.pending = { ...pending, resume: undefined, until: turn.now }
+  if (pending?.back !== undefined) turn.state.pending = { ...pending, back: undefined, until: turn.now }
+}
+
+/**
+ * Snapshots are about to come, or more of them. If the connection is lost before
+ * they are here, the session goes back.
+ *
+ * @category frames
+ * @since 0.1.0
+ */
+export const awaitSnapshots = ({ now, state }: Turn, back?: Back): void => {
+  const { pending } = state
+  state.pending = {
+    back: pending?.back ?? back,
+    until: now + snapshotsMs,
+    runs: pending?.runs ?? new Set()
+  }
+}
+
+/** The server knows of this run. */
+const heard = ({ state }: Turn, run: string): void => {
+  if (state.pending?.runs.has(run) !== true) return
+  const runs = new Set(state.pending.runs)
+  runs.delete(run)
+  state.pending = { ...state.pending, runs }
 }
 
 const newEpoch = ({ state }: Turn): void => {
+  if (state.pending !== undefined) {
+    state.pending = { ...state.pending, runs: new Set([...state.pending.runs, ...state.running]) }
+  }
   state.former = new Set([...state.former, ...RecentIds.toSet(state.recent)].slice(-RecentIds.kept))
   state.recent = RecentIds.empty
   state.running = new Set()
@@ -178,11 +201,7 @@ const note = (turn: Turn, events: ReadonlyArray<WireEvent>): void => {
   if (confirms.length > 0) state.confirms = [...state.confirms, ...confirms]
   for (const { run, type } of events) {
     if (run === undefined) continue
-    if (state.pending?.runs.has(run) === true) {
-      const runs = new Set(state.pending.runs)
-      runs.delete(run)
-      state.pending = { ...state.pending, runs }
-    }
+    heard(turn, run)
     if (ofRun(type)) setRunning(turn, run, type !== "agent_completed" && type !== "agent_error")
   }
 }

@@ -3,7 +3,7 @@
  * events.
  *
  * Events that a snapshot has in it already are not folded twice. At most
- * `capacity` runs are kept; those that ended longest ago go first.
+ * `capacity` runs are kept; those that have ended go first, the oldest of them.
  *
  * @since 0.1.0
  */
@@ -13,6 +13,8 @@ import type { Item } from "./SessionState.ts"
 
 interface Entry {
   readonly fold: RunFold
+  /** The fold as it was before the run was given up as lost. */
+  readonly alive?: RunFold
   readonly epoch: string
   readonly offset: number
 }
@@ -48,7 +50,7 @@ export class Runs {
         if (run === undefined || !ofRun(type)) return
         const known = this.entries.get(run)
         if (known !== undefined && known.epoch === item.epoch && offset <= known.offset) return
-        const fold = known?.fold ?? new RunFold()
+        const fold = known?.alive ?? known?.fold ?? new RunFold()
         fold.apply(type, data, at)
         return this.set(run, { fold, epoch: item.epoch, offset })
       }
@@ -60,12 +62,13 @@ export class Runs {
       case "Lost": {
         const known = this.entries.get(item.run)
         if (known === undefined || known.fold.ended) return
-        known.fold.apply(
+        const fold = RunFold.from(known.fold.snapshot())
+        fold.apply(
           "agent_error",
           { reason: "lost", message: "the server knows nothing of this run any more" },
           item.at
         )
-        return this.touch(item.run)
+        return this.set(item.run, { ...known, fold, alive: known.fold })
       }
       case "Gap":
         return

@@ -16,6 +16,9 @@ import type { WireEvent } from "./Wire.ts"
  *
  * - `hasToken`: whether there is anything to ask for a token.
  * - `threads`: the thread filter of `hello`; `client` names the program there.
+ * - `ackEveryMs`: how long an acknowledgement may wait, and `ackAtMostEveryMs`
+ *   how far apart they are even if each event asks for one at once: servers limit
+ *   the frames they take.
  * - `start`: the position to resume from. `earliest` stands for the oldest event
  *   that is kept, `head` for the newest.
  *
@@ -31,6 +34,7 @@ export interface Config {
   readonly connectTimeoutMs: number
   readonly tokenTimeoutMs: number
   readonly ackEveryMs: number
+  readonly ackAtMostEveryMs: number
 }
 
 /**
@@ -45,7 +49,8 @@ export const defaults: Config = {
   backoff: Reconnect.defaults,
   connectTimeoutMs: 10_000,
   tokenTimeoutMs: 30_000,
-  ackEveryMs: 1_000
+  ackEveryMs: 1_000,
+  ackAtMostEveryMs: 50
 }
 
 /**
@@ -187,16 +192,16 @@ export type Phase =
   | { readonly _tag: "Stopped"; readonly reason: StopReason }
 
 /**
- * A gap whose snapshots may still be on their way. Until they are here, a
- * reconnect resumes from `resume`, before the gap, so that they come again.
- * `runs` are those of an old epoch that no snapshot and no event has named yet;
- * they are given up as lost after `until`.
+ * Snapshots that may still be on their way, after a gap or a first welcome.
+ * Until they are here, a lost connection means to go back and ask for them
+ * again. `runs` are those of an old epoch that no snapshot and no event has
+ * named yet; they are given up as lost after `until`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Pending {
-  readonly resume: Position | undefined
+  readonly back: Back | undefined
   readonly until: number
   readonly runs: ReadonlySet<string>
 }
@@ -207,8 +212,9 @@ export interface Pending {
  *
  * - `position`: everything up to here was delivered or explained.
  * - `handled`: everything up to here was handled by the program; `acked` is the
- *   last offset acknowledged on this connection, `confirms` are delivered events
- *   that ask for it at once.
+ *   last offset acknowledged on this connection, at `ackedAt`, `confirms` are
+ *   delivered events that ask for it at once, `ackDue` is when the next one is
+ *   due.
  * - `attempt`: connections lost in a row. `seed`: of the jitter.
  * - `refused`: the token that the server did not take.
  * - `running`: runs that are open, as far as their events tell.
@@ -235,12 +241,26 @@ export interface State {
   readonly position: Position | undefined
   readonly handled: Position | undefined
   readonly acked: number
+  readonly ackedAt: number
   readonly ackDue: number | undefined
   readonly confirms: ReadonlyArray<number>
   readonly running: ReadonlySet<string>
   readonly pending: Pending | undefined
   readonly recent: RecentIds.RecentIds
   readonly former: ReadonlySet<string>
+}
+
+/**
+ * Where to go back to: `position` is what the session then stands at, `resume`
+ * what it asks for. They differ after a first welcome, since only a resume that
+ * cannot be served brings snapshots; events before `position` are then dropped.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Back {
+  readonly position: Position
+  readonly resume: Position
 }
 
 const none: ReadonlySet<string> = new Set()
@@ -279,6 +299,7 @@ export const init = (config: Config, seed: number, now: number): State => {
     position: start,
     handled: start,
     acked: 0,
+    ackedAt: -Infinity,
     ackDue: undefined,
     confirms: [],
     running: none,

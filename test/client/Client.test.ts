@@ -121,6 +121,7 @@ describe("Client", () => {
       yield* TestClock.adjust("1 millis")
       assert.deepStrictEqual(acks(), [3])
 
+      yield* TestClock.adjust("50 millis")
       last().push({ ...events([]), events: [wireEvent(4), wireEvent(5, { confirm: true }), wireEvent(6)] })
       yield* settle
       assert.deepStrictEqual(acks(), [3, 5])
@@ -330,7 +331,7 @@ describe("Client", () => {
       )
       yield* settle
       assert.deepStrictEqual(yield* texts, [["r-1", "active", "abc"], ["r-2", "active", "ab"]])
-      yield* TestClock.adjust("1 seconds")
+      yield* TestClock.adjust("5 seconds")
       assert.deepStrictEqual(yield* texts, [["r-1", "lost", "abc"], ["r-2", "active", "ab"]])
       const [changed] = yield* client.runChanges.pipe(Stream.take(1), Stream.runCollect)
       assert.strictEqual(changed?.get("r-1")?.status, "lost")

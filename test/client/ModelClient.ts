@@ -1,0 +1,116 @@
+/**
+ * Drives a session against the model server, one small step at a time, and records what it delivers.
+ */
+import { Runs } from "../../src/client/Runs.ts"
+import { statusOf, step, wakeAt } from "../../src/client/Session.ts"
+import {
+  type Action,
+  type Config,
+  defaults,
+  init,
+  type Input,
+  type Item,
+  type State
+} from "../../src/client/SessionState.ts"
+import type { Position } from "../../src/protocol/Position.ts"
+import { type Dice, type ModelServer, ServerSocket } from "./ModelServer.ts"
+
+export class ModelClient {
+  readonly server: ModelServer
+  readonly dice: Dice
+  readonly items: Array<Item> = []
+  readonly saved: Array<Position> = []
+  readonly acked: Array<{ readonly epoch: string; readonly offset: number; readonly handled: Position | undefined }> =
+    []
+  readonly runs = new Runs(10_000)
+  socket: ServerSocket | undefined
+  state: State
+  now = 1_000
+  connections = 0
+  private unhandled: Array<Position> = []
+  private asked: Array<number> = []
+
+  constructor(server: ModelServer, config: Partial<Config> = {}) {
+    this.server = server
+    this.dice = server.dice
+    this.state = init({ ...defaults, hasToken: true, ...config }, this.dice.int(0, 1_000_000), this.now)
+    this.tell({ _tag: "start" })
+  }
+
+  get live(): boolean {
+    return statusOf(this.state)._tag === "live"
+  }
+
+  tell(input: Input): void {
+    const result = step(this.state, input, this.now)
+    this.state = result.state
+    for (const action of result.actions) this.run(action)
+  }
+
+  /** The token arrives, the socket opens, or a frame comes through. */
+  advance(): void {
+    const request = this.asked.shift()
+    if (request !== undefined) return this.tell({ _tag: "token", request, answer: { token: "t" } })
+    const { connection, phase } = this.state
+    if (phase._tag === "Opening") return this.tell({ _tag: "opened", connection })
+    const frame = this.socket?.frames.shift()
+    if (frame === undefined) return
+    const data = typeof frame === "string" ? frame : JSON.stringify(frame)
+    this.tell({ _tag: "message", connection, data })
+  }
+
+  /** The program handles some of what was delivered. */
+  handle(most: number): void {
+    const done = this.unhandled.splice(0, most).at(-1)
+    if (done !== undefined) this.tell({ _tag: "handled", position: done })
+  }
+
+  /** Time passes, up to the next timer if nothing else is said. */
+  pass(ms = Math.max(0, (wakeAt(this.state) ?? this.now) - this.now)): void {
+    this.now += ms
+    this.tell({ _tag: "tick" })
+  }
+
+  /** The network goes, with all that was on its way. */
+  cut(code: number): void {
+    this.socket = undefined
+    this.tell({ _tag: "closed", connection: this.state.connection, code, reason: "" })
+  }
+
+  private run(action: Action): void {
+    switch (action._tag) {
+      case "askToken":
+        this.asked = [action.request]
+        return
+      case "connect":
+        this.connections += 1
+        this.socket = new ServerSocket()
+        return
+      case "disconnect":
+        this.socket = undefined
+        return
+      case "send": {
+        const { socket } = this
+        if (socket === undefined) throw new Error("a frame was sent without a socket")
+        const { frame } = action
+        if (frame.type === "ack") {
+          const epoch = this.state.phase._tag === "Open" ? this.state.phase.epoch : "?"
+          this.acked.push({ epoch, offset: frame.offset, handled: this.state.handled })
+        }
+        return this.server.receive(socket, frame)
+      }
+      case "deliver":
+        for (const item of action.items) {
+          this.items.push(item)
+          this.runs.apply(item)
+        }
+        this.unhandled.push(action.position)
+        return
+      case "save":
+        this.saved.push(action.position)
+        return
+      case "status":
+        return
+    }
+  }
+}

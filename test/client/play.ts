@@ -1,0 +1,59 @@
+/**
+ * Random schedules of a session and a model server.
+ */
+import type { Config } from "../../src/client/SessionState.ts"
+import { ModelClient } from "./ModelClient.ts"
+import { type Damage, Dice, ModelServer } from "./ModelServer.ts"
+
+/** What goes wrong besides connections that are cut at any point. */
+export interface Weather {
+  readonly epochs: boolean
+  readonly gaps: boolean
+  readonly damage: ReadonlyArray<Damage>
+}
+
+/** Nothing. */
+export const fair: Weather = { epochs: false, gaps: false, damage: [] }
+
+/** Runs a random schedule, then lets the network be good until the client has caught up. */
+export const play = (seed: number, weather: Weather, config: Partial<Config> = {}) => {
+  const dice = new Dice(seed)
+  const server = new ModelServer(dice)
+  server.append(dice.int(0, 10))
+  const client = new ModelClient(server, config)
+  const codes = [1006, 1001, 1011, 4500, 4501, 4502, 4503]
+
+  for (let turn = dice.int(20, 200); turn > 0; turn--) {
+    const { socket } = client
+    const kind = dice.next()
+    if (kind < 0.2) server.append(dice.int(1, 4))
+    else if (kind < 0.5) client.advance()
+    else if (kind < 0.7) socket === undefined ? client.pass() : server.pump(socket)
+    else if (kind < 0.8) client.handle(dice.int(1, 4))
+    else if (kind < 0.88) client.pass(dice.int(0, 2_000))
+    else if (kind < 0.9 && socket !== undefined) server.ping(socket)
+    else if (kind < 0.94 && socket !== undefined) client.cut(dice.pick(codes))
+    else if (kind < 0.96 && weather.gaps) dice.chance(0.5) || socket === undefined ? server.trim() : server.skip(socket)
+    else if (kind < 0.97 && weather.epochs) server.forget()
+    else if (kind < 0.99 && weather.damage.length > 0 && socket !== undefined) {
+      server.damage(socket, dice.pick(weather.damage))
+    } else if (kind >= 0.99) client.pass(60_000)
+  }
+
+  // Fair weather from here on; a connection that was damaged may still be found out.
+  const caughtUp = () =>
+    client.live && client.socket?.frames.length === 0 && client.socket.cursor?.offset === server.head
+  for (let turn = 0; !caughtUp(); turn++) {
+    if (turn > 10_000) throw new Error(`not live after ${client.now} ms: ${JSON.stringify(client.state.phase)}`)
+    if (client.socket === undefined || client.state.phase._tag === "Waiting") client.pass()
+    client.advance()
+    if (client.socket !== undefined) server.pump(client.socket, 1_000)
+  }
+  const { socket } = client
+  if (socket === undefined) throw new Error("live without a socket")
+  server.ping(socket)
+  while (socket.frames.length > 0) client.advance()
+  client.handle(Infinity)
+  client.pass(1_500)
+  return { client, server, socket }
+}
