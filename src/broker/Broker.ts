@@ -10,8 +10,9 @@
  * - **order**: the offsets of one user's events rise by one, in the order of
  *   `append`; within a batch in the order of the batch;
  * - **atomicity**: a batch is appended whole or not at all;
- * - **once**: an envelope whose id the log still holds is not appended again,
- *   so an append whose outcome is unknown may be repeated;
+ * - **once**: an envelope that was appended is not appended again while the log
+ *   holds any event of its source, so an append whose outcome is unknown may be
+ *   repeated;
  * - **no silent loss**: a reader gets every offset after its position, or a gap
  *   that names those it does not get;
  * - **epochs**: an offset never means two events. A log that was forgotten
@@ -138,6 +139,8 @@ export interface Head {
  *
  * - `append` adds a batch in one step and returns the position of its last
  *   event. It never waits for readers.
+ * - `appendUnsafe` is the same for brokers that neither wait nor fail, as a plain
+ *   call; other brokers have none.
  * - `read` gives the events past `after`, then live ones, with no hole and no
  *   repeat between; without `after` only live ones. It never ends by itself.
  * - `pull` and `subscribe` are the lean form of `read`: `wake` is called, from
@@ -156,6 +159,7 @@ export interface Head {
  */
 export class Broker extends Context.Service<Broker, {
   readonly append: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Position, BrokerError>
+  readonly appendUnsafe?: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Position
   readonly read: (user: UserId, after: Option.Option<Position>) => Stream.Stream<LogItem, BrokerError>
   readonly pull: (user: UserId, after: Position, limits: PullLimits) => Effect.Effect<Slice, BrokerError>
   readonly subscribe: (user: UserId, wake: () => void) => Effect.Effect<void, BrokerError, Scope.Scope>

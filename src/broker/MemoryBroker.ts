@@ -11,15 +11,17 @@
  *
  * @since 0.1.0
  */
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
 import type { Broker } from "./Broker.ts"
 import * as Reading from "./Reading.ts"
 import { type LogLimits, UserLog } from "./UserLog.ts"
@@ -130,16 +132,15 @@ export const make = Effect.fnUntraced(function*(
     }
   }
 
-  const append: Broker["Service"]["append"] = (user, batch) =>
-    Effect.suspend(() => {
-      const found = record(user)
-      const before = found.log.bytes
-      const position = found.log.append(batch, clock.currentTimeMillisUnsafe())
-      totalBytes += found.log.bytes - before
-      if (totalBytes > options.maxTotalBytes) makeRoom(found)
-      for (const wake of found.readers) wake()
-      return Exit.succeed(position)
-    })
+  const appendUnsafe = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Position => {
+    const found = record(user)
+    const before = found.log.bytes
+    const position = found.log.append(batch, clock.currentTimeMillisUnsafe())
+    totalBytes += found.log.bytes - before
+    if (totalBytes > options.maxTotalBytes) makeRoom(found)
+    for (const wake of found.readers) wake()
+    return position
+  }
 
   const pull: Broker["Service"]["pull"] = (user, after, pullLimits) =>
     Effect.sync(() => {
@@ -209,7 +210,8 @@ export const make = Effect.fnUntraced(function*(
   const head: Broker["Service"]["head"] = (user) => Effect.sync(() => record(user).log.head)
 
   return {
-    append,
+    append: (user, batch) => Effect.sync(() => appendUnsafe(user, batch)),
+    appendUnsafe,
     pull,
     subscribe,
     head,

@@ -1,6 +1,6 @@
 /**
  * One user's bounded log in memory: a ring of entries with consecutive offsets,
- * the ids it holds, and the folded state of the user's runs.
+ * what it knows of their sources, and the folded state of the user's runs.
  *
  * It is plain synchronous state with no clock of its own, so every step is
  * atomic. It keeps at most `maxEvents` entries, `maxBytes` of their text, and
@@ -10,7 +10,7 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { EventId, RunId } from "../protocol/Identity.ts"
+import type { RunId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { RunFold } from "../protocol/RunSnapshot.ts"
 import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice } from "./Broker.ts"
@@ -29,7 +29,17 @@ export interface LogLimits {
 }
 
 interface StoredEntry extends Entry {
-  readonly id: EventId
+  readonly source: Source
+  readonly sequence: number
+}
+
+// The numbers of one emitter that the log has taken: all up to `last`, except those in `missing`.
+interface Source {
+  readonly name: string
+  last: number
+  readonly missing: Set<number>
+  /** How many entries of the log are from this source; without any it is forgotten. */
+  held: number
 }
 
 interface RunRecord {
@@ -48,7 +58,8 @@ export class UserLog {
   private ring: Array<StoredEntry | undefined> = new Array(initialCapacity)
   private first = 1
   private last = 0
-  private readonly offsets = new Map<EventId, number>()
+  private readonly sources = new Map<string, Source>()
+  private latestSource: Source | undefined = undefined
   private readonly runs = new Map<RunId, RunRecord>()
   private textBytes = 0
 
@@ -79,8 +90,10 @@ export class UserLog {
   append(batch: NonEmptyReadonlyArray<Envelope>, now: number): Position {
     let position = 0
     for (const envelope of batch) {
-      const known = this.offsets.get(envelope.id)
-      position = known ?? this.push(envelope)
+      const source = this.sourceOf(envelope)
+      position = this.isTaken(source, envelope.sequence)
+        ? this.offsetOf(source, envelope.sequence)
+        : this.push(envelope, source)
     }
     this.expire(now)
     return { epoch: this.epoch, offset: position }
@@ -101,7 +114,7 @@ export class UserLog {
   dropOldest(): void {
     if (this.size === 0) return
     const entry = this.at(this.first)
-    this.offsets.delete(entry.id)
+    if (--entry.source.held === 0) this.forget(entry.source)
     this.ring[this.first & (this.ring.length - 1)] = undefined
     this.textBytes -= entry.bytes
     this.first++
@@ -154,12 +167,55 @@ export class UserLog {
     return entry
   }
 
-  private push(envelope: Envelope): number {
+  private sourceOf({ sequence, source: name }: Envelope): Source {
+    if (this.latestSource?.name === name) return this.latestSource
+    let source = this.sources.get(name)
+    if (source === undefined) {
+      // What came before a source's first event here was not for this log.
+      source = { name, last: sequence - 1, missing: new Set(), held: 0 }
+      this.sources.set(name, source)
+    }
+    this.latestSource = source
+    return source
+  }
+
+  private isTaken(source: Source, sequence: number): boolean {
+    return sequence <= source.last && !source.missing.has(sequence)
+  }
+
+  private take(source: Source, sequence: number): void {
+    source.held++
+    if (sequence <= source.last) return void source.missing.delete(sequence)
+    for (let skipped = source.last + 1; skipped < sequence; skipped++) source.missing.add(skipped)
+    source.last = sequence
+    for (const oldest of source.missing) {
+      if (source.missing.size <= maxMissing) return
+      source.missing.delete(oldest)
+    }
+  }
+
+  private forget(source: Source): void {
+    this.sources.delete(source.name)
+    if (this.latestSource === source) this.latestSource = undefined
+  }
+
+  // Only a repeated batch asks, so a search will do. What is no longer held has the place before the first.
+  private offsetOf(source: Source, sequence: number): number {
+    for (let offset = this.last; offset >= this.first; offset--) {
+      const entry = this.at(offset)
+      if (entry.source === source && entry.sequence === sequence) return offset
+    }
+    return this.first - 1
+  }
+
+  private push(envelope: Envelope, source: Source): number {
     if (this.size === this.ring.length) this.grow()
+    this.take(source, envelope.sequence)
     const offset = ++this.last
     this.ring[offset & (this.ring.length - 1)] = {
       offset,
-      id: envelope.id,
+      source,
+      sequence: envelope.sequence,
       type: envelope.type,
       delivery: envelope.delivery,
       at: envelope.at,
@@ -169,7 +225,6 @@ export class UserLog {
       body: envelope.body,
       bytes: envelope.bytes
     }
-    this.offsets.set(envelope.id, offset)
     this.textBytes += envelope.bytes
     if (envelope.run !== undefined) this.fold(envelope.run, envelope, offset)
     if (this.size > this.limits.maxEvents) this.dropOldest()
@@ -206,3 +261,6 @@ export class UserLog {
 }
 
 const initialCapacity = 8
+
+// Numbers of one source that may still come late, such as replayed dead letters.
+const maxMissing = 4096

@@ -9,9 +9,8 @@ import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import * as AgentEvents from "../protocol/AgentEvents.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { Event } from "../protocol/Event.ts"
+import type { Coalesce, Event } from "../protocol/Event.ts"
 import type { EmissionContext, RunId } from "../protocol/Identity.ts"
-import type { Position } from "../protocol/Position.ts"
 import * as RunState from "../protocol/RunState.ts"
 import {
   EmitError,
@@ -22,36 +21,18 @@ import {
   Overflow
 } from "./EmitError.ts"
 import { contextPart, type Encoder, encoderOf } from "./Encoding.ts"
-import { type Engine, positionIn } from "./Engine.ts"
-import { eventId, type Outbox, type Pending, type RunRecord, type Settlement } from "./Outbox.ts"
+import type { Engine } from "./Engine.ts"
+import { eventId, type Merging, type Outbox, type Pending, type Receipt, type RunRecord } from "./Outbox.ts"
 
 /**
- * What `emit` tells of an accepted event.
- *
- * - `Appended`: it is in the user's log, at `position`.
- * - `Deferred`: it waits for its batch.
- * - `HandedOver`: a fallback channel took it.
- * - `DeadLettered`: no way out took it; it is among the dead letters.
- * - `Dropped`: it was volatile and there was no room or nobody to see it, or
- *   the layer closed before it could leave.
- *
- * @category models
- * @since 0.1.0
- */
-export type Receipt =
-  | { readonly _tag: "Appended"; readonly position: Position }
-  | { readonly _tag: "Deferred" }
-  | Exclude<Settlement, { readonly _tag: "Appended" }>
-
-/**
- * Numbers the events of one emitter: a random prefix and a count.
+ * Numbers the events of one emitter: a random name and a count.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Numbering {
-  readonly prefix: string
-  next: number
+  readonly source: string
+  last: number
 }
 
 /**
@@ -154,6 +135,7 @@ export const emit = (
     if (pending.bytes > maxEventBytes) {
       return reject(binding, new EventTooLarge({ event: event.type, bytes: pending.bytes, limit: maxEventBytes }))
     }
+    binding.numbering.last = pending.sequence
     outbox.push(pending)
     if (onEnvelope !== undefined) onEnvelope(pending)
   } else {
@@ -215,41 +197,45 @@ const envelop = (
   encoder: Encoder,
   data: Schema.JsonObject,
   run: RunId | undefined,
-  coalesce: Pending["coalesce"],
+  coalesce: Coalesce | undefined,
   confirm: boolean
 ): Pending => {
   const { context, engine, numbering } = binding
   const at = engine.clock.currentTimeMillisUnsafe()
   engine.counters.lastEventAt = at
-  const id = eventId(numbering.prefix, numbering.next++)
+  const { source } = numbering
+  const sequence = numbering.last + 1
   const part = confirm
     ? contextPart(context, run, true)
     : run === undefined
     ? binding.freePart
     : binding.runPart
-  const head = `"id":"${id}${encoder.typePart}${at}${part}`
-  const text = coalesce?._tag === "Concatenate" ? data[coalesce.text] : undefined
+  const id = eventId(source, sequence)
+  const head = `"id":"${id}${engine.middle.of(encoder.typePart, at, part)}`
+  const merging = coalesce === undefined ? undefined : mergingOf(coalesce, head, data)
   // A merged event is written when it leaves, so only its size is estimated here.
-  const json = coalesce === undefined ? JSON.stringify(data) : ""
-  const bytes = coalesce === undefined
-    ? head.length + Buffer.byteLength(json) + 1
-    : head.length + 32 + (typeof text === "string" ? text.length : 0)
+  const json = merging === undefined ? JSON.stringify(data) : merging.text
   return {
     id,
+    source,
+    sequence,
     type: event.type,
     delivery: event.delivery,
     at,
     run,
     thread: context.threadId,
     confirm,
-    body: coalesce === undefined ? `${head}${json}}` : "",
-    bytes,
+    body: merging === undefined ? `${head}${json}}` : "",
+    bytes: head.length + Buffer.byteLength(json) + (merging === undefined ? 1 : 32),
     data,
-    coalesce,
-    head,
-    text: typeof text === "string" ? text : "",
-    settled: undefined
+    merging,
+    onReceipt: undefined
   }
+}
+
+const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject): Merging => {
+  const text = coalesce._tag === "Concatenate" ? data[coalesce.text] : ""
+  return { coalesce, head, text: typeof text === "string" ? text : "" }
 }
 
 // `undefined` when there is room now.
@@ -293,24 +279,19 @@ const waitForRoom = (
     Effect.suspend(() => emit(binding, event, confirm, onEnvelope))
   )
 
-const toReceipt = (settlement: Settlement, index: number, size: number): Receipt =>
-  settlement._tag === "Appended"
-    ? { _tag: "Appended", position: positionIn(settlement.position, index, size) }
-    : settlement
-
 // Sends the list and waits for this event's part of it; most often it is there at once.
 const settle = (engine: Engine, outbox: Outbox, pending: Pending): Effect.Effect<Receipt> => {
+  const settlement = engine.flush(outbox)
+  // The event is the last of its list, so what became of the list became of it.
+  if (settlement !== undefined) return Exit.succeed(settlement)
   let receipt: Receipt | undefined
   let resume: ((effect: Effect.Effect<Receipt>) => void) | undefined
-  pending.settled = (settlement, index, size) => {
-    receipt = toReceipt(settlement, index, size)
-    if (resume !== undefined) resume(Exit.succeed(receipt))
+  pending.onReceipt = (late) => {
+    receipt = late
+    resume?.(Exit.succeed(late))
   }
-  engine.flush(outbox)
-  return receipt !== undefined
-    ? Exit.succeed(receipt)
-    : Effect.callback<Receipt>((resumed) => {
-      if (receipt === undefined) resume = resumed
-      else resumed(Exit.succeed(receipt))
-    })
+  return Effect.callback<Receipt>((resumed) => {
+    if (receipt === undefined) resume = resumed
+    else resumed(Exit.succeed(receipt))
+  })
 }

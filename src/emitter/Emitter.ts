@@ -37,15 +37,16 @@ import type { Event } from "../protocol/Event.ts"
 import { EmissionContext } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
-import { bind, type Binding, emit, type Receipt } from "./Accepting.ts"
+import { bind, type Binding, emit } from "./Accepting.ts"
 import { awaitAcknowledged, type ConfirmOptions } from "./Confirming.ts"
 import type { EmitError } from "./EmitError.ts"
 import type { Engine } from "./Engine.ts"
+import type { Receipt } from "./Outbox.ts"
 import * as Run from "./Run.ts"
 import type { Stats } from "./Stats.ts"
 
 export type { ConfirmOptions } from "./Confirming.ts"
-export type { Receipt } from "./Accepting.ts"
+export type { Receipt } from "./Outbox.ts"
 export type { RunOptions } from "./Run.ts"
 export type { DropReason, Stats } from "./Stats.ts"
 export * from "./EmitError.ts"
@@ -188,10 +189,10 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
 
     const open = (context: EmissionContext, scope: Scope.Scope): Effect.Effect<Binding> =>
       Effect.suspend(() => {
-        const prefix = `${Math.abs(random.nextIntUnsafe()).toString(36)}${Math.abs(random.nextIntUnsafe()).toString(36)}-`
+        const source = `${Math.abs(random.nextIntUnsafe()).toString(36)}${Math.abs(random.nextIntUnsafe()).toString(36)}-`
         const outbox = engine.hold(context.userId)
         const binding = bind(
-          { engine, outbox, numbering: { prefix, next: 1 }, life: { isClosed: false } },
+          { engine, outbox, numbering: { source, last: 0 }, life: { isClosed: false } },
           context
         )
         return Effect.as(Scope.addFinalizer(scope, closeBinding(binding)), binding)

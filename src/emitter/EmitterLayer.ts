@@ -46,7 +46,11 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
       engine.flush(outbox)
     }
   })
+  const { appendUnsafe } = broker
   const delivery: Delivery = {
+    ...(appendUnsafe === undefined ? {} : {
+      deliverUnsafe: (user, batch) => ({ _tag: "Appended", position: appendUnsafe(user, batch) })
+    }),
     deliver: (user, batch) =>
       Effect.matchCauseEffect(broker.append(user, batch), {
         onSuccess: (position) => Exit.succeed({ _tag: "Appended", position }),

@@ -70,3 +70,28 @@ export const contextPart = (context: EmissionContext, run: RunId | undefined, co
   if (context.trace !== undefined) part += `,"trace":"${context.trace}"`
   return `${part},"data":`
 }
+
+/**
+ * Writes what stands between an event's id and its data. Many events in a row
+ * share their type, their emitter and their millisecond: then it is written
+ * once.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export class Middle {
+  private typePart = ""
+  private at = Number.NaN
+  private contextPart = ""
+  private written = ""
+
+  of(typePart: string, at: number, contextPart: string): string {
+    if (this.at !== at || this.typePart !== typePart || this.contextPart !== contextPart) {
+      this.typePart = typePart
+      this.at = at
+      this.contextPart = contextPart
+      this.written = `${typePart}${at}${contextPart}`
+    }
+    return this.written
+  }
+}

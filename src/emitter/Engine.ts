@@ -23,10 +23,10 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Broker } from "../broker/Broker.ts"
 import type { UserId } from "../protocol/Identity.ts"
-import type { Position } from "../protocol/Position.ts"
 import type { Delivery } from "./Delivery.ts"
 import type { EmitterConfig } from "./EmitterConfig.ts"
-import { Outbox, type Pending, type Settlement } from "./Outbox.ts"
+import { Middle } from "./Encoding.ts"
+import { Outbox, type Pending, type Receipt, type Settlement } from "./Outbox.ts"
 import { Counters, type DropReason, type Stats } from "./Stats.ts"
 
 /**
@@ -42,12 +42,16 @@ export interface Engine {
   /** The user's outbox, made if needed, and held until `release`. */
   readonly hold: (user: UserId) => Outbox
   readonly release: (outbox: Outbox) => Effect.Effect<void>
-  /** Sends the list now, unless one is in flight: then it follows that one. */
-  readonly flush: (outbox: Outbox) => void
+  /**
+   * Sends the list now, unless one is in flight: then it follows that one. Gives
+   * what became of the list where that is known at once.
+   */
+  readonly flush: (outbox: Outbox) => Settlement | undefined
   /** Something that may wait was put on the list. */
   readonly pendingChanged: (outbox: Outbox) => void
   /** Runs an effect while nothing of this user is in flight. */
   readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  readonly middle: Middle
   readonly isClosed: () => boolean
   readonly close: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
@@ -93,8 +97,8 @@ export const make = Effect.fnUntraced(function*(options: {
       Effect.catch(() => Effect.succeed(batch))
     )
 
-  // Most brokers in memory answer within the call: then nothing waits and no fiber outlives it.
-  const run = <A>(effect: Effect.Effect<A>, then: (exit: Exit.Exit<A>) => void): void => {
+  // Where the answer is there at once, nothing waits and no fiber outlives the call.
+  const run = <A, B>(effect: Effect.Effect<A>, then: (exit: Exit.Exit<A>) => B): B | undefined => {
     const fiber = runFork(effect)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return then(exit)
@@ -104,13 +108,18 @@ export const make = Effect.fnUntraced(function*(options: {
       active--
       then(late)
     })
+    return undefined
   }
 
-  const settle = (outbox: Outbox, batch: ReadonlyArray<Pending>, settlement: Settlement): void => {
+  const settle = (outbox: Outbox, batch: ReadonlyArray<Pending>, settlement: Settlement): Settlement => {
     outbox.inFlight = false
     countOutcome(settlement, batch.length)
-    for (let index = 0; index < batch.length; index++) batch[index]?.settled?.(settlement, index, batch.length)
+    for (let index = batch.length - 1; index >= 0; index--) {
+      const onReceipt = batch[index]?.onReceipt
+      if (onReceipt !== undefined) onReceipt(receiptOf(settlement, index, batch.length))
+    }
     goOn(outbox)
+    return settlement
   }
 
   const countOutcome = (settlement: Settlement, events: number): void => {
@@ -132,7 +141,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   // Who waits comes first: one of them may take the turn, and the list then follows.
   const goOn = (outbox: Outbox): void => {
-    for (const wake of outbox.waiting.splice(0)) wake()
+    if (outbox.waiting.length > 0) { for (const wake of outbox.waiting.splice(0)) wake() }
     if (outbox.size === 0) {
       retire(outbox)
     } else if (closed || outbox.isUrgent || outbox.size >= maxSize || outbox.bytes >= maxBytes) {
@@ -143,20 +152,25 @@ export const make = Effect.fnUntraced(function*(options: {
     if (active === 0 && idle !== undefined) idle()
   }
 
-  const flush = (outbox: Outbox): void => {
-    if (outbox.inFlight || outbox.size === 0) return
+  const flush = (outbox: Outbox): Settlement | undefined => {
+    if (outbox.inFlight || outbox.size === 0) return undefined
+    const hasVolatile = outbox.hasVolatile
     const batch = outbox.take()
     outbox.inFlight = true
-    if (!batch.some((event) => event.delivery === "volatile")) return send(outbox, batch)
-    run(withoutUnseen(outbox.user, batch), (exit) => send(outbox, Exit.isSuccess(exit) ? exit.value : batch))
+    return hasVolatile
+      ? run(withoutUnseen(outbox.user, batch), (exit) => send(outbox, Exit.isSuccess(exit) ? exit.value : batch))
+      : send(outbox, batch)
   }
 
-  const send = (outbox: Outbox, batch: ReadonlyArray<Pending>): void => {
+  const send = (outbox: Outbox, batch: ReadonlyArray<Pending>): Settlement | undefined => {
     if (!isReadonlyArrayNonEmpty(batch)) {
       outbox.inFlight = false
-      return goOn(outbox)
+      goOn(outbox)
+      return undefined
     }
-    run(
+    const outcome = delivery.deliverUnsafe?.(outbox.user, batch)
+    if (outcome !== undefined) return settle(outbox, batch, outcome)
+    return run(
       delivery.deliver(outbox.user, batch),
       // A delivery never fails; it is interrupted when closing takes too long.
       (exit) => settle(outbox, batch, Exit.isSuccess(exit) ? exit.value : { _tag: "Dropped", reason: "closed" })
@@ -289,6 +303,7 @@ export const make = Effect.fnUntraced(function*(options: {
       else mark(outbox)
     },
     exclusive,
+    middle: new Middle(),
     isClosed: () => closed,
     close,
     stats
@@ -297,14 +312,9 @@ export const make = Effect.fnUntraced(function*(options: {
   return engine
 })
 
-/**
- * The position of one event of an appended batch: batches are appended whole,
- * so their offsets are consecutive and end at the batch's.
- *
- * @category conversions
- * @since 0.1.0
- */
-export const positionIn = (last: Position, index: number, size: number): Position => ({
-  epoch: last.epoch,
-  offset: last.offset - (size - 1 - index)
-})
+// Batches are appended whole, so their offsets are consecutive and end at the batch's.
+const receiptOf = (settlement: Settlement, index: number, size: number): Receipt => {
+  if (settlement._tag !== "Appended" || index === size - 1) return settlement
+  const { epoch, offset } = settlement.position
+  return { _tag: "Appended", position: { epoch, offset: offset - (size - 1 - index) } }
+}

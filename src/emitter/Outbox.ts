@@ -17,8 +17,8 @@ import type { Outcome } from "./Delivery.ts"
 import type { DropReason } from "./Stats.ts"
 
 /**
- * An event on the list. Until it is taken, a merged one still grows: its
- * `body` is written when it leaves.
+ * An event on the list. A merged one still grows until it is taken: its `body`
+ * is written when it leaves.
  *
  * @category models
  * @since 0.1.0
@@ -27,22 +27,47 @@ export interface Pending extends Envelope {
   body: string
   bytes: number
   data: Schema.JsonObject
-  readonly coalesce: Coalesce | undefined
-  /** The text before the data: `"id":"…","type":"…","at":…,…,"data":` */
-  readonly head: string
-  /** The joined text of a `Concatenate` event. */
-  text: string
-  /** Called once with what became of the event. */
-  settled: ((settlement: Settlement, index: number, size: number) => void) | undefined
+  readonly merging: Merging | undefined
+  /** Called with what becomes of the event, where somebody waits for it. */
+  onReceipt: ((receipt: Receipt) => void) | undefined
 }
 
 /**
- * What became of an accepted event.
+ * How an event on the list takes in others: `head` is the text before its
+ * data, `text` the joined text of a `Concatenate` event.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Merging {
+  readonly coalesce: Coalesce
+  readonly head: string
+  text: string
+}
+
+/**
+ * What became of an accepted list: an outcome of its delivery, or it was
+ * dropped and counted.
  *
  * @category models
  * @since 0.1.0
  */
 export type Settlement = Outcome | { readonly _tag: "Dropped"; readonly reason: DropReason }
+
+/**
+ * What `emit` tells of an accepted event.
+ *
+ * - `Appended`: it is in the user's log, at `position`.
+ * - `Deferred`: it waits for its batch.
+ * - `HandedOver`: a fallback channel took it.
+ * - `DeadLettered`: no way out took it; it is among the dead letters.
+ * - `Dropped`: it was volatile and there was no room or nobody to see it, or
+ *   the layer closed before it could leave.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Receipt = Settlement | { readonly _tag: "Deferred" }
 
 /**
  * What is known of one run.
@@ -86,6 +111,7 @@ export class Outbox {
   private listBytes = 0
   private mergeable: Array<Pending> = []
   private urgent = false
+  private volatiles = 0
 
   constructor(user: UserId) {
     this.user = user
@@ -97,6 +123,11 @@ export class Outbox {
 
   get bytes(): number {
     return this.listBytes
+  }
+
+  /** Whether a volatile event is on the list. */
+  get hasVolatile(): boolean {
+    return this.volatiles > 0
   }
 
   /** Whether a critical event is on the list. */
@@ -138,11 +169,12 @@ export class Outbox {
   push(event: Pending): void {
     this.list.push(event)
     this.listBytes += event.bytes
+    if (event.delivery === "volatile") this.volatiles++
     if (event.delivery === "critical") {
       this.urgent = true
       // Nothing that comes later may be merged into what stands before a critical event.
       this.writeMergeable()
-    } else if (event.coalesce !== undefined) {
+    } else if (event.merging !== undefined) {
       this.mergeable.push(event)
     }
   }
@@ -177,8 +209,8 @@ export class Outbox {
   }
 
   private concatenate(older: Pending, text: Schema.Json | undefined, maxBytes: number): boolean {
-    if (typeof text !== "string" || older.bytes + text.length > maxBytes) return false
-    older.text += text
+    if (typeof text !== "string" || older.merging === undefined || older.bytes + text.length > maxBytes) return false
+    older.merging.text += text
     older.bytes += text.length
     this.listBytes += text.length
     return true
@@ -190,6 +222,7 @@ export class Outbox {
     const [dropped] = index < 0 ? [] : this.list.splice(index, 1)
     if (dropped === undefined) return undefined
     this.listBytes -= dropped.bytes
+    if (dropped.delivery === "volatile") this.volatiles--
     const mergeable = this.mergeable.indexOf(dropped)
     if (mergeable >= 0) this.mergeable.splice(mergeable, 1)
     return dropped.delivery
@@ -201,6 +234,7 @@ export class Outbox {
     this.list = []
     this.listBytes = 0
     this.urgent = false
+    this.volatiles = 0
     this.writeMergeable()
     return taken
   }
@@ -219,8 +253,10 @@ export class Outbox {
  * @since 0.1.0
  */
 const writeMerged = (event: Pending): void => {
-  if (event.coalesce?._tag === "Concatenate") event.data = { ...event.data, [event.coalesce.text]: event.text }
-  event.body = `${event.head}${JSON.stringify(event.data)}}`
+  if (event.merging === undefined) return
+  const { coalesce, head, text } = event.merging
+  if (coalesce._tag === "Concatenate") event.data = { ...event.data, [coalesce.text]: text }
+  event.body = `${head}${JSON.stringify(event.data)}}`
   event.bytes = Buffer.byteLength(event.body)
 }
 
