@@ -58,7 +58,7 @@ export interface SpoolDrainer {
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<SpoolDrainer, never, Scope.Scope> {
   const { append, breaker, counters, exclusive, giveUp, store } = options
   const work = Latch.makeUnsafe()
-  // Users whose next batch made the broker die, with how often in a row it did.
+  // Users whose next batches made the broker die, with how often in a row. Theirs then go one by one, to find the guilty.
   const deaths = new Map<UserId, number>()
 
   const bury = Effect.fnUntraced(function*(
@@ -68,8 +68,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   ): Effect.fn.Return<void, SpoolFailure> {
     const died = (deaths.get(user) ?? 0) + 1
     deaths.set(user, died)
-    // The guilty batch is not known until it was alone.
-    if (died < maxDeaths || chunk.batches > 1) return
+    if (died < maxDeaths) return
     yield* Effect.uninterruptible(Effect.andThen(
       store.remove(user, chunk),
       Effect.sync(() => {

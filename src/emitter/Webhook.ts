@@ -79,33 +79,32 @@ export const make = Effect.fnUntraced(function*(
       }),
       HttpClientRequest.bodyText(body, "application/json")
     )
-    return yield* client.execute(request).pipe(
-      // The connection is free for others only when the answer was read.
-      Effect.tap((response) => Stream.runDrain(response.stream)),
-      Effect.mapError((cause) => new ChannelError({ channel: name, reason: new ChannelUnavailable({ cause }) })),
-      Effect.flatMap(({ status }) => {
-        if (status >= 200 && status < 300) return Effect.succeed(taken)
-        const refused = new ChannelError({
-          channel: name,
-          reason: new ChannelRefused({ detail: `HTTP status ${status}`, status })
-        })
-        return isPassing(status) ? Effect.fail(refused) : Effect.succeed({ refused })
-      })
+    const response = yield* client.execute(request).pipe(
+      Effect.mapError((cause) => new ChannelError({ channel: name, reason: new ChannelUnavailable({ cause }) }))
     )
+    const { status } = response
+    // The status has said it all, but the connection is free for others only when the rest was read or cancelled.
+    const finish = Stream.runDrain(response.stream).pipe(Effect.timeoutOption(bodyTimeout), Effect.ignore)
+    if (status >= 200 && status < 300) return { refused: undefined, finish }
+    const reason = new ChannelRefused({ detail: `HTTP status ${status}`, status })
+    const refused = new ChannelError({ channel: name, reason })
+    if (!isPassing(status)) return { refused, finish }
+    yield* finish
+    return yield* refused
   })
 
   return {
     name,
     deliver: (user, batch) =>
       Effect.suspend(() => Retry.run(post(idOf(batch), bodyOf(user, batch)), retry)).pipe(
-        Effect.flatMap((answer) => answer.refused === undefined ? Effect.void : Effect.fail(answer.refused)),
         Effect.timeoutOrElse({
           duration: deadline,
           orElse: () => {
             const reason = new ChannelTimeout({ withinMs: Duration.toMillis(deadline) })
             return Effect.fail(new ChannelError({ channel: name, reason }))
           }
-        })
+        }),
+        Effect.flatMap(({ finish, refused }) => refused === undefined ? finish : Effect.andThen(finish, refused))
       )
   }
 })
@@ -125,9 +124,10 @@ export const sign = (secret: Redacted.Redacted, id: string, timestamp: number, b
 // A refusal for good is an answer too: only what fails is tried again.
 interface Answer {
   readonly refused: ChannelError | undefined
+  readonly finish: Effect.Effect<void>
 }
 
-const taken: Answer = { refused: undefined }
+const bodyTimeout = "1 second"
 
 const prefix = "whsec_"
 

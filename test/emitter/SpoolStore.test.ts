@@ -15,14 +15,19 @@ const ada = userId("ada")
 const bob = userId("bob")
 const plenty: ChunkLimits = { maxBatches: 100, maxEvents: 100, maxBytes: 1_000_000 }
 
-const stores: Record<string, (limits?: SpoolLimits) => Effect.Effect<SpoolStore, SqliteSpoolStore.SpoolOpenError, Scope.Scope>> = {
+const stores: Record<
+  string,
+  (limits?: SpoolLimits) => Effect.Effect<SpoolStore, SqliteSpoolStore.SpoolOpenError, Scope.Scope>
+> = {
   memory: MemorySpoolStore.make,
   sqlite: (limits) =>
     Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-emitter-spool-"))),
       (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
     ).pipe(
-      Effect.flatMap((directory) => SqliteSpoolStore.make({ file: join(directory, "spool.db"), sync: "normal", ...limits }))
+      Effect.flatMap((directory) =>
+        SqliteSpoolStore.make({ file: join(directory, "spool.db"), sync: "normal", ...limits })
+      )
     )
 }
 

@@ -1,13 +1,13 @@
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { SpoolStore } from "../../src/emitter/SpoolStore.ts"
 import * as SqliteSpoolStore from "../../src/emitter/SqliteSpoolStore.ts"
+import { spoolUntilKilled } from "./support/spoolUntilKilled.ts"
 import { envelopes, sequences, userId } from "./support/envelopes.ts"
 
 const ada = userId("ada")
@@ -15,25 +15,6 @@ const plenty = { maxBatches: 1_000_000, maxEvents: 1_000_000, maxBytes: 1_000_00
 
 const peekAll = (store: SpoolStore, user = ada) =>
   Effect.map(store.peek(user, plenty), (chunk) => sequences(chunk?.envelopes ?? []))
-
-/** Starts the process, kills it with SIGKILL once it said `lines` lines, and gives all that it said. */
-const spoolUntilKilled = (file: string, users: number, lines: number) =>
-  new Promise<string>((resolve, reject) => {
-    const script = new URL("support/spool-child.ts", import.meta.url).pathname
-    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", script, file, String(users)], {
-      stdio: ["ignore", "pipe", "pipe"]
-    })
-    let said = ""
-    let complaint = ""
-    child.stderr.on("data", (chunk) => complaint += chunk)
-    child.stdout.on("data", (chunk) => {
-      said += chunk
-      if (said.split("\n").length > lines) child.kill("SIGKILL")
-    })
-    child.on("error", reject)
-    child.on("close", (_code, signal) =>
-      signal === "SIGKILL" ? resolve(said) : reject(new Error(`the process ended by itself: ${complaint}`)))
-  })
 
 describe("SqliteSpoolStore", () => {
   let directory: string
@@ -75,14 +56,8 @@ describe("SqliteSpoolStore", () => {
   it.live("loses nothing that was put, nor any order, when its process is killed", () =>
     Effect.gen(function*() {
       const users = 20
-      const said = yield* Effect.promise(() => spoolUntilKilled(file, users, 1_000))
+      const put = yield* Effect.promise(() => spoolUntilKilled({ file, users, lines: 1_000 }))
       const store = yield* SqliteSpoolStore.make({ file })
-      // The last line may have been cut; what is whole was kept before it was said.
-      const put = new Map<string, number>()
-      for (const line of said.split("\n").slice(0, -1)) {
-        const [user = "", sequence = ""] = line.split(" ")
-        put.set(user, Number(sequence))
-      }
       assert.strictEqual(put.size, users)
       for (const [user, last] of put) {
         const found = yield* peekAll(store, userId(user))

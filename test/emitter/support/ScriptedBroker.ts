@@ -23,7 +23,7 @@ export type Behaviour =
   | "throw"
   | "loseAck"
   | "hang"
-  | { readonly after: Duration.Input; readonly then: "ok" | "fail" | "loseAck" }
+  | { readonly after: Duration.Input; readonly do: "ok" | "fail" | "loseAck" }
 
 export interface Call {
   readonly user: UserId
@@ -59,7 +59,7 @@ export class ScriptedBroker {
     batch: NonEmptyReadonlyArray<Envelope>
   ): Effect.Effect<Position, BrokerError> {
     if (typeof behaviour === "object") {
-      return Effect.andThen(Effect.sleep(behaviour.after), Effect.suspend(() => this.act(behaviour.then, user, batch)))
+      return Effect.andThen(Effect.sleep(behaviour.after), Effect.suspend(() => this.act(behaviour.do, user, batch)))
     }
     switch (behaviour) {
       case "ok":
