@@ -41,6 +41,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Broker } from "../broker/Broker.ts"
 import * as Hub from "../hub/Hub.ts"
+import type * as Slowness from "../hub/Slowness.ts"
 import type * as HubStats from "../hub/Stats.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import { ConnectionId, type UserId } from "../protocol/Identity.ts"
@@ -105,7 +106,15 @@ const make = Effect.fnUntraced(function*(
   const life = Math.floor(random.nextDoubleUnsafe() * 36 ** 6).toString(36)
   let ids = 0
 
-  const hub = yield* Hub.make({ ...config.connections, maxFrameBytes: config.maxFrameBytes.out })
+  const hub = yield* Hub.make({
+    ...config.connections,
+    maxFrameBytes: config.maxFrameBytes.out,
+    slow: {
+      volatile: toLimit(config.slow.volatile),
+      batched: toLimit(config.slow.batched),
+      close: toLimit(config.slow.close)
+    }
+  })
   const sockets = DeviceSocket.makeServer({ maxBytes: config.maxFrameBytes.in, closeTimeoutMs })
   const shared: Shared = {
     limits: {
@@ -197,6 +206,11 @@ const make = Effect.fnUntraced(function*(
 })
 
 type Handler = (request: HttpServerRequest) => Effect.Effect<HttpServerResponse>
+
+const toLimit = (limit: { readonly bytes: number; readonly after: Duration.Duration }): Slowness.Limit => ({
+  bytes: limit.bytes,
+  ms: Duration.toMillis(limit.after)
+})
 
 /** How long a device may take to answer a close. */
 const closeTimeoutMs = 2_000

@@ -48,6 +48,9 @@ export const Origins = Schema.Union([
  */
 export type Origins = typeof Origins.Type
 
+const Limit = Schema.Struct({ bytes: Positive, after: Time })
+const LimitText = Schema.Struct({ bytes: Schema.optionalKey(Positive), after: Schema.optionalKey(TimeText) })
+
 const Resolved = Schema.Struct({
   path: Path,
   origins: Origins,
@@ -56,6 +59,7 @@ const Resolved = Schema.Struct({
   maxFrameBytes: Schema.Struct({ in: Positive, out: Positive }),
   framesPerSecond: Positive,
   connections: Schema.Struct({ perUser: Positive, perNode: Positive }),
+  slow: Schema.Struct({ volatile: Limit, batched: Limit, close: Limit }),
   expiryGrace: Time,
   drainTimeout: Time,
   reconnectSpread: Time
@@ -66,8 +70,10 @@ type Resolved = typeof Resolved.Type
 /** Room for the frame around one small event. */
 const leastFrameBytes = 1024
 
+const millis = (duration: Duration.Duration) => `${Duration.toMillis(duration)} ms`
+
 const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
-  const { connections, maxFrameBytes } = config
+  const { connections, maxFrameBytes, slow } = config
   const issues: Array<Schema.FilterIssue> = []
   if (maxFrameBytes.out < leastFrameBytes) {
     issues.push({
@@ -81,6 +87,23 @@ const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
       issue:
         `connections.perUser (${connections.perUser}) must not be over connections.perNode (${connections.perNode})`
     })
+  }
+  for (const [milder, harder] of [["volatile", "batched"], ["batched", "close"]] as const) {
+    const [less, more] = [slow[milder], slow[harder]]
+    if (less.bytes > more.bytes) {
+      issues.push({
+        path: ["slow", milder, "bytes"],
+        issue: `slow.${milder}.bytes (${less.bytes}) must not be over slow.${harder}.bytes (${more.bytes})`
+      })
+    }
+    if (Duration.isGreaterThan(less.after, more.after)) {
+      issues.push({
+        path: ["slow", milder, "after"],
+        issue: `slow.${milder}.after (${millis(less.after)}) must not be over slow.${harder}.after (${
+          millis(more.after)
+        })`
+      })
+    }
   }
   return issues
 }
@@ -99,6 +122,11 @@ const Overrides = Schema.Struct({
     perUser: Schema.optionalKey(Positive),
     perNode: Schema.optionalKey(Positive)
   })),
+  slow: Schema.optionalKey(Schema.Struct({
+    volatile: Schema.optionalKey(LimitText),
+    batched: Schema.optionalKey(LimitText),
+    close: Schema.optionalKey(LimitText)
+  })),
   expiryGrace: Schema.optionalKey(TimeText),
   drainTimeout: Schema.optionalKey(TimeText),
   reconnectSpread: Schema.optionalKey(TimeText)
@@ -114,6 +142,11 @@ const defaults: Resolved = {
   maxFrameBytes: { in: 16 * kibi, out: 64 * kibi },
   framesPerSecond: 50,
   connections: { perUser: 20, perNode: 20_000 },
+  slow: {
+    volatile: { bytes: 256 * kibi, after: Duration.seconds(2) },
+    batched: { bytes: 1024 * kibi, after: Duration.seconds(10) },
+    close: { bytes: 8192 * kibi, after: Duration.seconds(30) }
+  },
   expiryGrace: Duration.seconds(10),
   drainTimeout: Duration.seconds(5),
   reconnectSpread: Duration.seconds(5)
@@ -123,7 +156,12 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
   ...defaults,
   ...overrides,
   maxFrameBytes: { ...defaults.maxFrameBytes, ...overrides.maxFrameBytes },
-  connections: { ...defaults.connections, ...overrides.connections }
+  connections: { ...defaults.connections, ...overrides.connections },
+  slow: {
+    volatile: { ...defaults.slow.volatile, ...overrides.slow?.volatile },
+    batched: { ...defaults.slow.batched, ...overrides.slow?.batched },
+    close: { ...defaults.slow.close, ...overrides.slow?.close }
+  }
 })
 
 /**
@@ -140,6 +178,10 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
  *   alone is larger;
  * - `framesPerSecond` that a device may send, 50, and as many at once;
  * - `connections.perUser`, 20, and `connections.perNode`, 20,000;
+ * - `slow`: when a device that reads too slowly loses its volatile events
+ *   (`slow.volatile`: 256 KiB behind, or behind for 2 seconds), its batched ones
+ *   (`slow.batched`: 1 MiB, 10 seconds), and its connection (`slow.close`: 8 MiB
+ *   of critical events, 30 seconds);
  * - `expiryGrace`: how long a connection outlives its credential, 10 seconds;
  * - `drainTimeout`: how long a closing gateway waits for devices to hang up,
  *   5 seconds;

@@ -103,14 +103,10 @@ export const make = Effect.fnUntraced(function*(
     }))
 
   const lookUp = (keys: Fetched, header: Jose.JWTHeaderParameters) =>
-    Effect.tryPromise({ try: () => keys.keyFor(header), catch: (error) => error }).pipe(
-      Effect.map(Option.some),
-      Effect.catch((error) =>
-        error instanceof Jose.errors.JWKSNoMatchingKey
-          ? Effect.succeed(Option.none<Jose.CryptoKey>())
-          : Effect.fail(new Unauthenticated({ reason: "signature" }))
-      )
-    )
+    Effect.tryPromise({
+      try: () => keys.keyFor(header).then(Option.some, (error: unknown) => missing(error)),
+      catch: () => new Unauthenticated({ reason: "signature" })
+    })
 
   return Effect.fnUntraced(function*(header) {
     const known = fetched
@@ -133,6 +129,11 @@ export const make = Effect.fnUntraced(function*(
     return yield* new Unauthenticated({ reason: "signature" })
   })
 })
+
+const missing = (error: unknown): Option.Option<Jose.CryptoKey> => {
+  if (error instanceof Jose.errors.JWKSNoMatchingKey) return Option.none()
+  throw error
+}
 
 /** How soon after a failed first fetch another is tried. */
 const retryMs = 1_000

@@ -165,6 +165,7 @@ export class WebSocketSession implements Session, Listener, Transport {
         if (hasExpired(state.principal, now, expiryGraceMs)) {
           return this.close(forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "expired" }).message))
         }
+        state.connection.tick(now)
         if (now - this.pingedAt >= heartbeatMs) {
           this.pingedAt = now
           state.connection.announce()

@@ -20,16 +20,18 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import type { Broker, BrokerError, Entry, Gap, PullLimits, RunSnapshotAt, Slice } from "../broker/Broker.ts"
+import type { Broker, BrokerError, PullLimits, Slice } from "../broker/Broker.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
-import type * as Frame from "../protocol/Frame.ts"
 import type { ConnectionId, ThreadId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { Encoding } from "./Encoding.ts"
+import { Narration, type Portion } from "./Narration.ts"
+import { isLeftOut, type Limits, Slowness } from "./Slowness.ts"
 import type { Counters } from "./Stats.ts"
 import type { Farewell, Transport } from "./Transport.ts"
 
@@ -45,7 +47,9 @@ import type { Farewell, Transport } from "./Transport.ts"
 export interface Shared {
   readonly broker: Broker["Service"]
   readonly counters: Counters
+  readonly clock: Clock.Clock
   readonly limits: PullLimits
+  readonly slow: Limits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   readonly later: (connection: Connection) => void
 }
@@ -90,6 +94,8 @@ export interface Opening {
  */
 export type Phase = "opening" | "idle" | "scheduled" | "draining" | "blocked" | "closed"
 
+const tooSlow: Farewell = { code: closeCodes.tooSlow, detail: closeCodes.tooSlow.meaning }
+
 /**
  * @category models
  * @since 0.1.0
@@ -99,8 +105,7 @@ export class Connection {
   readonly user: UserId
   private readonly shared: Shared
   private readonly transport: Transport
-  private readonly encoding: Encoding
-  private readonly threads: ReadonlySet<ThreadId> | undefined
+  private readonly narration: Narration
   private readonly scope = Scope.makeUnsafe()
   private phase: Phase = "opening"
   private woken = false
@@ -108,16 +113,15 @@ export class Connection {
   private fiber: Fiber.Fiber<void> | undefined
   private cursor: Position = { epoch: "", offset: 0 }
   private head = 0
-  // What the device was told of last: with a thread filter it may lie behind the cursor.
-  private told = 0
+  // While the device is behind what the transport takes.
+  private slowness: Slowness | undefined
 
   constructor(shared: Shared, request: Request) {
     this.id = request.id
     this.user = request.user
     this.shared = shared
     this.transport = request.transport
-    this.encoding = request.encoding
-    this.threads = request.threads === undefined ? undefined : new Set(request.threads)
+    this.narration = new Narration(request.encoding, request.threads, shared.counters)
   }
 
   /** What the connection is doing. */
@@ -157,15 +161,15 @@ export class Connection {
         Effect.andThen(follow, broker.snapshots(this.user)),
         ({ position, snapshots }) =>
           Effect.sync(() => {
-            const messages = [greeting({ ...position, recovered: true }), ...this.snapshots(snapshots)]
-            this.moveTo(position, position.offset)
-            this.told = position.offset
-            this.begin(messages)
+            this.cursor = position
+            this.head = position.offset
+            this.narration.startAt(position.offset)
+            this.begin([greeting({ ...position, recovered: true }), ...this.narration.snapshots(snapshots)])
           })
       )
     }
     this.cursor = resume
-    this.told = resume.offset
+    this.narration.startAt(resume.offset)
     return Effect.flatMap(
       Effect.andThen(follow, broker.pull(this.user, resume, limits)),
       (slice) =>
@@ -191,12 +195,23 @@ export class Connection {
 
   /** Tells a device with a thread filter how far it has come, if it does not know yet. */
   announce(): void {
-    if (this.phase !== "idle" || this.told >= this.cursor.offset) return
-    this.write([this.upTo()])
+    if (this.phase !== "idle") return
+    const messages = this.narration.upTo(this.cursor)
+    if (messages.length > 0) this.write(messages)
   }
 
-  /** Ends the connection, and tells the device why. */
+  /** Ends the connection of a device that has not read for too long. Called from time to time. */
+  tick(now: number): void {
+    const { slowness } = this
+    if (slowness?.fullSince === undefined || this.phase === "closed") return
+    const { ms } = this.shared.slow.close
+    const stuckSince = this.caughtUp ? slowness.since : slowness.fullSince
+    if (now - stuckSince >= ms) this.close(tooSlow)
+  }
+
+  /** Sends nothing more, and has the transport tell the device why. */
   close(farewell: Farewell): void {
+    this.phase = "closed"
     this.transport.close(farewell)
   }
 
@@ -236,19 +251,50 @@ export class Connection {
     return Effect.catchCause(
       Effect.whileLoop({
         while: () => this.phase === "draining",
-        body: () => {
-          this.woken = false
-          return this.shared.broker.pull(this.user, this.cursor, this.shared.limits)
-        },
+        body: () => this.look(),
         step: (slice) => this.deliver(slice)
       }),
       (cause) => this.fail(cause)
     )
   }
 
-  private deliver(slice: Slice): void {
+  private look(): Effect.Effect<Portion, BrokerError> {
+    this.woken = false
+    const { broker, limits } = this.shared
+    const pull = broker.pull(this.user, this.cursor, limits)
+    return this.slowness === undefined || !this.caughtUp ? pull : Effect.flatMap(pull, (slice) => this.shed(slice))
+  }
+
+  // Chooses what a slow device does not get, and fetches the state that makes up for it.
+  private shed(slice: Slice): Effect.Effect<Portion, BrokerError> {
+    const { slowness } = this
+    if (slowness === undefined || slice.gap !== undefined || this.phase !== "draining") return Effect.succeed(slice)
+    const now = this.shared.clock.currentTimeMillisUnsafe()
+    if (!slowness.judge(this.shared.slow, slice, this.cursor.offset, now)) {
+      return Effect.as(Effect.sync(() => this.close(tooSlow)), slice)
+    }
+    const { diet } = slowness
+    const lastLeftOut = slice.entries.findLast(({ delivery }) => isLeftOut(diet, delivery))
+    if (lastLeftOut === undefined) return Effect.succeed(slice)
+    if (lastLeftOut.offset <= slowness.madeUpTo) return Effect.succeed({ ...slice, diet })
+    return Effect.map(this.shared.broker.snapshots(this.user), ({ position, snapshots }) => {
+      if (position.epoch !== slice.next.epoch) return slice
+      slowness.madeUpTo = position.offset
+      return { ...slice, diet, makeUp: snapshots }
+    })
+  }
+
+  // The messages for a portion; the cursor moves past it.
+  private take(portion: Portion): ReadonlyArray<string> {
+    const messages = this.narration.take(portion, this.cursor)
+    this.cursor = portion.next
+    this.head = portion.head
+    return messages
+  }
+
+  private deliver(portion: Portion): void {
     if (this.phase !== "draining") return
-    const messages = this.take(slice)
+    const messages = this.take(portion)
     if (messages.length > 0 && !this.write(messages)) return
     if (this.lag === 0 && !this.woken) this.settle()
   }
@@ -256,6 +302,7 @@ export class Connection {
   // A device that was behind learns at once that it has caught up; later, filtered offsets can wait for a heartbeat.
   private settle(): void {
     this.phase = "idle"
+    this.slowness = undefined
     if (this.caughtUp) return
     this.caughtUp = true
     this.announce()
@@ -269,7 +316,11 @@ export class Connection {
     if (this.phase === "closed") return false
     this.phase = "blocked"
     counters.blocked++
+    const now = this.shared.clock.currentTimeMillisUnsafe()
+    this.slowness ??= new Slowness(now)
+    this.slowness.fullSince = now
     this.transport.whenWritable(() => {
+      if (this.slowness !== undefined) this.slowness.fullSince = undefined
       if (this.phase === "blocked") this.schedule()
     })
     return false
@@ -285,52 +336,5 @@ export class Connection {
         this.close({ code: closeCodes.brokerUnavailable, detail: closeCodes.brokerUnavailable.meaning })
       )
     )
-  }
-
-  private moveTo(position: Position, head: number): void {
-    this.cursor = position
-    this.head = head
-  }
-
-  // Turns a slice into messages, and moves the cursor past it.
-  private take(slice: Slice): Array<string> {
-    const messages: Array<string> = []
-    if (slice.gap !== undefined) this.explain(messages, slice.gap, slice.snapshots)
-    this.moveTo(slice.next, slice.head)
-    const entries = this.wanted(slice.entries)
-    if (entries.length > 0) {
-      messages.push(this.encoding.events(
-        slice.next.epoch,
-        entries,
-        this.threads === undefined ? undefined : slice.next.offset
-      ))
-      this.told = slice.next.offset
-      this.shared.counters.events += entries.length
-    }
-    return messages
-  }
-
-  private explain(messages: Array<string>, gap: Gap, snapshots: ReadonlyArray<RunSnapshotAt>): void {
-    if (gap.epoch === this.cursor.epoch && this.told < this.cursor.offset) messages.push(this.upTo())
-    messages.push(this.encoding.frame({ type: "gap", ...gap }), ...this.snapshots(snapshots))
-    this.told = gap.to
-    this.shared.counters.gaps[gap.reason]++
-  }
-
-  private wanted(entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> {
-    const { threads } = this
-    if (threads === undefined) return entries
-    return entries.filter(({ thread }) => thread === undefined || threads.has(thread))
-  }
-
-  private snapshots(snapshots: ReadonlyArray<RunSnapshotAt>): ReadonlyArray<string> {
-    return snapshots.map((snapshot) =>
-      this.encoding.frame({ type: "snapshot", ...snapshot } satisfies typeof Frame.Snapshot.Type)
-    )
-  }
-
-  private upTo(): string {
-    this.told = this.cursor.offset
-    return this.encoding.events(this.cursor.epoch, [], this.cursor.offset)
   }
 }

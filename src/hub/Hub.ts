@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -18,6 +19,7 @@ import { Broker, type BrokerError, type PullLimits } from "../broker/Broker.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import { Connection, type Opening, type Request, type Shared } from "./Connection.ts"
 import * as Encoding from "./Encoding.ts"
+import type { Limits } from "./Slowness.ts"
 import { makeCounters, type Stats } from "./Stats.ts"
 import type { Farewell } from "./Transport.ts"
 
@@ -26,7 +28,8 @@ import type { Farewell } from "./Transport.ts"
  *
  * - `perUser` and `perNode`: the most connections of one user, and of all;
  * - `maxFrameBytes`: the most bytes of one `events` frame. One event that is
- *   larger still goes out, alone.
+ *   larger still goes out, alone;
+ * - `slow`: when devices that read too slowly get less, or are closed.
  *
  * @category models
  * @since 0.1.0
@@ -35,6 +38,7 @@ export interface Options {
   readonly perUser: number
   readonly perNode: number
   readonly maxFrameBytes: number
+  readonly slow: Limits
 }
 
 /**
@@ -88,7 +92,9 @@ export const make = Effect.fnUntraced(function*(
   const shared: Shared = {
     broker,
     counters,
+    clock: yield* Clock.Clock,
     limits: pullLimits(options.maxFrameBytes),
+    slow: options.slow,
     run,
     later: (connection) => {
       if (scheduled.push(connection) === 1) dispatcher.scheduleTask(startScheduled, 0)
@@ -164,6 +170,7 @@ export const make = Effect.fnUntraced(function*(
         ...counters,
         refused: { ...counters.refused },
         gaps: { ...counters.gaps },
+        leftOut: { ...counters.leftOut },
         users: users.size,
         connections: size,
         behind,

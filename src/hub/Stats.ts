@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type { DeliveryClass } from "../protocol/Event.ts"
 import type { GapReason } from "../protocol/Frame.ts"
 
 /**
@@ -15,6 +16,7 @@ import type { GapReason } from "../protocol/Frame.ts"
  * - `refused`: connections that were not, by the limit they met;
  * - `messages`, `characters`, `events`: what was written to devices;
  * - `gaps`: gaps that devices were told of, by reason;
+ * - `leftOut`: events that slow devices did not get, by delivery class;
  * - `blocked`: how often a transport was full;
  * - `acknowledgements`: `ack` frames that were passed on.
  *
@@ -28,6 +30,7 @@ export interface Counters {
   characters: number
   events: number
   readonly gaps: Record<GapReason, number>
+  readonly leftOut: Record<DeliveryClass, number>
   blocked: number
   acknowledgements: number
 }
@@ -68,6 +71,7 @@ export const makeCounters = (): Counters => ({
   characters: 0,
   events: 0,
   gaps: { retention: 0, epoch: 0, slow: 0 },
+  leftOut: { critical: 0, batched: 0, volatile: 0 },
   blocked: 0,
   acknowledgements: 0
 })

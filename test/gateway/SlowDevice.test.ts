@@ -9,7 +9,11 @@ describe("A device that does not read", () => {
   it.live("does not grow the server, and gets everything once it reads again", () =>
     Effect.gen(function*() {
       const broker = Layer.orDie(Broker.layerMemory({ maxBytes: 64 * kibi * kibi }))
-      const served = yield* serve({ maxFrameBytes: { out: 32 * kibi } }, { broker })
+      const patient = { bytes: 1024 * kibi * kibi, after: "1 hour" }
+      const served = yield* serve(
+        { maxFrameBytes: { out: 32 * kibi }, slow: { volatile: patient, batched: patient, close: patient } },
+        { broker }
+      )
       const other = yield* connect(served, "ada")
       const stuck = yield* connect(served, "ada")
       stuck.socket.pause()

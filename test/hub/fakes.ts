@@ -2,7 +2,7 @@
  * A transport and a broker under a test's control.
  */
 import { Effect } from "effect"
-import { Broker, Envelope, Frame } from "effect-emitter"
+import { Broker, Envelope, type Event, Frame } from "effect-emitter"
 import { UserLog } from "../../src/broker/UserLog.ts"
 import type { Farewell, Transport } from "../../src/hub/Transport.ts"
 import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
@@ -53,6 +53,14 @@ export class FakeTransport implements Transport {
   }
 }
 
+export interface EventOptions {
+  readonly thread?: string
+  readonly run?: string
+  readonly type?: string
+  readonly delivery?: Event.DeliveryClass
+  readonly data?: Record<string, string>
+}
+
 export interface LogOptions {
   readonly maxEvents: number
   /** What each look at the log waits for. */
@@ -95,25 +103,25 @@ export class FakeBroker {
     for (const wake of this.wakes) wake()
   }
 
-  append(options: { readonly thread?: string; readonly run?: string; readonly type?: string } = {}): number {
+  append(options: EventOptions = {}): number {
     const { offset } = this.log.append([this.envelope(options)], 0)
     this.wake()
     return offset
   }
 
   private envelope(
-    { run, thread, type = "custom" }: { readonly thread?: string; readonly run?: string; readonly type?: string }
+    { data: more, delivery = "critical", run, thread, type = "custom" }: EventOptions
   ): Envelope.Envelope {
     const sequence = ++this.sequence
     const id = EventId.make(`e${sequence}`)
-    const data = { n: sequence }
+    const data = { n: sequence, ...more }
     const body = JSON.stringify({ id, type, at: 0, run, thread, data }).slice(1)
     return {
       id,
       source: "e",
       sequence,
       type,
-      delivery: "critical",
+      delivery,
       at: 0,
       run: run === undefined ? undefined : RunId.make(run),
       thread: thread === undefined ? undefined : ThreadId.make(thread),

@@ -1,0 +1,129 @@
+/**
+ * Turns what a connection pulled into messages, so that a device can account
+ * for every offset: it got the event, a gap names it, or `upTo` says that the
+ * device's own thread filter left it out.
+ *
+ * @since 0.1.0
+ */
+import type { Entry, Gap, RunSnapshotAt, Slice } from "../broker/Broker.ts"
+import type { GapReason } from "../protocol/Frame.ts"
+import type { ThreadId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
+import type { Encoding } from "./Encoding.ts"
+import { type Diet, isLeftOut } from "./Slowness.ts"
+import type { Counters } from "./Stats.ts"
+
+/**
+ * A slice for one device. With a `diet`, what it forbids is left out, and
+ * `makeUp` is the state that stands for it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Portion extends Slice {
+  readonly diet?: Diet
+  readonly makeUp?: ReadonlyArray<RunSnapshotAt>
+}
+
+type Explanation = Omit<Gap, "reason"> & { readonly reason: GapReason }
+
+/**
+ * What one device has been told so far.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Narration {
+  private readonly encoding: Encoding
+  private readonly threads: ReadonlySet<ThreadId> | undefined
+  private readonly counters: Counters
+  // With a thread filter, the device may know of less than was looked at.
+  private told = 0
+
+  constructor(encoding: Encoding, threads: ReadonlyArray<ThreadId> | undefined, counters: Counters) {
+    this.encoding = encoding
+    this.threads = threads === undefined ? undefined : new Set(threads)
+    this.counters = counters
+  }
+
+  /** The device knows of everything up to `offset`. */
+  startAt(offset: number): void {
+    this.told = offset
+  }
+
+  /** The messages for a portion, which begins after `cursor`. */
+  take({ diet, entries, gap, makeUp, next, snapshots }: Portion, cursor: Position): Array<string> {
+    const messages: Array<string> = []
+    if (gap !== undefined) {
+      if (gap.epoch === cursor.epoch) messages.push(...this.upTo(cursor))
+      this.explain(messages, gap, snapshots)
+    }
+    const wanted = this.wanted(entries)
+    if (diet === undefined) this.tell(messages, wanted, next)
+    else this.tellPart(messages, wanted, next, diet, makeUp)
+    return messages
+  }
+
+  /** Tells how far the device has come, unless it knows. */
+  upTo(cursor: Position): ReadonlyArray<string> {
+    if (this.told >= cursor.offset) return []
+    this.told = cursor.offset
+    return [this.encoding.events(cursor.epoch, [], cursor.offset)]
+  }
+
+  /** The messages for the state of runs. */
+  snapshots(snapshots: ReadonlyArray<RunSnapshotAt>): ReadonlyArray<string> {
+    return snapshots.map((snapshot) => this.encoding.frame({ type: "snapshot", ...snapshot }))
+  }
+
+  private tell(messages: Array<string>, entries: ReadonlyArray<Entry>, upTo: Position): void {
+    if (entries.length === 0) return
+    messages.push(this.encoding.events(upTo.epoch, entries, this.threads === undefined ? undefined : upTo.offset))
+    this.told = upTo.offset
+    this.counters.events += entries.length
+  }
+
+  // Tells what the diet allows, and a gap for each stretch that it does not.
+  private tellPart(
+    messages: Array<string>,
+    entries: ReadonlyArray<Entry>,
+    next: Position,
+    diet: Diet,
+    makeUp: ReadonlyArray<RunSnapshotAt> = []
+  ): void {
+    const { epoch } = next
+    let kept: Array<Entry> = []
+    let leftOut: Entry | undefined
+    const explainLeftOut = () => {
+      if (leftOut === undefined) return
+      this.explain(messages, { epoch, from: this.told + 1, to: leftOut.offset, reason: "slow" }, makeUp)
+      makeUp = []
+      leftOut = undefined
+    }
+    for (const entry of entries) {
+      if (isLeftOut(diet, entry.delivery)) {
+        if (leftOut === undefined) this.tell(messages, kept, { epoch, offset: entry.offset - 1 })
+        kept = []
+        leftOut = entry
+        this.counters.leftOut[entry.delivery]++
+      } else {
+        explainLeftOut()
+        kept.push(entry)
+      }
+    }
+    explainLeftOut()
+    this.tell(messages, kept, next)
+  }
+
+  private explain(messages: Array<string>, gap: Explanation, snapshots: ReadonlyArray<RunSnapshotAt>): void {
+    messages.push(this.encoding.frame({ type: "gap", ...gap }), ...this.snapshots(snapshots))
+    this.told = gap.to
+    this.counters.gaps[gap.reason]++
+  }
+
+  private wanted(entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> {
+    const { threads } = this
+    if (threads === undefined) return entries
+    return entries.filter(({ thread }) => thread === undefined || threads.has(thread))
+  }
+}

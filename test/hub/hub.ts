@@ -1,0 +1,42 @@
+/**
+ * Opens connections of one user on a hub of a test.
+ */
+import { Effect } from "effect"
+import { Broker, Frame, type Position } from "effect-emitter"
+import { frames } from "../../src/hub/Encoding.ts"
+import * as Hub from "../../src/hub/Hub.ts"
+import { ConnectionId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
+import type { FakeBroker, FakeTransport } from "./fakes.ts"
+
+export const ada = UserId.make("ada")
+
+export const never = { bytes: Infinity, ms: Infinity }
+export const patient = { volatile: never, batched: never, close: never }
+
+export const makeHub = (broker: FakeBroker, options: Partial<Hub.Options> = {}) =>
+  Hub.make({ perUser: 100, perNode: 100, maxFrameBytes: 1024, slow: patient, ...options }).pipe(
+    Effect.provideService(Broker.Broker, broker.service)
+  )
+
+export const open = (
+  hub: Hub.Hub["Service"],
+  transport: FakeTransport,
+  options: { readonly resume?: Position.Position; readonly threads?: ReadonlyArray<string> } = {}
+) =>
+  hub.open(
+    {
+      id: ConnectionId.make("c1"),
+      user: ada,
+      resume: options.resume,
+      threads: options.threads?.map((thread) => ThreadId.make(thread)),
+      encoding: frames,
+      transport
+    },
+    (opening) =>
+      Frame.encode({ type: "welcome", connection: ConnectionId.make("c1"), ...opening, heartbeatMs: 1, retentionMs: 1 })
+  )
+
+export const now = Effect.void
+
+export const offsets = (transport: FakeTransport) =>
+  transport.frames.flatMap((frame) => frame.type === "events" ? frame.events.map(({ offset }) => offset) : [])
