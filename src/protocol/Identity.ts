@@ -58,7 +58,8 @@ const Id = Schema.String.check(
       maxLength: maxIdLength,
       patterns: [{ source: "^[A-Za-z0-9_.:@|-]{1,32}$", flags: "" }]
     },
-    toJsonSchema: () => [{ minLength: 1, maxLength: maxIdLength, pattern: `^[^\\s{}\\p{Cc}]+$` }, true]
+    toJsonSchema:
+      () => [{ minLength: 1, maxLength: maxIdLength, pattern: String.raw`^[^\s{}\u0000-\u001f\u007f-\u009f]+$` }, true]
   })
 )
 

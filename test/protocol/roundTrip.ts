@@ -35,7 +35,7 @@ export const withoutNegativeZero = (value: unknown): unknown => {
 
 /**
  * Whether a key of this JSON text is written with an escape. The V8 of Node 24 misreads some of them: after it has seen
- * `{"a":0,"\\\\":1}` it reads the second key of `{"a":0,"\\ud800":1}` as a backslash, so no text with such keys can be
+ * `{"a":0,"\\":1}` it reads the second key of `{"a":0,"\ud800":1}` as a backslash, so no text with such keys can be
  * held against what was written.
  */
 export const hasEscapedKey = (json: string): boolean =>
