@@ -96,7 +96,7 @@ export interface DeliveryPipeline extends Delivery {
  * @since 0.1.0
  */
 export interface Options {
-  readonly broker: Pick<Broker["Service"], "append">
+  readonly broker: Pick<Broker["Service"], "append" | "appendUnsafe">
   readonly retry: Retry.Options
   readonly breaker: CircuitBreaker.Options
   readonly channels: ReadonlyArray<FallbackChannel>
@@ -281,6 +281,21 @@ export const make = Effect.fnUntraced(function*(
     )
   }
 
+  const { appendUnsafe } = broker
+  const deliverUnsafe = appendUnsafe === undefined ? undefined : (
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>
+  ): Outcome | undefined => {
+    if (held?.holds(user) === true || breaker.outlookUnsafe() !== "closed") return undefined
+    const permit = breaker.admitUnsafe()
+    if (permit === undefined) return undefined
+    const position = appendUnsafe(user, batch)
+    breaker.settleUnsafe(permit, true)
+    counters.appendedBatches++
+    counters.appendedEvents += batch.length
+    return { _tag: "Appended", position }
+  }
+
   const drainer = held === undefined ? undefined : yield* SpoolDrainer.make({
     store: held,
     breaker,
@@ -293,6 +308,7 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     deliver,
+    ...(deliverUnsafe === undefined ? {} : { deliverUnsafe }),
     keep: (user, batch) => Effect.suspend(() => keepJourney({ user, batch, ended: false }, () => [])),
     breaker,
     channelBreakers: outlets.map((outlet) => outlet.breaker),

@@ -23,22 +23,25 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import type * as Config from "effect/Config"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import { Broker } from "../broker/Broker.ts"
 import * as Batcher from "./Batcher.ts"
-import type { Delivery } from "./Delivery.ts"
+import { DeadLetters, DeadLetterStore } from "./DeadLetters.ts"
+import * as Delivery from "./Delivery.ts"
 import { Emitters, fromEngine } from "./Emitter.ts"
 import * as EmitterConfig from "./EmitterConfig.ts"
 import * as Engine from "./Engine.ts"
+import { Channels } from "./FallbackChannel.ts"
+import * as OperatorAlert from "./OperatorAlert.ts"
 import type { Outbox } from "./Outbox.ts"
 
+// What is made first ends last: the engine closes while its batcher and its delivery still work.
 const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   const broker = yield* Broker
-  // The batcher is made first, so that it ends after the engine it serves.
+  const alert = yield* OperatorAlert.Current
   const batcher = yield* Batcher.make<Outbox>({
     maxDelay: config.batching.maxDelay,
     send: (outbox) => {
@@ -46,36 +49,37 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
       engine.flush(outbox)
     }
   })
-  const { appendUnsafe } = broker
-  const delivery: Delivery = {
-    ...(appendUnsafe === undefined ? {} : {
-      deliverUnsafe: (user, batch) => ({ _tag: "Appended", position: appendUnsafe(user, batch) })
-    }),
-    deliver: (user, batch) =>
-      Effect.matchCauseEffect(broker.append(user, batch), {
-        onSuccess: (position) => Exit.succeed({ _tag: "Appended", position }),
-        onFailure: (cause) => Exit.succeed({ _tag: "DeadLettered", reason: Cause.pretty(cause) })
-      })
-  }
+  const delivery = yield* Delivery.make({
+    broker,
+    retry: config.retry,
+    breaker: config.breaker,
+    channels: yield* Channels,
+    deadLetters: new DeadLetterStore(),
+    exclusive: (user, effect) => Effect.suspend(() => engine.exclusive(user, effect)),
+    ...(alert === undefined ? {} : { alert })
+  })
   const engine: Engine.Engine = yield* Engine.make({ config, broker, delivery, mark: batcher.mark })
-  return yield* fromEngine(engine)
+  return Context.make(Emitters, yield* fromEngine(engine)).pipe(Context.add(DeadLetters, delivery.deadLetters))
 })
 
 const fromOptions = (
   options: EmitterConfig.Options = {}
-): Layer.Layer<Emitters, EmitterConfig.EmitterConfigError, Broker> =>
-  Layer.effect(Emitters, Effect.flatMap(EmitterConfig.decode(options), build))
+): Layer.Layer<Emitters | DeadLetters, EmitterConfig.EmitterConfigError, Broker> =>
+  Layer.effectContext(Effect.flatMap(EmitterConfig.decode(options), build))
 
-const fromConfig: Layer.Layer<Emitters, Config.ConfigError, Broker> = Layer.effect(
-  Emitters,
+const fromConfig: Layer.Layer<Emitters | DeadLetters, Config.ConfigError, Broker> = Layer.effectContext(
   Effect.flatMap(EmitterConfig.config, build)
 )
 
 /**
+ * Gives `Emitters`, and the `DeadLetters` of the same engine.
+ *
  * @category layers
  * @since 0.1.0
  */
 export const EmitterLayer: {
-  (options?: EmitterConfig.Options): Layer.Layer<Emitters, EmitterConfig.EmitterConfigError, Broker>
-  readonly config: Layer.Layer<Emitters, Config.ConfigError, Broker>
+  (
+    options?: EmitterConfig.Options
+  ): Layer.Layer<Emitters | DeadLetters, EmitterConfig.EmitterConfigError, Broker>
+  readonly config: Layer.Layer<Emitters | DeadLetters, Config.ConfigError, Broker>
 } = Object.assign(fromOptions, { config: fromConfig })

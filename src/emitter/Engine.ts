@@ -23,7 +23,7 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Broker } from "../broker/Broker.ts"
 import type { UserId } from "../protocol/Identity.ts"
-import type { Delivery } from "./Delivery.ts"
+import type { DeliveryPipeline } from "./Delivery.ts"
 import type { EmitterConfig } from "./EmitterConfig.ts"
 import { Middle } from "./Encoding.ts"
 import { Outbox, type Pending, type Receipt, type Settlement } from "./Outbox.ts"
@@ -37,7 +37,7 @@ export interface Engine {
   readonly config: EmitterConfig
   readonly clock: Clock.Clock
   readonly broker: Broker["Service"]
-  readonly delivery: Delivery
+  readonly delivery: DeliveryPipeline
   readonly counters: Counters
   /** The user's outbox, made if needed, and held until `release`. */
   readonly hold: (user: UserId) => Outbox
@@ -64,7 +64,7 @@ export interface Engine {
 export const make = Effect.fnUntraced(function*(options: {
   readonly config: EmitterConfig
   readonly broker: Broker["Service"]
-  readonly delivery: Delivery
+  readonly delivery: DeliveryPipeline
   /** Tells the batcher that this outbox has something pending. */
   readonly mark: (outbox: Outbox) => void
 }): Effect.fn.Return<Engine, never, Scope.Scope> {
@@ -260,15 +260,21 @@ export const make = Effect.fnUntraced(function*(options: {
     for (const outbox of outboxes.values()) outbox.cancelRuns()
     closed = true
     return Effect.timeoutOption(allDelivered, closeTimeout).pipe(
-      Effect.andThen(Effect.sync(() => {
-        let left = 0
-        for (const outbox of outboxes.values()) left += outbox.size
-        if (left > 0) drop("closed", left)
-      }))
+      Effect.andThen(Effect.suspend(() => Effect.forEach(outboxes.values(), keepLeft, { discard: true })))
     )
   })
 
-  const stats = Effect.sync((): Stats => {
+  // What could not be delivered in time goes where it can be kept.
+  const keepLeft = (outbox: Outbox): Effect.Effect<void> => {
+    const left = outbox.take()
+    if (!isReadonlyArrayNonEmpty(left)) return Effect.void
+    return Effect.map(delivery.keep(outbox.user, left), (outcome) => {
+      countOutcome(outcome, left.length)
+      for (let index = 0; index < left.length; index++) left[index]?.onReceipt?.(outcome)
+    })
+  }
+
+  const stats = Effect.map(delivery.stats, (delivery): Stats => {
     let pending = 0
     for (const outbox of outboxes.values()) pending += outbox.size
     return {
@@ -281,6 +287,7 @@ export const make = Effect.fnUntraced(function*(options: {
       deadLettered: counters.deadLettered,
       batches: counters.batches,
       dropped: { ...counters.dropped },
+      delivery,
       emitters: counters.emitters,
       users: outboxes.size,
       pending,

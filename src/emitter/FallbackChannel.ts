@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Envelope } from "../protocol/Envelope.ts"
@@ -34,6 +35,26 @@ export interface FallbackChannel {
   readonly deliver: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<void, ChannelError>
   readonly spool?: SpoolStore
 }
+
+/**
+ * The fallback channels of the emitting engine, in the order in which they are
+ * asked. None by default: then what the broker does not take becomes a dead
+ * letter. Provide them to `EmitterLayer`:
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { EmitterLayer, FallbackChannel, Spool } from "effect-emitter"
+ *
+ * const channels = Layer.effect(FallbackChannel.Channels, Effect.all([Spool.sqlite({ file: "spool.db" })]))
+ * const emitters = EmitterLayer().pipe(Layer.provide(channels))
+ * ```
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Channels = Context.Reference<ReadonlyArray<FallbackChannel>>("effect-emitter/FallbackChannels", {
+  defaultValue: () => []
+})
 
 /**
  * The channel cannot be reached, or what it calls failed.

@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -54,6 +55,16 @@ export interface OperatorAlert {
   readonly breakerOpened: (breaker: string) => void
   readonly deadLettered: (trigger: Trigger, events: number) => void
 }
+
+/**
+ * Where the emitting engine reports trouble; nowhere by default.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export const Current = Context.Reference<OperatorAlert | undefined>("effect-emitter/OperatorAlert", {
+  defaultValue: () => undefined
+})
 
 interface Trouble {
   readonly since: number

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type { DeliveryStats } from "./DeliveryStats.ts"
 
 /**
  * Why an event was dropped: room was short and `batching.overflow` is
@@ -28,6 +29,7 @@ export type DropReason = "overflow" | "nobodyConnected" | "overBudget" | "closed
  * - `appended`, `handedOver`, `deadLettered`: events by outcome; `batches`: lists
  *   delivered;
  * - `dropped`: events by reason;
+ * - `delivery`: what the way to the broker and past it counted;
  * - `emitters`, `users`, `pending`: open emitters, users with an outbox, and
  *   events not delivered yet;
  * - `lastEventAt`: milliseconds since the Unix epoch; `uptimeMs`.
@@ -45,6 +47,7 @@ export interface Stats {
   readonly deadLettered: number
   readonly batches: number
   readonly dropped: Readonly<Record<DropReason, number>>
+  readonly delivery: DeliveryStats
   readonly emitters: number
   readonly users: number
   readonly pending: number
