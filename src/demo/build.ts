@@ -1,7 +1,7 @@
 /**
  * Bundles the demo's page for the browser.
  */
-import { build } from "esbuild"
+import { build, stop } from "esbuild"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -34,6 +34,8 @@ export const bundlePage = async (): Promise<ReadonlyArray<PageFile>> => {
     legalComments: "none",
     logLevel: "silent"
   })
+  // The builder is a process of its own; it would stay as long as this one.
+  await stop()
   const built = result.outputFiles.map(({ contents, path }) =>
     path.endsWith(".css")
       ? { name: "style.css", type: "text/css; charset=utf-8", body: contents }

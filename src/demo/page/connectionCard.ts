@@ -69,6 +69,7 @@ export const spoken = (status: Status): string | undefined => {
 /** The card, and what brings it up to date. */
 export const connectionCard = (options: {
   readonly name: string
+  readonly log: HTMLElement
   readonly cut: (holdMs: number) => void
 }) => {
   const state = h("strong", { class: "state" })
@@ -87,23 +88,19 @@ export const connectionCard = (options: {
     { class: "card connection", "aria-label": `Connection of ${options.name}` },
     h("h3", {}, "Connection"),
     h("p", { class: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), state),
+    h("p", { class: "position", title: "epoch:offset of the last event that was handled" }, "at ", position),
     about,
     h(
       "dl",
       { class: "counts" },
-      h(
-        "div",
-        { title: "epoch:offset of the last event that was handled" },
-        h("dt", {}, "Position"),
-        h("dd", {}, position)
-      ),
       row("events", "Events", "handed over to this page, each once"),
-      row("duplicates", "Duplicates dropped", "came again over the wire and were not shown twice"),
+      row("duplicates", "Duplicates", "came again over the wire, and were dropped"),
       row("gaps", "Gaps", "stretches of offsets that will not come, with the reason"),
       row("snapshots", "Snapshots", "states of runs in place of their events"),
       row("reconnects", "Reconnects", "connections after the first")
     ),
-    h("div", { class: "buttons" }, cut, hold)
+    h("div", { class: "buttons" }, cut, hold),
+    options.log
   )
   let status: Status = { _tag: "connecting" }
   let timer: ReturnType<typeof setInterval> | undefined

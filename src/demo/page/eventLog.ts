@@ -11,7 +11,7 @@ const kept = 2_000
 export const eventLog = (name: string) => {
   const total = h("span", { class: "total" }, "0")
   const list = h("ol", { class: "log", tabindex: 0, role: "region", "aria-label": `Every event of ${name}` })
-  const details = h("details", { class: "card every" }, h("summary", {}, h("h3", {}, "Every event"), " ", total), list)
+  const details = h("details", { class: "every" }, h("summary", {}, "Every event ", total), list)
   let events = 0
 
   const add = (line: HTMLLIElement) => {

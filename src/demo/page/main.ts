@@ -32,7 +32,12 @@ const asked = new URLSearchParams(location.search).get("user")
 const first = users.find(({ user }) => user === asked) ?? users[0]
 const second = users.find(({ user }) => user !== first.user) ?? users[1]
 
-main.append(Panel.open({ ...first, announce }).element)
+const own = Panel.open({ ...first, announce })
+main.append(own.element)
+find("skip").addEventListener("click", (event) => {
+  event.preventDefault()
+  own.focus()
+})
 
 let other: Panel.Panel | undefined
 const closed = () => {

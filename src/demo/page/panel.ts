@@ -40,13 +40,14 @@ export const open = (options: {
       announce(`${name} asked: ${question}`)
     }
   })
+  const log = eventLog(name)
   const card = connectionCard({
     name,
+    log: log.element,
     cut: (holdMs) => {
       api.cut(live.line, holdMs).catch((error: unknown) => log.between(`not cut: ${String(error)}`))
     }
   })
-  const log = eventLog(name)
   const empty = h(
     "p",
     { class: "empty" },
@@ -70,8 +71,8 @@ export const open = (options: {
     h(
       "div",
       { class: "columns" },
-      h("div", { class: "work" }, form.element, list),
-      h("aside", { class: "side", "aria-label": `Delivery to ${name}` }, card.element, log.element)
+      h("aside", { class: "side", "aria-label": `Delivery to ${name}` }, card.element),
+      h("div", { class: "work" }, form.element, list)
     )
   )
 

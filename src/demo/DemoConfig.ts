@@ -1,0 +1,37 @@
+/**
+ * What can be set for the demo: the port, by `PORT`. The emitter's own settings are read as well (`EMITTER_PROFILE`, …).
+ */
+import { Config, Effect, Schema } from "effect"
+
+/** The port when `PORT` is not set. */
+export const defaultPort = 4321
+
+/** `PORT` is no port. */
+export class InvalidPort extends Schema.TaggedError<InvalidPort>()("InvalidPort", { value: Schema.String }) {
+  override get message() {
+    return `PORT must be a whole number from 0 to 65535, and is "${this.value}". Try: PORT=${defaultPort + 1} npm start`
+  }
+}
+
+/** The demo cannot listen on `port`. */
+export class PortUnavailable extends Schema.TaggedError<PortUnavailable>()("PortUnavailable", {
+  port: Schema.Natural,
+  code: Schema.String
+}) {
+  override get message() {
+    const why = this.code === "EADDRINUSE"
+      ? `Port ${this.port} is taken: something is listening on it already, perhaps another demo. Stop that, or`
+      : `Port ${this.port} cannot be used (${this.code}):`
+    return `${why} choose another one: PORT=${this.port === defaultPort ? defaultPort + 1 : defaultPort} npm start`
+  }
+}
+
+/** The port to listen on; 0 lets the system choose a free one. */
+export const port: Effect.Effect<number, InvalidPort | Config.ConfigError> = Config.String("PORT").pipe(
+  Config.withDefault(String(defaultPort)),
+  Effect.flatMap((value) =>
+    /^\d{1,5}$/u.test(value.trim()) && Number(value) <= 65_535
+      ? Effect.succeed(Number(value))
+      : Effect.fail(new InvalidPort({ value }))
+  )
+)

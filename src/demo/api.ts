@@ -1,0 +1,114 @@
+/**
+ * What the page asks the demo's server to do. All of it is JSON; errors are `{ "error": "…" }`, meant for the user.
+ */
+import { ByteSize, Duration, Effect, Redacted, Schema } from "effect"
+import { HttpIncomingMessage, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { Authenticator } from "../gateway/index.ts"
+import { Question } from "./agent/Question.ts"
+import { DemoUser, Tokens } from "./DemoUsers.ts"
+import { Lines, maxHold, namePattern } from "./Lines.ts"
+import { Runs } from "./Runs.ts"
+
+/** Room for the longest text, each character written as JSON's longest escape. */
+const maxBody = ByteSize.mebibytes(2)
+
+/** A request that is refused, with the status and the words of the answer. */
+class Refused extends Schema.TaggedError<Refused>()("Refused", { status: Schema.Natural, message: Schema.String }) {}
+
+const refuse = (status: number) => (error: { readonly message: string }) =>
+  new Refused({ status, message: error.message })
+
+const json = (body: Schema.Json, status = 200) =>
+  HttpServerResponse.jsonUnsafe(body, { status, headers: { "cache-control": "no-store" } })
+
+/** The body of a request, or what is wrong with it. */
+const body = <A, RD>(schema: Schema.ConstraintDecoder<A, RD>, expected: string) =>
+  HttpServerRequest.schemaBodyJson(schema).pipe(
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, maxBody),
+    Effect.catchTags({
+      SchemaError: () => new Refused({ status: 400, message: `The request must be JSON: ${expected}.` }),
+      HttpServerError: ({ reason }) =>
+        reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
+          ? new Refused({ status: 413, message: "The request is too large." })
+          : new Refused({ status: 400, message: `The request must be JSON: ${expected}.` })
+    })
+  )
+
+/** Whose token came with the request. */
+const caller = Effect.gen(function*() {
+  const { headers } = yield* HttpServerRequest.HttpServerRequest
+  const token = /^Bearer +(\S+)$/iu.exec(headers["authorization"] ?? "")?.[1]
+  if (token === undefined) return yield* new Refused({ status: 401, message: "A token is needed." })
+  const authenticator = yield* Authenticator.Authenticator
+  const principal = yield* authenticator.verify(Redacted.make(token)).pipe(
+    Effect.catchTags({
+      Unauthenticated: () => new Refused({ status: 401, message: "The token is not good any more. Reload the page." }),
+      AuthenticatorUnavailable: refuse(503)
+    })
+  )
+  return principal.userId
+})
+
+const route = <R>(
+  path: `/${string}`,
+  handle: Effect.Effect<HttpServerResponse.HttpServerResponse, Refused, R>
+) =>
+  HttpRouter.add(
+    "POST",
+    path,
+    Effect.catchTag(handle, "Refused", ({ message, status }) => Effect.succeed(json({ error: message }, status)))
+  )
+
+const token = route(
+  "/api/token",
+  Effect.gen(function*() {
+    const { user } = yield* body(Schema.Struct({ user: DemoUser }), "{ user: \"ada\" or \"grace\" }")
+    const tokens = yield* Tokens
+    return json(yield* tokens.issue(user))
+  })
+)
+
+const ask = route(
+  "/api/ask",
+  Effect.gen(function*() {
+    const user = yield* caller
+    const { question, text } = yield* body(
+      Schema.Struct({ question: Question, text: Schema.optionalKey(Schema.String) }),
+      "{ question: 1 to 500 characters, text: optional }"
+    )
+    const runs = yield* Runs
+    const run = yield* runs.start(user, question, text).pipe(
+      Effect.catchTags({ TextTooLong: refuse(413), TextEmpty: refuse(422), TooManyRuns: refuse(429) })
+    )
+    return json({ run }, 202)
+  })
+)
+
+const cancel = route(
+  "/api/cancel",
+  Effect.gen(function*() {
+    const user = yield* caller
+    const { run } = yield* body(Schema.Struct({ run: Schema.String }), "{ run }")
+    const runs = yield* Runs
+    yield* Effect.catchTag(runs.cancel(user, run), "NoSuchRun", refuse(404))
+    return json({})
+  })
+)
+
+const holdMs = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Duration.toMillis(maxHold) }))
+
+const cut = route(
+  "/api/cut",
+  Effect.gen(function*() {
+    yield* caller
+    const request = yield* body(
+      Schema.Struct({ line: Schema.String.check(Schema.isPattern(namePattern)), holdMs }),
+      `{ line, holdMs: 0 to ${Duration.toMillis(maxHold)} }`
+    )
+    const lines = yield* Lines
+    return json({ cut: yield* lines.cut(request.line, Duration.millis(request.holdMs)) })
+  })
+)
+
+/** Every route of the page's own requests. */
+export const routes = [token, ask, cancel, cut] as const

@@ -1,0 +1,83 @@
+/**
+ * The demo's server: the page, what the page asks for, and the gateway that its events come through.
+ */
+import { NodeHttpServer } from "@effect/platform-node"
+import { Effect, Layer } from "effect"
+import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { createServer } from "node:http"
+import { Gateway } from "../gateway/index.ts"
+import { Broker, EmitterLayer } from "../index.ts"
+import type { Library } from "./agent/Library.ts"
+import * as Api from "./api.ts"
+import type { PageFile } from "./build.ts"
+import { PortUnavailable } from "./DemoConfig.ts"
+import * as DemoUsers from "./DemoUsers.ts"
+import * as Lines from "./Lines.ts"
+import * as Runs from "./Runs.ts"
+
+/** The page runs its own script and style, talks to its own server, and is nobody's frame. */
+const pageHeaders = {
+  "cache-control": "no-store",
+  "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    + "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff"
+}
+
+const page = (files: ReadonlyArray<PageFile>) =>
+  files.map(({ body, name, type }) =>
+    HttpRouter.add(
+      "GET",
+      name === "index.html" ? "/" : `/${name}`,
+      HttpServerResponse.uint8Array(body, { contentType: type, headers: pageHeaders })
+    )
+  )
+
+const localHost = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?$/iu
+
+/** A page elsewhere may point a name of its own at this machine; under that name nothing is served. */
+const localOnly = HttpRouter.middleware(
+  <E, R>(next: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
+    Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
+      localHost.test(headers["host"] ?? "")
+        ? next
+        : Effect.succeed(HttpServerResponse.text("The demo answers under its local address only.", { status: 421 }))),
+  { global: true }
+)
+
+const codeOf = (cause: unknown): string =>
+  typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : String(cause)
+
+/** Listens on the loopback interface alone. */
+const listen = (port: number) =>
+  NodeHttpServer.layer(createServer, { host: "127.0.0.1", port, gracefulShutdownTimeout: "1 second" }).pipe(
+    Layer.catchTag(
+      "ServeError",
+      ({ cause }: HttpServerError.ServeError) =>
+        Layer.effectContext(Effect.fail(new PortUnavailable({ port, code: codeOf(cause) })))
+    )
+  )
+
+/** The whole demo, listening once it is built. */
+export const layer = (options: {
+  readonly port: number
+  readonly files: ReadonlyArray<PageFile>
+  readonly documents: Library
+}) => {
+  const [index, ...others] = page(options.files)
+  const routes = Layer.mergeAll(
+    Gateway.layer({ path: "/events", drainTimeout: "2 seconds", reconnectSpread: "1 second" }),
+    Lines.middleware,
+    localOnly,
+    ...Api.routes,
+    ...(index === undefined ? [] : [index, ...others])
+  )
+  return HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
+    Layer.provide(Runs.layer(options.documents)),
+    Layer.provide(EmitterLayer.config),
+    Layer.provide(Broker.layerMemory()),
+    Layer.provide(Lines.layer),
+    Layer.provide(DemoUsers.layer),
+    Layer.provideMerge(listen(options.port))
+  )
+}
