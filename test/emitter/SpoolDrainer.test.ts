@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber } from "effect"
+import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -154,12 +154,23 @@ describe("SpoolDrainer", () => {
       assert.strictEqual((yield* bench.delivery.stats).deadLetters.events, 0)
     }))
 
+  it.effect("starts again after a defect of the store, and loses nothing by it", () =>
+    Effect.gen(function*() {
+      const store = yield* MemorySpoolStore.make()
+      let defects = 2
+      const buggy: SpoolStore = {
+        ...store,
+        peek: (user, limits) => defects-- > 0 ? Effect.die(new Error("a bug in the store")) : store.peek(user, limits)
+      }
+      yield* store.put(ada, envelopes("ada", 1, 3))
+      const bench = yield* benchOver(buggy)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(sequences(bench.broker.log(ada)), [1, 2, 3])
+    }))
+
   it.live("gives back what a killed process left in its file, in order and once", () =>
     Effect.gen(function*() {
-      const directory = yield* Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-emitter-drain-"))),
-        (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
-      )
+      const directory = yield* temporaryDirectory
       const file = join(directory, "spool.db")
       const put = yield* Effect.promise(() => spoolUntilKilled({ file, users: 10, lines: 500 }))
       const store = yield* SqliteSpoolStore.make({ file })
@@ -181,16 +192,42 @@ describe("SpoolDrainer", () => {
 
   it.effect(
     "loses nothing, repeats nothing and keeps every user's order, whatever fails when",
-    () => forSeeds({ count: 250 }, (draw) => survives(draw, clear)),
+    () => forSeeds({ count: 150 }, (draw) => survives(draw, clear, inMemory)),
     60_000
   )
 
   it.effect(
     "loses nothing and keeps every user's order, also when outcomes are unknown",
-    () => forSeeds({ from: 1_000, count: 250 }, (draw) => survives(draw, ambiguous)),
+    () => forSeeds({ from: 1_000, count: 150 }, (draw) => survives(draw, ambiguous, inMemory)),
+    60_000
+  )
+
+  it.effect(
+    "loses nothing, repeats nothing and keeps every user's order over a file that is closed and opened again",
+    () => forSeeds({ from: 2_000, count: 25 }, (draw) => survives(draw, clear, inFile)),
     60_000
   )
 })
+
+/** Gives the spool's store as often as asked, always with what was left in it. */
+type Reopen = (maxEvents: number) => Effect.Effect<
+  Effect.Effect<SpoolStore, SqliteSpoolStore.SpoolOpenError, Scope.Scope>,
+  never,
+  Scope.Scope
+>
+
+const inMemory: Reopen = (maxEvents) => Effect.map(MemorySpoolStore.make({ maxEvents }), Effect.succeed)
+
+const inFile: Reopen = (maxEvents) =>
+  Effect.map(
+    temporaryDirectory,
+    (directory) => SqliteSpoolStore.make({ file: join(directory, "spool.db"), sync: "normal", maxEvents })
+  )
+
+const temporaryDirectory = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-emitter-drain-"))),
+  (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
+)
 
 const clear: ReadonlyArray<Behaviour> = ["ok", "ok", "fail", "fail", "refuse", "die", "throw", "hang"]
 
@@ -203,14 +240,19 @@ const ambiguous: ReadonlyArray<Behaviour> = [
 ]
 
 /** Emits, breaks, repairs, interrupts and restarts at random, then repairs everything and looks where each event is. */
-const survives = Effect.fnUntraced(function*(draw: Draw, behaviours: ReadonlyArray<Behaviour>) {
+const survives = Effect.fnUntraced(function*(draw: Draw, behaviours: ReadonlyArray<Behaviour>, reopen: Reopen) {
   const users = [ada, bob, userId("eve")]
-  const store = yield* MemorySpoolStore.make({ maxEvents: draw.chance(0.3) ? 15 : 10_000 })
+  const open = yield* reopen(draw.chance(0.3) ? 15 : 10_000)
   const broker = new ScriptedBroker()
   const deadLetters = new DeadLetterStore({ maxEvents: 1_000_000, maxBytes: Infinity })
   const emitted = new Map<UserId, number>(users.map((user) => [user, 0]))
-  const start = benchOver(store, { broker, deadLetters })
-  let bench = yield* start
+  const start = Effect.gen(function*() {
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    const store = yield* Scope.provide(open, scope)
+    const bench = yield* Scope.provide(benchOver(store, { broker, deadLetters }), scope)
+    return { store, bench, close: Effect.andThen(bench.close, Scope.close(scope, Exit.void)) }
+  })
+  let life = yield* start
 
   const checkOrder = () => {
     for (const user of users) {
@@ -226,28 +268,28 @@ const survives = Effect.fnUntraced(function*(draw: Draw, behaviours: ReadonlyArr
       const last = emitted.get(user) ?? 0
       const batch = envelopes(user, last + 1, last + 1 + draw.below(4))
       emitted.set(user, last + batch.length)
-      yield* bench.emit(user, batch)
+      yield* life.bench.emit(user, batch)
     } else if (choice < 0.6) {
       broker.behaviour = draw.pick(behaviours)
     } else if (choice < 0.9) {
       yield* TestClock.adjust(Duration.millis(draw.below(draw.chance(0.3) ? 4_000 : 120)))
     } else if (choice < 0.97) {
-      yield* bench.interrupt(user)
+      yield* life.bench.interrupt(user)
     } else {
-      yield* bench.close
-      bench = yield* start
+      yield* life.close
+      life = yield* start
     }
     checkOrder()
   }
 
-  yield* Effect.forEach(users, (user) => bench.interrupt(user))
+  yield* Effect.forEach(users, (user) => life.bench.interrupt(user))
   // What hangs in the drainer is not interrupted by anybody but its scope.
-  yield* bench.close
+  yield* life.close
   broker.behaviour = "ok"
-  bench = yield* start
+  life = yield* start
   yield* TestClock.adjust("2 minutes")
   checkOrder()
-  assert.deepInclude(store.depth(), { users: 0, batches: 0, events: 0, bytes: 0 })
+  assert.deepInclude(life.store.depth(), { users: 0, batches: 0, events: 0, bytes: 0 })
   for (const user of users) {
     const log = sequences(broker.log(user))
     const dead = deadLetters.list({ user }).map(({ event }) => event.sequence)
@@ -258,5 +300,5 @@ const survives = Effect.fnUntraced(function*(draw: Draw, behaviours: ReadonlyArr
       assert.deepStrictEqual([...new Set([...log, ...dead])].toSorted((a, b) => a - b), all, `the events of ${user}`)
     }
   }
-  yield* bench.close
+  yield* life.close
 })
