@@ -257,11 +257,16 @@ class Driver implements Connection {
   }
 
   private deliver(items: ReadonlyArray<Item>, position: Position): void {
+    const closing = () => this.inbox.some((input) => input._tag === "close")
     for (const item of items) {
-      if (this.inbox.some((input) => input._tag === "close")) return
+      if (closing()) return
       this.guard(() => this.hand(item))
-      if (item._tag === "Event" && item.event.confirm === true) {
-        this.inbox.push({ _tag: "handled", position: { epoch: item.epoch, offset: item.event.offset } })
+      if (closing()) {
+        // What was handled up to here is known before the end, the rest stays for another time.
+        if (item._tag === "Event") {
+          this.inbox.unshift({ _tag: "handled", position: { epoch: item.epoch, offset: item.event.offset } })
+        }
+        return
       }
     }
     this.inbox.push({ _tag: "handled", position })

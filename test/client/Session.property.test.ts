@@ -4,7 +4,7 @@ import type { ModelServer } from "./ModelServer.ts"
 import { fair, play, type Weather } from "./play.ts"
 
 /** How many schedules each property is checked with. `SCHEDULES=100000` for a long run, `SEED=n` for one of them. */
-const schedules = Number(process.env["SCHEDULES"] ?? 250)
+const schedules = Number(process.env["SCHEDULES"] ?? 120)
 const only = process.env["SEED"]
 
 const forAllSeeds = (check: (seed: number) => void) => {
@@ -22,7 +22,7 @@ const forAllSeeds = (check: (seed: number) => void) => {
  * Every event once, in order, and each offset that is not there is explained: by a gap that the server declared, or by
  * the filter.
  */
-const checkRecord = (client: ModelClient, server: ModelServer, wanted: (thread: string | undefined) => boolean) => {
+const assertRecord = (client: ModelClient, server: ModelServer, wanted: (thread: string | undefined) => boolean) => {
   const seen = new Set<string>()
   const explained = new Set<string>()
   const events = new Map(server.all.map(({ epoch, event }) => [`${epoch}:${event.offset}`, event]))
@@ -30,7 +30,7 @@ const checkRecord = (client: ModelClient, server: ModelServer, wanted: (thread: 
     const event = events.get(`${epoch}:${offset}`)
     return explained.has(`${epoch}:${offset}`) || (event !== undefined && (!wanted(event.thread) || seen.has(event.id)))
   }
-  const checkHole = (epoch: string, from: number, to: number) => {
+  const assertHole = (epoch: string, from: number, to: number) => {
     for (let offset = from; offset <= to; offset++) {
       assert.isTrue(mayLack(epoch, offset), `${epoch}:${offset} is missing without a word`)
     }
@@ -48,7 +48,7 @@ const checkRecord = (client: ModelClient, server: ModelServer, wanted: (thread: 
         if (at !== undefined) {
           assert.strictEqual(epoch, at.epoch, "a new epoch came without a gap")
           assert.isAbove(event.offset, at.offset)
-          checkHole(epoch, at.offset + 1, event.offset - 1)
+          assertHole(epoch, at.offset + 1, event.offset - 1)
         }
         at = { epoch, offset: event.offset }
         break
@@ -60,7 +60,7 @@ const checkRecord = (client: ModelClient, server: ModelServer, wanted: (thread: 
         )
         if (at?.epoch === item.epoch) {
           assert.isAbove(item.from, at.offset, "a gap covers what was delivered")
-          checkHole(item.epoch, at.offset + 1, item.from - 1)
+          assertHole(item.epoch, at.offset + 1, item.from - 1)
         } else {
           at = { epoch: item.epoch, offset: item.from - 1 }
         }
@@ -72,19 +72,19 @@ const checkRecord = (client: ModelClient, server: ModelServer, wanted: (thread: 
         break
     }
   }
-  return { at, checkHole }
+  return { at, assertHole }
 }
 
 /** At the end nothing that the server has is missing. */
-const checkComplete = (client: ModelClient, server: ModelServer, wanted: (thread: string | undefined) => boolean) => {
-  const { at, checkHole } = checkRecord(client, server, wanted)
+const assertComplete = (client: ModelClient, server: ModelServer, wanted: (thread: string | undefined) => boolean) => {
+  const { at, assertHole } = assertRecord(client, server, wanted)
   assert.deepStrictEqual(client.state.position, { epoch: server.log.epoch, offset: server.head })
   if (at === undefined) return
   assert.strictEqual(at.epoch, server.log.epoch)
-  checkHole(at.epoch, at.offset + 1, server.head)
+  assertHole(at.epoch, at.offset + 1, server.head)
 }
 
-const checkAcks = (client: ModelClient, server: ModelServer) => {
+const assertAcks = (client: ModelClient, server: ModelServer) => {
   for (const { epoch, handled, offset } of client.acked) {
     assert.strictEqual(handled?.epoch, epoch, "an acknowledgement of another epoch")
     assert.isAtMost(offset, handled?.offset ?? -1, "acknowledged before it was handled")
@@ -99,7 +99,7 @@ const checkAcks = (client: ModelClient, server: ModelServer) => {
 }
 
 /** The client's runs are those of the server. */
-const checkRuns = (client: ModelClient, server: ModelServer) => {
+const assertRuns = (client: ModelClient, server: ModelServer) => {
   const runs = client.runs.current()
   for (const [run, { fold }] of server.log.folds) {
     if (fold.ended && !runs.has(run)) continue
@@ -116,16 +116,16 @@ describe("Session, against a model of the server", () => {
   it("delivers every event once and in order, wherever it reconnects", () =>
     forAllSeeds((seed) => {
       const { client, server } = play(seed, fair)
-      checkComplete(client, server, anyThread)
-      checkAcks(client, server)
-      checkRuns(client, server)
+      assertComplete(client, server, anyThread)
+      assertAcks(client, server)
+      assertRuns(client, server)
       assert.isFalse(client.items.some((item) => item._tag === "Gap" || item._tag === "Lost"))
     }))
 
   it("hands over the whole log when it starts at the earliest event", () =>
     forAllSeeds((seed) => {
       const { client, server } = play(seed, fair, { start: "earliest" })
-      checkComplete(client, server, anyThread)
+      assertComplete(client, server, anyThread)
       const offsets = client.items.flatMap((item) => item._tag === "Event" ? [item.event.offset] : [])
       assert.deepStrictEqual(offsets, Array.from({ length: server.head }, (_, index) => index + 1))
     }))
@@ -133,7 +133,7 @@ describe("Session, against a model of the server", () => {
   it("hands over every event after a stored position", () =>
     forAllSeeds((seed) => {
       const { client, server } = play(seed, fair, { start: { epoch: "E1", offset: 0 } })
-      checkComplete(client, server, anyThread)
+      assertComplete(client, server, anyThread)
       const offsets = client.items.flatMap((item) => item._tag === "Event" ? [item.event.offset] : [])
       assert.deepStrictEqual(offsets, Array.from({ length: server.head }, (_, index) => index + 1))
     }))
@@ -141,31 +141,31 @@ describe("Session, against a model of the server", () => {
   it("explains what cannot come by the server's gaps, and has the runs' state from snapshots", () =>
     forAllSeeds((seed) => {
       const { client, server } = play(seed, { ...fair, gaps: true })
-      checkComplete(client, server, anyThread)
-      checkAcks(client, server)
-      checkRuns(client, server)
+      assertComplete(client, server, anyThread)
+      assertAcks(client, server)
+      assertRuns(client, server)
     }))
 
   it("begins anew in a new epoch, without repeating an event that has a new offset", () =>
     forAllSeeds((seed) => {
       const { client, server } = play(seed, { ...fair, epochs: true, gaps: true })
-      checkComplete(client, server, anyThread)
-      checkAcks(client, server)
+      assertComplete(client, server, anyThread)
+      assertAcks(client, server)
     }))
 
   it("gets all of its threads and nothing of others", () =>
     forAllSeeds((seed) => {
       const wanted = (thread: string | undefined) => thread === undefined || thread === "a"
       const { client, server } = play(seed, { ...fair, epochs: true, gaps: true }, { threads: ["a"] })
-      checkComplete(client, server, wanted)
-      checkAcks(client, server)
+      assertComplete(client, server, wanted)
+      assertAcks(client, server)
     }))
 
   it("finds out a server that drops, repeats, swaps or garbles frames, and loses nothing by it", () =>
     forAllSeeds((seed) => {
       const weather: Weather = { epochs: false, gaps: false, damage: ["drop", "repeat", "swap", "garble"] }
       const { client, server } = play(seed, weather, { start: { epoch: "E1", offset: 0 } })
-      checkComplete(client, server, anyThread)
+      assertComplete(client, server, anyThread)
     }))
 
   it("does the same for the same seed", () =>

@@ -28,21 +28,25 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
     const kind = dice.next()
     if (kind < 0.2) server.append(dice.int(1, 4))
     else if (kind < 0.5) client.advance()
-    else if (kind < 0.7) socket === undefined ? client.pass() : server.pump(socket)
-    else if (kind < 0.8) client.handle(dice.int(1, 4))
-    else if (kind < 0.88) client.pass(dice.int(0, 2_000))
-    else if (kind < 0.9 && socket !== undefined) server.ping(socket)
-    else if (kind < 0.94 && socket !== undefined) client.cut(dice.pick(codes))
-    else if (kind < 0.96 && weather.gaps) dice.chance(0.5) || socket === undefined ? server.trim() : server.skip(socket)
-    else if (kind < 0.97 && weather.epochs) server.forget()
-    else if (kind < 0.99 && weather.damage.length > 0 && socket !== undefined) {
-      server.damage(socket, dice.pick(weather.damage))
-    } else if (kind >= 0.99) client.pass(60_000)
+    else if (kind < 0.6) client.handle(dice.int(1, 4))
+    else if (kind < 0.68) client.pass(dice.int(0, 2_000))
+    else if (kind < 0.69) client.pass(60_000)
+    else if (kind < 0.71 && weather.epochs) server.forget()
+    else if (kind < 0.73 && weather.gaps) server.trim()
+    else if (socket === undefined) client.pass()
+    else if (kind < 0.75 && weather.gaps) server.skip(socket)
+    else if (kind < 0.77) server.ping(socket)
+    else if (kind < 0.81) client.cut(dice.pick(codes))
+    else if (kind < 0.83 && weather.damage.length > 0) server.damage(socket, dice.pick(weather.damage))
+    else server.pump(socket)
   }
 
   // Fair weather from here on; a connection that was damaged may still be found out.
-  const caughtUp = () =>
-    client.live && client.socket?.frames.length === 0 && client.socket.cursor?.offset === server.head
+  const caughtUp = () => {
+    const { socket } = client
+    return client.live && socket?.frames.length === 0 && socket.cursor?.epoch === server.log.epoch &&
+      socket.cursor.offset === server.head
+  }
   for (let turn = 0; !caughtUp(); turn++) {
     if (turn > 10_000) throw new Error(`not live after ${client.now} ms: ${JSON.stringify(client.state.phase)}`)
     if (client.socket === undefined || client.state.phase._tag === "Waiting") client.pass()

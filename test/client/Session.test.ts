@@ -1,0 +1,296 @@
+import { assert, describe, it } from "@effect/vitest"
+import { statusOf, step, wakeAt } from "../../src/client/Session.ts"
+import { type Action, type Config, defaults, init, type Input, type State } from "../../src/client/SessionState.ts"
+import { events, welcome, wireEvent } from "./FakeSocket.ts"
+
+/** A session in the hands of a test: it tells the session something, and sees what the session asks for. */
+class Hands {
+  state: State
+  now = 100_000
+
+  constructor(config: Partial<Config> = {}) {
+    this.state = init({ ...defaults, ...config }, 7, this.now)
+  }
+
+  tell(input: Input): ReadonlyArray<Action> {
+    const { actions, state } = step(this.state, input, this.now)
+    this.state = state
+    return actions
+  }
+
+  push(...frames: ReadonlyArray<object | string>): ReadonlyArray<Action> {
+    return frames.flatMap((frame) =>
+      this.tell({
+        _tag: "message",
+        connection: this.state.connection,
+        data: typeof frame === "string" ? frame : JSON.stringify(frame)
+      })
+    )
+  }
+
+  /** Connects and is welcomed. */
+  greet(...frames: ReadonlyArray<object>): ReadonlyArray<Action> {
+    if (this.state.phase._tag === "Idle") this.tell({ _tag: "start" })
+    this.tell({ _tag: "opened", connection: this.state.connection })
+    return this.push(...frames)
+  }
+
+  pass(ms: number): ReadonlyArray<Action> {
+    this.now += ms
+    return this.tell({ _tag: "tick" })
+  }
+
+  close(code: number, reason = ""): ReadonlyArray<Action> {
+    return this.tell({ _tag: "closed", connection: this.state.connection, code, reason })
+  }
+
+  get status() {
+    return statusOf(this.state)
+  }
+
+  /** Why it waits. */
+  get cause() {
+    return this.status._tag === "waiting" ? this.status.cause : undefined
+  }
+
+  /** How long it will wait. */
+  get delay() {
+    return (wakeAt(this.state) ?? Infinity) - this.now
+  }
+}
+
+const tags = (actions: ReadonlyArray<Action>) => actions.map((action) => action._tag)
+
+const itemsOf = (actions: ReadonlyArray<Action>) =>
+  actions.flatMap((action) => action._tag === "deliver" ? action.items : [])
+
+const sentBy = (actions: ReadonlyArray<Action>) =>
+  actions.flatMap((action) => action._tag === "send" ? [action.frame] : [])
+
+describe("Session", () => {
+  it("does not change the state it is given", () => {
+    const hands = new Hands()
+    hands.greet(welcome())
+    const frozen = JSON.stringify(hands.state)
+    const before = hands.state
+    step(before, { _tag: "message", connection: 1, data: JSON.stringify(events([1, 2])) }, hands.now)
+    assert.strictEqual(JSON.stringify(before), frozen)
+  })
+
+  it("hangs up on a hole, names it, and resumes before it", () => {
+    const hands = new Hands()
+    hands.greet(welcome({ offset: 3 }))
+    assert.deepStrictEqual(itemsOf(hands.push(events([5]))), [])
+    assert.deepStrictEqual(hands.cause, { _tag: "hole", expected: "E1:4", received: "E1:5" })
+    hands.pass(hands.delay)
+    const sent = sentBy(hands.tell({ _tag: "opened", connection: 2 }))
+    assert.deepStrictEqual(sent, [{ type: "hello", resume: { epoch: "E1", offset: 3 } }])
+  })
+
+  it("delivers nothing of a frame that has a hole in it", () => {
+    const hands = new Hands()
+    hands.greet(welcome())
+    assert.deepStrictEqual(itemsOf(hands.push(events([1, 3]))), [])
+    assert.deepStrictEqual(hands.cause, { _tag: "hole", expected: "E1:2", received: "E1:3" })
+  })
+
+  it("takes upTo for an explanation only if it asked for a filter", () => {
+    const filtered = new Hands({ threads: ["a"] })
+    filtered.greet(welcome())
+    assert.lengthOf(itemsOf(filtered.push(events([2, 5], { upTo: 9 }))), 2)
+    assert.deepStrictEqual(filtered.state.position, { epoch: "E1", offset: 9 })
+    filtered.push(events([12], { upTo: 10 }))
+    assert.deepStrictEqual(filtered.cause, { _tag: "hole", expected: "E1:10", received: "E1:12" })
+
+    const plain = new Hands()
+    plain.greet(welcome())
+    plain.push(events([], { upTo: 2 }))
+    assert.deepStrictEqual(plain.cause, { _tag: "hole", expected: "E1:1", received: "E1:3" })
+  })
+
+  it("hangs up on what is no frame, on one out of place, and on events of an epoch it does not know", () => {
+    const cases: ReadonlyArray<readonly [object | string, string]> = [
+      ["{", "the message is not JSON"],
+      [{ type: "later" }, "the message is of no known type"],
+      [welcome(), "a second welcome came"],
+      [events([1], { epoch: "E2" }), "E2:1"]
+    ]
+    for (const [frame, detail] of cases) {
+      const hands = new Hands()
+      hands.greet(welcome())
+      assert.deepStrictEqual(tags(hands.push(frame)), ["disconnect", "status"])
+      const { cause } = hands
+      assert.strictEqual(cause?._tag === "badFrame" ? cause.detail : cause?._tag === "hole" ? cause.received : "", detail)
+    }
+    const early = new Hands()
+    early.greet(events([1]))
+    assert.deepStrictEqual(early.cause, { _tag: "badFrame", detail: "events came before the welcome" })
+  })
+
+  it("delivers each event once, though the server repeats itself", () => {
+    const hands = new Hands()
+    const items = itemsOf(hands.greet(welcome(), events([1, 2]), events([1, 2, 3]), events([2]), events([4])))
+    assert.deepStrictEqual(items.map((item) => item._tag === "Event" ? item.event.offset : 0), [1, 2, 3, 4])
+  })
+
+  it("waits as long as a goodbye asks, and with jitter on top", () => {
+    const hands = new Hands()
+    hands.greet(welcome(), { type: "goodbye", reason: "drain", reconnectAfterMs: 7_000 })
+    hands.close(4500)
+    assert.isAtLeast(hands.delay, 7_000)
+    assert.isBelow(hands.delay, 7_200)
+    assert.deepStrictEqual(tags(hands.tell({ _tag: "wake" })), ["status"])
+    assert.strictEqual(hands.delay, 7_000)
+
+    // The next loss is not the server's wish any more.
+    hands.pass(7_000)
+    hands.close(1006)
+    assert.isAtMost(hands.delay, 400)
+  })
+
+  it("counts its attempts anew only after a connection that lasted", () => {
+    const hands = new Hands()
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      hands.greet(welcome())
+      hands.pass(9_999)
+      hands.close(1006)
+      assert.strictEqual(hands.state.attempt, attempt)
+      hands.pass(hands.delay)
+    }
+    hands.greet(welcome())
+    hands.pass(10_000)
+    hands.close(1006)
+    assert.strictEqual(hands.state.attempt, 1)
+  })
+
+  it("does not wait out its time when the page comes back", () => {
+    const hands = new Hands()
+    hands.tell({ _tag: "start" })
+    for (let attempt = 0; attempt < 12; attempt++) {
+      hands.close(1006)
+      if (attempt < 11) hands.pass(hands.delay)
+    }
+    assert.deepStrictEqual(tags(hands.tell({ _tag: "wake" })), ["connect", "status"])
+  })
+
+  it("gives up an attempt that takes too long, to connect or to be welcomed", () => {
+    const hands = new Hands({ connectTimeoutMs: 3_000 })
+    hands.tell({ _tag: "start" })
+    assert.strictEqual(hands.delay, 3_000)
+    assert.deepStrictEqual(tags(hands.pass(3_000)), ["disconnect", "status"])
+    assert.deepStrictEqual(hands.cause, { _tag: "timeout", afterMs: 3_000 })
+    hands.pass(hands.delay)
+    hands.tell({ _tag: "opened", connection: 2 })
+    hands.pass(3_000)
+    assert.deepStrictEqual(hands.cause, { _tag: "timeout", afterMs: 3_000 })
+  })
+
+  it("connects anew at once when it wakes from a sleep that no server waits for", () => {
+    const hands = new Hands()
+    hands.greet(welcome())
+    hands.pass(8 * 3_600_000)
+    assert.deepStrictEqual(hands.cause, { _tag: "silent", silentMs: 8 * 3_600_000 })
+    assert.isAtMost(hands.delay, 200)
+  })
+
+  it("is not put off by a clock that is set back", () => {
+    const hands = new Hands()
+    hands.greet(welcome())
+    hands.now -= 3_600_000
+    assert.deepStrictEqual(hands.push({ type: "ping" }), [{ _tag: "send", frame: { type: "pong" } }])
+    assert.strictEqual(hands.delay, 37_500)
+    assert.deepStrictEqual(tags(hands.pass(37_500)), ["disconnect", "status"])
+    assert.isAtMost(hands.delay, 200)
+    assert.isAtLeast(hands.delay, 0)
+  })
+
+  it("acknowledges again after a reconnect, since the last one may be lost", () => {
+    const hands = new Hands()
+    hands.greet(welcome(), events([1, 2]))
+    hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 2 } })
+    hands.close(1006)
+    hands.pass(hands.delay)
+    assert.deepStrictEqual(sentBy(hands.greet(welcome({ offset: 2 }))), [{ type: "ack", offset: 2 }])
+  })
+
+  it("never acknowledges offsets of another epoch", () => {
+    const hands = new Hands({ start: { epoch: "E0", offset: 90 } })
+    const gap = { type: "gap", epoch: "E1", from: 1, to: 0, reason: "epoch" }
+    assert.deepStrictEqual(sentBy(hands.greet(welcome({ offset: 3, recovered: false }))), [])
+    assert.deepStrictEqual(sentBy(hands.tell({ _tag: "handled", position: { epoch: "E0", offset: 95 } })), [])
+    assert.deepStrictEqual(itemsOf(hands.push(gap)), [
+      { _tag: "Gap", epoch: "E1", from: 1, to: 0, reason: "epoch", previous: { epoch: "E0", offset: 90 } }
+    ])
+    hands.tell({ _tag: "handled", position: { epoch: "E0", offset: 99 } })
+    assert.deepStrictEqual(sentBy(hands.pass(2_000)), [])
+  })
+
+  it("keeps its acknowledgements apart, however many events ask for one", () => {
+    const hands = new Hands()
+    hands.greet(welcome())
+    let acks = 0
+    for (let offset = 1; offset <= 200; offset++) {
+      hands.now += 5
+      acks += sentBy(hands.push({ ...events([]), events: [wireEvent(offset, { confirm: true })] })).length
+      acks += sentBy(hands.tell({ _tag: "handled", position: { epoch: "E1", offset } })).length
+      acks += sentBy(hands.tell({ _tag: "tick" })).length
+    }
+    assert.isAtMost(acks, 21)
+    assert.isAtLeast(acks, 19)
+  })
+
+  it("goes back before a gap whose snapshots did not all come", () => {
+    const snapshot = {
+      type: "snapshot",
+      run: "r",
+      offset: 9,
+      state: { status: "active", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+    }
+    const gap = { type: "gap", epoch: "E1", from: 3, to: 9, reason: "slow" }
+    const resumed = (...after: ReadonlyArray<object>) => {
+      const hands = new Hands()
+      hands.greet(welcome(), { type: "ping" }, events([1, 2]), gap, ...after)
+      hands.close(1006)
+      hands.pass(hands.delay)
+      return sentBy(hands.tell({ _tag: "opened", connection: 2 })).map((frame) => frame.type === "hello" && frame.resume)
+    }
+    assert.deepStrictEqual(resumed(), [{ epoch: "E1", offset: 2 }])
+    assert.deepStrictEqual(resumed(snapshot), [{ epoch: "E1", offset: 2 }])
+    assert.deepStrictEqual(resumed(snapshot, { type: "ping" }), [{ epoch: "E1", offset: 9 }])
+    assert.deepStrictEqual(resumed(snapshot, events([10])), [{ epoch: "E1", offset: 10 }])
+  })
+
+  it("ignores what comes from a connection it has given up", () => {
+    const hands = new Hands()
+    hands.greet(welcome())
+    hands.close(1006)
+    hands.pass(hands.delay)
+    for (
+      const late of [
+        { _tag: "opened", connection: 1 },
+        { _tag: "message", connection: 1, data: JSON.stringify(events([1])) },
+        { _tag: "closed", connection: 1, code: 4403, reason: "" }
+      ] as const
+    ) assert.deepStrictEqual(hands.tell(late), [])
+  })
+
+  it("says nothing and wants nothing once it is stopped", () => {
+    const hands = new Hands()
+    hands.greet(welcome())
+    assert.deepStrictEqual(tags(hands.tell({ _tag: "close" })), ["disconnect", "status"])
+    assert.isUndefined(wakeAt(hands.state))
+    assert.deepStrictEqual(hands.push(events([1])), [])
+    assert.deepStrictEqual(hands.tell({ _tag: "close" }), [])
+    assert.deepStrictEqual(hands.pass(1_000_000), [])
+  })
+
+  it("stops with the server's own words when it is refused", () => {
+    const hands = new Hands()
+    hands.greet(welcome(), { type: "error", code: "badFrame", message: "hello came twice" })
+    hands.close(4400)
+    assert.deepStrictEqual(hands.status, {
+      _tag: "stopped",
+      reason: { _tag: "refused", code: 4400, name: "badFrame", detail: "badFrame: hello came twice" }
+    })
+  })
+})

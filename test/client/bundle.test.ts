@@ -1,0 +1,69 @@
+/**
+ * What a page has to load for the client. The sizes are printed, and bounded.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { build } from "esbuild"
+import { fileURLToPath } from "node:url"
+import { gzipSync } from "node:zlib"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+/** Bundles a program for browsers, as a page's own build would. */
+const bundle = async (contents: string) => {
+  const { metafile, outputFiles, warnings } = await build({
+    stdin: { contents, resolveDir: root, loader: "ts" },
+    alias: { "effect-emitter/client": `${root}src/client/index.ts` },
+    bundle: true,
+    format: "esm",
+    logLevel: "silent",
+    metafile: true,
+    minify: true,
+    platform: "browser",
+    target: "es2022",
+    write: false
+  })
+  const text = outputFiles[0]?.text ?? ""
+  const inputs = Object.entries(metafile.outputs).flatMap(([, output]) =>
+    Object.entries(output.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0).map(([file]) => file)
+  )
+  const imports = Object.values(metafile.inputs).flatMap((input) => input.imports)
+  return {
+    text,
+    inputs,
+    warnings,
+    external: imports.filter(({ external }) => external === true).map(({ path }) => path),
+    bytes: gzipSync(text, { level: 9 }).length
+  }
+}
+
+const kilobytes = (bytes: number) => `${(bytes / 1_000).toFixed(1)} kB`
+
+describe("the client in a browser's bundle", () => {
+  it("is under 15 kB compressed without Effect, none of which comes along", async () => {
+    const { bytes, external, inputs, text, warnings } = await bundle(
+      `import { connect, PositionStorage } from "effect-emitter/client"
+       connect({ url: "/events", storage: PositionStorage.session("p"), onEvent: (event) => document.write(event.type) })`
+    )
+    process.stdout.write(`connect: ${kilobytes(bytes)} gzipped, ${kilobytes(text.length)} minified\n`)
+    assert.deepStrictEqual([external, warnings], [[], []])
+    assert.deepStrictEqual(inputs.filter((file) => file.includes("node_modules")), [])
+    assert.isBelow(bytes, 9_000)
+  })
+
+  it("has nothing of Node with Effect, and says how large it is", async () => {
+    const { bytes, external, inputs, text, warnings } = await bundle(
+      `import { Client } from "effect-emitter/client"
+       import { Effect, Stream } from "effect"
+       Client.make({ url: "/events" }).pipe(
+         Effect.flatMap((client) => Stream.runForEach(client.events, (event) => Effect.log(event.type))),
+         Effect.scoped,
+         Effect.runFork
+       )`
+    )
+    process.stdout.write(`Client with Effect: ${kilobytes(bytes)} gzipped, ${kilobytes(text.length)} minified\n`)
+    assert.deepStrictEqual([external, warnings], [[], []])
+    assert.notMatch(text, /["'`]node:/)
+    assert.deepStrictEqual(inputs.filter((file) => !/^(node_modules\/effect\/|src\/(client|protocol)\/|<stdin>)/.test(file)), [])
+    assert.isBelow(bytes, 95_000)
+  })
+})
