@@ -135,7 +135,7 @@ export const make = Effect.fnUntraced(function*(
   const appendUnsafe = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Position => {
     const found = record(user)
     const before = found.log.bytes
-    const position = found.log.append(batch, clock.currentTimeMillisUnsafe())
+    const position = found.log.append(batch)
     totalBytes += found.log.bytes - before
     if (totalBytes > options.maxTotalBytes) makeRoom(found)
     for (const wake of found.readers) wake()

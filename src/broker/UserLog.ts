@@ -87,15 +87,18 @@ export class UserLog {
    * Appends what of the batch the log does not hold yet, and returns the
    * position of the batch's last event.
    */
-  append(batch: NonEmptyReadonlyArray<Envelope>, now: number): Position {
+  append(batch: NonEmptyReadonlyArray<Envelope>): Position {
     let position = 0
+    let newest = 0
     for (const envelope of batch) {
+      if (envelope.at > newest) newest = envelope.at
       const source = this.sourceOf(envelope)
       position = this.isTaken(source, envelope.sequence)
         ? this.offsetOf(source, envelope.sequence)
         : this.push(envelope, source)
     }
-    this.expire(now)
+    // The newest event tells the time well enough to drop old ones by.
+    this.expire(newest)
     return { epoch: this.epoch, offset: position }
   }
 

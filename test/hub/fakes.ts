@@ -104,7 +104,7 @@ export class FakeBroker {
   }
 
   append(options: EventOptions = {}): number {
-    const { offset } = this.log.append([this.envelope(options)], 0)
+    const { offset } = this.log.append([this.envelope(options)])
     this.wake()
     return offset
   }
