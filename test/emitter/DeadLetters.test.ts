@@ -124,14 +124,24 @@ describe("DeadLetters", () => {
     Effect.gen(function*() {
       const bench = yield* withLetters([[ada, 1]])
       bench.broker.behaviour = { after: "1 second", do: "ok" }
+      const before = bench.broker.calls.length
+      const calls = () => bench.broker.calls.slice(before).map(({ batch }) => sequences(batch))
       yield* bench.emit(ada, envelopes(ada, 2))
       const replaying = yield* Effect.forkChild(bench.delivery.deadLetters.replay())
       yield* TestClock.adjust("500 millis")
+      assert.deepStrictEqual(calls(), [[2]])
       yield* bench.emit(ada, envelopes(ada, 3))
+      // The bench sends all that is pending while it has the turn, so the newer event comes before the letter.
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(calls(), [[2], [3]])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(calls(), [[2], [3], [1]])
+      yield* bench.emit(ada, envelopes(ada, 4))
+      yield* TestClock.adjust("100 millis")
+      assert.deepStrictEqual(calls(), [[2], [3], [1]])
       yield* TestClock.adjust("5 seconds")
       assert.deepInclude(yield* Fiber.join(replaying), { appended: 1 })
-      assert.deepStrictEqual(new Set(sequences(bench.broker.log(ada))), new Set([1, 2, 3]))
-      assert.strictEqual(bench.broker.calls.filter(({ batch }) => batch.length > 1).length, 0)
+      assert.deepStrictEqual(sequences(bench.broker.log(ada)), [2, 3, 1, 4])
     }))
 
   it.effect("queues a replayed letter behind what its user has in the spool", () =>
