@@ -1,0 +1,37 @@
+/**
+ * Finds the examples of the documentation: fenced `ts` blocks in Markdown files, and in the doc comments of sources.
+ */
+import { readdirSync, readFileSync } from "node:fs"
+import { join, relative } from "node:path"
+
+export interface Example {
+  /** Where the example stands: the file, and the line of its first statement. */
+  readonly place: string
+  readonly code: string
+}
+
+const fence = /^```ts\n([\s\S]*?)^```$/gmu
+
+const examplesIn = (place: string, text: string): ReadonlyArray<Example> =>
+  Array.from(text.matchAll(fence), (match) => ({
+    place: `${place}:${text.slice(0, match.index).split("\n").length + 1}`,
+    code: match[1] ?? ""
+  }))
+
+/** A doc comment's text, with its lines where they were. */
+const withoutStars = (source: string): string => source.replaceAll(/^ *\* ?/gmu, "")
+
+const filesUnder = (folder: string, ending: string): ReadonlyArray<string> =>
+  readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(ending))
+    .map((name) => join(folder, name))
+    .sort()
+
+export const findExamples = (root: string): ReadonlyArray<Example> => [
+  ...[join(root, "README.md"), ...filesUnder(join(root, "src"), ".md")].flatMap((file) =>
+    examplesIn(relative(root, file), readFileSync(file, "utf8"))
+  ),
+  ...filesUnder(join(root, "src"), ".ts").flatMap((file) =>
+    examplesIn(relative(root, file), withoutStars(readFileSync(file, "utf8")))
+  )
+]
