@@ -1,0 +1,155 @@
+/**
+ * A client of the wire protocol in plain JavaScript, written from src/protocol/README.md alone: it knows nothing of the
+ * package. It survives lost connections, hands each event over once, and says what is missing.
+ */
+const reactionTo = (code) => {
+  if (code === 4401) return "renew"
+  return code === 1008 || code === 1009 || (code >= 4400 && code < 4500) ? "stop" : "resume"
+}
+
+export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSnapshot, onStatus }) => {
+  const ids = new Set()
+  let socket, silence, ackTimer, ackAt, retry, settleTimer, welcomedAt
+  let snapshotsFrom // where to resume from while snapshots may still be on their way
+  let attempt = 0, lastAck = 0, notBefore = 0, heartbeatMs = 25_000, done = false
+
+  const send = (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame))
+
+  const ack = (urgent) => {
+    const due = urgent ? Math.max(Date.now(), lastAck + 50) : Date.now() + 1_000
+    if (ackTimer !== undefined && ackAt <= due) return
+    clearTimeout(ackTimer)
+    ackAt = due
+    ackTimer = setTimeout(() => {
+      ackTimer = undefined
+      lastAck = Date.now()
+      send({ type: "ack", offset: position.offset })
+    }, due - Date.now())
+  }
+
+  const moveTo = (epoch, offset) => {
+    position = { epoch, offset }
+  }
+
+  const awaitSnapshots = (resume) => {
+    snapshotsFrom ??= { resume }
+    clearTimeout(settleTimer)
+    settleTimer = setTimeout(settle, 1_000)
+  }
+
+  const settle = () => {
+    clearTimeout(settleTimer)
+    snapshotsFrom = undefined
+  }
+
+  const take = {
+    welcome(frame) {
+      welcomedAt = Date.now()
+      heartbeatMs = frame.heartbeatMs
+      if (position === undefined) {
+        moveTo(frame.epoch, frame.offset)
+        awaitSnapshots(undefined)
+      } else if (frame.recovered && position.offset > 0) ack(true)
+      onStatus?.("live", frame)
+    },
+    events(frame) {
+      if (frame.epoch !== position.epoch) throw new Error("events of another epoch")
+      for (const event of frame.events) {
+        if (event.offset <= position.offset) continue
+        const before = event.offset - 1
+        const filtered = threads !== undefined && before <= frame.upTo
+        if (before !== position.offset && !filtered) throw new Error(`a hole before ${event.offset}`)
+        if (!ids.has(event.id)) onEvent(event)
+        ids.add(event.id)
+        if (ids.size > 1_000) ids.delete(ids.values().next().value)
+        moveTo(frame.epoch, event.offset)
+        ack(event.confirm === true)
+      }
+      if (frame.upTo > position.offset) moveTo(frame.epoch, frame.upTo)
+    },
+    gap(frame) {
+      awaitSnapshots(position)
+      if (frame.reason === "epoch" || frame.to > position.offset) moveTo(frame.epoch, frame.to)
+      onGap?.(frame)
+    },
+    snapshot(frame) {
+      awaitSnapshots(position)
+      onSnapshot?.(frame)
+    },
+    ping() {
+      send({ type: "pong" })
+    },
+    goodbye(frame) {
+      notBefore = frame.reconnectAfterMs
+    },
+    error(frame) {
+      onStatus?.("complaint", frame)
+    }
+  }
+
+  const open = async (renewed) => {
+    onStatus?.("connecting")
+    const token = await getToken(renewed)
+    if (done) return
+    if (token === undefined) return onStatus?.("stopped")
+    const current = socket = new WebSocket(url, "emitter.v1.json")
+    let ended = false
+
+    const end = (code) => {
+      if (ended) return
+      ended = true
+      for (const timer of [silence, ackTimer, settleTimer]) clearTimeout(timer)
+      ackTimer = undefined
+      if (snapshotsFrom !== undefined) position = snapshotsFrom.resume
+      snapshotsFrom = undefined
+      const reaction = reactionTo(code)
+      const refused = reaction === "renew" && renewed && welcomedAt === undefined
+      if (done || refused || reaction === "stop") return onStatus?.("stopped", { code })
+      if (welcomedAt !== undefined && Date.now() - welcomedAt >= 10_000) attempt = 0
+      welcomedAt = undefined
+      const wait = notBefore + Math.random() * Math.min(20_000, 200 * 2 ** attempt++)
+      notBefore = 0
+      onStatus?.("waiting", { code, wait })
+      retry = setTimeout(open, wait, reaction === "renew")
+    }
+
+    const hear = () => {
+      clearTimeout(silence)
+      silence = setTimeout(() => {
+        current.close()
+        end(1006)
+      }, heartbeatMs * 1.5)
+    }
+
+    current.onopen = () => send({ type: "hello", token, resume: position, threads, client: "plain/1" })
+    current.onclose = ({ code }) => end(code)
+    current.onmessage = ({ data }) => {
+      if (ended) return
+      try {
+        const frame = JSON.parse(data)
+        if (!Object.hasOwn(take, frame.type)) throw new Error("an unknown frame")
+        const early = welcomedAt === undefined && !["welcome", "goodbye", "error"].includes(frame.type)
+        if (early) throw new Error(`${frame.type} before the welcome`)
+        if (!["welcome", "gap", "snapshot"].includes(frame.type)) settle()
+        take[frame.type](frame)
+        hear()
+      } catch (error) {
+        onStatus?.("fault", error)
+        current.close(4400, "protocol violation")
+        end(1006)
+      }
+    }
+    hear()
+  }
+
+  open(false)
+  return {
+    position: () => snapshotsFrom === undefined ? position : snapshotsFrom.resume,
+    cut: () => socket?.close(),
+    close() {
+      done = true
+      for (const timer of [silence, ackTimer, settleTimer, retry]) clearTimeout(timer)
+      socket?.close()
+    }
+  }
+}
