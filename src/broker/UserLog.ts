@@ -33,11 +33,14 @@ interface StoredEntry extends Entry {
   readonly sequence: number
 }
 
-// The numbers of one emitter that the log has taken: all up to `last`, except those in `missing`.
+// The numbers of one emitter that the log has taken: from `first` to `last` all except those in `missing`, and below
+// `first`, where the log came in late, those in `late`.
 interface Source {
   readonly name: string
+  readonly first: number
   last: number
   readonly missing: Set<number>
+  readonly late: Set<number>
   /** How many entries of the log are from this source; without any it is forgotten. */
   held: number
 }
@@ -174,8 +177,7 @@ export class UserLog {
     if (this.latestSource?.name === name) return this.latestSource
     let source = this.sources.get(name)
     if (source === undefined) {
-      // What came before a source's first event here was not for this log.
-      source = { name, last: sequence - 1, missing: new Set(), held: 0 }
+      source = { name, first: sequence, last: sequence - 1, missing: new Set(), late: new Set(), held: 0 }
       this.sources.set(name, source)
     }
     this.latestSource = source
@@ -183,18 +185,16 @@ export class UserLog {
   }
 
   private isTaken(source: Source, sequence: number): boolean {
+    if (sequence < source.first) return source.late.has(sequence)
     return sequence <= source.last && !source.missing.has(sequence)
   }
 
   private take(source: Source, sequence: number): void {
     source.held++
+    if (sequence < source.first) return remember(source.late, sequence)
     if (sequence <= source.last) return void source.missing.delete(sequence)
-    for (let skipped = source.last + 1; skipped < sequence; skipped++) source.missing.add(skipped)
+    for (let skipped = source.last + 1; skipped < sequence; skipped++) remember(source.missing, skipped)
     source.last = sequence
-    for (const oldest of source.missing) {
-      if (source.missing.size <= maxMissing) return
-      source.missing.delete(oldest)
-    }
   }
 
   private forget(source: Source): void {
@@ -265,5 +265,12 @@ export class UserLog {
 
 const initialCapacity = 8
 
-// Numbers of one source that may still come late, such as replayed dead letters.
-const maxMissing = 4096
+// Numbers of one source that come late, such as replayed dead letters, are told apart up to this many.
+const maxLate = 4096
+
+const remember = (numbers: Set<number>, number: number): void => {
+  numbers.add(number)
+  if (numbers.size <= maxLate) return
+  const [oldest] = numbers
+  if (oldest !== undefined) numbers.delete(oldest)
+}

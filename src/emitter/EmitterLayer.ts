@@ -37,6 +37,7 @@ import * as Engine from "./Engine.ts"
 import { Channels } from "./FallbackChannel.ts"
 import * as OperatorAlert from "./OperatorAlert.ts"
 import type { Outbox } from "./Outbox.ts"
+import * as Spool from "./Spool.ts"
 
 // What is made first ends last: the engine closes while its batcher and its delivery still work.
 const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
@@ -53,7 +54,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     broker,
     retry: config.retry,
     breaker: config.breaker,
-    channels: yield* Channels,
+    channels: (yield* Channels) ?? [yield* Spool.memory()],
     deadLetters: new DeadLetterStore(),
     exclusive: (user, effect) => Effect.suspend(() => engine.exclusive(user, effect)),
     ...(alert === undefined ? {} : { alert })

@@ -123,6 +123,7 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   const countOutcome = (settlement: Settlement, events: number): void => {
+    if (settlement === interrupted) return
     counters.batches++
     switch (settlement._tag) {
       case "Appended":
@@ -172,8 +173,7 @@ export const make = Effect.fnUntraced(function*(options: {
     if (outcome !== undefined) return settle(outbox, batch, outcome)
     return run(
       delivery.deliver(outbox.user, batch),
-      // A delivery never fails; it is interrupted when closing takes too long.
-      (exit) => settle(outbox, batch, Exit.isSuccess(exit) ? exit.value : { _tag: "Dropped", reason: "closed" })
+      (exit) => settle(outbox, batch, Exit.isSuccess(exit) ? exit.value : interrupted)
     )
   }
 
@@ -318,6 +318,9 @@ export const make = Effect.fnUntraced(function*(options: {
   yield* Effect.addFinalizer(() => close)
   return engine
 })
+
+// Closing took too long. The delivery has kept the batch, and counted it, before it ended.
+const interrupted: Settlement = { _tag: "DeadLettered", reason: "interrupted" }
 
 // Batches are appended whole, so their offsets are consecutive and end at the batch's.
 const receiptOf = (settlement: Settlement, index: number, size: number): Receipt => {

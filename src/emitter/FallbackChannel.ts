@@ -38,8 +38,9 @@ export interface FallbackChannel {
 
 /**
  * The fallback channels of the emitting engine, in the order in which they are
- * asked. None by default: then what the broker does not take becomes a dead
- * letter. Provide them to `EmitterLayer`:
+ * asked. By default that is a spool in memory, which bridges an outage of the
+ * broker; with an empty list, what the broker does not take becomes a dead
+ * letter at once. Provide them to `EmitterLayer`:
  *
  * ```ts
  * import { Effect, Layer } from "effect"
@@ -52,9 +53,10 @@ export interface FallbackChannel {
  * @category services
  * @since 0.1.0
  */
-export const Channels = Context.Reference<ReadonlyArray<FallbackChannel>>("effect-emitter/FallbackChannels", {
-  defaultValue: () => []
-})
+export const Channels = Context.Reference<ReadonlyArray<FallbackChannel> | undefined>(
+  "effect-emitter/FallbackChannels",
+  { defaultValue: () => undefined }
+)
 
 /**
  * The channel cannot be reached, or what it calls failed.
