@@ -97,11 +97,15 @@ export const emit = (
 ): Effect.Effect<Receipt, EmitError> => {
   const { engine, outbox } = binding
   if (binding.life.isClosed || engine.isClosed()) return closed
-  const { batching, maxEventBytes } = engine.config
+  const { batching, maxEventBytes } = outbox.settings
   const critical = event.delivery === "critical"
   if ((outbox.size >= batching.capacity || outbox.bytes >= batching.capacityBytes) && !RunState.isTerminal(event.type)) {
     const room = makeRoom(binding, event)
     if (room !== undefined) return room === "wait" ? waitForRoom(binding, event, confirm, onEnvelope) : room
+  }
+  if (event.delivery === "volatile" && outbox.size >= volatileBudget(binding)) {
+    engine.counters.dropped.overBudget++
+    return overBudget
   }
 
   const encoder = encoderOf(event.definition)
@@ -238,10 +242,14 @@ const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject): M
   return { coalesce, head, text: typeof text === "string" ? text : "" }
 }
 
+// What volatile events may take of a user's room: all at the highest priority, a tenth at the lowest.
+const volatileBudget = ({ context, outbox }: Binding): number =>
+  outbox.settings.batching.capacity * ((context.priority ?? 5) + 1) / 10
+
 // `undefined` when there is room now.
 const makeRoom = (binding: Binding, event: Event): "wait" | Effect.Effect<Receipt, EmitError> | undefined => {
   const { engine, outbox } = binding
-  const { capacity, overflow } = engine.config.batching
+  const { capacity, overflow } = outbox.settings.batching
   if (event.delivery === "volatile") {
     engine.counters.dropped.overBudget++
     return overBudget

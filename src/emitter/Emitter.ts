@@ -40,6 +40,7 @@ import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
 import { bind, type Binding, emit } from "./Accepting.ts"
 import { awaitAcknowledged, type ConfirmOptions } from "./Confirming.ts"
 import type { EmitError } from "./EmitError.ts"
+import type { TierSettings } from "./EmitterConfig.ts"
 import type { Engine } from "./Engine.ts"
 import type { Receipt } from "./Outbox.ts"
 import * as Run from "./Run.ts"
@@ -184,13 +185,23 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
       Effect.flatMap(Effect.scope, (scope) => {
         const decoded = decodeContext(context)
         if (decoded._tag === "Failure") return Effect.fail(invalidContext(decoded))
-        return Effect.map(open(decoded.value, scope), fromBinding)
+        const settings = settingsFor(decoded.value)
+        return settings === undefined
+          ? Effect.fail(unknownTier(decoded.value.tier, Object.keys(engine.config.tiers)))
+          : Effect.map(open(decoded.value, settings, scope), fromBinding)
       })
 
-    const open = (context: EmissionContext, scope: Scope.Scope): Effect.Effect<Binding> =>
+    const settingsFor = ({ tier }: EmissionContext): TierSettings | undefined => {
+      const { tiers } = engine.config
+      if (tier === undefined || !hasTiers) return engine.config
+      return Object.hasOwn(tiers, tier) ? tiers[tier] : undefined
+    }
+    const hasTiers = Object.keys(engine.config.tiers).length > 0
+
+    const open = (context: EmissionContext, settings: TierSettings, scope: Scope.Scope): Effect.Effect<Binding> =>
       Effect.suspend(() => {
         const source = `${Math.abs(random.nextIntUnsafe()).toString(36)}${Math.abs(random.nextIntUnsafe()).toString(36)}-`
-        const outbox = engine.hold(context.userId)
+        const outbox = engine.hold(context.userId, settings)
         const binding = bind(
           { engine, outbox, numbering: { source, last: 0 }, life: { isClosed: false } },
           context
@@ -200,6 +211,9 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
 
     return { forUser, stats: engine.stats }
   }))
+
+const unknownTier = (tier: string | undefined, known: ReadonlyArray<string>): InvalidContext =>
+  new InvalidContext({ problem: `no tier is named ${JSON.stringify(tier)} (there are: ${known.join(", ")})\n  at ["tier"]` })
 
 const invalidContext = (exit: Exit.Failure<unknown, Schema.SchemaError>): InvalidContext => {
   const error = Exit.findErrorOption(exit)

@@ -24,6 +24,7 @@
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
@@ -62,50 +63,81 @@ const Time = Schema.Duration.check(
 )
 const TimeText = Schema.DurationFromString.pipe(Schema.decodeTo(Time))
 
+const Batching = Schema.Struct({
+  maxDelay: Time,
+  maxSize: Positive,
+  maxBytes: Positive,
+  capacity: Positive,
+  capacityBytes: Positive,
+  overflow: Overflow
+})
+
+const TierSettings = Schema.Struct({ profile: Profile, batching: Batching, maxEventBytes: Positive })
+
+/**
+ * The settings of one tier of users: how their events are batched, and how
+ * large one may be. Retry, breaker and closing belong to the broker, and are the
+ * same for all.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TierSettings = typeof TierSettings.Type
+
 const Resolved = Schema.Struct({
   profile: Profile,
-  batching: Schema.Struct({
-    maxDelay: Time,
-    maxSize: Positive,
-    maxBytes: Positive,
-    capacity: Positive,
-    capacityBytes: Positive,
-    overflow: Overflow
-  }),
+  batching: Batching,
   retry: Schema.Struct({ attempts: Positive, base: Time, cap: Time }),
   breaker: Schema.Struct({ failures: Positive, openFor: Schema.Struct({ first: Time, cap: Time }) }),
   closeTimeout: Time,
   maxEventBytes: Positive,
-  lifecycle: Schema.Literals(["enforce", "observe"])
+  lifecycle: Schema.Literals(["enforce", "observe"]),
+  spans: Schema.Boolean,
+  tiers: Schema.Record(Schema.String, TierSettings)
 })
 
 type Resolved = typeof Resolved.Type
 
 const millis = (duration: Duration.Duration) => `${Duration.toMillis(duration)} ms`
 
-// Each conflict names both fields, and stands at the one that is more likely wrong.
-const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
-  const { batching, breaker, profile, retry } = config
-  const issues: Array<Schema.FilterIssue> = []
-  const conflict = (path: ReadonlyArray<string>, issue: string) => issues.push({ path, issue })
+type Conflict = (path: ReadonlyArray<string>, issue: string) => void
+
+const batchingConflicts = (
+  { batching, profile }: TierSettings,
+  at: ReadonlyArray<string>,
+  conflict: Conflict
+): void => {
+  const name = (field: string) => [...at, "batching", field].join(".")
+  const path = (field: string) => [...at, "batching", field]
   if (batching.capacity < batching.maxSize) {
     conflict(
-      ["batching", "capacity"],
-      `batching.capacity (${batching.capacity}) must not be less than batching.maxSize (${batching.maxSize})`
+      path("capacity"),
+      `${name("capacity")} (${batching.capacity}) must not be less than ${name("maxSize")} (${batching.maxSize})`
     )
   }
   if (batching.capacityBytes < batching.maxBytes) {
     conflict(
-      ["batching", "capacityBytes"],
-      `batching.capacityBytes (${batching.capacityBytes}) must not be less than batching.maxBytes (${batching.maxBytes})`
+      path("capacityBytes"),
+      `${name("capacityBytes")} (${batching.capacityBytes}) must not be less than ${
+        name("maxBytes")
+      } (${batching.maxBytes})`
     )
   }
   if (profile === "lowLatency" && Duration.toMillis(batching.maxDelay) > 20) {
     conflict(
-      ["batching", "maxDelay"],
-      `batching.maxDelay (${millis(batching.maxDelay)}) must not be over 20 ms with profile lowLatency`
+      path("maxDelay"),
+      `${name("maxDelay")} (${millis(batching.maxDelay)}) must not be over 20 ms with profile lowLatency`
     )
   }
+}
+
+// Each conflict names both fields, and stands at the one that is more likely wrong.
+const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
+  const { breaker, retry } = config
+  const issues: Array<Schema.FilterIssue> = []
+  const conflict: Conflict = (path, issue) => issues.push({ path, issue })
+  batchingConflicts(config, [], conflict)
+  for (const [tier, settings] of Object.entries(config.tiers)) batchingConflicts(settings, ["tiers", tier], conflict)
   if (Duration.isLessThan(retry.cap, retry.base)) {
     conflict(["retry", "cap"], `retry.cap (${millis(retry.cap)}) must not be less than retry.base (${millis(retry.base)})`)
   }
@@ -129,16 +161,18 @@ const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
   return issues
 }
 
+const BatchingOverrides = Schema.Struct({
+  maxDelay: Schema.optionalKey(TimeText),
+  maxSize: Schema.optionalKey(Positive),
+  maxBytes: Schema.optionalKey(Positive),
+  capacity: Schema.optionalKey(Positive),
+  capacityBytes: Schema.optionalKey(Positive),
+  overflow: Schema.optionalKey(Overflow)
+})
+
 const Overrides = Schema.Struct({
   profile: Schema.optionalKey(Profile),
-  batching: Schema.optionalKey(Schema.Struct({
-    maxDelay: Schema.optionalKey(TimeText),
-    maxSize: Schema.optionalKey(Positive),
-    maxBytes: Schema.optionalKey(Positive),
-    capacity: Schema.optionalKey(Positive),
-    capacityBytes: Schema.optionalKey(Positive),
-    overflow: Schema.optionalKey(Overflow)
-  })),
+  batching: Schema.optionalKey(BatchingOverrides),
   retry: Schema.optionalKey(Schema.Struct({
     attempts: Schema.optionalKey(Positive),
     base: Schema.optionalKey(TimeText),
@@ -153,12 +187,21 @@ const Overrides = Schema.Struct({
   })),
   closeTimeout: Schema.optionalKey(TimeText),
   maxEventBytes: Schema.optionalKey(Positive),
-  lifecycle: Schema.optionalKey(Schema.Literals(["enforce", "observe"]))
+  lifecycle: Schema.optionalKey(Schema.Literals(["enforce", "observe"])),
+  spans: Schema.optionalKey(Schema.Boolean),
+  tiers: Schema.optionalKey(Schema.Record(
+    Schema.String,
+    Schema.Struct({
+      profile: Schema.optionalKey(Profile),
+      batching: Schema.optionalKey(BatchingOverrides),
+      maxEventBytes: Schema.optionalKey(Positive)
+    })
+  ))
 })
 
 const kibi = 1024
 
-const profiles: { readonly [P in Profile]: Omit<Resolved, "profile"> } = {
+const profiles: { readonly [P in Profile]: Omit<Resolved, "profile" | "spans" | "tiers"> } = {
   lowLatency: {
     batching: {
       maxDelay: Duration.millis(5),
@@ -219,7 +262,24 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => {
     },
     closeTimeout: overrides.closeTimeout ?? base.closeTimeout,
     maxEventBytes: overrides.maxEventBytes ?? base.maxEventBytes,
-    lifecycle: overrides.lifecycle ?? base.lifecycle
+    lifecycle: overrides.lifecycle ?? base.lifecycle,
+    spans: overrides.spans ?? false,
+    tiers: Record.map(overrides.tiers ?? {}, (tier) => resolveTier(tier, overrides, profile))
+  }
+}
+
+// A tier without a profile of its own goes on from the settings of all users.
+const resolveTier = (
+  tier: NonNullable<(typeof Overrides.Type)["tiers"]>[string],
+  overrides: typeof Overrides.Type,
+  profile: Profile
+): TierSettings => {
+  const base = profiles[tier.profile ?? profile]
+  const shared = tier.profile === undefined ? overrides.batching : undefined
+  return {
+    profile: tier.profile ?? profile,
+    batching: { ...base.batching, ...shared, ...tier.batching },
+    maxEventBytes: tier.maxEventBytes ?? overrides.maxEventBytes ?? base.maxEventBytes
   }
 }
 
@@ -229,7 +289,12 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => {
  * - `batching.overflow`: see {@link Overflow}, default `suspend`;
  * - `maxEventBytes`: the largest encoded event, default 256 KiB;
  * - `lifecycle`: `enforce` (default) refuses events that are not legal where
- *   their run stands; `observe` counts them and lets them pass.
+ *   their run stands; `observe` counts them and lets them pass;
+ * - `spans`: whether each delivery and each run is a span; false by default, and
+ *   then they cost nothing;
+ * - `tiers`: settings of users whose context names that tier: a `profile`,
+ *   fields of `batching`, and `maxEventBytes`. Once there are tiers, a context
+ *   that names another one is refused.
  *
  * @category config
  * @since 0.1.0

@@ -25,8 +25,10 @@
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import { Broker } from "../broker/Broker.ts"
 import * as Batcher from "./Batcher.ts"
 import { DeadLetters, DeadLetterStore } from "./DeadLetters.ts"
@@ -43,12 +45,9 @@ import * as Spool from "./Spool.ts"
 const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   const broker = yield* Broker
   const alert = yield* OperatorAlert.Current
-  const batcher = yield* Batcher.make<Outbox>({
-    maxDelay: config.batching.maxDelay,
-    send: (outbox) => {
-      outbox.marked = false
-      engine.flush(outbox)
-    }
+  const batchers = yield* makeBatchers(config, (outbox) => {
+    outbox.marked = false
+    engine.flush(outbox)
   })
   const delivery = yield* Delivery.make({
     broker,
@@ -59,8 +58,22 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     exclusive: (user, effect) => Effect.suspend(() => engine.exclusive(user, effect)),
     ...(alert === undefined ? {} : { alert })
   })
-  const engine: Engine.Engine = yield* Engine.make({ config, broker, delivery, mark: batcher.mark })
+  const engine: Engine.Engine = yield* Engine.make({ config, broker, delivery, mark: (outbox) => batchers(outbox.settings.batching.maxDelay).mark(outbox) })
   return Context.make(Emitters, yield* fromEngine(engine)).pipe(Context.add(DeadLetters, delivery.deadLetters))
+})
+
+// One batcher for each window that a tier asks for; most often that is one.
+const makeBatchers = Effect.fnUntraced(function*(
+  config: EmitterConfig.EmitterConfig,
+  send: (outbox: Outbox) => void
+): Effect.fn.Return<(maxDelay: Duration.Duration) => Batcher.Batcher<Outbox>, never, Scope.Scope> {
+  const standard = yield* Batcher.make<Outbox>({ maxDelay: config.batching.maxDelay, send })
+  const byDelay = new Map([[Duration.toMillis(config.batching.maxDelay), standard]])
+  for (const { batching: { maxDelay } } of Object.values(config.tiers)) {
+    const millis = Duration.toMillis(maxDelay)
+    if (!byDelay.has(millis)) byDelay.set(millis, yield* Batcher.make<Outbox>({ maxDelay, send }))
+  }
+  return byDelay.size === 1 ? () => standard : (maxDelay) => byDelay.get(Duration.toMillis(maxDelay)) ?? standard
 })
 
 const fromOptions = (

@@ -24,7 +24,7 @@ import * as Scope from "effect/Scope"
 import type { Broker } from "../broker/Broker.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { DeliveryPipeline } from "./Delivery.ts"
-import type { EmitterConfig } from "./EmitterConfig.ts"
+import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
 import { Middle } from "./Encoding.ts"
 import { Outbox, type Pending, type Receipt, type Settlement } from "./Outbox.ts"
 import { Counters, type DropReason, type Stats } from "./Stats.ts"
@@ -40,7 +40,7 @@ export interface Engine {
   readonly delivery: DeliveryPipeline
   readonly counters: Counters
   /** The user's outbox, made if needed, and held until `release`. */
-  readonly hold: (user: UserId) => Outbox
+  readonly hold: (user: UserId, settings: TierSettings) => Outbox
   readonly release: (outbox: Outbox) => Effect.Effect<void>
   /**
    * Sends the list now, unless one is in flight: then it follows that one. Gives
@@ -69,7 +69,6 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly mark: (outbox: Outbox) => void
 }): Effect.fn.Return<Engine, never, Scope.Scope> {
   const { broker, config, delivery } = options
-  const { maxBytes, maxSize } = config.batching
   const clock = yield* Clock.Clock
   // Made before the finalizer that closes the engine, so that it ends after it.
   const deliveries = yield* Scope.fork(yield* Effect.scope)
@@ -140,12 +139,15 @@ export const make = Effect.fnUntraced(function*(options: {
     }
   }
 
+  const isFull = ({ bytes, settings: { batching }, size }: Outbox): boolean =>
+    size >= batching.maxSize || bytes >= batching.maxBytes
+
   // Who waits comes first: one of them may take the turn, and the list then follows.
   const goOn = (outbox: Outbox): void => {
     if (outbox.waiting.length > 0) { for (const wake of outbox.waiting.splice(0)) wake() }
     if (outbox.size === 0) {
       retire(outbox)
-    } else if (closed || outbox.isUrgent || outbox.size >= maxSize || outbox.bytes >= maxBytes) {
+    } else if (closed || outbox.isUrgent || isFull(outbox)) {
       flush(outbox)
     } else {
       mark(outbox)
@@ -189,12 +191,13 @@ export const make = Effect.fnUntraced(function*(options: {
     }
   }
 
-  const hold = (user: UserId): Outbox => {
+  const hold = (user: UserId, settings: TierSettings): Outbox => {
     let outbox = outboxes.get(user)
     if (outbox === undefined) {
-      outbox = new Outbox(user)
+      outbox = new Outbox(user, settings)
       outboxes.set(user, outbox)
     }
+    outbox.settings = settings
     outbox.emitters++
     counters.emitters++
     return outbox
@@ -228,7 +231,7 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.acquireUseRelease(
       Effect.callback<Outbox>((resume) => {
         const enter = () => {
-          const outbox = outboxes.get(user) ?? new Outbox(user)
+          const outbox = outboxes.get(user) ?? new Outbox(user, config)
           outboxes.set(user, outbox)
           if (outbox.inFlight) return void outbox.waiting.push(enter)
           outbox.inFlight = true
@@ -306,7 +309,7 @@ export const make = Effect.fnUntraced(function*(options: {
     release,
     flush,
     pendingChanged: (outbox) => {
-      if (outbox.size >= maxSize || outbox.bytes >= maxBytes) flush(outbox)
+      if (isFull(outbox)) flush(outbox)
       else mark(outbox)
     },
     exclusive,

@@ -14,6 +14,7 @@ import type { Coalesce, DeliveryClass } from "../protocol/Event.ts"
 import type { EventId, RunId, ThreadId, UserId } from "../protocol/Identity.ts"
 import * as RunState from "../protocol/RunState.ts"
 import type { Outcome } from "./Delivery.ts"
+import type { TierSettings } from "./EmitterConfig.ts"
 import type { DropReason } from "./Stats.ts"
 
 /**
@@ -98,6 +99,8 @@ const mergeReach = 16
  */
 export class Outbox {
   readonly user: UserId
+  /** The settings of the user's tier; those of the emitter made last. */
+  settings: TierSettings
   readonly runs = new Map<RunId, RunRecord>()
   /** Whether a taken list is being delivered. */
   inFlight = false
@@ -113,8 +116,9 @@ export class Outbox {
   private urgent = false
   private volatiles = 0
 
-  constructor(user: UserId) {
+  constructor(user: UserId, settings: TierSettings) {
     this.user = user
+    this.settings = settings
   }
 
   get size(): number {
