@@ -14,7 +14,7 @@
  * | `batching.capacityBytes` (of their text) | 1 MiB | 4 MiB | 16 MiB |
  * | `retry.attempts` / `base` / `cap` | 1 / 1 ms / 5 ms | 3 / 5 ms / 25 ms | 5 / 10 ms / 100 ms |
  * | `breaker.failures` (in a row) | 3 | 5 | 10 |
- * | `breaker.openFor.first` / `cap` | 1 s / 10 s | 5 s / 30 s | 10 s / 60 s |
+ * | `breaker.openFor` / `maxOpenFor` | 1 s / 10 s | 5 s / 30 s | 10 s / 60 s |
  * | `closeTimeout` | 2 s | 5 s | 10 s |
  *
  * Durations are written as text, such as `"20 millis"` or `"5 seconds"`.
@@ -88,7 +88,7 @@ const Resolved = Schema.Struct({
   profile: Profile,
   batching: Batching,
   retry: Schema.Struct({ attempts: Positive, base: Time, cap: Time }),
-  breaker: Schema.Struct({ failures: Positive, openFor: Schema.Struct({ first: Time, cap: Time }) }),
+  breaker: Schema.Struct({ failures: Positive, openFor: Time, maxOpenFor: Time }),
   closeTimeout: Time,
   maxEventBytes: Positive,
   lifecycle: Schema.Literals(["enforce", "observe"]),
@@ -141,20 +141,20 @@ const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
   if (Duration.isLessThan(retry.cap, retry.base)) {
     conflict(["retry", "cap"], `retry.cap (${millis(retry.cap)}) must not be less than retry.base (${millis(retry.base)})`)
   }
-  if (Duration.isLessThan(breaker.openFor.cap, breaker.openFor.first)) {
+  if (Duration.isLessThan(breaker.maxOpenFor, breaker.openFor)) {
     conflict(
-      ["breaker", "openFor", "cap"],
-      `breaker.openFor.cap (${millis(breaker.openFor.cap)}) must not be less than breaker.openFor.first (${
-        millis(breaker.openFor.first)
+      ["breaker", "maxOpenFor"],
+      `breaker.maxOpenFor (${millis(breaker.maxOpenFor)}) must not be less than breaker.openFor (${
+        millis(breaker.openFor)
       })`
     )
   }
   const retryMs = Retry.budgetMs(retry)
-  if (retryMs >= Duration.toMillis(breaker.openFor.first)) {
+  if (retryMs >= Duration.toMillis(breaker.openFor)) {
     conflict(
       ["retry", "attempts"],
-      `the retries (retry.attempts, retry.base and retry.cap give up to ${retryMs} ms) must be over before breaker.openFor.first (${
-        millis(breaker.openFor.first)
+      `the retries (retry.attempts, retry.base and retry.cap give up to ${retryMs} ms) must be over before breaker.openFor (${
+        millis(breaker.openFor)
       })`
     )
   }
@@ -180,10 +180,8 @@ const Overrides = Schema.Struct({
   })),
   breaker: Schema.optionalKey(Schema.Struct({
     failures: Schema.optionalKey(Positive),
-    openFor: Schema.optionalKey(Schema.Struct({
-      first: Schema.optionalKey(TimeText),
-      cap: Schema.optionalKey(TimeText)
-    }))
+    openFor: Schema.optionalKey(TimeText),
+    maxOpenFor: Schema.optionalKey(TimeText)
   })),
   closeTimeout: Schema.optionalKey(TimeText),
   maxEventBytes: Schema.optionalKey(Positive),
@@ -212,7 +210,7 @@ const profiles: { readonly [P in Profile]: Omit<Resolved, "profile" | "spans" | 
       overflow: "suspend"
     },
     retry: { attempts: 1, base: Duration.millis(1), cap: Duration.millis(5) },
-    breaker: { failures: 3, openFor: { first: Duration.seconds(1), cap: Duration.seconds(10) } },
+    breaker: { failures: 3, openFor: Duration.seconds(1), maxOpenFor: Duration.seconds(10) },
     closeTimeout: Duration.seconds(2),
     maxEventBytes: 256 * kibi,
     lifecycle: "enforce"
@@ -227,7 +225,7 @@ const profiles: { readonly [P in Profile]: Omit<Resolved, "profile" | "spans" | 
       overflow: "suspend"
     },
     retry: { attempts: 3, base: Duration.millis(5), cap: Duration.millis(25) },
-    breaker: { failures: 5, openFor: { first: Duration.seconds(5), cap: Duration.seconds(30) } },
+    breaker: { failures: 5, openFor: Duration.seconds(5), maxOpenFor: Duration.seconds(30) },
     closeTimeout: Duration.seconds(5),
     maxEventBytes: 256 * kibi,
     lifecycle: "enforce"
@@ -242,7 +240,7 @@ const profiles: { readonly [P in Profile]: Omit<Resolved, "profile" | "spans" | 
       overflow: "suspend"
     },
     retry: { attempts: 5, base: Duration.millis(10), cap: Duration.millis(100) },
-    breaker: { failures: 10, openFor: { first: Duration.seconds(10), cap: Duration.seconds(60) } },
+    breaker: { failures: 10, openFor: Duration.seconds(10), maxOpenFor: Duration.seconds(60) },
     closeTimeout: Duration.seconds(10),
     maxEventBytes: 256 * kibi,
     lifecycle: "enforce"
@@ -256,10 +254,7 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => {
     profile,
     batching: { ...base.batching, ...overrides.batching },
     retry: { ...base.retry, ...overrides.retry },
-    breaker: {
-      failures: overrides.breaker?.failures ?? base.breaker.failures,
-      openFor: { ...base.breaker.openFor, ...overrides.breaker?.openFor }
-    },
+    breaker: { ...base.breaker, ...overrides.breaker },
     closeTimeout: overrides.closeTimeout ?? base.closeTimeout,
     maxEventBytes: overrides.maxEventBytes ?? base.maxEventBytes,
     lifecycle: overrides.lifecycle ?? base.lifecycle,

@@ -52,7 +52,10 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   const delivery = yield* Delivery.make({
     broker,
     retry: config.retry,
-    breaker: config.breaker,
+    breaker: {
+      failures: config.breaker.failures,
+      openFor: { first: config.breaker.openFor, cap: config.breaker.maxOpenFor }
+    },
     channels: (yield* Channels) ?? [yield* Spool.memory()],
     deadLetters: new DeadLetterStore(),
     exclusive: (user, effect) => Effect.suspend(() => engine.exclusive(user, effect)),
