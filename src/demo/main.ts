@@ -38,15 +38,19 @@ const ready = Layer.effectDiscard(
     ))
 )
 
+const environment = Layer.mergeAll(
+  NodeServices.layer,
+  ConfigProvider.layer(ConfigProvider.constantCase(ConfigProvider.fromEnv())),
+  Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])
+)
+
 const program = Effect.gen(function*() {
   const port = yield* DemoConfig.port
   const files = yield* Effect.tryPromise({ try: bundlePage, catch: (cause) => new PageNotBuilt({ cause }) })
   const documents = yield* Library.fromPackage(fileURLToPath(new URL("../..", import.meta.url)))
   return yield* Layer.launch(ready.pipe(Layer.provide(Server.layer({ port, files, documents }))))
 }).pipe(
-  Effect.provide(NodeServices.layer),
-  Effect.provide(ConfigProvider.layer(ConfigProvider.constantCase(ConfigProvider.fromEnv()))),
-  Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)])),
+  Effect.provide(environment),
   // What a user can mend is said in one line; what only a programmer can, in full. Ctrl-C reaches the page's builder as
   // well, which then fails: that is no failure of the demo.
   Effect.tapCause((cause) =>

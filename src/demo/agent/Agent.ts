@@ -13,7 +13,7 @@ import { Pace } from "./Pace.ts"
 import type { Reading } from "./Passages.ts"
 import * as Plan from "./Plan.ts"
 import * as Question from "./Question.ts"
-import { excerpt, type Section, textOf } from "./Section.ts"
+import { excerpt, proseOf, type Section, textOf } from "./Section.ts"
 import { countWords } from "./Words.ts"
 
 /** The id of the message that the answer streams into. */
@@ -60,7 +60,7 @@ export const run = Effect.fnUntraced(function*(question: string, library: Librar
         section: section.id,
         title: section.title,
         score: thousandth(score),
-        excerpt: excerpt(textOf(section), 120)
+        excerpt: excerpt(proseOf(section), 120)
       }))
     })).pipe(emitter.tool("search", { query: wanted.query, in: wanted.within ?? library.name }))
     yield* report("search", countWords(wanted.query), 0)
@@ -134,7 +134,7 @@ export const run = Effect.fnUntraced(function*(question: string, library: Librar
       title: section.title,
       source: section.source,
       line: section.line,
-      excerpt: excerpt(textOf(section), 200)
+      excerpt: excerpt(proseOf(section), 200)
     }))
   }
 }, (effect, question, library) =>

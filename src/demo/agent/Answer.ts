@@ -94,7 +94,12 @@ export const compose = (
     return { answered: false, text: notFound(library, missing, readings), citations: [], coverage, missing }
   }
 
-  const sections = [...new Set(chosen.map(({ reading }) => reading.section))]
+  // In the order of the parts they answer; where two sides are compared, what says most comes first.
+  const said = (section: Section) => chosen.filter(({ reading }) => reading.section === section).length
+  const sections = answers.flatMap(({ chosen: own, part }) => {
+    const cited = [...new Set(own.map(({ reading }) => reading.section))]
+    return part.sides === undefined ? cited : cited.toSorted((a, b) => said(b) - said(a))
+  }).filter((section, index, all) => all.indexOf(section) === index)
   const citations = sections.map((section, index) => ({ number: index + 1, section }))
   const quotations = citations.map(({ number, section }) => {
     const own = chosen.filter(({ reading }) => reading.section === section)

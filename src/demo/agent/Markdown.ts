@@ -21,10 +21,10 @@ const plain = (text: string): string =>
     .replace(/\s+/gu, " ")
     .trim()
 
-/** A full stop inside `code` ends no sentence, so code is taken out while the text is split. */
+/** A full stop inside `code` or **emphasis** ends no sentence, so both are taken out while the text is split. */
 const splitSentences = (text: string): ReadonlyArray<string> => {
   const code: Array<string> = []
-  const masked = text.replace(/`[^`]+`/gu, (span) => `\uE000${code.push(span) - 1}\uE001`)
+  const masked = text.replace(/`[^`]+`|\*\*[^*]+\*\*/gu, (span) => `\uE000${code.push(span) - 1}\uE001`)
   return Array.from(
     sentences.segment(masked),
     ({ segment }) => segment.replace(/\uE000(\d+)\uE001/gu, (_, index) => code[Number(index)] ?? "").trim()

@@ -57,12 +57,17 @@ export const candidates = (library: Library, reading: Reading): ReadonlyArray<Ca
     let sum = weigh(library, matched) + 0.25 * weigh(library, verbatim) + 0.6 * headingWeight +
       0.2 * Math.min(context, 1)
     if (at === 0) sum += headingWeight > 0 ? 0.35 : 0.15
+    const [subject = "", ...others] = contentWords(passage.text)
+    if (part.kind === "comparison" && part.words.has(subject)) sum += 0.8
     if (part.kind === "definition") {
-      const opens = contentWords(passage.text).slice(0, 3).some((word) => part.words.has(word))
+      const opens = [subject, ...others.slice(0, 2)].some((word) => part.words.has(word))
       if (opens && /\b(?:is|are|means?|names?|stands?|holds?)\b|\s·\s|\*\*?:|`:/u.test(passage.text)) sum += 0.6
       if (at === 0 && headingWeight > 0) sum += 0.5
     }
     const length = countWords(passage.text)
+    // A row is about what its first cell names; what the others mention is by the way.
+    const [firstCell = ""] = passage.kind === "row" ? passage.text.split(" · ") : []
+    if (passage.kind === "row" && !contentWords(firstCell).some((word) => part.words.has(word))) sum *= 0.75
     const fit = length < 4 ? 0.4 : length > 45 ? 45 / length : 1
     return sum * fit * (0.55 + 0.45 * reading.score)
   }

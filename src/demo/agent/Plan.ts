@@ -5,7 +5,7 @@ import type { Hit, Library } from "./Library.ts"
 import type { Reading } from "./Passages.ts"
 import type { Part } from "./Question.ts"
 import { type Kind, type Section, textOf } from "./Section.ts"
-import { countWords } from "./Words.ts"
+import { contentWords, countWords } from "./Words.ts"
 
 /** One search: `within` keeps it to one kind of documents, `side` tells which side of a comparison it is for. */
 export interface Search {
@@ -16,7 +16,7 @@ export interface Search {
 }
 
 /** How many sections one search returns, and how many are read for one part or side. */
-const hitsPerSearch = 6
+const hitsPerSearch = 8
 const readsPerPart = 3
 const readsPerSide = 2
 
@@ -29,6 +29,10 @@ const worth = (part: Part, section: Section): number => {
   if (part.sides?.every(has) === true) weight *= 1.8
   // The very forms that were asked for: "batched" rather than "batch".
   if ([...part.words.values()].some(has)) weight *= 1.25
+  // What begins a sentence or an item is what it is about.
+  const subjects = part.kind === "comparison" || part.kind === "definition" ? [...part.words.keys()] : []
+  const opens = (word: string) => section.passages.some((passage) => contentWords(passage.text)[0] === word)
+  if (subjects.length > 0) weight *= 1 + 0.8 * subjects.filter(opens).length / subjects.length
   if (part.kind === "howto" && section.passages.some(({ kind }) => kind === "code")) weight *= 1.4
   // Comments in code count a little less than prose written for readers, those of a few words a good deal less.
   if (section.kind === "api") weight *= countWords(text) < 10 ? 0.5 : 0.85

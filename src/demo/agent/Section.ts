@@ -50,6 +50,10 @@ export const textOf = (section: Section): string => {
   return out.join("\n")
 }
 
+/** What a section says in words, without its code. */
+export const proseOf = ({ passages }: Section): string =>
+  passages.filter(({ kind }) => kind !== "code").map(({ text }) => text).join(" ")
+
 /** A text cut to `limit` characters at the end of a word. */
 export const excerpt = (text: string, limit: number): string => {
   const flat = text.replace(/\s+/gu, " ").trim()

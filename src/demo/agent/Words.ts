@@ -31,6 +31,7 @@ export const stem = (word: string): string => {
   if (out.endsWith("ies") || out.endsWith("ied")) out = `${out.slice(0, -3)}y`
   else if (/(ss|sh|ch|x|z)es$/u.test(out)) out = out.slice(0, -2)
   else if (/[^sui]s$/u.test(out)) out = out.slice(0, -1)
+  if (out.endsWith("ly") && out.length > 5) out = out.slice(0, -2)
   const cut = /^(.*[aeiouy].*?)(ing|ed)$/u.exec(out)
   if (cut?.[1] !== undefined && cut[1].length > 2) out = cut[1].replace(/([^aeioulsz])\1$/u, "$1")
   else if (/[ts]ion$/u.test(out) && out.length > 6) out = out.slice(0, -3)

@@ -1,0 +1,34 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Effect } from "effect"
+import * as DemoConfig from "../../src/demo/DemoConfig.ts"
+
+const portOf = (env: Record<string, string>) =>
+  DemoConfig.port.pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+
+describe("the demo's port", () => {
+  it.effect("is 4321 unless PORT says otherwise, and 0 means any free one", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* portOf({}), 4321)
+      assert.strictEqual(yield* portOf({ PORT: "8080" }), 8080)
+      assert.strictEqual(yield* portOf({ PORT: "0" }), 0)
+      assert.strictEqual(yield* portOf({ PORT: "65535" }), 65_535)
+    }))
+
+  it.effect("is refused with its value when it is no port", () =>
+    Effect.gen(function*() {
+      for (const value of ["abc", "-1", "65536", "80.5", "1e3", "0x50", " "]) {
+        assert.deepStrictEqual(yield* Effect.flip(portOf({ PORT: value })), new DemoConfig.InvalidPort({ value }))
+      }
+    }))
+
+  it("says what to do when it is taken or may not be used", () => {
+    assert.match(
+      new DemoConfig.PortUnavailable({ port: 4321, code: "EADDRINUSE" }).message,
+      /^Port 4321 is taken: .* PORT=4322 npm start$/
+    )
+    assert.match(
+      new DemoConfig.PortUnavailable({ port: 80, code: "EACCES" }).message,
+      /^Port 80 cannot be used \(EACCES\): .* PORT=4321 npm start$/
+    )
+  })
+})

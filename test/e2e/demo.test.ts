@@ -1,0 +1,236 @@
+/**
+ * The demo as a stranger meets it: a real process, a real browser, and a recorder beside them that reads the same user's
+ * events over a socket of its own.
+ */
+import { afterAll, afterEach, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
+import { createServer } from "node:net"
+import type { Browser, Page } from "playwright-core"
+import { findProgram } from "../support/program.ts"
+import { bare, expected, killDemos, launch, listed, record, type Recorder, shown, startDemo } from "./demo.ts"
+
+const executable = findProgram("chromium")
+
+const question = "Which close codes make a client reconnect?"
+
+describe.skipIf(executable === undefined)("the demo's page", () => {
+  let browser: Browser
+  let demo: ReturnType<typeof startDemo>
+  let grace: Recorder
+  let url: string
+  let page: Page
+  let ada: Recorder
+  const problems: Array<string> = []
+
+  beforeAll(async () => {
+    demo = startDemo(0)
+    const launching = launch(executable ?? "chromium")
+    url = await demo.ready
+    grace = await record(url, "grace")
+    browser = await launching
+  })
+  afterAll(async () => {
+    await browser.close()
+    killDemos()
+  })
+
+  const open = async (path = "/"): Promise<Page> => {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
+    const opened = await context.newPage()
+    opened.setDefaultTimeout(20_000)
+    opened.on("pageerror", (error) => problems.push(String(error)))
+    await opened.goto(url + path)
+    return opened
+  }
+  const live = (of: Page, user = "ada") => of.locator(`[data-user=${user}] .connection[data-status=live]`).waitFor()
+  const ask = async (of: Page, text: string) => {
+    await of.getByLabel("Your question").first().fill(text)
+    await of.getByRole("button", { name: "Ask", exact: true }).first().click()
+  }
+  const ended = (of: Page, status: string) => of.locator(`article[data-status=${status}]`).first().waitFor()
+  const counted = async (of: Page, name: string) =>
+    Number(await of.locator(`[data-user=ada] [data-count=${name}]`).textContent())
+
+  beforeEach(async () => {
+    problems.length = 0
+    ada = await record(url, "ada")
+    page = await open()
+    await live(page)
+  })
+  afterEach(async () => {
+    ada.close()
+    await page.context().close()
+    assert.deepStrictEqual(problems, [])
+    assert.deepStrictEqual(ada.problems, [])
+    assert.deepStrictEqual([...grace.events], [])
+  })
+
+  /** The page's list is what was recorded, each event once and in order, and its cards show what the events say. */
+  const assertWhole = async (of: Page) => {
+    assert.deepStrictEqual(
+      await listed(of, "ada"),
+      ada.events.map(({ id, offset, run, type }) => ({ epoch: ada.epoch, offset, id, type, run }))
+    )
+    const [card] = await shown(of, "ada")
+    const want = expected(ada.events)
+    assert.isAbove(want.answer.length, 50)
+    assert.strictEqual(bare(card?.answer ?? ""), bare(want.answer))
+    assert.deepStrictEqual(card?.tools, want.tools)
+    assert.deepStrictEqual(card?.notes, want.notes)
+  }
+
+  it("shows a whole run through a reload, a cut and a held connection, and nothing of it to a second user", async () => {
+    const addresses: Array<string> = []
+    page.on("request", (request) => addresses.push(request.url()))
+    page.on("websocket", (socket) => addresses.push(socket.url()))
+    await page.getByRole("button", { name: "Open a second user beside" }).click()
+    await live(page, "grace")
+
+    await ask(page, question)
+    await page.locator("[data-user=ada] .answer > *").first().waitFor()
+    await page.reload()
+    await live(page)
+    await live(page, "grace")
+    await page.locator("article[data-status=active]").waitFor()
+
+    await page.getByRole("button", { name: "Cut the connection" }).first().click()
+    await page.locator("[data-user=ada] [data-count=reconnects]", { hasText: "1" }).waitFor()
+    await page.getByRole("button", { name: "Hold closed for 5 s" }).first().click()
+    await page.locator("[data-user=ada] .connection[data-status=waiting]").waitFor()
+    assert.match(await page.locator("[data-user=ada] .detail").textContent() ?? "", /Next attempt in \d+\.\d s/)
+
+    await ended(page, "completed")
+    await live(page)
+    await assertWhole(page)
+    assert.strictEqual(await counted(page, "events"), ada.events.length)
+    assert.strictEqual(await counted(page, "gaps"), 0)
+    assert.strictEqual(await counted(page, "reconnects"), 2)
+
+    await page.reload()
+    await live(page)
+    await ended(page, "completed")
+    await assertWhole(page)
+
+    assert.deepStrictEqual(await listed(page, "grace"), [])
+    assert.deepStrictEqual(await shown(page, "grace"), [])
+    assert.strictEqual(await page.locator("[data-user=grace] [data-count=events]").textContent(), "0")
+
+    const tokens = /eyJ[\w-]+\.[\w-]+\.[\w-]+/
+    assert.isAbove(addresses.filter((address) => address.includes("/events")).length, 3)
+    assert.deepStrictEqual(addresses.filter((address) => tokens.test(address)), [])
+  })
+
+  it("brings a device that joins in the middle up to date, and a text of the user's own is only ever text", async () => {
+    const text =
+      "The <img src=x onerror=\"document.title='hit'\"> lamp is lit at sunset.\n\nThe boat brings **oil** on Monday."
+    await page.getByText("Answer from a text of my own").click()
+    await page.getByLabel("Your text").fill(text)
+    const late = await (await browser.newContext()).newPage()
+    await ask(page, "What is lit at sunset, and when does the boat bring oil?")
+    await page.locator("[data-user=ada] [data-tool]").first().waitFor()
+    await late.goto(url)
+    await late.locator("article[data-status=active]").waitFor()
+    assert.match(await late.locator(".mark").first().textContent() ?? "", /Taken up from a snapshot/)
+    await ended(page, "completed")
+    await ended(late, "completed")
+    await assertWhole(page)
+    const [card] = await shown(late, "ada")
+    assert.strictEqual(bare(card?.answer ?? ""), bare(expected(ada.events).answer))
+    assert.isBelow(await counted(late, "events"), ada.events.length)
+
+    await late.reload()
+    await ended(late, "completed")
+    const [again] = await shown(late, "ada")
+    assert.strictEqual(again?.answer, card?.answer)
+    assert.notStrictEqual(await page.title(), "hit")
+    assert.strictEqual(await page.locator("article img").count(), 0)
+    await late.context().close()
+  })
+
+  it("is used with the keyboard alone, and a cancelled run ends as cancelled", async () => {
+    await page.keyboard.press("Tab")
+    assert.strictEqual(await page.locator(":focus").textContent(), "Skip to the question")
+    await page.keyboard.press("Enter")
+    await page.keyboard.type(question)
+    await page.keyboard.press("Enter")
+    const cancel = page.getByRole("button", { name: "Cancel" })
+    await cancel.focus()
+    await page.keyboard.press("Enter")
+    await ended(page, "cancelled")
+    assert.isTrue(await cancel.isHidden())
+    assert.strictEqual(ada.events.at(-1)?.type, "agent_error")
+    assert.strictEqual(ada.events.at(-1)?.data["reason"], "cancelled")
+    assert.match(await page.getByRole("status").textContent() ?? "", /The run ended\. The run was cancelled/)
+  })
+
+  it("tells what is wrong with a question or a text before anything runs", async () => {
+    await page.getByRole("button", { name: "Ask", exact: true }).click()
+    assert.strictEqual(await page.getByRole("alert").textContent(), "Type a question first.")
+    await page.getByText("Answer from a text of my own").click()
+    await page.getByLabel("Your text").evaluate((area, text) => {
+      if (area instanceof HTMLTextAreaElement) area.value = text
+    }, "word ".repeat(50_000))
+    await ask(page, question)
+    assert.match(await page.getByRole("alert").textContent() ?? "", /250,000 characters; 200,000 is the most/)
+    await page.getByLabel("Your text").fill(" … ")
+    await ask(page, question)
+    await page.getByText("The text has no words in it.").waitFor()
+    assert.deepStrictEqual([...ada.events], [])
+  })
+
+  it("fits a phone without scrolling sideways", async () => {
+    await page.setViewportSize({ width: 390, height: 844 })
+    await ask(page, "How do I define my own event?")
+    await ended(page, "completed")
+    const width = await page.evaluate(() => document.documentElement.scrollWidth)
+    assert.isAtMost(width, 390)
+  })
+
+  it("stops in time with devices connected and a run under way, and says goodbye", async () => {
+    await ask(page, question)
+    await page.locator("article[data-status=active]").waitFor()
+    const { code, ms, stderr, stdout } = await demo.stop("SIGINT")
+    assert.strictEqual(stderr, "")
+    assert.strictEqual(stdout, `effect-emitter demo: ${url}\nPress Ctrl-C to stop.\n`)
+    assert.strictEqual(code, 0)
+    assert.isBelow(ms, 6_000)
+    await page.locator(".connection[data-status=waiting]").waitFor()
+    assert.deepStrictEqual(ada.problems.slice(0, 1), ["a frame of type goodbye"])
+    ada = { ...ada, problems: [] }
+  })
+})
+
+describe("npm start", () => {
+  afterAll(killDemos)
+
+  it("says in one line that its port is taken, and what to do", async () => {
+    const other = createServer().listen(0, "127.0.0.1")
+    await new Promise((resolve) => other.once("listening", resolve))
+    const address = other.address()
+    const port = typeof address === "object" && address !== null ? address.port : 0
+    const { code, stderr, stdout } = await startDemo(port).ended
+    other.close()
+    assert.deepStrictEqual([code, stdout], [1, ""])
+    assert.strictEqual(
+      stderr,
+      `Port ${port} is taken: something is listening on it already, perhaps another demo. `
+        + "Stop that, or choose another one: PORT=4321 npm start\n"
+    )
+  })
+
+  it("says in one line that PORT is no port", async () => {
+    const { code, stderr, stdout } = await startDemo("80.5").ended
+    assert.deepStrictEqual([code, stdout], [1, ""])
+    assert.strictEqual(
+      stderr,
+      "PORT must be a whole number from 0 to 65535, and is \"80.5\". Try: PORT=4322 npm start\n"
+    )
+  })
+
+  it("ends with 0 on SIGTERM too", async () => {
+    const demo = startDemo(0)
+    await demo.ready
+    const { code, ms, stderr } = await demo.stop("SIGTERM")
+    assert.deepStrictEqual([code, stderr], [0, ""])
+    assert.isBelow(ms, 5_000)
+  })
+})

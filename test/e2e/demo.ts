@@ -1,0 +1,182 @@
+/**
+ * What the end-to-end tests share: the demo as a process, a browser, and a recorder that knows nothing of the package.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { type Browser, chromium, type Page } from "playwright-core"
+import { WebSocket } from "ws"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+/** How a process ended, and what it said. */
+export interface Ended {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+  readonly ms: number
+}
+
+const running = new Set<ChildProcess>()
+
+/** Runs the demo until it ends by itself, or by a signal after it was ready. */
+export const startDemo = (port: number | string) => {
+  const child = spawn(process.execPath, ["src/demo/main.ts"], {
+    cwd: root,
+    env: { ...process.env, PORT: String(port), NO_COLOR: "1" },
+    stdio: ["ignore", "pipe", "pipe"]
+  })
+  running.add(child)
+  let stdout = ""
+  let stderr = ""
+  let signalledAt = performance.now()
+  child.stdout.on("data", (chunk) => stdout += chunk)
+  child.stderr.on("data", (chunk) => stderr += chunk)
+  const ended = new Promise<Ended>((resolve) => {
+    child.once("close", (code, signal) => {
+      running.delete(child)
+      resolve({ code, signal, stdout, stderr, ms: performance.now() - signalledAt })
+    })
+  })
+  const ready = new Promise<string>((resolve, reject) => {
+    child.stdout.on("data", () => {
+      const url = /http:\/\/\S+/.exec(stdout)?.[0]
+      if (url !== undefined) resolve(url)
+    })
+    void ended.then(() => reject(new Error(`the demo ended before it was ready:\n${stdout}${stderr}`)))
+  })
+  ready.catch(() => undefined)
+  return {
+    ready,
+    ended,
+    stop: (signal: NodeJS.Signals): Promise<Ended> => {
+      signalledAt = performance.now()
+      child.kill(signal)
+      return ended
+    }
+  }
+}
+
+/** Ends whatever a failed test left running. */
+export const killDemos = (): void => {
+  for (const child of running) child.kill("SIGKILL")
+}
+
+/** Headless Chromium that talks to nobody but the demo. */
+export const launch = (executablePath: string): Promise<Browser> =>
+  chromium.launch({
+    executablePath,
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync"
+    ]
+  })
+
+/** An event as it came over the wire. */
+export interface Recorded {
+  readonly offset: number
+  readonly id: string
+  readonly type: string
+  readonly run?: string
+  readonly data: { readonly [key: string]: unknown }
+}
+
+/** Every event of a user since the recorder began, read by a plain WebSocket. `problems` is what should not have come. */
+export interface Recorder {
+  readonly epoch: string
+  readonly events: ReadonlyArray<Recorded>
+  readonly problems: ReadonlyArray<string>
+  readonly close: () => void
+}
+
+/** Begins to record a user's events, at the head of their log. */
+export const record = async (url: string, user: string): Promise<Recorder> => {
+  const response = await fetch(`${url}/api/token`, { method: "POST", body: JSON.stringify({ user }) })
+  const { token }: { token: string } = await response.json()
+  const socket = new WebSocket(url.replace("http", "ws") + "/events", "emitter.v1.json", { origin: url })
+  const events: Array<Recorded> = []
+  const problems: Array<string> = []
+  let head = 0
+  const epoch = await new Promise<string>((resolve, reject) => {
+    socket.once("error", reject)
+    socket.once("open", () => socket.send(JSON.stringify({ type: "hello", token })))
+    socket.on("message", (data) => {
+      const frame = JSON.parse(String(data))
+      if (frame.type === "welcome") {
+        head = frame.offset
+        resolve(frame.epoch)
+      } else if (frame.type === "events") {
+        for (const event of frame.events) {
+          if (event.offset !== head + 1) problems.push(`${event.offset} came after ${head}`)
+          head = event.offset
+          events.push(event)
+        }
+        socket.send(JSON.stringify({ type: "ack", offset: head }))
+      } else if (frame.type === "ping") {
+        socket.send(JSON.stringify({ type: "pong" }))
+      } else {
+        problems.push(`a frame of type ${frame.type}`)
+      }
+    })
+    socket.once("close", (code) => problems.push(`closed with ${code}`))
+  })
+  return {
+    epoch,
+    events,
+    problems,
+    close: () => {
+      socket.removeAllListeners("close")
+      socket.terminate()
+    }
+  }
+}
+
+/** What the page lists of a user's events. */
+export const listed = (page: Page, user: string) =>
+  page.locator(`[data-user=${user}] .log li[data-offset]`).evaluateAll((lines) =>
+    lines.map((line) => {
+      const { epoch, id, offset, run, type } = line instanceof HTMLElement ? line.dataset : {}
+      return { epoch, offset: Number(offset), id, type, run }
+    })
+  )
+
+/** What a run's card shows. */
+export const shown = (page: Page, user: string) =>
+  page.locator(`[data-user=${user}] article`).evaluateAll((articles) =>
+    articles.map((article) => ({
+      question: article.querySelector("h3")?.textContent,
+      status: article.querySelector(".badge")?.textContent,
+      answer: [...article.querySelectorAll(".answer > *")].map((block) => block.textContent).join(" "),
+      tools: [...article.querySelectorAll("[data-tool]")].map((step) => ({
+        id: step.getAttribute("data-tool"),
+        status: step.getAttribute("data-status"),
+        texts: [...step.querySelectorAll("pre")].map((pre) => pre.textContent)
+      })),
+      notes: [...article.querySelectorAll(".note:not(.mark) .words")].map((note) => note.textContent)
+    }))
+  )
+
+/** What a run's card has to show, by what was recorded of the run. */
+export const expected = (events: ReadonlyArray<Recorded>) => {
+  const of = (type: string) => events.filter((event) => event.type === type).map(({ data }) => data)
+  const pretty = (value: unknown) => JSON.stringify(value, undefined, 2)
+  return {
+    answer: of("text_delta").map(({ delta }) => String(delta)).join(""),
+    tools: of("tool_executing").map(({ input, toolCallId }) => {
+      const id = String(toolCallId)
+      const completed = of("tool_completed").find((data) => data["toolCallId"] === toolCallId)
+      return { id, status: "completed", texts: [pretty(input), pretty(completed?.["output"])] }
+    }),
+    notes: of("agent_thinking").map(({ text }) => text)
+  }
+}
+
+/** A text without Markdown's marks and without white space, to compare what was written with what is shown. */
+export const bare = (text: string): string =>
+  text.replace(/^```\w*$/gmu, "").replace(/^- /gmu, "").replace(/`|\*\*|\s/gu, "")
