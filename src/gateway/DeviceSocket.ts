@@ -15,7 +15,7 @@ import type { HttpServerError } from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Schema from "effect/Schema"
 import * as Http from "node:http"
-import { Server as NetServer, type Socket } from "node:net"
+import type { Socket } from "node:net"
 import { subprotocol } from "../protocol/Frame.ts"
 
 /**
@@ -152,7 +152,7 @@ export const makeServer = (options: { readonly maxBytes: number; readonly closeT
 export const accept = (
   server: Server,
   request: HttpServerRequest,
-  makeListener: (socket: DeviceSocket, server: NetServer | undefined) => Listener
+  makeListener: (socket: DeviceSocket) => Listener
 ): Effect.Effect<void, HandshakeRefused | HttpServerError> =>
   Effect.flatMap(request.upgrade, () =>
     Effect.suspend(() => {
@@ -169,7 +169,7 @@ export const accept = (
       server.once("wsClientError", onRefused)
       server.handleUpgrade(incoming, tcp, noBytes, (socket) => {
         accepted = true
-        socket.listen(tcp, makeListener(socket, serverOf(tcp)))
+        socket.listen(tcp, makeListener(socket))
       })
       server.off("wsClientError", onRefused)
       if (!accepted) {
@@ -181,9 +181,6 @@ export const accept = (
 
 // A client may not send frames before it has the answer to its handshake, so nothing can have come with the request.
 const noBytes = Buffer.alloc(0)
-
-const serverOf = (tcp: Socket): NetServer | undefined =>
-  "server" in tcp && tcp.server instanceof NetServer ? tcp.server : undefined
 
 // The handler's response would go out as HTTP on a socket that speaks WebSocket by now. A response that has ended
 // without a socket is never written.

@@ -37,36 +37,28 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Broker } from "../broker/Broker.ts"
 import * as Hub from "../hub/Hub.ts"
 import type * as Slowness from "../hub/Slowness.ts"
-import type * as HubStats from "../hub/Stats.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import { ConnectionId, type UserId } from "../protocol/Identity.ts"
 import { type AuthenticationError, Authenticator, type Principal } from "./Authenticator.ts"
 import * as DeviceSocket from "./DeviceSocket.ts"
+import * as EventStream from "./EventStream.ts"
+import * as EventStreamWish from "./EventStreamWish.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Origin from "./Origin.ts"
 import * as Refusal from "./Refusal.ts"
+import * as Metrics from "./Metrics.ts"
 import { forCause, type Shared } from "./Session.ts"
 import { Sessions } from "./Sessions.ts"
+import type { Stats } from "./Stats.ts"
+import { TokenBucket } from "./TokenBucket.ts"
 import { Unauthenticated } from "./Unauthenticated.ts"
 import { WebSocketSession } from "./WebSocketSession.ts"
-
-/**
- * What a gateway counted: the hub's view, the sockets that are open (those that
- * have not said hello included), and how many were closed, by close code.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Stats extends HubStats.Stats {
-  readonly sessions: number
-  readonly closed: Readonly<Record<string, number>>
-  readonly draining: boolean
-}
 
 /**
  * A running gateway.
@@ -83,6 +75,7 @@ export class Gateway extends Context.Service<Gateway, {
   readonly revoke: (user: UserId) => Effect.Effect<number>
   readonly drain: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
+  readonly publish: Effect.Effect<void>
 }>()("effect-emitter/Gateway") {}
 
 const make = Effect.fnUntraced(function*(
@@ -104,7 +97,9 @@ const make = Effect.fnUntraced(function*(
   const run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = Effect.runForkWith(context)
   const sessions = new Sessions(Duration.toMillis(config.drainTimeout))
   const life = Math.floor(random.nextDoubleUnsafe() * 36 ** 6).toString(36)
+  const admission = new TokenBucket(config.connections.perSecond, clock.currentTimeMillisUnsafe())
   let ids = 0
+  let refusedByRate = 0
 
   const hub = yield* Hub.make({
     ...config.connections,
@@ -156,14 +151,40 @@ const make = Effect.fnUntraced(function*(
   }
 
   const upgrade = (request: HttpServerRequest, principal: Principal | undefined) =>
-    DeviceSocket.accept(sockets, request, (socket, server) => {
-      if (server !== undefined) sessions.servedBy(server)
-      return new WebSocketSession(shared, socket, principal)
-    }).pipe(
+    DeviceSocket.accept(sockets, request, (socket) => new WebSocketSession(shared, socket, principal)).pipe(
       Effect.as(Refusal.switching),
       Effect.catchTag("HandshakeRefused", (error) => Effect.succeed(Refusal.badRequest(error.detail))),
       Effect.catchTag("HttpServerError", () => Effect.succeed(Refusal.upgradeRequired))
     )
+
+  const stream = (request: HttpServerRequest, principal: Principal) =>
+    Effect.flatMap(EventStreamWish.read(request), (wish) => EventStream.serve(shared, request, { principal, ...wish }))
+      .pipe(
+        Effect.as(Refusal.switching),
+        Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message))),
+        Effect.catchTag("TooManyConnections", (error) =>
+          Effect.succeed(
+            error.scope === "user"
+              ? Refusal.tooManyConnections(error.message)
+              : Refusal.unavailable("full", comeBackAfterMs())
+          )),
+        Effect.catchTag("BrokerError", (error) =>
+          Effect.as(
+            Effect.logError("A device could not be served", error),
+            Refusal.unavailable("brokerUnavailable", comeBackAfterMs())
+          ))
+      )
+
+  const serve = (
+    request: HttpServerRequest,
+    principal: Principal | undefined
+  ): Effect.Effect<HttpServerResponse, Unauthenticated> => {
+    if (request.headers["upgrade"] !== undefined) return upgrade(request, principal)
+    if (!EventStreamWish.isMeant(request)) return Effect.succeed(Refusal.upgradeRequired)
+    return principal === undefined
+      ? Effect.fail(new Unauthenticated({ reason: "missing" }))
+      : stream(request, principal)
+  }
 
   const handle: Handler = (request) =>
     Effect.suspend((): Effect.Effect<HttpServerResponse> => {
@@ -175,8 +196,13 @@ const make = Effect.fnUntraced(function*(
       if (sessions.size >= config.connections.perNode) {
         return Effect.succeed(Refusal.unavailable("full", comeBackAfterMs()))
       }
+      if (!admission.take(clock.currentTimeMillisUnsafe())) {
+        refusedByRate++
+        return Effect.succeed(Refusal.unavailable("busy", comeBackAfterMs()))
+      }
+      sessions.servedBy(request)
       return authenticate(request).pipe(
-        Effect.flatMap((principal) => upgrade(request, principal)),
+        Effect.flatMap((principal) => serve(request, principal)),
         Effect.catchTag("Unauthenticated", (error) => Effect.succeed(Refusal.unauthenticated(error))),
         Effect.catchTag("AuthenticatorUnavailable", (error) =>
           Effect.as(
@@ -186,21 +212,27 @@ const make = Effect.fnUntraced(function*(
       )
     })
 
+  const stats: Effect.Effect<Stats> = Effect.map(hub.stats, (seen) => ({
+    ...seen,
+    refused: { ...seen.refused, rate: refusedByRate },
+    sessions: sessions.size,
+    closed: sessions.closed,
+    draining: sessions.isDraining
+  }))
+  const publish = Effect.map(stats, Metrics.makePublisher(context))
+  yield* Effect.forkScoped(Effect.repeat(publish, Schedule.spaced("5 seconds")))
+
   return {
     handle,
     gateway: {
+      publish,
+      stats,
       drain,
       revoke: (user) =>
         hub.closeUser(
           user,
           forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "revoked" }).message)
-        ),
-      stats: Effect.map(hub.stats, (stats) => ({
-        ...stats,
-        sessions: sessions.size,
-        closed: sessions.closed,
-        draining: sessions.isDraining
-      }))
+        )
     }
   }
 })

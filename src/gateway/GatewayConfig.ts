@@ -58,7 +58,7 @@ const Resolved = Schema.Struct({
   heartbeat: Time,
   maxFrameBytes: Schema.Struct({ in: Positive, out: Positive }),
   framesPerSecond: Positive,
-  connections: Schema.Struct({ perUser: Positive, perNode: Positive }),
+  connections: Schema.Struct({ perUser: Positive, perNode: Positive, perSecond: Positive }),
   slow: Schema.Struct({ volatile: Limit, batched: Limit, close: Limit }),
   expiryGrace: Time,
   drainTimeout: Time,
@@ -120,7 +120,8 @@ const Overrides = Schema.Struct({
   framesPerSecond: Schema.optionalKey(Positive),
   connections: Schema.optionalKey(Schema.Struct({
     perUser: Schema.optionalKey(Positive),
-    perNode: Schema.optionalKey(Positive)
+    perNode: Schema.optionalKey(Positive),
+    perSecond: Schema.optionalKey(Positive)
   })),
   slow: Schema.optionalKey(Schema.Struct({
     volatile: Schema.optionalKey(LimitText),
@@ -141,7 +142,7 @@ const defaults: Resolved = {
   heartbeat: Duration.seconds(25),
   maxFrameBytes: { in: 16 * kibi, out: 64 * kibi },
   framesPerSecond: 50,
-  connections: { perUser: 20, perNode: 20_000 },
+  connections: { perUser: 20, perNode: 20_000, perSecond: 1_000 },
   slow: {
     volatile: { bytes: 256 * kibi, after: Duration.seconds(2) },
     batched: { bytes: 1024 * kibi, after: Duration.seconds(10) },
@@ -178,6 +179,8 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
  *   alone is larger;
  * - `framesPerSecond` that a device may send, 50, and as many at once;
  * - `connections.perUser`, 20, and `connections.perNode`, 20,000;
+ *   `connections.perSecond`: how many devices may come per second, and at once,
+ *   1,000; further ones are told to come back later;
  * - `slow`: when a device that reads too slowly loses its volatile events
  *   (`slow.volatile`: 256 KiB behind, or behind for 2 seconds), its batched ones
  *   (`slow.batched`: 1 MiB, 10 seconds), and its connection (`slow.close`: 8 MiB

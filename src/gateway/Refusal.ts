@@ -42,7 +42,7 @@ export const badRequest = (detail: string): HttpServerResponse.HttpServerRespons
 export const upgradeRequired: HttpServerResponse.HttpServerResponse = refuse(
   426,
   "upgradeRequired",
-  "connect with WebSocket",
+  "connect with WebSocket, or accept text/event-stream",
   { upgrade: "websocket", connection: "upgrade" }
 )
 
@@ -57,6 +57,15 @@ export const originRefused: HttpServerResponse.HttpServerResponse = refuse(
   closeCodes.originRefused.name,
   closeCodes.originRefused.meaning
 )
+
+/**
+ * The user has too many connections.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const tooManyConnections = (detail: string): HttpServerResponse.HttpServerResponse =>
+  refuse(429, closeCodes.tooManyConnections.name, detail)
 
 /**
  * Credentials were refused.
@@ -83,6 +92,8 @@ export const unavailable = (
 
 const unavailableReasons = {
   draining: closeCodes.draining.meaning,
+  busy: "too many devices came at once",
+  brokerUnavailable: closeCodes.brokerUnavailable.meaning,
   full: "this server has as many connections as it takes",
   unauthenticatable: "credentials cannot be checked at the moment"
 } as const

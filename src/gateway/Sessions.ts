@@ -4,10 +4,13 @@
  *
  * @since 0.1.0
  */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
-import type { Server } from "node:net"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import { IncomingMessage } from "node:http"
+import { Server } from "node:net"
 import type { Farewell } from "../hub/Transport.ts"
 import type { Session } from "./Session.ts"
 
@@ -56,9 +59,12 @@ export class Sessions {
     this.closedByName[name] = (this.closedByName[name] ?? 0) + 1
   }
 
-  /** Notes the server that a session's socket came from. */
-  servedBy(server: Server): void {
-    this.servers.add(server)
+  /** Notes the server that a request came from. */
+  servedBy(request: HttpServerRequest): void {
+    const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+    if (!(incoming instanceof IncomingMessage)) return
+    const { socket } = incoming
+    if ("server" in socket && socket.server instanceof Server) this.servers.add(socket.server)
   }
 
   /**

@@ -24,7 +24,7 @@ import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Frame from "../protocol/Frame.ts"
 import type { AuthenticationError, Principal } from "./Authenticator.ts"
 import type { Listener } from "./DeviceSocket.ts"
-import { FrameRate } from "./FrameRate.ts"
+import { TokenBucket } from "./TokenBucket.ts"
 import { forCause, hasExpired, type Session, type Shared, unauthenticated } from "./Session.ts"
 import { Unauthenticated } from "./Unauthenticated.ts"
 
@@ -64,7 +64,7 @@ const ping = Frame.encode({ type: "ping" })
 export class WebSocketSession implements Session, Listener, Transport {
   private readonly shared: Shared
   private readonly wire: Wire
-  private readonly rate: FrameRate
+  private readonly rate: TokenBucket
   private state: State
   private heardAt: number
   private pingedAt: number
@@ -76,7 +76,7 @@ export class WebSocketSession implements Session, Listener, Transport {
     const now = shared.clock.currentTimeMillisUnsafe()
     this.shared = shared
     this.wire = wire
-    this.rate = new FrameRate(shared.limits.framesPerSecond, now)
+    this.rate = new TokenBucket(shared.limits.framesPerSecond, now)
     this.state = { _tag: "Waiting", principal }
     this.heardAt = now
     this.pingedAt = now

@@ -6,3 +6,5 @@
 export * as Authenticator from "./Authenticator.ts"
 export * as Gateway from "./Gateway.ts"
 export * as GatewayConfig from "./GatewayConfig.ts"
+export * as Metrics from "./Metrics.ts"
+export * as Operations from "./Operations.ts"

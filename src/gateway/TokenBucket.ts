@@ -1,8 +1,8 @@
 /**
- * Counts what a device sends.
+ * Limits how often something may happen.
  *
- * A device may send `perSecond` frames at once, and earns as many again each
- * second. It is plain state, two numbers per device.
+ * It may happen `perSecond` times at once, and as many times again each second.
+ * It is plain state, two numbers per bucket.
  *
  * @since 0.1.0
  */
@@ -11,7 +11,7 @@
  * @category models
  * @since 0.1.0
  */
-export class FrameRate {
+export class TokenBucket {
   private readonly perSecond: number
   private left: number
   private at: number
@@ -22,7 +22,7 @@ export class FrameRate {
     this.at = now
   }
 
-  /** Takes one frame at `now`, in milliseconds; `false` when the device sent too many. */
+  /** Takes one at `now`, in milliseconds; `false` when there is none left. */
   take(now: number): boolean {
     if (now > this.at) {
       this.left = Math.min(this.perSecond, this.left + ((now - this.at) * this.perSecond) / 1000)

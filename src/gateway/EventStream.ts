@@ -1,0 +1,198 @@
+/**
+ * The same events for devices without WebSocket: server-sent events.
+ *
+ * Events travel one by one, each with its position as id; all other frames are
+ * events whose names begin with `frame:`, which no event of a catalog can have.
+ * The position of the last event comes back in `Last-Event-ID`, so a browser's
+ * `EventSource` resumes by itself. There are no acknowledgements this way.
+ *
+ * A session holds the request's fiber, and is told of a device that left when
+ * the network learns of it.
+ *
+ * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
+ * @since 0.1.0
+ */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as Effect from "effect/Effect"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import { ServerResponse } from "node:http"
+import type { BrokerError } from "../broker/Broker.ts"
+import type { Connection } from "../hub/Connection.ts"
+import type { Encoding } from "../hub/Encoding.ts"
+import type { TooManyConnections } from "../hub/Hub.ts"
+import type { Farewell, Transport } from "../hub/Transport.ts"
+import { closeCodes } from "../protocol/CloseCode.ts"
+import * as Envelope from "../protocol/Envelope.ts"
+import * as Frame from "../protocol/Frame.ts"
+import type { ThreadId } from "../protocol/Identity.ts"
+import * as Position from "../protocol/Position.ts"
+import type { Principal } from "./Authenticator.ts"
+import { forCause, hasExpired, type Session, type Shared } from "./Session.ts"
+import { Unauthenticated } from "./Unauthenticated.ts"
+
+/**
+ * Server-sent events, with LF line ends. JSON texts hold no line breaks, so each
+ * is one `data` line. What a thread filter left out moves the id alone.
+ *
+ * @category encodings
+ * @since 0.1.0
+ */
+export const encoding: Encoding = {
+  events: (epoch, entries, upTo) => {
+    let text = ""
+    for (const { body, offset, type } of entries) {
+      text += `id: ${epoch}:${offset}\nevent: ${type}\ndata: ${Envelope.toJson(offset, body)}\n\n`
+    }
+    return upTo === undefined || entries.at(-1)?.offset === upTo ? text : `${text}id: ${epoch}:${upTo}\n\n`
+  },
+  frame: (frame) => {
+    const id = frame.type === "gap" ? `id: ${Position.toText({ epoch: frame.epoch, offset: frame.to })}\n` : ""
+    return `${id}event: frame:${frame.type}\ndata: ${Frame.encode(frame)}\n\n`
+  }
+}
+
+const ping = ": ping\n\n"
+
+/**
+ * What a session needs of Node's response.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Response {
+  readonly headersSent: boolean
+  readonly writableLength: number
+  readonly writeHead: (status: number, headers: Record<string, string>) => unknown
+  readonly write: (text: string) => boolean
+  readonly end: () => unknown
+  readonly destroy: () => unknown
+  readonly once: (event: "drain" | "close", listener: () => void) => unknown
+}
+
+/**
+ * What a device asks for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Wish {
+  readonly principal: Principal
+  readonly resume: Position.Position | undefined
+  readonly threads: ReadonlyArray<ThreadId> | undefined
+}
+
+type State =
+  | { readonly _tag: "Opening" }
+  | { readonly _tag: "Live"; readonly connection: Connection }
+  | { readonly _tag: "Closing" }
+
+class EventStreamSession implements Session, Transport {
+  private readonly shared: Shared
+  private readonly response: Response
+  private readonly principal: Principal
+  private state: State = { _tag: "Opening" }
+  private pingedAt: number
+
+  constructor(shared: Shared, response: Response, principal: Principal) {
+    this.shared = shared
+    this.response = response
+    this.principal = principal
+    this.pingedAt = shared.clock.currentTimeMillisUnsafe()
+  }
+
+  live(connection: Connection): void {
+    if (this.state._tag === "Opening") this.state = { _tag: "Live", connection }
+  }
+
+  write(messages: ReadonlyArray<string>): boolean {
+    if (this.state._tag === "Closing") return true
+    if (!this.response.headersSent) this.response.writeHead(200, headers)
+    return this.response.write(messages.join(""))
+  }
+
+  whenWritable(ready: () => void): void {
+    this.response.once("drain", ready)
+  }
+
+  backlog(): number {
+    return this.response.writableLength
+  }
+
+  close(farewell: Farewell): void {
+    if (this.state._tag === "Closing") return
+    const { code, detail, reconnectAfterMs } = farewell
+    if (this.response.headersSent) {
+      this.response.write(
+        reconnectAfterMs === undefined
+          ? encoding.frame({ type: "error", code: code.name, message: detail })
+          : `retry: ${reconnectAfterMs}\n${encoding.frame({ type: "goodbye", reason: detail, reconnectAfterMs })}`
+      )
+    }
+    this.state = { _tag: "Closing" }
+    this.shared.closed(farewell)
+    this.response.end()
+  }
+
+  tick(now: number): void {
+    const { state } = this
+    if (state._tag !== "Live") return
+    if (hasExpired(this.principal, now, this.shared.limits.expiryGraceMs)) {
+      return this.close(forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "expired" }).message))
+    }
+    state.connection.tick(now)
+    if (now - this.pingedAt < this.shared.limits.heartbeatMs || state.connection.state === "blocked") return
+    this.pingedAt = now
+    state.connection.announce()
+    this.write([ping])
+  }
+
+  destroy(): void {
+    this.response.destroy()
+  }
+}
+
+const headers = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-store, no-transform",
+  // Proxies that follow nginx must not hold events back.
+  "x-accel-buffering": "no"
+}
+
+/**
+ * Serves one device until it leaves or is sent away. When it succeeds, the
+ * response has ended; when it fails, nothing was sent.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const serve = (
+  shared: Shared,
+  request: HttpServerRequest,
+  { principal, resume, threads }: Wish
+): Effect.Effect<void, TooManyConnections | BrokerError> =>
+  Effect.suspend(() => {
+    const response = NodeHttpServerRequest.toServerResponse(request)
+    // A connection that was kept open for further requests would hold up the server's end.
+    if (response instanceof ServerResponse) response.shouldKeepAlive = false
+    const session = new EventStreamSession(shared, response, principal)
+    const id = shared.nextId()
+    const { heartbeatMs, retentionMs } = shared.limits
+    const gone = Effect.callback<void>((resumeFiber) => {
+      if (response.destroyed || response.writableFinished) return resumeFiber(Effect.void)
+      response.once("close", () => resumeFiber(Effect.void))
+    })
+    shared.add(session)
+    return Effect.acquireUseRelease(
+      shared.hub.open({ id, user: principal.userId, resume, threads, encoding, transport: session }, (opening) => {
+        const welcome = encoding.frame({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
+        const retry = `retry: ${1_000 + shared.comeBackAfterMs()}\n`
+        // A device that resumes has not seen what lies before the head.
+        return resume === undefined ? `${retry}id: ${Position.toText(opening)}\n${welcome}` : `${retry}${welcome}`
+      }),
+      (connection) => {
+        session.live(connection)
+        return gone
+      },
+      (connection) => shared.hub.release(connection)
+    ).pipe(Effect.ensuring(Effect.sync(() => shared.remove(session))))
+  })

@@ -1,0 +1,81 @@
+/**
+ * What operators and orchestrators ask a gateway.
+ *
+ * - `GET /healthz`: 200 while the process runs;
+ * - `GET /readyz`: 200 when a canary event has made the round trip through the
+ *   broker, 503 when it has not, or when the gateway is draining. Probes share
+ *   one round trip per second;
+ * - `GET /metrics`: all metrics of the process in Prometheus' text form. Their
+ *   names and labels stand at `Metrics`.
+ *
+ * ```ts
+ * HttpRouter.serve(Operations.layer().pipe(Layer.provideMerge(Gateway.layer())))
+ * ```
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
+import type { Broker } from "../broker/Broker.ts"
+import { Gateway } from "./Gateway.ts"
+import * as Probe from "./Probe.ts"
+
+/**
+ * `prefix` goes before each of the three paths, `""` by default.
+ * `probeTimeout` is how long a canary may take, 2 seconds by default.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly prefix?: "" | `/${string}`
+  readonly probeTimeout?: Duration.Input
+}
+
+/**
+ * Adds the routes.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options = {}): Layer.Layer<never, never, HttpRouter.HttpRouter | Gateway | Broker> =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const router = yield* HttpRouter.HttpRouter
+    const gateway = yield* Gateway
+    const timeout = Duration.fromInputUnsafe(options.probeTimeout ?? "2 seconds")
+    const roundTrip = yield* Effect.cachedWithTTL(Effect.exit(yield* Probe.make({ timeout })), "1 second")
+    const path = (name: string): `/${string}` =>
+      options.prefix === undefined || options.prefix === "" ? `/${name}` : `${options.prefix}/${name}`
+
+    yield* router.add("GET", path("healthz"), answer(200, { status: "alive" }))
+
+    yield* router.add(
+      "GET",
+      path("readyz"),
+      Effect.gen(function*() {
+        if ((yield* gateway.stats).draining) return answer(503, { status: "draining" })
+        const exit = yield* roundTrip
+        if (exit._tag === "Success") return answer(200, { status: "ready", roundTripMs: exit.value })
+        yield* Effect.logWarning("The canary did not make the round trip", exit.cause)
+        return answer(503, { status: "unready" })
+      })
+    )
+
+    yield* router.add(
+      "GET",
+      path("metrics"),
+      Effect.gen(function*() {
+        yield* gateway.publish
+        return HttpServerResponse.text(yield* PrometheusMetrics.format(), {
+          contentType: "text/plain; version=0.0.4; charset=utf-8"
+        })
+      })
+    )
+  }))
+
+const answer = (status: number, body: Record<string, string | number>): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.jsonUnsafe(body, { status, headers: { "cache-control": "no-store" } })

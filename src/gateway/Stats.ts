@@ -1,0 +1,23 @@
+/**
+ * What a gateway counts.
+ *
+ * @since 0.1.0
+ */
+import type * as HubStats from "../hub/Stats.ts"
+
+/**
+ * The hub's view, and what only the gateway sees: `sessions`, the sockets and
+ * streams that are open (those that have not said hello included), `closed`, how
+ * many were closed by this side, by name of close code, and whether new devices
+ * are refused because the gateway is `draining`. `refused.rate` counts devices
+ * that came too many at once.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Stats extends Omit<HubStats.Stats, "refused"> {
+  readonly refused: Readonly<Record<HubStats.LimitScope | "rate", number>>
+  readonly sessions: number
+  readonly closed: Readonly<Record<string, number>>
+  readonly draining: boolean
+}

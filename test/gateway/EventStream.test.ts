@@ -1,0 +1,212 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Layer, Option, type Scope } from "effect"
+import { Broker } from "effect-emitter"
+import { Authenticator } from "effect-emitter/gateway"
+import { EventSource } from "eventsource"
+import { append, authenticator, connect, envelope, serve, type Served, token, user } from "./server.ts"
+
+interface Received {
+  readonly id: string
+  readonly type: string
+  readonly data: unknown
+}
+
+interface Stream {
+  readonly source: EventSource
+  readonly received: ReadonlyArray<Received>
+  readonly until: (look: (received: ReadonlyArray<Received>) => boolean) => Effect.Effect<void>
+}
+
+const types = [
+  "custom",
+  "agent_started",
+  "frame:welcome",
+  "frame:gap",
+  "frame:snapshot",
+  "frame:goodbye",
+  "frame:error"
+]
+
+/** Listens with the `eventsource` package, which behaves as a browser's own does. */
+const listen = (
+  url: string,
+  headers: Record<string, string> = {}
+): Effect.Effect<Stream, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const received: Array<Received> = []
+      let waiting: Array<() => void> = []
+      const source = new EventSource(url, {
+        fetch: (input, init) => fetch(input, { ...init, headers: { ...init.headers, ...headers } })
+      })
+      for (const type of types) {
+        source.addEventListener(type, (event) => {
+          received.push({ id: event.lastEventId, type: event.type, data: JSON.parse(String(event.data)) })
+          const waiters = waiting
+          waiting = []
+          for (const waiter of waiters) waiter()
+        })
+      }
+      const until = (look: (received: ReadonlyArray<Received>) => boolean) =>
+        Effect.callback<void>((resume) => {
+          const attempt = () => {
+            if (look(received)) resume(Effect.void)
+            else waiting.push(attempt)
+          }
+          attempt()
+        })
+      return { source, received, until }
+    }),
+    ({ source }) => Effect.sync(() => source.close())
+  )
+
+const bearer = (name: string) => Effect.map(token(name), (text) => ({ authorization: `Bearer ${text}` }))
+
+const events = (received: ReadonlyArray<Received>) => received.filter(({ type }) => !type.startsWith("frame:"))
+
+const offsets = (received: ReadonlyArray<Received>) =>
+  events(received).map(({ data }) =>
+    typeof data === "object" && data !== null && "offset" in data ? data.offset : undefined
+  )
+
+const get = (served: Served, path: string, headers: Record<string, string>) =>
+  Effect.promise((signal) =>
+    fetch(served.http + path, { headers: { accept: "text/event-stream", ...headers }, signal })
+  )
+
+describe("Server-sent events", () => {
+  it.live("bring the same events, with their positions as ids", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      yield* append(served, "ada", 1)
+      const stream = yield* listen(`${served.http}/events`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length === 1)
+      const { epoch } = yield* served.broker.head(user("ada"))
+      assert.strictEqual(stream.received[0]?.type, "frame:welcome")
+      assert.strictEqual(stream.received[0]?.id, `${epoch}:1`)
+
+      const device = yield* connect(served, "ada")
+      yield* append(served, "ada", 2, 3)
+      yield* device.received(2)
+      yield* stream.until((received) => events(received).length === 2)
+      assert.deepStrictEqual(events(stream.received).map(({ id }) => id), [`${epoch}:2`, `${epoch}:3`])
+      const websocket = device.frames.flatMap((frame) => frame.type === "events" ? frame.events : [])
+      assert.deepStrictEqual(events(stream.received).map(({ data }) => data), websocket)
+    }))
+
+  it.live("resume by themselves after a lost connection, with Last-Event-ID", () =>
+    Effect.gen(function*() {
+      const first = yield* serve({ reconnectSpread: "1 millis" })
+      const stream = yield* listen(`${first.http}/events`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length === 1)
+      yield* append(first, "ada", 1)
+      yield* stream.until((received) => events(received).length === 1)
+      // The server restarts on the same port, over the same log.
+      yield* first.close
+      yield* append(first, "ada", 2)
+      yield* serve({}, { port: first.port, broker: Layer.succeed(Broker.Broker, first.broker) })
+      yield* append(first, "ada", 3)
+      yield* stream.until((received) => events(received).length === 3)
+      assert.deepStrictEqual(offsets(stream.received), [1, 2, 3])
+      assert.isTrue(stream.received.some(({ type }) => type === "frame:goodbye"))
+    }))
+
+  it.live("say what is gone, with snapshots, and go on behind it", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      yield* served.broker.append(user("ada"), [envelope({ agentName: "a" }, { type: "agent_started", run: "r1" })])
+      const stream = yield* listen(`${served.http}/events?resume=elsewhere:3`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length === 4)
+      assert.deepStrictEqual(
+        stream.received.map(({ type }) => type),
+        ["frame:welcome", "frame:gap", "frame:snapshot", "agent_started"]
+      )
+    }))
+
+  it.live("filter threads", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const stream = yield* listen(`${served.http}/events?thread=t1`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length === 1)
+      for (const thread of ["t1", "t2", "t1"]) {
+        yield* served.broker.append(user("ada"), [envelope({ n: 1 }, { thread })])
+      }
+      yield* stream.until((received) => events(received).length === 2)
+      assert.deepStrictEqual(offsets(stream.received), [1, 3])
+    }))
+
+  it.live("accept a session that the request shows, such as a cookie", () =>
+    Effect.gen(function*() {
+      const cookies = Authenticator.withRequest((request) =>
+        Effect.succeed(
+          request.cookies["session"] === "ada's"
+            ? Option.some({ userId: user("ada"), expiresAt: undefined })
+            : Option.none()
+        )
+      )
+      const served = yield* serve({}, { authenticator: cookies(Layer.orDie(authenticator)) })
+      const stream = yield* listen(`${served.http}/events`, { cookie: "session=ada's" })
+      yield* stream.until((received) => received.length === 1)
+      const refused = yield* get(served, "/events", { cookie: "session=forged" })
+      assert.strictEqual(refused.status, 401)
+    }))
+
+  it.live("send a comment every heartbeat", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ heartbeat: "50 millis" })
+      const response = yield* get(served, "/events", yield* bearer("ada"))
+      assert.strictEqual(response.headers.get("content-type"), "text/event-stream; charset=utf-8")
+      const reader = response.body?.getReader() ?? assert.fail("no body")
+      let text = ""
+      while (!text.includes(": ping\n\n: ping\n\n")) {
+        const { value } = yield* Effect.promise(() => reader.read())
+        text += new TextDecoder().decode(value)
+      }
+      assert.notInclude(text, "\r")
+      yield* Effect.promise(() => reader.cancel())
+      yield* Effect.sleep("50 millis")
+      assert.strictEqual((yield* served.gateway.stats).sessions, 0)
+    }))
+
+  it.live("have the same limits, said by status", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ connections: { perUser: 1 } })
+      const headers = yield* bearer("ada")
+      const status = (path: string, more: Record<string, string>) =>
+        Effect.map(get(served, path, more), (response) => response.status)
+      assert.strictEqual(yield* status("/events", {}), 401)
+      assert.strictEqual(yield* status("/events", { authorization: "Bearer forged" }), 401)
+      assert.strictEqual(yield* status("/events", { ...headers, origin: "https://evil.example" }), 403)
+      assert.strictEqual(yield* status("/events?resume=nowhere", headers), 400)
+      assert.strictEqual(yield* status("/events?thread=a%20b", headers), 400)
+      assert.strictEqual(yield* status(`/events?token=${yield* token("ada")}`, {}), 401)
+      yield* connect(served, "ada")
+      assert.strictEqual(yield* status("/events", headers), 429)
+    }))
+
+  it.live("end with a goodbye when the server closes", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const stream = yield* listen(`${served.http}/events`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length === 1)
+      const [took] = yield* Effect.timed(served.close)
+      assert.isBelow(Duration.toMillis(took), 3_000)
+      yield* stream.until((received) => received.some(({ type }) => type === "frame:goodbye"))
+    }))
+
+  it.live("do not grow the server when nobody reads them", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const stuck = yield* get(served, "/events", yield* bearer("ada"))
+      const text = "x".repeat(256 * 1024)
+      let largest = 0
+      for (let n = 0; n < 200; n++) {
+        yield* served.broker.append(user("ada"), [envelope({ n, text })])
+        yield* Effect.sleep(0)
+        largest = Math.max(largest, (yield* served.gateway.stats).backlog)
+      }
+      assert.isAbove(largest, 0)
+      assert.isAtMost(largest, 512 * 1024)
+      yield* Effect.promise(() => stuck.body?.cancel() ?? Promise.resolve())
+    }))
+})
