@@ -120,7 +120,10 @@ describe("Session", () => {
       hands.greet(welcome())
       assert.deepStrictEqual(tags(hands.push(frame)), ["disconnect", "status"])
       const { cause } = hands
-      assert.strictEqual(cause?._tag === "badFrame" ? cause.detail : cause?._tag === "hole" ? cause.received : "", detail)
+      assert.strictEqual(
+        cause?._tag === "badFrame" ? cause.detail : cause?._tag === "hole" ? cause.received : "",
+        detail
+      )
     }
     const early = new Hands()
     early.greet(events([1]))
@@ -252,7 +255,9 @@ describe("Session", () => {
       hands.greet(welcome(), { type: "ping" }, events([1, 2]), gap, ...after)
       hands.close(1006)
       hands.pass(hands.delay)
-      return sentBy(hands.tell({ _tag: "opened", connection: 2 })).map((frame) => frame.type === "hello" && frame.resume)
+      return sentBy(hands.tell({ _tag: "opened", connection: 2 })).map((frame) =>
+        frame.type === "hello" && frame.resume
+      )
     }
     assert.deepStrictEqual(resumed(), [{ epoch: "E1", offset: 2 }])
     assert.deepStrictEqual(resumed(snapshot), [{ epoch: "E1", offset: 2 }])

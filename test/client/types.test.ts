@@ -1,0 +1,81 @@
+/**
+ * What a program's types know of its events. The compiler checks this file; running it checks nothing more.
+ */
+import { describe, expectTypeOf, it } from "@effect/vitest"
+import {
+  Context,
+  Effect,
+  type Layer,
+  type Redacted,
+  Schema,
+  type Scope,
+  type Stream,
+  type SubscriptionRef
+} from "effect"
+import { Event } from "effect-emitter"
+import {
+  Client,
+  connect,
+  type Connection,
+  type ConnectOptions,
+  type Status,
+  type WireEvent
+} from "effect-emitter/client"
+
+const Placed = Event.make("order_placed", { payload: { total: Schema.Finite, at: Schema.DateFromString } })
+const Shipped = Event.make("order_shipped", { payload: { parcel: Schema.NonEmptyString } })
+const catalog = Event.catalog(Placed, Shipped)
+
+type BuiltIn = Stream.Success<Client.Client<Client.BuiltIn>["events"]>
+type Own = Stream.Success<Client.Client<typeof Placed | typeof Shipped>["events"]>
+
+describe("types of the client", () => {
+  it("know the payload of each event by its type", () => {
+    expectTypeOf<Own["type"]>().toEqualTypeOf<"order_placed" | "order_shipped" | "$unknown">()
+    expectTypeOf<Extract<Own, { readonly type: "order_placed" }>["payload"]["at"]>().toEqualTypeOf<Date>()
+    expectTypeOf<Extract<Own, { readonly type: "order_shipped" }>["payload"]["parcel"]>().toEqualTypeOf<string>()
+    expectTypeOf<keyof Extract<Own, { readonly type: "order_shipped" }>["payload"]>().toEqualTypeOf<"parcel">()
+    expectTypeOf<Extract<Own, { readonly type: "$unknown" }>["data"]>().toEqualTypeOf<Schema.JsonObject>()
+    expectTypeOf<Extract<BuiltIn, { readonly type: "text_delta" }>["payload"]["delta"]>().toEqualTypeOf<string>()
+    expectTypeOf<BuiltIn["type"]>().extract<"agent_started" | "auth_failed" | "custom" | "$unknown">().not.toBeNever()
+  })
+
+  it("name every way in which making and reading a client can fail", () => {
+    const made = Client.makeWith(catalog, { url: "ws://127.0.0.1" })
+    expectTypeOf(made).toEqualTypeOf<
+      Effect.Effect<
+        Client.Client<typeof Placed | typeof Shipped>,
+        Client.InvalidUrl | Client.NoWebSocket,
+        Scope.Scope
+      >
+    >()
+    expectTypeOf<Stream.Error<Client.Client<Client.BuiltIn>["events"]>>()
+      .toEqualTypeOf<Client.Refused | Client.SubscriberOverflow>()
+    expectTypeOf<Client.Client<Client.BuiltIn>["status"]>().toEqualTypeOf<SubscriptionRef.SubscriptionRef<Status>>()
+  })
+
+  it("ask for what the token needs, and swallow what it fails with", () => {
+    class Vault extends Context.Service<Vault, { readonly read: Effect.Effect<string, "locked"> }>()("Vault") {}
+    const token = Effect.flatMap(Vault, ({ read }) => read)
+    expectTypeOf(Client.make({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
+      Effect.Effect<Client.Client<Client.BuiltIn>, Client.InvalidUrl | Client.NoWebSocket, Scope.Scope | Vault>
+    >()
+    expectTypeOf(Client.layer({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
+      Layer.Layer<Client.EventClient, Client.InvalidUrl | Client.NoWebSocket, Vault>
+    >()
+  })
+
+  it("take a token in every form, and nothing else", () => {
+    expectTypeOf<Client.Token>().toEqualTypeOf<
+      string | Redacted.Redacted | { readonly token: string; readonly expiresAt?: number } | undefined
+    >()
+    expectTypeOf<number>().not.toExtend<NonNullable<ConnectOptions["token"]>>()
+  })
+
+  it("ask a plain program for no more than an address and a handler", () => {
+    expectTypeOf(connect).toBeCallableWith({ url: "/events", onEvent: (_: WireEvent) => {} })
+    expectTypeOf(connect).returns.toEqualTypeOf<Connection>()
+    expectTypeOf<{ readonly url: string }>().not.toExtend<ConnectOptions>()
+    expectTypeOf<WireEvent["data"]>().toEqualTypeOf<Schema.JsonObject>()
+  })
+})
