@@ -37,8 +37,10 @@ import { Emitters, fromEngine } from "./Emitter.ts"
 import * as EmitterConfig from "./EmitterConfig.ts"
 import * as Engine from "./Engine.ts"
 import { Channels } from "./FallbackChannel.ts"
+import * as Metrics from "./Metrics.ts"
 import * as OperatorAlert from "./OperatorAlert.ts"
 import type { Outbox } from "./Outbox.ts"
+import * as Spans from "./Spans.ts"
 import * as Spool from "./Spool.ts"
 
 // What is made first ends last: the engine closes while its batcher and its delivery still work.
@@ -61,7 +63,13 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     exclusive: (user, effect) => Effect.suspend(() => engine.exclusive(user, effect)),
     ...(alert === undefined ? {} : { alert })
   })
-  const engine: Engine.Engine = yield* Engine.make({ config, broker, delivery, mark: (outbox) => batchers(outbox.settings.batching.maxDelay).mark(outbox) })
+  const engine: Engine.Engine = yield* Engine.make({
+    config,
+    broker,
+    delivery: config.spans ? Spans.ofDelivery(delivery) : delivery,
+    mark: (outbox) => batchers(outbox.settings.batching.maxDelay).mark(outbox)
+  })
+  yield* Metrics.publish(engine.stats)
   return Context.make(Emitters, yield* fromEngine(engine)).pipe(Context.add(DeadLetters, delivery.deadLetters))
 })
 

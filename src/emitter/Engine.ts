@@ -171,11 +171,18 @@ export const make = Effect.fnUntraced(function*(options: {
       goOn(outbox)
       return undefined
     }
+    const oldest = batch[0].at
+    // A critical event that goes out within its own call has not waited.
+    if (batch.length > 1) counters.waitedMs += Math.max(0, clock.currentTimeMillisUnsafe() - oldest)
     const outcome = delivery.deliverUnsafe?.(outbox.user, batch)
     if (outcome !== undefined) return settle(outbox, batch, outcome)
+    const sentAt = clock.currentTimeMillisUnsafe()
     return run(
       delivery.deliver(outbox.user, batch),
-      (exit) => settle(outbox, batch, Exit.isSuccess(exit) ? exit.value : interrupted)
+      (exit) => {
+        counters.waitedMs += Math.max(0, clock.currentTimeMillisUnsafe() - sentAt)
+        return settle(outbox, batch, Exit.isSuccess(exit) ? exit.value : interrupted)
+      }
     )
   }
 
@@ -277,7 +284,7 @@ export const make = Effect.fnUntraced(function*(options: {
     })
   }
 
-  const stats = Effect.map(delivery.stats, (delivery): Stats => {
+  const stats = Effect.zipWith(delivery.stats, delivery.breaker.state, (delivered, breaker): Stats => {
     let pending = 0
     for (const outbox of outboxes.values()) pending += outbox.size
     return {
@@ -289,8 +296,10 @@ export const make = Effect.fnUntraced(function*(options: {
       handedOver: counters.handedOver,
       deadLettered: counters.deadLettered,
       batches: counters.batches,
+      waitedMs: counters.waitedMs,
       dropped: { ...counters.dropped },
-      delivery,
+      delivery: delivered,
+      breaker: breakerStates[breaker._tag],
       emitters: counters.emitters,
       users: outboxes.size,
       pending,
@@ -321,6 +330,8 @@ export const make = Effect.fnUntraced(function*(options: {
   yield* Effect.addFinalizer(() => close)
   return engine
 })
+
+const breakerStates = { Closed: "closed", Open: "open", HalfOpen: "halfOpen" } as const
 
 // Closing took too long. The delivery has kept the batch, and counted it, before it ended.
 const interrupted: Settlement = { _tag: "DeadLettered", reason: "interrupted" }

@@ -20,6 +20,7 @@ import type { Event } from "../protocol/Event.ts"
 import { RunId } from "../protocol/Identity.ts"
 import { bind, type Binding, emit } from "./Accepting.ts"
 import type { EmitError } from "./EmitError.ts"
+import * as Spans from "./Spans.ts"
 
 /**
  * What a run says of itself.
@@ -108,7 +109,8 @@ export const run = <A, E, R, R2>(
       const effect: Effect.Effect<A, E | Cause.TimeoutError, R2> = options.timeout === undefined
         ? inside(child)
         : Effect.timeout(inside(child), options.timeout)
-      const exit = yield* Effect.exit(restore(effect))
+      const traced = binding.engine.config.spans ? Spans.ofRun(effect, options.agentName, child.context) : effect
+      const exit = yield* Effect.exit(restore(traced))
       yield* Exit.isSuccess(exit)
         ? complete(child, options, exit.value, clock.currentTimeMillisUnsafe() - startedAt)
         : fail(child, options, exit.cause)

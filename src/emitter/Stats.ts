@@ -27,9 +27,11 @@ export type DropReason = "overflow" | "nobodyConnected" | "overBudget" | "closed
  * - `rejected`: calls that failed, by reason; `illegal`: events that broke their
  *   run's order and passed, with `lifecycle: "observe"`;
  * - `appended`, `handedOver`, `deadLettered`: events by outcome; `batches`: lists
- *   delivered;
+ *   delivered; `waitedMs`: how long their oldest events waited for that, all
+ *   together (one divided by the other is the average from emit to append);
  * - `dropped`: events by reason;
- * - `delivery`: what the way to the broker and past it counted;
+ * - `delivery`: what the way to the broker and past it counted; `breaker`: the
+ *   state of the broker's circuit breaker;
  * - `emitters`, `users`, `pending`: open emitters, users with an outbox, and
  *   events not delivered yet;
  * - `lastEventAt`: milliseconds since the Unix epoch; `uptimeMs`.
@@ -46,8 +48,10 @@ export interface Stats {
   readonly handedOver: number
   readonly deadLettered: number
   readonly batches: number
+  readonly waitedMs: number
   readonly dropped: Readonly<Record<DropReason, number>>
   readonly delivery: DeliveryStats
+  readonly breaker: "closed" | "open" | "halfOpen"
   readonly emitters: number
   readonly users: number
   readonly pending: number
@@ -70,6 +74,7 @@ export class Counters {
   handedOver = 0
   deadLettered = 0
   batches = 0
+  waitedMs = 0
   readonly dropped: Record<DropReason, number> = { overflow: 0, nobodyConnected: 0, overBudget: 0, closed: 0 }
   emitters = 0
   lastEventAt: number | undefined = undefined

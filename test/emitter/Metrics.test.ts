@@ -1,0 +1,69 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Metric, Tracer } from "effect"
+import { AgentEvents, Broker, Emitter, EmitterLayer } from "effect-emitter"
+import { TestClock } from "effect/testing"
+
+const run = Effect.gen(function*() {
+  const emitter = yield* Emitter.Emitter
+  yield* emitter.emit(AgentEvents.TextDelta.make({ messageId: "m", delta: "Hello " }))
+  yield* emitter.emit(AgentEvents.TextDelta.make({ messageId: "m", delta: "Ada" }))
+  yield* Effect.flip(emitter.emit(AgentEvents.AgentStarted.make({ agentName: "again" })))
+  yield* TestClock.adjust("1 second")
+}).pipe(Emitter.run({ agentName: "greeter" }), Effect.provide(Emitter.layerUser({ userId: "ada", runId: "r1" })))
+
+const published = Effect.map(Metric.snapshot, (all) =>
+  Object.fromEntries(
+    all.flatMap(({ attributes, id, state }) => {
+      if (!id.startsWith("emitter_") || id === "emitter_last_event_seconds") return []
+      const labels = Object.values(attributes ?? {}).map((value) => `{${value}}`).join("")
+      const value = "count" in state ? state.count : "value" in state ? state.value : undefined
+      return value === 0 || value === 0n ? [] : [[`${id}${labels}`, value]]
+    })
+  ))
+
+describe("Metrics", () => {
+  it.effect("tell what the engine counted, at the latest when its layer closes", () =>
+    Effect.gen(function*() {
+      yield* run.pipe(Effect.provide(EmitterLayer()))
+      assert.deepStrictEqual(yield* published, {
+        "emitter_events_total{agent_started}": 1,
+        "emitter_events_total{text_delta}": 2,
+        "emitter_events_total{agent_completed}": 1,
+        "emitter_merged_total": 1,
+        "emitter_rejected_total{IllegalEvent}": 1,
+        "emitter_outcomes_total{appended}": 3,
+        "emitter_batches_total": 3
+      })
+    }).pipe(Effect.provide(Broker.layerMemory()), Effect.provideService(Metric.MetricRegistry, new Map())))
+})
+
+describe("Spans", () => {
+  const names = (spans: boolean) =>
+    Effect.gen(function*() {
+      const seen: Array<string> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          seen.push(span.name)
+          return span
+        }
+      })
+      yield* run.pipe(Effect.provide(EmitterLayer({ spans })), Effect.provide(Broker.layerMemory()), Effect.withTracer(tracer))
+      return seen.filter((name) => name.startsWith("effect-emitter."))
+    })
+
+  it.effect("tell of each run and each delivery when they are on", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* names(true), [
+        "effect-emitter.deliver",
+        "effect-emitter.run",
+        "effect-emitter.deliver",
+        "effect-emitter.deliver"
+      ])
+    }))
+
+  it.effect("do not exist when they are off", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* names(false), [])
+    }))
+})
