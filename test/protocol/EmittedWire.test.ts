@@ -1,0 +1,69 @@
+/**
+ * The golden events again, as the emitter really writes them: from `emit` to the text in the log.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { AgentEvents, Broker, EmitterLayer, Emitters, Envelope, type Event } from "effect-emitter"
+import { TestClock } from "effect/testing"
+import { UserId } from "../../src/protocol/Identity.ts"
+import { builtInEvents } from "./events.ts"
+import { golden } from "./golden.ts"
+
+const engine = EmitterLayer().pipe(Layer.provideMerge(Broker.layerMemory()), Layer.orDie)
+
+// The clock is set before anything runs by it: to move it there later would be to wait for half a century.
+const inTheGoldenTime = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.andThen(TestClock.setTime(1_732_320_000_000), Effect.provide(effect, engine))
+
+/** What must have happened for an event to be legal. */
+const before = (event: Event.Event): ReadonlyArray<Event.Event> => {
+  if (event.definition.scope === "free" || event.type === "agent_started") return []
+  const started = AgentEvents.AgentStarted.make({ agentName: "researcher" })
+  if (event.type !== "tool_completed") return [started]
+  return [started, AgentEvents.ToolExecuting.make({ toolCallId: "t1", toolName: "search", input: null })]
+}
+
+describe("what the emitter writes", () => {
+  for (const [name, event] of Object.entries(builtInEvents)) {
+    it.effect(`${name} is what its golden file holds, but for id and offset`, () =>
+      Effect.gen(function*() {
+        const { broker, emitters } = yield* Effect.all({ broker: Broker.Broker, emitters: Emitters })
+        const run = event.definition.scope === "run" ? { runId: "run-7" } : {}
+        const emitter = yield* emitters.forUser({ userId: "ada", ...run })
+        const earlier = before(event)
+        for (const each of earlier) yield* emitter.emit(each)
+        // An event that waits for a device's word never gets it here: it is in the log all the same.
+        const emitted = yield* Effect.forkChild(Effect.exit(emitter.emit(event)))
+        yield* TestClock.adjust("1 second")
+
+        const ada = UserId.make("ada")
+        const { epoch } = yield* broker.head(ada)
+        const { entries } = yield* broker.pull(ada, { epoch, offset: 0 }, { maxEvents: 10, maxBytes: 1_000_000 })
+        assert.lengthOf(entries, earlier.length + 1)
+        const body = entries.at(-1)?.body ?? ""
+        const { id } = JSON.parse(`{${body}`)
+        assert.isString(id)
+        assert.strictEqual(Envelope.toJson(7, body.replace(`"${id}"`, `"01JD8Q2W"`)), golden("event", name))
+        emitted.interruptUnsafe()
+      }).pipe(inTheGoldenTime))
+  }
+
+  it.effect("context goes in its fixed place: run, thread, request, trace", () =>
+    Effect.gen(function*() {
+      const { broker, emitters } = yield* Effect.all({ broker: Broker.Broker, emitters: Emitters })
+      const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+      const context = { userId: "ada", runId: "run-7", threadId: "thread-3", requestId: "req-9", trace }
+      const emitter = yield* emitters.forUser(context)
+      yield* emitter.emit(AgentEvents.AgentStarted.make({ agentName: "researcher" }))
+      const { snapshots: _, ...head } = yield* broker.snapshots(UserId.make("ada"))
+      const position = { epoch: head.position.epoch, offset: 0 }
+      const { entries } = yield* broker.pull(UserId.make("ada"), position, { maxEvents: 10, maxBytes: 1_000_000 })
+      const body = entries[0]?.body ?? ""
+      const { id } = JSON.parse(`{${body}`)
+      const rest = `"run":"run-7","thread":"thread-3","request":"req-9","trace":"${trace}"`
+      assert.strictEqual(
+        body,
+        `"id":"${id}","type":"agent_started","at":1732320000000,${rest},"data":{"agentName":"researcher"}}`
+      )
+    }).pipe(inTheGoldenTime))
+})
