@@ -12,14 +12,7 @@ import type { Envelope } from "../protocol/Envelope.ts"
 import type { Coalesce, Event } from "../protocol/Event.ts"
 import type { EmissionContext, RunId } from "../protocol/Identity.ts"
 import * as RunState from "../protocol/RunState.ts"
-import {
-  EmitError,
-  EmitterClosed,
-  EventTooLarge,
-  InvalidPayload,
-  NoRun,
-  Overflow
-} from "./EmitError.ts"
+import { EmitError, EmitterClosed, EventTooLarge, InvalidPayload, NoRun, Overflow } from "./EmitError.ts"
 import { contextPart, type Encoder, encoderOf } from "./Encoding.ts"
 import type { Engine } from "./Engine.ts"
 import { eventId, type Merging, type Outbox, type Pending, type Receipt, type RunRecord } from "./Outbox.ts"
@@ -99,7 +92,9 @@ export const emit = (
   if (binding.life.isClosed || engine.isClosed()) return closed
   const { batching, maxEventBytes } = outbox.settings
   const critical = event.delivery === "critical"
-  if ((outbox.size >= batching.capacity || outbox.bytes >= batching.capacityBytes) && !RunState.isTerminal(event.type)) {
+  if (
+    (outbox.size >= batching.capacity || outbox.bytes >= batching.capacityBytes) && !RunState.isTerminal(event.type)
+  ) {
     const room = makeRoom(binding, event)
     if (room !== undefined) return room === "wait" ? waitForRoom(binding, event, confirm, onEnvelope) : room
   }

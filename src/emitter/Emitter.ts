@@ -200,7 +200,9 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
 
     const open = (context: EmissionContext, settings: TierSettings, scope: Scope.Scope): Effect.Effect<Binding> =>
       Effect.suspend(() => {
-        const source = `${Math.abs(random.nextIntUnsafe()).toString(36)}${Math.abs(random.nextIntUnsafe()).toString(36)}-`
+        const source = `${Math.abs(random.nextIntUnsafe()).toString(36)}${
+          Math.abs(random.nextIntUnsafe()).toString(36)
+        }-`
         const outbox = engine.hold(context.userId, settings)
         const binding = bind(
           { engine, outbox, numbering: { source, last: 0 }, life: { isClosed: false } },
@@ -213,7 +215,9 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
   }))
 
 const unknownTier = (tier: string | undefined, known: ReadonlyArray<string>): InvalidContext =>
-  new InvalidContext({ problem: `no tier is named ${JSON.stringify(tier)} (there are: ${known.join(", ")})\n  at ["tier"]` })
+  new InvalidContext({
+    problem: `no tier is named ${JSON.stringify(tier)} (there are: ${known.join(", ")})\n  at ["tier"]`
+  })
 
 const invalidContext = (exit: Exit.Failure<unknown, Schema.SchemaError>): InvalidContext => {
   const error = Exit.findErrorOption(exit)

@@ -58,7 +58,9 @@ export const Overflow = Schema.Literals(["suspend", "dropOldest", "fail"])
 const Positive = Schema.Int.check(Schema.isGreaterThan(0))
 const Time = Schema.Duration.check(
   Schema.makeFilter((duration: Duration.Duration) =>
-    Duration.isFinite(duration) && Duration.toMillis(duration) > 0 ? undefined : "a finite duration above zero is needed"
+    Duration.isFinite(duration) && Duration.toMillis(duration) > 0
+      ? undefined
+      : "a finite duration above zero is needed"
   )
 )
 const TimeText = Schema.DurationFromString.pipe(Schema.decodeTo(Time))
@@ -139,7 +141,10 @@ const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
   batchingConflicts(config, [], conflict)
   for (const [tier, settings] of Object.entries(config.tiers)) batchingConflicts(settings, ["tiers", tier], conflict)
   if (Duration.isLessThan(retry.cap, retry.base)) {
-    conflict(["retry", "cap"], `retry.cap (${millis(retry.cap)}) must not be less than retry.base (${millis(retry.base)})`)
+    conflict(
+      ["retry", "cap"],
+      `retry.cap (${millis(retry.cap)}) must not be less than retry.base (${millis(retry.base)})`
+    )
   }
   if (Duration.isLessThan(breaker.maxOpenFor, breaker.openFor)) {
     conflict(

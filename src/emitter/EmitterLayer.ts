@@ -8,17 +8,14 @@
  * `closeTimeout`.
  *
  * ```ts
- * import { Effect } from "effect"
+ * import { Effect, Layer } from "effect"
  * import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters } from "effect-emitter"
  *
  * const program = Effect.scoped(Effect.gen(function*() {
  *   const emitters = yield* Emitters
  *   const emitter = yield* emitters.forUser({ userId: "ada" })
  *   return yield* emitter.emit(AgentEvents.Custom.make({ name: "hello", data: null }))
- * })).pipe(
- *   Effect.provide(EmitterLayer({ profile: "lowLatency" })),
- *   Effect.provide(Broker.layerMemory())
- * )
+ * })).pipe(Effect.provide(EmitterLayer({ profile: "lowLatency" }).pipe(Layer.provide(Broker.layerMemory()))))
  * ```
  *
  * @since 0.1.0

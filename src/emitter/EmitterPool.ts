@@ -80,7 +80,7 @@ export class PoolExhausted extends Schema.TaggedError<PoolExhausted>()("PoolExha
 
 // The same fields in the same order give the same key, whatever order they were written in.
 const keyOf = (context: typeof EmissionContext.Encoded): string =>
-  JSON.stringify(Object.entries(context).sort(([a], [b]) => a < b ? -1 : 1))
+  JSON.stringify(Object.entries(context).toSorted(([a], [b]) => a < b ? -1 : 1))
 
 interface Use {
   readonly context: typeof EmissionContext.Encoded

@@ -47,7 +47,11 @@ const labelled: ReadonlyArray<{
   readonly values: (stats: Stats) => Readonly<Record<string, number>>
 }> = [
   { metric: counter("emitter_events_total", "Accepted events"), label: "type", values: (stats) => stats.accepted },
-  { metric: counter("emitter_rejected_total", "Calls that failed"), label: "reason", values: (stats) => stats.rejected },
+  {
+    metric: counter("emitter_rejected_total", "Calls that failed"),
+    label: "reason",
+    values: (stats) => stats.rejected
+  },
   {
     metric: counter("emitter_outcomes_total", "Events by outcome"),
     label: "outcome",

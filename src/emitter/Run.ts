@@ -236,8 +236,12 @@ export const tool = <A, E, R>(
           AgentEvents.ToolCompleted.make({ toolCallId, toolName, output, isError: Exit.isFailure(exit), durationMs })
         )
       const output = Exit.isSuccess(exit) ? toJson(exit.value) : defaultMessage(exit.cause)
-      yield* Effect.catchReason(completed(output), "EmitError", "EventTooLarge", ({ bytes, limit }) =>
-        completed({ omitted: `the output has ${bytes} bytes, ${limit} are allowed` }))
+      yield* Effect.catchReason(
+        completed(output),
+        "EmitError",
+        "EventTooLarge",
+        ({ bytes, limit }) => completed({ omitted: `the output has ${bytes} bytes, ${limit} are allowed` })
+      )
       return yield* exit
     })
   )

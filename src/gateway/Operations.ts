@@ -9,7 +9,11 @@
  *   names and labels stand at `Metrics`.
  *
  * ```ts
- * HttpRouter.serve(Operations.layer().pipe(Layer.provideMerge(Gateway.layer())))
+ * import { Layer } from "effect"
+ * import { Gateway, Operations } from "effect-emitter/gateway"
+ * import { HttpRouter } from "effect/http"
+ *
+ * const server = HttpRouter.serve(Operations.layer().pipe(Layer.provideMerge(Gateway.layer())))
  * ```
  *
  * @since 0.1.0

@@ -25,7 +25,7 @@ const filesUnder = (folder: string, ending: string): ReadonlyArray<string> =>
   readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(ending))
     .map((name) => join(folder, name))
-    .sort()
+    .toSorted()
 
 export const findExamples = (root: string): ReadonlyArray<Example> => [
   ...[join(root, "README.md"), ...filesUnder(join(root, "src"), ".md")].flatMap((file) =>

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Metric, Tracer } from "effect"
+import { Effect, Layer, Metric, Tracer } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer } from "effect-emitter"
 import { TestClock } from "effect/testing"
 
@@ -48,7 +48,8 @@ describe("Spans", () => {
           return span
         }
       })
-      yield* run.pipe(Effect.provide(EmitterLayer({ spans })), Effect.provide(Broker.layerMemory()), Effect.withTracer(tracer))
+      const engine = EmitterLayer({ spans }).pipe(Layer.provide(Broker.layerMemory()))
+      yield* run.pipe(Effect.provide(engine), Effect.withTracer(tracer))
       return seen.filter((name) => name.startsWith("effect-emitter."))
     })
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters, Event, Identity } from "effect-emitter"
+import { Effect, Layer } from "effect"
+import { AgentEvents, Broker, Emitter, EmitterConfig, EmitterLayer, Emitters, Event, Identity } from "effect-emitter"
 import { TestClock } from "effect/testing"
 
 const ada = Identity.UserId.make("ada")
@@ -9,6 +9,8 @@ const note = AgentEvents.Custom.make({ name: "note", data: null })
 
 const headOf = (user: Identity.UserId) =>
   Effect.flatMap(Broker.Broker, (broker) => Effect.map(broker.head(user), ({ offset }) => offset))
+
+const engine = (options: EmitterConfig.Options) => EmitterLayer(options).pipe(Layer.provideMerge(Broker.layerMemory()))
 
 const forUser = (context: typeof Identity.EmissionContext.Encoded) =>
   Effect.flatMap(Emitters, (emitters) => emitters.forUser(context))
@@ -26,8 +28,7 @@ describe("Tiers", () => {
       assert.strictEqual(yield* headOf(ada), 1)
     }).pipe(
       Effect.scoped,
-      Effect.provide(EmitterLayer({ tiers: { free: { profile: "throughput" }, pro: { profile: "lowLatency" } } })),
-      Effect.provide(Broker.layerMemory())
+      Effect.provide(engine({ tiers: { free: { profile: "throughput" }, pro: { profile: "lowLatency" } } }))
     ))
 
   it.effect("limit the size of their users' events", () =>
@@ -37,15 +38,16 @@ describe("Tiers", () => {
       assert.strictEqual(error.reason._tag === "EventTooLarge" && error.reason.limit, 1000)
     }).pipe(
       Effect.scoped,
-      Effect.provide(EmitterLayer({ tiers: { free: { maxEventBytes: 1000 } } })),
-      Effect.provide(Broker.layerMemory())
+      Effect.provide(engine({ tiers: { free: { maxEventBytes: 1000 } } }))
     ))
 
   it.effect("must be known once there are any, and are a label otherwise", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(forUser({ userId: "ada", tier: "gold" }).pipe(
-        Effect.provide(EmitterLayer({ tiers: { free: {} } }))
-      ))
+      const error = yield* Effect.flip(
+        forUser({ userId: "ada", tier: "gold" }).pipe(
+          Effect.provide(EmitterLayer({ tiers: { free: {} } }))
+        )
+      )
       assert.deepStrictEqual(
         error,
         new Emitter.InvalidContext({ problem: `no tier is named "gold" (there are: free)\n  at ["tier"]` })
@@ -58,7 +60,9 @@ describe("Tiers", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(
         forUser({ userId: "ada" }).pipe(
-          Effect.provide(EmitterLayer({ tiers: { pro: { profile: "lowLatency", batching: { maxDelay: "1 second" } } } }))
+          Effect.provide(
+            EmitterLayer({ tiers: { pro: { profile: "lowLatency", batching: { maxDelay: "1 second" } } } })
+          )
         )
       )
       assert.deepStrictEqual(
@@ -81,8 +85,7 @@ describe("Priority", () => {
       return accepted
     }).pipe(
       Effect.scoped,
-      Effect.provide(EmitterLayer({ batching: { capacity: 100, maxSize: 100 } })),
-      Effect.provide(Broker.layerMemory())
+      Effect.provide(engine({ batching: { capacity: 100, maxSize: 100 } }))
     )
 
   it.effect("decides how much of a user's room volatile events may take", () =>
