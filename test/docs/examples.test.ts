@@ -51,7 +51,7 @@ describe("the examples of the documentation", () => {
 
   for (const { file, place } of examples.filter((example) => !example.isTest)) {
     it(`run: ${place}`, async () => {
-      assert.isObject(await import(pathToFileURL(file).href))
+      assert.isDefined(await import(pathToFileURL(file).href))
     })
   }
 })
