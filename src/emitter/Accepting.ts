@@ -13,7 +13,7 @@ import type { Coalesce, Event } from "../protocol/Event.ts"
 import type { EmissionContext, RunId } from "../protocol/Identity.ts"
 import * as RunState from "../protocol/RunState.ts"
 import { EmitError, EmitterClosed, EventTooLarge, InvalidPayload, NoRun, Overflow } from "./EmitError.ts"
-import { contextPart, type Encoder, encoderOf } from "./Encoding.ts"
+import { contextPart, type Encoder, encoderOf, explain } from "./Encoding.ts"
 import type { Engine } from "./Engine.ts"
 import { eventId, type Merging, type Outbox, type Pending, type Receipt, type RunRecord } from "./Outbox.ts"
 
@@ -92,9 +92,9 @@ export const emit = (
   if (binding.life.isClosed || engine.isClosed()) return closed
   const { batching, maxEventBytes } = outbox.settings
   const critical = event.delivery === "critical"
-  if (
-    (outbox.size >= batching.capacity || outbox.bytes >= batching.capacityBytes) && !RunState.isTerminal(event.type)
-  ) {
+  const full = (outbox.size >= batching.capacity || outbox.bytes >= batching.capacityBytes) &&
+    !RunState.isTerminal(event.type)
+  if (full) {
     const room = makeRoom(binding, event)
     if (room !== undefined) return room === "wait" ? waitForRoom(binding, event, confirm, onEnvelope) : room
   }
@@ -115,7 +115,6 @@ export const emit = (
     const next = RunState.next(record.state, event)
     if (next instanceof RunState.IllegalEvent) {
       if (engine.config.lifecycle === "enforce") return reject(binding, next)
-      engine.counters.illegal++
     } else {
       state = next
     }
@@ -128,13 +127,16 @@ export const emit = (
   let pending: Pending | undefined
   if (
     coalesce === undefined ||
-    !outbox.merge(event.type, run, binding.context.threadId, coalesce, data, batching.maxBytes)
+    !outbox.merge(event.type, run, binding.context.threadId, coalesce, data, Math.min(batching.maxBytes, maxEventBytes))
   ) {
     pending = envelop(binding, event, encoder, data, run, coalesce, confirm)
     if (pending.bytes > maxEventBytes) {
       return reject(binding, new EventTooLarge({ event: event.type, bytes: pending.bytes, limit: maxEventBytes }))
     }
+    // Only now, since an event that is refused must not cost another its place.
+    if (full && outbox.dropOldest() !== undefined) engine.counters.dropped.overflow++
     binding.numbering.last = pending.sequence
+    engine.counters.lastEventAt = pending.at
     outbox.push(pending)
     if (onEnvelope !== undefined) onEnvelope(pending)
   } else {
@@ -142,7 +144,10 @@ export const emit = (
   }
 
   // Accepted: from here on nothing fails.
-  if (record !== undefined && state !== undefined && state !== record.state) advance(binding, record, state)
+  if (record !== undefined) {
+    if (state === undefined) engine.counters.illegal++
+    else if (state !== record.state) advance(binding, record, state)
+  }
   if (record !== undefined && event.type === "usage_reported") addUsage(record, data)
   engine.counters.acceptedOf(event.type).count++
   if (!critical && !confirm) {
@@ -156,7 +161,7 @@ const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>):
   const error = Exit.findErrorOption(exit)
   return new InvalidPayload({
     event: event.type,
-    problem: error._tag === "Some" ? error.value.message : "it cannot be encoded"
+    problem: error._tag === "Some" ? explain(event.definition, event.payload, error.value) : "it cannot be encoded"
   })
 }
 
@@ -201,7 +206,6 @@ const envelop = (
 ): Pending => {
   const { context, engine, numbering } = binding
   const at = engine.clock.currentTimeMillisUnsafe()
-  engine.counters.lastEventAt = at
   const { source } = numbering
   const sequence = numbering.last + 1
   const part = confirm
@@ -211,9 +215,8 @@ const envelop = (
     : binding.runPart
   const id = eventId(source, sequence)
   const head = `"id":"${id}${engine.middle.of(encoder.typePart, at, part)}`
-  const merging = coalesce === undefined ? undefined : mergingOf(coalesce, head, data)
-  // A merged event is written when it leaves, so only its size is estimated here.
-  const json = merging === undefined ? JSON.stringify(data) : merging.text
+  const json = JSON.stringify(data)
+  const bytes = head.length + Buffer.byteLength(json) + 1
   return {
     id,
     source,
@@ -224,24 +227,24 @@ const envelop = (
     run,
     thread: context.threadId,
     confirm,
-    body: merging === undefined ? `${head}${json}}` : "",
-    bytes: head.length + Buffer.byteLength(json) + (merging === undefined ? 1 : 32),
+    body: `${head}${json}}`,
+    bytes,
     data,
-    merging,
+    merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data, bytes),
     onReceipt: undefined
   }
 }
 
-const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject): Merging => {
+const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject, bytes: number): Merging => {
   const text = coalesce._tag === "Concatenate" ? data[coalesce.text] : ""
-  return { coalesce, head, text: typeof text === "string" ? text : "" }
+  return { coalesce, head, text: typeof text === "string" ? text : "", atMostBytes: bytes, grown: false }
 }
 
 // What volatile events may take of a user's room: all at the highest priority, a tenth at the lowest.
 const volatileBudget = ({ context, outbox }: Binding): number =>
   outbox.settings.batching.capacity * ((context.priority ?? 5) + 1) / 10
 
-// `undefined` when there is room now.
+// `undefined` when there is room now, or can be made.
 const makeRoom = (binding: Binding, event: Event): "wait" | Effect.Effect<Receipt, EmitError> | undefined => {
   const { engine, outbox } = binding
   const { capacity, overflow } = outbox.settings.batching
@@ -254,11 +257,8 @@ const makeRoom = (binding: Binding, event: Event): "wait" | Effect.Effect<Receip
       return "wait"
     case "fail":
       return reject(binding, new Overflow({ pending: outbox.size, limit: capacity }))
-    case "dropOldest": {
-      if (outbox.dropOldest() === undefined) return "wait"
-      engine.counters.dropped.overflow++
-      return undefined
-    }
+    case "dropOldest":
+      return outbox.hasDroppable() ? undefined : "wait"
   }
 }
 

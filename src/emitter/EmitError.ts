@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import { IllegalEvent } from "../protocol/RunState.ts"
 
 /**
- * The payload does not fit its schema; `problem` names the path.
+ * The payload does not fit its schema; `problem` names each path and value.
  *
  * @category errors
  * @since 0.1.0

@@ -7,7 +7,8 @@
  *
  * @since 0.1.0
  */
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaAST from "effect/SchemaAST"
@@ -52,6 +53,22 @@ export const encoderOf = (definition: AnyDefinition): Encoder => {
     encoders.set(definition, encoder)
   }
   return encoder
+}
+
+// Long enough to name a few problems; a payload may be as large as it likes.
+const maxExplanation = 1000
+
+/**
+ * What is wrong with a payload that could not be encoded: every problem with
+ * its path and value, cut after 1,000 characters.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const explain = (definition: AnyDefinition, payload: object, error: Schema.SchemaError): string => {
+  const full = Schema.encodeUnknownExit(definition.payload, { errors: "all", reportInput: true })(payload)
+  const { message } = full._tag === "Failure" ? Option.getOrElse(Exit.findErrorOption(full), () => error) : error
+  return message.length > maxExplanation ? `${message.slice(0, maxExplanation)}…` : message
 }
 
 /**

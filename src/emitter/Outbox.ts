@@ -35,7 +35,9 @@ export interface Pending extends Envelope {
 
 /**
  * How an event on the list takes in others: `head` is the text before its
- * data, `text` the joined text of a `Concatenate` event.
+ * data, `text` the joined text of a `Concatenate` event. `grown` once it has
+ * taken in another; then its `body` is written when it leaves. It will not be
+ * longer than `atMostBytes`.
  *
  * @category models
  * @since 0.1.0
@@ -44,6 +46,8 @@ export interface Merging {
   readonly coalesce: Coalesce
   readonly head: string
   text: string
+  atMostBytes: number
+  grown: boolean
 }
 
 /**
@@ -87,7 +91,7 @@ export interface RunRecord {
   cancel: (() => void) | undefined
 }
 
-// Ended runs are remembered, to refuse what comes after their end, up to this many runs in all.
+// Ended runs are remembered, to refuse what comes after their end, up to this many runs in all. Active ones always are.
 const rememberedRuns = 64
 
 // How far back a merge looks: windows hold few messages at a time, and a scan must stay cheap.
@@ -151,8 +155,8 @@ export class Outbox {
         owner: undefined,
         cancel: undefined
       }
+      if (this.runs.size >= rememberedRuns) this.forgetRun()
       this.runs.set(run, record)
-      if (this.runs.size > rememberedRuns) this.forgetEndedRun()
     }
     return record
   }
@@ -164,9 +168,9 @@ export class Outbox {
     }
   }
 
-  private forgetEndedRun(): void {
+  private forgetRun(): void {
     for (const [run, { state }] of this.runs) {
-      if (state._tag === "Ended") return void this.runs.delete(run)
+      if (state._tag !== "Active") return void this.runs.delete(run)
     }
   }
 
@@ -201,28 +205,49 @@ export class Outbox {
       if (older === undefined || older.type !== type || older.run !== run || older.thread !== thread) continue
       if (coalesce.by !== undefined && older.data[coalesce.by] !== data[coalesce.by]) continue
       return coalesce._tag === "Newest"
-        ? this.replace(older, data)
+        ? this.replace(older, data, maxBytes)
         : this.concatenate(older, data[coalesce.text], maxBytes)
     }
     return false
   }
 
-  private replace(older: Pending, data: Schema.JsonObject): boolean {
+  private replace(older: Pending, data: Schema.JsonObject, maxBytes: number): boolean {
+    const { merging } = older
+    if (merging === undefined) return false
+    const rough = merging.head.length + roughBytes(data)
+    if (rough * worstGrowth > maxBytes && bodyBytes(merging.head, data) > maxBytes) return false
+    merging.grown = true
     older.data = data
+    this.listBytes += rough - older.bytes
+    older.bytes = rough
     return true
   }
 
   private concatenate(older: Pending, text: Schema.Json | undefined, maxBytes: number): boolean {
-    if (typeof text !== "string" || older.merging === undefined || older.bytes + text.length > maxBytes) return false
-    older.merging.text += text
+    const { merging } = older
+    if (merging === undefined || typeof text !== "string") return false
+    const atMost = text.length * worstGrowth
+    if (merging.atMostBytes + atMost > maxBytes) {
+      // Only near the limit the exact length is asked for; most texts have far fewer bytes than they might.
+      merging.atMostBytes = bodyBytes(merging.head, joined(older, merging))
+      if (merging.atMostBytes + atMost > maxBytes) return false
+    }
+    merging.grown = true
+    merging.text += text
+    merging.atMostBytes += atMost
     older.bytes += text.length
     this.listBytes += text.length
     return true
   }
 
+  /** Whether there is an event that may be dropped. */
+  hasDroppable(): boolean {
+    return this.list.some(isDroppable)
+  }
+
   /** Drops the oldest event that may be dropped. */
   dropOldest(): DeliveryClass | undefined {
-    const index = this.list.findIndex((event) => event.delivery !== "critical")
+    const index = this.list.findIndex(isDroppable)
     const [dropped] = index < 0 ? [] : this.list.splice(index, 1)
     if (dropped === undefined) return undefined
     this.listBytes -= dropped.bytes
@@ -250,18 +275,33 @@ export class Outbox {
   }
 }
 
-/**
- * Writes the body of an event whose data is complete.
- *
- * @category conversions
- * @since 0.1.0
- */
+const isDroppable = (event: Pending): boolean => event.delivery !== "critical"
+
+// Writes the body of an event that will take in no more.
 const writeMerged = (event: Pending): void => {
-  if (event.merging === undefined) return
-  const { coalesce, head, text } = event.merging
-  if (coalesce._tag === "Concatenate") event.data = { ...event.data, [coalesce.text]: text }
-  event.body = `${head}${JSON.stringify(event.data)}}`
+  const { merging } = event
+  if (merging?.grown !== true) return
+  event.data = joined(event, merging)
+  event.body = `${merging.head}${JSON.stringify(event.data)}}`
   event.bytes = Buffer.byteLength(event.body)
+}
+
+const joined = ({ data }: Pending, { coalesce, text }: Merging): Schema.JsonObject =>
+  coalesce._tag === "Concatenate" ? { ...data, [coalesce.text]: text } : data
+
+const bodyBytes = (head: string, data: Schema.JsonObject): number =>
+  head.length + Buffer.byteLength(JSON.stringify(data)) + 1
+
+// A character takes at most so many bytes of JSON, as a control character does.
+const worstGrowth = 6
+
+// About the bytes of a value's JSON, without writing it: never less than a sixth of them.
+const roughBytes = (value: Schema.Json): number => {
+  if (typeof value === "string") return value.length + 2
+  if (typeof value !== "object" || value === null) return 8
+  let bytes = 2
+  for (const key in value) bytes += key.length + 4 + roughBytes(Reflect.get(value, key) ?? null)
+  return bytes
 }
 
 /**
