@@ -44,12 +44,12 @@ import type { Item, Received } from "./Received.ts"
 import type { Backoff } from "./Reconnect.ts"
 import { defaults } from "./SessionState.ts"
 import type { Status } from "./Status.ts"
-import type { SubscriberOverflow } from "./Subscribers.ts"
+import type { Overflow, SubscriberOverflow } from "./Subscribers.ts"
 import type { TokenSource } from "./TokenSource.ts"
 
 export { Refused } from "./Driver.ts"
 export type { Item, Known, Meta, Received, Unknown } from "./Received.ts"
-export { SubscriberOverflow } from "./Subscribers.ts"
+export { type Overflow, SubscriberOverflow } from "./Subscribers.ts"
 export type { Token, TokenSource } from "./TokenSource.ts"
 
 /**
@@ -59,7 +59,8 @@ export type { Token, TokenSource } from "./TokenSource.ts"
  *   subscription also gets what came before it. An event is acknowledged, and its
  *   position saved, once every subscriber has asked for more. The stream ends
  *   when the client is closed, fails with `Refused` when the server wants it no
- *   more, and with `SubscriberOverflow` when it does not keep up.
+ *   more, and with `SubscriberOverflow` if its overflow is `fail` and it does
+ *   not keep up. A program that needs no events drains them all the same.
  * - `items`: the same with gaps, snapshots and lost runs in their places.
  * - `status`: how the connection stands.
  * - `runs`: the state of each run, folded from snapshots and events.
@@ -106,7 +107,11 @@ export type BuiltIn = typeof AgentEvents.catalog extends Event.Catalog<infer D> 
  * - `client`: the program's name and version, for the server's logs.
  * - `backoff`: waits between attempts, see `Reconnect`.
  * - `connectTimeout` (10 seconds): how long one attempt may take.
- * - `capacity` (4,096): how many items may wait for one subscriber.
+ * - `capacity` (4,096): how many items may wait for one subscriber before
+ *   `overflow` sets in. With `rest` (default) the client lets its connection go
+ *   until half of them are taken, and resumes: nothing is lost, but all
+ *   subscribers wait for the slowest. With `fail` that subscriber's stream fails
+ *   with `SubscriberOverflow` once it has given what waits, and the others go on.
  * - `maxRuns` (64): how many runs are kept in `runs`.
  * - `webSocket`: a class to use in place of the built-in one.
  *
@@ -123,6 +128,7 @@ export interface Options<E = never, R = never> {
   readonly backoff?: Partial<Backoff> | undefined
   readonly connectTimeout?: Duration.Input | undefined
   readonly capacity?: number | undefined
+  readonly overflow?: Overflow | undefined
   readonly maxRuns?: number | undefined
   readonly webSocket?: SocketConstructor | undefined
 }
@@ -149,6 +155,7 @@ export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
       token: options.token,
       storage: options.storage,
       capacity: options.capacity ?? 4_096,
+      overflow: options.overflow ?? "rest",
       maxRuns: options.maxRuns ?? 64,
       session: {
         ...defaults,

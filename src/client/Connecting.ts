@@ -5,7 +5,7 @@
  */
 import { fromCode, reactionTo } from "../protocol/CloseCode.ts"
 import * as Reconnect from "./Reconnect.ts"
-import type { ClientFrame, TokenAnswer, Turn } from "./SessionState.ts"
+import type { ClientFrame, State, TokenAnswer, Turn } from "./SessionState.ts"
 import type { Loss, StopReason } from "./Status.ts"
 
 /** Which part of a token's time passes before it is renewed. */
@@ -130,10 +130,27 @@ export const wait = (turn: Turn, cause: Loss): void => {
   state.phase = { _tag: "Waiting", retryAt, notBefore, cause }
   state.seed = seed
   state.attempt += 1
-  state.asking = false
   state.reconnectAfterMs = 0
+  letGo(turn)
+}
+
+/** What the lost connection did not finish begins again with the next one. */
+const letGo = ({ state }: Turn): void => {
+  state.asking = false
   state.position = state.pending?.back?.position ?? state.position
 }
+
+/** Gives up the connection until there is room for more. */
+export const onRest = (turn: Turn): void => {
+  if (!hasSocket(turn.state)) return
+  turn.actions.push({ _tag: "disconnect", code: 1000, reason: "resting" })
+  turn.state.phase = { _tag: "Resting" }
+  letGo(turn)
+}
+
+/** Whether there is a socket, open or on the way. */
+export const hasSocket = ({ phase }: State): boolean =>
+  phase._tag === "Opening" || phase._tag === "Greeting" || phase._tag === "Open"
 
 /** Ends the session for good. */
 export const stop = (turn: Turn, reason: StopReason): void => {

@@ -28,7 +28,7 @@ import { statusOf, step, wakeAt } from "./Session.ts"
 import type { Action, ClientFrame, Config, Input, Item } from "./SessionState.ts"
 import { init } from "./SessionState.ts"
 import type { Status, StopReason } from "./Status.ts"
-import { Subscribers } from "./Subscribers.ts"
+import { type Overflow, Subscribers } from "./Subscribers.ts"
 import * as TokenSource from "./TokenSource.ts"
 
 /**
@@ -41,6 +41,7 @@ export interface Options<E, R> {
   readonly token: TokenSource.TokenSource<E, R> | undefined
   readonly storage: PositionStorage | undefined
   readonly capacity: number
+  readonly overflow: Overflow
   readonly maxRuns: number
   readonly session: Config
 }
@@ -71,10 +72,12 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     Queue.offerUnsafe(inbox, input)
   }
   const status = yield* SubscriptionRef.make<Status>(statusOf(state))
-  const subscribers = yield* Subscribers.make<Received.Item<D>, Refused>(
-    options.capacity,
-    (position) => tell({ _tag: "handled", position })
-  )
+  const subscribers = yield* Subscribers.make<Received.Item<D>, Refused>(options.capacity, options.overflow, {
+    handled: (position) => tell({ _tag: "handled", position }),
+    room: () => {
+      if (state.phase._tag === "Resting") tell({ _tag: "resume" })
+    }
+  })
   const { changes, publish, runs } = yield* makeRuns(options.maxRuns)
   const socket = yield* makeSocket(options, tell)
   const timer = yield* makeTimer(clock, () => tell({ _tag: "tick" }))
@@ -130,12 +133,19 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     }
   }
 
+  const advance = Effect.fnUntraced(function*(input: Input) {
+    const next = step(state, input, clock.currentTimeMillisUnsafe())
+    state = next.state
+    for (const action of next.actions) yield* run(action)
+  })
+
   const loop = Effect.gen(function*() {
     while (state.phase._tag !== "Stopped") {
       for (const input of yield* Queue.takeAll(inbox)) {
-        const next = step(state, input, clock.currentTimeMillisUnsafe())
-        state = next.state
-        for (const action of next.actions) yield* run(action)
+        yield* advance(input)
+        // Whoever is quick enough gets a turn before it counts as slow.
+        if (subscribers.backlog * 2 > options.capacity) yield* Effect.yieldNow
+        if (subscribers.isFull) yield* advance({ _tag: "rest" })
       }
       publish()
       yield* timer.arm(wakeAt(state))

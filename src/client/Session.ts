@@ -21,8 +21,10 @@ import {
   ask,
   dial,
   greet,
+  hasSocket,
   onClosed,
   onRenew,
+  onRest,
   onToken,
   onTokenFailed,
   onWake,
@@ -92,6 +94,7 @@ export const statusOf = (state: State): Status => {
     case "Asking":
     case "Opening":
     case "Greeting":
+    case "Resting":
       return { _tag: state.position === undefined ? "connecting" : "resuming" }
     case "Open":
       return { _tag: phase.caughtUp ? "live" : "resuming" }
@@ -123,15 +126,16 @@ const take = (turn: Turn, input: Input): void => {
       return onWake(turn)
     case "renew":
       return onRenew(turn)
+    case "rest":
+      return onRest(turn)
+    case "resume":
+      return state.phase._tag === "Resting" ? dial(turn) : undefined
     case "close":
       return onClose(turn)
     case "tick":
       return
   }
 }
-
-const hasSocket = ({ phase }: State): boolean =>
-  phase._tag === "Opening" || phase._tag === "Greeting" || phase._tag === "Open"
 
 const onClose = (turn: Turn): void => {
   const { state } = turn
@@ -163,6 +167,7 @@ const deadlines = (state: State): ReadonlyArray<number | undefined> => {
     case "Waiting":
       return [phase.retryAt]
     case "Idle":
+    case "Resting":
     case "Stopped":
       return []
   }
@@ -184,6 +189,7 @@ const onTime = (turn: Turn): void => {
     case "Open":
       break
     case "Idle":
+    case "Resting":
     case "Stopped":
       return
   }

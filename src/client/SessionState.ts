@@ -107,6 +107,8 @@ export interface TokenAnswer {
  * - `tick`: time has passed; due at `wakeAt`, harmless at any time.
  * - `wake`: the network or the page came back, so waiting may be over.
  * - `renew`: get a new token and send it in band.
+ * - `rest`: the program has no room for more; the connection is given up, since
+ *   a browser's socket cannot be told to wait. `resume`: there is room again.
  * - `close`: the program is done.
  *
  * @category models
@@ -123,6 +125,8 @@ export type Input =
   | { readonly _tag: "tick" }
   | { readonly _tag: "wake" }
   | { readonly _tag: "renew" }
+  | { readonly _tag: "rest" }
+  | { readonly _tag: "resume" }
   | { readonly _tag: "close" }
 
 /**
@@ -170,6 +174,7 @@ export type Action =
  * - `Open`: welcomed. `epoch` is the server's, `head` what it knew at the
  *   welcome; `caughtUp` once everything up to there has come.
  * - `Waiting`: for `retryAt`; a `wake` may bring it forward to `notBefore`.
+ * - `Resting`: until the program has room again.
  *
  * @category models
  * @since 0.1.0
@@ -189,6 +194,7 @@ export type Phase =
     readonly caughtUp: boolean
   }
   | { readonly _tag: "Waiting"; readonly retryAt: number; readonly notBefore: number; readonly cause: Loss }
+  | { readonly _tag: "Resting" }
   | { readonly _tag: "Stopped"; readonly reason: StopReason }
 
 /**

@@ -6,8 +6,9 @@
  *   first one also sees what came before it.
  * - An entry counts as handled when the subscriber asks for more; while nobody
  *   has subscribed any more, when the next entry comes.
- * - A subscriber that has `capacity` entries waiting gets those, and then fails
- *   with `SubscriberOverflow`. The others do not notice.
+ * - When `capacity` entries wait for a subscriber, either no more must come until
+ *   it has taken half of them (`rest`), or it gets those and then fails with
+ *   `SubscriberOverflow`, and the others do not notice (`fail`).
  *
  * @since 0.1.0
  */
@@ -47,6 +48,14 @@ interface Subscriber<A, E> {
   overflown: boolean
 }
 
+/**
+ * What happens when a subscriber does not keep up.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Overflow = "rest" | "fail"
+
 /** The most entries that a subscriber takes at a time. */
 const atOnce = 64
 
@@ -58,27 +67,25 @@ const atOnce = 64
  */
 export class Subscribers<A, E> {
   private readonly capacity: number
-  private readonly onHandled: (position: Position) => void
+  private readonly overflow: Overflow
+  private readonly told: Listener
   private readonly active = new Set<Subscriber<A, E>>()
   private waiting: Subscriber<A, E> | undefined
   private pending: Array<{ readonly number: number; readonly position: Position }> = []
   private number = 0
   private end: Cause.Cause<E | Cause.Done> | undefined
 
-  private constructor(capacity: number, onHandled: (position: Position) => void) {
+  private constructor(capacity: number, overflow: Overflow, told: Listener) {
     this.capacity = capacity
-    this.onHandled = onHandled
+    this.overflow = overflow
+    this.told = told
   }
 
   /**
-   * No subscribers yet. `onHandled` is called whenever the position up to which
-   * all have handled moves on.
+   * No subscribers yet.
    */
-  static make<A, E>(
-    capacity: number,
-    onHandled: (position: Position) => void
-  ): Effect.Effect<Subscribers<A, E>> {
-    const self = new Subscribers<A, E>(capacity, onHandled)
+  static make<A, E>(capacity: number, overflow: Overflow, told: Listener): Effect.Effect<Subscribers<A, E>> {
+    const self = new Subscribers<A, E>(capacity, overflow, told)
     return Effect.map(self.subscriber, (first) => {
       self.waiting = first
       self.active.add(first)
@@ -98,6 +105,22 @@ export class Subscribers<A, E> {
   }
 
   /**
+   * How many entries wait for the subscriber that is furthest behind.
+   */
+  get backlog(): number {
+    let most = 0
+    for (const { queue } of this.active) most = Math.max(most, Queue.sizeUnsafe(queue))
+    return most
+  }
+
+  /**
+   * Whether no more must come, until `room` is told.
+   */
+  get isFull(): boolean {
+    return this.overflow === "rest" && this.backlog >= this.capacity
+  }
+
+  /**
    * Ends all streams, present and future, once they have given what waits.
    */
   close(cause: Cause.Cause<E | Cause.Done>): void {
@@ -114,7 +137,7 @@ export class Subscribers<A, E> {
 
   private get subscriber(): Effect.Effect<Subscriber<A, E>> {
     return Effect.map(
-      Queue.dropping<Numbered<A>, E | SubscriberOverflow | Cause.Done>(this.capacity),
+      Queue.unbounded<Numbered<A>, E | SubscriberOverflow | Cause.Done>(),
       (queue) => ({ queue, handled: this.number, taken: this.number, overflown: false })
     )
   }
@@ -134,6 +157,7 @@ export class Subscribers<A, E> {
         (subscriber) =>
           Effect.suspend(() => {
             this.active.delete(subscriber)
+            this.makeRoom()
             return Queue.shutdown(subscriber.queue)
           })
       ),
@@ -158,6 +182,7 @@ export class Subscribers<A, E> {
           values.push(last.value)
         }
         subscriber.taken = last.number
+        this.makeRoom()
         return values
       })
     })
@@ -167,12 +192,19 @@ export class Subscribers<A, E> {
     this.number += 1
     this.pending.push({ number: this.number, position: entry.position })
     for (const subscriber of this.active) {
-      if (Queue.offerUnsafe(subscriber.queue, { ...entry, number: this.number })) continue
+      if (this.overflow === "rest" || Queue.sizeUnsafe(subscriber.queue) < this.capacity) {
+        Queue.offerUnsafe(subscriber.queue, { ...entry, number: this.number })
+        continue
+      }
       const overflow = new SubscriberOverflow({ capacity: this.capacity })
       Queue.failCauseUnsafe(subscriber.queue, Cause.fail(overflow))
       subscriber.overflown = true
       this.active.delete(subscriber)
     }
+  }
+
+  private makeRoom(): void {
+    if (this.overflow === "rest" && this.backlog * 2 <= this.capacity) this.told.room()
   }
 
   /** One that has handled all it took, and has nothing waiting, has handled everything. */
@@ -191,8 +223,15 @@ export class Subscribers<A, E> {
     const last = this.pending[done - 1]
     if (last === undefined) return
     this.pending = this.pending.slice(done)
-    this.onHandled(last.position)
+    this.told.handled(last.position)
   }
+}
+
+interface Listener {
+  /** All have handled everything up to this position. */
+  readonly handled: (position: Position) => void
+  /** A subscriber has gone on, and there is room for more. */
+  readonly room: () => void
 }
 
 /**

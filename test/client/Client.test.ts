@@ -157,7 +157,7 @@ describe("Client", () => {
   it.effect("fails a subscriber that does not keep up, after what waited for it, and nobody else", () =>
     Effect.gen(function*() {
       const { last, WebSocket } = fakeSockets()
-      const client = yield* Client.make({ url, webSocket: WebSocket, capacity: 4 })
+      const client = yield* Client.make({ url, webSocket: WebSocket, capacity: 4, overflow: "fail" })
       const seen: Array<number> = []
       const quick: Array<number> = []
       const slow = yield* Effect.forkChild(
@@ -184,6 +184,40 @@ describe("Client", () => {
       )
       assert.deepStrictEqual(seen, [1, 2, 3, 4, 5])
       assert.deepStrictEqual(quick, [1, 2, 3, 4, 5, 6, 7])
+    }))
+
+  it.effect("lets its connection go while a subscriber is too far behind, and loses nothing", () =>
+    Effect.gen(function*() {
+      const { last, sockets, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket, capacity: 4 })
+      const seen: Array<number> = []
+      yield* Effect.forkChild(
+        Stream.runForEach(client.events, (event) =>
+          Effect.andThen(
+            Effect.sleep("1 seconds"),
+            Effect.sync(() => seen.push(event.offset))
+          ))
+      )
+      yield* settle
+      last().open()
+      last().push(welcome(), events([1]))
+      yield* settle
+      last().push(events([2, 3, 4]), events([5, 6]), events([7]))
+      yield* settle
+      assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "resting" })
+      assert.deepStrictEqual(yield* statusOf(client), { _tag: "resuming" })
+      assert.lengthOf(sockets, 1)
+
+      yield* TestClock.adjust("1 seconds")
+      yield* settle
+      assert.lengthOf(sockets, 2)
+      last().open()
+      yield* settle
+      assert.deepStrictEqual(last().sent, [{ type: "hello", resume: { epoch: "E1", offset: 6 } }])
+      last().push(welcome({ offset: 7 }), events([7]))
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(seen, [1, 2, 3, 4, 5, 6, 7])
+      assert.lengthOf(sockets, 2)
     }))
 
   it.effect("keeps what comes before the first subscription for it", () =>

@@ -31,6 +31,8 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
     else if (kind < 0.6) client.handle(dice.int(1, 4))
     else if (kind < 0.68) client.pass(dice.int(0, 2_000))
     else if (kind < 0.69) client.pass(60_000)
+    else if (kind < 0.695) client.tell({ _tag: "rest" })
+    else if (client.state.phase._tag === "Resting") client.tell({ _tag: "resume" })
     else if (kind < 0.71 && weather.epochs) server.forget()
     else if (kind < 0.73 && weather.gaps) server.trim()
     else if (socket === undefined) client.pass()
@@ -49,6 +51,7 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
   }
   for (let turn = 0; !caughtUp(); turn++) {
     if (turn > 10_000) throw new Error(`not live after ${client.now} ms: ${JSON.stringify(client.state.phase)}`)
+    client.tell({ _tag: "resume" })
     if (client.socket === undefined || client.state.phase._tag === "Waiting") client.pass()
     client.advance()
     if (client.socket !== undefined) server.pump(client.socket, 1_000)
