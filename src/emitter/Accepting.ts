@@ -104,9 +104,8 @@ export const emit = (
   }
 
   const encoder = encoderOf(event.definition)
-  const encoded = encoder.encode(event.payload)
-  if (encoded._tag === "Failure") return reject(binding, invalid(event, encoded))
-  const data = encoded.value
+  const data = encode(encoder, event)
+  if (data instanceof InvalidPayload) return reject(binding, data)
 
   const record = runRecordOf(binding, event)
   if (record instanceof NoRun) return reject(binding, record)
@@ -123,13 +122,14 @@ export const emit = (
   const run = record === undefined || record.state._tag !== "Active" && event.definition.scope === "free"
     ? undefined
     : binding.context.runId
-  const coalesce = critical || confirm ? undefined : event.definition.coalesce
+  const now = critical || confirm
+  const coalesce = now ? undefined : event.definition.coalesce
+  const limit = Math.min(batching.maxBytes, maxEventBytes)
   let pending: Pending | undefined
-  if (
-    coalesce === undefined ||
-    !outbox.merge(event.type, run, binding.context.threadId, coalesce, data, Math.min(batching.maxBytes, maxEventBytes))
-  ) {
-    pending = envelop(binding, event, encoder, data, run, coalesce, confirm)
+  if (coalesce === undefined || !merge(binding, event, run, coalesce, data, limit)) {
+    const json = stringify(event, data)
+    if (json instanceof InvalidPayload) return reject(binding, json)
+    pending = envelop(binding, event, encoder, data, json, run, coalesce, confirm)
     if (pending.bytes > maxEventBytes) {
       return reject(binding, new EventTooLarge({ event: event.type, bytes: pending.bytes, limit: maxEventBytes }))
     }
@@ -137,7 +137,6 @@ export const emit = (
     if (full && outbox.dropOldest() !== undefined) engine.counters.dropped.overflow++
     binding.numbering.last = pending.sequence
     engine.counters.lastEventAt = pending.at
-    outbox.push(pending)
     if (onEnvelope !== undefined) onEnvelope(pending)
   } else {
     engine.counters.merged++
@@ -150,12 +149,43 @@ export const emit = (
   }
   if (record !== undefined && event.type === "usage_reported") addUsage(record, data)
   engine.counters.acceptedOf(event.type).count++
-  if (!critical && !confirm) {
-    engine.pendingChanged(outbox)
-    return deferred
+  if (pending !== undefined) {
+    if (now) return send(engine, outbox, pending)
+    outbox.push(pending)
   }
-  return pending === undefined ? deferred : settle(engine, outbox, pending)
+  engine.pendingChanged(outbox)
+  return deferred
 }
+
+// A schema, and JSON too, may run out of stack on a payload that is nested too deeply.
+const encode = (encoder: Encoder, event: Event): Schema.JsonObject | InvalidPayload => {
+  try {
+    const encoded = encoder.encode(event.payload)
+    return encoded._tag === "Success" ? encoded.value : invalid(event, encoded)
+  } catch (defect) {
+    return new InvalidPayload({ event: event.type, problem: `it cannot be encoded: ${String(defect)}` })
+  }
+}
+
+const stringify = (event: Event, data: Schema.JsonObject): string | InvalidPayload => {
+  try {
+    return JSON.stringify(data)
+  } catch (defect) {
+    return new InvalidPayload({ event: event.type, problem: `it cannot be written as JSON: ${String(defect)}` })
+  }
+}
+
+// One that stands for an older one must be known to be writable before it takes its place.
+const merge = (
+  { context, outbox }: Binding,
+  event: Event,
+  run: RunId | undefined,
+  coalesce: Coalesce,
+  data: Schema.JsonObject,
+  limit: number
+): boolean =>
+  (coalesce._tag === "Concatenate" || typeof stringify(event, data) === "string") &&
+  outbox.merge(event.type, run, context.threadId, coalesce, data, limit)
 
 const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>): InvalidPayload => {
   const error = Exit.findErrorOption(exit)
@@ -200,6 +230,7 @@ const envelop = (
   event: Event,
   encoder: Encoder,
   data: Schema.JsonObject,
+  json: string,
   run: RunId | undefined,
   coalesce: Coalesce | undefined,
   confirm: boolean
@@ -215,7 +246,6 @@ const envelop = (
     : binding.runPart
   const id = eventId(source, sequence)
   const head = `"id":"${id}${engine.middle.of(encoder.typePart, at, part)}`
-  const json = JSON.stringify(data)
   const bytes = head.length + Buffer.byteLength(json) + 1
   return {
     id,
@@ -282,9 +312,9 @@ const waitForRoom = (
     Effect.suspend(() => emit(binding, event, confirm, onEnvelope))
   )
 
-// Sends the list and waits for this event's part of it; most often it is there at once.
-const settle = (engine: Engine, outbox: Outbox, pending: Pending): Effect.Effect<Receipt> => {
-  const settlement = engine.flush(outbox)
+// Sends the event behind what is pending, and waits for what becomes of it; most often that is known at once.
+const send = (engine: Engine, outbox: Outbox, pending: Pending): Effect.Effect<Receipt> => {
+  const settlement = engine.sendNow(outbox, pending)
   // The event is the last of its list, so what became of the list became of it.
   if (settlement !== undefined) return Exit.succeed(settlement)
   let receipt: Receipt | undefined

@@ -47,6 +47,8 @@ export interface Engine {
    * what became of the list where that is known at once.
    */
   readonly flush: (outbox: Outbox) => Settlement | undefined
+  /** Sends this event at once, behind what is pending; gives what `flush` gives. */
+  readonly sendNow: (outbox: Outbox, event: Pending) => Settlement | undefined
   /** Something that may wait was put on the list. */
   readonly pendingChanged: (outbox: Outbox) => void
   /** Runs an effect while nothing of this user is in flight. */
@@ -163,6 +165,15 @@ export const make = Effect.fnUntraced(function*(options: {
     return hasVolatile
       ? run(withoutUnseen(outbox.user, batch), (exit) => send(outbox, Exit.isSuccess(exit) ? exit.value : batch))
       : send(outbox, batch)
+  }
+
+  const sendNow = (outbox: Outbox, event: Pending): Settlement | undefined => {
+    if (outbox.inFlight || outbox.size > 0) {
+      outbox.push(event)
+      return flush(outbox)
+    }
+    outbox.inFlight = true
+    return send(outbox, [event])
   }
 
   const send = (outbox: Outbox, batch: ReadonlyArray<Pending>): Settlement | undefined => {
@@ -317,6 +328,7 @@ export const make = Effect.fnUntraced(function*(options: {
     hold,
     release,
     flush,
+    sendNow,
     pendingChanged: (outbox) => {
       if (isFull(outbox)) flush(outbox)
       else mark(outbox)
