@@ -10,9 +10,10 @@
  * - **order**: the offsets of one user's events rise by one, in the order of
  *   `append`; within a batch in the order of the batch;
  * - **atomicity**: a batch is appended whole or not at all;
- * - **once**: an envelope that was appended is not appended again while the log
- *   holds any event of its source, so an append whose outcome is unknown may be
- *   repeated;
+ * - **once**: an envelope that was appended is not appended again as long as the
+ *   log has gone on holding events of its source, so an append whose outcome is
+ *   unknown may be repeated. A number that never came is taken whenever it
+ *   comes, also behind higher ones;
  * - **no silent loss**: a reader gets every offset after its position, or a gap
  *   that names those it does not get;
  * - **epochs**: an offset never means two events. A log that was forgotten
@@ -87,8 +88,9 @@ export interface RunSnapshotAt {
  * then entries in order. A reader goes on from `next`; it is caught up when
  * `next.offset` is `head`.
  *
- * With a gap come the snapshots of the runs that are active or that ended
- * inside the gap, taken at the head. Without one `snapshots` is empty.
+ * With a gap come the snapshots of the runs that are active and of those that
+ * ended inside the gap or after it, taken at the head. Without one `snapshots`
+ * is empty.
  *
  * @category models
  * @since 0.1.0
@@ -152,7 +154,7 @@ export interface Head {
  * - `readers` tells how many readers the user has, on all nodes.
  * - `acknowledge` records that a device handled all events up to a position;
  *   `acknowledged` waits until some device has acknowledged it. Positions of
- *   other epochs are ignored.
+ *   other epochs are ignored, and one past the head counts as the head.
  *
  * @category services
  * @since 0.1.0

@@ -5,9 +5,9 @@
  * process ends: a new one starts new epochs, and devices are told so.
  *
  * Memory is bounded per user (count, bytes, age) and in total: past
- * `maxTotalBytes` the logs of users that nobody reads and that were not written
- * lately go first, each as a whole, then the oldest events of the user that
- * asked for more.
+ * `maxTotalBytes` the logs of users that nobody reads go first, each as a whole
+ * and those not used for longest before others, then the oldest events of the
+ * user that asked for more.
  *
  * @since 0.1.0
  */
@@ -31,7 +31,8 @@ import { type LogLimits, UserLog } from "./UserLog.ts"
  *
  * - `maxEvents` per user, 4096;
  * - `maxBytes` of event text per user, 4 MiB;
- * - `maxAge` of an event, 1 hour;
+ * - `maxAge` of an event, 1 hour, counted from when it was appended (an event
+ *   that came late may go up to a quarter earlier);
  * - `maxRuns` whose folded state is kept per user, 32;
  * - `maxTotalBytes` of event text of all users, 512 MiB.
  *
@@ -65,7 +66,7 @@ interface UserRecord {
   readonly readers: Set<() => void>
   readonly waiters: Set<Waiter>
   acknowledged: number
-  usedSinceSweep: boolean
+  usedSinceLook: boolean
 }
 
 /**
@@ -85,6 +86,9 @@ export const make = Effect.fnUntraced(function*(
   }
   const life = (yield* Random.nextInt).toString(36).replace("-", "_")
   const users = new Map<UserId, UserRecord>()
+  // Those of them that nobody reads and nobody waits for, in the order they will be looked at when room is short.
+  const idle = new Map<UserId, UserRecord>()
+  let lastSweep = clock.currentTimeMillisUnsafe()
   let epochs = 0
   let totalBytes = 0
 
@@ -96,31 +100,40 @@ export const make = Effect.fnUntraced(function*(
         readers: new Set(),
         waiters: new Set(),
         acknowledged: 0,
-        usedSinceSweep: true
+        usedSinceLook: true
       }
       users.set(user, found)
+      idle.set(user, found)
     }
-    found.usedSinceSweep = true
+    found.usedSinceLook = true
     return found
+  }
+
+  const use = (user: UserId): UserRecord => {
+    const found = record(user)
+    idle.delete(user)
+    return found
+  }
+
+  const unuse = (user: UserId, found: UserRecord): void => {
+    if (found.readers.size === 0 && found.waiters.size === 0) idle.set(user, found)
   }
 
   const forget = (user: UserId, found: UserRecord): void => {
     totalBytes -= found.log.bytes
     users.delete(user)
+    idle.delete(user)
   }
 
-  const isIdle = (found: UserRecord): boolean => found.readers.size === 0 && found.waiters.size === 0
-
-  // A second chance for each log: one that was used since the last look moves to the end.
+  // A second chance for each log: one that was used since the last look moves to the end, and goes when met again.
   const makeRoom = (wanted: UserRecord): void => {
-    let looks = users.size
-    for (const [user, found] of users) {
-      if (totalBytes <= options.maxTotalBytes || looks-- === 0) break
-      if (found === wanted || !isIdle(found)) continue
-      if (found.usedSinceSweep) {
-        found.usedSinceSweep = false
-        users.delete(user)
-        users.set(user, found)
+    for (const [user, found] of idle) {
+      if (totalBytes <= options.maxTotalBytes) return
+      if (found === wanted) continue
+      if (found.usedSinceLook) {
+        found.usedSinceLook = false
+        idle.delete(user)
+        idle.set(user, found)
       } else {
         forget(user, found)
       }
@@ -135,7 +148,7 @@ export const make = Effect.fnUntraced(function*(
   const appendUnsafe = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Position => {
     const found = record(user)
     const before = found.log.bytes
-    const position = found.log.append(batch)
+    const position = found.log.append(batch, lastSweep)
     totalBytes += found.log.bytes - before
     if (totalBytes > options.maxTotalBytes) makeRoom(found)
     for (const wake of found.readers) wake()
@@ -156,11 +169,15 @@ export const make = Effect.fnUntraced(function*(
     const own = () => wake()
     return Effect.acquireRelease(
       Effect.sync(() => {
-        const found = record(user)
+        const found = use(user)
         found.readers.add(own)
         return found
       }),
-      (found) => Effect.sync(() => found.readers.delete(own))
+      (found) =>
+        Effect.sync(() => {
+          found.readers.delete(own)
+          unuse(user, found)
+        })
     ).pipe(Effect.asVoid)
   }
 
@@ -178,27 +195,32 @@ export const make = Effect.fnUntraced(function*(
 
   const acknowledged: Broker["Service"]["acknowledged"] = (user, position) =>
     Effect.callback<void>((resume) => {
-      const found = record(user)
-      if (position.epoch !== found.log.epoch) return
+      const found = users.get(user)
+      if (found === undefined || position.epoch !== found.log.epoch) return
       if (position.offset <= found.acknowledged) return resume(Effect.void)
+      const leave = () => {
+        found.waiters.delete(waiter)
+        unuse(user, found)
+      }
       const waiter: Waiter = {
         offset: position.offset,
         resume: () => {
-          found.waiters.delete(waiter)
+          leave()
           resume(Effect.void)
         }
       }
+      idle.delete(user)
       found.waiters.add(waiter)
-      return Effect.sync(() => found.waiters.delete(waiter))
+      return Effect.sync(leave)
     })
 
   const sweep = Effect.sync(() => {
-    const now = clock.currentTimeMillisUnsafe()
+    lastSweep = clock.currentTimeMillisUnsafe()
     for (const [user, found] of users) {
       const before = found.log.bytes
-      found.log.expire(now)
+      found.log.expire(lastSweep)
       totalBytes += found.log.bytes - before
-      if (found.log.size === 0 && isIdle(found)) forget(user, found)
+      if (found.log.size === 0 && idle.has(user)) forget(user, found)
     }
   })
   yield* sweep.pipe(

@@ -4,7 +4,7 @@
  *
  * It is plain synchronous state with no clock of its own, so every step is
  * atomic. It keeps at most `maxEvents` entries, `maxBytes` of their text, and
- * nothing older than `maxAgeMs`; the oldest entries go first.
+ * nothing that it took more than `maxAgeMs` ago; the oldest entries go first.
  *
  * @since 0.1.0
  */
@@ -14,6 +14,7 @@ import type { RunId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { RunFold } from "../protocol/RunSnapshot.ts"
 import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice } from "./Broker.ts"
+import { Numbers } from "./Numbers.ts"
 
 /**
  * What a log may hold.
@@ -31,16 +32,13 @@ export interface LogLimits {
 interface StoredEntry extends Entry {
   readonly source: Source
   readonly sequence: number
+  /** When the log took it, in milliseconds: its own time, unless it came late. */
+  readonly since: number
 }
 
-// The numbers of one emitter that the log has taken: from `first` to `last` all except those in `missing`, and below
-// `first`, where the log came in late, those in `late`.
 interface Source {
   readonly name: string
-  readonly first: number
-  last: number
-  readonly missing: Set<number>
-  readonly late: Set<number>
+  readonly taken: Numbers
   /** How many entries of the log are from this source; without any it is forgotten. */
   held: number
 }
@@ -88,21 +86,23 @@ export class UserLog {
 
   /**
    * Appends what of the batch the log does not hold yet, and returns the
-   * position of the batch's last event.
+   * position of the batch's last event. `now` may lag behind the clock: events
+   * tell the time too.
    */
-  append(batch: NonEmptyReadonlyArray<Envelope>): Position {
-    let position = 0
-    let newest = 0
+  append(batch: NonEmptyReadonlyArray<Envelope>, now = 0): Position {
+    let last = batch[0]
+    let newest = now
+    let isNew = false
     for (const envelope of batch) {
+      last = envelope
       if (envelope.at > newest) newest = envelope.at
       const source = this.sourceOf(envelope)
-      position = this.isTaken(source, envelope.sequence)
-        ? this.offsetOf(source, envelope.sequence)
-        : this.push(envelope, source)
+      isNew = source.taken.add(envelope.sequence)
+      if (isNew) this.push(envelope, source, now)
     }
-    // The newest event tells the time well enough to drop old ones by.
+    const offset = isNew ? this.last : this.offsetOf(last)
     this.expire(newest)
-    return { epoch: this.epoch, offset: position }
+    return { epoch: this.epoch, offset }
   }
 
   /** Drops what is too old, too much or too many. */
@@ -111,7 +111,7 @@ export class UserLog {
     const oldest = now - maxAgeMs
     while (this.size > 0) {
       const entry = this.at(this.first)
-      if (this.size <= maxEvents && (this.textBytes <= maxBytes || this.size === 1) && entry.at >= oldest) return
+      if (this.size <= maxEvents && (this.textBytes <= maxBytes || this.size === 1) && entry.since >= oldest) return
       this.dropOldest()
     }
   }
@@ -173,28 +173,15 @@ export class UserLog {
     return entry
   }
 
-  private sourceOf({ sequence, source: name }: Envelope): Source {
+  private sourceOf({ source: name }: Envelope): Source {
     if (this.latestSource?.name === name) return this.latestSource
     let source = this.sources.get(name)
     if (source === undefined) {
-      source = { name, first: sequence, last: sequence - 1, missing: new Set(), late: new Set(), held: 0 }
+      source = { name, taken: new Numbers(), held: 0 }
       this.sources.set(name, source)
     }
     this.latestSource = source
     return source
-  }
-
-  private isTaken(source: Source, sequence: number): boolean {
-    if (sequence < source.first) return source.late.has(sequence)
-    return sequence <= source.last && !source.missing.has(sequence)
-  }
-
-  private take(source: Source, sequence: number): void {
-    source.held++
-    if (sequence < source.first) return remember(source.late, sequence)
-    if (sequence <= source.last) return void source.missing.delete(sequence)
-    for (let skipped = source.last + 1; skipped < sequence; skipped++) remember(source.missing, skipped)
-    source.last = sequence
   }
 
   private forget(source: Source): void {
@@ -203,22 +190,23 @@ export class UserLog {
   }
 
   // Only a repeated batch asks, so a search will do. What is no longer held has the place before the first.
-  private offsetOf(source: Source, sequence: number): number {
+  private offsetOf({ sequence, source }: Envelope): number {
     for (let offset = this.last; offset >= this.first; offset--) {
       const entry = this.at(offset)
-      if (entry.source === source && entry.sequence === sequence) return offset
+      if (entry.source.name === source && entry.sequence === sequence) return offset
     }
     return this.first - 1
   }
 
-  private push(envelope: Envelope, source: Source): number {
+  private push(envelope: Envelope, source: Source, now: number): void {
     if (this.size === this.ring.length) this.grow()
-    this.take(source, envelope.sequence)
+    source.held++
     const offset = ++this.last
     this.ring[offset & (this.ring.length - 1)] = {
       offset,
       source,
       sequence: envelope.sequence,
+      since: envelope.at > now ? envelope.at : now,
       type: envelope.type,
       delivery: envelope.delivery,
       at: envelope.at,
@@ -231,7 +219,6 @@ export class UserLog {
     this.textBytes += envelope.bytes
     if (envelope.run !== undefined) this.fold(envelope.run, envelope, offset)
     if (this.size > this.limits.maxEvents) this.dropOldest()
-    return offset
   }
 
   private grow(): void {
@@ -264,13 +251,3 @@ export class UserLog {
 }
 
 const initialCapacity = 8
-
-// Numbers of one source that come late, such as replayed dead letters, are told apart up to this many.
-const maxLate = 4096
-
-const remember = (numbers: Set<number>, number: number): void => {
-  numbers.add(number)
-  if (numbers.size <= maxLate) return
-  const [oldest] = numbers
-  if (oldest !== undefined) numbers.delete(oldest)
-}

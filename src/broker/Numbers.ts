@@ -1,0 +1,69 @@
+/**
+ * Which numbers of a source a log has taken.
+ *
+ * Numbers mostly come one after another, so they are kept as ranges: a source
+ * without holes costs one. Past `maxRanges` the lowest range is forgotten, and
+ * its numbers count as not taken: a number may then be taken again, but none is
+ * refused that never came.
+ *
+ * @since 0.1.0
+ */
+
+interface Range {
+  from: number
+  to: number
+}
+
+/**
+ * The most ranges kept of one source.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxRanges = 1024
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class Numbers {
+  // Ascending, and never touching each other.
+  private readonly ranges: Array<Range> = []
+
+  /** Whether a number was added, and is not forgotten. */
+  has(number: number): boolean {
+    const at = this.lastFrom(number)
+    return at !== undefined && number <= at.to
+  }
+
+  /** Adds a number; `false` if it was there. */
+  add(number: number): boolean {
+    const { ranges } = this
+    const last = ranges[ranges.length - 1]
+    if (last !== undefined && last.to + 1 === number) {
+      last.to = number
+      return true
+    }
+    let index = ranges.length
+    while (index > 0 && (ranges[index - 1]?.from ?? 0) > number) index--
+    const before = ranges[index - 1]
+    const after = ranges[index]
+    if (before !== undefined && number <= before.to) return false
+    const joinsAfter = after !== undefined && number + 1 === after.from
+    if (before !== undefined && before.to + 1 === number) {
+      before.to = joinsAfter ? after.to : number
+      if (joinsAfter) ranges.splice(index, 1)
+    } else if (joinsAfter) {
+      after.from = number
+    } else {
+      ranges.splice(index, 0, { from: number, to: number })
+      if (ranges.length > maxRanges) ranges.shift()
+    }
+    return true
+  }
+
+  // The last range that starts at or before the number.
+  private lastFrom(number: number): Range | undefined {
+    return this.ranges.findLast(({ from }) => from <= number)
+  }
+}

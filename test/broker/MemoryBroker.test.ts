@@ -1,0 +1,193 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Context, type Duration, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { Broker } from "effect-emitter"
+import { TestClock } from "effect/testing"
+import { brokerSuite } from "./brokerSuite.ts"
+import { envelope, idOf, newUser, numbered, plenty, start } from "./events.ts"
+
+brokerSuite("memory", (limits) => Broker.layerMemory(limits))
+
+type Options = Parameters<typeof Broker.layerMemory>[0]
+
+const withBroker = <A, E>(
+  options: Options,
+  body: (broker: Broker.Broker["Service"]) => Effect.Effect<A, E, Scope.Scope>
+) => Effect.flatMap(Broker.Broker, body).pipe(Effect.provide(Broker.layerMemory(options)))
+
+const refusal = (options: object) =>
+  Effect.gen(function*() {
+    const error = yield* Effect.flip(Effect.scoped(Layer.build(Broker.layerMemory(options))))
+    assert.isTrue(Schema.isSchemaError(error))
+    return error.message
+  })
+
+describe("MemoryBroker, age", () => {
+  it.effect("keeps an event for its age, and names it once it is dropped", () =>
+    withBroker({ maxAge: "1 minute" }, (broker) =>
+      Effect.gen(function*() {
+        const user = newUser()
+        yield* broker.subscribe(user, () => {})
+        const from = yield* start(broker, user)
+        yield* broker.append(user, numbered(1, 1, { at: 0 }))
+        yield* TestClock.adjust("30 seconds")
+        yield* broker.append(user, numbered(2, 2, { at: 30_000 }))
+        yield* TestClock.adjust("30 seconds")
+        assert.deepStrictEqual((yield* broker.pull(user, from, plenty)).entries.map(idOf), ["s.1", "s.2"])
+        yield* TestClock.adjust("1 millis")
+        const slice = yield* broker.pull(user, from, plenty)
+        assert.deepStrictEqual(slice.gap, { epoch: from.epoch, from: 1, to: 1, reason: "retention" })
+        assert.deepStrictEqual(slice.entries.map(idOf), ["s.2"])
+        yield* TestClock.adjust("1 minute")
+        const empty = yield* broker.pull(user, from, plenty)
+        assert.deepStrictEqual(empty.gap, { epoch: from.epoch, from: 1, to: 2, reason: "retention" })
+        assert.deepStrictEqual(empty.next, { epoch: from.epoch, offset: 2 })
+      })))
+
+  it.effect("counts the age of an event that came late from when it came", () =>
+    withBroker({ maxAge: "1 minute" }, (broker) =>
+      Effect.gen(function*() {
+        const user = newUser()
+        yield* broker.subscribe(user, () => {})
+        const from = yield* start(broker, user)
+        yield* TestClock.adjust("1 hour")
+        yield* broker.append(user, numbered(1, 1, { at: 1000 }))
+        yield* TestClock.adjust("44 seconds")
+        assert.deepStrictEqual((yield* broker.pull(user, from, plenty)).entries.map(idOf), ["s.1"])
+        yield* TestClock.adjust("17 seconds")
+        assert.deepStrictEqual((yield* broker.pull(user, from, plenty)).entries, [])
+      })))
+
+  it.effect("forgets users of whom nothing is left, and comes back under a new epoch", () =>
+    withBroker({ maxAge: "1 minute" }, (broker) =>
+      Effect.gen(function*() {
+        const [gone, read, awaited] = [newUser("gone"), newUser("read"), newUser("awaited")]
+        yield* broker.subscribe(read, () => {})
+        const before = yield* Effect.forEach([gone, read, awaited], (user) =>
+          broker.append(user, numbered(1, 1, { at: 0 })))
+        const [ofGone, ofRead, ofAwaited] = before
+        if (ofGone === undefined || ofRead === undefined || ofAwaited === undefined) {
+          throw new Error("no positions")
+        }
+        const wait = yield* Effect.forkChild(broker.acknowledged(awaited, ofAwaited), { startImmediately: true })
+        yield* TestClock.adjust("2 minutes")
+        assert.notStrictEqual((yield* broker.head(gone)).epoch, ofGone.epoch)
+        assert.deepStrictEqual(yield* broker.head(read), ofRead)
+        assert.deepStrictEqual(yield* broker.head(awaited), ofAwaited)
+        const slice = yield* broker.pull(gone, ofGone, plenty)
+        assert.strictEqual(slice.gap?.reason, "epoch")
+        yield* Fiber.interrupt(wait)
+        yield* TestClock.adjust("2 minutes")
+        assert.notStrictEqual((yield* broker.head(awaited)).epoch, ofAwaited.epoch)
+      })))
+})
+
+describe("MemoryBroker, the bound of all users", () => {
+  const data = { text: "x".repeat(200) }
+  const size = envelope({ sequence: 1, data }).bytes
+  /** Room for four events of all users. */
+  const room: Options = { maxBytes: 3 * size + 20, maxTotalBytes: 4 * size + 40 }
+  const one = (broker: Broker.Broker["Service"], user: ReturnType<typeof newUser>, sequence: number) =>
+    broker.append(user, numbered(sequence, sequence, { data }))
+
+  it.effect("forgets users that nobody reads first, and then those keep a new epoch", () =>
+    withBroker(room, (broker) =>
+      Effect.gen(function*() {
+        const [idle, read, other] = [newUser("idle"), newUser("read"), newUser("other")]
+        yield* broker.subscribe(read, () => {})
+        const ofRead = yield* one(broker, read, 1)
+        const ofIdle = yield* one(broker, idle, 1)
+        yield* one(broker, other, 1)
+        yield* one(broker, other, 2)
+        yield* one(broker, other, 3)
+        const now = yield* broker.head(idle)
+        assert.notStrictEqual(now.epoch, ofIdle.epoch)
+        assert.strictEqual(now.offset, 0)
+        assert.strictEqual((yield* broker.pull(idle, ofIdle, plenty)).gap?.reason, "epoch")
+        const kept = yield* broker.pull(read, { ...ofRead, offset: 0 }, plenty)
+        assert.isUndefined(kept.gap)
+        assert.deepStrictEqual(kept.entries.map(idOf), ["s.1"])
+        assert.strictEqual((yield* broker.head(other)).offset, 3)
+      })))
+
+  it.effect("forgets those not used for longest before others", () =>
+    withBroker(room, (broker) =>
+      Effect.gen(function*() {
+        const users = Array.from({ length: 4 }, (_, n) => newUser(`u${n}`))
+        const [first, second, third, fourth] = yield* Effect.forEach(users, (user) => one(broker, user, 1))
+        const late = newUser("late")
+        yield* one(broker, late, 1)
+        const [a, b, c, d] = users
+        if (a === undefined || b === undefined || c === undefined || d === undefined) throw new Error("no users")
+        // All were used once; the first to be looked at went.
+        assert.deepStrictEqual(yield* broker.head(c), third)
+        assert.deepStrictEqual(yield* broker.head(b), second)
+        yield* one(broker, newUser("later"), 1)
+        assert.deepStrictEqual(yield* broker.head(b), second)
+        assert.deepStrictEqual(yield* broker.head(c), third)
+        assert.notStrictEqual((yield* broker.head(d)).epoch, fourth?.epoch)
+        assert.notStrictEqual((yield* broker.head(a)).epoch, first?.epoch)
+      })))
+
+  it.effect("drops the oldest events of whoever asks for more when all others are being read", () =>
+    withBroker(room, (broker) =>
+      Effect.gen(function*() {
+        const [ada, bob] = [newUser("ada"), newUser("bob")]
+        yield* broker.subscribe(ada, () => {})
+        yield* broker.subscribe(bob, () => {})
+        const from = yield* start(broker, ada)
+        for (let n = 1; n <= 3; n++) yield* one(broker, bob, n)
+        for (let n = 1; n <= 3; n++) yield* one(broker, ada, n)
+        const slice = yield* broker.pull(ada, from, plenty)
+        assert.deepStrictEqual(slice.gap, { epoch: from.epoch, from: 1, to: 2, reason: "retention" })
+        assert.deepStrictEqual(slice.entries.map(idOf), ["s.3"])
+        assert.strictEqual((yield* broker.pull(bob, yield* start(broker, bob), plenty)).entries.length, 3)
+      })))
+})
+
+describe("MemoryBroker, its options", () => {
+  it.effect("may all be left out", () => Effect.asVoid(Effect.scoped(Layer.build(Broker.layerMemory()))))
+
+  it.effect("are refused with their path when unknown", () =>
+    Effect.gen(function*() {
+      assert.match(yield* refusal({ maxEvent: 4 }), /maxEvent/)
+    }))
+
+  it.effect("are refused, all of them at once, when out of range", () =>
+    Effect.gen(function*() {
+      const message = yield* refusal({ maxEvents: 0, maxBytes: -1, maxRuns: 1.5, maxAge: "soon" })
+      for (const path of ["maxEvents", "maxBytes", "maxRuns", "maxAge"]) assert.include(message, path)
+    }))
+
+  it.effect("are refused when a user may hold more than all users together", () =>
+    Effect.gen(function*() {
+      const message = yield* refusal({ maxBytes: 1000, maxTotalBytes: 999 })
+      assert.match(message, /maxTotalBytes \(999\) must not be less than maxBytes \(1000\)/)
+    }))
+})
+
+describe("MemoryBroker, its scope", () => {
+  it.effect("leaves nothing behind that waits for the clock", () =>
+    Effect.gen(function*() {
+      const clock = yield* Clock.Clock
+      let sleeping = 0
+      const counting: Clock.Clock = Object.assign(Object.create(clock), {
+        sleep: (duration: Duration.Duration) =>
+          Effect.acquireUseRelease(
+            Effect.sync(() => sleeping++),
+            () => clock.sleep(duration),
+            () => Effect.sync(() => sleeping--)
+          )
+      })
+      yield* Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const broker = Context.get(yield* Layer.buildWithScope(Broker.layerMemory(), scope), Broker.Broker)
+        const user = newUser()
+        yield* Effect.scoped(broker.subscribe(user, () => {}))
+        yield* broker.append(user, numbered(1))
+        yield* TestClock.adjust("2 hours")
+        assert.strictEqual(sleeping, 1)
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(sleeping, 0)
+      }).pipe(Effect.provideService(Clock.Clock, counting))
+    }))
+})

@@ -1,0 +1,53 @@
+/**
+ * What every broker promises, written against its interface alone: run over each implementation.
+ */
+import { describe, it } from "@effect/vitest"
+import { Effect, type Layer, type Scope } from "effect"
+import { Broker } from "effect-emitter"
+import { acknowledging } from "./suite/acknowledging.ts"
+import { appending } from "./suite/appending.ts"
+import { bounds } from "./suite/bounds.ts"
+import { pulling } from "./suite/pulling.ts"
+import { reading } from "./suite/reading.ts"
+import { repeating } from "./suite/repeating.ts"
+import { snapshots } from "./suite/snapshots.ts"
+import { waking } from "./suite/waking.ts"
+
+/** The bounds of a user's log; what is left out is large enough not to matter. */
+export interface Limits {
+  readonly maxEvents?: number
+  readonly maxBytes?: number
+  readonly maxRuns?: number
+}
+
+export type BrokerService = Broker.Broker["Service"]
+
+/** Defines one test over the broker under test. Brokers take real time, so tests do too. */
+export type BrokerTest = <E>(
+  name: string,
+  body: (broker: BrokerService) => Effect.Effect<void, E, Scope.Scope>,
+  limits?: Limits
+) => void
+
+export const brokerSuite = <E>(name: string, makeLayer: (limits: Limits) => Layer.Layer<Broker.Broker, E>): void => {
+  const test: BrokerTest = (title, body, limits = {}) =>
+    it.live(title, () =>
+      Effect.flatMap(Broker.Broker, body).pipe(
+        Effect.timeout("9 seconds"),
+        Effect.provide(makeLayer(limits))
+      ))
+
+  const parts: Record<string, (test: BrokerTest) => void> = {
+    append: appending,
+    "append, repeated": repeating,
+    bounds,
+    pull: pulling,
+    subscribe: waking,
+    read: reading,
+    snapshots,
+    acknowledge: acknowledging
+  }
+  for (const [part, define] of Object.entries(parts)) {
+    describe(`Broker, ${name}: ${part}`, () => void define(test))
+  }
+}

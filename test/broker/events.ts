@@ -1,0 +1,132 @@
+/**
+ * Envelopes for the brokers' tests, and ways to look at a log.
+ */
+import type { NonEmptyArray, NonEmptyReadonlyArray } from "effect/Array"
+import { Effect, type Schema } from "effect"
+import type { Broker, Envelope, Position } from "effect-emitter"
+import type { DeliveryClass } from "../../src/protocol/Event.ts"
+import { EventId, RunId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
+
+let users = 0
+
+/** A user that no other test knows, also when tests share a server. */
+export const newUser = (name = "user"): UserId => UserId.make(`${name}-${process.pid}-${++users}`)
+
+export interface Wanted {
+  readonly source?: string
+  readonly sequence: number
+  readonly type?: string
+  readonly delivery?: DeliveryClass
+  readonly at?: number
+  readonly run?: string
+  readonly thread?: string
+  readonly confirm?: boolean
+  readonly data?: Schema.JsonObject
+}
+
+export const envelope = (
+  {
+    at = 1_000,
+    confirm = false,
+    data = {},
+    delivery = "critical",
+    run,
+    sequence,
+    source = "s",
+    thread,
+    type = "custom"
+  }: Wanted
+): Envelope.Envelope => {
+  const id = EventId.make(`${source}.${sequence}`)
+  const body = JSON.stringify({ id, type, at, run, thread, confirm: confirm ? true : undefined, data }).slice(1)
+  return {
+    id,
+    source: `${source}.`,
+    sequence,
+    type,
+    delivery,
+    at,
+    run: run === undefined ? undefined : RunId.make(run),
+    thread: thread === undefined ? undefined : ThreadId.make(thread),
+    confirm,
+    body,
+    bytes: Buffer.byteLength(body),
+    data
+  }
+}
+
+/** The numbers `from` to `to` of a source, both included. */
+export const numbered = (
+  from: number,
+  to = from,
+  more: Omit<Wanted, "sequence"> = {}
+): NonEmptyArray<Envelope.Envelope> => {
+  const batch: NonEmptyArray<Envelope.Envelope> = [envelope({ ...more, sequence: from })]
+  for (let sequence = from + 1; sequence <= to; sequence++) batch.push(envelope({ ...more, sequence }))
+  return batch
+}
+
+/** The entry that an envelope becomes at this offset. */
+export const entryOf = (offset: number, from: Envelope.Envelope): Broker.Entry => {
+  const { at, body, bytes, confirm, delivery, run, thread, type } = from
+  return { offset, type, delivery, at, run, thread, confirm, body, bytes }
+}
+
+/** Only what an entry promises, whatever else an implementation keeps in it. */
+export const plain = (
+  { at, body, bytes, confirm, delivery, offset, run, thread, type }: Broker.Entry
+): Broker.Entry => ({
+  offset,
+  type,
+  delivery,
+  at,
+  run,
+  thread,
+  confirm,
+  body,
+  bytes
+})
+
+/** The id of the event an entry holds. */
+export const idOf = (entry: Broker.Entry): string => {
+  const wire: { readonly id: string } = JSON.parse(`{${entry.body}`)
+  return wire.id
+}
+
+export const plenty: Broker.PullLimits = { maxEvents: 100_000, maxBytes: 1_000_000_000 }
+
+type BrokerService = Broker.Broker["Service"]
+
+/** Everything past a position, as `id` by offset, in one pull. */
+export const idsAfter = (broker: BrokerService, user: UserId, after: Position.Position) =>
+  Effect.map(broker.pull(user, after, plenty), ({ entries }) => entries.map((entry) => [entry.offset, idOf(entry)]))
+
+/** Position 0 of the user's log. */
+export const start = (broker: BrokerService, user: UserId) =>
+  Effect.map(broker.head(user), ({ epoch }): Position.Position => ({ epoch, offset: 0 }))
+
+/** Appends batch after batch, and gives the position of the last. */
+export const appendAll = Effect.fnUntraced(function*(
+  broker: BrokerService,
+  user: UserId,
+  batches: NonEmptyReadonlyArray<NonEmptyReadonlyArray<Envelope.Envelope>>
+) {
+  let position = yield* broker.append(user, batches[0])
+  for (const batch of batches.slice(1)) position = yield* broker.append(user, batch)
+  return position
+})
+
+/** Looks again and again, for 5 seconds at most, until `look` gives what is wanted. */
+export const eventually = <A, E, R>(look: Effect.Effect<A, E, R>, is: (value: A) => boolean, what: string) =>
+  Effect.gen(function*() {
+    while (true) {
+      const value = yield* look
+      if (is(value)) return value
+      yield* Effect.sleep("5 millis")
+    }
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: "5 seconds",
+      orElse: () => Effect.die(new Error(`not within 5 seconds: ${what}`))
+    })
+  )

@@ -1,0 +1,149 @@
+/** The state of runs, for those who did not see all of their events. */
+import { assert } from "@effect/vitest"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import { Effect } from "effect"
+import { type Broker, type Envelope, RunSnapshot } from "effect-emitter"
+import { forSeeds } from "../../emitter/support/random.ts"
+import type { BrokerTest } from "../brokerSuite.ts"
+import { envelope, newUser, numbered, plenty } from "../events.ts"
+
+const started = (sequence: number, run: string) =>
+  envelope({ sequence, run, type: "agent_started", data: { agentName: `agent of ${run}` }, at: sequence })
+
+const said = (sequence: number, run: string, delta: string) =>
+  envelope({ sequence, run, type: "text_delta", delivery: "batched", data: { messageId: "m", delta }, at: sequence })
+
+const completed = (sequence: number, run: string) =>
+  envelope({
+    sequence,
+    run,
+    type: "agent_completed",
+    data: { agentName: `agent of ${run}`, durationMs: 5 },
+    at: sequence
+  })
+
+const stateAfter = (events: ReadonlyArray<Envelope.Envelope>) => {
+  const fold = new RunSnapshot.RunFold()
+  for (const { at, data, type } of events) fold.apply(type, data, at)
+  return fold.snapshot()
+}
+
+const runsOf = (snapshots: ReadonlyArray<Broker.RunSnapshotAt>) => snapshots.map(({ run }) => run).toSorted()
+
+const byRun = (snapshots: ReadonlyArray<Broker.RunSnapshotAt>) => snapshots.toSorted((a, b) => a.run < b.run ? -1 : 1)
+
+export const snapshots = (test: BrokerTest) => {
+  test("gives the head, and nothing else for a user without runs", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const none = yield* broker.snapshots(user)
+      assert.deepStrictEqual(none, { position: yield* broker.head(user), snapshots: [] })
+      yield* broker.append(user, numbered(1, 2))
+      const { position, snapshots } = yield* broker.snapshots(user)
+      assert.deepStrictEqual([position.offset, snapshots], [2, []])
+    }))
+
+  test("gives active runs with all that happened in them, and the offset of their last event", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const batch: NonEmptyReadonlyArray<Envelope.Envelope> = [
+        started(1, "a"),
+        started(2, "b"),
+        said(3, "a", "Hel"),
+        said(4, "a", "lo"),
+        envelope({ sequence: 5 })
+      ]
+      yield* broker.append(user, batch)
+      const { position, snapshots } = yield* broker.snapshots(user)
+      assert.strictEqual(position.offset, 5)
+      assert.deepStrictEqual<unknown>(byRun(snapshots), [
+        { run: "a", offset: 4, state: stateAfter(batch.filter(({ run }) => run === "a")) },
+        { run: "b", offset: 2, state: stateAfter(batch.filter(({ run }) => run === "b")) }
+      ])
+    }))
+
+  test("gives an ended run no longer, except to those who missed its end", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const run = [started(1, "a"), said(2, "a", "Hello"), completed(3, "a")] as const
+      const { epoch } = yield* broker.append(user, run)
+      yield* broker.append(user, [started(4, "b")])
+      yield* broker.append(user, numbered(5, 8))
+      assert.deepStrictEqual(runsOf((yield* broker.snapshots(user)).snapshots), ["b"])
+
+      const missed = yield* broker.pull(user, { epoch, offset: 1 }, plenty)
+      assert.deepStrictEqual<unknown>(byRun(missed.snapshots), [
+        { run: "a", offset: 3, state: stateAfter(run) },
+        { run: "b", offset: 4, state: stateAfter([started(4, "b")]) }
+      ])
+      const seen = yield* broker.pull(user, { epoch, offset: 3 }, plenty)
+      assert.deepStrictEqual(runsOf(seen.snapshots), ["b"])
+      const all = yield* broker.pull(user, { epoch: "another", offset: 1 }, plenty)
+      assert.deepStrictEqual(runsOf(all.snapshots), ["a", "b"])
+    }), { maxEvents: 4 })
+
+  test("has a run's whole state also when its first events were dropped", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const events = [started(1, "a"), ...Array.from({ length: 30 }, (_, n) => said(n + 2, "a", `<${n}>`))]
+      for (const event of events) yield* broker.append(user, [event])
+      const { snapshots } = yield* broker.snapshots(user)
+      assert.deepStrictEqual<unknown>(snapshots, [{ run: "a", offset: 31, state: stateAfter(events) }])
+    }), { maxEvents: 4 })
+
+  test("folds a repeated append once", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const batch = [started(1, "a"), said(2, "a", "once")] as const
+      yield* broker.append(user, batch)
+      yield* broker.append(user, batch)
+      const { snapshots } = yield* broker.snapshots(user)
+      assert.deepStrictEqual<unknown>(snapshots, [{ run: "a", offset: 2, state: stateAfter(batch) }])
+    }))
+
+  test("forgets runs past the bound: those that ended first, then the oldest", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      yield* broker.append(user, [started(1, "a"), started(2, "b"), completed(3, "b"), started(4, "c")])
+      yield* broker.append(user, [started(5, "d")])
+      assert.deepStrictEqual(runsOf((yield* broker.snapshots(user)).snapshots), ["a", "c", "d"])
+      yield* broker.append(user, [started(6, "e")])
+      assert.deepStrictEqual(runsOf((yield* broker.snapshots(user)).snapshots), ["c", "d", "e"])
+    }), { maxRuns: 3 })
+
+  test(
+    "are the fold of all of a run's events, however they were appended, dropped and looked at",
+    (broker) =>
+      forSeeds({ count: 10 }, (draw) =>
+        Effect.gen(function*() {
+          const user = newUser()
+          const events: Array<Envelope.Envelope> = []
+          for (let step = 0; step < 15; step++) {
+            const one = () => {
+              const run = draw.pick(["a", "b", "c"])
+              const event = events.some((earlier) => earlier.run === run)
+                ? said(events.length + 1, run, `<${events.length}>`)
+                : started(events.length + 1, run)
+              events.push(event)
+              return event
+            }
+            const batch: [Envelope.Envelope, ...Array<Envelope.Envelope>] = [one()]
+            while (draw.chance(0.6)) batch.push(one())
+            yield* broker.append(user, batch)
+            if (draw.chance(0.5)) continue
+            const { position, snapshots } = yield* broker.snapshots(user)
+            assert.strictEqual(position.offset, events.length)
+            const expected = [...new Set(events.map(({ run }) => run))].map((run) => ({
+              run,
+              offset: events.findLastIndex((event) => event.run === run) + 1,
+              state: stateAfter(events.filter((event) => event.run === run))
+            }))
+            assert.deepStrictEqual<unknown>(
+              byRun(snapshots),
+              expected.toSorted((a, b) => (a.run ?? "") < (b.run ?? "") ? -1 : 1)
+            )
+          }
+        })),
+    { maxEvents: 6 }
+  )
+}
