@@ -161,9 +161,9 @@ export class Outbox {
     return record
   }
 
-  /** Ends the active runs of this owner, or all of them, as cancelled. */
+  /** Ends the active runs of this owner, or all of them, as cancelled: those that began last, and so are innermost, first. */
   cancelRuns(owner?: object): void {
-    for (const record of this.runs.values()) {
+    for (const record of [...this.runs.values()].reverse()) {
       if (owner === undefined || record.owner === owner) record.cancel?.()
     }
   }

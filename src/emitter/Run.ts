@@ -28,12 +28,13 @@ import * as Spans from "./Spans.ts"
  * - `agentName` names the agent.
  * - `input` goes into `agent_started`.
  * - `result` makes the `result` of `agent_completed` from what the effect gave;
- *   without it there is none.
+ *   without it there is none. One that is too large for an event is left out,
+ *   and says so; one that is no JSON makes the run fail.
  * - `timeout` ends the run with reason `timeout`, and the effect fails with
  *   Effect's `TimeoutError`.
  * - `describe` writes the message of `agent_error`. By default the message of a
  *   typed error is shown, and a defect is called an internal error, so that
- *   nothing private reaches the user.
+ *   nothing private reaches the user. The first 1,000 characters are sent.
  * - `retryable` tells whether asking again may help; by default it may after
  *   `cancelled` and `timeout`.
  *
@@ -49,13 +50,16 @@ export interface RunOptions<in A = unknown, in E = unknown> {
   readonly retryable?: (cause: Cause.Cause<E | Cause.TimeoutError>) => boolean
 }
 
+const cancelledMessage = "The run was cancelled"
+const internalMessage = "An internal error occurred"
+
 // Long error messages help nobody on a small screen.
 const maxMessage = 1000
 
 const defaultMessage = (cause: Cause.Cause<unknown>): string => {
-  if (Cause.hasInterruptsOnly(cause)) return "The run was cancelled"
+  if (Cause.hasInterruptsOnly(cause)) return cancelledMessage
   const failure = Cause.findErrorOption(cause)
-  if (Option.isNone(failure)) return "An internal error occurred"
+  if (Option.isNone(failure)) return internalMessage
   const error = failure.value
   const message = error instanceof Error ? error.message : typeof error === "string" ? error : "The run failed"
   return message.slice(0, maxMessage)
@@ -111,9 +115,12 @@ export const run = <A, E, R, R2>(
         : Effect.timeout(inside(child), options.timeout)
       const traced = binding.engine.config.spans ? Spans.ofRun(effect, options.agentName, child.context) : effect
       const exit = yield* Effect.exit(restore(traced))
-      yield* Exit.isSuccess(exit)
-        ? complete(child, options, exit.value, clock.currentTimeMillisUnsafe() - startedAt)
-        : fail(child, options, exit.cause)
+      const ending = Effect.suspend(() =>
+        Exit.isSuccess(exit)
+          ? complete(child, options, exit.value, clock.currentTimeMillisUnsafe() - startedAt)
+          : fail(child, options, exit.cause)
+      )
+      yield* Effect.catchCause(ending, (cause) => endPlainly(child, exit, cause))
       return yield* exit
     })
   )
@@ -125,6 +132,21 @@ const isActive = (binding: Binding): boolean =>
 const end = (binding: Binding, event: Event): Effect.Effect<void, EmitError> =>
   Effect.suspend(() => isActive(binding) ? Effect.asVoid(emit(binding, event, false)) : Effect.void)
 
+// The ending that was meant cannot be emitted, or its text could not be made. The run ends all the same.
+const endPlainly = <E>(
+  binding: Binding,
+  exit: Exit.Exit<unknown, E | Cause.TimeoutError>,
+  cause: Cause.Cause<EmitError>
+): Effect.Effect<never, E | EmitError | Cause.TimeoutError> => {
+  const reason = Exit.isSuccess(exit) ? "failed" : reasonOf(exit.cause)
+  const message = reason === "cancelled" ? cancelledMessage : internalMessage
+  const event = AgentEvents.AgentError.make({ reason, message, retryable: reason !== "failed" })
+  return Effect.andThen(
+    end(binding, event),
+    Effect.failCause(Exit.isSuccess(exit) ? cause : Cause.combine(exit.cause, cause))
+  )
+}
+
 const complete = <A, E>(
   binding: Binding,
   options: RunOptions<A, E>,
@@ -135,16 +157,18 @@ const complete = <A, E>(
     if (!isActive(binding)) return
     yield* closeTools(binding)
     const usage = usageOf(binding)
-    const result = options.result?.(value)
-    yield* end(
-      binding,
-      AgentEvents.AgentCompleted.make({
-        agentName: options.agentName,
-        durationMs,
-        ...(result === undefined ? {} : { result }),
-        ...(usage === undefined ? {} : { usage })
-      })
-    )
+    const completed = (result: Schema.Json | undefined) =>
+      end(
+        binding,
+        AgentEvents.AgentCompleted.make({
+          agentName: options.agentName,
+          durationMs,
+          ...(result === undefined ? {} : { result }),
+          ...(usage === undefined ? {} : { usage })
+        })
+      )
+    yield* Effect.catchReason(completed(options.result?.(value)), "EmitError", "EventTooLarge", ({ bytes, limit }) =>
+      completed({ omitted: `the result has ${bytes} bytes, ${limit} are allowed` }))
   })
 
 const fail = <A, E>(
@@ -157,7 +181,7 @@ const fail = <A, E>(
     binding,
     AgentEvents.AgentError.make({
       reason,
-      message: options.describe?.(cause) ?? defaultMessage(cause),
+      message: options.describe?.(cause).slice(0, maxMessage) ?? defaultMessage(cause),
       retryable: options.retryable?.(cause) ?? reason !== "failed"
     })
   )
