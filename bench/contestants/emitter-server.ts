@@ -25,11 +25,16 @@ const path = "/events"
 const issuer = "bench"
 const secret = "a secret for benchmarks, longer than 32 characters"
 
-// A sender that never pauses may be ahead of its reader by more than the default of 4,096 events.
-const retention = mode === "idle" ? {} : { maxEvents: mode === "kept" ? 150_000 : 65_536, maxBytes: 128 * 1024 * 1024 }
+// A sender that never pauses may be ahead of its reader by more than the defaults allow, which are 4,096 events and 1 MiB.
+const retention: { readonly maxEvents?: number; readonly maxBytes?: number } = mode === "idle"
+  ? {}
+  : { maxEvents: mode === "kept" ? 150_000 : 65_536, maxBytes: 128 * 1024 * 1024 }
+
+const lag = { bytes: retention.maxBytes ?? 1024 * 1024 }
+const slow = mode === "idle" ? {} : { volatile: lag, batched: lag, close: lag }
 
 const runtime = ManagedRuntime.make(
-  HttpRouter.serve(Gateway.layer({ path }), { disableListenLog: true, disableLogger: true }).pipe(
+  HttpRouter.serve(Gateway.layer({ path, slow, connections: { perSecond: 20_000 } }), { disableListenLog: true, disableLogger: true }).pipe(
     Layer.provideMerge(EmitterLayer()),
     Layer.provideMerge(Broker.layerMemory(retention)),
     Layer.provide(Authenticator.jwt({ secret: Redacted.make(secret), issuer })),
