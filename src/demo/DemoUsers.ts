@@ -9,8 +9,8 @@ import { SignJWT } from "jose"
 import { randomBytes } from "node:crypto"
 import { Authenticator } from "../gateway/index.ts"
 
-/** A user of the demo. */
-export const DemoUser = Schema.Literals(["ada", "grace"])
+/** A user of the demo. The operator sees how the server is doing, and may take its broker away for a while. */
+export const DemoUser = Schema.Literals(["ada", "grace", "operator"])
 
 const issuer = "effect-emitter demo"
 const audience = "effect-emitter"

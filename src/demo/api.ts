@@ -1,12 +1,14 @@
 /**
  * What the page asks the demo's server to do. All of it is JSON; errors are `{ "error": "…" }`, meant for the user.
  */
-import { ByteSize, Duration, Effect, Redacted, Schema } from "effect"
+import { ByteSize, Duration, Effect, Layer, Redacted, Schema } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
-import { Authenticator } from "../gateway/index.ts"
+import { Authenticator, Gateway } from "../gateway/index.ts"
 import { Question } from "./agent/Question.ts"
 import { DemoUser, Tokens } from "./DemoUsers.ts"
-import { Lines, maxHold, namePattern } from "./Lines.ts"
+import { Lines, maxTime, namePattern } from "./Lines.ts"
+import { Outage } from "./Outage.ts"
+import { report } from "./report.ts"
 import { Runs } from "./Runs.ts"
 
 /** Room for the longest text, each character written as JSON's longest escape. */
@@ -62,7 +64,7 @@ const route = <R>(
 const token = route(
   "/api/token",
   Effect.gen(function*() {
-    const { user } = yield* body(Schema.Struct({ user: DemoUser }), "{ user: \"ada\" or \"grace\" }")
+    const { user } = yield* body(Schema.Struct({ user: DemoUser }), "{ user: \"ada\", \"grace\" or \"operator\" }")
     const tokens = yield* Tokens
     return json(yield* tokens.issue(user))
   })
@@ -95,20 +97,63 @@ const cancel = route(
   })
 )
 
-const holdMs = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Duration.toMillis(maxHold) }))
+const Line = Schema.String.check(Schema.isPattern(namePattern))
+const Millis = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Duration.toMillis(maxTime) }))
 
 const cut = route(
   "/api/cut",
   Effect.gen(function*() {
     yield* caller
-    const request = yield* body(
-      Schema.Struct({ line: Schema.String.check(Schema.isPattern(namePattern)), holdMs }),
-      `{ line, holdMs: 0 to ${Duration.toMillis(maxHold)} }`
+    const { holdMs, line } = yield* body(
+      Schema.Struct({ line: Line, holdMs: Millis }),
+      `{ line, holdMs: 0 to ${Duration.toMillis(maxTime)} }`
     )
     const lines = yield* Lines
-    return json({ cut: yield* lines.cut(request.line, Duration.millis(request.holdMs)) })
+    return json({ lines: yield* lines.cut(line, Duration.millis(holdMs)) })
   })
 )
 
-/** Every route of the page's own requests. */
-export const routes = [token, ask, cancel, cut] as const
+const slow = route(
+  "/api/slow",
+  Effect.gen(function*() {
+    yield* caller
+    const { line, ms } = yield* body(
+      Schema.Struct({ line: Line, ms: Millis }),
+      `{ line, ms: 0 to ${Duration.toMillis(maxTime)} }`
+    )
+    const lines = yield* Lines
+    return json({ lines: yield* lines.slow(line, Duration.millis(ms)) })
+  })
+)
+
+const operator = Effect.flatMap(
+  caller,
+  (user) => user === "operator" ? Effect.void : new Refused({ status: 403, message: "Only the operator may do this." })
+)
+
+// The gateway is itself part of the routes, so it is there when they are built, and not for requests in general.
+const stats = Layer.unwrap(
+  Effect.map(Gateway.Gateway, (gateway) =>
+    route(
+      "/api/stats",
+      operator.pipe(
+        Effect.andThen(report),
+        Effect.map((all) => json(all)),
+        Effect.provideService(Gateway.Gateway, gateway)
+      )
+    ))
+)
+
+const outage = route(
+  "/api/outage",
+  Effect.gen(function*() {
+    yield* operator
+    const { ms } = yield* body(Schema.Struct({ ms: Millis }), `{ ms: 0 to ${Duration.toMillis(maxTime)} }`)
+    const { begin } = yield* Outage
+    yield* begin(Duration.millis(ms))
+    return json({})
+  })
+)
+
+/** Every route of the pages' own requests. */
+export const routes = [token, ask, cancel, cut, slow, stats, outage] as const

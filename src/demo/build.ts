@@ -3,7 +3,7 @@
  */
 import { build, stop } from "esbuild"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 /** A file of the page, as it is served. */
@@ -17,13 +17,14 @@ const page = (name: string) => fileURLToPath(new URL(`./page/${name}`, import.me
 
 const copied = [
   { name: "index.html", type: "text/html; charset=utf-8" },
+  { name: "operator.html", type: "text/html; charset=utf-8" },
   { name: "icon.svg", type: "image/svg+xml" }
 ]
 
 /** Bundles the page in memory. Rejects with esbuild's own report when the sources do not build. */
 export const bundlePage = async (): Promise<ReadonlyArray<PageFile>> => {
   const result = await build({
-    entryPoints: [page("main.ts"), page("style.css")],
+    entryPoints: [page("main.ts"), page("operator.ts"), page("style.css")],
     bundle: true,
     write: false,
     minify: true,
@@ -39,7 +40,7 @@ export const bundlePage = async (): Promise<ReadonlyArray<PageFile>> => {
   const built = result.outputFiles.map(({ contents, path }) =>
     path.endsWith(".css")
       ? { name: "style.css", type: "text/css; charset=utf-8", body: contents }
-      : { name: "main.js", type: "text/javascript; charset=utf-8", body: contents }
+      : { name: basename(path), type: "text/javascript; charset=utf-8", body: contents }
   )
   const files = await Promise.all(copied.map(async (file) => ({ ...file, body: await readFile(page(file.name)) })))
   return [...files, ...built]

@@ -58,7 +58,7 @@ const program = Effect.gen(function*() {
       ? Effect.void
       : Console.error(Option.match(Cause.findErrorOption(cause), {
         onNone: () => Cause.pretty(cause),
-        onSome: (error) => error.message
+        onSome: (error) => error.message.replace(/\s*\n\s*/gu, " ")
       }))
   )
 )

@@ -13,6 +13,7 @@ import type { PageFile } from "./build.ts"
 import { PortUnavailable } from "./DemoConfig.ts"
 import * as DemoUsers from "./DemoUsers.ts"
 import * as Lines from "./Lines.ts"
+import * as Outage from "./Outage.ts"
 import * as Runs from "./Runs.ts"
 
 /** The page runs its own script and style, talks to its own server, and is nobody's frame. */
@@ -28,7 +29,7 @@ const page = (files: ReadonlyArray<PageFile>) =>
   files.map(({ body, name, type }) =>
     HttpRouter.add(
       "GET",
-      name === "index.html" ? "/" : `/${name}`,
+      name === "index.html" ? "/" : `/${name.replace(/\.html$/u, "")}`,
       HttpServerResponse.uint8Array(body, { contentType: type, headers: pageHeaders })
     )
   )
@@ -48,9 +49,24 @@ const localOnly = HttpRouter.middleware(
 const codeOf = (cause: unknown): string =>
   typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : String(cause)
 
+/** Devices are slow sooner here than they are by default, so that it can be seen with a few dozen small events. */
+const gateway = {
+  path: "/events",
+  drainTimeout: "2 seconds",
+  reconnectSpread: "1 second",
+  slow: { volatile: { after: "500 millis" }, batched: { after: "1500 millis" } }
+} as const
+
+/** A connection counts as full with this many bytes waiting. */
+const highWaterMark = 4 * 1024
+
 /** Listens on the loopback interface alone. */
 const listen = (port: number) =>
-  NodeHttpServer.layer(createServer, { host: "127.0.0.1", port, gracefulShutdownTimeout: "1 second" }).pipe(
+  NodeHttpServer.layer(() => createServer({ highWaterMark }), {
+    host: "127.0.0.1",
+    port,
+    gracefulShutdownTimeout: "1 second"
+  }).pipe(
     Layer.catchTag(
       "ServeError",
       ({ cause }: HttpServerError.ServeError) =>
@@ -66,16 +82,16 @@ export const layer = (options: {
 }) => {
   const [index, ...others] = page(options.files)
   const routes = Layer.mergeAll(
-    Gateway.layer({ path: "/events", drainTimeout: "2 seconds", reconnectSpread: "1 second" }),
     Lines.middleware,
     localOnly,
     ...Api.routes,
     ...(index === undefined ? [] : [index, ...others])
-  )
+  ).pipe(Layer.provide(Gateway.layer(gateway)))
   return HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provide(Runs.layer(options.documents)),
     Layer.provide(EmitterLayer.config),
-    Layer.provide(Broker.layerMemory()),
+    Layer.provide(Outage.broker.pipe(Layer.provide(Broker.layerMemory()))),
+    Layer.provide(Outage.layer),
     Layer.provide(Lines.layer),
     Layer.provide(DemoUsers.layer),
     Layer.provideMerge(listen(options.port))

@@ -177,15 +177,26 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     assert.deepStrictEqual([...ada.events], [])
   })
 
-  it("fits a phone without scrolling sideways", async () => {
-    await page.setViewportSize({ width: 390, height: 844 })
-    await ask(page, "How do I define my own event?")
+  it("makes up with a snapshot for what a slow connection does not get, and gets it all after a reload", async () => {
+    await ask(page, "What is the difference between batched and critical events?")
+    await page.locator("[data-user=ada] .answer > *").first().waitFor()
+    await page.getByRole("button", { name: "Slow it down for 3 s" }).click()
     await ended(page, "completed")
-    const width = await page.evaluate(() => document.documentElement.scrollWidth)
-    assert.isAtMost(width, 390)
+    assert.strictEqual(await counted(page, "gaps"), 1)
+    assert.strictEqual(await counted(page, "snapshots"), 1)
+    const got = await listed(page, "ada")
+    assert.isBelow(got.length, ada.events.length)
+    assert.strictEqual(got.at(-1)?.offset, ada.events.at(-1)?.offset)
+    const [card] = await shown(page, "ada")
+    assert.strictEqual(bare(card?.answer ?? ""), bare(expected(ada.events).answer))
+
+    await page.reload()
+    await live(page)
+    await ended(page, "completed")
+    await assertWhole(page)
   })
 
-  it("stops in time with devices connected and a run under way, and says goodbye", async () => {
+  it("stops in time with a run under way, and the page goes on with the server that is started after it", async () => {
     await ask(page, question)
     await page.locator("article[data-status=active]").waitFor()
     const { code, ms, stderr, stdout } = await demo.stop("SIGINT")
@@ -194,8 +205,40 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     assert.strictEqual(code, 0)
     assert.isBelow(ms, 6_000)
     await page.locator(".connection[data-status=waiting]").waitFor()
-    assert.deepStrictEqual(ada.problems.slice(0, 1), ["a frame of type goodbye"])
+    assert.deepStrictEqual([...ada.problems], ["a frame of type goodbye", "closed with 4500"])
     ada = { ...ada, problems: [] }
+
+    demo = startDemo(new URL(url).port)
+    await demo.ready
+    await live(page)
+    await ended(page, "lost")
+    assert.strictEqual(await counted(page, "gaps"), 1)
+    const after = await record(url, "ada")
+    await ask(page, question)
+    await ended(page, "completed")
+    const [card] = await shown(page, "ada")
+    assert.strictEqual(bare(card?.answer ?? ""), bare(expected(after.events).answer))
+    assert.deepStrictEqual([...after.problems], [])
+    after.close()
+  })
+
+  it("misses nothing on a phone while the operator takes the broker away and sees breaker and spool", async () => {
+    const operator = await open("/operator")
+    const total = (name: string) => operator.locator("#totals div", { hasText: name }).locator("dd")
+    await operator.locator("#state[data-breaker=closed]").waitFor()
+    await page.setViewportSize({ width: 390, height: 844 })
+    await ask(page, "How do I define my own event?")
+    await page.locator("[data-user=ada] .answer > *").first().waitFor()
+    await operator.getByRole("button", { name: "Take the broker away for 5 s" }).click()
+    await operator.locator("#state[data-breaker=open]").waitFor()
+    await ended(page, "completed")
+    await assertWhole(page)
+    assert.isAtMost(await page.evaluate(() => document.documentElement.scrollWidth), 390)
+    await operator.locator("#state[data-breaker=closed]").waitFor()
+    assert.isAbove(Number(await total("Out of the spool").textContent()), 5)
+    assert.strictEqual(await total("Dead letters").textContent(), "0")
+    assert.match(await operator.locator("[data-chart=spooled] .most").textContent() ?? "", /^highest [1-9]/)
+    await operator.context().close()
   })
 })
 

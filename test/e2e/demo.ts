@@ -95,43 +95,57 @@ export interface Recorder {
   readonly close: () => void
 }
 
-/** Begins to record a user's events, at the head of their log. */
+/**
+ * Begins to record a user's events, at the head of their log. When the server says that the log cannot be read at the
+ * moment, it comes back and resumes, as the protocol asks; every other close is a problem.
+ */
 export const record = async (url: string, user: string): Promise<Recorder> => {
   const response = await fetch(`${url}/api/token`, { method: "POST", body: JSON.stringify({ user }) })
   const { token }: { token: string } = await response.json()
-  const socket = new WebSocket(url.replace("http", "ws") + "/events", "emitter.v1.json", { origin: url })
   const events: Array<Recorded> = []
   const problems: Array<string> = []
-  let head = 0
-  const epoch = await new Promise<string>((resolve, reject) => {
-    socket.once("error", reject)
-    socket.once("open", () => socket.send(JSON.stringify({ type: "hello", token })))
+  let position: { readonly epoch: string; readonly offset: number } | undefined
+  let socket: WebSocket
+  let closing = false
+
+  const connect = (welcomed: (epoch: string) => void): void => {
+    socket = new WebSocket(url.replace("http", "ws") + "/events", "emitter.v1.json", { origin: url })
+    const send = (frame: unknown) => socket.send(JSON.stringify(frame))
+    let cause = ""
+    socket.on("error", (error) => cause = String(error))
+    socket.once("open", () => send({ type: "hello", token, ...(position === undefined ? {} : { resume: position }) }))
     socket.on("message", (data) => {
       const frame = JSON.parse(String(data))
       if (frame.type === "welcome") {
-        head = frame.offset
-        resolve(frame.epoch)
-      } else if (frame.type === "events") {
+        if (!frame.recovered && position !== undefined) problems.push("not recovered")
+        position ??= { epoch: frame.epoch, offset: frame.offset }
+        welcomed(frame.epoch)
+      } else if (frame.type === "events" && position !== undefined) {
         for (const event of frame.events) {
-          if (event.offset !== head + 1) problems.push(`${event.offset} came after ${head}`)
-          head = event.offset
+          if (event.offset !== position.offset + 1) problems.push(`${event.offset} came after ${position.offset}`)
+          position = { epoch: frame.epoch, offset: event.offset }
           events.push(event)
         }
-        socket.send(JSON.stringify({ type: "ack", offset: head }))
+        send({ type: "ack", offset: position.offset })
       } else if (frame.type === "ping") {
-        socket.send(JSON.stringify({ type: "pong" }))
-      } else {
+        send({ type: "pong" })
+      } else if (frame.type !== "error" || frame.code !== "brokerUnavailable") {
         problems.push(`a frame of type ${frame.type}`)
       }
     })
-    socket.once("close", (code) => problems.push(`closed with ${code}`))
-  })
+    socket.once("close", (code) => {
+      if (closing) return
+      if (code === 4503) setTimeout(() => connect(() => undefined), 200)
+      else problems.push(`closed with ${code}${cause}`)
+    })
+  }
+  const epoch = await new Promise<string>(connect)
   return {
     epoch,
     events,
     problems,
     close: () => {
-      socket.removeAllListeners("close")
+      closing = true
       socket.terminate()
     }
   }

@@ -153,7 +153,7 @@ export const quote = (section: Section, chosen: ReadonlyArray<number>, number: n
     if (first?.kind === "code") return `\`\`\`${first.language ?? ""}\n${first.text}\n\`\`\``
     const isList = first?.kind === "item" || first?.kind === "row"
     const body = isList
-      ? passages.map(({ text }) => `- ${text}`).join("\n")
+      ? passages.map(({ text }) => `- ${text.replace(/[;,]$/u, "")}`).join("\n")
       : `${index === 0 ? name : ""}${passages.map(({ text }) => text).join(" ")}`
     return announces(passages.at(-1)) && index < all.length - 1 ? body : `${body} [${number}]`
   }).join("\n\n")

@@ -50,9 +50,9 @@ export const textOf = (section: Section): string => {
   return out.join("\n")
 }
 
-/** What a section says in words, without its code. */
+/** What a section says in words, without its code and its marks. */
 export const proseOf = ({ passages }: Section): string =>
-  passages.filter(({ kind }) => kind !== "code").map(({ text }) => text).join(" ")
+  passages.filter(({ kind }) => kind !== "code").map(({ text }) => text).join(" ").replace(/`|\*\*/gu, "")
 
 /** A text cut to `limit` characters at the end of a word. */
 export const excerpt = (text: string, limit: number): string => {

@@ -9,7 +9,7 @@ const ordinary = new Set(
   ("a an and any are as at be been but by can could did do does doing done each ever every for from get gets give given "
     + "gives go had has have how i if in into is it its just kind let like made make makes many may me mean means might "
     + "more most much must my need needs no not of off on one only or other our out own over please say says shall should "
-    + "show so some such take takes tell than that the their them then there these they thing things this those to up "
+    + "show so some such take takes tell than that the their them then there these they thing things this those to too up "
     + "us use used uses using was way we were what when where whether which while who whom whose why will with without "
     + "work works would you your about happen happens explain describe between")
     .split(" ")

@@ -51,12 +51,24 @@ export const forUser = (user: string) => {
   }
   const current = async (): Promise<string> =>
     (known !== undefined && known.expiresAt - Date.now() > 10_000 ? known : await fresh()).token
+  /** A server that was started anew does not take the old one's tokens, so a refused token is renewed once. */
+  const authorized = async (path: string, body: unknown) => {
+    try {
+      return await post(path, body, await current())
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 401) throw error
+      return await post(path, body, (await fresh()).token)
+    }
+  }
   return {
     token: fresh,
-    ask: async (question: string, text: string | undefined) =>
-      post("/api/ask", { question, ...(text === undefined ? {} : { text }) }, await current()),
-    cancel: async (run: string) => post("/api/cancel", { run }, await current()),
-    cut: async (line: string, holdMs: number) => post("/api/cut", { line, holdMs }, await current())
+    ask: (question: string, text: string | undefined) =>
+      authorized("/api/ask", { question, ...(text === undefined ? {} : { text }) }),
+    cancel: (run: string) => authorized("/api/cancel", { run }),
+    cut: (line: string, holdMs: number) => authorized("/api/cut", { line, holdMs }),
+    slow: (line: string, ms: number) => authorized("/api/slow", { line, ms }),
+    stats: () => authorized("/api/stats", {}),
+    outage: (ms: number) => authorized("/api/outage", { ms })
   }
 }
 

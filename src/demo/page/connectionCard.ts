@@ -71,6 +71,7 @@ export const connectionCard = (options: {
   readonly name: string
   readonly log: HTMLElement
   readonly cut: (holdMs: number) => void
+  readonly slow: (ms: number) => void
 }) => {
   const state = h("strong", { class: "state" })
   const about = h("p", { class: "detail" })
@@ -83,12 +84,13 @@ export const connectionCard = (options: {
   }
   const cut = h("button", { type: "button", on: { click: () => options.cut(0) } }, "Cut the connection")
   const hold = h("button", { type: "button", on: { click: () => options.cut(5_000) } }, "Hold closed for 5 s")
+  const slow = h("button", { type: "button", on: { click: () => options.slow(3_000) } }, "Slow it down for 3 s")
   const element = h(
     "section",
     { class: "card connection", "aria-label": `Connection of ${options.name}` },
     h("h3", {}, "Connection"),
     h("p", { class: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), state),
-    h("p", { class: "position", title: "epoch:offset of the last event that was handled" }, "at ", position),
+    h("p", { class: "position", title: "epoch:offset of the last event that was handled" }, "Position ", position),
     about,
     h(
       "dl",
@@ -99,7 +101,7 @@ export const connectionCard = (options: {
       row("snapshots", "Snapshots", "states of runs in place of their events"),
       row("reconnects", "Reconnects", "connections after the first")
     ),
-    h("div", { class: "buttons" }, cut, hold),
+    h("div", { class: "buttons" }, cut, hold, slow),
     options.log
   )
   let status: Status = { _tag: "connecting" }

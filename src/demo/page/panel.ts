@@ -46,6 +46,12 @@ export const open = (options: {
     log: log.element,
     cut: (holdMs) => {
       api.cut(live.line, holdMs).catch((error: unknown) => log.between(`not cut: ${String(error)}`))
+    },
+    slow: (ms) => {
+      api.slow(live.line, ms).then(
+        () => log.between(`nothing comes through for ${ms / 1000} s`),
+        (error: unknown) => log.between(`not slowed down: ${String(error)}`)
+      )
     }
   })
   const empty = h(
