@@ -136,10 +136,15 @@ export const makeServer = (options: { readonly maxBytes: number; readonly closeT
   const server: Server = new NodeWS.WebSocketServer(settings)
   // The connection is the gateway's from here: what the HTTP server listens for would keep the whole request alive.
   server.on("headers", (_, request) => {
-    request.socket.removeAllListeners("close")
-    request.socket.removeAllListeners("error")
+    removeListeners(request.socket, "close")
+    removeListeners(request.socket, "error")
   })
   return server
+}
+
+// One by one: after `removeAllListeners`, V8 keeps a socket's listeners in a form that takes a kilobyte.
+const removeListeners = (socket: Socket, event: string): void => {
+  for (const listener of socket.rawListeners(event)) Reflect.apply(socket.removeListener, socket, [event, listener])
 }
 
 /**
@@ -154,7 +159,9 @@ export const accept = (
   request: HttpServerRequest,
   makeListener: (socket: DeviceSocket) => Listener
 ): Effect.Effect<void, HandshakeRefused | HttpServerError> =>
-  Effect.flatMap(request.upgrade, () =>
+  // The HTTP server puts its listeners on the socket once the handler's first turn is over.
+  Effect.andThen(
+    Effect.andThen(request.upgrade, Effect.yieldNow),
     Effect.suspend(() => {
       const incoming = NodeHttpServerRequest.toIncomingMessage(request)
       if (!(incoming instanceof Http.IncomingMessage)) {
@@ -177,7 +184,8 @@ export const accept = (
       }
       endRequest(request)
       return Effect.void
-    }))
+    })
+  )
 
 // A client may not send frames before it has the answer to its handshake, so nothing can have come with the request.
 const noBytes = Buffer.alloc(0)

@@ -19,6 +19,7 @@ import { Broker, type BrokerError, type PullLimits } from "../broker/Broker.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import { Connection, type Opening, type Request, type Shared } from "./Connection.ts"
 import * as Encoding from "./Encoding.ts"
+import { Roster } from "./Roster.ts"
 import type { Limits } from "./Slowness.ts"
 import { makeCounters, type Stats } from "./Stats.ts"
 import type { Farewell } from "./Transport.ts"
@@ -80,8 +81,7 @@ export const make = Effect.fnUntraced(function*(
   )
   const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
   const counters = makeCounters()
-  const users = new Map<UserId, Set<Connection>>()
-  let size = 0
+  const roster = new Roster()
 
   let scheduled: Array<Connection> = []
   const startScheduled = () => {
@@ -101,26 +101,15 @@ export const make = Effect.fnUntraced(function*(
     }
   }
 
-  const register = (connection: Connection): void => {
-    const connections = users.get(connection.user)
-    if (connections === undefined) users.set(connection.user, new Set([connection]))
-    else connections.add(connection)
-    size++
-  }
-
   const release = (connection: Connection): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const connections = users.get(connection.user)
-      if (connections?.delete(connection) === true) {
-        size--
-        if (connections.size === 0) users.delete(connection.user)
-      }
+      roster.delete(connection)
       return connection.release()
     })
 
   const limitMet = (user: UserId): TooManyConnections | undefined => {
-    if (size >= options.perNode) return new TooManyConnections({ scope: "node", limit: options.perNode })
-    if ((users.get(user)?.size ?? 0) < options.perUser) return undefined
+    if (roster.size >= options.perNode) return new TooManyConnections({ scope: "node", limit: options.perNode })
+    if (roster.countOf(user) < options.perUser) return undefined
     return new TooManyConnections({ scope: "user", limit: options.perUser })
   }
 
@@ -132,7 +121,7 @@ export const make = Effect.fnUntraced(function*(
         return Effect.fail(refusal)
       }
       const connection = new Connection(shared, request)
-      register(connection)
+      roster.add(connection)
       return connection.open(request.resume, greeting).pipe(
         Effect.map(() => {
           counters.opened++
@@ -142,16 +131,14 @@ export const make = Effect.fnUntraced(function*(
       )
     })
 
-  yield* Effect.addFinalizer(() =>
-    Effect.forEach([...users.values()].flatMap((connections) => [...connections]), release, { discard: true })
-  )
+  yield* Effect.addFinalizer(() => Effect.forEach([...roster], release, { discard: true }))
 
   return {
     open,
     release,
     closeUser: (user, farewell) =>
       Effect.sync(() => {
-        const connections = [...users.get(user) ?? []]
+        const connections = roster.of(user)
         for (const connection of connections) connection.close(farewell)
         return connections.length
       }),
@@ -159,20 +146,18 @@ export const make = Effect.fnUntraced(function*(
       let behind = 0
       let lag = 0
       let backlog = 0
-      for (const connections of users.values()) {
-        for (const connection of connections) {
-          if (connection.isBehind) behind++
-          lag = Math.max(lag, connection.lag)
-          backlog += connection.backlog
-        }
+      for (const connection of roster) {
+        if (connection.isBehind) behind++
+        lag = Math.max(lag, connection.lag)
+        backlog += connection.backlog
       }
       return {
         ...counters,
         refused: { ...counters.refused },
         gaps: { ...counters.gaps },
         leftOut: { ...counters.leftOut },
-        users: users.size,
-        connections: size,
+        users: roster.userCount,
+        connections: roster.size,
         behind,
         lag,
         backlog
