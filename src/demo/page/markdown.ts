@@ -36,7 +36,7 @@ export const blocks = (text: string): ReadonlyArray<Block> => {
   let lines: Array<string> = []
   const flush = () => {
     if (lines.length > 0) {
-      out.push({ kind: /^[-*] /u.test(lines[0] ?? "") ? "list" : "paragraph", text: lines.join("\n") })
+      out.push({ kind: /^[-*](?: |$)/u.test(lines[0] ?? "") ? "list" : "paragraph", text: lines.join("\n") })
     }
     lines = []
   }
@@ -55,7 +55,7 @@ export const blocks = (text: string): ReadonlyArray<Block> => {
     } else if (line.trim() === "") {
       flush()
     } else {
-      if (/^[-*] /u.test(line) !== /^[-*] /u.test(lines[0] ?? line)) flush()
+      if (/^[-*](?: |$)/u.test(line) !== /^[-*](?: |$)/u.test(lines[0] ?? line)) flush()
       lines.push(line)
     }
   }
@@ -72,7 +72,7 @@ const element = ({ kind, text }: Block, citation: (number: number) => Node): HTM
       return h(
         "ul",
         {},
-        ...text.split("\n").map((line) => h("li", {}, ...inlineNodes(line.replace(/^[-*] /u, ""), citation)))
+        ...text.split("\n").map((line) => h("li", {}, ...inlineNodes(line.replace(/^[-*] ?/u, ""), citation)))
       )
     case "paragraph":
       return h("p", {}, ...inlineNodes(text.replace(/\n/gu, " "), citation))
