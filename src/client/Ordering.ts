@@ -13,7 +13,7 @@ import type { ServerFrame, WireEvent } from "./Wire.ts"
 
 type Frame<Type extends ServerFrame["type"]> = Extract<ServerFrame, { readonly type: Type }>
 
-/** How long snapshots may take after what came last, if nothing else ends them. */
+/** How long an open run may go unnamed after what came last, before it counts as lost. */
 const snapshotsMs = 5_000
 
 /**
@@ -138,7 +138,8 @@ export const settle = (turn: Turn): void => {
   const { pending, phase, position } = state
   if (pending === undefined || position === undefined || phase._tag !== "Open") return
   if (!phase.caughtUp || turn.now < pending.until) return
-  state.pending = undefined
+  // Silence says nothing about snapshots on a stalled network: only another frame ends the way back.
+  state.pending = pending.back === undefined ? undefined : { ...pending, runs: new Set(), until: Infinity }
   if (pending.runs.size === 0) return
   turn.actions.push({
     _tag: "deliver",

@@ -99,6 +99,10 @@ describe("Session", () => {
     filtered.greet(welcome())
     assert.lengthOf(itemsOf(filtered.push(events([2, 5], { upTo: 9 }))), 2)
     assert.deepStrictEqual(filtered.state.position, { epoch: "E1", offset: 9 })
+    const swapped = new Hands({ threads: ["a"] })
+    swapped.greet(welcome())
+    assert.deepStrictEqual(itemsOf(swapped.push(events([5, 3], { upTo: 6 }))), [])
+    assert.deepStrictEqual(swapped.cause, { _tag: "hole", expected: "E1:6", received: "E1:3" })
     filtered.push(events([12], { upTo: 10 }))
     assert.deepStrictEqual(filtered.cause, { _tag: "hole", expected: "E1:10", received: "E1:12" })
 
@@ -154,7 +158,7 @@ describe("Session", () => {
   it("counts its attempts anew only after a connection that lasted", () => {
     const hands = new Hands()
     for (let attempt = 1; attempt <= 5; attempt++) {
-      hands.greet(welcome())
+      hands.greet(welcome(), { type: "ping" })
       hands.pass(9_999)
       hands.close(1006)
       assert.strictEqual(hands.state.attempt, attempt)
@@ -205,6 +209,23 @@ describe("Session", () => {
     assert.deepStrictEqual(tags(hands.pass(37_500)), ["disconnect", "status"])
     assert.isAtMost(hands.delay, 200)
     assert.isAtLeast(hands.delay, 0)
+
+    const { delay } = hands
+    hands.now -= 3_600_000
+    hands.tell({ _tag: "tick" })
+    assert.strictEqual(hands.delay, delay)
+    hands.pass(delay)
+    assert.strictEqual(hands.state.connection, 2)
+  })
+
+  it("is live only when all that the server had at its welcome is here", () => {
+    const hands = new Hands({ start: { epoch: "E1", offset: 1 } })
+    hands.greet(welcome({ offset: 4 }))
+    assert.deepStrictEqual(hands.status, { _tag: "resuming" })
+    hands.push(events([2, 3]))
+    assert.deepStrictEqual(hands.status, { _tag: "resuming" })
+    hands.push(events([4]))
+    assert.deepStrictEqual(hands.status, { _tag: "live" })
   })
 
   it("acknowledges again after a reconnect, since the last one may be lost", () => {
@@ -224,8 +245,11 @@ describe("Session", () => {
     assert.deepStrictEqual(itemsOf(hands.push(gap)), [
       { _tag: "Gap", epoch: "E1", from: 1, to: 0, reason: "epoch", previous: { epoch: "E0", offset: 90 } }
     ])
-    hands.tell({ _tag: "handled", position: { epoch: "E0", offset: 99 } })
-    assert.deepStrictEqual(sentBy(hands.pass(2_000)), [])
+    assert.deepStrictEqual(hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 0 } }), [
+      { _tag: "save", position: { epoch: "E1", offset: 0 } }
+    ])
+    assert.deepStrictEqual(hands.tell({ _tag: "handled", position: { epoch: "E0", offset: 99 } }), [])
+    assert.deepStrictEqual(sentBy(hands.pass(2_000)), [{ type: "ack", offset: 0 }])
   })
 
   it("keeps its acknowledgements apart, however many events ask for one", () => {

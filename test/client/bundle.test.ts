@@ -62,7 +62,7 @@ describe("the client in a browser's bundle", () => {
     )
     process.stdout.write(`Client with Effect: ${kilobytes(bytes)} gzipped, ${kilobytes(text.length)} minified\n`)
     assert.deepStrictEqual([external, warnings], [[], []])
-    assert.notMatch(text, /["'`]node:/)
+    assert.notMatch(text, /(from|import|require)\s*\(?["'`]node:/)
     assert.deepStrictEqual(
       inputs.filter((file) => !/^(node_modules\/effect\/|src\/(client|protocol)\/|<stdin>)/.test(file)),
       []

@@ -133,6 +133,30 @@ for (const [backendName, backend] of Object.entries(backends)) {
   }
 }
 
+describe("Client, with a slow handler", () => {
+  it.live("gets every event from the gateway, though more come than it has room for", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const ann = yield* token("ann")
+      yield* append(served, "ann", ...upTo(2_000))
+      const client = yield* Client.make({
+        url: served.url,
+        token: ann,
+        start: "earliest",
+        capacity: 200,
+        backoff: { baseMs: 5, capMs: 50 }
+      })
+      const offsets: Array<number> = []
+      yield* Effect.forkScoped(Stream.runForEach(client.events, ({ offset }) =>
+        Effect.andThen(
+          Effect.sync(() => offsets.push(offset)),
+          offset % 10 === 0 ? Effect.sleep("1 millis") : Effect.void
+        )))
+      yield* until("all events", () => offsets.length >= 2_000)
+      assert.deepStrictEqual(offsets, upTo(2_000))
+    }))
+})
+
 for (const [deviceName, device] of Object.entries(devices)) {
   describe(`${deviceName}, against the gateway`, () => {
     it.live("notices a half-open connection by its missing heartbeats, and resumes", () =>
