@@ -1,0 +1,273 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Option, Redacted } from "effect"
+import { Frame } from "effect-emitter"
+import { TestClock } from "effect/testing"
+import type { Principal } from "../../src/gateway/Authenticator.ts"
+import type { Shared } from "../../src/gateway/Session.ts"
+import { Sessions } from "../../src/gateway/Sessions.ts"
+import { Unauthenticated } from "../../src/gateway/Unauthenticated.ts"
+import { WebSocketSession, type Wire } from "../../src/gateway/WebSocketSession.ts"
+import type { Farewell } from "../../src/hub/Transport.ts"
+import { ConnectionId, UserId } from "../../src/protocol/Identity.ts"
+import { FakeBroker, random } from "../hub/fakes.ts"
+import { makeHub, now } from "../hub/hub.ts"
+
+class FakeWire implements Wire {
+  readonly frames: Array<Frame.ServerFrame> = []
+  closed: number | undefined
+  backlog = 0
+
+  sendAll(messages: ReadonlyArray<string>): boolean {
+    assert.isUndefined(this.closed, "sent after close")
+    for (const message of messages) {
+      const frame = Frame.decodeServer(message)
+      if (frame._tag === "Failure") throw frame.failure
+      this.frames.push(frame.success)
+    }
+    return true
+  }
+
+  whenWritable(): void {}
+
+  close(code: number): void {
+    assert.isUndefined(this.closed, "closed twice")
+    this.closed = code
+  }
+
+  terminate(): void {
+    this.closed = 1006
+  }
+
+  get types(): ReadonlyArray<string> {
+    return this.frames.map(({ type }) => type)
+  }
+}
+
+const heartbeatMs = 25_000
+const tickMs = 1_000
+
+/** Sessions that tick by the test's clock. Tokens are `<user>:<expiry>`; checking one takes 10 ms. */
+const makeSessions = Effect.gen(function*() {
+  const broker = new FakeBroker({ maxEvents: 100, delay: now })
+  const hub = yield* makeHub(broker)
+  const clock = yield* Clock.Clock
+  const sessions = new Sessions(5_000)
+  const farewells: Array<Farewell> = []
+  let ids = 0
+  const verify = (token: Redacted.Redacted<string>): Effect.Effect<Principal, Unauthenticated> => {
+    const [user = "", expiry] = Redacted.value(token).split(":")
+    const principal = { userId: UserId.make(user), expiresAt: expiry === undefined ? undefined : Number(expiry) }
+    return Effect.delay(
+      user === "mallory" ? Effect.fail(new Unauthenticated({ reason: "signature" })) : Effect.succeed(principal),
+      10
+    )
+  }
+  const shared: Shared = {
+    limits: {
+      helloTimeoutMs: 5_000,
+      heartbeatMs,
+      silenceMs: heartbeatMs * 1.5 - tickMs,
+      expiryGraceMs: 10_000,
+      framesPerSecond: 50,
+      retentionMs: 1
+    },
+    hub,
+    authenticator: { verify, recognize: () => Effect.succeed(Option.none()) },
+    clock,
+    run: Effect.runForkWith(yield* Effect.context<never>()),
+    add: (session) => sessions.add(session),
+    remove: (session) => sessions.remove(session),
+    nextId: () => ConnectionId.make(`c${++ids}`),
+    comeBackAfterMs: () => 1_000,
+    closed: (farewell) => farewells.push(farewell)
+  }
+  yield* Effect.forkScoped(sessions.watch(clock, tickMs, Effect.void))
+  const open = () => {
+    const wire = new FakeWire()
+    const session = new WebSocketSession(shared, wire, undefined)
+    const send = (frame: object) => session.onText(JSON.stringify(frame))
+    return { wire, session, send }
+  }
+  const greet = Effect.fnUntraced(function*(token = "ada") {
+    const device = open()
+    device.send({ type: "hello", token })
+    yield* TestClock.adjust(10)
+    assert.deepStrictEqual(device.wire.types, ["welcome"])
+    return device
+  })
+  return { broker, hub, sessions, farewells, open, greet }
+})
+
+describe("WebSocketSession", () => {
+  it.effect("waits 5 seconds for hello, and not longer", () =>
+    Effect.gen(function*() {
+      const { open } = yield* makeSessions
+      const { wire } = open()
+      yield* TestClock.adjust("4999 millis")
+      assert.isUndefined(wire.closed)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(wire.closed, 4408)
+    }))
+
+  it.effect("notices a silent device when one and a half heartbeats are over, and not before it could answer", () =>
+    Effect.gen(function*() {
+      const { greet } = yield* makeSessions
+      const { send, wire } = yield* greet()
+      const silence = Effect.gen(function*() {
+        const began = yield* Clock.currentTimeMillis
+        while (wire.closed === undefined) yield* TestClock.adjust("250 millis")
+        return (yield* Clock.currentTimeMillis) - began
+      })
+      yield* TestClock.adjust("26 seconds")
+      assert.deepStrictEqual(wire.types, ["welcome", "ping"])
+      send({ type: "pong" })
+      const silent = yield* silence
+      assert.isAtMost(silent, heartbeatMs * 1.5)
+      assert.isAtLeast(silent, heartbeatMs * 1.5 - 2 * tickMs)
+      assert.strictEqual(wire.closed, 4501)
+      assert.deepStrictEqual(wire.types, ["welcome", "ping", "ping", "error"])
+    }))
+
+  it.effect("keeps a device that answers for hours, with a ping every heartbeat", () =>
+    Effect.gen(function*() {
+      const { greet } = yield* makeSessions
+      const { send, wire } = yield* greet()
+      for (let beat = 1; beat <= 200; beat++) {
+        yield* TestClock.adjust("25 seconds")
+        if (wire.types.at(-1) === "ping") send({ type: "pong" })
+      }
+      assert.isUndefined(wire.closed)
+      assert.isAtLeast(wire.frames.length, 190)
+    }))
+
+  it.effect("handles what comes behind a hello after it, in order", () =>
+    Effect.gen(function*() {
+      const { broker, open } = yield* makeSessions
+      const { send, wire } = open()
+      send({ type: "hello", token: "ada" })
+      send({ type: "ack", offset: 0 })
+      send({ type: "token", token: "ada:20000" })
+      send({ type: "pong" })
+      assert.deepStrictEqual(wire.types, [])
+      yield* TestClock.adjust(10)
+      broker.append()
+      yield* TestClock.adjust(10)
+      assert.deepStrictEqual(wire.types, ["welcome", "events"])
+      yield* TestClock.adjust("29 seconds")
+      send({ type: "pong" })
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(wire.closed, 4401)
+    }))
+
+  it.effect("ends after the grace of its credential, unless that was renewed", () =>
+    Effect.gen(function*() {
+      const { greet } = yield* makeSessions
+      const lazy = yield* greet("ada:20000")
+      const renewing = yield* greet("bob:20000")
+      yield* TestClock.adjust("19 seconds")
+      renewing.send({ type: "token", token: "bob:100000" })
+      yield* TestClock.adjust("10 seconds")
+      assert.isUndefined(lazy.wire.closed)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(lazy.wire.closed, 4401)
+      assert.isUndefined(renewing.wire.closed)
+    }))
+
+  it.effect("refuses a renewal for another user, or with a token that is not accepted", () =>
+    Effect.gen(function*() {
+      const { greet } = yield* makeSessions
+      for (const token of ["bob", "mallory"]) {
+        const { send, wire } = yield* greet("ada")
+        send({ type: "token", token })
+        yield* TestClock.adjust(10)
+        assert.strictEqual(wire.closed, 4401)
+      }
+    }))
+
+  it.effect("lets go of everything, whenever the socket vanishes", () =>
+    Effect.gen(function*() {
+      const { broker, hub, open, sessions } = yield* makeSessions
+      for (const after of [0, 5, 10, 500]) {
+        const { send, session } = open()
+        send({ type: "hello", token: "ada" })
+        yield* TestClock.adjust(after)
+        session.onClose()
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(
+          [broker.readers, (yield* hub.stats).connections, sessions.size],
+          [0, 0, 0],
+          `${after} ms`
+        )
+      }
+    }))
+
+  // For a longer run, such as a million messages, set FUZZ_SEEDS=180000.
+  const seeds = Number(process.env["FUZZ_SEEDS"] ?? 2_000)
+
+  // Frames that a device may send, right ones and wrong ones, and messages that are no frames at all.
+  const messages = (next: () => number): string => {
+    const pick = <A>(...choices: ReadonlyArray<A>): A => choices[Math.floor(next() * choices.length)] ?? assert.fail()
+    const value = (depth: number): unknown =>
+      pick<() => unknown>(
+        () => null,
+        () => Math.floor(next() * 1e6),
+        () => -next(),
+        () => "ada",
+        () => "\u0000\ud800{}",
+        () => true,
+        () => depth > 3 ? [] : [value(depth + 1), value(depth + 1)],
+        () => depth > 3 ? {} : { type: value(depth + 1), __proto__: value(depth + 1) }
+      )()
+    const field = (right: unknown) => next() < 0.9 ? right : value(0)
+    const offset = Math.floor(next() * 20)
+    const frame = pick<() => object>(
+      () => ({ type: field("hello"), token: field(pick("ada", "mallory")) }),
+      () => ({ type: "hello", token: "ada", resume: field({ epoch: field("epoch1"), offset: field(offset) }) }),
+      () => ({ type: "hello", token: "ada", threads: field(["t1", field("t2")]), more: value(0) }),
+      () => ({ type: field("ack"), offset: field(offset) }),
+      () => ({ type: field("pong"), more: value(0) }),
+      () => ({ type: field("token"), token: field("ada") })
+    )()
+    const text = JSON.stringify(frame)
+    const choice = next()
+    if (choice < 0.9) return text
+    const at = Math.floor(next() * text.length)
+    if (choice < 0.93) return text.slice(0, at)
+    if (choice < 0.96) return text.slice(0, at) + String.fromCharCode(next() * 0x10000) + text.slice(at + 1)
+    return JSON.stringify(value(0))
+  }
+
+  it.effect(
+    "answers any sequence of messages with frames of the protocol, one farewell at most, and no leak",
+    () =>
+      Effect.gen(function*() {
+        const { broker, farewells, hub, open, sessions } = yield* makeSessions
+        const codes = new Set<number | undefined>()
+        for (let seed = 1; seed <= seeds; seed++) {
+          const next = random(seed)
+          const { session, wire } = open()
+          session.onText(next() < 0.8 ? `{"type":"hello","token":"ada"}` : messages(next))
+          for (let n = Math.floor(next() * 12); n > 0; n--) {
+            session.onText(messages(next))
+            if (next() < 0.3) broker.append(next() < 0.5 ? {} : { thread: "t1" })
+            if (next() < 0.3) yield* TestClock.adjust(Math.floor(next() * 20))
+            if (next() < 0.01) broker.forget()
+            if (next() < 0.02) session.onOversize()
+          }
+          yield* TestClock.adjust(20)
+          codes.add(wire.closed)
+          assert.strictEqual(
+            wire.closed === undefined,
+            wire.types.every((type) => type !== "error" && type !== "goodbye")
+          )
+          session.onClose()
+          yield* TestClock.adjust(1)
+          assert.deepStrictEqual([broker.readers, sessions.size], [0, 0], `seed ${seed}`)
+        }
+        assert.deepStrictEqual([...codes].toSorted(), [4400, 4401, 4413, undefined])
+        assert.strictEqual((yield* hub.stats).connections, 0)
+        assert.isAbove(farewells.length, 500)
+      }),
+    30_000
+  )
+})
