@@ -2,10 +2,34 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, type Duration, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { TestClock } from "effect/testing"
+import * as Reading from "../../src/broker/Reading.ts"
 import { brokerSuite } from "./brokerSuite.ts"
 import { envelope, idOf, newUser, numbered, plenty, start } from "./events.ts"
 
 brokerSuite("memory", (limits) => Broker.layerMemory(limits))
+
+/** The same logs behind answers that take their time, so that whatever races an answer can overtake it. */
+const late = Effect.map(Broker.Broker, (broker) => {
+  const takesTime = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.yieldNow.pipe(Effect.andThen(effect), Effect.tap(Effect.yieldNow), Effect.tap(Effect.yieldNow))
+  const slow = {
+    append: (user, batch) => takesTime(broker.append(user, batch)),
+    pull: (user, after, limits) => takesTime(broker.pull(user, after, limits)),
+    subscribe: (user, wake) => takesTime(broker.subscribe(user, wake)),
+    head: (user) => takesTime(broker.head(user)),
+    snapshots: (user) => takesTime(broker.snapshots(user)),
+    readers: (user) => takesTime(broker.readers(user)),
+    acknowledge: (user, position) => takesTime(broker.acknowledge(user, position)),
+    acknowledged: (user, position) => takesTime(broker.acknowledged(user, position)),
+    retentionMs: broker.retentionMs
+  } satisfies Omit<Broker.Broker["Service"], "read">
+  return { ...slow, read: Reading.fromPull(slow) }
+})
+
+brokerSuite(
+  "memory, answering late",
+  (limits) => Layer.effect(Broker.Broker, late).pipe(Layer.provide(Broker.layerMemory(limits)))
+)
 
 type Options = Parameters<typeof Broker.layerMemory>[0]
 
