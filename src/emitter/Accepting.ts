@@ -92,8 +92,7 @@ export const emit = (
   if (binding.life.isClosed || engine.isClosed()) return closed
   const { batching, maxEventBytes } = outbox.settings
   const critical = event.delivery === "critical"
-  const full = (outbox.size >= batching.capacity || outbox.bytes >= batching.capacityBytes) &&
-    !RunState.isTerminal(event.type)
+  const full = !outbox.hasRoom && !RunState.isTerminal(event.type)
   if (full) {
     const room = makeRoom(binding, event)
     if (room !== undefined) return room === "wait" ? waitForRoom(binding, event, confirm, onEnvelope) : room
@@ -130,7 +129,7 @@ export const emit = (
     const json = stringify(event, data)
     if (json instanceof InvalidPayload) return reject(binding, json)
     pending = envelop(binding, event, encoder, data, json, run, coalesce, confirm)
-    if (pending.bytes > maxEventBytes) {
+    if (pending.bytes > maxEventBytes && !(event.type === "agent_error" && pending.bytes <= endingBytes)) {
       return reject(binding, new EventTooLarge({ event: event.type, bytes: pending.bytes, limit: maxEventBytes }))
     }
     // Only now, since an event that is refused must not cost another its place.
@@ -156,6 +155,9 @@ export const emit = (
   engine.pendingChanged(outbox)
   return deferred
 }
+
+// What every run can end with is not refused for its size up to here, whatever the settings.
+const endingBytes = 16 * 1024
 
 // A schema, and JSON too, may run out of stack on a payload that is nested too deeply.
 const encode = (encoder: Encoder, event: Event): Schema.JsonObject | InvalidPayload => {
@@ -302,11 +304,11 @@ const waitForRoom = (
     Effect.callback<void>((resume) => {
       const { engine, outbox } = binding
       const wake = () => resume(Effect.void)
-      outbox.waiting.push(wake)
+      outbox.waitingForRoom.push(wake)
       engine.flush(outbox)
       return Effect.sync(() => {
-        const index = outbox.waiting.indexOf(wake)
-        if (index >= 0) outbox.waiting.splice(index, 1)
+        const index = outbox.waitingForRoom.indexOf(wake)
+        if (index >= 0) outbox.waitingForRoom.splice(index, 1)
       })
     }),
     Effect.suspend(() => emit(binding, event, confirm, onEnvelope))

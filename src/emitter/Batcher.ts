@@ -53,7 +53,16 @@ export const make = Effect.fnUntraced(function*<A>(options: {
   const fiber = yield* groups.pipe(
     Stream.runForEach((group) =>
       Effect.sync(() => {
-        for (const item of group) options.send(item)
+        let sent = 0
+        try {
+          for (const item of group) {
+            sent++
+            options.send(item)
+          }
+        } finally {
+          // Where one could not be sent, the others of its group are for the next.
+          if (sent < group.length) Queue.offerAllUnsafe(queue, group.slice(sent))
+        }
       })
     ),
     Effect.tapDefect((defect) => Effect.logError("The batcher died and starts again", defect)),

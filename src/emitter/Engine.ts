@@ -15,7 +15,7 @@
  *
  * @since 0.1.0
  */
-import { isReadonlyArrayNonEmpty } from "effect/Array"
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -79,6 +79,8 @@ export const make = Effect.fnUntraced(function*(options: {
   const outboxes = new Map<UserId, Outbox>()
   const startedAt = clock.currentTimeMillisUnsafe()
   let closed = false
+  // Closing took too long: nothing is sent any more, what is left is kept.
+  let abandoned = false
   let active = 0
   let idle: (() => void) | undefined
 
@@ -144,17 +146,25 @@ export const make = Effect.fnUntraced(function*(options: {
   const isFull = ({ bytes, settings: { batching }, size }: Outbox): boolean =>
     size >= batching.maxSize || bytes >= batching.maxBytes
 
-  // Who waits comes first: one of them may take the turn, and the list then follows.
+  // Who waits for the turn comes first: one of them may take it, and the list then follows. What goes makes room.
   const goOn = (outbox: Outbox): void => {
     if (outbox.waiting.length > 0) { for (const wake of outbox.waiting.splice(0)) wake() }
-    if (outbox.size === 0) {
-      retire(outbox)
-    } else if (closed || outbox.isUrgent || isFull(outbox)) {
-      flush(outbox)
-    } else {
-      mark(outbox)
+    if (outbox.size > 0) {
+      if (!closed && !outbox.isUrgent && !isFull(outbox)) mark(outbox)
+      else if (!abandoned) flush(outbox)
     }
+    if (outbox.waitingForRoom.length > 0) letIn(outbox)
+    if (outbox.size === 0) retire(outbox)
     if (active === 0 && idle !== undefined) idle()
+  }
+
+  // Each runs until it has its place, or waits again.
+  const letIn = (outbox: Outbox): void => {
+    while (closed || outbox.hasRoom) {
+      const wake = outbox.waitingForRoom.shift()
+      if (wake === undefined) return
+      wake()
+    }
   }
 
   const flush = (outbox: Outbox): Settlement | undefined => {
@@ -185,7 +195,7 @@ export const make = Effect.fnUntraced(function*(options: {
     const oldest = batch[0].at
     // A critical event that goes out within its own call has not waited.
     if (batch.length > 1) counters.waitedMs += Math.max(0, clock.currentTimeMillisUnsafe() - oldest)
-    const outcome = delivery.deliverUnsafe?.(outbox.user, batch)
+    const outcome = deliverAtOnce(outbox.user, batch)
     if (outcome !== undefined) return settle(outbox, batch, outcome)
     const sentAt = clock.currentTimeMillisUnsafe()
     return run(
@@ -197,6 +207,15 @@ export const make = Effect.fnUntraced(function*(options: {
     )
   }
 
+  const deliverAtOnce = (user: UserId, batch: NonEmptyReadonlyArray<Pending>): Settlement | undefined => {
+    try {
+      return delivery.deliverUnsafe?.(user, batch)
+    } catch {
+      // A broker that throws here must not keep its user's turn for ever. `deliver` meets the defect again, and keeps it.
+      return undefined
+    }
+  }
+
   const mark = (outbox: Outbox): void => {
     if (outbox.marked || outbox.inFlight) return
     outbox.marked = true
@@ -204,7 +223,8 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   const retire = (outbox: Outbox): void => {
-    if (outbox.emitters === 0 && outbox.size === 0 && !outbox.inFlight && outbox.waiting.length === 0) {
+    if (outbox.emitters > 0 || outbox.size > 0 || outbox.inFlight) return
+    if (outbox.waiting.length === 0 && outbox.waitingForRoom.length === 0) {
       outboxes.delete(outbox.user)
     }
   }
@@ -268,7 +288,8 @@ export const make = Effect.fnUntraced(function*(options: {
   const allDelivered = Effect.callback<void>((resume) => {
     for (const outbox of outboxes.values()) flush(outbox)
     const check = () => {
-      if (active > 0) return
+      // What waits behind somebody who delivers on their own is still to go.
+      if (active > 0 || pendingEvents() > 0) return
       idle = undefined
       resume(Effect.void)
     }
@@ -281,6 +302,11 @@ export const make = Effect.fnUntraced(function*(options: {
     for (const outbox of outboxes.values()) outbox.cancelRuns()
     closed = true
     return Effect.timeoutOption(allDelivered, closeTimeout).pipe(
+      // What is in flight is older than what is left, so it must be kept first.
+      Effect.andThen(Effect.suspend(() => {
+        abandoned = true
+        return Scope.close(deliveries, Exit.void)
+      })),
       Effect.andThen(Effect.suspend(() => Effect.forEach(outboxes.values(), keepLeft, { discard: true })))
     )
   })
@@ -295,10 +321,16 @@ export const make = Effect.fnUntraced(function*(options: {
     })
   }
 
-  const stats = Effect.zipWith(delivery.stats, delivery.breaker.state, (delivered, breaker): Stats => {
+  const pendingEvents = (): number => {
     let pending = 0
     for (const outbox of outboxes.values()) pending += outbox.size
-    return {
+    return pending
+  }
+
+  const stats = Effect.zipWith(
+    delivery.stats,
+    delivery.breaker.state,
+    (delivered, breaker): Stats => ({
       accepted: Object.fromEntries(Array.from(counters.accepted, ([type, { count }]) => [type, count])),
       merged: counters.merged,
       rejected: Object.fromEntries(counters.rejected),
@@ -313,11 +345,11 @@ export const make = Effect.fnUntraced(function*(options: {
       breaker: breakerStates[breaker._tag],
       emitters: counters.emitters,
       users: outboxes.size,
-      pending,
+      pending: pendingEvents(),
       lastEventAt: counters.lastEventAt,
       uptimeMs: clock.currentTimeMillisUnsafe() - startedAt
-    }
-  })
+    })
+  )
 
   const engine: Engine = {
     config,

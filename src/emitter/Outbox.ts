@@ -112,8 +112,10 @@ export class Outbox {
   marked = false
   /** How many open emitters share this outbox. */
   emitters = 0
-  /** Callers that wait for room, in order. */
+  /** Who waits until nothing is in flight. */
   readonly waiting: Array<() => void> = []
+  /** Callers that wait for room, in order. */
+  readonly waitingForRoom: Array<() => void> = []
   private list: Array<Pending> = []
   private listBytes = 0
   private mergeable: Array<Pending> = []
@@ -131,6 +133,11 @@ export class Outbox {
 
   get bytes(): number {
     return this.listBytes
+  }
+
+  get hasRoom(): boolean {
+    const { capacity, capacityBytes } = this.settings.batching
+    return this.list.length < capacity && this.listBytes < capacityBytes
   }
 
   /** Whether a volatile event is on the list. */
