@@ -10,11 +10,10 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { RunId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { RunFold } from "../protocol/RunSnapshot.ts"
 import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice } from "./Broker.ts"
 import { Numbers } from "./Numbers.ts"
+import { Runs } from "./Runs.ts"
 
 /**
  * What a log may hold.
@@ -43,11 +42,6 @@ interface Source {
   held: number
 }
 
-interface RunRecord {
-  readonly fold: RunFold
-  offset: number
-}
-
 /**
  * @category models
  * @since 0.1.0
@@ -61,12 +55,13 @@ export class UserLog {
   private last = 0
   private readonly sources = new Map<string, Source>()
   private latestSource: Source | undefined = undefined
-  private readonly runs = new Map<RunId, RunRecord>()
+  private readonly runs: Runs
   private textBytes = 0
 
   constructor(epoch: string, limits: LogLimits) {
     this.epoch = epoch
     this.limits = limits
+    this.runs = new Runs(limits.maxRuns)
   }
 
   /** The bytes of all bodies held. */
@@ -150,11 +145,7 @@ export class UserLog {
 
   /** The state of the runs that are active, or whose last event is not before `from`. */
   snapshots(from: number): ReadonlyArray<RunSnapshotAt> {
-    const snapshots: Array<RunSnapshotAt> = []
-    for (const [run, { fold, offset }] of this.runs) {
-      if (!fold.ended || offset >= from) snapshots.push({ run, offset, state: fold.snapshot() })
-    }
-    return snapshots
+    return this.runs.snapshots(from)
   }
 
   private gapAfter(after: Position): Gap | undefined {
@@ -217,7 +208,9 @@ export class UserLog {
       bytes: envelope.bytes
     }
     this.textBytes += envelope.bytes
-    if (envelope.run !== undefined) this.fold(envelope.run, envelope, offset)
+    if (envelope.run !== undefined) {
+      this.runs.apply(envelope.run, envelope.type, envelope.data, envelope.at, offset)
+    }
     if (this.size > this.limits.maxEvents) this.dropOldest()
   }
 
@@ -227,26 +220,6 @@ export class UserLog {
       ring[offset & (ring.length - 1)] = this.at(offset)
     }
     this.ring = ring
-  }
-
-  private fold(run: RunId, envelope: Envelope, offset: number): void {
-    let record = this.runs.get(run)
-    if (record === undefined) {
-      record = { fold: new RunFold(), offset }
-      this.runs.set(run, record)
-      if (this.runs.size > this.limits.maxRuns) this.forgetRun()
-    }
-    record.offset = offset
-    record.fold.apply(envelope.type, envelope.data, envelope.at)
-  }
-
-  // The oldest run that has ended; without one, the oldest.
-  private forgetRun(): void {
-    for (const [run, { fold }] of this.runs) {
-      if (fold.ended) return void this.runs.delete(run)
-    }
-    const [oldest] = this.runs.keys()
-    if (oldest !== undefined) this.runs.delete(oldest)
   }
 }
 

@@ -1,0 +1,80 @@
+/**
+ * The folded state of one user's runs, bounded in number: past `maxRuns` the
+ * oldest run that has ended is forgotten, and without one the oldest.
+ *
+ * @since 0.1.0
+ */
+import type * as Schema from "effect/Schema"
+import type { RunId } from "../protocol/Identity.ts"
+import { RunFold, type RunSnapshot } from "../protocol/RunSnapshot.ts"
+import type { RunSnapshotAt } from "./Broker.ts"
+
+/**
+ * What is known of a run: its state after the event at `offset`. Runs are as
+ * old as the offset `since` of their first event says.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunRecord {
+  readonly since: number
+  readonly fold: RunFold
+  offset: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class Runs {
+  private readonly maxRuns: number
+  private readonly records = new Map<RunId, RunRecord>()
+
+  constructor(maxRuns: number) {
+    this.maxRuns = maxRuns
+  }
+
+  /** Every run that is not forgotten, the oldest first. */
+  entries(): Iterable<[RunId, RunRecord]> {
+    return this.records
+  }
+
+  /** Whether anything is known of a run. */
+  has(run: RunId): boolean {
+    return this.records.has(run)
+  }
+
+  /** Takes up a run where a snapshot left it. Runs must come in order, the oldest first. */
+  restore(run: RunId, since: number, offset: number, state: RunSnapshot): void {
+    this.records.set(run, { since, fold: RunFold.from(state), offset })
+  }
+
+  /** Takes the next event of a run. */
+  apply(run: RunId, type: string, data: Schema.JsonObject, at: number, offset: number): void {
+    let record = this.records.get(run)
+    if (record === undefined) {
+      record = { since: offset, fold: new RunFold(), offset }
+      this.records.set(run, record)
+      if (this.records.size > this.maxRuns) this.forgetOne()
+    }
+    record.offset = offset
+    record.fold.apply(type, data, at)
+  }
+
+  /** The state of the runs that are active, or whose last event is not before `from`. */
+  snapshots(from: number): ReadonlyArray<RunSnapshotAt> {
+    const snapshots: Array<RunSnapshotAt> = []
+    for (const [run, { fold, offset }] of this.records) {
+      if (!fold.ended || offset >= from) snapshots.push({ run, offset, state: fold.snapshot() })
+    }
+    return snapshots
+  }
+
+  private forgetOne(): void {
+    for (const [run, { fold }] of this.records) {
+      if (fold.ended) return void this.records.delete(run)
+    }
+    const [oldest] = this.records.keys()
+    if (oldest !== undefined) this.records.delete(oldest)
+  }
+}
