@@ -129,6 +129,40 @@ const dropOldest = <V>(map: Map<string, V>): void => {
   if (oldest !== undefined) map.delete(oldest)
 }
 
+type Scalars = Omit<RunSnapshot, "messages" | "tools" | "usage">
+
+// Every field is there from the beginning, so that setting one is cheap.
+const blank = (): { -readonly [K in keyof Scalars]-?: Scalars[K] | undefined } & { status: Scalars["status"] } => ({
+  status: "active",
+  agentName: undefined,
+  parentRunId: undefined,
+  startedAt: undefined,
+  endedAt: undefined,
+  thinking: undefined,
+  step: undefined,
+  progress: undefined,
+  progressMessage: undefined,
+  result: undefined,
+  error: undefined
+})
+
+const present = (
+  { agentName, endedAt, error, parentRunId, progress, progressMessage, result, startedAt, status, step, thinking }:
+    ReturnType<typeof blank>
+): Scalars => ({
+  status,
+  ...(agentName === undefined ? {} : { agentName }),
+  ...(parentRunId === undefined ? {} : { parentRunId }),
+  ...(startedAt === undefined ? {} : { startedAt }),
+  ...(endedAt === undefined ? {} : { endedAt }),
+  ...(thinking === undefined ? {} : { thinking }),
+  ...(step === undefined ? {} : { step }),
+  ...(progress === undefined ? {} : { progress }),
+  ...(progressMessage === undefined ? {} : { progressMessage }),
+  ...(result === undefined ? {} : { result }),
+  ...(error === undefined ? {} : { error })
+})
+
 /**
  * Folds one run's events. Mutable, so that an event costs little: give it
  * every event in order with `apply`, and ask for the state with `snapshot`.
@@ -139,7 +173,7 @@ const dropOldest = <V>(map: Map<string, V>): void => {
 export class RunFold {
   private readonly messages = new Map<string, Mutable<typeof Message.Type>>()
   private readonly tools = new Map<string, typeof ToolCall.Type>()
-  private state: Mutable<Omit<RunSnapshot, "messages" | "tools" | "usage">> = { status: "active" }
+  private state = blank()
   private inputTokens = 0
   private outputTokens = 0
   private cost: number | undefined = undefined
@@ -151,7 +185,7 @@ export class RunFold {
   static from(snapshot: RunSnapshot): RunFold {
     const fold = new RunFold()
     const { messages, tools, usage, ...state } = snapshot
-    fold.state = { ...state }
+    fold.state = { ...blank(), ...state }
     for (const message of messages) {
       fold.messages.set(`${message.kind}:${message.messageId}`, { ...message })
       fold.chars += size(message)
@@ -182,29 +216,33 @@ export class RunFold {
       case "agent_started":
         return this.start(data, at)
       case "agent_thinking": {
-        this.set("thinking", shortText(data, "text"))
-        return this.set("step", count(data, "step"))
+        this.state.thinking = shortText(data, "text")
+        this.state.step = count(data, "step")
+        return
       }
       case "tool_executing":
         return this.openTool(data)
       case "tool_completed":
         return this.closeTool(data)
       case "progress_update": {
-        this.set("progress", finite(data, "progress"))
-        return this.set("progressMessage", shortText(data, "message"))
+        this.state.progress = finite(data, "progress")
+        this.state.progressMessage = shortText(data, "message")
+        return
       }
       case "usage_reported":
         return this.addUsage(data)
       case "agent_completed": {
         this.state.status = "completed"
         this.state.endedAt = at
-        return this.set("result", data["result"])
+        this.state.result = data["result"]
+        return
       }
       case "agent_error": {
         const reason = data["reason"]
         this.state.status = Schema.is(ErrorReason)(reason) ? reason : "failed"
         this.state.endedAt = at
-        return this.set("error", shortText(data, "message"))
+        this.state.error = shortText(data, "message")
+        return
       }
     }
   }
@@ -214,7 +252,7 @@ export class RunFold {
    */
   snapshot(): RunSnapshot {
     return {
-      ...this.state,
+      ...present(this.state),
       messages: Array.from(this.messages.values(), shown),
       tools: Array.from(this.tools.values()),
       usage: {
@@ -223,14 +261,6 @@ export class RunFold {
         ...(this.cost === undefined ? {} : { cost: this.cost })
       }
     }
-  }
-
-  private set<K extends "thinking" | "step" | "progress" | "progressMessage" | "result" | "error">(
-    key: K,
-    value: RunSnapshot[K] | undefined
-  ): void {
-    if (value === undefined) delete this.state[key]
-    else this.state[key] = value
   }
 
   private start(data: Data, at: number): void {
@@ -246,7 +276,7 @@ export class RunFold {
   private clear(): void {
     this.messages.clear()
     this.tools.clear()
-    this.state = { status: "active" }
+    this.state = blank()
     this.inputTokens = 0
     this.outputTokens = 0
     this.cost = undefined
