@@ -5,7 +5,8 @@
  */
 import { fromCode, reactionTo } from "../protocol/CloseCode.ts"
 import * as Reconnect from "./Reconnect.ts"
-import type { ClientFrame, State, TokenAnswer, Turn } from "./SessionState.ts"
+import type { ClientFrame, TokenAnswer } from "./SessionIO.ts"
+import type { State, Turn } from "./SessionState.ts"
 import type { Loss, StopReason } from "./Status.ts"
 
 /** Which part of a token's time passes before it is renewed. */

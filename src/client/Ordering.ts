@@ -6,7 +6,8 @@
  */
 import type { Position } from "../protocol/Position.ts"
 import * as RecentIds from "./RecentIds.ts"
-import type { Back, Item, Turn } from "./SessionState.ts"
+import type { Item } from "./SessionIO.ts"
+import type { Back, Turn } from "./SessionState.ts"
 import { earliest } from "./SessionState.ts"
 import type { Loss } from "./Status.ts"
 import type { ServerFrame, WireEvent } from "./Wire.ts"

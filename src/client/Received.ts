@@ -6,7 +6,7 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Event from "../protocol/Event.ts"
-import type { Item as SessionItem } from "./SessionState.ts"
+import type { Item as SessionItem } from "./SessionIO.ts"
 import type { WireEvent } from "./Wire.ts"
 
 /**

@@ -9,7 +9,7 @@
  */
 import { RunFold, type RunSnapshot } from "../protocol/RunSnapshot.ts"
 import { ofRun } from "./Ordering.ts"
-import type { Item } from "./SessionState.ts"
+import type { Item } from "./SessionIO.ts"
 
 interface Entry {
   readonly fold: RunFold

@@ -33,7 +33,8 @@ import {
 } from "./Connecting.ts"
 import { acknowledge, onHandled, onMessage } from "./Conversation.ts"
 import { settle } from "./Ordering.ts"
-import type { Action, Input, State, Turn } from "./SessionState.ts"
+import type { Action, Input } from "./SessionIO.ts"
+import type { State, Turn } from "./SessionState.ts"
 import type { Status } from "./Status.ts"
 import * as Statuses from "./Status.ts"
 

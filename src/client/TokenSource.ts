@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import type { TokenAnswer } from "./SessionState.ts"
+import type { TokenAnswer } from "./SessionIO.ts"
 
 /**
  * A token, a token with its end (milliseconds since the Unix epoch), or none.

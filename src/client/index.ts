@@ -8,10 +8,10 @@
  */
 export * as Client from "./Client.ts"
 export { connect } from "./connect.ts"
-export type { Connection, ConnectOptions, Gap, Snapshot, Token } from "./connect.ts"
+export type { Connection, ConnectOptions, Gap, Snapshot, Token } from "./ConnectOptions.ts"
 export type { Platform, Socket, SocketConstructor } from "./Platform.ts"
 export * as PositionStorage from "./PositionStorage.ts"
 export type { Backoff } from "./Reconnect.ts"
-export type { TokenAnswer } from "./SessionState.ts"
+export type { TokenAnswer } from "./SessionIO.ts"
 export type { Loss, Status, StopReason } from "./Status.ts"
 export type { WireEvent } from "./Wire.ts"

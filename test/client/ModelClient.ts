@@ -3,15 +3,8 @@
  */
 import { Runs } from "../../src/client/Runs.ts"
 import { statusOf, step, wakeAt } from "../../src/client/Session.ts"
-import {
-  type Action,
-  type Config,
-  defaults,
-  init,
-  type Input,
-  type Item,
-  type State
-} from "../../src/client/SessionState.ts"
+import type { Action, Input, Item } from "../../src/client/SessionIO.ts"
+import { type Config, defaults, init, type State } from "../../src/client/SessionState.ts"
 import type { Position } from "../../src/protocol/Position.ts"
 import { type Dice, type ModelServer, ServerSocket } from "./ModelServer.ts"
 

@@ -4,7 +4,7 @@
  */
 import { RunFold } from "../../src/protocol/RunSnapshot.ts"
 import type { ServerFrame, WireEvent } from "../../src/client/Wire.ts"
-import type { ClientFrame } from "../../src/client/SessionState.ts"
+import type { ClientFrame } from "../../src/client/SessionIO.ts"
 
 /** A pseudo-random number generator that repeats for a seed. */
 export class Dice {

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { statusOf, step, wakeAt } from "../../src/client/Session.ts"
-import { type Action, type Config, defaults, init, type Input, type State } from "../../src/client/SessionState.ts"
+import type { Action, Input } from "../../src/client/SessionIO.ts"
+import { type Config, defaults, init, type State } from "../../src/client/SessionState.ts"
 import { events, welcome, wireEvent } from "./FakeSocket.ts"
 
 /** A session in the hands of a test: it tells the session something, and sees what the session asks for. */

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
-import type { ClientFrame } from "../../src/client/SessionState.ts"
+import type { ClientFrame } from "../../src/client/SessionIO.ts"
 import * as Wire from "../../src/client/Wire.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
 import { golden, goldenNames } from "../protocol/golden.ts"

@@ -1,0 +1,101 @@
+/**
+ * What `connect` takes and gives.
+ *
+ * @since 0.1.0
+ */
+import type { Position } from "../protocol/Position.ts"
+import type { Platform } from "./Platform.ts"
+import type { PositionStorage } from "./PositionStorage.ts"
+import type { Backoff } from "./Reconnect.ts"
+import type { Item, TokenAnswer } from "./SessionIO.ts"
+import type { Status } from "./Status.ts"
+import type { WireEvent } from "./Wire.ts"
+
+/**
+ * A stretch of offsets that will not come, and why. `previous` is where the
+ * client stood before.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Gap = Omit<Extract<Item, { readonly _tag: "Gap" }>, "_tag">
+
+/**
+ * A run's state after the event at `offset`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag">
+
+/**
+ * Options of `connect`.
+ *
+ * - `url`: where the gateway is: `ws:`, `wss:`, `http:`, `https:`, or a path of
+ *   the page's own server.
+ * - `token`: who the user is; a function is asked when it is needed, again when
+ *   the server does not take the token, and before it expires if the answer says
+ *   when. It answers `undefined` when there is no token any more. Without
+ *   `token` the server must know the user by other means.
+ * - `onEvent`: called once per event, in order. The event is acknowledged, and
+ *   its position saved, when the call has returned.
+ * - `onGap`, `onSnapshot`: what cannot come any more, and what stands for it.
+ * - `onLost`: the server knows nothing of this open run any more.
+ * - `onError`: what a callback, the token function or the storage threw; by
+ *   default it is thrown as an uncaught error. The client goes on.
+ * - `threads`: only events of these threads (64 at most), and of none.
+ * - `start`: where to begin when `storage` has no position: `head` (default),
+ *   `earliest`, or a position.
+ * - `storage`: where the position is kept, see `PositionStorage`.
+ * - `client`: the program's name and version, for the server's logs.
+ * - `backoff`: waits between attempts, see `Reconnect`; `connectTimeoutMs`
+ *   (10 s) is how long one attempt may take.
+ * - `signal`: closes the connection when it aborts.
+ * - `platform`: clock, timers, randomness and WebSocket, for tests.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ConnectOptions {
+  readonly url: string | URL
+  readonly token?: string | (() => Token | Promise<Token>) | undefined
+  readonly onEvent: (event: WireEvent) => void
+  readonly onStatus?: ((status: Status) => void) | undefined
+  readonly onGap?: ((gap: Gap) => void) | undefined
+  readonly onSnapshot?: ((snapshot: Snapshot) => void) | undefined
+  readonly onLost?: ((run: string) => void) | undefined
+  readonly onError?: ((error: unknown) => void) | undefined
+  readonly threads?: ReadonlyArray<string> | undefined
+  readonly start?: Position | "head" | "earliest" | undefined
+  readonly storage?: PositionStorage | undefined
+  readonly client?: string | undefined
+  readonly backoff?: Partial<Backoff> | undefined
+  readonly connectTimeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly platform?: Partial<Platform> | undefined
+}
+
+/**
+ * A token, a token with its end (milliseconds since the Unix epoch), or none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Token = string | TokenAnswer | undefined
+
+/**
+ * A connection that keeps itself up.
+ *
+ * - `status`: how it stands now. `position`: up to where events were handled.
+ * - `renew`: asks for a new token and sends it, without a new connection.
+ * - `close`: ends it for good; no callback but the last `onStatus` comes after.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Connection {
+  readonly status: () => Status
+  readonly position: () => Position | undefined
+  readonly renew: () => void
+  readonly close: () => void
+}

@@ -1,0 +1,214 @@
+/**
+ * Runs a session without Effect: its inputs come from a socket, timers and
+ * callbacks, its actions are carried out at once.
+ *
+ * @since 0.1.0
+ */
+import type { Position } from "../protocol/Position.ts"
+import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
+import type { OpenSocket, Platform, SocketConstructor } from "./Platform.ts"
+import { onReturn, openSocket } from "./Platform.ts"
+import { statusOf, step, wakeAt } from "./Session.ts"
+import type { Action, Input, Item } from "./SessionIO.ts"
+import type { State } from "./SessionState.ts"
+import { defaults, init } from "./SessionState.ts"
+import type { Status } from "./Status.ts"
+
+/**
+ * One session of one program.
+ *
+ * @category drivers
+ * @since 0.1.0
+ */
+export class PlainDriver implements Connection {
+  private readonly options: ConnectOptions
+  private readonly platform: Platform
+  private readonly WebSocket: SocketConstructor
+  private readonly url: string
+  private state: State
+  private socket: OpenSocket | undefined
+  private timer: { readonly at: number; readonly cancel: () => void } | undefined
+  private readonly inbox: Array<Input> = []
+  private busy = false
+  private readonly leave: () => void
+
+  constructor(options: ConnectOptions, platform: Platform, WebSocket: SocketConstructor, url: string) {
+    this.options = options
+    this.platform = platform
+    this.WebSocket = WebSocket
+    this.url = url
+    const stored = this.guard(() => options.storage?.load())
+    this.state = init(
+      {
+        ...defaults,
+        hasToken: options.token !== undefined,
+        threads: options.threads,
+        client: options.client,
+        start: stored ?? options.start ?? "head",
+        backoff: { ...defaults.backoff, ...options.backoff },
+        connectTimeoutMs: options.connectTimeoutMs ?? defaults.connectTimeoutMs
+      },
+      Math.floor(platform.random() * 4_294_967_296),
+      platform.now()
+    )
+    const { signal } = options
+    const stopListening = onReturn(() => this.tell({ _tag: "wake" }))
+    signal?.addEventListener("abort", this.close)
+    this.leave = () => {
+      stopListening()
+      signal?.removeEventListener("abort", this.close)
+    }
+    // Later, so that callbacks find the connection that `connect` returns.
+    queueMicrotask(() => this.tell({ _tag: signal?.aborted === true ? "close" : "start" }))
+  }
+
+  readonly status = (): Status => statusOf(this.state)
+  readonly position = (): Position | undefined => this.state.handled
+  readonly renew = (): void => this.tell({ _tag: "renew" })
+  readonly close = (): void => this.tell({ _tag: "close" })
+
+  /** One input after another, also when a callback causes the next one. */
+  private tell(input: Input): void {
+    this.inbox.push(input)
+    if (this.busy) return
+    this.busy = true
+    try {
+      for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift()) {
+        const { actions, state } = step(this.state, next, this.platform.now())
+        this.state = state
+        for (const action of actions) this.run(action)
+      }
+    } finally {
+      this.busy = false
+      this.arm()
+    }
+  }
+
+  private run(action: Action): void {
+    switch (action._tag) {
+      case "askToken":
+        return this.askToken(action.request)
+      case "connect":
+        return this.open(action.connection)
+      case "send":
+        return this.socket?.send(JSON.stringify(action.frame))
+      case "disconnect":
+        return this.drop(action.code, action.reason)
+      case "deliver":
+        return this.deliver(action.items, action.position)
+      case "save":
+        return this.guard(() => this.options.storage?.save(action.position))
+      case "status":
+        return this.show(action.status)
+    }
+  }
+
+  private askToken(request: number): void {
+    const { token } = this.options
+    const answer = async () => typeof token === "function" ? await token() : token
+    answer().then(
+      (value) =>
+        this.tell({
+          _tag: "token",
+          request,
+          answer: typeof value === "string" ? { token: value } : value ?? undefined
+        }),
+      (error: unknown) => {
+        this.report(error)
+        this.tell({ _tag: "tokenFailed", request })
+      }
+    )
+  }
+
+  private open(connection: number): void {
+    try {
+      this.socket = openSocket(this.WebSocket, this.url, {
+        opened: () => this.tell({ _tag: "opened", connection }),
+        message: (data) => this.tell({ _tag: "message", connection, data }),
+        closed: (code, reason) => {
+          this.socket = undefined
+          this.tell({ _tag: "closed", connection, code, reason })
+        }
+      })
+    } catch (error) {
+      // The page's own rules forbid the connection.
+      this.tell({ _tag: "closed", connection, code: 1006, reason: String(error) })
+    }
+  }
+
+  private drop(code: number, reason: string): void {
+    this.socket?.close(code, reason)
+    this.socket = undefined
+  }
+
+  private deliver(items: ReadonlyArray<Item>, position: Position): void {
+    const closing = () => this.inbox.some((input) => input._tag === "close")
+    for (const item of items) {
+      if (closing()) return
+      this.guard(() => this.hand(item))
+      if (closing()) {
+        // What was handled up to here is known before the end, the rest stays for another time.
+        if (item._tag === "Event") {
+          this.inbox.unshift({ _tag: "handled", position: { epoch: item.epoch, offset: item.event.offset } })
+        }
+        return
+      }
+    }
+    this.inbox.push({ _tag: "handled", position })
+  }
+
+  private hand(item: Item): void {
+    switch (item._tag) {
+      case "Event":
+        return this.options.onEvent(item.event)
+      case "Gap": {
+        const { _tag, ...gap } = item
+        return this.options.onGap?.(gap)
+      }
+      case "Snapshot": {
+        const { _tag, ...snapshot } = item
+        return this.options.onSnapshot?.(snapshot)
+      }
+      case "Lost":
+        return this.options.onLost?.(item.run)
+    }
+  }
+
+  private show(status: Status): void {
+    if (status._tag === "stopped") this.leave()
+    this.guard(() => this.options.onStatus?.(status))
+  }
+
+  /** What a callback throws is the program's to see, and must not end the loop. */
+  private guard<A>(run: () => A): A | undefined {
+    try {
+      return run()
+    } catch (error) {
+      this.report(error)
+      return undefined
+    }
+  }
+
+  private report(error: unknown): void {
+    const { onError } = this.options
+    if (onError !== undefined) return onError(error)
+    queueMicrotask(() => {
+      throw error
+    })
+  }
+
+  private arm(): void {
+    const at = wakeAt(this.state)
+    if (at === undefined) {
+      this.timer?.cancel()
+      this.timer = undefined
+    } else if (this.timer === undefined || at < this.timer.at) {
+      this.timer?.cancel()
+      const cancel = this.platform.after(at - this.platform.now(), () => {
+        this.timer = undefined
+        this.tell({ _tag: "tick" })
+      })
+      this.timer = { at, cancel }
+    }
+  }
+}
