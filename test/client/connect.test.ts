@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import { connect, type ConnectOptions, type Gap, PositionStorage, type Status } from "effect-emitter/client"
 import { events, FakeSocket, welcome, wireEvent } from "./FakeSocket.ts"
 import { fakeWorld } from "./FakeWorld.ts"
@@ -247,6 +247,58 @@ describe("connect", () => {
     await pass(0)
     const status = connection.status()
     assert.deepInclude(status._tag === "waiting" ? status.cause : {}, { code: 1006, detail: "Error: mixed content" })
+  })
+
+  it("connects at once when its page comes back, and stops listening when it is closed", async () => {
+    const page = Object.assign(new EventTarget(), { visibilityState: "hidden" })
+    const listeners: Array<string> = []
+    const added = page.addEventListener.bind(page)
+    const removed = page.removeEventListener.bind(page)
+    page.addEventListener = (type: string, listener: EventListener | null) => {
+      listeners.push(type)
+      added(type, listener)
+    }
+    page.removeEventListener = (type: string, listener: EventListener | null) => {
+      listeners.splice(listeners.indexOf(type), 1)
+      removed(type, listener)
+    }
+    vi.stubGlobal("document", page)
+    vi.stubGlobal("window", page)
+    try {
+      const { connection, last, pass, sockets } = start()
+      await pass(0)
+      for (const [count, back] of [[2, "online"], [3, "pageshow"], [4, "visibilitychange"]] as const) {
+        last().drop()
+        await pass(0)
+        page.dispatchEvent(new Event("visibilitychange"))
+        assert.lengthOf(sockets, count - 1)
+        if (back === "visibilitychange") page.visibilityState = "visible"
+        page.dispatchEvent(new Event(back))
+        assert.lengthOf(sockets, count)
+      }
+      assert.deepStrictEqual(listeners.toSorted(), ["online", "pageshow", "visibilitychange"])
+      connection.close()
+      assert.deepStrictEqual(listeners, [])
+    } finally {
+      vi.unstubAllGlobals()
+    }
+  })
+
+  it("keeps its position in the tab's session storage, where there is one", () => {
+    const cells = new Map<string, string>()
+    const storage = PositionStorage.session("p")
+    vi.stubGlobal("sessionStorage", {
+      getItem: (key: string) => cells.get(key) ?? null,
+      setItem: (key: string, value: string) => cells.set(key, value)
+    })
+    try {
+      assert.isUndefined(storage.load())
+      storage.save({ epoch: "E1", offset: 12 })
+      assert.deepStrictEqual(PositionStorage.session("p").load(), { epoch: "E1", offset: 12 })
+      assert.isUndefined(PositionStorage.session("q").load())
+    } finally {
+      vi.unstubAllGlobals()
+    }
   })
 
   it("throws where its caller made a mistake", () => {
