@@ -46,6 +46,8 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await of.getByLabel("Your question").first().fill(text)
     await of.getByRole("button", { name: "Ask", exact: true }).first().click()
   }
+  /** What a browser says when its network is back: the client then waits no longer. */
+  const networkIsBack = (of: Page) => of.evaluate(() => window.dispatchEvent(new Event("online")))
   const ended = (of: Page, status: string) => of.locator(`article[data-status=${status}]`).first().waitFor()
   const counted = async (of: Page, name: string) =>
     Number(await of.locator(`[data-user=ada] [data-count=${name}]`).textContent())
@@ -97,7 +99,8 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await page.getByRole("button", { name: "Hold closed for 5 s" }).first().click()
     await page.locator("[data-user=ada] .connection[data-status=waiting]").waitFor()
     assert.match(await page.locator("[data-user=ada] .detail").textContent() ?? "", /Next attempt in \d+\.\d s/)
-
+    await page.waitForTimeout(5_000)
+    await networkIsBack(page)
     await ended(page, "completed")
     await live(page)
     await assertWhole(page)
@@ -210,6 +213,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
 
     demo = startDemo(new URL(url).port)
     await demo.ready
+    await networkIsBack(page)
     await live(page)
     await ended(page, "lost")
     assert.strictEqual(await counted(page, "gaps"), 1)

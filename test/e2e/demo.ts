@@ -23,7 +23,8 @@ const running = new Set<ChildProcess>()
 export const startDemo = (port: number | string) => {
   const child = spawn(process.execPath, ["src/demo/main.ts"], {
     cwd: root,
-    env: { ...process.env, PORT: String(port), NO_COLOR: "1" },
+    // The profile whose breaker tries again soonest.
+    env: { ...process.env, PORT: String(port), EMITTER_PROFILE: "lowLatency", NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"]
   })
   running.add(child)
