@@ -2,7 +2,7 @@
  * Programs that emit through a whole layer over a broker under test, and what they look at.
  */
 import { type Duration, Effect, Fiber, Layer } from "effect"
-import { AgentEvents, Broker, EmitterConfig, EmitterLayer, Event, FallbackChannel } from "effect-emitter"
+import { Broker, EmitterConfig, EmitterLayer, FallbackChannel } from "effect-emitter"
 import { type Left, TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 
@@ -20,9 +20,7 @@ export const layer = ({ broker, channels = [], config }: Setting = {}) =>
     Layer.provideMerge(TestBroker.layer(Broker.layerMemory(broker)))
   )
 
-/** An event without a run: batched as it is, critical by `Event.critical`. */
-export const note = (data: string | number) => AgentEvents.Custom.make({ name: "note", data })
-export const urgent = (data: string | number) => Event.critical(note(data))
+export { note, urgent } from "./events.ts"
 
 /** What left, in short: the type and the encoded payload. */
 export const shown = (log: ReadonlyArray<Left.Logged>) => log.map(({ event }) => [event.type, event.data])

@@ -1,0 +1,122 @@
+/**
+ * Wrong use does not compile. The compiler holds these, with `npm run check`; a directive that expects an error and finds
+ * none is itself one.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Schema } from "effect"
+import { AgentEvents, Broker, Emitter, EmitterConfig, EmitterLayer, Emitters, Event } from "effect-emitter"
+
+type Ada = Emitter.Emitter["Service"]
+
+/** What is written here is compiled, and never run. */
+const compiled = (..._examples: ReadonlyArray<(ada: Ada) => unknown>) => assert.isAbove(_examples.length, 0)
+
+const program = Effect.flatMap(Emitters, ({ stats }) => stats)
+
+describe("the compiler refuses", () => {
+  it("a program without a broker", () =>
+    compiled(
+      () => Effect.runPromise(Effect.provide(program, EmitterLayer().pipe(Layer.provide(Broker.layerMemory())))),
+      // @ts-expect-error: the broker is missing
+      () => Effect.runPromise(Effect.provide(program, EmitterLayer()))
+    ))
+
+  it("an emitter outside of its scope", () =>
+    compiled(
+      () => (emitters: Emitters["Service"]) => Effect.runPromise(Effect.scoped(emitters.forUser({ userId: "ada" }))),
+      // @ts-expect-error: the scope is missing
+      () => (emitters: Emitters["Service"]) => Effect.runPromise(emitters.forUser({ userId: "ada" }))
+    ))
+
+  it("a user id, or anything else, beside the event", () =>
+    compiled(
+      (ada) => ada.emit(AgentEvents.AgentThinking.make({ text: "hm" })),
+      // @ts-expect-error: an emitter is bound to its user
+      (ada) => ada.emit(AgentEvents.AgentThinking.make({ text: "hm" }), "bob"),
+      // @ts-expect-error: an emitter is bound to its user
+      (ada) => ada.emit("bob", AgentEvents.AgentThinking.make({ text: "hm" })),
+      // @ts-expect-error: a payload takes no user either
+      (ada) => ada.emit(AgentEvents.AgentThinking.make({ text: "hm", userId: "bob" }))
+    ))
+
+  it("another broker or manager given by hand", () =>
+    compiled(
+      // @ts-expect-error: there is no such option
+      () => EmitterLayer({ manager: 1 }),
+      // @ts-expect-error: there is no such option
+      () => EmitterLayer({ broker: Broker.layerMemory() })
+    ))
+
+  it("a payload that does not fit its event", () =>
+    compiled(
+      // @ts-expect-error: text is missing
+      () => AgentEvents.AgentThinking.make({}),
+      // @ts-expect-error: text is a string
+      () => AgentEvents.AgentThinking.make({ text: 1 }),
+      // @ts-expect-error: there is no such reason
+      () => AgentEvents.AgentError.make({ reason: "bored", message: "", retryable: true }),
+      // @ts-expect-error: a function is no JSON
+      () => AgentEvents.Custom.make({ name: "n", data: () => 1 }),
+      // @ts-expect-error: a bare object is no event
+      (ada) => ada.emit({ type: "agent_thinking", payload: { text: "hm" } })
+    ))
+
+  it("a context that is none", () =>
+    compiled(
+      () => Emitter.layerUser({ userId: "ada", threadId: "t", runId: "r", tier: "pro", priority: 9 }),
+      // @ts-expect-error: the user is missing
+      () => Emitter.layerUser({ threadId: "t" }),
+      // @ts-expect-error: an id is a string
+      () => Emitter.layerUser({ userId: 1 }),
+      // @ts-expect-error: there is no such field
+      () => Emitter.layerUser({ userId: "ada", user_id: "ada" }),
+      // @ts-expect-error: what is unknown is left out, not undefined
+      () => Emitter.layerUser({ userId: "ada", runId: undefined })
+    ))
+
+  it("the same context in one spelling and not in the other", () =>
+    compiled(() => {
+      const context: Parameters<typeof Emitter.layerUser>[0] = { userId: "ada" }
+      const same: Parameters<Emitters["Service"]["forUser"]>[0] = context
+      const back: Parameters<typeof Emitter.layerUser>[0] = same
+      return back
+    }))
+
+  it("settings that do not exist, or have another type", () =>
+    compiled(
+      () => EmitterLayer({ profile: "throughput", batching: { maxDelay: "50 millis", overflow: "fail" } }),
+      // @ts-expect-error: there is no such profile
+      () => EmitterLayer({ profile: "fast" }),
+      // @ts-expect-error: there is no such field
+      () => EmitterLayer({ batching: { size: 5 } }),
+      // @ts-expect-error: a duration is written with its unit
+      () => EmitterLayer({ batching: { maxDelay: 50 } }),
+      // @ts-expect-error: there is no such overflow
+      (): EmitterConfig.Options => ({ batching: { overflow: "drop" } })
+    ))
+
+  it("a definition that cannot be encoded, or merged as it says", () =>
+    compiled(
+      () => Event.make("note_added", { payload: { id: Schema.String, text: Schema.String } }),
+      // @ts-expect-error: there is no such delivery class
+      () => Event.make("note_added", { payload: { text: Schema.String }, delivery: "soon" }),
+      () =>
+        Event.make("note_added", {
+          payload: { id: Schema.String, count: Schema.Number },
+          // @ts-expect-error: a number cannot be joined
+          coalesce: { _tag: "Concatenate", by: "id", text: "count" }
+        })
+    ))
+
+  it("a run whose emitter is missing, and an error that is not handled", () =>
+    compiled(
+      (ada) =>
+        Effect.runPromise(
+          Effect.void.pipe(Emitter.run({ agentName: "a" }), Effect.provideService(Emitter.Emitter, ada))
+        ),
+      // @ts-expect-error: the emitter is missing
+      () => Effect.runPromise(Effect.void.pipe(Emitter.run({ agentName: "a" }))),
+      // @ts-expect-error: emit can fail
+      (ada): Effect.Effect<Emitter.Receipt> => ada.emit(AgentEvents.AgentThinking.make({ text: "hm" }))
+    ))
+})
