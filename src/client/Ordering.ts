@@ -77,7 +77,11 @@ export const onEvents = (turn: Turn, frame: Frame<"events">): Loss | undefined =
 export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
   const { state } = turn
   const start = state.position
-  const known = start !== undefined && start.epoch === frame.epoch
+  // A log that lost its newest events may keep its epoch's name: then its head is behind what was seen, and all that
+  // was known of it is void.
+  const lostNewest = frame.reason === "epoch" && start !== undefined && state.phase._tag === "Open" &&
+    state.phase.head < start.offset
+  const known = start !== undefined && start.epoch === frame.epoch && !lostNewest
   if (known && frame.to <= start.offset) {
     awaitSnapshots(turn)
     return undefined

@@ -267,6 +267,14 @@ describe("Session", () => {
     assert.isAtLeast(acks, 19)
   })
 
+  it("begins again when a log lost its newest events, though its epoch has the same name", () => {
+    const hands = new Hands({ start: { epoch: "E1", offset: 9 } })
+    hands.greet(welcome({ offset: 4, recovered: false }))
+    const gap = { type: "gap", epoch: "E1", from: 1, to: 2, reason: "epoch" }
+    assert.deepStrictEqual(itemsOf(hands.push(gap, events([3, 4]))).map(({ _tag }) => _tag), ["Gap", "Event", "Event"])
+    assert.deepStrictEqual(hands.state.position, { epoch: "E1", offset: 4 })
+  })
+
   it("goes back before a gap whose snapshots did not all come", () => {
     const snapshot = {
       type: "snapshot",
