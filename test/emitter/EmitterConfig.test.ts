@@ -217,7 +217,7 @@ describe("the profiles in order", () => {
       ? Object.entries(value).flatMap(([key, field]) => numbers(field, `${path}.${key}`))
       : []
 
-  const ordered = Effect.fnUntraced(function*(overrides: EmitterConfig.Options) {
+  const assertOrdered = Effect.fnUntraced(function*(overrides: EmitterConfig.Options) {
     const [low, balanced, high] = yield* Effect.forEach(
       ["lowLatency", "balanced", "throughput"] as const,
       (profile) => Effect.map(decode({ ...overrides, profile }), (config) => new Map(numbers(inMillis(config))))
@@ -229,7 +229,7 @@ describe("the profiles in order", () => {
     }
   })
 
-  it.effect("never fall: lowLatency ≤ balanced ≤ throughput in every field", () => ordered({}))
+  it.effect("never fall: lowLatency ≤ balanced ≤ throughput in every field", () => assertOrdered({}))
 
   // What is set by hand is the same in all three, so the rest must keep its order whatever that is.
   const choices = {
@@ -243,7 +243,7 @@ describe("the profiles in order", () => {
       for (const maxDelay of choices.maxDelay) {
         for (const maxSize of choices.maxSize) {
           it.effect(`keep their order around ${attempts}, ${closeTimeout}, ${maxDelay}, ${maxSize}`, () =>
-            ordered({ closeTimeout, retry: { attempts }, batching: { maxDelay, maxSize } }))
+            assertOrdered({ closeTimeout, retry: { attempts }, batching: { maxDelay, maxSize } }))
         }
       }
     }

@@ -9,27 +9,27 @@ import { AgentEvents, Broker, Emitter, EmitterConfig, EmitterLayer, Emitters, Ev
 type Ada = Emitter.Emitter["Service"]
 
 /** What is written here is compiled, and never run. */
-const compiled = (..._examples: ReadonlyArray<(ada: Ada) => unknown>) => assert.isAbove(_examples.length, 0)
+const assertCompiles = (..._examples: ReadonlyArray<(ada: Ada) => unknown>) => assert.isAbove(_examples.length, 0)
 
 const program = Effect.flatMap(Emitters, ({ stats }) => stats)
 
 describe("the compiler refuses", () => {
   it("a program without a broker", () =>
-    compiled(
+    assertCompiles(
       () => Effect.runPromise(Effect.provide(program, EmitterLayer().pipe(Layer.provide(Broker.layerMemory())))),
       // @ts-expect-error: the broker is missing
       () => Effect.runPromise(Effect.provide(program, EmitterLayer()))
     ))
 
   it("an emitter outside of its scope", () =>
-    compiled(
+    assertCompiles(
       () => (emitters: Emitters["Service"]) => Effect.runPromise(Effect.scoped(emitters.forUser({ userId: "ada" }))),
       // @ts-expect-error: the scope is missing
       () => (emitters: Emitters["Service"]) => Effect.runPromise(emitters.forUser({ userId: "ada" }))
     ))
 
   it("a user id, or anything else, beside the event", () =>
-    compiled(
+    assertCompiles(
       (ada) => ada.emit(AgentEvents.AgentThinking.make({ text: "hm" })),
       // @ts-expect-error: an emitter is bound to its user
       (ada) => ada.emit(AgentEvents.AgentThinking.make({ text: "hm" }), "bob"),
@@ -40,7 +40,7 @@ describe("the compiler refuses", () => {
     ))
 
   it("another broker or manager given by hand", () =>
-    compiled(
+    assertCompiles(
       // @ts-expect-error: there is no such option
       () => EmitterLayer({ manager: 1 }),
       // @ts-expect-error: there is no such option
@@ -48,7 +48,7 @@ describe("the compiler refuses", () => {
     ))
 
   it("a payload that does not fit its event", () =>
-    compiled(
+    assertCompiles(
       // @ts-expect-error: text is missing
       () => AgentEvents.AgentThinking.make({}),
       // @ts-expect-error: text is a string
@@ -62,7 +62,7 @@ describe("the compiler refuses", () => {
     ))
 
   it("a context that is none", () =>
-    compiled(
+    assertCompiles(
       () => Emitter.layerUser({ userId: "ada", threadId: "t", runId: "r", tier: "pro", priority: 9 }),
       // @ts-expect-error: the user is missing
       () => Emitter.layerUser({ threadId: "t" }),
@@ -75,7 +75,7 @@ describe("the compiler refuses", () => {
     ))
 
   it("the same context in one spelling and not in the other", () =>
-    compiled(() => {
+    assertCompiles(() => {
       const context: Parameters<typeof Emitter.layerUser>[0] = { userId: "ada" }
       const same: Parameters<Emitters["Service"]["forUser"]>[0] = context
       const back: Parameters<typeof Emitter.layerUser>[0] = same
@@ -83,7 +83,7 @@ describe("the compiler refuses", () => {
     }))
 
   it("settings that do not exist, or have another type", () =>
-    compiled(
+    assertCompiles(
       () => EmitterLayer({ profile: "throughput", batching: { maxDelay: "50 millis", overflow: "fail" } }),
       // @ts-expect-error: there is no such profile
       () => EmitterLayer({ profile: "fast" }),
@@ -96,7 +96,7 @@ describe("the compiler refuses", () => {
     ))
 
   it("a definition that cannot be encoded, or merged as it says", () =>
-    compiled(
+    assertCompiles(
       () => Event.make("note_added", { payload: { id: Schema.String, text: Schema.String } }),
       // @ts-expect-error: there is no such delivery class
       () => Event.make("note_added", { payload: { text: Schema.String }, delivery: "soon" }),
@@ -109,7 +109,7 @@ describe("the compiler refuses", () => {
     ))
 
   it("a run whose emitter is missing, and an error that is not handled", () =>
-    compiled(
+    assertCompiles(
       (ada) =>
         Effect.runPromise(
           Effect.void.pipe(Emitter.run({ agentName: "a" }), Effect.provideService(Emitter.Emitter, ada))
