@@ -127,7 +127,11 @@ const make = Effect.fnUntraced(function*(
     run,
     add: (session) => sessions.add(session),
     remove: (session) => sessions.remove(session),
-    closed: (farewell) => sessions.count(farewell),
+    closed: (farewell) => {
+      sessions.count(farewell)
+      const { code, detail } = farewell
+      run(Effect.annotateLogs(Effect.logDebug("A device was sent away"), { code: code.code, name: code.name, detail }))
+    },
     nextId: () => ConnectionId.make(`${life}-${(ids++).toString(36)}`),
     comeBackAfterMs
   }

@@ -32,6 +32,7 @@ export interface Limits {
  *
  * - `run` starts an effect in the gateway's context, at once.
  * - `add` and `remove` keep the set of sessions.
+ * - `closed` counts and logs an end from this side.
  * - `comeBackAfterMs` is a random time, so that devices that are sent away
  *   together do not come back together.
  *
