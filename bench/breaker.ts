@@ -6,7 +6,7 @@
 import { Effect } from "effect"
 import { CircuitBreaker as PersistedBreaker } from "effect/persistence"
 import * as CircuitBreaker from "../src/emitter/CircuitBreaker.ts"
-import { seconds } from "./harness/clock.ts"
+import { startWatch } from "./harness/clock.ts"
 import { check, compare, type Question } from "./harness/question.ts"
 import { interleave, roundsFor } from "./harness/rounds.ts"
 
@@ -14,11 +14,11 @@ const callsPerSecond = <E>(count: number, through: (call: Effect.Effect<number>)
   Effect.gen(function*() {
     let made = 0
     const call = through(Effect.sync(() => ++made))
-    const started = seconds()
+    const stop = startWatch()
     for (let index = 0; index < count; index++) yield* call
-    const elapsed = seconds() - started
+    const spent = stop()
     check(made === count, `${made} of ${count} calls were made`)
-    return count / elapsed
+    return count / spent
   })
 
 export const question: Question = {

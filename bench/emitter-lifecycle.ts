@@ -3,7 +3,7 @@
  */
 import { Effect, Exit, Scope } from "effect"
 import { Emitter } from "../src/index.ts"
-import { seconds } from "./harness/clock.ts"
+import { startWatch } from "./harness/clock.ts"
 import { type Engine, withEngine } from "./harness/engine.ts"
 import { check, compare, figureAtMost, type Question } from "./harness/question.ts"
 import { collectGarbage, interleave, roundsFor } from "./harness/rounds.ts"
@@ -12,19 +12,19 @@ import { context, userOf } from "./harness/workload.ts"
 const makeAndClose = (engine: Engine, contexts: ReadonlyArray<ReturnType<typeof context>>) =>
   engine.runPromise(Effect.gen(function*() {
     const emitters = yield* Emitter.Emitters
-    const started = seconds()
+    const stop = startWatch()
     for (const wanted of contexts) {
       const made = yield* Effect.scoped(emitters.forUser(wanted))
       check(made.context.userId === wanted.userId, "the emitter is another user's")
     }
-    return (seconds() - started) / contexts.length
+    return stop() / contexts.length
   }))
 
 const emptyScopes = (engine: Engine, count: number) =>
   engine.runPromise(Effect.gen(function*() {
-    const started = seconds()
+    const stop = startWatch()
     for (let index = 0; index < count; index++) yield* Effect.scoped(Effect.addFinalizer(() => Effect.void))
-    return (seconds() - started) / count
+    return stop() / count
   }))
 
 /** Heap bytes that each of `count` things holds on to, made by `make` and kept until they were counted. */

@@ -8,7 +8,7 @@
  */
 import { Effect, Exit, Scope } from "effect"
 import { Emitter, type Event } from "../src/index.ts"
-import { seconds } from "./harness/clock.ts"
+import { startWatch } from "./harness/clock.ts"
 import { type Engine, headOf, withEngine } from "./harness/engine.ts"
 import { type Answer, atMost, check, compare, type Question, type Settings, type Target } from "./harness/question.ts"
 import { type Contestant, interleave, roundsFor } from "./harness/rounds.ts"
@@ -41,16 +41,16 @@ const emitting = (
 ) =>
   Effect.gen(function*() {
     const before = yield* headOf(userOf(0))
-    const started = seconds()
+    const stop = startWatch()
     for (let step = 0; step < count; step++) {
       const emitter = bound[Math.floor(step / inARow) % bound.length]
       if (emitter !== undefined) yield* emitter.emit(event(payloadOf(step)))
     }
     const emitters = yield* Emitter.Emitters
     while ((yield* emitters.stats).pending > 0) yield* Effect.sleep("1 millis")
-    const elapsed = seconds() - started
+    const spent = stop()
     check((yield* headOf(userOf(0))) - before >= Math.floor(count / bound.length), "events are missing")
-    return elapsed / count
+    return spent / count
   })
 
 const looping = (users: number, count: number): () => number => {
@@ -60,13 +60,13 @@ const looping = (users: number, count: number): () => number => {
     ring[step % burst] = JSON.stringify(make(payloadOf(step)))
   }
   return () => {
-    const started = seconds()
+    const stop = startWatch()
     for (let step = 0; step < count; step++) {
       const ring = rings[step % users]
       const make = makers[step % users]
       if (ring !== undefined && make !== undefined) write(ring, make, step)
     }
-    return (seconds() - started) / count
+    return stop() / count
   }
 }
 

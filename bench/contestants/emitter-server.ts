@@ -34,7 +34,10 @@ const lag = { bytes: retention.maxBytes ?? 1024 * 1024 }
 const slow = mode === "idle" ? {} : { volatile: lag, batched: lag, close: lag }
 
 const runtime = ManagedRuntime.make(
-  HttpRouter.serve(Gateway.layer({ path, slow, connections: { perSecond: 20_000 } }), { disableListenLog: true, disableLogger: true }).pipe(
+  HttpRouter.serve(Gateway.layer({ path, slow, connections: { perSecond: 20_000 } }), {
+    disableListenLog: true,
+    disableLogger: true
+  }).pipe(
     Layer.provideMerge(EmitterLayer()),
     Layer.provideMerge(Broker.layerMemory(retention)),
     Layer.provide(Authenticator.jwt({ secret: Redacted.make(secret), issuer })),

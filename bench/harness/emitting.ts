@@ -4,10 +4,10 @@
  */
 import { Effect } from "effect"
 import { AgentEvents, Emitter, type Event } from "../../src/index.ts"
-import { seconds } from "./clock.ts"
+import { startWatch } from "./clock.ts"
 import { type Engine, headOf, newestOf, withEngine } from "./engine.ts"
 import { check, type Figure, given, type Settings } from "./question.ts"
-import { interleave, roundsFor } from "./rounds.ts"
+import { interleave } from "./rounds.ts"
 import { wireEvents } from "./wire.ts"
 import { context, userOf } from "./workload.ts"
 
@@ -34,13 +34,13 @@ const emitAll = <Payload extends object>({ event, merged, payload }: Emitted<Pay
   Effect.gen(function*() {
     const emitter = yield* Emitter.Emitter
     const before = yield* headOf(user)
-    const started = seconds()
+    const stop = startWatch()
     for (let step = from; step < from + count; step++) yield* emitter.emit(event(payload(step)))
     yield* emitter.emit(AgentEvents.AgentThinking.make({ text: "done" }))
-    const elapsed = seconds() - started
+    const spent = stop()
     const appended = (yield* headOf(user)) - before - 1
     check(merged ? appended > 0 && appended <= count : appended === count, `${count} emitted, ${appended} appended`)
-    return count / elapsed
+    return count / spent
   }).pipe(Emitter.run({ agentName: "bench" }), Effect.provide(Emitter.layerUser(context(user))))
 
 /** What came out of emitting a thousand events, held against what went in; gives one of them. */
@@ -65,13 +65,13 @@ const bareLoop = <Payload extends object>(emitted: Emitted<Payload>, sample: { r
   )
   const ring = new Array<string>(retained).fill("")
   return (from: number, count: number): number => {
-    const started = seconds()
+    const stop = startWatch()
     for (let step = from; step < from + count; step++) {
       ring[step & (retained - 1)] = JSON.stringify(make(emitted.payload(step)))
     }
-    const elapsed = seconds() - started
+    const spent = stop()
     check(ring[(from + count - 1) & (retained - 1)]?.includes(emitted.type) === true, "the loop wrote nothing")
-    return count / elapsed
+    return count / spent
   }
 }
 
@@ -83,7 +83,8 @@ export const measureEmitting = <Payload extends object>(
   settings: Settings
 ): Promise<{ readonly ours: Figure; readonly loop: Figure; readonly reference: Figure }> =>
   withEngine(async (engine) => {
-    const count = settings.quick ? 50_000 : 300_000
+    // Short rounds and many of them: what disturbs one disturbs its neighbour too, or few of all.
+    const count = settings.quick ? 30_000 : 100_000
     const loop = bareLoop(emitted, await verified(engine, emitted))
     let from = 0
     const figures = await interleave(
@@ -92,7 +93,7 @@ export const measureEmitting = <Payload extends object>(
         "stringify and push": async () => loop(from, count)
       },
       "per second",
-      roundsFor(settings),
+      settings.quick ? { rounds: 11, warmUps: 5 } : { rounds: 31, warmUps: 5 },
       settings
     )
     const ours = figures["effect-emitter"]

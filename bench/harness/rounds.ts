@@ -45,4 +45,4 @@ export const interleave = async <Name extends string>(
  * How many rounds a question takes.
  */
 export const roundsFor = (settings: Settings, thorough = 9) =>
-  settings.quick ? { rounds: 3, warmUps: 1 } : { rounds: thorough, warmUps: 2 }
+  settings.quick ? { rounds: 5, warmUps: 3 } : { rounds: thorough, warmUps: 2 }
