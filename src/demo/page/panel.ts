@@ -31,12 +31,16 @@ export const open = (options: {
   const views = new Map<string, RunView & { ended: boolean }>()
   const dirty = new Set<Run>()
   let scheduled = false
+  /** The run that was asked for here, until it has been brought into view. */
+  let asked: string | undefined
 
   const form = askForm({
     panel: user,
     name,
     ask: async (question, text) => {
-      await api.ask(question, text)
+      const { run } = await api.ask(question, text)
+      asked = String(run)
+      repaint()
       announce(`${name} asked: ${question}`)
     }
   })
@@ -106,8 +110,21 @@ export const open = (options: {
       }
     }
     dirty.clear()
+    const view = asked === undefined ? undefined : views.get(asked)
+    // On a small screen the run begins below the form. It is short at first, so the page may have to grow before the run
+    // can reach the top; whoever scrolls is left alone.
+    if (view !== undefined) {
+      const { bottom, top } = view.element.getBoundingClientRect()
+      if (bottom > innerHeight && top > 24) view.element.scrollIntoView({ block: "start" })
+      if (top <= 24 || view.ended) asked = undefined
+    }
     card.counts(live.counts, live.position())
   }
+  const letGo = () => {
+    asked = undefined
+  }
+  for (const type of ["wheel", "touchmove", "keydown"]) addEventListener(type, letGo, { passive: true })
+
   const repaint = () => {
     // A hidden page gets no animation frames; it is painted all the same, so that it is whole when it is shown.
     if (scheduled) return
@@ -148,6 +165,7 @@ export const open = (options: {
   const closePanel = () => {
     live.close()
     card.close()
+    for (const type of ["wheel", "touchmove", "keydown"]) removeEventListener(type, letGo)
     element.remove()
   }
   close.addEventListener("click", () => {
