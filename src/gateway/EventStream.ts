@@ -121,7 +121,9 @@ class EventStreamSession implements Session, Transport {
   close(farewell: Farewell): void {
     if (this.state._tag === "Closing") return
     const { code, detail, reconnectAfterMs } = farewell
-    if (this.response.headersSent) {
+    if (!this.response.headersSent) {
+      this.response.writeHead(503, { "cache-control": "no-store" })
+    } else {
       this.response.write(
         reconnectAfterMs === undefined
           ? encoding.frame({ type: "error", code: code.name, message: detail })
@@ -182,17 +184,21 @@ export const serve = (
       response.once("close", () => resumeFiber(Effect.void))
     })
     shared.add(session)
-    return Effect.acquireUseRelease(
-      shared.hub.open({ id, user: principal.userId, resume, threads, encoding, transport: session }, (opening) => {
+    const opened = shared.hub.open(
+      { id, user: principal.userId, resume, threads, encoding, transport: session },
+      (opening) => {
         const welcome = encoding.frame({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
         const retry = `retry: ${1_000 + shared.comeBackAfterMs()}\n`
         // A device that resumes has not seen what lies before the head.
         return resume === undefined ? `${retry}id: ${Position.toText(opening)}\n${welcome}` : `${retry}${welcome}`
-      }),
-      (connection) => {
+      }
+    )
+    // A log that does not answer must hold up neither a device that leaves nor a server that closes.
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(Effect.raceFirst(opened, gone)), (connection) => {
+        if (connection === undefined) return Effect.void
         session.live(connection)
-        return gone
-      },
-      (connection) => shared.hub.release(connection)
+        return Effect.ensuring(restore(gone), shared.hub.release(connection))
+      })
     ).pipe(Effect.ensuring(Effect.sync(() => shared.remove(session))))
   })

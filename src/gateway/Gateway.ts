@@ -57,7 +57,7 @@ import { forCause, type Shared } from "./Session.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Stats } from "./Stats.ts"
 import { TokenBucket } from "./TokenBucket.ts"
-import { Unauthenticated } from "./Unauthenticated.ts"
+import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
 import { WebSocketSession } from "./WebSocketSession.ts"
 
 /**
@@ -206,6 +206,11 @@ const make = Effect.fnUntraced(function*(
       }
       sessions.servedBy(request)
       return authenticate(request).pipe(
+        Effect.timeoutOrElse({
+          duration: config.helloTimeout,
+          orElse: () =>
+            Effect.fail(new AuthenticatorUnavailable({ what: "the authenticator", cause: "it took too long" }))
+        }),
         Effect.flatMap((principal) => serve(request, principal)),
         Effect.catchTag("Unauthenticated", (error) => Effect.succeed(Refusal.unauthenticated(error))),
         Effect.catchTag("AuthenticatorUnavailable", (error) =>

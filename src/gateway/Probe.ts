@@ -72,10 +72,14 @@ export const make = Effect.fnUntraced(function*(options: {
     }
     const id = ConnectionId.make(canary.id)
     const request = { id, user, resume: undefined, threads: undefined, encoding: frames, transport }
-    const roundTrip = Effect.acquireUseRelease(
-      hub.open(request, () => ""),
-      () => Effect.andThen(broker.append(user, [canary]), Deferred.await(seen)),
-      hub.release
+    const roundTrip = Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        restore(hub.open(request, () => "")),
+        (connection) =>
+          restore(Effect.andThen(broker.append(user, [canary]), Deferred.await(seen))).pipe(
+            Effect.ensuring(hub.release(connection))
+          )
+      )
     )
     const [took] = yield* Effect.timed(roundTrip)
     return Duration.toMillis(took)

@@ -224,24 +224,26 @@ export class WebSocketSession implements Session, Listener, Transport {
     hello: typeof Frame.Hello.Type,
     known: Principal | undefined
   ): Effect.Effect<void, AuthenticationError | TooManyConnections | BrokerError> {
-    return Effect.gen({ self: this }, function*() {
-      const principal = yield* this.identify(hello.token, known)
-      const { heartbeatMs, retentionMs } = this.shared.limits
-      const id = this.shared.nextId()
-      const connection = yield* this.shared.hub.open(
-        {
-          id,
-          user: principal.userId,
-          resume: hello.resume,
-          threads: hello.threads,
-          encoding: frames,
-          transport: this
-        },
+    const { hub, limits, nextId } = this.shared
+    const { heartbeatMs, retentionMs } = limits
+    const id = nextId()
+    const open = ({ userId }: Principal) =>
+      hub.open(
+        { id, user: userId, resume: hello.resume, threads: hello.threads, encoding: frames, transport: this },
         (opening) => Frame.encode({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
       )
-      if (this.state._tag === "Greeting") this.state = { _tag: "Live", connection, principal }
-      else yield* this.shared.hub.release(connection)
-    })
+    // Once open, a connection is either taken or let go, even if the socket vanished in that moment.
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(
+        restore(this.identify(hello.token, known)),
+        (principal) =>
+          Effect.flatMap(restore(open(principal)), (connection) => {
+            if (this.state._tag !== "Greeting") return hub.release(connection)
+            this.state = { _tag: "Live", connection, principal }
+            return Effect.void
+          })
+      )
+    )
   }
 
   private identify(

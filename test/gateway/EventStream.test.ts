@@ -151,6 +151,13 @@ describe("Server-sent events", () => {
       assert.strictEqual(refused.status, 401)
     }))
 
+  it.live("are refused with 503 while credentials cannot be checked", () =>
+    Effect.gen(function*() {
+      const hangs = Authenticator.request(() => Effect.never)
+      const served = yield* serve({ helloTimeout: "100 millis" }, { authenticator: hangs })
+      assert.strictEqual((yield* get(served, "/events", {})).status, 503)
+    }))
+
   it.live("send a comment every heartbeat", () =>
     Effect.gen(function*() {
       const served = yield* serve({ heartbeat: "50 millis" })

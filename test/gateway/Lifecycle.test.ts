@@ -123,6 +123,27 @@ describe("A broker that does not answer", () => {
       }))
   }
 
+  it.live("and hangs holds up no stream that leaves, and not the end", () =>
+    Effect.gen(function*() {
+      const state: Parameters<typeof unreliable>[0] = { current: "hangs" }
+      const served = yield* serve({}, { broker: unreliable(state) })
+      const headers = { accept: "text/event-stream", authorization: `Bearer ${yield* token("ada")}` }
+      const leaving = new AbortController()
+      const left = fetch(`${served.http}/events`, { headers, signal: leaving.signal }).catch(() => undefined)
+      yield* Effect.sleep("50 millis")
+      assert.strictEqual((yield* served.gateway.stats).sessions, 1)
+      leaving.abort()
+      yield* Effect.promise(() => left)
+      yield* Effect.sleep("50 millis")
+      assert.strictEqual((yield* served.gateway.stats).sessions, 0)
+
+      const waiting = fetch(`${served.http}/events`, { headers })
+      yield* Effect.sleep("50 millis")
+      const [duration] = yield* Effect.timed(served.close)
+      assert.isBelow(Duration.toMillis(duration), 3_000)
+      assert.strictEqual((yield* Effect.promise(() => waiting)).status, 503)
+    }))
+
   it.live("and hangs holds up no other connection, and not the end", () =>
     Effect.gen(function*() {
       const state: Parameters<typeof unreliable>[0] = { current: "works" }

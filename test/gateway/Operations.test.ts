@@ -52,6 +52,7 @@ describe("Operations", () => {
     const [what, change] of [
       ["does not wake its readers", (broker) => ({ ...broker, subscribe: () => Effect.void })],
       ["cannot be read", (broker) => ({ ...broker, pull: () => Effect.die(new Error("a bug")) })],
+      ["does not answer readers", (broker) => ({ ...broker, snapshots: () => Effect.never })],
       ["hangs", (broker) => ({ ...broker, append: () => Effect.never })]
     ] as ReadonlyArray<[string, (broker: Broker.Broker["Service"]) => Broker.Broker["Service"]]>
   ) {
