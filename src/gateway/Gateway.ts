@@ -65,7 +65,7 @@ import { WebSocketSession } from "./WebSocketSession.ts"
  *
  * - `revoke` ends all connections of a user on this node with 4401, and returns
  *   how many there were. That new ones are refused is the authenticator's task.
- * - `drain` refuses new devices, says goodbye to all others, and waits until
+ * - `drain` refuses new devices, sends what is there to send, says goodbye to all others, and waits until
  *   they have gone, though no longer than `drainTimeout`.
  *
  * @category services
@@ -136,7 +136,7 @@ const make = Effect.fnUntraced(function*(
     comeBackAfterMs
   }
 
-  const drain = sessions.drain(() => ({
+  const drain = sessions.drain(settle(hub, config.drainTimeout), () => ({
     code: closeCodes.draining,
     detail: closeCodes.draining.meaning,
     reconnectAfterMs: comeBackAfterMs()
@@ -252,6 +252,14 @@ const toLimit = (limit: { readonly bytes: number; readonly after: Duration.Durat
   bytes: limit.bytes,
   ms: Duration.toMillis(limit.after)
 })
+
+// What was appended just before the end still goes out, unless a device is too slow for that.
+const settle = (hub: Hub.Hub["Service"], drainTimeout: Duration.Duration): Effect.Effect<void> =>
+  Effect.andThen(Effect.yieldNow, hub.settled).pipe(
+    Effect.repeat({ until: (settled) => settled, schedule: Schedule.spaced("10 millis") }),
+    Effect.timeoutOption(Duration.min(Duration.millis(500), Duration.times(drainTimeout, 0.25))),
+    Effect.asVoid
+  )
 
 /** How long a device may take to answer a close. */
 const closeTimeoutMs = 2_000

@@ -90,21 +90,25 @@ export class Sessions {
     )
   }
 
-  /** Refuses new sessions, closes all others, and waits until they have gone, for a bounded time. */
-  drain(farewell: () => Farewell): Effect.Effect<void> {
+  /** Refuses new sessions, settles and closes all others, and waits until they have gone, for a bounded time. */
+  drain(settle: Effect.Effect<void>, farewell: () => Farewell): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.draining = true
-      for (const session of this.all) session.close(farewell())
-      return this.empty.await.pipe(
-        Effect.timeoutOrElse({
-          duration: this.drainTimeoutMs,
-          orElse: () => {
-            for (const session of this.all) session.destroy()
-            return this.empty.await
-          }
-        })
-      )
+      return Effect.andThen(settle, Effect.suspend(() => this.closeAll(farewell)))
     })
+  }
+
+  private closeAll(farewell: () => Farewell): Effect.Effect<void> {
+    for (const session of this.all) session.close(farewell())
+    return this.empty.await.pipe(
+      Effect.timeoutOrElse({
+        duration: this.drainTimeoutMs,
+        orElse: () => {
+          for (const session of this.all) session.destroy()
+          return this.empty.await
+        }
+      })
+    )
   }
 
   private allListen(): boolean {

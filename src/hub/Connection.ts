@@ -144,6 +144,11 @@ export class Connection {
     return this.phase === "blocked" || this.lag > 0
   }
 
+  /** Whether everything that is known to be in the log has been written. */
+  get isSettled(): boolean {
+    return this.phase === "idle" || this.phase === "closed"
+  }
+
   /** Bytes that wait for the network. */
   get backlog(): number {
     return this.transport.backlog()
@@ -277,7 +282,9 @@ export class Connection {
     const lastLeftOut = slice.entries.findLast(({ delivery }) => isLeftOut(diet, delivery))
     if (lastLeftOut === undefined) return Effect.succeed(slice)
     if (lastLeftOut.offset <= slowness.madeUpTo) return Effect.succeed({ ...slice, diet })
-    return Effect.map(this.shared.broker.snapshots(this.user), ({ position, snapshots }) => {
+    // Runs that end inside what is left out have no events left to tell their state.
+    const since = this.cursor.offset + 1
+    return Effect.map(this.shared.broker.snapshots(this.user, since), ({ position, snapshots }) => {
       if (position.epoch !== slice.next.epoch) return slice
       slowness.madeUpTo = position.offset
       return { ...slice, diet, makeUp: snapshots }

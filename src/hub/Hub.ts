@@ -51,6 +51,7 @@ export interface Options {
  * - `release` forgets a connection whose transport has closed.
  * - `closeUser` ends all connections of a user, those still being opened
  *   included, and returns how many there were.
+ * - `settled` tells whether all connections have written what they know of.
  *
  * @category services
  * @since 0.1.0
@@ -62,6 +63,7 @@ export class Hub extends Context.Service<Hub, {
   ) => Effect.Effect<Connection, TooManyConnections | BrokerError>
   readonly release: (connection: Connection) => Effect.Effect<void>
   readonly closeUser: (user: UserId, farewell: Farewell) => Effect.Effect<number>
+  readonly settled: Effect.Effect<boolean>
   readonly stats: Effect.Effect<Stats>
 }>()("effect-emitter/Hub") {}
 
@@ -142,6 +144,12 @@ export const make = Effect.fnUntraced(function*(
         for (const connection of connections) connection.close(farewell)
         return connections.length
       }),
+    settled: Effect.sync(() => {
+      for (const connection of roster) {
+        if (!connection.isSettled) return false
+      }
+      return true
+    }),
     stats: Effect.sync(() => {
       let behind = 0
       let lag = 0

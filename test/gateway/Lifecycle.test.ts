@@ -30,7 +30,7 @@ const unreliable = (mode: { current: "works" | "fails" | "dies" | "hangs" }) =>
         ...broker,
         read: () => Stream.empty,
         pull: (of, after, limits) => guard(broker.pull(of, after, limits), of === "ada"),
-        snapshots: (of) => guard(broker.snapshots(of), of === "ada"),
+        snapshots: (of, since) => guard(broker.snapshots(of, since), of === "ada"),
         acknowledge: (of, position) => guard(broker.acknowledge(of, position), of === "ada")
       }
     })
@@ -51,6 +51,16 @@ describe("Closing", () => {
         assert.strictEqual(last?.type, "goodbye")
         if (last?.type === "goodbye") assert.isBelow(last.reconnectAfterMs, 2_000)
       }
+    }))
+
+  it.live("still sends what was appended just before", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const device = yield* connect(served, "ada")
+      yield* append(served, "ada", 1, 2, 3)
+      yield* served.gateway.drain
+      assert.deepStrictEqual(device.frames.map(({ type }) => type), ["welcome", "events", "goodbye"])
+      assert.deepStrictEqual(device.numbers(), [1, 2, 3])
     }))
 
   it.live("does not wait for devices that never answer", () =>
