@@ -27,10 +27,10 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Broker, BrokerError, PullLimits, Slice } from "../broker/Broker.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
-import type { ConnectionId, ThreadId, UserId } from "../protocol/Identity.ts"
+import type { ConnectionId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import type { Encoding } from "./Encoding.ts"
 import { Narration, type Portion } from "./Narration.ts"
+import type { Opening, Request } from "./Request.ts"
 import { isLeftOut, type Limits, Slowness } from "./Slowness.ts"
 import type { Counters } from "./Stats.ts"
 import type { Farewell, Transport } from "./Transport.ts"
@@ -52,36 +52,6 @@ export interface Shared {
   readonly slow: Limits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   readonly later: (connection: Connection) => void
-}
-
-/**
- * A device that asks to be served. Without `resume` it starts at the head, with
- * snapshots of the active runs. With `threads` it gets only the events of these
- * threads, and those of no thread.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Request {
-  readonly id: ConnectionId
-  readonly user: UserId
-  readonly resume: Position | undefined
-  readonly threads: ReadonlyArray<ThreadId> | undefined
-  readonly encoding: Encoding
-  readonly transport: Transport
-}
-
-/**
- * Where a connection starts: the head of the log, and whether the position that
- * was asked for could be served.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Opening {
-  readonly epoch: string
-  readonly offset: number
-  readonly recovered: boolean
 }
 
 /**
