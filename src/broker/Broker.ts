@@ -150,7 +150,8 @@ export interface Head {
  *   return at once and not throw; calls may be spurious, and several appends may
  *   share one. A reader counts as present until its scope closes.
  * - `head` is the position of the newest event (offset 0 if there is none).
- * - `snapshots` is the head together with the state of the active runs.
+ * - `snapshots` is the head together with the state of the active runs, and of
+ *   those whose last event is not before the offset `since`, if that is given.
  * - `readers` tells how many readers the user has, on all nodes.
  * - `acknowledge` records that a device handled all events up to a position;
  *   `acknowledged` waits until some device has acknowledged it. Positions of
@@ -166,7 +167,7 @@ export class Broker extends Context.Service<Broker, {
   readonly pull: (user: UserId, after: Position, limits: PullLimits) => Effect.Effect<Slice, BrokerError>
   readonly subscribe: (user: UserId, wake: () => void) => Effect.Effect<void, BrokerError, Scope.Scope>
   readonly head: (user: UserId) => Effect.Effect<Position, BrokerError>
-  readonly snapshots: (user: UserId) => Effect.Effect<Head, BrokerError>
+  readonly snapshots: (user: UserId, since?: number) => Effect.Effect<Head, BrokerError>
   readonly readers: (user: UserId) => Effect.Effect<number, BrokerError>
   readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly acknowledged: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>

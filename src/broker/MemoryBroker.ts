@@ -238,10 +238,10 @@ export const make = Effect.fnUntraced(function*(
     subscribe,
     head,
     read: Reading.fromPull({ pull, subscribe, head }),
-    snapshots: (user) =>
+    snapshots: (user, since = Number.POSITIVE_INFINITY) =>
       Effect.sync(() => {
         const { log } = record(user)
-        return { position: log.head, snapshots: log.snapshots(Number.POSITIVE_INFINITY) }
+        return { position: log.head, snapshots: log.snapshots(since) }
       }),
     readers: (user) => Effect.sync(() => users.get(user)?.readers.size ?? 0),
     acknowledge,

@@ -47,7 +47,7 @@ export const broker: Layer.Layer<Broker.Broker, never, Broker.Broker | Outage> =
       append: (user, batch) => guard("append")(inner.append(user, batch)),
       pull: (user, after, limits) => guard("pull")(inner.pull(user, after, limits)),
       head: (user) => guard("head")(inner.head(user)),
-      snapshots: (user) => guard("snapshots")(inner.snapshots(user))
+      snapshots: (user, since) => guard("snapshots")(inner.snapshots(user, since))
     }
   })
 )

@@ -17,7 +17,7 @@ const late = Effect.map(Broker.Broker, (broker) => {
     pull: (user, after, limits) => takesTime(broker.pull(user, after, limits)),
     subscribe: (user, wake) => takesTime(broker.subscribe(user, wake)),
     head: (user) => takesTime(broker.head(user)),
-    snapshots: (user) => takesTime(broker.snapshots(user)),
+    snapshots: (user, since) => takesTime(broker.snapshots(user, since)),
     readers: (user) => takesTime(broker.readers(user)),
     acknowledge: (user, position) => takesTime(broker.acknowledge(user, position)),
     acknowledged: (user, position) => takesTime(broker.acknowledged(user, position)),

@@ -52,6 +52,29 @@ describe("Connection", () => {
       assert.strictEqual(connection.state, "idle")
     }))
 
+  it.effect("tells a slow device how a run ended whose events it did not get", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 1000, delay: now })
+      const transport = new FakeTransport()
+      const slow = { volatile: { bytes: 100, ms: 10 }, batched: { bytes: 100, ms: 10 }, close: never }
+      yield* open(yield* makeHub(broker, { maxFrameBytes: 1024, slow }), transport)
+      transport.room = 1
+      broker.append({ type: "agent_started", run: "r1", data: { agentName: "a" } })
+      yield* settle
+      for (const delta of ["Nothing ", "is ", "missing"]) {
+        const data = { messageId: "m", delta: delta.padEnd(200, ".") }
+        broker.append({ type: "text_delta", run: "r1", delivery: "batched", data })
+      }
+      broker.append({ type: "agent_completed", run: "r1", data: { agentName: "a" } })
+      transport.drain(Infinity)
+      yield* settle
+      const told = transport.frames.flatMap((frame) => frame.type === "gap" ? [[frame.from, frame.reason]] : [])
+      assert.deepStrictEqual(told[0], [2, "slow"])
+      const snapshots = transport.frames.flatMap((frame) => frame.type === "snapshot" ? [frame] : [])
+      assert.deepStrictEqual(snapshots.map(({ offset, state }) => [offset, state.status]), [[5, "completed"]])
+      assert.include(snapshots[0]?.state.messages[0]?.text, "missing")
+    }))
+
   it.effect("keeps frames within their limit", () =>
     Effect.gen(function*() {
       const broker = new FakeBroker({ maxEvents: 1000, delay: now })

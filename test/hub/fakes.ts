@@ -147,7 +147,8 @@ export class FakeBroker {
       readers: () => Effect.sync(() => this.readers),
       head: () => this.look(() => this.log.head),
       acknowledge: () => Effect.void,
-      snapshots: () => this.look(() => ({ position: this.log.head, snapshots: this.log.snapshots(Infinity) })),
+      snapshots: (_, since = Infinity) =>
+        this.look(() => ({ position: this.log.head, snapshots: this.log.snapshots(since) })),
       pull: (_, after, limits) =>
         this.look(() => {
           this.pulls++

@@ -70,6 +70,8 @@ export const snapshots = (test: BrokerTest) => {
       yield* broker.append(user, [started(4, "b")])
       yield* broker.append(user, numbered(5, 8))
       assert.deepStrictEqual(runsOf((yield* broker.snapshots(user)).snapshots), ["b"])
+      assert.deepStrictEqual(runsOf((yield* broker.snapshots(user, 3)).snapshots), ["a", "b"])
+      assert.deepStrictEqual(runsOf((yield* broker.snapshots(user, 4)).snapshots), ["b"])
 
       const missed = yield* broker.pull(user, { epoch, offset: 1 }, plenty)
       assert.deepStrictEqual<unknown>(byRun(missed.snapshots), [
