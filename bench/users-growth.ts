@@ -2,8 +2,9 @@
  * Does an event cost more when there are more users?
  *
  * One fiber emits the same number of events each time, once for one user and once spread over many: critical events
- * each for another user than the one before, batched events in bursts of 16 for a user. Emitters and logs exist before
- * the clock starts. The bare loop does the same with a ring for each user: what grows there, such as the misses of the
+ * each for another user than the one before, batched events in bursts of four for a user. Emitters and logs exist before
+ * the clock starts, and a log keeps four events, so that it is full from the beginning and memory does not grow on the
+ * way. The bare loop does the same with a ring of four for each user: what grows there, such as the misses of the
  * processor's caches, is not the package's.
  */
 import { Effect, Exit, Scope } from "effect"
@@ -11,13 +12,14 @@ import { Emitter, type Event } from "../src/index.ts"
 import { startWatch } from "./harness/clock.ts"
 import { type Engine, headOf, withEngine } from "./harness/engine.ts"
 import { type Answer, atMost, check, compare, type Question, type Settings, type Target } from "./harness/question.ts"
-import { type Contestant, interleave, roundsFor } from "./harness/rounds.ts"
+import { type Contestant, interleave } from "./harness/rounds.ts"
 import { type WireEvent, wireEvents } from "./harness/wire.ts"
 import { context, Marked, Noted, type Payload, payloadOf, userOf } from "./harness/workload.ts"
 
 type Bound = Emitter.Emitter["Service"]
 
-const burst = 16
+const burst = 4
+const retained = 4
 
 /** An emitter for each of `count` users, each of which has emitted something. */
 const makeBound = (count: number) =>
@@ -26,7 +28,7 @@ const makeBound = (count: number) =>
     const bound: Array<Bound> = []
     for (let index = 0; index < count; index++) {
       const emitter = yield* emitters.forUser(context(userOf(index)))
-      for (let step = 0; step < burst; step++) yield* emitter.emit(Marked.make(payloadOf(step)))
+      for (let step = 0; step < retained; step++) yield* emitter.emit(Marked.make(payloadOf(step)))
       bound.push(emitter)
     }
     return bound
@@ -40,24 +42,27 @@ const emitting = (
   count: number
 ) =>
   Effect.gen(function*() {
-    const before = yield* headOf(userOf(0))
+    const lastUser = userOf(Math.floor((count - 1) / inARow) % bound.length)
+    const perUser = Math.floor(count / bound.length)
+    const before = yield* headOf(lastUser)
     const stop = startWatch()
     for (let step = 0; step < count; step++) {
       const emitter = bound[Math.floor(step / inARow) % bound.length]
       if (emitter !== undefined) yield* emitter.emit(event(payloadOf(step)))
     }
-    const emitters = yield* Emitter.Emitters
-    while ((yield* emitters.stats).pending > 0) yield* Effect.sleep("1 millis")
+    // What waits goes out in the order in which users began to wait, so the last user comes last.
+    while ((yield* headOf(lastUser)) - before < perUser) yield* Effect.sleep("1 millis")
     const spent = stop()
-    check((yield* headOf(userOf(0))) - before >= Math.floor(count / bound.length), "events are missing")
+    const emitters = yield* Emitter.Emitters
+    check((yield* emitters.stats).pending === 0, "events are still pending")
     return spent / count
   })
 
 const looping = (users: number, count: number): () => number => {
-  const rings = Array.from({ length: users }, () => new Array<string>(burst).fill(""))
+  const rings = Array.from({ length: users }, () => new Array<string>(retained).fill(""))
   const makers = Array.from({ length: users }, (_, index) => wireEvents(userOf(index), Marked.name, "bench-id-"))
   const write = (ring: Array<string>, make: (data: object) => WireEvent, step: number) => {
-    ring[step % burst] = JSON.stringify(make(payloadOf(step)))
+    ring[Math.floor(step / users) % retained] = JSON.stringify(make(payloadOf(step)))
   }
   return () => {
     const stop = startWatch()
@@ -74,7 +79,7 @@ const named = (kind: string, users: number) => `${kind}, ${users.toLocaleString(
 
 const measure = async (engine: Engine, scope: Scope.Scope, settings: Settings): Promise<Answer> => {
   const sizes = settings.quick ? [10_000] : [1_000, 100_000]
-  const count = settings.quick ? 100_000 : 500_000
+  const count = settings.quick ? 100_000 : 400_000
   const all = await engine.runPromise(makeBound(Math.max(...sizes)).pipe(Scope.provide(scope)))
 
   const contestants: Record<string, Contestant> = {}
@@ -85,7 +90,12 @@ const measure = async (engine: Engine, scope: Scope.Scope, settings: Settings): 
     contestants[named("batched", users)] = () => engine.runPromise(emitting(bound, Noted.make, burst, count))
     contestants[named("bare loop", users)] = async () => loop()
   }
-  const figures = await interleave(contestants, "seconds", roundsFor(settings, 5), settings)
+  const figures = await interleave(
+    contestants,
+    "seconds",
+    settings.quick ? { rounds: 3, warmUps: 1 } : { rounds: 7, warmUps: 2 },
+    settings
+  )
 
   const growth = (kind: string, users: number, target?: Target) => {
     const [many, one] = [figures[named(kind, users)], figures[named(kind, 1)]]
@@ -112,5 +122,5 @@ export const question: Question = {
       } finally {
         await engine.runPromise(Scope.close(scope, Exit.void))
       }
-    })
+    }, { maxEvents: retained })
 }

@@ -84,7 +84,8 @@ export const race = async <Name extends string>(pairs: Record<Name, Pair>, setti
   )
   const costs = Object.entries<Pair>(pairs).map(([name, pair]) => {
     const { receiver, server } = pair.cpu()
-    return `${name} ${server.toFixed(2)} + ${receiver.toFixed(2)} (${pair.perFrame().toFixed(1)} events a message)`
+    const frames = pair.perFrame() > 1 ? ` (${pair.perFrame().toFixed(0)} events a frame)` : ""
+    return `${name} ${server.toFixed(2)} + ${receiver.toFixed(2)}${frames}`
   })
   return { figures, note: `processor time per event in µs, server + client: ${costs.join("; ")}` }
 }

@@ -11,8 +11,11 @@ export type Engine = ManagedRuntime.ManagedRuntime<Emitter.Emitters | Broker.Bro
 /**
  * Builds the engine for the time of `use`.
  */
-export const withEngine = async <A>(use: (engine: Engine) => Promise<A>): Promise<A> => {
-  const engine = ManagedRuntime.make(EmitterLayer().pipe(Layer.provideMerge(Broker.layerMemory())))
+export const withEngine = async <A>(
+  use: (engine: Engine) => Promise<A>,
+  retention: { readonly maxEvents?: number } = {}
+): Promise<A> => {
+  const engine = ManagedRuntime.make(EmitterLayer().pipe(Layer.provideMerge(Broker.layerMemory(retention))))
   try {
     return await use(engine)
   } finally {
