@@ -16,6 +16,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   emitter: ["protocol", "broker"],
   hub: ["protocol", "broker"],
   gateway: ["protocol", "broker", "hub"],
+  redis: ["protocol", "broker"],
   client: ["protocol"],
   testing: ["protocol", "broker", "emitter", "hub", "gateway", "client"],
   demo: ["protocol", "broker", "emitter", "hub", "gateway", "client", "testing", "index.ts"],

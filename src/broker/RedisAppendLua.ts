@@ -1,0 +1,143 @@
+/**
+ * Appends a batch in one step: takes each number of a source once, assigns
+ * offsets, drops what is past the bounds, renews the time to live, and publishes
+ * a wake-up.
+ *
+ * What is dropped for readers stays in the stream until it is folded into the
+ * runs' checkpoint, but not without bound.
+ *
+ * `ARGV` from 4 on: maxEvents, maxBytes, maxAge, checkpointEvery, maxRanges,
+ * channel, how the body of the batch's last event begins, then for each event
+ * its source, sequence, whether it is of a run (1 or 0), bytes, header, body.
+ * Gives the epoch, the offset of the batch's last event, and whether a
+ * checkpoint is due (1 or 0).
+ *
+ * @since 0.1.0
+ */
+import { openLua } from "./RedisOpenLua.ts"
+import * as RedisScript from "./RedisScript.ts"
+
+/**
+ * @category scripts
+ * @since 0.1.0
+ */
+export const append = RedisScript.make(`${openLua}
+local maxEvents, maxBytes, maxAge = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local checkpointEvery, maxRanges = tonumber(ARGV[7]), tonumber(ARGV[8])
+local channel, lastBody = ARGV[9], ARGV[10]
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local taken = {}
+local function take(source, sequence)
+  local known = taken[source]
+  if not known then
+    local saved = redis.call('HGET', sources, source)
+    known = { ranges = {}, isNew = not saved, offset = 0 }
+    if saved then
+      for from, to in string.gmatch(saved, '(%d+)-(%d+)') do
+        known.ranges[#known.ranges + 1] = { tonumber(from), tonumber(to) }
+      end
+    end
+    taken[source] = known
+  end
+  local ranges = known.ranges
+  local i = #ranges
+  while i > 0 and ranges[i][1] > sequence do i = i - 1 end
+  if i > 0 and sequence <= ranges[i][2] then return nil end
+  local joinsBefore = i > 0 and ranges[i][2] + 1 == sequence
+  local joinsAfter = ranges[i + 1] ~= nil and ranges[i + 1][1] == sequence + 1
+  if joinsBefore and joinsAfter then
+    ranges[i][2] = ranges[i + 1][2]
+    table.remove(ranges, i + 1)
+  elseif joinsBefore then
+    ranges[i][2] = sequence
+  elseif joinsAfter then
+    ranges[i + 1][1] = sequence
+  else
+    table.insert(ranges, i + 1, { sequence, sequence })
+    if #ranges > maxRanges then table.remove(ranges, 1) end
+  end
+  return known
+end
+
+local before, position = last, nil
+for at = 11, #ARGV, 6 do
+  local source = take(ARGV[at], tonumber(ARGV[at + 1]))
+  position = nil
+  if source then
+    if first > last then since = now end
+    if ARGV[at + 2] == '0' and checkpoint == last then checkpoint = last + 1 end
+    last = last + 1
+    bytes = bytes + tonumber(ARGV[at + 3])
+    redis.call('XADD', log, text(last) .. '-0', 't', text(now), 'n', ARGV[at + 3], 'h', ARGV[at + 4], 'b', ARGV[at + 5])
+    source.offset = last
+    position = last
+  end
+end
+
+local function isOver()
+  return last - first + 1 > maxEvents or (bytes > maxBytes and first < last) or (first <= last and since < now - maxAge)
+end
+local oldFirst = first
+while isOver() do
+  local oldest = redis.call('XRANGE', log, text(first) .. '-0', text(last) .. '-0', 'COUNT', 64)
+  if #oldest == 0 then
+    first, bytes, since = last + 1, 0, 0
+    break
+  end
+  for _, entry in ipairs(oldest) do
+    since = tonumber(entry[2][2])
+    if not isOver() then break end
+    local size = tonumber(entry[2][4])
+    bytes = bytes - size
+    if first > checkpoint then linger = linger + size end
+    first = first + 1
+  end
+end
+if first > last then bytes, since = 0, 0 end
+if linger > maxBytes or first - 1 - checkpoint > math.max(maxEvents, 1024) then checkpoint, linger = first - 1, 0 end
+if first > oldFirst then redis.call('XTRIM', log, 'MINID', text(math.min(first, checkpoint + 1)) .. '-0') end
+
+local foundNew = false
+for source, known in pairs(taken) do
+  if known.offset > 0 then
+    local ranges = {}
+    for i, range in ipairs(known.ranges) do ranges[i] = text(range[1]) .. '-' .. text(range[2]) end
+    redis.call('HSET', sources, source, text(known.offset) .. ';' .. table.concat(ranges, ','))
+    foundNew = foundNew or known.isNew
+  end
+end
+if foundNew and redis.call('HLEN', sources) % 32 == 0 then
+  local all = redis.call('HGETALL', sources)
+  for i = 1, #all, 2 do
+    if tonumber(string.match(all[i + 1], '^%d+')) < first then redis.call('HDEL', sources, all[i]) end
+  end
+end
+
+if last > before then
+  redis.call('HSET', meta, 'first', text(first), 'last', text(last), 'bytes', text(bytes), 'since', text(since),
+    'checkpoint', text(checkpoint), 'linger', text(linger))
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl) end
+  redis.call('PUBLISH', channel, 'e ' .. epoch .. ' ' .. text(last))
+end
+
+if not position then
+  local at = last
+  while at >= first and not position do
+    local newest = redis.call('XREVRANGE', log, text(at) .. '-0', text(first) .. '-0', 'COUNT', 64)
+    if #newest == 0 then break end
+    for _, entry in ipairs(newest) do
+      if string.sub(entry[2][8], 1, #lastBody) == lastBody then
+        position = at
+        break
+      end
+      at = at - 1
+    end
+  end
+  position = position or first - 1
+end
+
+local due = last - checkpoint >= checkpointEvery or first - 1 > checkpoint
+return { epoch, position, due and 1 or 0 }
+`)

@@ -1,0 +1,202 @@
+/**
+ * One connection to Redis that comes back by itself.
+ *
+ * It stands on the `redis` client, but keeps to itself when to connect: a call
+ * while there is no connection fails at once, every call has a deadline, a
+ * server that says nothing is given up, and the first connection may fail like
+ * any later one. (`NodeRedis` of `@effect/platform-node` needs a server that is
+ * up when its layer is built, opens a connection for each subscription, and
+ * waits without end for a frozen server when it closes.)
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import { createClient, ErrorReply } from "redis"
+import { BrokerError, BrokerRefused, BrokerUnavailable } from "./Broker.ts"
+import * as Reply from "./RedisReply.ts"
+
+/**
+ * What is used of a client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Client {
+  readonly sendCommand: (args: ReadonlyArray<string>) => Promise<unknown>
+  readonly subscribe: (channels: Array<string>, listener: (message: string, channel: string) => void) => Promise<void>
+  readonly unsubscribe: (channels: Array<string>) => Promise<void>
+}
+
+/**
+ * A connection that stands, to the server process of this id.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Live {
+  readonly client: Client
+  readonly server: string
+}
+
+/**
+ * - `call` runs on the live connection, and fails once there is none or the
+ *   deadline has passed. What was sent may be carried out all the same.
+ * - `restart` gives the connection up and makes a new one.
+ * - `awaitLive` waits for a connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Connection {
+  readonly call: <A>(operation: string, send: (live: Live) => Promise<A>) => Effect.Effect<A, BrokerError>
+  readonly restart: Effect.Effect<void>
+  readonly awaitLive: Effect.Effect<void>
+}
+
+/**
+ * `onLive` runs on each new connection before it is used; if it fails, the
+ * connection is given up.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Settings {
+  readonly name: string
+  readonly url: string
+  readonly deadline: Duration.Duration
+  readonly silence: Duration.Duration
+  readonly onLive: (live: Live) => Effect.Effect<void, BrokerError>
+}
+
+const unavailable = (operation: string, afterMs: number, cause: unknown) =>
+  new BrokerError({ reason: new BrokerUnavailable({ operation, afterMs, cause }) })
+
+// Answers of a server that cannot serve just now, but may soon.
+const passing = /^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|BUSY|MISCONF|UNBLOCKED) ?/
+
+const toBrokerError = (operation: string, afterMs: number, cause: unknown) =>
+  cause instanceof Reply.UnexpectedReply || cause instanceof ErrorReply && !passing.test(cause.message)
+    ? new BrokerError({ reason: new BrokerRefused({ operation, detail: cause.message }) })
+    : unavailable(operation, afterMs, cause)
+
+const firstDelayMs = 50
+const maxDelayMs = 2000
+
+/**
+ * Keeps a connection for as long as the scope is open.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(
+  settings: Settings
+): Effect.fn.Return<Connection, never, Scope.Scope> {
+  const clock = yield* Clock.Clock
+  const { deadline, name, onLive, silence, url } = settings
+  const silenceMs = Duration.toMillis(silence)
+  const isLive = Latch.makeUnsafe(false)
+  let live: Live | undefined
+  let drop: (() => void) | undefined
+
+  const open = Effect.acquireRelease(
+    Effect.sync(() => {
+      const client = createClient({
+        url,
+        name,
+        RESP: 2,
+        disableOfflineQueue: true,
+        disableClientInfo: true,
+        commandsQueueMaxLength: 65_536,
+        pingInterval: Math.max(1, Math.floor(silenceMs / 3)),
+        socket: { connectTimeout: silenceMs, socketTimeout: silenceMs, reconnectStrategy: false }
+      })
+      let ended: unknown = undefined
+      let onEnd: ((cause: unknown) => void) | undefined
+      const end = (cause: unknown) => {
+        ended ??= cause ?? new Error("The connection ended")
+        onEnd?.(ended)
+      }
+      client.on("error", end).on("terminated", end).on("end", end)
+      const whenEnded = Effect.callback<never, BrokerError>((resume) => {
+        onEnd = (cause) => resume(Effect.fail(unavailable("connect", 0, cause)))
+        if (ended !== undefined) onEnd(ended)
+      })
+      return { client, whenEnded, end }
+    }),
+    ({ client }) =>
+      Effect.sync(() => {
+        if (client.isOpen) client.destroy()
+      })
+  )
+
+  const serve = Effect.gen(function*() {
+    const { client, end, whenEnded } = yield* open
+    const server = yield* Effect.tryPromise({
+      try: async () => {
+        await client.connect()
+        return Reply.runId(await client.sendCommand(["INFO", "server"]))
+      },
+      catch: (cause) => toBrokerError("connect", 0, cause)
+    })
+    const found: Live = { client, server }
+    yield* onLive(found)
+    return { found, end, whenEnded }
+  })
+
+  let failures = 0
+  const session = Effect.gen(function*() {
+    const { end, found, whenEnded } = yield* serve.pipe(Effect.timeout(Duration.times(silence, 2)))
+    if (failures > 0) yield* Effect.logInfo(`Redis can be reached again, after ${failures} attempts`)
+    failures = 0
+    live = found
+    drop = () => end(new Error("The connection was given up"))
+    isLive.openUnsafe()
+    return yield* whenEnded
+  }).pipe(
+    Effect.scoped,
+    Effect.ensuring(Effect.sync(() => {
+      live = undefined
+      drop = undefined
+      isLive.closeUnsafe()
+    })),
+    Effect.catchCause((cause) =>
+      failures++ === 0 ? Effect.logWarning("Redis cannot be reached, and is tried again", cause) : Effect.void
+    )
+  )
+
+  yield* Effect.gen(function*() {
+    while (true) {
+      yield* session
+      const cap = Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(failures, 10))
+      yield* Effect.sleep(firstDelayMs + Math.floor((yield* Random.next) * cap))
+    }
+  }).pipe(Effect.forkScoped)
+
+  const call: Connection["call"] = (operation, send) =>
+    Effect.suspend(() => {
+      const found = live
+      if (found === undefined) return Effect.fail(unavailable(operation, 0, new Error("There is no connection")))
+      const startedAt = clock.currentTimeMillisUnsafe()
+      const elapsed = () => clock.currentTimeMillisUnsafe() - startedAt
+      return Effect.tryPromise({
+        try: () => send(found),
+        catch: (cause) => toBrokerError(operation, elapsed(), cause)
+      }).pipe(
+        Effect.timeoutOrElse({
+          duration: deadline,
+          orElse: () => Effect.fail(unavailable(operation, elapsed(), new Error("There was no answer in time")))
+        })
+      )
+    })
+
+  return {
+    call,
+    restart: Effect.sync(() => drop?.()),
+    awaitLive: isLive.await
+  }
+})

@@ -1,0 +1,264 @@
+/**
+ * The users that somebody on this process reads or waits for.
+ *
+ * Each has one subscription, shared by all who follow it here. A publication is
+ * only a hint: after every reconnect, and on a slow poll, the log itself is
+ * asked, so a wake-up that was lost only delays. A subscription that has
+ * silently stopped shows by a canary: a message to oneself, every second.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { UserId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
+import { type Broker, BrokerError, BrokerUnavailable } from "./Broker.ts"
+import type { Client } from "./RedisConnection.ts"
+import * as RedisConnection from "./RedisConnection.ts"
+import * as RedisKeys from "./RedisKeys.ts"
+import type { Options } from "./RedisOptions.ts"
+import { attend } from "./RedisPresenceLua.ts"
+import * as Reply from "./RedisReply.ts"
+import * as RedisScript from "./RedisScript.ts"
+
+interface Waiter {
+  readonly position: Position
+  readonly resume: () => void
+}
+
+interface Followed {
+  readonly user: UserId
+  readonly channel: string
+  readonly readers: Set<() => void>
+  readonly waiters: Set<Waiter>
+  /** Done once the channel is subscribed to, on this connection or the one before. */
+  readonly subscribed: Deferred.Deferred<void, BrokerError>
+  /** The epoch and last offset that readers were last woken for. */
+  seen: string
+  lookedAt: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Following extends Pick<Broker["Service"], "subscribe" | "acknowledged"> {
+  /** Waits for a connection that publications come on. */
+  readonly awaitLive: Effect.Effect<void>
+}
+
+const tickMs = 1000
+const canaryLostAfterMs = 4000
+
+/**
+ * Follows over a connection of its own. `node` names this process.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(
+  options: Options,
+  node: string,
+  commands: RedisConnection.Connection
+): Effect.fn.Return<Following, never, Scope.Scope> {
+  const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  const { prefix } = options
+  const pollMs = Duration.toMillis(options.poll)
+  const canary = `${prefix}:canary:${node}`
+  const followed = new Map<string, Followed>()
+  const unfollowed = new Set<string>()
+  let client: Client | undefined
+  let canarySeenAt = 0
+
+  const isFollowed = (one: Followed) => one.readers.size > 0 || one.waiters.size > 0
+
+  const wake = (one: Followed, seen: string): void => {
+    one.seen = seen
+    for (const reader of one.readers) reader()
+  }
+
+  const release = (one: Followed, { epoch, offset }: Position): void => {
+    for (const waiter of one.waiters) {
+      if (waiter.position.epoch === epoch && waiter.position.offset <= offset) waiter.resume()
+    }
+  }
+
+  const listen = (message: string, channel: string): void => {
+    if (channel === canary) {
+      canarySeenAt = clock.currentTimeMillisUnsafe()
+      return
+    }
+    const one = followed.get(channel)
+    if (one === undefined) return
+    const [kind, epoch = "", offset = ""] = message.split(" ")
+    if (kind === "e") wake(one, `${epoch}:${offset}`)
+    else if (kind === "a") release(one, { epoch, offset: Number(offset) })
+  }
+
+  // Tells Redis how many read here, and looks whether a wake-up was lost.
+  const attendTo = (one: Followed): Effect.Effect<void, BrokerError> => {
+    const keys = [RedisKeys.ofReaders(prefix, one.user), ...RedisKeys.ofLog(prefix, one.user)]
+    one.lookedAt = clock.currentTimeMillisUnsafe()
+    return commands.call("subscribe", ({ client }) =>
+      RedisScript.run(client, attend, keys, [
+        node,
+        String(one.readers.size),
+        String(3 * pollMs),
+        String(Duration.toMillis(options.maxAge))
+      ])).pipe(
+        Effect.map((reply) => {
+          const [epoch, last, ack] = Reply.list(reply)
+          if (epoch === undefined) return one.seen === "" ? undefined : wake(one, "")
+          const seen = `${Reply.text(epoch)}:${Reply.text(last)}`
+          if (one.seen !== seen) wake(one, seen)
+          release(one, { epoch: Reply.text(epoch), offset: Reply.integer(ack) })
+        })
+      )
+  }
+
+  const attendToAll = (these: Iterable<Followed>) =>
+    Effect.forEach(these, (one) => Effect.ignore(attendTo(one)), { concurrency: 64, discard: true })
+
+  const connection = yield* RedisConnection.make({
+    name: `${prefix}-subscriber`,
+    url: options.url,
+    deadline: options.deadline,
+    silence: options.silence,
+    onLive: (live) =>
+      Effect.gen(function*() {
+        canarySeenAt = clock.currentTimeMillisUnsafe()
+        // Who follows from now on subscribes by himself.
+        client = live.client
+        const all = Array.from(followed.values())
+        const channels = [canary, ...all.map(({ channel }) => channel)]
+        yield* Effect.tryPromise({
+          try: () => live.client.subscribe(channels, listen),
+          catch: (cause) =>
+            new BrokerError({ reason: new BrokerUnavailable({ operation: "subscribe", afterMs: 0, cause }) })
+        })
+        for (const one of all) {
+          yield* Deferred.succeed(one.subscribed, undefined)
+          wake(one, "")
+        }
+        yield* Effect.forkIn(attendToAll(all), scope)
+      })
+  })
+
+  // One attempt for all who follow the user now; a reconnect may come before it.
+  const subscribeTo = (one: Followed) =>
+    connection.call("subscribe", ({ client }) => client.subscribe([one.channel], listen)).pipe(
+      Effect.matchEffect({
+        onSuccess: () => Deferred.succeed(one.subscribed, undefined),
+        onFailure: (error) => {
+          if (followed.get(one.channel) === one) followed.delete(one.channel)
+          return Deferred.fail(one.subscribed, error)
+        }
+      })
+    )
+
+  const follow = (user: UserId): Effect.Effect<Followed> =>
+    Effect.suspend(() => {
+      const channel = RedisKeys.ofChannel(prefix, user)
+      unfollowed.delete(channel)
+      const found = followed.get(channel)
+      if (found !== undefined) return Effect.succeed(found)
+      const one: Followed = {
+        user,
+        channel,
+        readers: new Set(),
+        waiters: new Set(),
+        subscribed: Deferred.makeUnsafe(),
+        seen: "",
+        lookedAt: clock.currentTimeMillisUnsafe()
+      }
+      followed.set(channel, one)
+      return Effect.as(Effect.forkIn(subscribeTo(one), scope), one)
+    })
+
+  // The subscription is left to the next tick: most who leave come back soon.
+  const unfollow = (one: Followed): void => {
+    if (!isFollowed(one)) unfollowed.add(one.channel)
+  }
+
+  const unsubscribe = Effect.suspend(() => {
+    const channels = Array.from(unfollowed)
+    unfollowed.clear()
+    const gone = channels.filter((channel) => {
+      const one = followed.get(channel)
+      return one !== undefined && !isFollowed(one) && followed.delete(channel)
+    })
+    if (gone.length === 0) return Effect.void
+    return Effect.ignore(connection.call("unsubscribe", ({ client }) => client.unsubscribe(gone)))
+  })
+
+  const checkCanary = Effect.suspend(() => {
+    if (client === undefined) return Effect.void
+    if (clock.currentTimeMillisUnsafe() - canarySeenAt > canaryLostAfterMs) {
+      canarySeenAt = clock.currentTimeMillisUnsafe()
+      return Effect.andThen(
+        Effect.logWarning("Redis publishes nothing to this process: subscribing anew"),
+        connection.restart
+      )
+    }
+    return Effect.ignore(
+      commands.call("canary", (live) => live.client.sendCommand(["PUBLISH", canary, "c"])).pipe(
+        // While nothing can be published, nothing can be missed.
+        Effect.tapError(() => Effect.sync(() => canarySeenAt = clock.currentTimeMillisUnsafe()))
+      )
+    )
+  })
+
+  const poll = Effect.suspend(() => {
+    const now = clock.currentTimeMillisUnsafe()
+    return attendToAll(Array.from(followed.values()).filter((one) => isFollowed(one) && now - one.lookedAt >= pollMs))
+  })
+
+  yield* Effect.all([unsubscribe, checkCanary, poll], { discard: true }).pipe(
+    Effect.catchCause((cause) => Effect.logError("Following users failed, and goes on", cause)),
+    Effect.repeat(Schedule.spaced(tickMs)),
+    Effect.forkScoped
+  )
+
+  const subscribe: Following["subscribe"] = (user, wakeReader) => {
+    const own = () => wakeReader()
+    return Effect.acquireRelease(
+      Effect.map(follow(user), (one) => {
+        one.readers.add(own)
+        return one
+      }),
+      (one) => {
+        one.readers.delete(own)
+        unfollow(one)
+        // If this fails, the lease ends it.
+        return Effect.ignore(attendTo(one))
+      }
+    ).pipe(
+      Effect.tap((one) => Deferred.await(one.subscribed)),
+      Effect.flatMap(attendTo)
+    )
+  }
+
+  const acknowledged: Following["acknowledged"] = (user, position) =>
+    Effect.acquireUseRelease(
+      Effect.map(follow(user), (one) => {
+        const done = Deferred.makeUnsafe<void>()
+        const waiter: Waiter = { position, resume: () => Deferred.doneUnsafe(done, Effect.void) }
+        one.waiters.add(waiter)
+        return { one, waiter, done }
+      }),
+      ({ done, one }) =>
+        Deferred.await(one.subscribed).pipe(Effect.andThen(attendTo(one)), Effect.andThen(Deferred.await(done))),
+      ({ one, waiter }) =>
+        Effect.sync(() => {
+          one.waiters.delete(waiter)
+          unfollow(one)
+        })
+    )
+
+  return { subscribe, acknowledged, awaitLive: connection.awaitLive }
+})

@@ -1,0 +1,43 @@
+/**
+ * Where a user's log lies in Redis. All keys of a user carry the hash tag
+ * `{user}`, so that one script may touch them, also on a cluster.
+ *
+ * - `log`: a stream. An event with offset n has the id `n-0` and the fields `t`
+ *   (when it was appended, in milliseconds), `n` (bytes), `h` and `b` (see
+ *   `RedisEntry`);
+ * - `meta`: a hash of the epoch, the server it began on, the `first` and `last`
+ *   offset that are served, the `bytes` and the age (`since`) of what is
+ *   served, the `checkpoint` up to which runs are folded, the bytes kept only
+ *   to be folded (`linger`), and the acknowledged offset (`ack`);
+ * - `sources`: a hash from source to its last offset and the numbers taken,
+ *   `offset;from-to,from-to`;
+ * - `runs`: a hash from run to its folded state at the checkpoint;
+ * - `readers`: a hash from process to its number of readers and until when it
+ *   counts, `number:milliseconds`.
+ *
+ * @since 0.1.0
+ */
+import type { UserId } from "../protocol/Identity.ts"
+
+/**
+ * The keys of a log, in the order in which scripts take them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofLog = (prefix: string, user: UserId): ReadonlyArray<string> =>
+  ["log", "meta", "sources", "runs"].map((part) => `${prefix}:{${user}}:${part}`)
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export const ofReaders = (prefix: string, user: UserId): string => `${prefix}:{${user}}:readers`
+
+/**
+ * The channel on which a user's readers and waiters are woken.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofChannel = (prefix: string, user: UserId): string => `${prefix}:{${user}}:wake`

@@ -1,0 +1,69 @@
+/**
+ * Who reads a user's log, and what has been handled of it.
+ *
+ * @since 0.1.0
+ */
+import * as RedisScript from "./RedisScript.ts"
+
+const nowLua = `
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+`
+
+/**
+ * Tells how many readers a process has, keeps the user's log from being
+ * forgotten, and gives its epoch, last offset and acknowledged offset, or
+ * nothing if there is no log. `KEYS`: readers, then those of the log. `ARGV`:
+ * the process, its readers, for how long they count, the log's time to live,
+ * both in milliseconds.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const attend = RedisScript.make(`${nowLua}
+local readers, log, meta = KEYS[1], KEYS[2], KEYS[3]
+if ARGV[2] == '0' then
+  redis.call('HDEL', readers, ARGV[1])
+else
+  redis.call('HSET', readers, ARGV[1], ARGV[2] .. ':' .. string.format('%.0f', now + tonumber(ARGV[3])))
+  redis.call('PEXPIRE', readers, ARGV[3])
+end
+local found = redis.call('HMGET', meta, 'epoch', 'last', 'ack', 'checkpoint')
+if not found[1] then return {} end
+for i = 3, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
+if tonumber(found[4]) < tonumber(found[2]) then redis.call('PEXPIRE', log, ARGV[4]) end
+return { found[1], found[2], found[3] }
+`)
+
+/**
+ * The number of readers of a user. `KEYS`: readers.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const countReaders = RedisScript.make(`${nowLua}
+local count = 0
+local all = redis.call('HGETALL', KEYS[1])
+for i = 2, #all, 2 do
+  local number, till = string.match(all[i], '^(%d+):(%d+)$')
+  if tonumber(till) > now then count = count + tonumber(number) end
+end
+return count
+`)
+
+/**
+ * Records that all events up to a position were handled. `KEYS`: meta. `ARGV`:
+ * the position's epoch and offset, the channel.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const acknowledge = RedisScript.make(`
+local found = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'ack')
+if found[1] ~= ARGV[1] then return 0 end
+local offset = math.min(tonumber(ARGV[2]), tonumber(found[2]))
+if offset <= tonumber(found[3]) then return 0 end
+redis.call('HSET', KEYS[1], 'ack', string.format('%.0f', offset))
+redis.call('PUBLISH', ARGV[3], 'a ' .. ARGV[1] .. ' ' .. string.format('%.0f', offset))
+return 1
+`)
