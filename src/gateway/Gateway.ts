@@ -103,14 +103,14 @@ const make = Effect.fnUntraced(function*(
 
   const hub = yield* Hub.make({
     ...config.connections,
-    maxFrameBytes: config.maxFrameBytes.out,
+    maxFrameBytes: config.maxFrameBytesOut,
     slow: {
       volatile: toLimit(config.slow.volatile),
       batched: toLimit(config.slow.batched),
       close: toLimit(config.slow.close)
     }
   })
-  const sockets = DeviceSocket.makeServer({ maxBytes: config.maxFrameBytes.in, closeTimeoutMs })
+  const sockets = DeviceSocket.makeServer({ maxBytes: config.maxFrameBytesIn, closeTimeoutMs })
   const shared: Shared = {
     limits: {
       helloTimeoutMs: Duration.toMillis(config.helloTimeout),

@@ -56,7 +56,8 @@ const Resolved = Schema.Struct({
   origins: Origins,
   helloTimeout: Time,
   heartbeat: Time,
-  maxFrameBytes: Schema.Struct({ in: Positive, out: Positive }),
+  maxFrameBytesIn: Positive,
+  maxFrameBytesOut: Positive,
   framesPerSecond: Positive,
   connections: Schema.Struct({ perUser: Positive, perNode: Positive, perSecond: Positive }),
   slow: Schema.Struct({ volatile: Limit, batched: Limit, close: Limit }),
@@ -73,12 +74,12 @@ const leastFrameBytes = 1024
 const millis = (duration: Duration.Duration) => `${Duration.toMillis(duration)} ms`
 
 const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
-  const { connections, maxFrameBytes, slow } = config
+  const { connections, maxFrameBytesOut, slow } = config
   const issues: Array<Schema.FilterIssue> = []
-  if (maxFrameBytes.out < leastFrameBytes) {
+  if (maxFrameBytesOut < leastFrameBytes) {
     issues.push({
-      path: ["maxFrameBytes", "out"],
-      issue: `maxFrameBytes.out (${maxFrameBytes.out}) must not be less than ${leastFrameBytes}`
+      path: ["maxFrameBytesOut"],
+      issue: `maxFrameBytesOut (${maxFrameBytesOut}) must not be less than ${leastFrameBytes}`
     })
   }
   if (connections.perUser > connections.perNode) {
@@ -113,10 +114,8 @@ const Overrides = Schema.Struct({
   origins: Schema.optionalKey(Origins),
   helloTimeout: Schema.optionalKey(TimeText),
   heartbeat: Schema.optionalKey(TimeText),
-  maxFrameBytes: Schema.optionalKey(Schema.Struct({
-    in: Schema.optionalKey(Positive),
-    out: Schema.optionalKey(Positive)
-  })),
+  maxFrameBytesIn: Schema.optionalKey(Positive),
+  maxFrameBytesOut: Schema.optionalKey(Positive),
   framesPerSecond: Schema.optionalKey(Positive),
   connections: Schema.optionalKey(Schema.Struct({
     perUser: Schema.optionalKey(Positive),
@@ -140,7 +139,8 @@ const defaults: Resolved = {
   origins: "same",
   helloTimeout: Duration.seconds(5),
   heartbeat: Duration.seconds(25),
-  maxFrameBytes: { in: 16 * kibi, out: 64 * kibi },
+  maxFrameBytesIn: 16 * kibi,
+  maxFrameBytesOut: 64 * kibi,
   framesPerSecond: 50,
   connections: { perUser: 20, perNode: 20_000, perSecond: 1_000 },
   slow: {
@@ -156,7 +156,6 @@ const defaults: Resolved = {
 const resolve = (overrides: typeof Overrides.Type): Resolved => ({
   ...defaults,
   ...overrides,
-  maxFrameBytes: { ...defaults.maxFrameBytes, ...overrides.maxFrameBytes },
   connections: { ...defaults.connections, ...overrides.connections },
   slow: {
     volatile: { ...defaults.slow.volatile, ...overrides.slow?.volatile },
@@ -174,8 +173,8 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
  * - `helloTimeout`: how long a socket may stay without a valid hello, 5 seconds;
  * - `heartbeat`: how often a `ping` is sent, 25 seconds; a device that was silent
  *   for one and a half is taken for gone;
- * - `maxFrameBytes.in`: the largest frame a device may send, 16 KiB;
- *   `maxFrameBytes.out`: the largest `events` frame, 64 KiB, unless one event
+ * - `maxFrameBytesIn`: the largest frame a device may send, 16 KiB;
+ *   `maxFrameBytesOut`: the largest `events` frame, 64 KiB, unless one event
  *   alone is larger;
  * - `framesPerSecond` that a device may send, 50, and as many at once;
  * - `connections.perUser`, 20, and `connections.perNode`, 20,000;

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
@@ -79,12 +80,22 @@ export class Sessions {
       const late = now - last - everyMs
       last = now
       const forgivenMs = late > everyMs ? late : 0
-      for (const session of this.all) session.tick(now, forgivenMs)
-      if (this.draining || this.allListen()) return Effect.void
-      return Effect.asVoid(Effect.forkChild(drain))
+      const failures: Array<Cause.Cause<never>> = []
+      for (const session of this.all) {
+        try {
+          session.tick(now, forgivenMs)
+        } catch (defect) {
+          session.destroy()
+          failures.push(Cause.die(defect))
+        }
+      }
+      const drained = this.draining || this.allListen() ? Effect.void : Effect.forkChild(drain)
+      return Effect.andThen(
+        Effect.forEach(failures, (cause) => Effect.logError("A session was cut, its tick failed", cause)),
+        Effect.asVoid(drained)
+      )
     })
     return tick.pipe(
-      Effect.catchCause((cause) => Effect.logError("A tick of the gateway failed", cause)),
       Effect.andThen(Effect.sleep(everyMs)),
       Effect.forever
     )

@@ -81,7 +81,7 @@ describe("Bad input", () => {
       })))
 
   it.live("an oversized frame ends the connection with 4413 before it is read", () =>
-    beside({ maxFrameBytes: { in: 2048 } }, (served) =>
+    beside({ maxFrameBytesIn: 2048 }, (served) =>
       Effect.gen(function*() {
         const device = yield* connect(served, "ada")
         yield* device.send(JSON.stringify({ type: "token", token: "x".repeat(4 * 1024 * 1024) }))
@@ -272,13 +272,13 @@ describe("Bad input", () => {
         ["connections.perUser", "hartbeat", "helloTimeout", "origins.0", "path"]
       )
       const conflict = yield* Effect.flip(
-        serve({ connections: { perUser: 5, perNode: 4 }, maxFrameBytes: { out: 10 } })
+        serve({ connections: { perUser: 5, perNode: 4 }, maxFrameBytesOut: 10 })
       )
       assert.strictEqual(conflict._tag, "GatewayConfigError")
       if (conflict._tag !== "GatewayConfigError") return
       assert.deepStrictEqual(conflict.issues.map(({ path }) => path).toSorted(), [
         "connections.perUser",
-        "maxFrameBytes.out"
+        "maxFrameBytesOut"
       ])
     }))
 })

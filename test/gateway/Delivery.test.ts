@@ -83,7 +83,7 @@ describe("Delivery", () => {
 
   it.live("resumes page by page, while new events are appended, without hole or repeat", () =>
     Effect.gen(function*() {
-      const served = yield* serve({ maxFrameBytes: { out: 2048 } })
+      const served = yield* serve({ maxFrameBytesOut: 2048 })
       yield* append(served, "ada", ...range(1, 2000))
       const { epoch } = yield* served.broker.head(user("ada"))
       const live = yield* Effect.forkChild(

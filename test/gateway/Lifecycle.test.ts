@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Fiber, Layer, Stream } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Redacted, Stream } from "effect"
 import { Broker } from "effect-emitter"
+import { Authenticator } from "effect-emitter/gateway"
 import { append, connect, dial, serve, token, user } from "./server.ts"
 
 /** A memory broker whose operations fail, die or never end when told to. */
@@ -103,6 +104,50 @@ describe("Closing", () => {
       for (const device of ada) {
         assert.deepStrictEqual(yield* device.closed, { code: 4401, reason: "unauthenticated" })
       }
+      yield* append(served, "bob", 1)
+      yield* bob.received(1)
+    }))
+})
+
+describe("Code of others that throws", () => {
+  const bug = () => {
+    throw new Error("a bug")
+  }
+
+  it.live("in an authenticator ends the connection it was asked about, and no other", () =>
+    Effect.gen(function*() {
+      const throws = Layer.succeed(Authenticator.Authenticator, {
+        verify: (token) =>
+          Redacted.value(token) === "bob" ? Effect.succeed({ userId: user("bob"), expiresAt: undefined }) : bug(),
+        recognize: () => Effect.succeedNone
+      })
+      const served = yield* serve({}, { authenticator: throws })
+      const bob = yield* dial(served.url)
+      yield* bob.send({ type: "hello", token: "bob" })
+      yield* bob.take("welcome")
+      const ada = yield* dial(served.url)
+      yield* ada.send({ type: "hello", token: "ada" })
+      assert.strictEqual((yield* ada.closed).code, 4503)
+      const refused = yield* Effect.flip(dial(served.url, { authorization: "Bearer ada" }))
+      assert.strictEqual(refused.status, 500)
+      yield* append(served, "bob", 1)
+      yield* bob.received(1)
+    }))
+
+  it.live("in a broker does so too", () =>
+    Effect.gen(function*() {
+      const broker = Layer.effect(
+        Broker.Broker,
+        Effect.map(Layer.build(Layer.orDie(Broker.layerMemory())), (built) => ({
+          ...Context.get(built, Broker.Broker),
+          acknowledge: bug
+        }))
+      )
+      const served = yield* serve({}, { broker })
+      const ada = yield* connect(served, "ada")
+      const bob = yield* connect(served, "bob")
+      yield* ada.send({ type: "ack", offset: 0 })
+      assert.strictEqual((yield* ada.closed).code, 4503)
       yield* append(served, "bob", 1)
       yield* bob.received(1)
     }))

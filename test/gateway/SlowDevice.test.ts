@@ -11,7 +11,7 @@ describe("A device that does not read", () => {
       const broker = Layer.orDie(Broker.layerMemory({ maxBytes: 64 * kibi * kibi }))
       const patient = { bytes: 1024 * kibi * kibi, after: "1 hour" }
       const served = yield* serve(
-        { maxFrameBytes: { out: 32 * kibi }, slow: { volatile: patient, batched: patient, close: patient } },
+        { maxFrameBytesOut: 32 * kibi, slow: { volatile: patient, batched: patient, close: patient } },
         { broker }
       )
       const other = yield* connect(served, "ada")

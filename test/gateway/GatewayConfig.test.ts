@@ -1,0 +1,93 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Duration, Effect } from "effect"
+import { GatewayConfig } from "effect-emitter/gateway"
+
+const fromEnvironment = (env: Record<string, string>) =>
+  Effect.provideService(
+    Effect.gen(function*() {
+      return yield* GatewayConfig.config
+    }),
+    ConfigProvider.ConfigProvider,
+    ConfigProvider.constantCase(ConfigProvider.fromEnv({ env }))
+  )
+
+describe("GatewayConfig", () => {
+  it.effect("needs no option, from code or from the environment", () =>
+    Effect.gen(function*() {
+      const defaults = yield* GatewayConfig.decode({})
+      assert.strictEqual(defaults.path, "/events")
+      assert.strictEqual(Duration.toMillis(defaults.heartbeat), 25_000)
+      assert.deepStrictEqual(yield* fromEnvironment({}), defaults)
+    }))
+
+  it.effect("reads every option from the environment", () =>
+    Effect.gen(function*() {
+      const config = yield* fromEnvironment({
+        GATEWAY_PATH: "/live",
+        GATEWAY_ORIGINS: "any",
+        GATEWAY_HELLO_TIMEOUT: "1 second",
+        GATEWAY_HEARTBEAT: "10 seconds",
+        GATEWAY_MAX_FRAME_BYTES_IN: "1000",
+        GATEWAY_MAX_FRAME_BYTES_OUT: "2000",
+        GATEWAY_FRAMES_PER_SECOND: "7",
+        GATEWAY_CONNECTIONS_PER_USER: "3",
+        GATEWAY_CONNECTIONS_PER_NODE: "4",
+        GATEWAY_CONNECTIONS_PER_SECOND: "5",
+        GATEWAY_SLOW_VOLATILE_BYTES: "10",
+        GATEWAY_SLOW_VOLATILE_AFTER: "1 second",
+        GATEWAY_SLOW_BATCHED_BYTES: "20",
+        GATEWAY_SLOW_BATCHED_AFTER: "2 seconds",
+        GATEWAY_SLOW_CLOSE_BYTES: "30",
+        GATEWAY_SLOW_CLOSE_AFTER: "3 seconds",
+        GATEWAY_EXPIRY_GRACE: "4 seconds",
+        GATEWAY_DRAIN_TIMEOUT: "5 seconds",
+        GATEWAY_RECONNECT_SPREAD: "6 seconds"
+      })
+      const seconds = Duration.seconds
+      assert.deepStrictEqual(config, {
+        path: "/live",
+        origins: "any",
+        helloTimeout: seconds(1),
+        heartbeat: seconds(10),
+        maxFrameBytesIn: 1000,
+        maxFrameBytesOut: 2000,
+        framesPerSecond: 7,
+        connections: { perUser: 3, perNode: 4, perSecond: 5 },
+        slow: {
+          volatile: { bytes: 10, after: seconds(1) },
+          batched: { bytes: 20, after: seconds(2) },
+          close: { bytes: 30, after: seconds(3) }
+        },
+        expiryGrace: seconds(4),
+        drainTimeout: seconds(5),
+        reconnectSpread: seconds(6)
+      })
+    }))
+
+  it.effect("refuses what makes no sense from the environment as well", () =>
+    Effect.gen(function*() {
+      const conflict = yield* Effect.flip(fromEnvironment({ GATEWAY_CONNECTIONS_PER_USER: "30000" }))
+      assert.include(conflict.message, "connections.perNode")
+      const nonsense = yield* Effect.flip(fromEnvironment({ GATEWAY_HEARTBEAT: "often" }))
+      assert.strictEqual(nonsense._tag, "ConfigError")
+    }))
+
+  it.effect("takes lists of origins, and refuses what is no origin", () =>
+    Effect.gen(function*() {
+      const origins = ["https://app.example.com", "http://localhost:4321"]
+      assert.deepStrictEqual((yield* GatewayConfig.decode({ origins })).origins, origins)
+      for (
+        const origin of ["app.example.com", "https://app.example.com/", "https://app.example.com/path", "*", "null"]
+      ) {
+        const error = yield* Effect.flip(GatewayConfig.decode({ origins: [origin] }))
+        assert.strictEqual(error.issues.length, 1, origin)
+      }
+    }))
+
+  it.effect("refuses limits for slow devices that run backwards", () =>
+    Effect.gen(function*() {
+      const slow = { volatile: { bytes: 2_000_000 }, close: { after: "5 seconds" } }
+      const error = yield* Effect.flip(GatewayConfig.decode({ slow }))
+      assert.deepStrictEqual(error.issues.map(({ path }) => path), ["slow.volatile.bytes", "slow.batched.after"])
+    }))
+})
