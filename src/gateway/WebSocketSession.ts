@@ -261,7 +261,7 @@ export class WebSocketSession implements Session, Listener, Transport {
     known: Principal | undefined
   ): Effect.Effect<Principal, AuthenticationError> {
     return Effect.flatMap(
-      this.shared.authenticator.verify(token),
+      Effect.suspend(() => this.shared.authenticator.verify(token)),
       (principal) =>
         known === undefined || known.userId === principal.userId
           ? Effect.succeed(principal)
