@@ -93,7 +93,7 @@ const measure = async (engine: Engine, scope: Scope.Scope, settings: Settings): 
   const figures = await interleave(
     contestants,
     "seconds",
-    settings.quick ? { rounds: 3, warmUps: 1 } : { rounds: 7, warmUps: 2 },
+    settings.quick ? { rounds: 3, warmUps: 1 } : { rounds: 5, warmUps: 1 },
     settings
   )
 
