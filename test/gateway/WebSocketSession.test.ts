@@ -270,6 +270,6 @@ describe("WebSocketSession", () => {
         assert.strictEqual((yield* hub.stats).connections, 0)
         assert.isAbove(farewells.length, 500)
       }),
-    30_000
+    Math.max(30_000, seeds)
   )
 })
