@@ -3,12 +3,9 @@
  * offsets, drops what is past the bounds, renews the time to live, and publishes
  * a wake-up.
  *
- * What is dropped for readers stays in the stream until it is folded into the
- * runs' checkpoint, but not without bound.
- *
- * `ARGV` from 4 on: maxEvents, maxBytes, maxAge, checkpointEvery, maxRanges,
- * channel, how the body of the batch's last event begins, then for each event
- * its source, sequence, whether it is of a run (1 or 0), bytes, header, body.
+ * `ARGV` from 7 on: checkpointEvery, maxRanges, channel, how the body of the
+ * batch's last event begins, then for each event its source, sequence, whether
+ * it is of a run (1 or 0), bytes, header, body.
  * Gives the epoch, the offset of the batch's last event, and whether a
  * checkpoint is due (1 or 0).
  *
@@ -22,11 +19,8 @@ import * as RedisScript from "./RedisScript.ts"
  * @since 0.1.0
  */
 export const append = RedisScript.make(`${openLua}
-local maxEvents, maxBytes, maxAge = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local checkpointEvery, maxRanges = tonumber(ARGV[7]), tonumber(ARGV[8])
 local channel, lastBody = ARGV[9], ARGV[10]
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 local taken = {}
 local function take(source, sequence)
@@ -76,28 +70,7 @@ for at = 11, #ARGV, 6 do
   end
 end
 
-local function isOver()
-  return last - first + 1 > maxEvents or (bytes > maxBytes and first < last) or (first <= last and since < now - maxAge)
-end
-local oldFirst = first
-while isOver() do
-  local oldest = redis.call('XRANGE', log, text(first) .. '-0', text(last) .. '-0', 'COUNT', 64)
-  if #oldest == 0 then
-    first, bytes, since = last + 1, 0, 0
-    break
-  end
-  for _, entry in ipairs(oldest) do
-    since = tonumber(entry[2][2])
-    if not isOver() then break end
-    local size = tonumber(entry[2][4])
-    bytes = bytes - size
-    if first > checkpoint then linger = linger + size end
-    first = first + 1
-  end
-end
-if first > last then bytes, since = 0, 0 end
-if linger > maxBytes or first - 1 - checkpoint > math.max(maxEvents, 1024) then checkpoint, linger = first - 1, 0 end
-if first > oldFirst then redis.call('XTRIM', log, 'MINID', text(math.min(first, checkpoint + 1)) .. '-0') end
+drop()
 
 local foundNew = false
 for source, known in pairs(taken) do

@@ -48,7 +48,8 @@ export { Options } from "./RedisOptions.ts"
 // So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
 const checkpointEvery = 512
 
-const nothing: PullLimits = { maxEvents: 0, maxBytes: 0 }
+const onlyHead = { after: { epoch: "", offset: 0 }, limits: { maxEvents: 0, maxBytes: 0 }, withRuns: false }
+const onlyRuns = { ...onlyHead, withRuns: true }
 
 /**
  * @category constructors
@@ -59,6 +60,7 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Broker["Service"], never, Scope.Scope> {
   const { maxBytes, maxEvents, maxRuns, prefix } = options
   const maxAgeMs = Duration.toMillis(options.maxAge)
+  const ttl = String(RedisKeys.ttlMs(options))
   const scope = yield* Effect.scope
   const node = `${yield* randomName}${yield* randomName}`
   let epochs = 0
@@ -72,54 +74,51 @@ export const make = Effect.fnUntraced(function*(
   })
   const following = yield* RedisFollowing.make(options, node, connection)
   // A server that is up is used at once; one that is down is not waited for.
-  yield* Effect.andThen(connection.awaitLive, following.awaitLive).pipe(Effect.timeoutOption(options.deadline))
+  yield* Effect.andThen(connection.tried, following.tried).pipe(Effect.timeoutOption(options.silence))
 
   const onLog = (
     operation: string,
     script: RedisScript.Script,
     user: UserId,
     args: ReadonlyArray<string>
-  ): Effect.Effect<ReadonlyArray<unknown>, BrokerError> =>
-    connection.call(operation, async ({ client, server }) =>
-      Reply.list(
-        await RedisScript.run(client, script, RedisKeys.ofLog(prefix, user), [
-          `${node}-${(epochs++).toString(36)}`,
-          options.trustRestarts ? "any" : server,
-          String(maxAgeMs),
-          ...args
-        ])
-      ))
+  ): Effect.Effect<unknown, BrokerError> =>
+    connection.call(operation, ({ client, server }) =>
+      RedisScript.run(client, script, RedisKeys.ofLog(prefix, user), [
+        `${node}-${(epochs++).toString(36)}`,
+        options.trustRestarts ? "any" : server,
+        ttl,
+        String(maxEvents),
+        String(maxBytes),
+        String(maxAgeMs),
+        ...args
+      ]))
 
-  const lookAt = (operation: string, user: UserId, after: Position, limits: PullLimits, withRuns: boolean) =>
+  const lookAt = <A>(
+    operation: string,
+    user: UserId,
+    wanted: { readonly after: Position; readonly limits: PullLimits; readonly withRuns: boolean },
+    decode: (reply: ReadonlyArray<unknown>) => A
+  ) =>
     onLog(operation, lookScript, user, [
-      after.epoch,
-      String(after.offset),
-      String(limits.maxEvents),
-      String(Math.min(limits.maxBytes, Number.MAX_SAFE_INTEGER)),
-      withRuns ? "1" : "0"
-    ])
+      wanted.after.epoch,
+      String(wanted.after.offset),
+      String(Math.min(wanted.limits.maxEvents, Number.MAX_SAFE_INTEGER)),
+      String(Math.min(wanted.limits.maxBytes, Number.MAX_SAFE_INTEGER)),
+      wanted.withRuns ? "1" : "0"
+    ]).pipe(Effect.flatMap((reply) => RedisEntry.read(operation, () => decode(Reply.list(reply)))))
 
   // One at a time for each user; what is appended meanwhile asks for the next.
   const checkpointing = new Set<UserId>()
   const saveCheckpoint = (user: UserId) =>
     Effect.gen(function*() {
-      const [epoch, , last, before, , , , saved, tail] = yield* lookAt("checkpoint", user, unknown, nothing, true)
-      const args = yield* RedisEntry.read("checkpoint", () => {
+      const args = yield* lookAt("checkpoint", user, onlyRuns, ([epoch, , last, before, , , , saved, tail]) => {
         const from = Reply.integer(before)
         const changes = RedisEntry.toCheckpoint(RedisEntry.toRuns(maxRuns, saved, tail), saved, from)
         return [Reply.text(epoch), String(from), String(Reply.integer(last)), ...changes]
       })
-      yield* connection.call("checkpoint", ({ client, server }) =>
-        RedisScript.run(client, checkpointScript, RedisKeys.ofLog(prefix, user), [
-          Reply.text(epoch),
-          options.trustRestarts ? "any" : server,
-          String(maxAgeMs),
-          ...args
-        ]))
+      yield* onLog("checkpoint", checkpointScript, user, args)
     }).pipe(
-      Effect.catchCause((cause) =>
-        Effect.logWarning("The state of runs was not saved, and will be later", cause)
-      ),
+      Effect.catchCause((cause) => Effect.logWarning("The state of runs was not saved, and will be later", cause)),
       Effect.ensuring(Effect.sync(() => checkpointing.delete(user)))
     )
 
@@ -131,9 +130,6 @@ export const make = Effect.fnUntraced(function*(
 
   const append = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Effect.Effect<Position, BrokerError> => {
     const args = [
-      String(maxEvents),
-      String(maxBytes),
-      String(maxAgeMs),
       String(checkpointEvery),
       String(maxRanges),
       RedisKeys.ofChannel(prefix, user),
@@ -141,44 +137,41 @@ export const make = Effect.fnUntraced(function*(
     ]
     for (const envelope of batch) args.push(...RedisEntry.toArguments(envelope))
     return onLog("append", appendScript, user, args).pipe(
-      Effect.flatMap(([epoch, offset, isDue]) =>
-        Effect.as(keepCheckpoint(user, isDue === 1), { epoch: Reply.text(epoch), offset: Reply.integer(offset) })
-      )
+      Effect.flatMap((reply) =>
+        RedisEntry.read("append", () => {
+          const [epoch, offset, isDue] = Reply.list(reply)
+          return { position: { epoch: Reply.text(epoch), offset: Reply.integer(offset) }, isDue: isDue === 1 }
+        })
+      ),
+      Effect.flatMap(({ isDue, position }) => Effect.as(keepCheckpoint(user, isDue), position))
     )
   }
 
   const pull: Broker["Service"]["pull"] = (user, after, limits) =>
-    Effect.flatMap(lookAt("pull", user, after, limits, false), (reply) =>
-      RedisEntry.read("pull", () => {
-        const epoch = Reply.text(reply[0])
-        const first = Reply.integer(reply[1])
-        const head = Reply.integer(reply[2])
-        const reason = reply[4]
-        const entries = RedisEntry.toEntries(reply[6])
-        const gap: Gap | undefined = reason === "epoch" || reason === "retention"
-          ? { epoch, from: Reply.integer(reply[5]), to: first - 1, reason }
-          : undefined
-        return {
-          gap,
-          snapshots: gap === undefined ? [] : RedisEntry.toRuns(maxRuns, reply[7], reply[8]).snapshots(gap.from),
-          entries,
-          next: { epoch, offset: entries.at(-1)?.offset ?? gap?.to ?? after.offset },
-          head
-        }
-      }))
+    lookAt("pull", user, { after, limits, withRuns: false }, (reply) => {
+      const epoch = Reply.text(reply[0])
+      const reason = reply[4]
+      const entries = RedisEntry.toEntries(reply[6])
+      const gap: Gap | undefined = reason === "epoch" || reason === "retention"
+        ? { epoch, from: Reply.integer(reply[5]), to: Reply.integer(reply[1]) - 1, reason }
+        : undefined
+      return {
+        gap,
+        snapshots: gap === undefined ? [] : RedisEntry.toRuns(maxRuns, reply[7], reply[8]).snapshots(gap.from),
+        entries,
+        next: { epoch, offset: entries.at(-1)?.offset ?? gap?.to ?? after.offset },
+        head: Reply.integer(reply[2])
+      }
+    })
 
   const snapshots: Broker["Service"]["snapshots"] = (user, since = Number.POSITIVE_INFINITY) =>
-    Effect.flatMap(lookAt("snapshots", user, unknown, nothing, true), (reply) =>
-      RedisEntry.read("snapshots", () => ({
-        position: { epoch: Reply.text(reply[0]), offset: Reply.integer(reply[2]) },
-        snapshots: RedisEntry.toRuns(maxRuns, reply[7], reply[8]).snapshots(since)
-      })))
+    lookAt("snapshots", user, onlyRuns, ([epoch, , last, , , , , saved, tail]) => ({
+      position: { epoch: Reply.text(epoch), offset: Reply.integer(last) },
+      snapshots: RedisEntry.toRuns(maxRuns, saved, tail).snapshots(since)
+    }))
 
   const head: Broker["Service"]["head"] = (user) =>
-    Effect.map(lookAt("head", user, unknown, nothing, false), (reply): Position => ({
-      epoch: Reply.text(reply[0]),
-      offset: Reply.integer(reply[2])
-    }))
+    lookAt("head", user, onlyHead, ([epoch, , last]) => ({ epoch: Reply.text(epoch), offset: Reply.integer(last) }))
 
   const readers: Broker["Service"]["readers"] = (user) =>
     connection.call(
@@ -211,8 +204,6 @@ export const make = Effect.fnUntraced(function*(
     retentionMs: maxAgeMs
   }
 })
-
-const unknown: Position = { epoch: "", offset: 0 }
 
 // The names of processes and epochs: letters, digits and lines, 8 of them at most.
 const randomName = Effect.map(Random.nextIntBetween(0, 36 ** 6), (n) => n.toString(36).padStart(6, "0"))

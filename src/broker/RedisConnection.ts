@@ -47,7 +47,7 @@ export interface Live {
  * - `call` runs on the live connection, and fails once there is none or the
  *   deadline has passed. What was sent may be carried out all the same.
  * - `restart` gives the connection up and makes a new one.
- * - `awaitLive` waits for a connection.
+ * - `tried` waits until there was a connection, or the first attempt failed.
  *
  * @category models
  * @since 0.1.0
@@ -55,7 +55,7 @@ export interface Live {
 export interface Connection {
   readonly call: <A>(operation: string, send: (live: Live) => Promise<A>) => Effect.Effect<A, BrokerError>
   readonly restart: Effect.Effect<void>
-  readonly awaitLive: Effect.Effect<void>
+  readonly tried: Effect.Effect<void>
 }
 
 /**
@@ -99,7 +99,7 @@ export const make = Effect.fnUntraced(function*(
   const clock = yield* Clock.Clock
   const { deadline, name, onLive, silence, url } = settings
   const silenceMs = Duration.toMillis(silence)
-  const isLive = Latch.makeUnsafe(false)
+  const wasTried = Latch.makeUnsafe(false)
   let live: Live | undefined
   let drop: (() => void) | undefined
 
@@ -112,8 +112,7 @@ export const make = Effect.fnUntraced(function*(
         disableOfflineQueue: true,
         disableClientInfo: true,
         commandsQueueMaxLength: 65_536,
-        pingInterval: Math.max(1, Math.floor(silenceMs / 3)),
-        socket: { connectTimeout: silenceMs, socketTimeout: silenceMs, reconnectStrategy: false }
+        socket: { connectTimeout: silenceMs, reconnectStrategy: false }
       })
       let ended: unknown = undefined
       let onEnd: ((cause: unknown) => void) | undefined
@@ -148,6 +147,20 @@ export const make = Effect.fnUntraced(function*(
     return { found, end, whenEnded }
   })
 
+  // The client's own timeout counts what is written as a sign of life, so it never ends a busy connection.
+  const heartbeat = ({ client }: Live): Effect.Effect<never, BrokerError> =>
+    Effect.tryPromise({
+      try: () => client.sendCommand(["PING"]),
+      catch: (cause) => unavailable("ping", 0, cause)
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: silence,
+        orElse: () => Effect.fail(unavailable("ping", silenceMs, new Error("The server says nothing")))
+      }),
+      Effect.delay(Duration.millis(silenceMs / 3)),
+      Effect.forever
+    )
+
   let failures = 0
   const session = Effect.gen(function*() {
     const { end, found, whenEnded } = yield* serve.pipe(Effect.timeout(Duration.times(silence, 2)))
@@ -155,14 +168,14 @@ export const make = Effect.fnUntraced(function*(
     failures = 0
     live = found
     drop = () => end(new Error("The connection was given up"))
-    isLive.openUnsafe()
-    return yield* whenEnded
+    wasTried.openUnsafe()
+    return yield* Effect.raceFirst(whenEnded, heartbeat(found))
   }).pipe(
     Effect.scoped,
     Effect.ensuring(Effect.sync(() => {
       live = undefined
       drop = undefined
-      isLive.closeUnsafe()
+      wasTried.openUnsafe()
     })),
     Effect.catchCause((cause) =>
       failures++ === 0 ? Effect.logWarning("Redis cannot be reached, and is tried again", cause) : Effect.void
@@ -197,6 +210,6 @@ export const make = Effect.fnUntraced(function*(
   return {
     call,
     restart: Effect.sync(() => drop?.()),
-    awaitLive: isLive.await
+    tried: wasTried.await
   }
 })

@@ -47,11 +47,11 @@ interface Followed {
  * @since 0.1.0
  */
 export interface Following extends Pick<Broker["Service"], "subscribe" | "acknowledged"> {
-  /** Waits for a connection that publications come on. */
-  readonly awaitLive: Effect.Effect<void>
+  /** Waits until there was a connection that publications come on, or the first attempt failed. */
+  readonly tried: Effect.Effect<void>
 }
 
-const tickMs = 1000
+const maxTickMs = 1000
 const canaryLostAfterMs = 4000
 
 /**
@@ -69,6 +69,7 @@ export const make = Effect.fnUntraced(function*(
   const scope = yield* Effect.scope
   const { prefix } = options
   const pollMs = Duration.toMillis(options.poll)
+  const ttl = String(RedisKeys.ttlMs(options))
   const canary = `${prefix}:canary:${node}`
   const followed = new Map<string, Followed>()
   const unfollowed = new Set<string>()
@@ -109,7 +110,7 @@ export const make = Effect.fnUntraced(function*(
         node,
         String(one.readers.size),
         String(3 * pollMs),
-        String(Duration.toMillis(options.maxAge))
+        ttl
       ])).pipe(
         Effect.map((reply) => {
           const [epoch, last, ack] = Reply.list(reply)
@@ -220,7 +221,7 @@ export const make = Effect.fnUntraced(function*(
 
   yield* Effect.all([unsubscribe, checkCanary, poll], { discard: true }).pipe(
     Effect.catchCause((cause) => Effect.logError("Following users failed, and goes on", cause)),
-    Effect.repeat(Schedule.spaced(tickMs)),
+    Effect.repeat(Schedule.spaced(Math.min(maxTickMs, pollMs))),
     Effect.forkScoped
   )
 
@@ -260,5 +261,5 @@ export const make = Effect.fnUntraced(function*(
         })
     )
 
-  return { subscribe, acknowledged, awaitLive: connection.awaitLive }
+  return { subscribe, acknowledged, tried: connection.tried }
 })

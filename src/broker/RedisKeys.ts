@@ -17,7 +17,9 @@
  *
  * @since 0.1.0
  */
+import * as Duration from "effect/Duration"
 import type { UserId } from "../protocol/Identity.ts"
+import type { Options } from "./RedisOptions.ts"
 
 /**
  * The keys of a log, in the order in which scripts take them.
@@ -41,3 +43,12 @@ export const ofReaders = (prefix: string, user: UserId): string => `${prefix}:{$
  * @since 0.1.0
  */
 export const ofChannel = (prefix: string, user: UserId): string => `${prefix}:{${user}}:wake`
+
+/**
+ * For how long the keys of a user stay when nobody touches them: longer than
+ * its events, and than it takes to see that somebody still reads.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ttlMs = ({ maxAge, poll }: Options): number => Duration.toMillis(maxAge) + 3 * Duration.toMillis(poll)

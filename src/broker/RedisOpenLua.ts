@@ -6,14 +6,21 @@
  * its last events may be lost. A stream that vanished by itself, evicted or
  * expired, counts as dropped.
  *
+ * `drop` drops for readers what is past the bounds. In the stream it stays until
+ * it is folded into the runs' checkpoint, but not without bound.
+ *
  * `ARGV`: the epoch to take if a new one is needed, the server's id, the time
- * to live in milliseconds, then the script's own from 4 on.
+ * to live, maxEvents, maxBytes and maxAge, times in milliseconds, then the
+ * script's own from 7 on.
  *
  * @since 0.1.0
  */
 export const openLua = `
 local log, meta, sources, runs = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ttl = ARGV[3]
+local maxEvents, maxBytes, maxAge = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local function text(number) return string.format('%.0f', number) end
 
 local found = redis.call('HMGET', meta, 'epoch', 'server', 'first', 'last', 'bytes', 'since', 'checkpoint', 'linger', 'ack')
@@ -37,5 +44,34 @@ end
 if first <= last and redis.call('EXISTS', log) == 0 then
   first, bytes, since, checkpoint, linger = last + 1, 0, 0, last, 0
   redis.call('HSET', meta, 'first', text(first), 'bytes', 0, 'since', 0, 'checkpoint', text(checkpoint), 'linger', 0)
+end
+
+local function isOver()
+  return last - first + 1 > maxEvents or (bytes > maxBytes and first < last) or (first <= last and since < now - maxAge)
+end
+
+local function drop()
+  local before = first
+  while isOver() do
+    local oldest = redis.call('XRANGE', log, text(first) .. '-0', text(last) .. '-0', 'COUNT', 64)
+    if #oldest == 0 then
+      first, bytes, since = last + 1, 0, 0
+      break
+    end
+    for _, entry in ipairs(oldest) do
+      since = tonumber(entry[2][2])
+      if not isOver() then break end
+      local size = tonumber(entry[2][4])
+      bytes = bytes - size
+      if first > checkpoint then linger = linger + size end
+      first = first + 1
+    end
+  end
+  if first > last then bytes, since = 0, 0 end
+  if linger > maxBytes + 1048576 or first - 1 - checkpoint > math.max(maxEvents, 1024) then
+    checkpoint, linger = first - 1, 0
+  end
+  if first > before then redis.call('XTRIM', log, 'MINID', text(math.min(first, checkpoint + 1)) .. '-0') end
+  return first > before
 end
 `

@@ -26,8 +26,8 @@ const duration = (byDefault: string) =>
  * - `prefix` of all keys and channels, `emitter`;
  * - `maxEvents` per user, 4096;
  * - `maxBytes` of event text per user, 4 MiB;
- * - `maxAge` of an event since it was appended, 1 hour. A user without events,
- *   readers and waiters is forgotten after this time;
+ * - `maxAge` of an event since it was appended, 1 hour. A user of whom nothing
+ *   is left, and whom nobody reads, is forgotten three polls later;
  * - `maxRuns` whose folded state is kept per user, 32;
  * - `deadline` of a call, 1 second: then it fails. An `append` that failed so
  *   may have happened, and may be repeated;

@@ -1,0 +1,245 @@
+/** What the Redis broker keeps, for how long, and what it asks of its options. */
+import { assert, describe, it } from "@effect/vitest"
+import { Config, ConfigProvider, Context, Effect, Exit, Layer, Schema, Scope } from "effect"
+import { Broker, type Envelope, RunSnapshot } from "effect-emitter"
+import { RedisBroker } from "effect-emitter/redis"
+import { forSeeds } from "../emitter/support/random.ts"
+import type { UserId } from "../../src/protocol/Identity.ts"
+import { envelope, eventually, idOf, newUser, numbered, plain, plenty, start } from "./events.ts"
+import { program, startNode, withServer } from "./redisNode.ts"
+
+const key = (user: UserId, part: string) => `emitter:{${user}}:${part}`
+
+describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
+  it.live(
+    "drops events past their age, and names them",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url, { maxAge: "400 millis" })
+          const user = newUser()
+          const from = yield* start(broker, user)
+          yield* broker.append(user, numbered(1, 2))
+          yield* Effect.sleep("250 millis")
+          yield* broker.append(user, numbered(3))
+          yield* Effect.sleep("250 millis")
+          yield* broker.append(user, numbered(4))
+          const slice = yield* broker.pull(user, from, plenty)
+          assert.deepStrictEqual(slice.gap, { epoch: from.epoch, from: 1, to: 2, reason: "retention" })
+          assert.deepStrictEqual(slice.entries.map(idOf), ["s.3", "s.4"])
+        })),
+    30_000
+  )
+
+  it.live(
+    "forgets users of whom nothing is left, but not those that somebody reads",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url, { maxAge: "500 millis", poll: "100 millis" })
+          const [gone, read] = [newUser("gone"), newUser("read")]
+          yield* broker.subscribe(read, () => {})
+          const ofGone = yield* broker.append(gone, numbered(1))
+          const ofRead = yield* broker.append(read, numbered(1))
+          yield* eventually(
+            server.send("EXISTS", ...["log", "meta", "sources", "runs", "readers"].map((part) => key(gone, part))),
+            (answer) => answer === ":0\r\n",
+            "no key of a user who is gone"
+          )
+          yield* Effect.sleep("2 seconds")
+          assert.notStrictEqual((yield* broker.head(gone)).epoch, ofGone.epoch)
+          assert.strictEqual((yield* broker.pull(gone, ofGone, plenty)).gap?.reason, "epoch")
+          assert.deepStrictEqual(yield* broker.head(read), ofRead)
+          const slice = yield* broker.pull(read, { ...ofRead, offset: 0 }, plenty)
+          assert.deepStrictEqual(slice.gap, { epoch: ofRead.epoch, from: 1, to: 1, reason: "retention" })
+        })),
+    30_000
+  )
+
+  it.live(
+    "bounds what is kept only to be folded, and all it knows of sources",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url, { maxEvents: 10 })
+          const user = newUser()
+          for (let n = 1; n <= 200; n++) {
+            yield* broker.append(user, [envelope({ source: `emitter${n}`, sequence: 1, run: `run${n % 40}` })])
+          }
+          yield* eventually(
+            server.send("XLEN", key(user, "log")),
+            (answer) => answer === ":10\r\n",
+            "a stream of no more than is served"
+          )
+          const count = (answer: string) => Number(answer.slice(1))
+          assert.isAtMost(count(yield* server.send("HLEN", key(user, "runs"))), 32)
+          assert.isAtMost(count(yield* server.send("HLEN", key(user, "sources"))), 64)
+        })),
+    30_000
+  )
+
+  it.live(
+    "folds long runs on whichever node appended them, and whichever asks",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const nodes = [yield* startNode(server.url), yield* startNode(server.url)] as const
+          const user = newUser()
+          const fold = new RunSnapshot.RunFold()
+          let sequence = 0
+          const say = (): Envelope.Envelope =>
+            envelope({
+              sequence: ++sequence,
+              run: "run",
+              type: "text_delta",
+              at: sequence,
+              data: { messageId: `m${sequence % 7}`, delta: `<${sequence}>` }
+            })
+          for (let round = 0; round < 40; round++) {
+            const batch: [Envelope.Envelope, ...Array<Envelope.Envelope>] = [say()]
+            while (batch.length < 50) batch.push(say())
+            for (const { at, data, type } of batch) fold.apply(type, data, at)
+            yield* nodes[round % 2 === 0 ? 0 : 1].append(user, batch)
+          }
+          for (const node of nodes) {
+            const { position, snapshots } = yield* node.snapshots(user)
+            assert.strictEqual(position.offset, 2000)
+            assert.deepStrictEqual<unknown>(snapshots, [{ run: "run", offset: 2000, state: fold.snapshot() }])
+          }
+          assert.notStrictEqual(yield* server.send("HGET", key(user, "meta"), "checkpoint"), "$1\r\n0\r\n")
+        })),
+    30_000
+  )
+
+  it.live(
+    "counts the readers of a process that was killed no longer than its lease",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url)
+          const user = newUser()
+          yield* broker.subscribe(user, () => {})
+          const inAMoment = Date.now() + 700
+          yield* server.send("HSET", key(user, "readers"), "killed", `3:${inAMoment}`)
+          assert.strictEqual(yield* broker.readers(user), 4)
+          yield* eventually(broker.readers(user), (n) => n === 1, "only the reader that is here")
+        })),
+    30_000
+  )
+
+  it.live(
+    "gives the same answers as memory to the same calls",
+    () =>
+      withServer({}, (server) =>
+        forSeeds({ count: 12 }, (draw, seed) =>
+          Effect.gen(function*() {
+            const limits = {
+              maxEvents: draw.pick([3, 10, 1000]),
+              maxBytes: draw.pick([400, 2000, 100_000]),
+              maxRuns: 2
+            }
+            const memory = Context.get(yield* Layer.build(Broker.layerMemory(limits)), Broker.Broker)
+            const redis = yield* startNode(server.url, limits)
+            const user = newUser(`seed${seed}`)
+            const epochs = new Map<string, string>()
+            const name = (epoch: string, own: string) => epoch === own ? "own" : (epochs.get(epoch) ?? "another")
+            let sequence = 0
+            for (let step = 0; step < 25; step++) {
+              const batch: [Envelope.Envelope, ...Array<Envelope.Envelope>] = [next()]
+              while (draw.chance(0.6)) batch.push(next())
+              const after = { isOwn: draw.chance(0.9), offset: draw.below(sequence + 4) }
+              const asked = { maxEvents: 1 + draw.below(12), maxBytes: draw.below(1500) }
+              const appends = draw.chance(0.7)
+              const trace = (broker: Broker.Broker["Service"]) =>
+                Effect.gen(function*() {
+                  const appended = appends ? (yield* broker.append(user, batch)).offset : 0
+                  const { epoch } = yield* broker.head(user)
+                  const slice = yield* broker.pull(
+                    user,
+                    { epoch: after.isOwn ? epoch : "another", offset: after.offset },
+                    asked
+                  )
+                  const { snapshots } = yield* broker.snapshots(user)
+                  const whole = yield* broker.pull(user, { epoch: "another", offset: 0 }, plenty)
+                  return {
+                    // Where an event stood that is no longer kept, nobody can tell.
+                    appended: Math.max(appended, whole.gap?.to ?? 0),
+                    ...slice,
+                    entries: slice.entries.map(plain),
+                    gap: slice.gap === undefined ? undefined : { ...slice.gap, epoch: name(slice.gap.epoch, epoch) },
+                    next: { ...slice.next, epoch: name(slice.next.epoch, epoch) },
+                    all: snapshots
+                  }
+                })
+              assert.deepStrictEqual(yield* trace(redis), yield* trace(memory))
+            }
+
+            function next(): Envelope.Envelope {
+              const isOld = draw.chance(0.2)
+              return envelope({
+                sequence: isOld ? 1 + draw.below(sequence + 1) : sequence += 1 + draw.below(2),
+                type: draw.pick(["custom", "agent_started", "text_delta", "agent_completed"]),
+                at: sequence,
+                ...(draw.chance(0.8) ? { run: draw.pick(["a", "b", "c"]) } : {}),
+                data: { messageId: "m", delta: "d".repeat(draw.below(60)) }
+              })
+            }
+          }).pipe(Effect.scoped))),
+    30_000
+  )
+
+  it.live(
+    "leaves no connection when its layer closes",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const scope = yield* Scope.make()
+          const broker = yield* Scope.provide(startNode(server.url), scope)
+          yield* Scope.provide(broker.subscribe(newUser(), () => {}), scope)
+          const clients = Effect.map(server.send("CLIENT", "LIST"), (answer) => answer.match(/\bid=/g)?.length)
+          assert.strictEqual(yield* clients, 3)
+          yield* Scope.close(scope, Exit.void)
+          yield* eventually(clients, (n) => n === 1, "no connection but the one that asks")
+        })),
+    30_000
+  )
+})
+
+const refusal = (layer: Layer.Layer<Broker.Broker, Schema.SchemaError | Config.ConfigError>) =>
+  Effect.map(Effect.flip(Effect.scoped(Layer.build(layer))), (error) => error.message)
+
+describe("RedisBroker, its options", () => {
+  it.effect("are refused, all of them at once and with their path, when wrong or unknown", () =>
+    Effect.gen(function*() {
+      const unknown = { maxEvent: 3 }
+      const message = yield* refusal(
+        RedisBroker.layer({
+          url: "http://localhost",
+          prefix: "a b",
+          maxEvents: 0,
+          maxAge: "0 seconds",
+          deadline: "soon",
+          ...unknown
+        })
+      )
+      for (const path of ["url", "prefix", "maxEvents", "maxAge", "deadline", "maxEvent"]) {
+        assert.include(message, `["${path}"]`)
+      }
+    }))
+
+  it.effect("are refused without telling the password", () =>
+    Effect.gen(function*() {
+      const message = yield* refusal(RedisBroker.layer({ url: "redis:/user:secret@host", maxRuns: -1 }))
+      assert.include(message, "url")
+      assert.notInclude(message, "secret")
+    }))
+
+  it.effect("may come from Config", () =>
+    Effect.gen(function*() {
+      const layer = RedisBroker.layerConfig({ url: Config.String("REDIS_URL"), maxEvents: Config.Int("MAX_EVENTS") })
+      const provide = (entries: Record<string, string>) =>
+        Layer.provide(layer, ConfigProvider.layer(ConfigProvider.fromUnknown(entries)))
+      assert.include(yield* refusal(provide({ MAX_EVENTS: "5" })), "REDIS_URL")
+      assert.include(yield* refusal(provide({ REDIS_URL: "redis://127.0.0.1:1", MAX_EVENTS: "0" })), "maxEvents")
+    }))
+})
