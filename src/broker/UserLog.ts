@@ -10,6 +10,8 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Envelope } from "../protocol/Envelope.ts"
+import type { DeliveryClass } from "../protocol/Event.ts"
+import type { RunId, ThreadId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice } from "./Broker.ts"
 import { Numbers } from "./Numbers.ts"
@@ -28,11 +30,32 @@ export interface LogLimits {
   readonly maxRuns: number
 }
 
-interface StoredEntry extends Entry {
-  readonly source: Source
+// A class, since an engine that sees many long-lived literals made in one place puts them, and with them all that they
+// hold, straight among its old objects.
+class Stored implements Entry {
+  readonly offset: number
   readonly sequence: number
-  /** When the log took it, in milliseconds: its own time, unless it came late. */
-  readonly since: number
+  readonly type: string
+  readonly delivery: DeliveryClass
+  readonly at: number
+  readonly run: RunId | undefined
+  readonly thread: ThreadId | undefined
+  readonly confirm: boolean
+  readonly body: string
+  readonly bytes: number
+
+  constructor(offset: number, envelope: Envelope) {
+    this.offset = offset
+    this.sequence = envelope.sequence
+    this.type = envelope.type
+    this.delivery = envelope.delivery
+    this.at = envelope.at
+    this.run = envelope.run
+    this.thread = envelope.thread
+    this.confirm = envelope.confirm
+    this.body = envelope.body
+    this.bytes = envelope.bytes
+  }
 }
 
 interface Source {
@@ -49,8 +72,13 @@ interface Source {
 export class UserLog {
   readonly epoch: string
   private readonly limits: LogLimits
-  // A ring: the entry with offset o stands at o modulo its capacity, which is a power of two.
-  private ring: Array<StoredEntry | undefined> = new Array(initialCapacity)
+  // A ring: the entry with offset o stands at o modulo its capacity, which is a power of two. What dropping an entry must
+  // know stands beside it, since by then the entry itself has long left the processor's caches.
+  private ring: Array<Stored | undefined> = new Array(initialCapacity)
+  private sourceRing: Array<Source | undefined> = new Array(initialCapacity)
+  private bytesRing = new Float64Array(initialCapacity)
+  // When the log took an entry, in milliseconds: the entry's own time, unless it came late.
+  private sinceRing = new Float64Array(initialCapacity)
   private first = 1
   private last = 0
   private readonly sources = new Map<string, Source>()
@@ -105,8 +133,8 @@ export class UserLog {
     const { maxAgeMs, maxBytes, maxEvents } = this.limits
     const oldest = now - maxAgeMs
     while (this.size > 0) {
-      const entry = this.at(this.first)
-      if (this.size <= maxEvents && (this.textBytes <= maxBytes || this.size === 1) && entry.since >= oldest) return
+      const since = this.sinceRing[this.slot(this.first)] ?? 0
+      if (this.size <= maxEvents && (this.textBytes <= maxBytes || this.size === 1) && since >= oldest) return
       this.dropOldest()
     }
   }
@@ -114,10 +142,12 @@ export class UserLog {
   /** Drops the oldest entry, if there is one. */
   dropOldest(): void {
     if (this.size === 0) return
-    const entry = this.at(this.first)
-    if (--entry.source.held === 0) this.forget(entry.source)
-    this.ring[this.first & (this.ring.length - 1)] = undefined
-    this.textBytes -= entry.bytes
+    const slot = this.slot(this.first)
+    const source = this.sourceRing[slot]
+    if (source !== undefined && --source.held === 0) this.forget(source)
+    this.ring[slot] = undefined
+    this.sourceRing[slot] = undefined
+    this.textBytes -= this.bytesRing[slot] ?? 0
     this.first++
   }
 
@@ -158,8 +188,12 @@ export class UserLog {
       : undefined
   }
 
-  private at(offset: number): StoredEntry {
-    const entry = this.ring[offset & (this.ring.length - 1)]
+  private slot(offset: number): number {
+    return offset & (this.ring.length - 1)
+  }
+
+  private at(offset: number): Stored {
+    const entry = this.ring[this.slot(offset)]
     if (entry === undefined) throw new RangeError(`offset ${offset} is not in the log (${this.first}–${this.last})`)
     return entry
   }
@@ -183,8 +217,7 @@ export class UserLog {
   // Only a repeated batch asks, so a search will do. What is no longer held has the place before the first.
   private offsetOf({ sequence, source }: Envelope): number {
     for (let offset = this.last; offset >= this.first; offset--) {
-      const entry = this.at(offset)
-      if (entry.source.name === source && entry.sequence === sequence) return offset
+      if (this.sourceRing[this.slot(offset)]?.name === source && this.at(offset).sequence === sequence) return offset
     }
     return this.first - 1
   }
@@ -193,20 +226,11 @@ export class UserLog {
     if (this.size === this.ring.length) this.grow()
     source.held++
     const offset = ++this.last
-    this.ring[offset & (this.ring.length - 1)] = {
-      offset,
-      source,
-      sequence: envelope.sequence,
-      since: envelope.at > now ? envelope.at : now,
-      type: envelope.type,
-      delivery: envelope.delivery,
-      at: envelope.at,
-      run: envelope.run,
-      thread: envelope.thread,
-      confirm: envelope.confirm,
-      body: envelope.body,
-      bytes: envelope.bytes
-    }
+    const slot = this.slot(offset)
+    this.ring[slot] = new Stored(offset, envelope)
+    this.sourceRing[slot] = source
+    this.bytesRing[slot] = envelope.bytes
+    this.sinceRing[slot] = envelope.at > now ? envelope.at : now
     this.textBytes += envelope.bytes
     if (envelope.run !== undefined) {
       this.runs.apply(envelope.run, envelope.type, envelope.data, envelope.at, offset)
@@ -215,11 +239,19 @@ export class UserLog {
   }
 
   private grow(): void {
-    const ring: Array<StoredEntry | undefined> = new Array(this.ring.length * 2)
+    const { bytesRing, ring, sinceRing, sourceRing } = this
+    const before = ring.length - 1
+    this.ring = new Array(ring.length * 2)
+    this.sourceRing = new Array(ring.length * 2)
+    this.bytesRing = new Float64Array(ring.length * 2)
+    this.sinceRing = new Float64Array(ring.length * 2)
     for (let offset = this.first; offset <= this.last; offset++) {
-      ring[offset & (ring.length - 1)] = this.at(offset)
+      const slot = this.slot(offset)
+      this.ring[slot] = ring[offset & before]
+      this.sourceRing[slot] = sourceRing[offset & before]
+      this.bytesRing[slot] = bytesRing[offset & before] ?? 0
+      this.sinceRing[slot] = sinceRing[offset & before] ?? 0
     }
-    this.ring = ring
   }
 }
 

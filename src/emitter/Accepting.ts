@@ -9,7 +9,7 @@ import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import * as AgentEvents from "../protocol/AgentEvents.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { Coalesce, Event } from "../protocol/Event.ts"
+import type { AnyDefinition, Coalesce, Event } from "../protocol/Event.ts"
 import type { EmissionContext, RunId } from "../protocol/Identity.ts"
 import * as RunState from "../protocol/RunState.ts"
 import { EmitError, EmitterClosed, EventTooLarge, InvalidPayload, NoRun, Overflow } from "./EmitError.ts"
@@ -39,8 +39,13 @@ export interface Binding {
   readonly outbox: Outbox
   readonly context: EmissionContext
   readonly numbering: Numbering
-  readonly freePart: string
-  readonly runPart: string
+  /** What goes with every event of the emitter, within its run and without; written when it is first needed. */
+  freePart: string | undefined
+  runPart: string | undefined
+  /** The definition used last, with what belongs to it: most events are of the same kind as the one before. */
+  definition: AnyDefinition | undefined
+  encoder: Encoder | undefined
+  accepted: { count: number } | undefined
   /** Shared by an emitter and those of its runs: they end together. */
   readonly life: { isClosed: boolean }
 }
@@ -58,9 +63,20 @@ export const bind = (
   numbering: parent.numbering,
   life: parent.life,
   context,
-  freePart: contextPart(context, undefined, false),
-  runPart: contextPart(context, context.runId, false)
+  freePart: undefined,
+  runPart: undefined,
+  definition: undefined,
+  encoder: undefined,
+  accepted: undefined
 })
+
+const encoderFor = (binding: Binding, definition: AnyDefinition): Encoder => {
+  if (binding.definition === definition && binding.encoder !== undefined) return binding.encoder
+  binding.definition = definition
+  binding.encoder = encoderOf(definition)
+  binding.accepted = binding.engine.counters.acceptedOf(definition.name)
+  return binding.encoder
+}
 
 const closed: Effect.Effect<never, EmitError> = Effect.fail(new EmitError({ reason: new EmitterClosed() }))
 
@@ -102,7 +118,7 @@ export const emit = (
     return overBudget
   }
 
-  const encoder = encoderOf(event.definition)
+  const encoder = encoderFor(binding, event.definition)
   const data = encode(encoder, event)
   if (data instanceof InvalidPayload) return reject(binding, data)
 
@@ -147,7 +163,7 @@ export const emit = (
     else if (state !== record.state) advance(binding, record, state)
   }
   if (record !== undefined && event.type === "usage_reported") addUsage(record, data)
-  engine.counters.acceptedOf(event.type).count++
+  if (binding.accepted !== undefined) binding.accepted.count++
   if (pending !== undefined) {
     if (now) return send(engine, outbox, pending)
     outbox.push(pending)
@@ -238,14 +254,15 @@ const envelop = (
   confirm: boolean
 ): Pending => {
   const { context, engine, numbering } = binding
-  const at = engine.clock.currentTimeMillisUnsafe()
+  // A test's clock may stand between two milliseconds; what travels is a whole number.
+  const at = Math.floor(engine.clock.currentTimeMillisUnsafe())
   const { source } = numbering
   const sequence = numbering.last + 1
   const part = confirm
     ? contextPart(context, run, true)
     : run === undefined
-    ? binding.freePart
-    : binding.runPart
+    ? binding.freePart ??= contextPart(context, undefined, false)
+    : binding.runPart ??= contextPart(context, run, false)
   const id = eventId(source, sequence)
   const head = `"id":"${id}${engine.middle.of(encoder.typePart, at, part)}`
   const bytes = head.length + Buffer.byteLength(json) + 1
@@ -262,14 +279,14 @@ const envelop = (
     body: `${head}${json}}`,
     bytes,
     data,
-    merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data, bytes),
+    merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data),
     onReceipt: undefined
   }
 }
 
-const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject, bytes: number): Merging => {
+const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject): Merging => {
   const text = coalesce._tag === "Concatenate" ? data[coalesce.text] : ""
-  return { coalesce, head, text: typeof text === "string" ? text : "", atMostBytes: bytes, grown: false }
+  return { coalesce, head, text: typeof text === "string" ? text : "", grown: false }
 }
 
 // What volatile events may take of a user's room: all at the highest priority, a tenth at the lowest.

@@ -4,6 +4,7 @@
  * The acknowledgement may come from a device on another node: the broker
  * carries it. While nobody has acknowledged, each attempt makes sure that the
  * log still holds the event (the same event, with the same id) and waits again.
+ * Once the emitter has closed there is no further attempt.
  *
  * @since 0.1.0
  */
@@ -54,7 +55,10 @@ export const awaitAcknowledged = Effect.fnUntraced(function*(
       Effect.orElseSucceed(() => true)
     )
 
-  for (let attempt = 0; attempt < attempts; attempt++) {
+  let attempt = 0
+  for (; attempt < attempts; attempt++) {
+    // A closed emitter delivers nothing any more.
+    if (attempt > 0 && (binding.life.isClosed || engine.isClosed())) break
     if (position === undefined ? attempt > 0 : !(yield* isStillThere(position))) position = yield* appended
     if (position === undefined) {
       progress = "notAppended"
@@ -74,7 +78,7 @@ export const awaitAcknowledged = Effect.fnUntraced(function*(
     reason: new NotConfirmed({
       event: event.type,
       progress,
-      attempts,
+      attempts: attempt,
       withinMs: Duration.toMillis(options.within)
     })
   })

@@ -149,22 +149,51 @@ const confirmed = (binding: Binding, event: Event, options: ConfirmOptions): Eff
 
 const zeroUsage: AgentEvents.Usage = { inputTokens: 0, outputTokens: 0 }
 
-const fromBinding = (binding: Binding): Emitter["Service"] => ({
-  context: binding.context,
-  emit: emitWith(binding),
-  emitConfirmed: (event, options) => confirmed(binding, event, options),
-  run: (options, effect) =>
-    Run.run(binding, options, (child) => Effect.provideService(effect, Emitter, fromBinding(child))),
-  tool: (name, input) => (effect) => Run.tool(binding, name, input, effect),
-  usage: Effect.sync(() => Run.usageOf(binding) ?? zeroUsage),
-  snapshot: Effect.suspend(() => {
-    const { runId } = binding.context
-    return Effect.map(
-      binding.engine.broker.snapshots(binding.outbox.user),
-      ({ snapshots }) => Option.fromUndefinedOr(snapshots.find(({ run }) => run === runId)?.state)
-    )
-  })
-})
+// All but `emit` are made when they are asked for: an idle emitter is little more than its binding.
+class BoundEmitter {
+  readonly #binding: Binding
+  readonly emit: Emitter["Service"]["emit"]
+
+  constructor(binding: Binding) {
+    this.#binding = binding
+    this.emit = emitWith(binding)
+  }
+
+  get context(): EmissionContext {
+    return this.#binding.context
+  }
+
+  get emitConfirmed(): Emitter["Service"]["emitConfirmed"] {
+    return (event, options) => confirmed(this.#binding, event, options)
+  }
+
+  get run(): Emitter["Service"]["run"] {
+    return (options, effect) =>
+      Run.run(
+        this.#binding,
+        options,
+        (child) => Effect.provideService(effect, Emitter, new BoundEmitter(child))
+      )
+  }
+
+  get tool(): Emitter["Service"]["tool"] {
+    return (name, input) => (effect) => Run.tool(this.#binding, name, input, effect)
+  }
+
+  get usage(): Emitter["Service"]["usage"] {
+    return Effect.sync(() => Run.usageOf(this.#binding) ?? zeroUsage)
+  }
+
+  get snapshot(): Emitter["Service"]["snapshot"] {
+    return Effect.suspend(() => {
+      const { context: { runId }, engine, outbox } = this.#binding
+      return Effect.map(
+        engine.broker.snapshots(outbox.user),
+        ({ snapshots }) => Option.fromUndefinedOr(snapshots.find(({ run }) => run === runId)?.state)
+      )
+    })
+  }
+}
 
 const closeBinding = (binding: Binding): Effect.Effect<void> =>
   Effect.suspend(() => {
@@ -181,6 +210,10 @@ const closeBinding = (binding: Binding): Effect.Effect<void> =>
  */
 export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =>
   Random.Random.pipe(Effect.map((random) => {
+    // Names this engine among all that there are, so that a count tells its emitters apart.
+    const life = [random.nextIntUnsafe(), random.nextIntUnsafe()].map((part) => Math.abs(part).toString(36)).join("")
+    let opened = 0
+
     const forUser: Emitters["Service"]["forUser"] = (context) =>
       Effect.flatMap(Effect.scope, (scope) => {
         const decoded = decodeContext(context)
@@ -188,7 +221,7 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
         const settings = settingsFor(decoded.value)
         return settings === undefined
           ? Effect.fail(unknownTier(decoded.value.tier, Object.keys(engine.config.tiers)))
-          : Effect.map(open(decoded.value, settings, scope), fromBinding)
+          : Effect.map(open(decoded.value, settings, scope), (binding) => new BoundEmitter(binding))
       })
 
     const settingsFor = ({ tier }: EmissionContext): TierSettings | undefined => {
@@ -200,9 +233,7 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
 
     const open = (context: EmissionContext, settings: TierSettings, scope: Scope.Scope): Effect.Effect<Binding> =>
       Effect.suspend(() => {
-        const source = `${Math.abs(random.nextIntUnsafe()).toString(36)}${
-          Math.abs(random.nextIntUnsafe()).toString(36)
-        }-`
+        const source = `${life}${(opened++).toString(36)}-`
         const outbox = engine.hold(context.userId, settings)
         const binding = bind(
           { engine, outbox, numbering: { source, last: 0 }, life: { isClosed: false } },

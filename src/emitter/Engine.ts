@@ -265,25 +265,33 @@ export const make = Effect.fnUntraced(function*(options: {
       return Effect.asVoid(Effect.timeoutOption(drained(outbox), closeTimeout))
     })
 
+  const turn = (outbox: Outbox): Effect.Effect<void> =>
+    Effect.callback<void>((resume) => {
+      const wake = () => resume(Effect.void)
+      outbox.waiting.push(wake)
+      return Effect.sync(() => {
+        const index = outbox.waiting.indexOf(wake)
+        if (index >= 0) outbox.waiting.splice(index, 1)
+      })
+    })
+
+  // Waiting for the turn can be interrupted, or closing would wait for whoever has it.
   const exclusive: Engine["exclusive"] = (user, effect) =>
-    Effect.acquireUseRelease(
-      Effect.callback<Outbox>((resume) => {
-        const enter = () => {
-          const outbox = outboxes.get(user) ?? new Outbox(user, config)
-          outboxes.set(user, outbox)
-          if (outbox.inFlight) return void outbox.waiting.push(enter)
-          outbox.inFlight = true
-          resume(Effect.succeed(outbox))
-        }
-        enter()
-      }),
-      () => effect,
-      (outbox) =>
-        Effect.sync(() => {
-          outbox.inFlight = false
-          goOn(outbox)
-        })
-    )
+    Effect.uninterruptibleMask((restore) => {
+      const take: Effect.Effect<Outbox> = Effect.suspend(() => {
+        const outbox = outboxes.get(user) ?? new Outbox(user, config)
+        outboxes.set(user, outbox)
+        if (outbox.inFlight) return Effect.andThen(restore(turn(outbox)), take)
+        outbox.inFlight = true
+        return Effect.succeed(outbox)
+      })
+      return Effect.flatMap(take, (outbox) =>
+        Effect.onExit(restore(effect), () =>
+          Effect.sync(() => {
+            outbox.inFlight = false
+            goOn(outbox)
+          })))
+    })
 
   const allDelivered = Effect.callback<void>((resume) => {
     for (const outbox of outboxes.values()) flush(outbox)
@@ -331,7 +339,9 @@ export const make = Effect.fnUntraced(function*(options: {
     delivery.stats,
     delivery.breaker.state,
     (delivered, breaker): Stats => ({
-      accepted: Object.fromEntries(Array.from(counters.accepted, ([type, { count }]) => [type, count])),
+      accepted: Object.fromEntries(
+        Array.from(counters.accepted, ([type, { count }]) => [type, count] as const).filter(([, count]) => count > 0)
+      ),
       merged: counters.merged,
       rejected: Object.fromEntries(counters.rejected),
       illegal: counters.illegal,

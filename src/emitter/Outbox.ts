@@ -36,8 +36,7 @@ export interface Pending extends Envelope {
 /**
  * How an event on the list takes in others: `head` is the text before its
  * data, `text` the joined text of a `Concatenate` event. `grown` once it has
- * taken in another; then its `body` is written when it leaves. It will not be
- * longer than `atMostBytes`.
+ * taken in another; then its `body` is written when it leaves.
  *
  * @category models
  * @since 0.1.0
@@ -46,7 +45,6 @@ export interface Merging {
   readonly coalesce: Coalesce
   readonly head: string
   text: string
-  atMostBytes: number
   grown: boolean
 }
 
@@ -105,7 +103,6 @@ export class Outbox {
   readonly user: UserId
   /** The settings of the user's tier; those of the emitter made last. */
   settings: TierSettings
-  readonly runs = new Map<RunId, RunRecord>()
   /** Whether a taken list is being delivered. */
   inFlight = false
   /** Whether the batcher knows that something is pending. */
@@ -116,6 +113,8 @@ export class Outbox {
   readonly waiting: Array<() => void> = []
   /** Callers that wait for room, in order. */
   readonly waitingForRoom: Array<() => void> = []
+  // Made with the first run: most emitters are idle, and an empty map is not small.
+  private runs: Map<RunId, RunRecord> | undefined
   private list: Array<Pending> = []
   private listBytes = 0
   private mergeable: Array<Pending> = []
@@ -151,6 +150,7 @@ export class Outbox {
   }
 
   run(run: RunId): RunRecord {
+    this.runs ??= new Map()
     let record = this.runs.get(run)
     if (record === undefined) {
       record = {
@@ -162,7 +162,7 @@ export class Outbox {
         owner: undefined,
         cancel: undefined
       }
-      if (this.runs.size >= rememberedRuns) this.forgetRun()
+      if (this.runs.size >= rememberedRuns) forgetRun(this.runs)
       this.runs.set(run, record)
     }
     return record
@@ -170,14 +170,9 @@ export class Outbox {
 
   /** Ends the active runs of this owner, or all of them, as cancelled: those that began last, and so are innermost, first. */
   cancelRuns(owner?: object): void {
+    if (this.runs === undefined) return
     for (const record of [...this.runs.values()].reverse()) {
       if (owner === undefined || record.owner === owner) record.cancel?.()
-    }
-  }
-
-  private forgetRun(): void {
-    for (const [run, { state }] of this.runs) {
-      if (state._tag !== "Active") return void this.runs.delete(run)
     }
   }
 
@@ -233,17 +228,12 @@ export class Outbox {
   private concatenate(older: Pending, text: Schema.Json | undefined, maxBytes: number): boolean {
     const { merging } = older
     if (merging === undefined || typeof text !== "string") return false
-    const atMost = text.length * worstGrowth
-    if (merging.atMostBytes + atMost > maxBytes) {
-      // Only near the limit the exact length is asked for; most texts have far fewer bytes than they might.
-      merging.atMostBytes = bodyBytes(merging.head, joined(older, merging))
-      if (merging.atMostBytes + atMost > maxBytes) return false
-    }
+    const bytes = jsonBytes(text)
+    if (older.bytes + bytes > maxBytes) return false
     merging.grown = true
     merging.text += text
-    merging.atMostBytes += atMost
-    older.bytes += text.length
-    this.listBytes += text.length
+    older.bytes += bytes
+    this.listBytes += bytes
     return true
   }
 
@@ -282,6 +272,12 @@ export class Outbox {
   }
 }
 
+const forgetRun = (runs: Map<RunId, RunRecord>): void => {
+  for (const [run, { state }] of runs) {
+    if (state._tag !== "Active") return void runs.delete(run)
+  }
+}
+
 const isDroppable = (event: Pending): boolean => event.delivery !== "critical"
 
 // Writes the body of an event that will take in no more.
@@ -301,6 +297,11 @@ const bodyBytes = (head: string, data: Schema.JsonObject): number =>
 
 // A character takes at most so many bytes of JSON, as a control character does.
 const worstGrowth = 6
+
+// The bytes that a text adds to a JSON string. Most pieces of an answer are plain.
+const jsonBytes = (text: string): number => plain.test(text) ? text.length : Buffer.byteLength(JSON.stringify(text)) - 2
+
+const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 
 // About the bytes of a value's JSON, without writing it: never less than a sixth of them.
 const roughBytes = (value: Schema.Json): number => {

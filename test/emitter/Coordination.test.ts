@@ -228,7 +228,8 @@ describe("gaps of the seed", () => {
   it.effect("`notify_*()` and `emit_*()` take different shapes", () =>
     Effect.gen(function*() {
       const emitter = yield* forAda
-      assert.deepStrictEqual(Object.keys(emitter).toSorted(), [
+      const shape = [...Object.keys(emitter), ...Object.getOwnPropertyNames(Object.getPrototypeOf(emitter))]
+      assert.deepStrictEqual(shape.filter((name) => name !== "constructor").toSorted(), [
         "context",
         "emit",
         "emitConfirmed",
@@ -324,7 +325,8 @@ describe("gaps of the seed", () => {
         yield* TestClock.adjust("1 second")
         const late = yield* Effect.forkChild(emitter.emit(urgent(6)), { startImmediately: true })
         yield* TestClock.adjust("2 seconds")
-        assert.deepInclude(yield* Fiber.join(late), { _tag: "Appended" })
+        // Jitter decides whether the drain has reached this user yet; the order does not depend on it.
+        assert.oneOf((yield* Fiber.join(late))._tag, ["Appended", "HandedOver"])
         assert.deepStrictEqual(notes(yield* broker.log(ada)), [0, 1, 2, 3, 4, 5, 6])
         assert.deepStrictEqual(notes(yield* broker.log(other.context.userId)), [1, 2, 3])
         assert.strictEqual((yield* emitters.stats).breaker, "closed")

@@ -19,5 +19,8 @@ const use = Effect.gen(function*() {
 
 if (process.argv[2] === "build") await Effect.runPromise(Effect.andThen(use, use))
 
+// What a fiber's last step left to the event loop's next turn is no timer of ours.
+await new Promise((resolve) => setImmediate(resolve))
+
 const alive = process.getActiveResourcesInfo().filter((resource) => resource !== "PipeWrap" && resource !== "TTYWrap")
 process.stdout.write(JSON.stringify(alive))
