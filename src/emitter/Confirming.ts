@@ -40,14 +40,15 @@ export const awaitAcknowledged = Effect.fnUntraced(function*(
   options: ConfirmOptions
 ): Effect.fn.Return<Position, EmitError> {
   const { engine, outbox } = binding
-  const { broker, delivery } = engine
+  const { broker } = engine
   const user = outbox.user
   const attempts = Math.max(1, options.attempts ?? 1)
   let position = first
   let progress: NotConfirmed["progress"] = "notAppended"
 
-  const appended = engine.exclusive(user, delivery.deliver(user, [envelope])).pipe(
-    Effect.map((outcome) => outcome._tag === "Appended" ? outcome.position : undefined)
+  const appended = Effect.map(
+    engine.deliverAgain(user, envelope),
+    (outcome) => outcome._tag === "Appended" ? outcome.position : undefined
   )
   const isStillThere = (at: Position) =>
     broker.head(user).pipe(

@@ -22,6 +22,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Broker } from "../broker/Broker.ts"
+import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { DeliveryPipeline } from "./Delivery.ts"
 import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
@@ -51,6 +52,11 @@ export interface Engine {
   readonly sendNow: (outbox: Outbox, event: Pending) => Settlement | undefined
   /** Something that may wait was put on the list. */
   readonly pendingChanged: (outbox: Outbox) => void
+  /**
+   * Delivers one event once more, in its user's turn. As with lists, interrupting
+   * the caller does not stop it, and closing waits for it.
+   */
+  readonly deliverAgain: (user: UserId, envelope: Envelope) => Effect.Effect<Settlement>
   /** Runs an effect while nothing of this user is in flight. */
   readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly middle: Middle
@@ -293,6 +299,14 @@ export const make = Effect.fnUntraced(function*(options: {
           })))
     })
 
+  const deliverAgain: Engine["deliverAgain"] = (user, envelope) =>
+    Effect.callback((resume) => {
+      run(exclusive(user, delivery.deliver(user, [envelope])), (exit) => {
+        resume(Exit.isSuccess(exit) ? exit : Effect.succeed(interrupted))
+        if (active === 0 && idle !== undefined) idle()
+      })
+    })
+
   const allDelivered = Effect.callback<void>((resume) => {
     for (const outbox of outboxes.values()) flush(outbox)
     const check = () => {
@@ -375,6 +389,7 @@ export const make = Effect.fnUntraced(function*(options: {
       if (isFull(outbox)) flush(outbox)
       else mark(outbox)
     },
+    deliverAgain,
     exclusive,
     middle: new Middle(),
     isClosed: () => closed,
