@@ -166,10 +166,9 @@ export const make = Effect.fnUntraced(function*(options: {
 
   // Each runs until it has its place, or waits again.
   const letIn = (outbox: Outbox): void => {
-    while (closed || outbox.hasRoom) {
-      const wake = outbox.waitingForRoom.shift()
-      if (wake === undefined) return
-      wake()
+    while (outbox.waitingForRoom.length > 0) {
+      if (!closed && !outbox.hasRoom) return
+      outbox.waitingForRoom.shift()?.()
     }
   }
 

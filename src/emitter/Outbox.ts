@@ -171,7 +171,7 @@ export class Outbox {
   /** Ends the active runs of this owner, or all of them, as cancelled: those that began last, and so are innermost, first. */
   cancelRuns(owner?: object): void {
     if (this.runs === undefined) return
-    for (const record of [...this.runs.values()].reverse()) {
+    for (const record of [...this.runs.values()].toReversed()) {
       if (owner === undefined || record.owner === owner) record.cancel?.()
     }
   }

@@ -3,7 +3,7 @@
  * between them a wire that holds messages until they are let through.
  */
 import { Clock, Effect, Fiber } from "effect"
-import { Frame, type Identity, type Position } from "effect-emitter"
+import { Frame, type Identity, type Position } from "../../src/index.ts"
 import * as Session from "../../src/client/Session.ts"
 import { defaults, init, type State } from "../../src/client/SessionState.ts"
 import type { Action, Input, Item } from "../../src/client/SessionIO.ts"
@@ -35,6 +35,7 @@ class Wire implements Transport {
   }
 
   write(messages: ReadonlyArray<string>): boolean {
+    if (this.ready !== undefined) throw new Error("P5: the hub writes to a wire that is full")
     this.messages.push(...messages)
     return this.messages.length < this.room
   }
@@ -100,6 +101,12 @@ export class Device {
 
   get position(): Position.Position | undefined {
     return this.state.position
+  }
+
+  /** Whether it is connected, and has taken and handled all of a log with this head. */
+  isUpToDate(head: number): boolean {
+    const { handled, position } = this.state
+    return this.status._tag === "live" && (position?.offset ?? 0) === head && (handled?.offset ?? 0) === head
   }
 
   /** Bytes on the wire that the device has not taken. */

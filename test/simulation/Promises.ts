@@ -1,0 +1,225 @@
+/**
+ * The promises, checked against what is known after each step. Every check is a plain look at facts: what was emitted,
+ * where it was seen, and what devices were handed.
+ */
+import type { Identity } from "../../src/index.ts"
+import { broken, type Emission, isCritical, type Logged, merges, type Seen } from "./Facts.ts"
+import type { World } from "./World.ts"
+
+const isEnding = (type: string): boolean => type === "agent_completed" || type === "agent_error"
+
+/** How far a device's items were looked at. */
+interface Watched {
+  items: number
+  offset: number
+  readonly ids: Set<string>
+}
+
+export class Promises {
+  private readonly world: World
+  private readonly watched: ReadonlyArray<Watched>
+  private readonly scanned = new Map<Identity.UserId, number>()
+  private readonly ids = new Map<string, Identity.UserId>()
+  private readonly taken = new Set<number>()
+  private readonly order = new Map<Identity.UserId, { latest: number; latestUnmerged: number }>()
+  private readonly endings = new Map<string, Set<string>>()
+  private readonly started = new Set<string>()
+  private readonly endedInLog = new Set<string>()
+
+  constructor(world: World) {
+    this.world = world
+    this.watched = world.devices.map(() => ({ items: 0, offset: 0, ids: new Set() }))
+  }
+
+  /** Holds after every step. */
+  check(pending: number): void {
+    const { world } = this
+    for (const user of world.users) this.checkLog(user)
+    for (const events of world.spooled.held.values()) events.forEach((event) => this.checkSeen(event))
+    for (const event of [...world.pushed, ...world.letters.values()]) this.checkSeen(event)
+    this.checkDevices()
+    this.checkKept()
+    this.checkEndings()
+    const { capacity, users } = world.setting
+    // The ending of a run needs no room.
+    if (pending > users * capacity + world.mayHaveBegun) broken("P5", `${pending} events are pending`)
+  }
+
+  /** Holds once everything has recovered and nothing is left to do. */
+  checkAtRest(): void {
+    const { world } = this
+    for (const [index, device] of world.devices.entries()) {
+      const log = world.logs.of(device.user)
+      if (!device.isUpToDate(log.length)) {
+        broken(
+          "P3",
+          `device ${index} of ${device.user} is ${device.status._tag} at ${device.position?.offset}, the log ends at ${log.length}`
+        )
+      }
+      const kept = world.logs.kept(device.user)
+      if (kept > world.setting.retained) broken("P5", `the log of ${device.user} keeps ${kept} events`)
+    }
+    for (const [user, events] of world.spooled.held) {
+      // A replay that was under way when its layer closed may have put something there that nobody wakes the drainer for.
+      const left = events.filter((event) => !world.letters.has(event.id))
+      if (left.length > 0) broken("P3", `${left.length} events of ${user} stay in the spool though all is well`)
+    }
+  }
+
+  private checkLog(user: Identity.UserId): void {
+    const log = this.world.logs.of(user)
+    const order = this.order.get(user) ?? { latest: -1, latestUnmerged: -1 }
+    this.order.set(user, order)
+    for (let index = this.scanned.get(user) ?? 0; index < log.length; index++) {
+      const event = log[index] ?? broken("simulation", "a hole in the record")
+      if (event.offset !== index + 1) broken("P2", `offset ${event.offset} of ${user} stands at place ${index + 1}`)
+      this.checkSeen(event)
+      this.checkOnce(event)
+      this.checkOrder(event, order)
+      if (event.run !== undefined && !this.mayBeLate(event)) {
+        if (this.endedInLog.has(event.run)) broken("P8", `${event.type} follows the end of run ${event.run}`)
+        if (isEnding(event.type)) this.endedInLog.add(event.run)
+      }
+    }
+    this.scanned.set(user, log.length)
+  }
+
+  // Dead letters may be replayed at any time, and an event that asks for confirmation is tried again.
+  private mayBeLate(event: Seen): boolean {
+    return this.world.letters.has(event.id) || event.tags.some((tag) => this.emissionOf(event, tag).mayBeLate)
+  }
+
+  private emissionOf(event: Seen, tag: number): Emission {
+    return this.world.emissions.get(tag) ?? broken("P1", `${event.type} carries ${tag}, which nobody emitted`)
+  }
+
+  /** Wherever an event is seen, it is one of its user, and one that was accepted. */
+  private checkSeen(event: Seen): void {
+    for (const tag of event.tags) {
+      const emission = this.emissionOf(event, tag)
+      if (emission.user !== event.user) broken("P1", `${tag} of ${emission.user} is among the events of ${event.user}`)
+      if (emission.accepted === false) broken("P3", `${tag} was refused, and is delivered all the same`)
+    }
+    const { id, run, type } = event
+    if (run === undefined) return
+    if (type === "agent_started") this.started.add(run)
+    if (!isEnding(type)) return
+    const endings = this.endings.get(run) ?? new Set()
+    this.endings.set(run, endings.add(id))
+  }
+
+  private checkOnce(event: Logged): void {
+    if (this.ids.has(event.id)) broken("P4", `${event.id} is in the log twice`)
+    this.ids.set(event.id, event.user)
+    for (const tag of event.tags) {
+      if (this.taken.has(tag)) broken("P4", `${tag} is in the log twice`)
+      this.taken.add(tag)
+    }
+  }
+
+  /** Nothing stands behind what was emitted after it; only what is merged may move forward, and over nothing critical. */
+  private checkOrder(event: Logged, order: { latest: number; latestUnmerged: number }): void {
+    for (const tag of event.tags) {
+      const emission = this.emissionOf(event, tag)
+      if (emission.mayBeLate) continue
+      const limit = isCritical(emission) ? order.latest : order.latestUnmerged
+      if (emission.by < limit) broken("P2", `${tag} stands behind an event that was emitted later`)
+    }
+    let last = 0
+    for (const tag of event.tags) {
+      if (tag <= last && !this.overlap(tag, last)) broken("P2", `${last} and ${tag} are merged in the wrong order`)
+      last = tag
+      const emission = this.emissionOf(event, tag)
+      if (emission.mayBeLate) continue
+      order.latest = Math.max(order.latest, emission.from)
+      if (!merges(emission)) order.latestUnmerged = Math.max(order.latestUnmerged, emission.from)
+    }
+  }
+
+  // Whether two may have been accepted in either order, as when one of them waited for room.
+  private overlap(a: number, b: number): boolean {
+    const [first, second] = [this.world.emissions.get(a), this.world.emissions.get(b)]
+    return first !== undefined && second !== undefined && first.by >= second.from && second.by >= first.from
+  }
+
+  /** Each device gets what the log has, every offset once and in order, or is told what is missing. */
+  private checkDevices(): void {
+    for (const [index, device] of this.world.devices.entries()) {
+      const watched = this.watched[index]
+      if (watched === undefined) continue
+      const log = this.world.logs.of(device.user)
+      for (; watched.items < device.items.length; watched.items++) {
+        const item = device.items[watched.items]
+        if (item?._tag === "Gap") {
+          if (item.from > watched.offset + 1) {
+            broken("P2", `a device misses what is before ${item.from}, and is not told`)
+          }
+          watched.offset = Math.max(watched.offset, item.to)
+        }
+        if (item?._tag !== "Event") continue
+        const { id, offset } = item.event
+        if (watched.ids.has(id)) broken("P4", `a device is handed ${id} twice`)
+        watched.ids.add(id)
+        if (offset !== watched.offset + 1) broken("P2", `a device is handed ${offset} after ${watched.offset}`)
+        watched.offset = offset
+        const owner = this.ids.get(id)
+        if (owner !== device.user) broken("P1", `a device of ${device.user} is handed an event of ${owner}`)
+        if (log[offset - 1]?.id !== id) broken("P2", `a device is handed ${id} as ${offset}, the log has another there`)
+      }
+      const { acknowledged } = device
+      if (acknowledged !== undefined && acknowledged.offset > watched.offset) {
+        broken("P4", `a device acknowledges ${acknowledged.offset}, and was handed ${watched.offset}`)
+      }
+    }
+  }
+
+  /** What was accepted is where its receipt says, or at least somewhere once its layer was closed. */
+  private checkKept(): void {
+    const { world } = this
+    const spooled = new Set([...world.spooled.held.values()].flat().flatMap(({ tags }) => tags))
+    const pushed = new Set(world.pushed.flatMap(({ tags }) => tags))
+    const letters = new Set([...world.letters.values()].flatMap(({ tags }) => tags))
+    const lost: Array<number> = []
+    for (const emission of world.emissions.values()) {
+      const { accepted, channel, life, outcome, tag } = emission
+      if (accepted !== true) continue
+      const isKept = this.taken.has(tag) || spooled.has(tag) || pushed.has(tag) || letters.has(tag)
+      if (isCritical(emission)) {
+        switch (outcome) {
+          case "Appended":
+            if (!this.taken.has(tag)) broken("P3", `${tag} is said to be appended, and is not in the log`)
+            break
+          case "HandedOver":
+            if (channel === "push" && !pushed.has(tag)) broken("P3", `${tag} is said to be pushed, and is not`)
+            if (!isKept) broken("P3", `${tag} was handed over to ${channel}, and is nowhere`)
+            break
+          case "DeadLettered":
+            if (!isKept) broken("P3", `${tag} is said to be a dead letter, and is none`)
+            break
+          case "Dropped":
+          case "Deferred":
+            broken("P3", `the critical event ${tag} is said to be ${outcome}`)
+        }
+        if (!isKept && world.closed.has(life)) {
+          broken("P3", `the critical event ${tag} is nowhere after its layer closed`)
+        }
+      } else if (!isKept && world.closed.has(life) && (emission.kind === "batched" || emission.kind === "text")) {
+        lost.push(tag)
+      }
+    }
+    if (lost.length > world.drops) broken("P3", `${lost.join(", ")} are nowhere, ${world.drops} drops were counted`)
+  }
+
+  /** A run has at most one ending; one that began in a process that did not die has one once its layer was closed. */
+  private checkEndings(): void {
+    const { world } = this
+    for (const [run, ids] of this.endings) {
+      if (ids.size > 1) broken("P8", `run ${run} has ${ids.size} endings: ${[...ids].join(", ")}`)
+    }
+    for (const [run, life] of world.runs) {
+      if (!world.closed.has(life)) continue
+      if (!this.started.has(run)) broken("P3", `the start of run ${run} is nowhere after its layer closed`)
+      if (!this.endings.has(run)) broken("P8", `run ${run} has no ending after its layer closed`)
+    }
+  }
+}

@@ -1,0 +1,507 @@
+/**
+ * One world in which a schedule happens: processes that emit and die, users with devices, a broker and channels that fail.
+ * Time is the test clock's.
+ */
+import { Context, Effect, Exit, Fiber, Layer, Option, Schema, Scope } from "effect"
+import {
+  AgentEvents,
+  Broker,
+  DeadLetters,
+  Emitter,
+  EmitterLayer,
+  Emitters,
+  Event,
+  FallbackChannel,
+  Identity,
+  Spool
+} from "../../src/index.ts"
+import { type Behaviour, TestBroker, TestChannel } from "../../src/testing/index.ts"
+import { TestClock } from "effect/testing"
+import * as MemorySpoolStore from "../../src/emitter/MemorySpoolStore.ts"
+import * as Hub from "../../src/hub/Hub.ts"
+import { Device } from "./Device.ts"
+import { broken, type Emission, isCritical, type Seen } from "./Facts.ts"
+import { type Life, Logs, seen, Spooled } from "./Places.ts"
+import type { Kind, Setting, Step } from "./Schedule.ts"
+
+const Hint = Event.make("hint", { payload: { n: Schema.Number }, delivery: "volatile" })
+
+const eventOf = (kind: Kind, tag: number): Event.Event => {
+  switch (kind) {
+    case "critical":
+      return Event.critical(AgentEvents.Custom.make({ name: "tag", data: tag }))
+    case "batched":
+    case "confirmed":
+      return AgentEvents.Custom.make({ name: "tag", data: tag })
+    case "large":
+      return Event.critical(AgentEvents.Custom.make({ name: "tag", data: `${tag} ${"x".repeat(400)}` }))
+    case "invalid":
+      return Event.critical(AgentEvents.Custom.make({ name: "", data: tag }))
+    case "volatile":
+      return Hint.make({ n: tag })
+    case "thinking":
+      return AgentEvents.AgentThinking.make({ text: String(tag) })
+    case "text":
+      return AgentEvents.TextDelta.make({ messageId: "m", delta: `${tag};` })
+    case "progress":
+      return AgentEvents.ProgressUpdate.make({ progress: tag % 100, message: String(tag) })
+  }
+}
+
+interface OpenEmitter {
+  readonly service: Emitter.Emitter["Service"]
+  readonly scope: Scope.Closeable
+}
+
+interface Process extends Life {
+  /** Appends under way. */
+  outstanding: number
+  /** Replays and confirmations under way: they deliver on their own. */
+  elsewhere: number
+  readonly scope: Scope.Closeable
+  readonly emitters: Emitters["Service"]
+  readonly letters: DeadLetters["Service"]
+  readonly open: Map<string, OpenEmitter>
+  /** The emitters of runs that are under way, by the place of their emitter. */
+  readonly inRun: Map<string, Emitter.Emitter["Service"]>
+}
+
+const acceptedBy = (process: Process): Effect.Effect<number> =>
+  Effect.map(process.emitters.stats, ({ accepted }) => Object.values(accepted).reduce((sum, n) => sum + n, 0))
+
+const confirmed = (process: Process, service: Emitter.Emitter["Service"], event: Event.Event) =>
+  Effect.suspend(() => {
+    process.elsewhere++
+    return Effect.map(
+      service.emitConfirmed(event, { within: "50 millis", attempts: 2 }),
+      (position): Emitter.Receipt => ({ _tag: "Appended", position })
+    ).pipe(Effect.onExit(() => Effect.sync(() => process.elsewhere--)))
+  })
+
+export const closeTimeoutMs = 300
+
+export class World {
+  readonly setting: Setting
+  readonly users: ReadonlyArray<Identity.UserId>
+  readonly logs: Logs
+  readonly spooled: Spooled
+  readonly devices: ReadonlyArray<Device>
+  readonly emissions = new Map<number, Emission>()
+  /** The runs that began, and the lives in which they did. */
+  readonly runs = new Map<string, number>()
+  readonly letters = new Map<string, Seen>()
+  readonly pushed: Array<Seen> = []
+  /** The most runs that may have begun. */
+  mayHaveBegun = 0
+  /** Events that engines said they dropped for want of room, or in closing. */
+  drops = 0
+  private current: Process | undefined
+  /** The lives that were closed in good order. */
+  readonly closed = new Set<number>()
+  private readonly scope: Scope.Scope
+  private brokerBehaves: Behaviour.Behaviour = "ok"
+  private readonly channelBehaves: Record<string, Behaviour.Behaviour> = {}
+  private lives = 0
+  private ticks = 0
+  private callers: Array<Fiber.Fiber<unknown, unknown>> = []
+  private programs: Array<Fiber.Fiber<unknown, unknown>> = []
+
+  private constructor(
+    setting: Setting,
+    scope: Scope.Scope,
+    users: ReadonlyArray<Identity.UserId>,
+    logs: Logs,
+    spooled: Spooled,
+    devices: ReadonlyArray<Device>
+  ) {
+    this.setting = setting
+    this.scope = scope
+    this.users = users
+    this.logs = logs
+    this.spooled = spooled
+    this.devices = devices
+  }
+
+  static make = Effect.fnUntraced(function*(setting: Setting, seed: number) {
+    const scope = yield* Effect.scope
+    const memory = Context.get(yield* Layer.build(Broker.layerMemory({ maxEvents: setting.retained })), Broker.Broker)
+    const logs = new Logs(memory)
+    const spooled = new Spooled(yield* MemorySpoolStore.make({ maxEvents: setting.spoolEvents }))
+    const patience = { bytes: Infinity, ms: Infinity }
+    const hub = yield* Hub.make({
+      perUser: 10,
+      perNode: 100,
+      maxFrameBytes: 2048,
+      slow: { volatile: patience, batched: patience, close: patience }
+    }).pipe(Effect.provideService(Broker.Broker, memory))
+    const users = Array.from({ length: setting.users }, (_, index) => Identity.UserId.make(`user${index}`))
+    const devices = yield* Effect.forEach(
+      users,
+      (user, index) => Device.make({ hub, user, seed: seed * 10 + index, room: setting.room })
+    )
+    const world = new World(setting, scope, users, logs, spooled, devices)
+    yield* world.start
+    return world
+  })
+
+  private get process(): Process {
+    return this.current ?? broken("simulation", "no process runs")
+  }
+
+  /** Does one step, and lets everything that can go on at this time go on. */
+  readonly step = (step: Step): Effect.Effect<void> => Effect.andThen(Effect.suspend(() => this.act(step)), this.settle)
+
+  /** All is well from now on: the broker is back, devices are connected, and time passes until nothing is left to do. */
+  readonly recover: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
+    this.brokerBehaves = "ok"
+    this.channelBehaves["spool"] = "ok"
+    this.channelBehaves["push"] = "ok"
+    // A call that hangs holds its user's turn until its layer closes.
+    yield* this.restart
+    for (let round = 0; round < 40; round++) {
+      yield* TestClock.adjust("250 millis")
+      if ([...this.spooled.held.values()].every((events) => events.length === 0)) break
+    }
+    yield* TestClock.adjust("500 millis")
+    for (let round = 0; round < 60; round++) {
+      for (const device of this.devices) {
+        device.receive()
+        device.handle()
+        device.tick()
+      }
+      yield* TestClock.adjust(round < 20 ? "1 second" : "5 seconds")
+      if (this.devices.every((device) => device.isUpToDate(this.logs.of(device.user).length))) break
+    }
+    yield* this.settle
+  })
+
+  readonly restart: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
+    yield* this.shut
+    yield* this.start
+  })
+
+  /** Closes the layer as a program does that ends in good order. */
+  private readonly shut: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
+    const { process } = this
+    const closing = yield* Effect.forkIn(Scope.close(process.scope, Exit.void), this.scope, { startImmediately: true })
+    // What is kept at the end takes its time too.
+    const patienceMs = closeTimeoutMs + this.setting.users * 100 + 200
+    for (let waited = 0; closing.pollUnsafe() === undefined; waited += 10) {
+      if (waited > patienceMs) broken("P7", `closing takes longer than ${patienceMs} ms`)
+      yield* TestClock.adjust("10 millis")
+    }
+    yield* this.settle
+    yield* this.noteLetters
+    const { dropped } = yield* process.emitters.stats
+    this.drops += dropped.overflow + dropped.closed
+    process.closed = true
+    this.closed.add(process.number)
+  })
+
+  /** How many events wait to be sent. */
+  readonly pending: Effect.Effect<number> = Effect.suspend(() =>
+    Effect.map(this.process.emitters.stats, ({ pending }) => pending)
+  )
+
+  private readonly noteLetters: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.map(this.process.letters.list(), (letters) => {
+      for (const { event, user } of letters) {
+        if (this.letters.has(event.id)) continue
+        const letter = seen(user, event)
+        this.letters.set(event.id, letter)
+        for (const tag of letter.tags) {
+          const emission = this.emissions.get(tag)
+          if (emission !== undefined) emission.mayBeLate = true
+        }
+      }
+    })
+  )
+
+  private readonly settle: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
+    yield* TestClock.adjust(0)
+    yield* this.noteLetters
+  })
+
+  private readonly start: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
+    const { setting } = this
+    const life = { number: ++this.lives, alive: true, closed: false, outstanding: 0, elsewhere: 0 }
+    const scope = yield* Scope.make()
+    const broker = yield* this.brokerOf(life)
+    const channels = yield* Effect.forEach(setting.channels, (name) => this.channelOf(name, life))
+    const engine = EmitterLayer({
+      batching: {
+        maxDelay: "20 millis",
+        maxSize: 4,
+        maxBytes: 1000,
+        capacity: setting.capacity,
+        capacityBytes: 4000,
+        overflow: setting.overflow
+      },
+      retry: { attempts: setting.attempts, base: "5 millis", cap: "10 millis" },
+      breaker: { failures: 2, openFor: "200 millis", maxOpenFor: "800 millis" },
+      closeTimeout: `${closeTimeoutMs} millis`
+    }).pipe(
+      Layer.provide(Layer.succeed(FallbackChannel.Channels, channels)),
+      Layer.provide(Layer.succeed(Broker.Broker, broker))
+    )
+    const context = yield* Effect.orDie(Layer.buildWithScope(engine, scope))
+    this.current = Object.assign(life, {
+      scope,
+      emitters: Context.get(context, Emitters),
+      letters: Context.get(context, DeadLetters),
+      open: new Map<string, OpenEmitter>(),
+      inRun: new Map<string, Emitter.Emitter["Service"]>()
+    })
+    for (const user of this.users.keys()) yield* this.open(user, 0, true)
+  })
+
+  private brokerOf(life: Life & Pick<Process, "outstanding">): Effect.Effect<Broker.Broker["Service"]> {
+    const reached = this.logs.reachedBy(life)
+    if (this.setting.direct) return Effect.succeed(reached)
+    return Effect.gen({ self: this }, function*() {
+      const { broker, controls } = yield* TestBroker.make(reached)
+      yield* controls.behave(() => this.brokerBehaves)
+      return {
+        ...broker,
+        append: (user, batch) =>
+          Effect.suspend(() => {
+            if (!life.alive) return Effect.never
+            life.outstanding++
+            return Effect.onExit(broker.append(user, batch), () => Effect.sync(() => life.outstanding--))
+          })
+      }
+    })
+  }
+
+  private channelOf(name: "push" | "spool", life: Life): Effect.Effect<FallbackChannel.FallbackChannel> {
+    const inner = name === "spool" ? Spool.make(this.spooled.reachedBy(life)) : this.push(life)
+    return Effect.tap(
+      TestChannel.make(name, inner),
+      ({ behave }) => behave(() => this.channelBehaves[name] ?? "ok")
+    )
+  }
+
+  private push(life: Life): FallbackChannel.FallbackChannel {
+    return {
+      name: "push",
+      deliver: (user, batch) =>
+        Effect.suspend(() => {
+          if (!life.alive) return Effect.never
+          this.pushed.push(...batch.map((envelope) => seen(user, envelope)))
+          return Effect.void
+        })
+    }
+  }
+
+  private act(step: Step): Effect.Effect<void> {
+    switch (step._tag) {
+      case "emit":
+        return this.emitStep(step.user, step.emitter, step.kind)
+      case "interrupt":
+        return this.interrupt(this.callers, step.back)
+      case "run":
+        return this.runStep(step)
+      case "cancel":
+        return this.interrupt(this.programs, step.back)
+      case "open":
+        return this.open(step.user, step.emitter, step.ownRun)
+      case "close":
+        return this.closeEmitter(`${step.user} ${step.emitter}`)
+      case "broker":
+        return Effect.sync(() => {
+          this.brokerBehaves = step.behave
+        })
+      case "channel":
+        return Effect.sync(() => {
+          this.channelBehaves[step.name] = step.behave
+        })
+      case "pass":
+        return TestClock.adjust(step.ms)
+      case "receive":
+        return this.onDevice(step.device, (device) => device.receive(step.messages))
+      case "handle":
+        return this.onDevice(step.device, (device) => device.handle())
+      case "cut":
+        return this.onDevice(step.device, (device) => device.cut())
+      case "replay":
+        return this.replay
+      case "restart":
+        return this.restart
+      case "die":
+        return Effect.suspend(() => {
+          // The process is gone: its fibers reach nothing any more, and nobody closes anything.
+          this.process.alive = false
+          return this.start
+        })
+    }
+  }
+
+  private onDevice(index: number, act: (device: Device) => void): Effect.Effect<void> {
+    return Effect.sync(() => {
+      const device = this.devices[index]
+      if (device === undefined) return
+      device.tick()
+      act(device)
+    })
+  }
+
+  private interrupt(fibers: Array<Fiber.Fiber<unknown, unknown>>, back: number): Effect.Effect<void> {
+    const fiber = fibers.filter((fiber) => fiber.pollUnsafe() === undefined).at(-1 - back)
+    return fiber === undefined ? Effect.void : Effect.asVoid(this.fork(Fiber.interrupt(fiber)))
+  }
+
+  private readonly fork = <A, E>(effect: Effect.Effect<A, E>) =>
+    Effect.forkIn(effect, this.scope, { startImmediately: true })
+
+  private readonly replay: Effect.Effect<void> = Effect.suspend(() => {
+    const { process } = this
+    process.elsewhere++
+    const replaying = Effect.onExit(process.letters.replay(), () => Effect.sync(() => process.elsewhere--))
+    return Effect.asVoid(this.fork(replaying))
+  })
+
+  private open(user: number, emitter: number, ownRun: boolean): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      const { process } = this
+      const key = `${user} ${emitter}`
+      const userId = this.users[user]
+      if (userId === undefined || process.open.has(key)) return
+      const scope = yield* Scope.make()
+      const runId = ownRun ? { runId: `r${++this.ticks}` } : {}
+      const service = yield* Effect.orDie(Scope.provide(process.emitters.forUser({ userId, ...runId }), scope))
+      process.open.set(key, { service, scope })
+    })
+  }
+
+  private closeEmitter(key: string): Effect.Effect<void> {
+    const { process } = this
+    const open = process.open.get(key)
+    if (open === undefined) return Effect.void
+    process.open.delete(key)
+    return Effect.asVoid(this.fork(Scope.close(open.scope, Exit.void)))
+  }
+
+  private emitStep(user: number, emitter: number, kind: Kind): Effect.Effect<void> {
+    const key = `${user} ${emitter}`
+    const { process } = this
+    const { inRun, open } = process
+    const service = inRun.get(key) ?? open.get(key)?.service
+    if (service === undefined) return Effect.void
+    return Effect.gen({ self: this }, function*() {
+      const fiber = yield* this.fork(this.emit(process, service, kind))
+      this.callers = [...this.callers.filter((caller) => caller.pollUnsafe() === undefined), fiber]
+    })
+  }
+
+  /** Emits one event and notes what became of it; what is critical must be in the log at once when nothing is in its way. */
+  private emit(process: Process, service: Emitter.Emitter["Service"], kind: Kind): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      if (!process.alive) return yield* Effect.never
+      const user = service.context.userId
+      const emission: Emission = {
+        tag: this.emissions.size + 1,
+        user,
+        life: process.number,
+        kind,
+        from: ++this.ticks,
+        by: Infinity,
+        accepted: "unknown",
+        outcome: undefined,
+        channel: undefined,
+        mayBeLate: kind === "confirmed"
+      }
+      const mayBeOvertaken = [...this.emissions.values()].some((other) =>
+        other.life === process.number && other.accepted === "unknown" && other.outcome === undefined
+      )
+      const free = yield* this.isFree(process, user)
+      const before = yield* acceptedBy(process)
+      this.emissions.set(emission.tag, emission)
+      const event = eventOf(kind, emission.tag)
+      const emitting = kind === "confirmed" ? confirmed(process, service, event) : service.emit(event)
+      const noted = Effect.onExit(
+        emitting,
+        (exit) => Effect.sync(() => process.alive ? this.note(emission, exit) : undefined)
+      )
+      const fiber = yield* Effect.forkChild(noted, { startImmediately: true })
+      if (!mayBeOvertaken && emission.accepted === "unknown" && (yield* acceptedBy(process)) > before) {
+        emission.accepted = true
+        emission.by = ++this.ticks
+      }
+      if (free && isCritical(emission) && emission.accepted === true) {
+        const isThere = this.logs.of(user).some(({ tags }) => tags.includes(emission.tag))
+        if (!isThere) broken("P6", `the critical event ${emission.tag} waits though nothing is in its way`)
+        if (emission.outcome === undefined && kind !== "confirmed") broken("P6", `emit of ${emission.tag} waits`)
+      }
+      yield* Fiber.await(fiber)
+    })
+  }
+
+  private note(emission: Emission, exit: Exit.Exit<Emitter.Receipt, Emitter.EmitError>): void {
+    if (Exit.isSuccess(exit)) {
+      const receipt = exit.value
+      emission.outcome = receipt._tag
+      if (receipt._tag === "HandedOver") emission.channel = receipt.channel
+      const isDropped = receipt._tag === "Dropped" && receipt.reason === "overBudget"
+      emission.accepted = !isDropped
+    } else {
+      const failure = Exit.findErrorOption(exit)
+      if (Option.isNone(failure)) {
+        if (Exit.hasDies(exit)) broken("simulation", `emit of ${emission.tag} died: ${String(exit.cause)}`)
+        emission.outcome = "interrupted"
+        return
+      }
+      const isConfirming = failure.value.reason._tag === "NotConfirmed"
+      emission.outcome = isConfirming ? "notConfirmed" : "refused"
+      emission.accepted = isConfirming
+    }
+    if (emission.by === Infinity) emission.by = ++this.ticks
+  }
+
+  /** Whether an event of this user could be appended at once. */
+  private readonly isFree = (process: Process, user: Identity.UserId): Effect.Effect<boolean> =>
+    Effect.map(process.emitters.stats, (stats) => {
+      const { appended, breaker, deadLettered, dropped, handedOver, merged, pending } = stats
+      const accepted = Object.values(stats.accepted).reduce((sum, n) => sum + n, 0)
+      const done = appended + deadLettered + handedOver + dropped.nobodyConnected + dropped.overflow + dropped.closed
+      const inFlight = accepted - merged - done - pending
+      const spooled = this.spooled.held.get(user)?.length ?? 0
+      return inFlight === 0 && breaker === "closed" && process.outstanding === 0 && process.elsewhere === 0 &&
+        spooled === 0 && (this.setting.direct || this.brokerBehaves === "ok")
+    })
+
+  private runStep(step: Extract<Step, { readonly _tag: "run" }>): Effect.Effect<void> {
+    const key = `${step.user} ${step.emitter}`
+    const { process } = this
+    const service = process.open.get(key)?.service
+    if (service === undefined) return Effect.void
+    const noteRun = Effect.gen({ self: this }, function*() {
+      const child = yield* Emitter.Emitter
+      const id = child.context.runId ?? broken("P8", "a run has no id")
+      if (this.runs.has(id)) broken("P8", `two runs are called ${id}`)
+      this.runs.set(id, process.number)
+      return child
+    })
+    const half = Effect.sleep(step.lasts / 2)
+    const nested = Emitter.run({ agentName: "nested" })(Effect.andThen(noteRun, half))
+    const program = Effect.gen({ self: this }, function*() {
+      const child = yield* noteRun
+      process.inRun.set(key, child)
+      yield* Effect.exit(this.emit(process, child, "thinking"))
+      if (step.nested) yield* Effect.exit(nested)
+      yield* Effect.exit(child.tool("look", null)(half))
+      yield* half
+      if (step.ending === "fail") yield* Effect.fail("no")
+      if (step.ending === "die") yield* Effect.die(new Error("a bug in the agent"))
+      if (step.ending === "never") yield* Effect.never
+    })
+    const timeout = step.timeout === undefined ? {} : { timeout: step.timeout }
+    const running = service.run({ agentName: "agent", ...timeout }, program).pipe(
+      Effect.onExit(() => Effect.sync(() => process.inRun.delete(key)))
+    )
+    return Effect.gen({ self: this }, function*() {
+      this.mayHaveBegun += step.nested ? 2 : 1
+      const fiber = yield* this.fork(running)
+      this.programs = [...this.programs.filter((program) => program.pollUnsafe() === undefined), fiber]
+    })
+  }
+}

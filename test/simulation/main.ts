@@ -1,0 +1,45 @@
+/**
+ * `npm run simulate -- --seeds 10000 --from 1` holds the package to its promises through that many random schedules. It
+ * prints a line as it goes, ends with 0 when all hold, and else with 1 after it has printed the seed and the fewest steps
+ * that break one.
+ */
+import { Effect } from "effect"
+import { parseArgs } from "node:util"
+import { describe, simulate } from "./simulate.ts"
+
+const number = (name: string, text: string, least: number): number => {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < least) {
+    process.stderr.write(`--${name} must be a whole number from ${least}, not "${text}"\n`)
+    process.exit(2)
+  }
+  return value
+}
+
+const { values } = parseArgs({
+  options: { seeds: { type: "string", default: "1000" }, from: { type: "string", default: "1" } }
+})
+const count = number("seeds", values.seeds, 1)
+const from = number("from", values.from, 0)
+
+const started = performance.now()
+let done = 0
+const seconds = () => ((performance.now() - started) / 1000).toFixed(1)
+const report = (end: string) => process.stdout.write(`${done} of ${count} schedules, ${seconds()} s${end}`)
+
+const failure = await Effect.runPromise(simulate({
+  from,
+  count,
+  onSeed: () => {
+    done++
+    if (done % 50 === 0 && process.stdout.isTTY) report("\r")
+    else if (done % 1000 === 0) report("\n")
+  }
+}))
+if (failure === undefined) {
+  report(", every promise holds\n")
+} else {
+  report("\n")
+  process.stdout.write(`\n${describe(failure)}\n`)
+  process.exitCode = 1
+}
