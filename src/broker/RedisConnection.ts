@@ -48,6 +48,7 @@ export interface Live {
  *   deadline has passed. What was sent may be carried out all the same.
  * - `restart` gives the connection up and makes a new one.
  * - `tried` waits until there was a connection, or the first attempt failed.
+ * - `awaitLive` waits for a connection.
  *
  * @category models
  * @since 0.1.0
@@ -56,6 +57,7 @@ export interface Connection {
   readonly call: <A>(operation: string, send: (live: Live) => Promise<A>) => Effect.Effect<A, BrokerError>
   readonly restart: Effect.Effect<void>
   readonly tried: Effect.Effect<void>
+  readonly awaitLive: Effect.Effect<void>
 }
 
 /**
@@ -100,6 +102,7 @@ export const make = Effect.fnUntraced(function*(
   const { deadline, name, onLive, silence, url } = settings
   const silenceMs = Duration.toMillis(silence)
   const wasTried = Latch.makeUnsafe(false)
+  const isLive = Latch.makeUnsafe(false)
   let live: Live | undefined
   let drop: (() => void) | undefined
 
@@ -169,12 +172,14 @@ export const make = Effect.fnUntraced(function*(
     live = found
     drop = () => end(new Error("The connection was given up"))
     wasTried.openUnsafe()
+    isLive.openUnsafe()
     return yield* Effect.raceFirst(whenEnded, heartbeat(found))
   }).pipe(
     Effect.scoped,
     Effect.ensuring(Effect.sync(() => {
       live = undefined
       drop = undefined
+      isLive.closeUnsafe()
       wasTried.openUnsafe()
     })),
     Effect.catchCause((cause) =>
@@ -210,6 +215,7 @@ export const make = Effect.fnUntraced(function*(
   return {
     call,
     restart: Effect.sync(() => drop?.()),
-    tried: wasTried.await
+    tried: wasTried.await,
+    awaitLive: isLive.await
   }
 })

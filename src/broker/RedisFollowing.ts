@@ -122,8 +122,13 @@ export const make = Effect.fnUntraced(function*(
       )
   }
 
+  // Where it fails, the next tick tries again.
   const attendToAll = (these: Iterable<Followed>) =>
-    Effect.forEach(these, (one) => Effect.ignore(attendTo(one)), { concurrency: 64, discard: true })
+    Effect.forEach(
+      these,
+      (one) => Effect.catch(attendTo(one), () => Effect.sync(() => one.lookedAt = Number.NEGATIVE_INFINITY)),
+      { concurrency: 64, discard: true }
+    )
 
   const connection = yield* RedisConnection.make({
     name: `${prefix}-subscriber`,
@@ -144,9 +149,10 @@ export const make = Effect.fnUntraced(function*(
         })
         for (const one of all) {
           yield* Deferred.succeed(one.subscribed, undefined)
-          wake(one, "")
+          one.seen = ""
         }
-        yield* Effect.forkIn(attendToAll(all), scope)
+        // Readers are woken by what is found, and only once they can pull.
+        yield* commands.awaitLive.pipe(Effect.andThen(attendToAll(all)), Effect.forkIn(scope))
       })
   })
 

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import { Broker } from "effect-emitter"
-import { eventually, idsAfter, newUser, numbered, plenty, start } from "./events.ts"
+import { eventually, idOf, idsAfter, newUser, numbered, plenty, start } from "./events.ts"
 import { persist, program, startNode, watch, withServer } from "./redisNode.ts"
 
 const has = (id: string) => (items: ReadonlyArray<string>) => items.includes(id)
@@ -108,6 +108,29 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           const slice = yield* broker.pull(user, { ...before, offset: 1 }, plenty)
           assert.deepStrictEqual(slice.gap, { epoch: after.epoch, from: 1, to: 0, reason: "epoch" })
           assert.strictEqual(slice.entries.length, 4)
+        })),
+    30_000
+  )
+
+  it.live(
+    "gives no offset two meanings when Redis comes back without its last events",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url)
+          const user = newUser()
+          yield* broker.append(user, numbered(1, 3))
+          yield* server.send("SAVE")
+          const before = yield* broker.append(user, numbered(4, 5))
+          yield* server.kill
+          yield* server.start
+          // The first to come back has nothing to do with the reader who saw offset 5.
+          const after = yield* persist(broker.append(user, numbered(6, 8)))
+          assert.strictEqual(after.offset, 6)
+          assert.notStrictEqual(after.epoch, before.epoch)
+          const slice = yield* broker.pull(user, before, plenty)
+          assert.deepStrictEqual(slice.gap, { epoch: after.epoch, from: 1, to: 0, reason: "epoch" })
+          assert.deepStrictEqual(slice.entries.map(idOf), [1, 2, 3, 6, 7, 8].map((n) => `s.${n}`))
         })),
     30_000
   )
