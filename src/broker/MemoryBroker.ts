@@ -18,7 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
@@ -63,8 +63,9 @@ interface Waiter {
 
 interface UserRecord {
   readonly log: UserLog
-  readonly readers: Set<() => void>
-  readonly waiters: Set<Waiter>
+  // Replaced, not changed, since a wake-up may end its reader, or bring another.
+  readers: ReadonlyArray<() => void>
+  waiters: Set<Waiter> | undefined
   acknowledged: number
   usedSinceLook: boolean
 }
@@ -97,8 +98,8 @@ export const make = Effect.fnUntraced(function*(
     if (found === undefined) {
       found = {
         log: new UserLog(`${life}-${(epochs++).toString(36)}`, limits),
-        readers: new Set(),
-        waiters: new Set(),
+        readers: [],
+        waiters: undefined,
         acknowledged: 0,
         usedSinceLook: true
       }
@@ -116,7 +117,8 @@ export const make = Effect.fnUntraced(function*(
   }
 
   const unuse = (user: UserId, found: UserRecord): void => {
-    if (found.readers.size === 0 && found.waiters.size === 0) idle.set(user, found)
+    const waits = found.waiters !== undefined && found.waiters.size > 0
+    if (found.readers.length === 0 && !waits) idle.set(user, found)
   }
 
   const forget = (user: UserId, found: UserRecord): void => {
@@ -165,20 +167,20 @@ export const make = Effect.fnUntraced(function*(
     })
 
   const subscribe: Broker["Service"]["subscribe"] = (user, wake) => {
-    // One wake function may be given twice: each subscription is its own.
-    const own = () => wake()
-    return Effect.acquireRelease(
-      Effect.sync(() => {
+    // A finalizer costs an idle reader less than what acquireRelease keeps.
+    return Effect.flatMap(Effect.scope, (scope) =>
+      Effect.suspend(() => {
         const found = use(user)
-        found.readers.add(own)
-        return found
-      }),
-      (found) =>
-        Effect.sync(() => {
-          found.readers.delete(own)
-          unuse(user, found)
-        })
-    ).pipe(Effect.asVoid)
+        found.readers = [...found.readers, wake]
+        return Scope.addFinalizer(
+          scope,
+          Effect.sync(() => {
+            // One wake function may be given twice: each subscription takes one of them away.
+            found.readers = found.readers.toSpliced(found.readers.indexOf(wake), 1)
+            unuse(user, found)
+          })
+        )
+      })).pipe(Effect.uninterruptible)
   }
 
   const acknowledge: Broker["Service"]["acknowledge"] = (user, position) =>
@@ -188,7 +190,7 @@ export const make = Effect.fnUntraced(function*(
       const offset = Math.min(position.offset, found.log.head.offset)
       if (offset <= found.acknowledged) return
       found.acknowledged = offset
-      for (const waiter of found.waiters) {
+      for (const waiter of found.waiters ?? []) {
         if (waiter.offset <= offset) waiter.resume()
       }
     })
@@ -199,7 +201,7 @@ export const make = Effect.fnUntraced(function*(
       if (found === undefined || position.epoch !== found.log.epoch) return
       if (position.offset <= found.acknowledged) return resume(Effect.void)
       const leave = () => {
-        found.waiters.delete(waiter)
+        found.waiters?.delete(waiter)
         unuse(user, found)
       }
       const waiter: Waiter = {
@@ -210,6 +212,7 @@ export const make = Effect.fnUntraced(function*(
         }
       }
       idle.delete(user)
+      found.waiters ??= new Set()
       found.waiters.add(waiter)
       return Effect.sync(leave)
     })
@@ -243,7 +246,7 @@ export const make = Effect.fnUntraced(function*(
         const { log } = record(user)
         return { position: log.head, snapshots: log.snapshots(since) }
       }),
-    readers: (user) => Effect.sync(() => users.get(user)?.readers.size ?? 0),
+    readers: (user) => Effect.sync(() => users.get(user)?.readers.length ?? 0),
     acknowledge,
     acknowledged,
     retentionMs: maxAgeMs

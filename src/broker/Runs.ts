@@ -28,7 +28,7 @@ export interface RunRecord {
  */
 export class Runs {
   private readonly maxRuns: number
-  private readonly records = new Map<RunId, RunRecord>()
+  private records: Map<RunId, RunRecord> | undefined
 
   constructor(maxRuns: number) {
     this.maxRuns = maxRuns
@@ -36,26 +36,28 @@ export class Runs {
 
   /** Every run that is not forgotten, the oldest first. */
   entries(): Iterable<[RunId, RunRecord]> {
-    return this.records
+    return this.records ?? []
   }
 
   /** Whether anything is known of a run. */
   has(run: RunId): boolean {
-    return this.records.has(run)
+    return this.records?.has(run) === true
   }
 
   /** Takes up a run where a snapshot left it. Runs must come in order, the oldest first. */
   restore(run: RunId, since: number, offset: number, state: RunSnapshot): void {
+    this.records ??= new Map()
     this.records.set(run, { since, fold: RunFold.from(state), offset })
   }
 
   /** Takes the next event of a run. */
   apply(run: RunId, type: string, data: Schema.JsonObject, at: number, offset: number): void {
+    this.records ??= new Map()
     let record = this.records.get(run)
     if (record === undefined) {
       record = { since: offset, fold: new RunFold(), offset }
       this.records.set(run, record)
-      if (this.records.size > this.maxRuns) this.forgetOne()
+      if (this.records.size > this.maxRuns) forgetOne(this.records)
     }
     record.offset = offset
     record.fold.apply(type, data, at)
@@ -64,17 +66,18 @@ export class Runs {
   /** The state of the runs that are active, or whose last event is not before `from`. */
   snapshots(from: number): ReadonlyArray<RunSnapshotAt> {
     const snapshots: Array<RunSnapshotAt> = []
-    for (const [run, { fold, offset }] of this.records) {
+    for (const [run, { fold, offset }] of this.entries()) {
       if (!fold.ended || offset >= from) snapshots.push({ run, offset, state: fold.snapshot() })
     }
     return snapshots
   }
+}
 
-  private forgetOne(): void {
-    for (const [run, { fold }] of this.records) {
-      if (fold.ended) return void this.records.delete(run)
-    }
-    const [oldest] = this.records.keys()
-    if (oldest !== undefined) this.records.delete(oldest)
+// The oldest run that has ended; without one, the oldest.
+const forgetOne = (records: Map<RunId, RunRecord>): void => {
+  for (const [run, { fold }] of records) {
+    if (fold.ended) return void records.delete(run)
   }
+  const [oldest] = records.keys()
+  if (oldest !== undefined) records.delete(oldest)
 }

@@ -74,14 +74,15 @@ export class UserLog {
   private readonly limits: LogLimits
   // A ring: the entry with offset o stands at o modulo its capacity, which is a power of two. What dropping an entry must
   // know stands beside it, since by then the entry itself has long left the processor's caches.
-  private ring: Array<Stored | undefined> = new Array(initialCapacity)
-  private sourceRing: Array<Source | undefined> = new Array(initialCapacity)
-  private bytesRing = new Float64Array(initialCapacity)
+  // All are made with the first entry: most logs belong to users who wait for one.
+  private ring: Array<Stored | undefined> = []
+  private sourceRing: Array<Source | undefined> = []
+  private bytesRing: Array<number> = []
   // When the log took an entry, in milliseconds: the entry's own time, unless it came late.
-  private sinceRing = new Float64Array(initialCapacity)
+  private sinceRing: Array<number> = []
   private first = 1
   private last = 0
-  private readonly sources = new Map<string, Source>()
+  private sources: Map<string, Source> | undefined
   private latestSource: Source | undefined = undefined
   private readonly runs: Runs
   private textBytes = 0
@@ -200,6 +201,7 @@ export class UserLog {
 
   private sourceOf({ source: name }: Envelope): Source {
     if (this.latestSource?.name === name) return this.latestSource
+    this.sources ??= new Map()
     let source = this.sources.get(name)
     if (source === undefined) {
       source = { name, taken: new Numbers(), held: 0 }
@@ -210,7 +212,7 @@ export class UserLog {
   }
 
   private forget(source: Source): void {
-    this.sources.delete(source.name)
+    this.sources?.delete(source.name)
     if (this.latestSource === source) this.latestSource = undefined
   }
 
@@ -241,10 +243,11 @@ export class UserLog {
   private grow(): void {
     const { bytesRing, ring, sinceRing, sourceRing } = this
     const before = ring.length - 1
-    this.ring = new Array(ring.length * 2)
-    this.sourceRing = new Array(ring.length * 2)
-    this.bytesRing = new Float64Array(ring.length * 2)
-    this.sinceRing = new Float64Array(ring.length * 2)
+    const capacity = Math.max(initialCapacity, ring.length * 2)
+    this.ring = new Array(capacity)
+    this.sourceRing = new Array(capacity)
+    this.bytesRing = new Array(capacity)
+    this.sinceRing = new Array(capacity)
     for (let offset = this.first; offset <= this.last; offset++) {
       const slot = this.slot(offset)
       this.ring[slot] = ring[offset & before]
