@@ -4,7 +4,7 @@
  * Each has one subscription, shared by all who follow it here. A publication is
  * only a hint: after every reconnect, and on a slow poll, the log itself is
  * asked, so a wake-up that was lost only delays. A subscription that has
- * silently stopped shows by a canary: a message to oneself, every second.
+ * silently stopped is noticed by a `Canary`.
  *
  * @since 0.1.0
  */
@@ -17,7 +17,7 @@ import type * as Scope from "effect/Scope"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { type Broker, BrokerError, BrokerUnavailable } from "./Broker.ts"
-import type { Client } from "./RedisConnection.ts"
+import { Canary } from "./RedisCanary.ts"
 import * as RedisConnection from "./RedisConnection.ts"
 import * as RedisKeys from "./RedisKeys.ts"
 import type { Options } from "./RedisOptions.ts"
@@ -52,7 +52,6 @@ export interface Following extends Pick<Broker["Service"], "subscribe" | "acknow
 }
 
 const maxTickMs = 1000
-const canaryLostAfterMs = 4000
 
 /**
  * Follows over a connection of its own. `node` names this process.
@@ -70,11 +69,9 @@ export const make = Effect.fnUntraced(function*(
   const { prefix } = options
   const pollMs = Duration.toMillis(options.poll)
   const ttl = String(RedisKeys.ttlMs(options))
-  const canary = `${prefix}:canary:${node}`
+  const canary = new Canary(`${prefix}:canary:${node}`)
   const followed = new Map<string, Followed>()
   const unfollowed = new Set<string>()
-  let client: Client | undefined
-  let canarySeenAt = 0
 
   const isFollowed = (one: Followed) => one.readers.size > 0 || one.waiters.size > 0
 
@@ -90,10 +87,7 @@ export const make = Effect.fnUntraced(function*(
   }
 
   const listen = (message: string, channel: string): void => {
-    if (channel === canary) {
-      canarySeenAt = clock.currentTimeMillisUnsafe()
-      return
-    }
+    if (channel === canary.channel) return canary.seen()
     const one = followed.get(channel)
     if (one === undefined) return
     const [kind, epoch = "", offset = ""] = message.split(" ")
@@ -137,11 +131,9 @@ export const make = Effect.fnUntraced(function*(
     silence: options.silence,
     onLive: (live) =>
       Effect.gen(function*() {
-        canarySeenAt = clock.currentTimeMillisUnsafe()
-        // Who follows from now on subscribes by himself.
-        client = live.client
+        canary.seen()
         const all = Array.from(followed.values())
-        const channels = [canary, ...all.map(({ channel }) => channel)]
+        const channels = [canary.channel, ...all.map(({ channel }) => channel)]
         yield* Effect.tryPromise({
           try: () => live.client.subscribe(channels, listen),
           catch: (cause) =>
@@ -155,6 +147,8 @@ export const make = Effect.fnUntraced(function*(
         yield* commands.awaitLive.pipe(Effect.andThen(attendToAll(all)), Effect.forkIn(scope))
       })
   })
+
+  yield* canary.watch(commands, connection)
 
   // One attempt for all who follow the user now; a reconnect may come before it.
   const subscribeTo = (one: Followed) =>
@@ -203,29 +197,12 @@ export const make = Effect.fnUntraced(function*(
     return Effect.ignore(connection.call("unsubscribe", ({ client }) => client.unsubscribe(gone)))
   })
 
-  const checkCanary = Effect.suspend(() => {
-    if (client === undefined) return Effect.void
-    if (clock.currentTimeMillisUnsafe() - canarySeenAt > canaryLostAfterMs) {
-      canarySeenAt = clock.currentTimeMillisUnsafe()
-      return Effect.andThen(
-        Effect.logWarning("Redis publishes nothing to this process: subscribing anew"),
-        connection.restart
-      )
-    }
-    return Effect.ignore(
-      commands.call("canary", (live) => live.client.sendCommand(["PUBLISH", canary, "c"])).pipe(
-        // While nothing can be published, nothing can be missed.
-        Effect.tapError(() => Effect.sync(() => canarySeenAt = clock.currentTimeMillisUnsafe()))
-      )
-    )
-  })
-
   const poll = Effect.suspend(() => {
     const now = clock.currentTimeMillisUnsafe()
     return attendToAll(Array.from(followed.values()).filter((one) => isFollowed(one) && now - one.lookedAt >= pollMs))
   })
 
-  yield* Effect.all([unsubscribe, checkCanary, poll], { discard: true }).pipe(
+  yield* Effect.all([unsubscribe, poll], { discard: true }).pipe(
     Effect.catchCause((cause) => Effect.logError("Following users failed, and goes on", cause)),
     Effect.repeat(Schedule.spaced(Math.min(maxTickMs, pollMs))),
     Effect.forkScoped

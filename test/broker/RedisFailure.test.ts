@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { eventually, idOf, idsAfter, newUser, numbered, plenty, start } from "./events.ts"
+import { redisProxy } from "./redisProxy.ts"
 import { persist, program, startNode, watch, withServer } from "./redisNode.ts"
 
 const has = (id: string) => (items: ReadonlyArray<string>) => items.includes(id)
@@ -259,6 +260,30 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           }
           yield* eventually(reader.items, has("s.5"), "all events")
           assert.deepStrictEqual(yield* reader.items, [1, 2, 3, 4, 5].map((n) => `s.${n}`))
+        })),
+    30_000
+  )
+
+  it.live(
+    "notices within 5 seconds that publications no longer come, and loses no event by it",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const proxy = yield* redisProxy(server.port)
+          const broker = yield* startNode(proxy.url)
+          const user = newUser()
+          const reader = yield* watch(broker, user, yield* start(broker, user))
+          yield* eventually(broker.readers(user), (n) => n === 1, "a reader")
+          yield* broker.append(user, numbered(1))
+          yield* eventually(reader.items, has("s.1"), "an event")
+          yield* Effect.sleep("100 millis")
+          yield* proxy.mute
+          yield* broker.append(user, numbered(2))
+          yield* Effect.sleep("200 millis")
+          assert.deepStrictEqual(yield* reader.items, ["s.1"])
+          yield* eventually(reader.items, has("s.2"), "the event whose wake-up was lost")
+          yield* broker.append(user, numbered(3))
+          yield* eventually(reader.items, has("s.3"), "an event on the new subscription")
         })),
     30_000
   )
