@@ -26,8 +26,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Settings from "../protocol/Settings.ts"
+import { millis, Positive, Time, TimeText } from "../protocol/Settings.ts"
 import * as Retry from "./Retry.ts"
 
 /**
@@ -54,16 +55,6 @@ export type Profile = typeof Profile.Type
  * @since 0.1.0
  */
 export const Overflow = Schema.Literals(["suspend", "dropOldest", "fail"])
-
-const Positive = Schema.Int.check(Schema.isGreaterThan(0))
-const Time = Schema.Duration.check(
-  Schema.makeFilter((duration: Duration.Duration) =>
-    Duration.isFinite(duration) && Duration.toMillis(duration) > 0
-      ? undefined
-      : "a finite duration above zero is needed"
-  )
-)
-const TimeText = Schema.DurationFromString.pipe(Schema.decodeTo(Time))
 
 const Batching = Schema.Struct({
   maxDelay: Time,
@@ -99,8 +90,6 @@ const Resolved = Schema.Struct({
 })
 
 type Resolved = typeof Resolved.Type
-
-const millis = (duration: Duration.Duration) => `${Duration.toMillis(duration)} ms`
 
 type Conflict = (path: ReadonlyArray<string>, issue: string) => void
 
@@ -330,30 +319,14 @@ export type Options = typeof EmitterConfig.Encoded
  * @since 0.1.0
  */
 export class EmitterConfigError extends Schema.TaggedError<EmitterConfigError>()("EmitterConfigError", {
-  issues: Schema.Array(Schema.Struct({ path: Schema.String, message: Schema.String }))
+  issues: Schema.Array(Settings.Issue)
 }) {
   override get message() {
-    return `The emitter's settings cannot be used:\n${
-      this.issues.map(({ message, path }) => `  ${path === "" ? "" : `${path}: `}${message}`).join("\n")
-    }`
+    return `The emitter's settings cannot be used:\n${Settings.describe(this.issues)}`
   }
 }
 
-const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const fromSchemaError = (error: Schema.SchemaError): EmitterConfigError =>
-  new EmitterConfigError({
-    issues: toStandard(error.issue).issues.map((issue) => ({
-      path: (issue.path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment)).join("."),
-      message: issue.message
-    }))
-  })
-
-const decodeOptions = Schema.decodeUnknownEffect(EmitterConfig, {
-  errors: "all",
-  onExcessProperty: "error",
-  reportInput: true
-})
+const decodeOptions = Schema.decodeUnknownEffect(EmitterConfig, Settings.parseOptions)
 
 /**
  * Checks plain options, such as a parsed file, and completes them.
@@ -362,7 +335,7 @@ const decodeOptions = Schema.decodeUnknownEffect(EmitterConfig, {
  * @since 0.1.0
  */
 export const decode = (options: unknown): Effect.Effect<EmitterConfig, EmitterConfigError> =>
-  Effect.mapError(decodeOptions(options), fromSchemaError)
+  Effect.mapError(decodeOptions(options), (error) => new EmitterConfigError({ issues: Settings.issuesOf(error) }))
 
 /**
  * The same settings from `Config`, under the name `EMITTER`: `EMITTER_PROFILE`,

@@ -10,18 +10,9 @@ import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-
-const Positive = Schema.Int.check(Schema.isGreaterThan(0))
-const Time = Schema.Duration.check(
-  Schema.makeFilter((duration: Duration.Duration) =>
-    Duration.isFinite(duration) && Duration.toMillis(duration) > 0
-      ? undefined
-      : "a finite duration above zero is needed"
-  )
-)
-const TimeText = Schema.DurationFromString.pipe(Schema.decodeTo(Time))
+import * as Settings from "../protocol/Settings.ts"
+import { millis, Positive, Time, TimeText } from "../protocol/Settings.ts"
 
 const Path = Schema.String.check(Schema.isPattern(/^\/[^?#\s]*$/, { message: `a path that starts with "/" is needed` }))
 
@@ -70,8 +61,6 @@ type Resolved = typeof Resolved.Type
 
 /** Room for the frame around one small event. */
 const leastFrameBytes = 1024
-
-const millis = (duration: Duration.Duration) => `${Duration.toMillis(duration)} ms`
 
 const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
   const { connections, maxFrameBytesOut, slow } = config
@@ -224,30 +213,14 @@ export type Options = typeof GatewayConfig.Encoded
  * @since 0.1.0
  */
 export class GatewayConfigError extends Schema.TaggedError<GatewayConfigError>()("GatewayConfigError", {
-  issues: Schema.Array(Schema.Struct({ path: Schema.String, message: Schema.String }))
+  issues: Schema.Array(Settings.Issue)
 }) {
   override get message() {
-    return `The gateway's settings cannot be used:\n${
-      this.issues.map(({ message, path }) => `  ${path === "" ? "" : `${path}: `}${message}`).join("\n")
-    }`
+    return `The gateway's settings cannot be used:\n${Settings.describe(this.issues)}`
   }
 }
 
-const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()
-
-const fromSchemaError = (error: Schema.SchemaError): GatewayConfigError =>
-  new GatewayConfigError({
-    issues: toStandard(error.issue).issues.map((issue) => ({
-      path: (issue.path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment)).join("."),
-      message: issue.message
-    }))
-  })
-
-const decodeOptions = Schema.decodeUnknownEffect(GatewayConfig, {
-  errors: "all",
-  onExcessProperty: "error",
-  reportInput: true
-})
+const decodeOptions = Schema.decodeUnknownEffect(GatewayConfig, Settings.parseOptions)
 
 /**
  * Checks plain options, such as a parsed file, and completes them.
@@ -256,7 +229,7 @@ const decodeOptions = Schema.decodeUnknownEffect(GatewayConfig, {
  * @since 0.1.0
  */
 export const decode = (options: unknown): Effect.Effect<GatewayConfig, GatewayConfigError> =>
-  Effect.mapError(decodeOptions(options), fromSchemaError)
+  Effect.mapError(decodeOptions(options), (error) => new GatewayConfigError({ issues: Settings.issuesOf(error) }))
 
 /**
  * The same settings from `Config`, under the name `GATEWAY`: `GATEWAY_PATH`,

@@ -1,0 +1,94 @@
+/**
+ * What the settings of every part are made of: positive numbers, times written
+ * as text, and the list of all that is wrong with them.
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+
+/**
+ * A whole number above zero.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+
+/**
+ * A finite time above zero.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Time = Schema.Duration.check(
+  Schema.makeFilter((duration: Duration.Duration) =>
+    Duration.isFinite(duration) && Duration.toMillis(duration) > 0
+      ? undefined
+      : "a finite duration above zero is needed"
+  )
+)
+
+/**
+ * The same, written as text such as `"20 millis"` or `"5 seconds"`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const TimeText = Schema.DurationFromString.pipe(Schema.decodeTo(Time))
+
+/**
+ * A time as it stands in messages.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const millis = (duration: Duration.Duration): string => `${Duration.toMillis(duration)} ms`
+
+/**
+ * One problem: the path of the field, as it is written in code, and what is
+ * wrong with its value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Issue = Schema.Struct({ path: Schema.String, message: Schema.String })
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Issue = typeof Issue.Type
+
+/**
+ * Lists every problem, refuses keys that do not exist, and names the values: for
+ * settings that hold no secret.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export const parseOptions = { errors: "all", onExcessProperty: "error", reportInput: true } as const
+
+const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()
+
+/**
+ * The problems that a schema found.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const issuesOf = (error: Schema.SchemaError): ReadonlyArray<Issue> =>
+  toStandard(error.issue).issues.map((issue) => ({
+    path: (issue.path ?? []).map((segment) => String(typeof segment === "object" ? segment.key : segment)).join("."),
+    message: issue.message
+  }))
+
+/**
+ * The problems as text, one line each.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const describe = (issues: ReadonlyArray<Issue>): string =>
+  issues.map(({ message, path }) => `  ${path === "" ? "" : `${path}: `}${message}`).join("\n")
