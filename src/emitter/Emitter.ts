@@ -48,7 +48,7 @@ import type { Stats } from "./Stats.ts"
 
 export type { ConfirmOptions } from "./Confirming.ts"
 export type { Receipt } from "./Outbox.ts"
-export type { RunOptions } from "./Run.ts"
+export type { PlainRunOptions, RunOptions } from "./Run.ts"
 export type { DropReason, Stats } from "./Stats.ts"
 export * from "./EmitError.ts"
 
@@ -274,7 +274,18 @@ export const layerUser = (
  * @category combinators
  * @since 0.1.0
  */
-export const run = <A, E>(options: Run.RunOptions<A, E>) =>
+export const run: {
+  (
+    options: Run.PlainRunOptions
+  ): <A, E, R>(
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | EmitError | Cause.TimeoutError, Emitter | Exclude<R, Emitter>>
+  <A, E>(
+    options: Run.RunOptions<A, E>
+  ): <R>(
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | EmitError | Cause.TimeoutError, Emitter | Exclude<R, Emitter>>
+} = <A, E>(options: Run.RunOptions<A, E>) =>
 <R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | EmitError | Cause.TimeoutError, Emitter | Exclude<R, Emitter>> =>

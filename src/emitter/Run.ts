@@ -50,6 +50,19 @@ export interface RunOptions<in A = unknown, in E = unknown> {
   readonly retryable?: (cause: Cause.Cause<E | Cause.TimeoutError>) => boolean
 }
 
+/**
+ * What a run says of itself where nothing depends on what its effect gives or
+ * fails with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PlainRunOptions extends Pick<RunOptions, "agentName" | "input" | "timeout"> {
+  readonly result?: never
+  readonly describe?: never
+  readonly retryable?: never
+}
+
 const cancelledMessage = "The run was cancelled"
 const internalMessage = "An internal error occurred"
 

@@ -44,7 +44,8 @@ describe("gaps of the seed", () => {
       assert.strictEqual(error._tag, "EmitterConfigError")
       assert.deepStrictEqual(error.issues.map(({ path }) => path), ["manager", "websocket_manager", "brokr"])
       // @ts-expect-error: the broker comes from the environment, and from nowhere else
-      const program: Effect.Effect<unknown, unknown> = Effect.provide(Emitters, EmitterLayer())
+      // @effect-diagnostics-next-line missingEffectContext:off
+      const program: Effect.Effect<unknown, Error> = Effect.provide(Emitters, EmitterLayer())
       assert.isTrue(Effect.isEffect(program))
     }))
 

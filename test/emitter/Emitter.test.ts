@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters, Event } from "effect-emitter"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
@@ -42,7 +42,7 @@ describe("a critical event", () => {
       const fiber = Effect.runFork(ada.emit(urgent("now")))
       const exit = fiber.pollUnsafe()
       assert.isTrue(exit !== undefined && Exit.isSuccess(exit) && exit.value._tag === "Appended")
-    }).pipe(Effect.provide(EmitterLayer()), Effect.provide(Broker.layerMemory())))
+    }).pipe(Effect.provide(EmitterLayer().pipe(Layer.provide(Broker.layerMemory())))))
 
   it.effect("is told its own position, also when events that came after it went with it", () =>
     Effect.gen(function*() {

@@ -1,3 +1,5 @@
+// @effect-diagnostics missingEffectContext:off
+// @effect-diagnostics missingEffectError:off
 /**
  * Wrong use does not compile. The compiler holds these, with `npm run check`; a directive that expects an error and finds
  * none is itself one.

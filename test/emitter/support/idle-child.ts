@@ -8,8 +8,8 @@ import * as Testing from "../../../src/testing/index.ts"
 import { note } from "./events.ts"
 
 const layer = EmitterLayer({ profile: "lowLatency" }).pipe(Layer.provideMerge(Broker.layerMemory()))
-Testing.TestBroker.layer(Broker.layerMemory())
-Spool.memory()
+// Described, and left at that.
+export const described = [Testing.TestBroker.layer(Broker.layerMemory()), Spool.memory()]
 
 const use = Effect.gen(function*() {
   const ada = yield* (yield* Emitters).forUser({ userId: "ada" })
