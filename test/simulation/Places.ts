@@ -90,7 +90,9 @@ export class Logs {
       if (slice.gap !== undefined) {
         // The batch had more than the log keeps: its first events went through it too.
         const known = new Set(entries.map(({ id }) => id))
-        const fresh = batch.filter(({ id }) => !known.has(id))
+        const fresh = batch.filter(({ id }, index) =>
+          !known.has(id) && batch.findIndex((event) => event.id === id) === index
+        )
         for (let offset = slice.gap.from; offset <= slice.gap.to; offset++) {
           const envelope = fresh[offset - slice.gap.from] ?? broken("P2", `offset ${offset} of ${user} is nobody's`)
           entries.push({ offset, ...seen(user, envelope) })

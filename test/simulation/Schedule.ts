@@ -16,7 +16,7 @@ export type Kind =
   | "invalid"
   | "confirmed"
 
-export type RunEnding = "complete" | "fail" | "die" | "never"
+export type RunEnding = "complete" | "fail" | "die" | "never" | "byHand"
 
 export type Step =
   | { readonly _tag: "emit"; readonly user: number; readonly emitter: number; readonly kind: Kind }
@@ -85,16 +85,34 @@ const settingOf = (draw: Draw): Setting => ({
   direct: draw.chance(0.1)
 })
 
-const behaviourOf = (draw: Draw): Behaviour.Behaviour =>
+/** What a schedule is mostly about, so that rare combinations come often enough in some. */
+interface Flavour {
+  readonly kinds: ReadonlyArray<Kind>
+  readonly runs: number
+  readonly slow: number
+  readonly failing: number
+}
+
+const flavourOf = (draw: Draw): Flavour => ({
+  kinds: draw.pick([anything, anything, streaming, notes]),
+  runs: draw.pick([5, 15]),
+  slow: draw.pick([3, 12]),
+  failing: draw.pick([1, 1, 4])
+})
+
+const behaviourOf = (draw: Draw, { failing, slow }: Flavour): Behaviour.Behaviour =>
   weighted<() => Behaviour.Behaviour>(draw, [
     [5, () => "ok"],
-    [3, () => "fail"],
-    [1, () => "refuse"],
-    [1, () => "die"],
-    [2, () => "loseAnswer"],
-    [1, () => "interrupt"],
+    [3 * failing, () => "fail"],
+    [failing, () => "refuse"],
+    [failing, () => "die"],
+    [2 * failing, () => "loseAnswer"],
+    [failing, () => "interrupt"],
     [0.5, () => "hang"],
-    [3, () => ({ after: 1 + draw.below(60), do: draw.pick(["ok", "ok", "fail", "loseAnswer", "interrupt"] as const) })]
+    [
+      slow,
+      () => ({ after: 1 + draw.below(60), do: draw.pick(["ok", "ok", "fail", "loseAnswer", "interrupt"] as const) })
+    ]
   ])()
 
 const channelBehaviourOf = (draw: Draw): Behaviour.Behaviour =>
@@ -106,26 +124,26 @@ const channelBehaviourOf = (draw: Draw): Behaviour.Behaviour =>
     [3, () => ({ after: 1 + draw.below(40), do: draw.pick(["ok", "ok", "fail"] as const) })]
   ])()
 
-const stepOf = (draw: Draw, { users }: Setting): Step => {
+const stepOf = (draw: Draw, { users }: Setting, flavour: Flavour): Step => {
   const user = draw.below(users)
   const emitter = draw.below(2)
   const device = draw.below(users)
   return weighted<() => Step>(draw, [
-    [30, () => ({ _tag: "emit", user, emitter, kind: draw.pick(kinds) })],
+    [30, () => ({ _tag: "emit", user, emitter, kind: draw.pick(flavour.kinds) })],
     [3, () => ({ _tag: "interrupt", back: draw.below(4) })],
-    [5, () => ({
+    [flavour.runs, () => ({
       _tag: "run",
       user,
       emitter,
       lasts: draw.below(120),
-      ending: draw.pick(["complete", "complete", "fail", "die", "never"]),
+      ending: draw.pick(["complete", "complete", "fail", "die", "never", "byHand"]),
       timeout: draw.chance(0.3) ? 1 + draw.below(100) : undefined,
       nested: draw.chance(0.3)
     })],
     [2, () => ({ _tag: "cancel", back: draw.below(3) })],
     [3, () => ({ _tag: "open", user, emitter, ownRun: draw.chance(0.5) })],
     [2, () => ({ _tag: "close", user, emitter })],
-    [8, () => ({ _tag: "broker", behave: behaviourOf(draw) })],
+    [8, () => ({ _tag: "broker", behave: behaviourOf(draw, flavour) })],
     [4, () => ({ _tag: "channel", name: draw.pick(["push", "spool"]), behave: channelBehaviourOf(draw) })],
     [16, () => ({ _tag: "pass", ms: draw.pick([1, 5, 20, 20, 50, 150, 500]) })],
     [6, () => ({ _tag: "receive", device, messages: draw.pick([1, 2, 1000]) })],
@@ -137,7 +155,7 @@ const stepOf = (draw: Draw, { users }: Setting): Step => {
   ])()
 }
 
-const kinds: ReadonlyArray<Kind> = [
+const anything: ReadonlyArray<Kind> = [
   "critical",
   "critical",
   "critical",
@@ -154,8 +172,13 @@ const kinds: ReadonlyArray<Kind> = [
   "confirmed"
 ]
 
+const streaming: ReadonlyArray<Kind> = ["text", "text", "text", "progress", "thinking", "critical"]
+const notes: ReadonlyArray<Kind> = ["batched", "batched", "critical", "volatile", "confirmed"]
+
 export const scheduleOf = (seed: number): Schedule => {
   const draw = seeded(seed)
   const setting = settingOf(draw)
-  return { seed, setting, steps: Array.from({ length: 15 + draw.below(50) }, () => stepOf(draw, setting)) }
+  const flavour = flavourOf(draw)
+  const steps = Array.from({ length: 15 + draw.below(50) }, () => stepOf(draw, setting, flavour))
+  return { seed, setting, steps }
 }

@@ -66,6 +66,13 @@ interface Process extends Life {
   readonly inRun: Map<string, Emitter.Emitter["Service"]>
 }
 
+const inFlightOf = (stats: Emitter.Stats): number => {
+  const { appended, deadLettered, dropped, handedOver, merged, pending } = stats
+  const accepted = Object.values(stats.accepted).reduce((sum, n) => sum + n, 0)
+  const done = appended + deadLettered + handedOver + dropped.nobodyConnected + dropped.overflow + dropped.closed
+  return accepted - merged - done - pending
+}
+
 const acceptedBy = (process: Process): Effect.Effect<number> =>
   Effect.map(process.emitters.stats, ({ accepted }) => Object.values(accepted).reduce((sum, n) => sum + n, 0))
 
@@ -91,6 +98,8 @@ export class World {
   readonly runs = new Map<string, number>()
   readonly letters = new Map<string, Seen>()
   readonly pushed: Array<Seen> = []
+  /** The runs whose effects have ended. */
+  readonly finished = new Set<string>()
   /** The most runs that may have begun. */
   mayHaveBegun = 0
   /** Events that engines said they dropped for want of room, or in closing. */
@@ -198,9 +207,9 @@ export class World {
     this.closed.add(process.number)
   })
 
-  /** How many events wait to be sent. */
-  readonly pending: Effect.Effect<number> = Effect.suspend(() =>
-    Effect.map(this.process.emitters.stats, ({ pending }) => pending)
+  /** How many events wait to be sent, and how many are on their way. */
+  readonly load: Effect.Effect<{ readonly pending: number; readonly inFlight: number }> = Effect.suspend(() =>
+    Effect.map(this.process.emitters.stats, (stats) => ({ pending: stats.pending, inFlight: inFlightOf(stats) }))
   )
 
   private readonly noteLetters: Effect.Effect<void> = Effect.suspend(() =>
@@ -460,12 +469,9 @@ export class World {
   /** Whether an event of this user could be appended at once. */
   private readonly isFree = (process: Process, user: Identity.UserId): Effect.Effect<boolean> =>
     Effect.map(process.emitters.stats, (stats) => {
-      const { appended, breaker, deadLettered, dropped, handedOver, merged, pending } = stats
-      const accepted = Object.values(stats.accepted).reduce((sum, n) => sum + n, 0)
-      const done = appended + deadLettered + handedOver + dropped.nobodyConnected + dropped.overflow + dropped.closed
-      const inFlight = accepted - merged - done - pending
       const spooled = this.spooled.held.get(user)?.length ?? 0
-      return inFlight === 0 && breaker === "closed" && process.outstanding === 0 && process.elsewhere === 0 &&
+      return inFlightOf(stats) === 0 && stats.breaker === "closed" && process.outstanding === 0 &&
+        process.elsewhere === 0 &&
         spooled === 0 && (this.setting.direct || this.brokerBehaves === "ok")
     })
 
@@ -483,20 +489,32 @@ export class World {
     })
     const half = Effect.sleep(step.lasts / 2)
     const nested = Emitter.run({ agentName: "nested" })(Effect.andThen(noteRun, half))
+    let outer: string | undefined
     const program = Effect.gen({ self: this }, function*() {
       const child = yield* noteRun
+      outer = child.context.runId
       process.inRun.set(key, child)
       yield* Effect.exit(this.emit(process, child, "thinking"))
       if (step.nested) yield* Effect.exit(nested)
       yield* Effect.exit(child.tool("look", null)(half))
       yield* half
-      if (step.ending === "fail") yield* Effect.fail("no")
-      if (step.ending === "die") yield* Effect.die(new Error("a bug in the agent"))
-      if (step.ending === "never") yield* Effect.never
+      if (step.ending === "byHand") {
+        yield* Effect.exit(
+          child.emit(AgentEvents.AgentError.make({ reason: "failed", message: "by hand", retryable: false }))
+        )
+      }
+      if (step.ending === "fail") return yield* Effect.fail("no")
+      if (step.ending === "die") return yield* Effect.die(new Error("a bug in the agent"))
+      if (step.ending === "never") return yield* Effect.never
     })
     const timeout = step.timeout === undefined ? {} : { timeout: step.timeout }
     const running = service.run({ agentName: "agent", ...timeout }, program).pipe(
-      Effect.onExit(() => Effect.sync(() => process.inRun.delete(key)))
+      Effect.onExit(() =>
+        Effect.sync(() => {
+          process.inRun.delete(key)
+          if (outer !== undefined && process.alive) this.finished.add(outer)
+        })
+      )
     )
     return Effect.gen({ self: this }, function*() {
       this.mayHaveBegun += step.nested ? 2 : 1

@@ -1,7 +1,7 @@
 /**
  * Runs schedules and holds each to the promises. A schedule that breaks one is cut down to the steps that it takes.
  */
-import { Cause, Effect, Exit, Logger, Random, Scope } from "effect"
+import { Cause, Effect, Exit, Layer, Logger, Random, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { Broken } from "./Facts.ts"
 import { Promises } from "./Promises.ts"
@@ -23,19 +23,18 @@ const play = (schedule: Schedule, at: { step: number }) =>
     for (const [index, step] of schedule.steps.entries()) {
       at.step = index
       yield* world.step(step)
-      promises.check(yield* world.pending)
+      promises.check(yield* world.load)
     }
     at.step = schedule.steps.length
     yield* world.recover
-    promises.check(yield* world.pending)
+    promises.check(yield* world.load)
     promises.checkAtRest()
     yield* world.restart
-    promises.check(yield* world.pending)
+    promises.check(yield* world.load)
   }).pipe(
     // Never closed: what still waits on the clock of a schedule that failed would wait for ever.
     Scope.provide(Scope.makeUnsafe()),
-    Effect.provide(TestClock.layer()),
-    Effect.provide(Logger.layer([])),
+    Effect.provide(Layer.mergeAll(TestClock.layer(), Logger.layer([]))),
     Random.withSeed(schedule.seed)
   )
 
