@@ -6,7 +6,8 @@
  *   broker, 503 when it has not, or when the gateway is draining. Probes share
  *   one round trip per second;
  * - `GET /metrics`: all metrics of the process in Prometheus' text form. Their
- *   names and labels stand at `Metrics`.
+ *   names and labels stand at `Metrics`;
+ * - `GET /asyncapi.json`: the protocol as an AsyncAPI 3 document.
  *
  * ```ts
  * import { Layer } from "effect"
@@ -25,12 +26,15 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import type { Broker } from "../broker/Broker.ts"
+import * as AsyncApi from "../protocol/AsyncApi.ts"
 import { Gateway } from "./Gateway.ts"
 import * as Probe from "./Probe.ts"
 
 /**
- * `prefix` goes before each of the three paths, `""` by default.
- * `probeTimeout` is how long a canary may take, 2 seconds by default.
+ * `prefix` goes before each of the paths, `""` by default. `probeTimeout` is how
+ * long a canary may take, 2 seconds by default. `asyncApi` describes the
+ * application in its document; give it the gateway's `path` if that is not
+ * `/events`, and the `catalog` of your own events.
  *
  * @category config
  * @since 0.1.0
@@ -38,6 +42,7 @@ import * as Probe from "./Probe.ts"
 export interface Options {
   readonly prefix?: "" | `/${string}`
   readonly probeTimeout?: Duration.Input
+  readonly asyncApi?: AsyncApi.Options
 }
 
 /**
@@ -56,6 +61,9 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, HttpRout
       options.prefix === undefined || options.prefix === "" ? `/${name}` : `${options.prefix}/${name}`
 
     yield* router.add("GET", path("healthz"), answer(200, { status: "alive" }))
+
+    const document = AsyncApi.make(options.asyncApi ?? { title: "Events of an AI agent's runs", version: "1.0.0" })
+    yield* router.add("GET", path("asyncapi.json"), HttpServerResponse.jsonUnsafe(document))
 
     yield* router.add(
       "GET",

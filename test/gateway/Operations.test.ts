@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Effect, Layer } from "effect"
-import { Broker } from "effect-emitter"
+import { AsyncApi, Broker } from "effect-emitter"
 import { Gateway, Operations } from "effect-emitter/gateway"
 import { HttpRouter, HttpServer } from "effect/http"
 import { spawn } from "node:child_process"
@@ -46,6 +46,15 @@ describe("Operations", () => {
       assert.strictEqual(JSON.parse(ready.text).status, "ready")
       const stats = yield* served.gateway.stats
       assert.deepStrictEqual([stats.connections, stats.opened, stats.events], [0, 0, 0])
+    }))
+
+  it.live("serves the protocol as an AsyncAPI document", () =>
+    Effect.gen(function*() {
+      const served = yield* operate((broker) => broker)
+      const { status, text } = yield* served.get("/asyncapi.json")
+      assert.strictEqual(status, 200)
+      const expected = AsyncApi.make({ title: "Events of an AI agent's runs", version: "1.0.0" })
+      assert.deepStrictEqual(JSON.parse(text), JSON.parse(JSON.stringify(expected)))
     }))
 
   for (
