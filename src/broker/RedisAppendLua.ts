@@ -11,6 +11,7 @@
  *
  * @since 0.1.0
  */
+import { renewals } from "./RedisKeys.ts"
 import { openLua } from "./RedisOpenLua.ts"
 import * as RedisScript from "./RedisScript.ts"
 
@@ -89,9 +90,14 @@ if foundNew and redis.call('HLEN', sources) % 32 == 0 then
 end
 
 if last > before then
+  -- Renewing is most of the work of a small append, and the time to live leaves room to do it now and then.
+  local isDue = before == 0 or vanished or now - touched > tonumber(ttl) / ${renewals}
+  if isDue then touched = now end
   redis.call('HSET', meta, 'first', text(first), 'last', text(last), 'bytes', text(bytes), 'since', text(since),
-    'checkpoint', text(checkpoint), 'linger', text(linger))
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl) end
+    'checkpoint', text(checkpoint), 'linger', text(linger), 'touched', text(touched))
+  if isDue then
+    for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl) end
+  end
   redis.call('PUBLISH', channel, 'e ' .. epoch .. ' ' .. text(last))
 end
 

@@ -8,6 +8,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import type { Envelope } from "../protocol/Envelope.ts"
 import { DeliveryClass } from "../protocol/Event.ts"
 import { RunId, ThreadId } from "../protocol/Identity.ts"
@@ -26,7 +27,9 @@ const Header = Schema.Tuple([
   Schema.Int
 ])
 
-const decodeHeader = Schema.decodeUnknownSync(Schema.fromJsonString(Header))
+// Each entry that is read goes through it. It falls back where `new Function` is blocked.
+SchemaJITCompiler.enable(Header.ast)
+const decodeHeader = Schema.decodeUnknownSync(Header)
 
 /**
  * An event's arguments to the append script.
@@ -51,7 +54,7 @@ export const bodyStart = ({ id }: Envelope): string => `"id":${JSON.stringify(id
 const toEntry = (reply: unknown): Entry => {
   const [id, fields] = Reply.list(reply)
   const [, , , , , header, , body] = Reply.list(fields)
-  const [type, delivery, at, run, thread, confirm, bytes] = decodeHeader(Reply.text(header))
+  const [type, delivery, at, run, thread, confirm, bytes] = decodeHeader(JSON.parse(Reply.text(header)))
   return {
     offset: Number.parseInt(Reply.text(id), 10),
     type,
@@ -75,7 +78,16 @@ const Saved = Schema.fromJsonString(Schema.Struct({ since: Schema.Int, offset: S
 const decodeSaved = Schema.decodeUnknownSync(Saved)
 const encodeSaved = Schema.encodeUnknownSync(Saved)
 const decodeRun = Schema.decodeUnknownSync(RunId)
-const decodeData = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Struct({ data: Schema.JsonObject })))
+
+// What was read from JSON text is JSON; that it is an object is left to see.
+const isJsonObject = (json: unknown): json is Schema.JsonObject =>
+  typeof json === "object" && json !== null && !Array.isArray(json)
+
+const toData = (body: string): Schema.JsonObject => {
+  const wire: { readonly data?: unknown } = JSON.parse(`{${body}`)
+  if (isJsonObject(wire.data)) return wire.data
+  throw new Reply.UnexpectedReply("an event with its data", body)
+}
 
 /**
  * The runs as they were saved at a checkpoint, with the events since folded in.
@@ -87,7 +99,7 @@ export const toRuns = (maxRuns: number, saved: unknown, tail: unknown): Runs => 
   const runs = new Runs(maxRuns)
   for (const { run, since, offset, state } of toSaved(saved)) runs.restore(run, since, offset, state)
   for (const { at, body, offset, run, type } of toEntries(tail)) {
-    if (run !== undefined) runs.apply(run, type, decodeData(`{${body}`).data, at, offset)
+    if (run !== undefined) runs.apply(run, type, toData(body), at, offset)
   }
   return runs
 }

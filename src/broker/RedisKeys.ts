@@ -8,7 +8,8 @@
  * - `meta`: a hash of the epoch, the server it began on, the `first` and `last`
  *   offset that are served, the `bytes` and the age (`since`) of what is
  *   served, the `checkpoint` up to which runs are folded, the bytes kept only
- *   to be folded (`linger`), and the acknowledged offset (`ack`);
+ *   to be folded (`linger`), the acknowledged offset (`ack`), and when the time
+ *   to live was renewed (`touched`);
  * - `sources`: a hash from source to its last offset and the numbers taken,
  *   `offset;from-to,from-to`;
  * - `runs`: a hash from run to its folded state at the checkpoint;
@@ -45,10 +46,20 @@ export const ofReaders = (prefix: string, user: UserId): string => `${prefix}:{$
 export const ofChannel = (prefix: string, user: UserId): string => `${prefix}:{${user}}:wake`
 
 /**
- * For how long the keys of a user stay when nobody touches them: longer than
- * its events, and than it takes to see that somebody still reads.
+ * How often within its time to live a log that is written to renews it.
  *
  * @category models
  * @since 0.1.0
  */
-export const ttlMs = ({ maxAge, poll }: Options): number => Duration.toMillis(maxAge) + 3 * Duration.toMillis(poll)
+export const renewals = 16
+
+/**
+ * For how long the keys of a user stay when nobody touches them: longer than
+ * its events, and than it takes to see that somebody still reads, also when it
+ * was not renewed lately.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ttlMs = ({ maxAge, poll }: Options): number =>
+  Math.ceil((Duration.toMillis(maxAge) + 3 * Duration.toMillis(poll)) * (renewals / (renewals - 1)))

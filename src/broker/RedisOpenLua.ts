@@ -23,12 +23,13 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local function text(number) return string.format('%.0f', number) end
 
-local found = redis.call('HMGET', meta, 'epoch', 'server', 'first', 'last', 'bytes', 'since', 'checkpoint', 'linger', 'ack')
+local found = redis.call('HMGET', meta, 'epoch', 'server', 'first', 'last', 'bytes', 'since', 'checkpoint', 'linger', 'ack', 'touched')
 local epoch = found[1]
 local first, last = tonumber(found[3] or 1), tonumber(found[4] or 0)
 local bytes, since = tonumber(found[5] or 0), tonumber(found[6] or 0)
 local checkpoint, linger = tonumber(found[7] or 0), tonumber(found[8] or 0)
-local ack = tonumber(found[9] or 0)
+local ack, touched = tonumber(found[9] or 0), tonumber(found[10] or 0)
+local vanished = false
 
 if not epoch then
   epoch = ARGV[1]
@@ -42,6 +43,7 @@ elseif found[2] ~= ARGV[2] then
   redis.call('HSET', meta, 'epoch', epoch, 'server', ARGV[2], 'ack', 0)
 end
 if first <= last and redis.call('EXISTS', log) == 0 then
+  vanished = true
   first, bytes, since, checkpoint, linger = last + 1, 0, 0, last, 0
   redis.call('HSET', meta, 'first', text(first), 'bytes', 0, 'since', 0, 'checkpoint', text(checkpoint), 'linger', 0)
 end
