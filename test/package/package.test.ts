@@ -29,9 +29,10 @@ describe("the package as npm would publish it", () => {
 
     const strangers = packed.files.filter((file) =>
       /^(dist|src)\/demo\b/.test(file) ||
-      !/^(dist\/.+\.(js|d\.ts|js\.map|d\.ts\.map)|src\/.+\.ts|src\/protocol\/README\.md|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(
-        file
-      )
+      !/^(dist\/.+\.(js|d\.ts|js\.map|d\.ts\.map)|src\/.+\.ts|src\/protocol\/README\.md|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
+        .test(
+          file
+        )
     )
     assert.deepStrictEqual(strangers, [])
   })
