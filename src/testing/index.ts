@@ -1,11 +1,17 @@
 /**
- * What tests of programs that emit events need: a broker and fallback channels
- * that fail as they are told, a record of all that left, and checks of the
- * promises on it.
+ * What tests of programs that emit events need.
+ *
+ * - `TestBroker` wraps a broker, and fails, slows down, loses answers or is
+ *   interrupted as `Behaviour` says; `TestChannel` does so with a fallback
+ *   channel. Both show all that was asked of them.
+ * - `Recorder` records what a program emits and where it went, `Promises` checks
+ *   the package's promises on such a record.
  *
  * @since 0.1.0
  */
 export * as Behaviour from "./Behaviour.ts"
 export type * as Left from "./Left.ts"
+export * as Promises from "./Promises.ts"
+export * as Recorder from "./Recorder.ts"
 export * as TestBroker from "./TestBroker.ts"
 export * as TestChannel from "./TestChannel.ts"

@@ -5,7 +5,7 @@ import { TestBroker, TestChannel } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
-import { layer, note, notes, urgent } from "./support/emitting.ts"
+import { layer, note, notes, urgent, within } from "./support/emitting.ts"
 
 const ada = Identity.UserId.make("ada")
 
@@ -164,6 +164,29 @@ describe("closing", () => {
       yield* TestClock.adjust("3 seconds")
       assert.deepStrictEqual(notes(yield* broker.log(ada)), [1, 2])
       assert.deepStrictEqual(yield* Context.get(context, DeadLetters).list(), [])
+    }))
+
+  it.effect("does not wait for whoever has a user's turn", () =>
+    Effect.gen(function*() {
+      const spool = yield* TestChannel.make("spool", yield* Spool.memory())
+      const { close, context } = yield* open(layer({ channels: [spool], config: { closeTimeout: "1 second" } }))
+      const broker = Context.get(context, TestBroker.TestBroker)
+      const emitter = yield* Context.get(context, Emitters).forUser({ userId: "ada" })
+      yield* broker.behave("die")
+      yield* spool.behave("fail")
+      yield* emitter.emit(urgent(1))
+      yield* spool.behave("ok")
+      yield* broker.behave(({ user }) => user === ada ? "hang" : "fail")
+      // A replay that never ends, and behind it the spool's drainer.
+      yield* Effect.forkDetach(Context.get(context, DeadLetters).replay(), { startImmediately: true })
+      const [{ batch } = assert.fail("nothing was appended")] = yield* broker.calls
+      yield* spool.deliver(ada, batch)
+      const bob = yield* Context.get(context, Emitters).forUser({ userId: "bob" })
+      assert.deepInclude(yield* within("100 millis", bob.emit(urgent(2))), { _tag: "HandedOver" })
+      yield* TestClock.adjust("1 second")
+      const closing = yield* Effect.forkChild(close, { startImmediately: true })
+      yield* TestClock.adjust("2 seconds")
+      assert.isDefined(closing.pollUnsafe())
     }))
 
   it.effect("leaves no fiber behind: nothing happens any more, whatever the time", () =>

@@ -31,15 +31,17 @@ class Wire implements Transport {
   /** Why the server closed; the device learns of it when everything before has come through. */
   farewell: number | undefined
   private ready: (() => void) | undefined
+  private isFull = false
 
   constructor(room: number) {
     this.room = room
   }
 
   write(messages: ReadonlyArray<string>): boolean {
-    if (this.ready !== undefined) this.overrun = true
+    if (this.isFull) this.overrun = true
     this.messages.push(...messages)
-    return this.messages.length < this.room
+    this.isFull = this.messages.length >= this.room
+    return !this.isFull
   }
 
   whenWritable(ready: () => void): void {
@@ -56,11 +58,11 @@ class Wire implements Transport {
 
   take(): string | undefined {
     const message = this.messages.shift()
+    if (this.messages.length >= this.room) return message
+    this.isFull = false
     const { ready } = this
-    if (ready !== undefined && this.messages.length < this.room) {
-      this.ready = undefined
-      ready()
-    }
+    this.ready = undefined
+    ready?.()
     return message
   }
 }
