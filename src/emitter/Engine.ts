@@ -262,7 +262,7 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.suspend(() => {
       outbox.emitters--
       counters.emitters--
-      if (outbox.emitters > 0 && outbox.size === 0) return Effect.void
+      if (abandoned || outbox.emitters > 0 && outbox.size === 0) return Effect.void
       if (outbox.size === 0 && !outbox.inFlight) {
         retire(outbox)
         return Effect.void
