@@ -99,21 +99,13 @@ export const make = Effect.fnUntraced(function*(
   const attendTo = (one: Followed): Effect.Effect<void, BrokerError> => {
     const keys = [RedisKeys.ofReaders(prefix, one.user), ...RedisKeys.ofLog(prefix, one.user)]
     one.lookedAt = clock.currentTimeMillisUnsafe()
-    return commands.call("subscribe", ({ client }) =>
-      RedisScript.run(client, attend, keys, [
-        node,
-        String(one.readers.size),
-        String(3 * pollMs),
-        ttl
-      ])).pipe(
-        Effect.map((reply) => {
-          const [epoch, last, ack] = Reply.list(reply)
-          if (epoch === undefined) return one.seen === "" ? undefined : wake(one, "")
-          const seen = `${Reply.text(epoch)}:${Reply.text(last)}`
-          if (one.seen !== seen) wake(one, seen)
-          release(one, { epoch: Reply.text(epoch), offset: Reply.integer(ack) })
-        })
-      )
+    const args = [node, String(one.readers.size), String(3 * pollMs), ttl]
+    return commands.call("subscribe", async ({ client }) => {
+      const [epoch, last, ack] = Reply.list(await RedisScript.run(client, attend, keys, args))
+      const seen = epoch === undefined ? "" : `${Reply.text(epoch)}:${Reply.text(last)}`
+      if (one.seen !== seen) wake(one, seen)
+      if (epoch !== undefined) release(one, { epoch: Reply.text(epoch), offset: Reply.integer(ack) })
+    })
   }
 
   // Where it fails, the next tick tries again.
@@ -155,10 +147,12 @@ export const make = Effect.fnUntraced(function*(
     connection.call("subscribe", ({ client }) => client.subscribe([one.channel], listen)).pipe(
       Effect.matchEffect({
         onSuccess: () => Deferred.succeed(one.subscribed, undefined),
-        onFailure: (error) => {
-          if (followed.get(one.channel) === one) followed.delete(one.channel)
-          return Deferred.fail(one.subscribed, error)
-        }
+        onFailure: (error) =>
+          Effect.flatMap(Deferred.fail(one.subscribed, error), (isLast) => {
+            // A reconnect was faster: then the user is followed all the same.
+            if (isLast && followed.get(one.channel) === one) followed.delete(one.channel)
+            return Effect.void
+          })
       })
     )
 

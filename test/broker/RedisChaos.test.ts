@@ -7,7 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
 import type { Broker, Position } from "effect-emitter"
 import type { UserId } from "../../src/protocol/Identity.ts"
-import { type Draw, forSeeds } from "../emitter/support/random.ts"
+import { type Draw, forSeeds, seeded } from "../emitter/support/random.ts"
 import type { RedisServer } from "../support/redis.ts"
 import { eventually, idOf, newUser, numbered, start } from "./events.ts"
 import { persist, program, startNode, withServer } from "./redisNode.ts"
@@ -42,22 +42,24 @@ const follow = (broker: BrokerService, reader: Reader) =>
     Effect.forever
   )
 
-const strike = (server: RedisServer, draw: Draw) =>
+const kinds = ["freeze", "kill", "cut subscriptions", "cut all"] as const
+
+const strike = (server: RedisServer, draw: Draw, kind: typeof kinds[number]) =>
   Effect.gen(function*() {
-    switch (draw.below(4)) {
-      case 0: {
+    switch (kind) {
+      case "freeze": {
         yield* server.freeze
         yield* Effect.sleep(50 + draw.below(900))
         return yield* server.thaw
       }
-      case 1: {
+      case "kill": {
         yield* server.kill
         yield* Effect.sleep(draw.below(300))
         return yield* server.start
       }
-      case 2:
+      case "cut subscriptions":
         return void (yield* server.send("CLIENT", "KILL", "TYPE", "pubsub"))
-      default:
+      case "cut all":
         return void (yield* server.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
     }
   })
@@ -99,10 +101,12 @@ const storm = (server: RedisServer, draw: Draw, trustRestarts: boolean) =>
         return yield* Effect.forkChild(appender(user))
       }))
 
+    // Each kind of fault at least once, however slow the machine; drawn apart from what the nodes do meanwhile.
+    const faults = seeded(seed)
     const end = performance.now() + seconds * 1000
-    while (performance.now() < end) {
-      yield* Effect.sleep(100 + draw.below(400))
-      yield* strike(server, draw)
+    for (let strikes = 0; performance.now() < end || strikes < kinds.length; strikes++) {
+      yield* Effect.sleep(100 + faults.below(400))
+      yield* strike(server, faults, strikes < kinds.length ? kinds[(seed + strikes) % 4] ?? "kill" : faults.pick(kinds))
     }
     weather.isOver = true
     for (const fiber of appenders) yield* Fiber.join(fiber)

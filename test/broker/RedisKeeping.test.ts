@@ -189,6 +189,25 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
   )
 
   it.live(
+    "wakes whoever comes back while the subscription is being given up",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url, { poll: "30 millis" })
+          const user = newUser()
+          yield* forSeeds({ count: 40 }, (draw, seed) =>
+            Effect.gen(function*() {
+              let woken = 0
+              yield* broker.subscribe(user, () => void woken++)
+              const before = woken
+              yield* broker.append(user, numbered(seed))
+              yield* eventually(Effect.sync(() => woken), (n) => n > before, "a wake-up")
+            }).pipe(Effect.scoped, Effect.andThen(Effect.sleep(draw.below(70)))))
+        })),
+    30_000
+  )
+
+  it.live(
     "leaves no connection when its layer closes",
     () =>
       withServer({}, (server) =>
