@@ -120,6 +120,18 @@ describe("a run", () => {
       assert.deepStrictEqual(shown(log), [started, error("failed", "by hand", false)])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("ends once also where its program has ended it and then fails, whatever order is enforced", () =>
+    Effect.gen(function*() {
+      const effect = Effect.flatMap(Emitter.Emitter, ({ emit }) =>
+        Effect.andThen(
+          emit(AgentEvents.AgentError.make({ reason: "failed", message: "by hand", retryable: false })),
+          Effect.fail("later")
+        ))
+      const { exit, log } = yield* running(effect)
+      assert.deepStrictEqual(exit, Exit.fail("later"))
+      assert.deepStrictEqual(shown(log), [started, error("failed", "by hand", false)])
+    }).pipe(Effect.provide(layer({ config: { lifecycle: "observe" } }))))
+
   it.effect("completes, with a note in its place, when its result is too large for an event", () =>
     Effect.gen(function*() {
       const { exit, log } = yield* running(Effect.succeed("x".repeat(10_000)), { ...agent, result: (value) => value })
