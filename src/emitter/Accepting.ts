@@ -18,14 +18,19 @@ import type { Engine } from "./Engine.ts"
 import { eventId, type Merging, type Outbox, type Pending, type Receipt, type RunRecord } from "./Outbox.ts"
 
 /**
- * Numbers the events of one emitter: a random name and a count.
+ * What an emitter and those of its runs share: the name and the count that
+ * number their events, and whether they have ended. The name is made of the
+ * engine's and of the emitter's number in it, when it is first needed.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Numbering {
-  readonly source: string
+export interface Origin {
+  readonly engineName: string
+  readonly number: number
+  source: string | undefined
   last: number
+  isClosed: boolean
 }
 
 /**
@@ -38,16 +43,24 @@ export interface Binding {
   readonly engine: Engine
   readonly outbox: Outbox
   readonly context: EmissionContext
-  readonly numbering: Numbering
+  readonly origin: Origin
   /** What goes with every event of the emitter, within its run and without; written when it is first needed. */
   freePart: string | undefined
   runPart: string | undefined
-  /** The definition used last, with what belongs to it: most events are of the same kind as the one before. */
-  definition: AnyDefinition | undefined
-  encoder: Encoder | undefined
-  accepted: { count: number } | undefined
-  /** Shared by an emitter and those of its runs: they end together. */
-  readonly life: { isClosed: boolean }
+  /** What belongs to the definition used last: most events are of the same kind as the one before. */
+  kind: Kind | undefined
+}
+
+/**
+ * How events of one definition are encoded, and counted, in one engine.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Kind {
+  readonly definition: AnyDefinition
+  readonly encoder: Encoder
+  readonly accepted: { count: number }
 }
 
 /**
@@ -55,27 +68,32 @@ export interface Binding {
  * @since 0.1.0
  */
 export const bind = (
-  parent: Pick<Binding, "engine" | "outbox" | "numbering" | "life">,
+  parent: Pick<Binding, "engine" | "outbox" | "origin">,
   context: EmissionContext
 ): Binding => ({
   engine: parent.engine,
   outbox: parent.outbox,
-  numbering: parent.numbering,
-  life: parent.life,
+  origin: parent.origin,
   context,
   freePart: undefined,
   runPart: undefined,
-  definition: undefined,
-  encoder: undefined,
-  accepted: undefined
+  kind: undefined
 })
 
-const encoderFor = (binding: Binding, definition: AnyDefinition): Encoder => {
-  if (binding.definition === definition && binding.encoder !== undefined) return binding.encoder
-  binding.definition = definition
-  binding.encoder = encoderOf(definition)
-  binding.accepted = binding.engine.counters.acceptedOf(definition.name)
-  return binding.encoder
+const kindOf = (binding: Binding, definition: AnyDefinition): Kind => {
+  if (binding.kind?.definition === definition) return binding.kind
+  const kinds = binding.engine.kinds
+  let kind = kinds.get(definition)
+  if (kind === undefined) {
+    kind = {
+      definition,
+      encoder: encoderOf(definition),
+      accepted: binding.engine.counters.acceptedOf(definition.name)
+    }
+    kinds.set(definition, kind)
+  }
+  binding.kind = kind
+  return kind
 }
 
 const closed: Effect.Effect<never, EmitError> = Effect.fail(new EmitError({ reason: new EmitterClosed() }))
@@ -105,7 +123,7 @@ export const emit = (
   onEnvelope?: (envelope: Envelope) => void
 ): Effect.Effect<Receipt, EmitError> => {
   const { engine, outbox } = binding
-  if (binding.life.isClosed || engine.isClosed()) return closed
+  if (binding.origin.isClosed || engine.isClosed()) return closed
   const { batching, maxEventBytes } = outbox.settings
   const critical = event.delivery === "critical"
   const full = !outbox.hasRoom && !RunState.isTerminal(event.type)
@@ -118,7 +136,7 @@ export const emit = (
     return overBudget
   }
 
-  const encoder = encoderFor(binding, event.definition)
+  const { accepted, encoder } = kindOf(binding, event.definition)
   const data = encode(encoder, event)
   if (data instanceof InvalidPayload) return reject(binding, data)
 
@@ -150,7 +168,7 @@ export const emit = (
     }
     // Only now, since an event that is refused must not cost another its place.
     if (full && outbox.dropOldest() !== undefined) engine.counters.dropped.overflow++
-    binding.numbering.last = pending.sequence
+    binding.origin.last = pending.sequence
     engine.counters.lastEventAt = pending.at
     if (onEnvelope !== undefined) onEnvelope(pending)
   } else {
@@ -163,7 +181,7 @@ export const emit = (
     else if (state !== record.state) advance(binding, record, state)
   }
   if (record !== undefined && event.type === "usage_reported") addUsage(record, data)
-  if (binding.accepted !== undefined) binding.accepted.count++
+  accepted.count++
   if (pending !== undefined) {
     if (now) return send(engine, outbox, pending)
     outbox.push(pending)
@@ -224,7 +242,7 @@ const advance = (binding: Binding, record: RunRecord, state: RunState.RunState):
     record.owner = undefined
     record.cancel = undefined
   } else if (record.state._tag === "Idle") {
-    record.owner = binding.life
+    record.owner = binding.origin
     record.cancel = () => void emit(binding, cancelled, false)
   }
   record.state = state
@@ -253,11 +271,11 @@ const envelop = (
   coalesce: Coalesce | undefined,
   confirm: boolean
 ): Pending => {
-  const { context, engine, numbering } = binding
+  const { context, engine, origin } = binding
   // A test's clock may stand between two milliseconds; what travels is a whole number.
   const at = Math.floor(engine.clock.currentTimeMillisUnsafe())
-  const { source } = numbering
-  const sequence = numbering.last + 1
+  const source = origin.source ??= `${origin.engineName}${origin.number.toString(36)}-`
+  const sequence = origin.last + 1
   const part = confirm
     ? contextPart(context, run, true)
     : run === undefined

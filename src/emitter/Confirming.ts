@@ -59,7 +59,7 @@ export const awaitAcknowledged = Effect.fnUntraced(function*(
   let attempt = 0
   for (; attempt < attempts; attempt++) {
     // A closed emitter delivers nothing any more.
-    if (attempt > 0 && (binding.life.isClosed || engine.isClosed())) break
+    if (attempt > 0 && (binding.origin.isClosed || engine.isClosed())) break
     if (position === undefined ? attempt > 0 : !(yield* isStillThere(position))) position = yield* appended
     if (position === undefined) {
       progress = "notAppended"

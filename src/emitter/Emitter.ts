@@ -197,8 +197,8 @@ class BoundEmitter {
 
 const closeBinding = (binding: Binding): Effect.Effect<void> =>
   Effect.suspend(() => {
-    binding.outbox.cancelRuns(binding.life)
-    binding.life.isClosed = true
+    binding.outbox.cancelRuns(binding.origin)
+    binding.origin.isClosed = true
     return binding.engine.release(binding.outbox)
   })
 
@@ -211,7 +211,9 @@ const closeBinding = (binding: Binding): Effect.Effect<void> =>
 export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =>
   Random.Random.pipe(Effect.map((random) => {
     // Names this engine among all that there are, so that a count tells its emitters apart.
-    const life = [random.nextIntUnsafe(), random.nextIntUnsafe()].map((part) => Math.abs(part).toString(36)).join("")
+    const engineName = [random.nextIntUnsafe(), random.nextIntUnsafe()].map((part) => Math.abs(part).toString(36)).join(
+      ""
+    )
     let opened = 0
 
     const forUser: Emitters["Service"]["forUser"] = (context) =>
@@ -233,10 +235,13 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
 
     const open = (context: EmissionContext, settings: TierSettings, scope: Scope.Scope): Effect.Effect<Binding> =>
       Effect.suspend(() => {
-        const source = `${life}${(opened++).toString(36)}-`
         const outbox = engine.hold(context.userId, settings)
         const binding = bind(
-          { engine, outbox, numbering: { source, last: 0 }, life: { isClosed: false } },
+          {
+            engine,
+            outbox,
+            origin: { engineName, number: opened++, source: undefined, last: 0, isClosed: false }
+          },
           context
         )
         return Effect.as(Scope.addFinalizer(scope, closeBinding(binding)), binding)

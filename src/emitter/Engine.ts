@@ -23,9 +23,11 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import type { Broker } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
+import type { AnyDefinition } from "../protocol/Event.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { DeliveryPipeline } from "./Delivery.ts"
 import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
+import type { Kind } from "./Accepting.ts"
 import { Middle } from "./Encoding.ts"
 import { Outbox, type Pending, type Receipt, type Settlement } from "./Outbox.ts"
 import { Counters, type DropReason, type Stats } from "./Stats.ts"
@@ -60,6 +62,8 @@ export interface Engine {
   /** Runs an effect while nothing of this user is in flight. */
   readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly middle: Middle
+  /** What is known of each definition that was emitted. */
+  readonly kinds: WeakMap<AnyDefinition, Kind>
   readonly isClosed: () => boolean
   readonly close: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
@@ -154,19 +158,19 @@ export const make = Effect.fnUntraced(function*(options: {
 
   // Who waits for the turn comes first: one of them may take it, and the list then follows. What goes makes room.
   const goOn = (outbox: Outbox): void => {
-    if (outbox.waiting.length > 0) { for (const wake of outbox.waiting.splice(0)) wake() }
+    if (outbox.isWaitedFor) { for (const wake of outbox.waiting.splice(0)) wake() }
     if (outbox.size > 0) {
       if (!closed && !outbox.isUrgent && !isFull(outbox)) mark(outbox)
       else if (!abandoned) flush(outbox)
     }
-    if (outbox.waitingForRoom.length > 0) letIn(outbox)
+    if (outbox.isWaitedForRoom) letIn(outbox)
     if (outbox.size === 0) retire(outbox)
     if (active === 0 && idle !== undefined) idle()
   }
 
   // Each runs until it has its place, or waits again.
   const letIn = (outbox: Outbox): void => {
-    while (outbox.waitingForRoom.length > 0) {
+    while (outbox.isWaitedForRoom) {
       if (!closed && !outbox.hasRoom) return
       outbox.waitingForRoom.shift()?.()
     }
@@ -229,7 +233,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const retire = (outbox: Outbox): void => {
     if (outbox.emitters > 0 || outbox.size > 0 || outbox.inFlight) return
-    if (outbox.waiting.length === 0 && outbox.waitingForRoom.length === 0) {
+    if (!outbox.isWaitedFor && !outbox.isWaitedForRoom) {
       outboxes.delete(outbox.user)
     }
   }
@@ -391,6 +395,7 @@ export const make = Effect.fnUntraced(function*(options: {
     deliverAgain,
     exclusive,
     middle: new Middle(),
+    kinds: new WeakMap(),
     isClosed: () => closed,
     close,
     stats

@@ -109,15 +109,13 @@ export class Outbox {
   marked = false
   /** How many open emitters share this outbox. */
   emitters = 0
-  /** Who waits until nothing is in flight. */
-  readonly waiting: Array<() => void> = []
-  /** Callers that wait for room, in order. */
-  readonly waitingForRoom: Array<() => void> = []
   // Made with the first run: most emitters are idle, and an empty map is not small.
   private runs: Map<RunId, RunRecord> | undefined
-  private list: Array<Pending> = []
+  private turnQueue: Array<() => void> | undefined
+  private roomQueue: Array<() => void> | undefined
+  private list: Array<Pending> | undefined
   private listBytes = 0
-  private mergeable: Array<Pending> = []
+  private mergeable: Array<Pending> | undefined
   private urgent = false
   private volatiles = 0
 
@@ -127,7 +125,7 @@ export class Outbox {
   }
 
   get size(): number {
-    return this.list.length
+    return this.list === undefined ? 0 : this.list.length
   }
 
   get bytes(): number {
@@ -136,7 +134,25 @@ export class Outbox {
 
   get hasRoom(): boolean {
     const { capacity, capacityBytes } = this.settings.batching
-    return this.list.length < capacity && this.listBytes < capacityBytes
+    return this.size < capacity && this.listBytes < capacityBytes
+  }
+
+  /** Who waits until nothing is in flight. */
+  get waiting(): Array<() => void> {
+    return this.turnQueue ??= []
+  }
+
+  /** Callers that wait for room, in order. */
+  get waitingForRoom(): Array<() => void> {
+    return this.roomQueue ??= []
+  }
+
+  get isWaitedFor(): boolean {
+    return this.turnQueue !== undefined && this.turnQueue.length > 0
+  }
+
+  get isWaitedForRoom(): boolean {
+    return this.roomQueue !== undefined && this.roomQueue.length > 0
   }
 
   /** Whether a volatile event is on the list. */
@@ -177,6 +193,7 @@ export class Outbox {
   }
 
   push(event: Pending): void {
+    this.list ??= []
     this.list.push(event)
     this.listBytes += event.bytes
     if (event.delivery === "volatile") this.volatiles++
@@ -185,6 +202,7 @@ export class Outbox {
       // Nothing that comes later may be merged into what stands before a critical event.
       this.writeMergeable()
     } else if (event.merging !== undefined) {
+      this.mergeable ??= []
       this.mergeable.push(event)
     }
   }
@@ -201,9 +219,11 @@ export class Outbox {
     data: Schema.JsonObject,
     maxBytes: number
   ): boolean {
-    const end = Math.max(0, this.mergeable.length - mergeReach)
-    for (let index = this.mergeable.length - 1; index >= end; index--) {
-      const older = this.mergeable[index]
+    const { mergeable } = this
+    if (mergeable === undefined) return false
+    const end = Math.max(0, mergeable.length - mergeReach)
+    for (let index = mergeable.length - 1; index >= end; index--) {
+      const older = mergeable[index]
       if (older === undefined || older.type !== type || older.run !== run || older.thread !== thread) continue
       if (coalesce.by !== undefined && older.data[coalesce.by] !== data[coalesce.by]) continue
       return coalesce._tag === "Newest"
@@ -239,25 +259,24 @@ export class Outbox {
 
   /** Whether there is an event that may be dropped. */
   hasDroppable(): boolean {
-    return this.list.some(isDroppable)
+    return this.list?.some(isDroppable) === true
   }
 
   /** Drops the oldest event that may be dropped. */
   dropOldest(): DeliveryClass | undefined {
-    const index = this.list.findIndex(isDroppable)
-    const [dropped] = index < 0 ? [] : this.list.splice(index, 1)
+    const index = this.list?.findIndex(isDroppable) ?? -1
+    const [dropped] = index < 0 ? [] : this.list?.splice(index, 1) ?? []
     if (dropped === undefined) return undefined
     this.listBytes -= dropped.bytes
     if (dropped.delivery === "volatile") this.volatiles--
-    const mergeable = this.mergeable.indexOf(dropped)
-    if (mergeable >= 0) this.mergeable.splice(mergeable, 1)
+    this.mergeable = this.mergeable?.filter((event) => event !== dropped)
     return dropped.delivery
   }
 
   /** Takes the whole list, written out. */
   take(): Array<Pending> {
-    const taken = this.list
-    this.list = []
+    const taken = this.list ?? []
+    this.list = undefined
     this.listBytes = 0
     this.urgent = false
     this.volatiles = 0
@@ -266,9 +285,9 @@ export class Outbox {
   }
 
   private writeMergeable(): void {
-    if (this.mergeable.length === 0) return
+    if (this.mergeable === undefined) return
     for (const event of this.mergeable) writeMerged(event)
-    this.mergeable = []
+    this.mergeable = undefined
   }
 }
 
