@@ -114,6 +114,25 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   )
 
   it.live(
+    "tells an idle reader of the new epoch as soon as it is connected again",
+    () =>
+      withServer({ durable: true }, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url)
+          const user = newUser()
+          const reader = yield* watch(broker, user, yield* start(broker, user))
+          yield* eventually(broker.readers(user), (n) => n === 1, "a reader")
+          yield* broker.append(user, numbered(1, 2))
+          yield* eventually(reader.items, has("s.2"), "what came before")
+          yield* server.kill
+          yield* server.start
+          yield* eventually(reader.items, (items) => items.length === 5, "the gap, and what is kept")
+          assert.deepStrictEqual(yield* reader.items, ["s.1", "s.2", "epoch 1-0", "s.1", "s.2"])
+        })),
+    30_000
+  )
+
+  it.live(
     "gives no offset two meanings when Redis comes back without its last events",
     () =>
       withServer({}, (server) =>

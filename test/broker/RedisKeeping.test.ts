@@ -4,6 +4,7 @@ import { Config, ConfigProvider, Context, Effect, Exit, Layer, Schema, Scope } f
 import { Broker, type Envelope, RunSnapshot } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
 import { forSeeds } from "../emitter/support/random.ts"
+import { checkpoint } from "../../src/broker/RedisCheckpointLua.ts"
 import type { UserId } from "../../src/protocol/Identity.ts"
 import { envelope, eventually, idOf, newUser, numbered, plain, plenty, start } from "./events.ts"
 import { program, startNode, withServer } from "./redisNode.ts"
@@ -107,6 +108,30 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
             assert.deepStrictEqual<unknown>(snapshots, [{ run: "run", offset: 2000, state: fold.snapshot() }])
           }
           assert.notStrictEqual(yield* server.send("HGET", key(user, "meta"), "checkpoint"), "$1\r\n0\r\n")
+        })),
+    30_000
+  )
+
+  it.live(
+    "keeps the newer of two checkpoints when a slower node comes late with the older",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url, { maxEvents: 5 })
+          const user = newUser()
+          const { epoch } = yield* broker.append(user, numbered(1, 20, { run: "run" }))
+          const saved = Effect.map(
+            server.send("HGET", key(user, "meta"), "checkpoint"),
+            (answer) => answer.split("\r\n")[1]
+          )
+          yield* eventually(saved, (at) => at === "20", "a checkpoint at the head")
+          const origin = (yield* server.send("HGET", key(user, "meta"), "server")).split("\r\n")[1] ?? ""
+          const keys = ["log", "meta", "sources", "runs"].map((part) => key(user, part))
+          const before = ["EVAL", checkpoint.lua, "4", ...keys, "new", origin, "60000", "5", "1000000", "60000", epoch]
+          const save = (from: string, to: string) => server.send(...before, from, to, "0")
+          assert.strictEqual(yield* save("0", "10"), ":0\r\n")
+          assert.strictEqual(yield* saved, "20")
+          assert.strictEqual(yield* save("20", "20"), ":1\r\n")
         })),
     30_000
   )
