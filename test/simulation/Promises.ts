@@ -230,7 +230,10 @@ export class Promises {
       if (!this.endings.has(run)) broken("P8", `run ${run} has no ending after its layer closed`)
     }
     for (const run of isQuiet ? world.finished : []) {
-      if (!this.endings.has(run)) broken("P8", `the effect of run ${run} has ended, and the run has not`)
+      const isOfThisLife = world.runs.get(run) === world.life
+      if (isOfThisLife && !this.endings.has(run)) {
+        broken("P8", `the effect of run ${run} has ended, and the run has not`)
+      }
     }
   }
 }

@@ -153,6 +153,11 @@ export class World {
     return world
   })
 
+  /** The number of the process that lives now. */
+  get life(): number {
+    return this.process.number
+  }
+
   private get process(): Process {
     return this.current ?? broken("simulation", "no process runs")
   }
