@@ -22,6 +22,7 @@ import * as Scope from "effect/Scope"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
+import { positiveOr } from "../protocol/Settings.ts"
 import type { Broker } from "./Broker.ts"
 import * as Reading from "./Reading.ts"
 import { type LogLimits, UserLog } from "./UserLog.ts"
@@ -40,13 +41,11 @@ import { type LogLimits, UserLog } from "./UserLog.ts"
  * @since 0.1.0
  */
 export const Options = Schema.Struct({
-  maxEvents: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefault(Effect.succeed(4096))),
-  maxBytes: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefault(Effect.succeed(4 * 1024 * 1024))),
+  maxEvents: positiveOr(4096),
+  maxBytes: positiveOr(4 * 1024 * 1024),
   maxAge: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("1 hour"))),
-  maxRuns: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefault(Effect.succeed(32))),
-  maxTotalBytes: Schema.Int.check(Schema.isGreaterThan(0)).pipe(
-    Schema.withDecodingDefault(Effect.succeed(512 * 1024 * 1024))
-  )
+  maxRuns: positiveOr(32),
+  maxTotalBytes: positiveOr(512 * 1024 * 1024)
 }).check(
   Schema.makeFilter((options) =>
     options.maxTotalBytes >= options.maxBytes ? undefined : {

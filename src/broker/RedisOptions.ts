@@ -6,9 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-
-const positive = (byDefault: number) =>
-  Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefault(Effect.succeed(byDefault)))
+import { positiveOr } from "../protocol/Settings.ts"
 
 const duration = (byDefault: string) =>
   Schema.DurationFromString.pipe(
@@ -50,10 +48,10 @@ export const Options = Schema.Struct({
   prefix: Schema.String.check(Schema.isPattern(/^[^\s{}]{1,64}$/u)).pipe(
     Schema.withDecodingDefault(Effect.succeed("emitter"))
   ),
-  maxEvents: positive(4096),
-  maxBytes: positive(4 * 1024 * 1024),
+  maxEvents: positiveOr(4096),
+  maxBytes: positiveOr(4 * 1024 * 1024),
   maxAge: duration("1 hour"),
-  maxRuns: positive(32),
+  maxRuns: positiveOr(32),
   deadline: duration("1 second"),
   silence: duration("3 seconds"),
   poll: duration("30 seconds"),

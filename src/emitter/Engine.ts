@@ -238,12 +238,17 @@ export const make = Effect.fnUntraced(function*(options: {
     }
   }
 
-  const hold = (user: UserId, settings: TierSettings): Outbox => {
+  const outboxOf = (user: UserId): Outbox => {
     let outbox = outboxes.get(user)
     if (outbox === undefined) {
-      outbox = new Outbox(user, settings)
+      outbox = new Outbox(user, config)
       outboxes.set(user, outbox)
     }
+    return outbox
+  }
+
+  const hold = (user: UserId, settings: TierSettings): Outbox => {
+    const outbox = outboxOf(user)
     outbox.settings = settings
     outbox.emitters++
     counters.emitters++
@@ -253,11 +258,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const drained = (outbox: Outbox): Effect.Effect<void> =>
     Effect.suspend(() => {
       flush(outbox)
-      if (!outbox.inFlight) return Effect.void
-      return Effect.callback<void>((resume) => {
-        const wake = () => outbox.inFlight || outbox.size > 0 ? void outbox.waiting.push(wake) : resume(Effect.void)
-        outbox.waiting.push(wake)
-      })
+      return outbox.inFlight ? Effect.andThen(turn(outbox), drained(outbox)) : Effect.void
     })
 
   const closeTimeout = config.closeTimeout
@@ -288,8 +289,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const exclusive: Engine["exclusive"] = (user, effect) =>
     Effect.uninterruptibleMask((restore) => {
       const take: Effect.Effect<Outbox> = Effect.suspend(() => {
-        const outbox = outboxes.get(user) ?? new Outbox(user, config)
-        outboxes.set(user, outbox)
+        const outbox = outboxOf(user)
         if (outbox.inFlight) return Effect.andThen(restore(turn(outbox)), take)
         outbox.inFlight = true
         return Effect.succeed(outbox)

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 
@@ -15,6 +16,14 @@ import * as SchemaIssue from "effect/SchemaIssue"
  * @since 0.1.0
  */
 export const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+
+/**
+ * The same, with what it is where nothing is said.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const positiveOr = (byDefault: number) => Positive.pipe(Schema.withDecodingDefault(Effect.succeed(byDefault)))
 
 /**
  * A finite time above zero.
