@@ -11,9 +11,10 @@
  *   `append`; within a batch in the order of the batch;
  * - **atomicity**: a batch is appended whole or not at all;
  * - **once**: an envelope that was appended is not appended again as long as the
- *   log has gone on holding events of its source, so an append whose outcome is
- *   unknown may be repeated. A number that never came is taken whenever it
- *   comes, also behind higher ones;
+ *   log knows its source: while it holds an event of it, and until at least 128
+ *   other sources of that user have come and gone after it. So an append whose
+ *   outcome is unknown may be repeated. A number that never came is taken whenever
+ *   it comes, also behind higher ones;
  * - **no silent loss**: a reader gets every offset after its position, or a gap
  *   that names those it does not get;
  * - **epochs**: an offset never means two events. A log that was forgotten

@@ -23,6 +23,18 @@ interface Range {
 export const maxRanges = 1024
 
 /**
+ * The most sources that a log remembers of those it holds no event of any more.
+ * Past it, the source whose last event is the oldest is forgotten.
+ *
+ * It bounds what an append may be repeated across: so many other sources, each
+ * of which appended and left the log again.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxSpentSources = 128
+
+/**
  * @category models
  * @since 0.1.0
  */

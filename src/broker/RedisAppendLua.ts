@@ -3,8 +3,8 @@
  * offsets, drops what is past the bounds, renews the time to live, and publishes
  * a wake-up.
  *
- * `ARGV` from 7 on: checkpointEvery, maxRanges, channel, how the body of the
- * batch's last event begins, then for each event its source, sequence, whether
+ * `ARGV` from 7 on: checkpointEvery, maxRanges, maxSpentSources, channel, how the
+ * body of the batch's last event begins, then for each event its source, sequence, whether
  * it is of a run (1 or 0), bytes, header, body.
  * Gives the epoch, the offset of the batch's last event, and whether a
  * checkpoint is due (1 or 0).
@@ -20,8 +20,8 @@ import * as RedisScript from "./RedisScript.ts"
  * @since 0.1.0
  */
 export const append = RedisScript.make(`${openLua}
-local checkpointEvery, maxRanges = tonumber(ARGV[7]), tonumber(ARGV[8])
-local channel, lastBody = ARGV[9], ARGV[10]
+local checkpointEvery, maxRanges, maxSpent = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local channel, lastBody = ARGV[10], ARGV[11]
 
 local taken = {}
 local function take(source, sequence)
@@ -57,7 +57,7 @@ local function take(source, sequence)
 end
 
 local before, position = last, nil
-for at = 11, #ARGV, 6 do
+for at = 12, #ARGV, 6 do
   local source = take(ARGV[at], tonumber(ARGV[at + 1]))
   position = nil
   if source then
@@ -73,19 +73,26 @@ end
 
 drop()
 
-local foundNew = false
+local found = 0
 for source, known in pairs(taken) do
   if known.offset > 0 then
     local ranges = {}
     for i, range in ipairs(known.ranges) do ranges[i] = text(range[1]) .. '-' .. text(range[2]) end
     redis.call('HSET', sources, source, text(known.offset) .. ';' .. table.concat(ranges, ','))
-    foundNew = foundNew or known.isNew
+    if known.isNew then found = found + 1 end
   end
 end
-if foundNew and redis.call('HLEN', sources) % 32 == 0 then
-  local all = redis.call('HGETALL', sources)
+local count = found > 0 and redis.call('HLEN', sources) or 0
+-- Looking through all of them is left to every 32nd that is new.
+if found > 0 and math.floor(count / 32) > math.floor((count - found) / 32) then
+  local all, spent = redis.call('HGETALL', sources), {}
   for i = 1, #all, 2 do
-    if tonumber(string.match(all[i + 1], '^%d+')) < first then redis.call('HDEL', sources, all[i]) end
+    local offset = tonumber(string.match(all[i + 1], '^%d+'))
+    if offset < first then spent[#spent + 1] = { offset, all[i] } end
+  end
+  if #spent > maxSpent then
+    table.sort(spent, function(a, b) return a[1] > b[1] end)
+    for i = maxSpent + 1, #spent do redis.call('HDEL', sources, spent[i][2]) end
   end
 end
 

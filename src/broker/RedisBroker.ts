@@ -29,7 +29,7 @@ import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { Broker, type BrokerError, type Gap, type PullLimits } from "./Broker.ts"
-import { maxRanges } from "./Numbers.ts"
+import { maxRanges, maxSpentSources } from "./Numbers.ts"
 import * as Reading from "./Reading.ts"
 import { append as appendScript } from "./RedisAppendLua.ts"
 import { checkpoint as checkpointScript } from "./RedisCheckpointLua.ts"
@@ -132,6 +132,7 @@ export const make = Effect.fnUntraced(function*(
     const args = [
       String(checkpointEvery),
       String(maxRanges),
+      String(maxSpentSources),
       RedisKeys.ofChannel(prefix, user),
       RedisEntry.bodyStart(batch[batch.length - 1] ?? batch[0])
     ]

@@ -14,7 +14,7 @@ import type { DeliveryClass } from "../protocol/Event.ts"
 import type { RunId, ThreadId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice } from "./Broker.ts"
-import { Numbers } from "./Numbers.ts"
+import { maxSpentSources, Numbers } from "./Numbers.ts"
 import { Runs } from "./Runs.ts"
 
 /**
@@ -61,7 +61,7 @@ class Stored implements Entry {
 interface Source {
   readonly name: string
   readonly taken: Numbers
-  /** How many entries of the log are from this source; without any it is forgotten. */
+  /** How many entries of the log are from this source; without any it is spent, and may be forgotten. */
   held: number
 }
 
@@ -83,6 +83,8 @@ export class UserLog {
   private first = 1
   private last = 0
   private sources: Map<string, Source> | undefined
+  // Those of them that no entry is from, in the order of their last entries.
+  private spent: Set<Source> | undefined
   private latestSource: Source | undefined = undefined
   private readonly runs: Runs
   private textBytes = 0
@@ -145,7 +147,7 @@ export class UserLog {
     if (this.size === 0) return
     const slot = this.slot(this.first)
     const source = this.sourceRing[slot]
-    if (source !== undefined && --source.held === 0) this.forget(source)
+    if (source !== undefined && --source.held === 0) this.spend(source)
     this.ring[slot] = undefined
     this.sourceRing[slot] = undefined
     this.textBytes -= this.bytesRing[slot] ?? 0
@@ -211,9 +213,16 @@ export class UserLog {
     return source
   }
 
-  private forget(source: Source): void {
-    this.sources?.delete(source.name)
-    if (this.latestSource === source) this.latestSource = undefined
+  // What is repeated may come late: when its events have left the log, a source is still known for a while.
+  private spend(source: Source): void {
+    this.spent ??= new Set()
+    this.spent.add(source)
+    if (this.spent.size <= maxSpentSources) return
+    const [oldest] = this.spent
+    if (oldest === undefined) return
+    this.spent.delete(oldest)
+    this.sources?.delete(oldest.name)
+    if (this.latestSource === oldest) this.latestSource = undefined
   }
 
   // Only a repeated batch asks, so a search will do. What is no longer held has the place before the first.
@@ -226,7 +235,7 @@ export class UserLog {
 
   private push(envelope: Envelope, source: Source, now: number): void {
     if (this.size === this.ring.length) this.grow()
-    source.held++
+    if (source.held++ === 0) this.spent?.delete(source)
     const offset = ++this.last
     const slot = this.slot(offset)
     this.ring[slot] = new Stored(offset, envelope)

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Array, Effect } from "effect"
 import { type Broker, type Envelope, RunSnapshot } from "effect-emitter"
+import { maxSpentSources } from "../../src/broker/Numbers.ts"
 import { type LogLimits, UserLog } from "../../src/broker/UserLog.ts"
 import { type Draw, forSeeds } from "../emitter/support/random.ts"
 import { entryOf, envelope, idOf, numbered, plain, plenty } from "./events.ts"
@@ -48,6 +49,17 @@ describe("UserLog", () => {
     log.append(numbered(3, 5))
     assert.strictEqual(log.size, 3)
     assert.deepStrictEqual(ids(log), ["s.3", "s.4", "s.5"])
+  })
+
+  it("knows a bounded number of sources whose events it has dropped: those it dropped last", () => {
+    const log = new UserLog("e", { ...unbounded, maxEvents: 1 })
+    for (const source of ["oldest", "older", "older"]) log.append([envelope({ source, sequence: 1 })])
+    for (let n = 0; n < maxSpentSources; n++) log.append([envelope({ source: `s${n}`, sequence: 1 })])
+    const before = log.head.offset
+    log.append([envelope({ source: "older", sequence: 1 })])
+    assert.strictEqual(log.head.offset, before)
+    log.append([envelope({ source: "oldest", sequence: 1 })])
+    assert.strictEqual(log.head.offset, before + 1)
   })
 
   it("keeps at most so many bytes, and counts them", () => {

@@ -74,10 +74,7 @@ export class Promises {
       const event = log[index] ?? broken("simulation", "a hole in the record")
       if (event.offset !== index + 1) broken("P2", `offset ${event.offset} of ${user} stands at place ${index + 1}`)
       this.checkSeen(event)
-      // A log that has dropped all events of a source may take them again.
-      const isAgain = this.ids.has(event.id)
       this.checkOnce(event)
-      if (isAgain) continue
       this.checkOrder(event, order)
       if (event.run !== undefined && !this.mayBeLate(event)) {
         if (this.endedInLog.has(event.run)) broken("P8", `${event.type} follows the end of run ${event.run}`)
@@ -113,11 +110,11 @@ export class Promises {
 
   private checkOnce(event: Logged): void {
     const earlier = this.ids.get(event.id)
-    // A log that has dropped an event may not know it any more.
-    const isKept = earlier !== undefined && event.offset - earlier.offset < this.world.setting.retained
-    if (isKept) broken("P4", `${event.id} is in the log twice, as ${earlier.offset} and ${event.offset}`)
+    if (earlier !== undefined) {
+      broken("P4", `${event.id} is in the log twice, as ${earlier.offset} and ${event.offset}`)
+    }
     for (const tag of event.tags) {
-      if (this.taken.has(tag) && earlier === undefined) broken("P4", `${tag} is in the log twice`)
+      if (this.taken.has(tag)) broken("P4", `${tag} is in the log twice`)
       this.taken.add(tag)
     }
     this.ids.set(event.id, event)

@@ -4,6 +4,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import { Array, Effect } from "effect"
 import type { Envelope } from "effect-emitter"
 import { forSeeds } from "../../emitter/support/random.ts"
+import { maxSpentSources } from "../../../src/broker/Numbers.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { envelope, idsAfter, newUser, numbered, start } from "../events.ts"
 
@@ -87,6 +88,19 @@ export const repeating = (test: BrokerTest) => {
       const { offset } = yield* broker.append(user, numbered(1, 2))
       assert.isAtMost(offset, 6)
       assert.deepStrictEqual(yield* broker.head(user), { epoch, offset: 10 })
+    }), { maxEvents: 4 })
+
+  test("adds nothing also after the log has dropped every event of its source", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      yield* broker.append(user, numbered(1, 3))
+      for (let other = 1; other <= maxSpentSources; other++) {
+        yield* broker.append(user, [envelope({ source: `other${other}`, sequence: 1 })])
+      }
+      const head = yield* broker.head(user)
+      assert.isBelow((yield* broker.append(user, numbered(1, 3))).offset, head.offset)
+      assert.strictEqual((yield* broker.append(user, numbered(2, 4))).offset, head.offset + 1)
+      assert.deepStrictEqual(yield* idsAfter(broker, user, head), [[head.offset + 1, "s.4"]])
     }), { maxEvents: 4 })
 
   test("holds against a model, in whatever order numbers come", (broker) =>
