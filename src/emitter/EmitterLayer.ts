@@ -64,7 +64,8 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     config,
     broker,
     delivery: config.spans ? Spans.ofDelivery(delivery) : delivery,
-    mark: (outbox) => batchers(outbox.settings.batching.maxDelay).mark(outbox)
+    mark: (outbox) => batchers(outbox.settings.batching.maxDelay).mark(outbox),
+    observeWait: yield* Metrics.observeWait
   })
   yield* Metrics.publish(engine.stats)
   return Context.make(Emitters, yield* fromEngine(engine)).pipe(Context.add(DeadLetters, delivery.deadLetters))

@@ -79,6 +79,8 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly delivery: DeliveryPipeline
   /** Tells the batcher that this outbox has something pending. */
   readonly mark: (outbox: Outbox) => void
+  /** Is told how long a list waited from its oldest emit to the end of its delivery, if that was not within one call. */
+  readonly observeWait: (ms: number) => void
 }): Effect.fn.Return<Engine, never, Scope.Scope> {
   const { broker, config, delivery } = options
   const clock = yield* Clock.Clock
@@ -182,8 +184,8 @@ export const make = Effect.fnUntraced(function*(options: {
     const batch = outbox.take()
     outbox.inFlight = true
     return hasVolatile
-      ? run(withoutUnseen(outbox.user, batch), (exit) => send(outbox, Exit.isSuccess(exit) ? exit.value : batch))
-      : send(outbox, batch)
+      ? run(withoutUnseen(outbox.user, batch), (exit) => send(outbox, Exit.isSuccess(exit) ? exit.value : batch, false))
+      : send(outbox, batch, false)
   }
 
   const sendNow = (outbox: Outbox, event: Pending): Settlement | undefined => {
@@ -192,28 +194,34 @@ export const make = Effect.fnUntraced(function*(options: {
       return flush(outbox)
     }
     outbox.inFlight = true
-    return send(outbox, [event])
+    return send(outbox, [event], true)
   }
 
-  const send = (outbox: Outbox, batch: ReadonlyArray<Pending>): Settlement | undefined => {
+  // What goes out within its own call has not waited.
+  const send = (outbox: Outbox, batch: ReadonlyArray<Pending>, isOfThisCall: boolean): Settlement | undefined => {
     if (!isReadonlyArrayNonEmpty(batch)) {
       outbox.inFlight = false
       goOn(outbox)
       return undefined
     }
-    const oldest = batch[0].at
-    // A critical event that goes out within its own call has not waited.
-    if (batch.length > 1) counters.waitedMs += Math.max(0, clock.currentTimeMillisUnsafe() - oldest)
     const outcome = deliverAtOnce(outbox.user, batch)
-    if (outcome !== undefined) return settle(outbox, batch, outcome)
-    const sentAt = clock.currentTimeMillisUnsafe()
+    if (outcome !== undefined) {
+      if (!isOfThisCall) observeWait(batch)
+      return settle(outbox, batch, outcome)
+    }
     return run(
       delivery.deliver(outbox.user, batch),
       (exit) => {
-        counters.waitedMs += Math.max(0, clock.currentTimeMillisUnsafe() - sentAt)
+        observeWait(batch)
         return settle(outbox, batch, Exit.isSuccess(exit) ? exit.value : interrupted)
       }
     )
+  }
+
+  const observeWait = ([oldest]: NonEmptyReadonlyArray<Pending>): void => {
+    const ms = Math.max(0, clock.currentTimeMillisUnsafe() - oldest.at)
+    counters.waitedMs += ms
+    options.observeWait(ms)
   }
 
   const deliverAtOnce = (user: UserId, batch: NonEmptyReadonlyArray<Pending>): Settlement | undefined => {

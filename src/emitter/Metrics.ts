@@ -9,7 +9,7 @@
  * | `emitter_outcomes_total` | counter: events | `outcome`: `appended`, `handedOver`, `deadLettered` |
  * | `emitter_dropped_total` | counter: events | `reason` |
  * | `emitter_batches_total` | counter: lists delivered | |
- * | `emitter_waited_milliseconds_total` | counter: how long their oldest events waited | |
+ * | `emitter_wait_milliseconds` | histogram: from the oldest emit of a list to the end of its delivery, for lists that did not go out within a call of `emit` | |
  * | `emitter_append_failures_total`, `emitter_retries_total` | counter | |
  * | `emitter_breaker_openings_total` | counter | `breaker` |
  * | `emitter_handed_over_total` | counter: events | `channel` |
@@ -33,10 +33,6 @@ const plain: ReadonlyArray<readonly [Metric.Counter<number>, (stats: Stats) => n
   [counter("emitter_merged_total", "Events merged into an earlier one"), (stats) => stats.merged],
   [counter("emitter_illegal_total", "Events that broke their run's order and passed"), (stats) => stats.illegal],
   [counter("emitter_batches_total", "Lists delivered"), (stats) => stats.batches],
-  [
-    counter("emitter_waited_milliseconds_total", "How long the oldest events of lists waited"),
-    (stats) => stats.waitedMs
-  ],
   [counter("emitter_append_failures_total", "Appends that failed"), (stats) => stats.delivery.appendFailures],
   [counter("emitter_retries_total", "Appends tried again"), (stats) => stats.delivery.retries]
 ]
@@ -88,6 +84,23 @@ const gauges: ReadonlyArray<readonly [Metric.Gauge<number>, (stats: Stats) => nu
   [gauge("emitter_pending_events", "Accepted events that are not delivered yet"), (stats) => stats.pending],
   [gauge("emitter_last_event_seconds", "Unix time of the last event"), (stats) => (stats.lastEventAt ?? 0) / 1000]
 ]
+
+const waits = Metric.histogram("emitter_wait_milliseconds", {
+  description: "From the oldest emit of a list to the end of its delivery",
+  boundaries: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
+})
+
+/**
+ * Takes how long a list waited, in milliseconds. Called once for a list, never
+ * for an event.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const observeWait: Effect.Effect<(ms: number) => void> = Effect.map(
+  Effect.context<never>(),
+  (context) => (ms) => waits.updateUnsafe(ms, context)
+)
 
 /**
  * Publishes once a second, and a last time when the scope closes. What is

@@ -28,7 +28,8 @@ export type DropReason = "overflow" | "nobodyConnected" | "overBudget" | "closed
  *   run's order and passed, with `lifecycle: "observe"`;
  * - `appended`, `handedOver`, `deadLettered`: events by outcome; `batches`: lists
  *   delivered; `waitedMs`: how long their oldest events waited for that, all
- *   together (one divided by the other is the average from emit to append);
+ *   together (one divided by the other is the average from emit to append; the
+ *   metric `emitter_wait_milliseconds` has the distribution);
  * - `dropped`: events by reason;
  * - `delivery`: what the way to the broker and past it counted; `breaker`: the
  *   state of the broker's circuit breaker;

@@ -32,8 +32,22 @@ describe("Metrics", () => {
         "emitter_merged_total": 1,
         "emitter_rejected_total{IllegalEvent}": 1,
         "emitter_outcomes_total{appended}": 3,
-        "emitter_batches_total": 3
+        "emitter_batches_total": 3,
+        "emitter_wait_milliseconds": 1
       })
+    }).pipe(Effect.provide(Broker.layerMemory()), Effect.provideService(Metric.MetricRegistry, new Map())))
+})
+
+describe("emitter_wait_milliseconds", () => {
+  it.effect("tells how long lists waited, and says nothing of what went out within its call", () =>
+    Effect.gen(function*() {
+      yield* run.pipe(Effect.provide(EmitterLayer({ batching: { maxDelay: "30 millis" } })))
+      const waits = (yield* Metric.snapshot).find(({ id }) => id === "emitter_wait_milliseconds")
+      assert.isTrue(waits?.type === "Histogram")
+      if (waits?.type !== "Histogram") return
+      const { buckets, count, max, min, sum } = waits.state
+      assert.deepStrictEqual({ count, min, max, sum }, { count: 1, min: 30, max: 30, sum: 30 })
+      assert.deepStrictEqual(buckets.filter(([, events]) => events > 0)[0], [50, 1])
     }).pipe(Effect.provide(Broker.layerMemory()), Effect.provideService(Metric.MetricRegistry, new Map())))
 })
 
