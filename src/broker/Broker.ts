@@ -138,6 +138,22 @@ export interface Head {
 }
 
 /**
+ * Parts of a broker that fail apart from each other, such as several servers
+ * over which users are spread.
+ *
+ * - `names` are all of them, no two alike; they are seen in errors and metrics.
+ * - `of` names the part that keeps a user's log. A name that is not listed counts
+ *   as the first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Domains {
+  readonly names: NonEmptyReadonlyArray<string>
+  readonly of: (user: UserId) => string
+}
+
+/**
  * Each user's log.
  *
  * - `append` adds a batch in one step and returns the position of its last
@@ -157,6 +173,8 @@ export interface Head {
  * - `acknowledge` records that a device handled all events up to a position;
  *   `acknowledged` waits until some device has acknowledged it. Positions of
  *   other epochs are ignored, and one past the head counts as the head.
+ * - `domains` are the parts that fail apart from each other, so that what is in
+ *   trouble does not stand for the rest; without them the broker is one.
  *
  * @category services
  * @since 0.1.0
@@ -173,6 +191,7 @@ export class Broker extends Context.Service<Broker, {
   readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly acknowledged: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly retentionMs: number
+  readonly domains?: Domains
 }>()("effect-emitter/Broker") {}
 
 /**

@@ -2,7 +2,8 @@
  * Takes a user's batch to where it can be kept: the broker, else a fallback
  * channel, else the dead letters.
  *
- * The broker stands behind a retry and a circuit breaker. When it fails, or the
+ * The broker stands behind a retry and a circuit breaker, one for each of its
+ * domains. When it fails, or the
  * breaker refuses, the fallback channels are asked in order; what none of them
  * takes becomes dead letters. While older events of a user wait in a spool,
  * newer ones of this user queue behind them and do not try the broker.
@@ -19,6 +20,7 @@ import type { Broker, BrokerError } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
+import * as BrokerBreakers from "./BrokerBreakers.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import type { DeadLetters, DeadLetterStore, Reason, Trigger } from "./DeadLetters.ts"
 import { count, DeliveryCounters, type DeliveryStats } from "./DeliveryStats.ts"
@@ -70,7 +72,7 @@ export interface Delivery {
  *
  * - `keep` puts a batch into the spool, or else among the dead letters, without
  *   trying anything else: for what cannot be delivered in time any more.
- * - `breaker` is that of the broker, `channelBreakers` are those of the fallback
+ * - `breakers` are those of the broker, `channelBreakers` those of the fallback
  *   channels, in order.
  *
  * @category models
@@ -78,7 +80,7 @@ export interface Delivery {
  */
 export interface DeliveryPipeline extends Delivery {
   readonly keep: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome>
-  readonly breaker: CircuitBreaker.CircuitBreaker
+  readonly breakers: NonEmptyReadonlyArray<CircuitBreaker.CircuitBreaker>
   readonly channelBreakers: ReadonlyArray<CircuitBreaker.CircuitBreaker>
   readonly deadLetters: DeadLetters["Service"]
   readonly stats: Effect.Effect<DeliveryStats>
@@ -88,7 +90,7 @@ export interface DeliveryPipeline extends Delivery {
  * - `exclusive` runs an effect as the user's only delivery: it waits for the one
  *   in flight, and new events of the user wait for it.
  * - `channels` are asked in this order; at most one of them has a spool, and no
- *   two have one name, nor the name `broker`.
+ *   two have one name, nor that of a breaker of the broker.
  * - `channelBreaker` is for each channel; by default 3 failures open it for
  *   1 second, up to 30 seconds.
  *
@@ -96,7 +98,7 @@ export interface DeliveryPipeline extends Delivery {
  * @since 0.1.0
  */
 export interface Options {
-  readonly broker: Pick<Broker["Service"], "append" | "appendUnsafe">
+  readonly broker: Pick<Broker["Service"], "append" | "appendUnsafe" | "domains">
   readonly retry: Retry.Options
   readonly breaker: CircuitBreaker.Options
   readonly channels: ReadonlyArray<FallbackChannel>
@@ -120,17 +122,17 @@ export const make = Effect.fnUntraced(function*(
   options: Options
 ): Effect.fn.Return<DeliveryPipeline, never, Scope.Scope> {
   const { alert, broker, channels, deadLetters, exclusive, retry } = options
-  const mistake = mistakeIn(channels)
-  if (mistake !== undefined) return yield* Effect.die(new TypeError(mistake))
-
   const clock = yield* Clock.Clock
-  const counters = new DeliveryCounters(channels.map(({ name }) => name))
   const onTransition = ({ breaker, event }: CircuitBreaker.Transition): void => {
     if (event !== "opened") return
     count(counters.breakerOpenings, breaker)
     alert?.breakerOpened(breaker)
   }
-  const breaker = yield* CircuitBreaker.make("broker", options.breaker, onTransition)
+  const breakers = yield* BrokerBreakers.make(broker.domains, options.breaker, onTransition)
+  const names = [...breakers.all, ...channels].map(({ name }) => name)
+  const mistake = mistakeIn(names, channels)
+  if (mistake !== undefined) return yield* Effect.die(new TypeError(mistake))
+  const counters = new DeliveryCounters(names, channels.map(({ name }) => name))
   const outlets = yield* Effect.forEach(channels, (channel) =>
     Effect.map(
       CircuitBreaker.make(channel.name, options.channelBreaker ?? defaultChannelBreaker, onTransition),
@@ -167,7 +169,7 @@ export const make = Effect.fnUntraced(function*(
     if (Exit.isSuccess(exit)) {
       journey.ended = true
       count(counters.handedOver, channel.name, journey.batch.length)
-      if (channel.spool !== undefined) drainer?.wake()
+      if (channel.spool !== undefined) drainer?.wake(journey.user)
     } else {
       count(counters.channelFailures, channel.name)
     }
@@ -193,9 +195,10 @@ export const make = Effect.fnUntraced(function*(
   const failed = (journey: Journey, cause: Cause.Cause<BrokerError | CircuitBreaker.BreakerOpen>) =>
     fallBack(journey, triggerOf(cause), () => [{ outlet: "broker", cause }], outlets)
 
-  const refused = (journey: Journey): Effect.Effect<Outcome> =>
+  const refused = (journey: Journey, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<Outcome> =>
     fallBack(journey, "breakerOpen", () => {
-      const error = new CircuitBreaker.BreakerOpen({ breaker: "broker", retryAfterMs: breaker.retryAfterMsUnsafe() })
+      const retryAfterMs = breaker.retryAfterMsUnsafe()
+      const error = new CircuitBreaker.BreakerOpen({ breaker: breaker.name, retryAfterMs })
       return [{ outlet: "broker", cause: Cause.fail(error) }]
     }, outlets)
 
@@ -214,17 +217,22 @@ export const make = Effect.fnUntraced(function*(
   }
 
   // The way of nearly every batch: no generator, no fiber, and nothing made but what the outcome needs.
-  const direct = (journey: Journey, permit: CircuitBreaker.Permit): Effect.Effect<Outcome> =>
+  const direct = (
+    journey: Journey,
+    breaker: CircuitBreaker.CircuitBreaker,
+    permit: CircuitBreaker.Permit
+  ): Effect.Effect<Outcome> =>
     Effect.matchCauseEffect(append(journey), {
       onSuccess: (position): Effect.Effect<Outcome> => {
         breaker.settleUnsafe(permit, true)
         return appended(journey, position)
       },
-      onFailure: (cause) => retried(journey, permit, cause)
+      onFailure: (cause) => retried(journey, breaker, permit, cause)
     })
 
   const retried = (
     journey: Journey,
+    breaker: CircuitBreaker.CircuitBreaker,
     permit: CircuitBreaker.Permit,
     cause: Cause.Cause<BrokerError>
   ): Effect.Effect<Outcome> =>
@@ -240,7 +248,7 @@ export const make = Effect.fnUntraced(function*(
       }
     })
 
-  const probe = (journey: Journey): Effect.Effect<Outcome> =>
+  const probe = (journey: Journey, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<Outcome> =>
     Effect.matchCauseEffect(
       breaker.run(Retry.run(Effect.suspend(() => append(journey)), retry, onRetry)),
       {
@@ -254,15 +262,16 @@ export const make = Effect.fnUntraced(function*(
 
   const travel = (journey: Journey): Effect.Effect<Outcome> => {
     if (held?.holds(journey.user) === true) return fallBack(journey, "behindSpool", () => [], spoolFirst)
+    const breaker = breakers.of(journey.user)
     switch (breaker.outlookUnsafe()) {
       case "closed": {
         const permit = breaker.admitUnsafe()
-        return permit === undefined ? refused(journey) : direct(journey, permit)
+        return permit === undefined ? refused(journey, breaker) : direct(journey, breaker, permit)
       }
       case "probe":
-        return probe(journey)
+        return probe(journey, breaker)
       case "refuse":
-        return refused(journey)
+        return refused(journey, breaker)
     }
   }
 
@@ -286,7 +295,9 @@ export const make = Effect.fnUntraced(function*(
     user: UserId,
     batch: NonEmptyReadonlyArray<Envelope>
   ): Outcome | undefined => {
-    if (held?.holds(user) === true || breaker.outlookUnsafe() !== "closed") return undefined
+    if (held?.holds(user) === true) return undefined
+    const breaker = breakers.of(user)
+    if (breaker.outlookUnsafe() !== "closed") return undefined
     const permit = breaker.admitUnsafe()
     if (permit === undefined) return undefined
     const position = appendUnsafe(user, batch)
@@ -298,7 +309,7 @@ export const make = Effect.fnUntraced(function*(
 
   const drainer = held === undefined ? undefined : yield* SpoolDrainer.make({
     store: held,
-    breaker,
+    breakers,
     append: broker.append,
     exclusive,
     counters,
@@ -310,7 +321,7 @@ export const make = Effect.fnUntraced(function*(
     deliver,
     ...(deliverUnsafe === undefined ? {} : { deliverUnsafe }),
     keep: (user, batch) => Effect.suspend(() => keepJourney({ user, batch, ended: false }, () => [])),
-    breaker,
+    breakers: breakers.all,
     channelBreakers: outlets.map((outlet) => outlet.breaker),
     deadLetters: replayer({ store: deadLetters, deliver, exclusive }),
     stats: Effect.sync(() => counters.snapshot(held?.depth(), deadLetters.size))
@@ -345,8 +356,7 @@ const triggerOf = (cause: Cause.Cause<BrokerError | CircuitBreaker.BreakerOpen>)
 const tellsOfHealth = (cause: Cause.Cause<ChannelError>): boolean =>
   !cause.reasons.every((reason) => Cause.isFailReason(reason) && reason.error.reason._tag === "SpoolFull")
 
-const mistakeIn = (channels: ReadonlyArray<FallbackChannel>): string | undefined => {
-  const names = ["broker", ...channels.map(({ name }) => name)]
+const mistakeIn = (names: ReadonlyArray<string>, channels: ReadonlyArray<FallbackChannel>): string | undefined => {
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) return `Two ways out have the name "${twice}"`
   const spools = channels.filter(({ spool }) => spool !== undefined)

@@ -16,7 +16,8 @@ import type { Depth } from "./SpoolStore.ts"
  *   of them out of the spool;
  * - `appendFailures`: appends that failed, each try counted; `retries`: tries
  *   after the first;
- * - `breakerOpenings`: by breaker, that is `broker` or the name of a channel;
+ * - `breakerOpenings`: by breaker, that is `broker` (or `broker/` and the name of
+ *   each of its domains) or the name of a channel;
  * - `handedOver`: events by the channel that took them; `channelFailures`:
  *   batches that a channel did not take, with those its open breaker refused;
  * - `deadLettered`: events by what kept them from the broker;
@@ -51,7 +52,7 @@ export class DeliveryCounters {
   drainedEvents = 0
   appendFailures = 0
   retries = 0
-  readonly breakerOpenings: Record<string, number> = { broker: 0 }
+  readonly breakerOpenings: Record<string, number> = {}
   readonly handedOver: Record<string, number> = {}
   readonly channelFailures: Record<string, number> = {}
   readonly deadLettered: Record<Trigger, number> = {
@@ -62,9 +63,9 @@ export class DeliveryCounters {
     interrupted: 0
   }
 
-  constructor(channels: ReadonlyArray<string>) {
+  constructor(breakers: ReadonlyArray<string>, channels: ReadonlyArray<string>) {
+    for (const breaker of breakers) this.breakerOpenings[breaker] = 0
     for (const channel of channels) {
-      this.breakerOpenings[channel] = 0
       this.handedOver[channel] = 0
       this.channelFailures[channel] = 0
     }

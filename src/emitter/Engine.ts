@@ -30,7 +30,7 @@ import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
 import type { Kind } from "./Accepting.ts"
 import { Middle } from "./Encoding.ts"
 import { Outbox, type Pending, type Receipt, type Settlement } from "./Outbox.ts"
-import { Counters, type DropReason, type Stats } from "./Stats.ts"
+import { type BreakerState, Counters, type DropReason, type Stats } from "./Stats.ts"
 
 /**
  * @category models
@@ -360,10 +360,18 @@ export const make = Effect.fnUntraced(function*(options: {
     return pending
   }
 
+  const breakers = Effect.map(
+    Effect.forEach(
+      delivery.breakers,
+      ({ name, state }) => Effect.map(state, ({ _tag }) => [name, breakerStates[_tag]])
+    ),
+    (states): Readonly<Record<string, BreakerState>> => Object.fromEntries(states)
+  )
+
   const stats = Effect.zipWith(
     delivery.stats,
-    delivery.breaker.state,
-    (delivered, breaker): Stats => ({
+    breakers,
+    (delivered, breakers): Stats => ({
       accepted: Object.fromEntries(
         Array.from(counters.accepted, ([type, { count }]) => [type, count] as const).filter(([, count]) => count > 0)
       ),
@@ -377,7 +385,8 @@ export const make = Effect.fnUntraced(function*(options: {
       waitedMs: counters.waitedMs,
       dropped: { ...counters.dropped },
       delivery: delivered,
-      breaker: breakerStates[breaker._tag],
+      breaker: worst.find((state) => Object.values(breakers).includes(state)) ?? "closed",
+      breakers,
       emitters: counters.emitters,
       users: outboxes.size,
       pending: pendingEvents(),
@@ -412,6 +421,7 @@ export const make = Effect.fnUntraced(function*(options: {
   return engine
 })
 
+const worst: ReadonlyArray<BreakerState> = ["open", "halfOpen"]
 const breakerStates = { Closed: "closed", Open: "open", HalfOpen: "halfOpen" } as const
 
 // Closing took too long. The delivery has kept the batch, and counted it, before it ended.

@@ -14,7 +14,7 @@
  * | `emitter_breaker_openings_total` | counter | `breaker` |
  * | `emitter_handed_over_total` | counter: events | `channel` |
  * | `emitter_dead_letters_total` | counter: events | `trigger` |
- * | `emitter_breaker_open` | gauge: 0 closed, 1 open, 0.5 half open | |
+ * | `emitter_breaker_open` | gauge: 0 closed, 1 open, 0.5 half open | `breaker`: those of the broker |
  * | `emitter_spool_events`, `emitter_dead_letters` | gauge: kept there now | |
  * | `emitter_users`, `emitter_emitters`, `emitter_pending_events` | gauge | |
  * | `emitter_last_event_seconds` | gauge: Unix time of the last event | |
@@ -73,10 +73,10 @@ const labelled: ReadonlyArray<{
 
 const gauge = (name: string, description: string) => Metric.gauge(name, { description })
 
+const breakerOpen = gauge("emitter_breaker_open", "0 closed, 1 open, 0.5 half open")
 const openness = { closed: 0, halfOpen: 0.5, open: 1 }
 
 const gauges: ReadonlyArray<readonly [Metric.Gauge<number>, (stats: Stats) => number]> = [
-  [gauge("emitter_breaker_open", "0 closed, 1 open, 0.5 half open"), (stats) => openness[stats.breaker]],
   [gauge("emitter_spool_events", "Events in the spool"), (stats) => stats.delivery.spool?.events ?? 0],
   [gauge("emitter_dead_letters", "Dead letters kept"), (stats) => stats.delivery.deadLetters.events],
   [gauge("emitter_users", "Users with an emitter or pending events"), (stats) => stats.users],
@@ -123,6 +123,9 @@ export const publish = Effect.fnUntraced(function*(
 
   const write = Effect.map(stats, (now) => {
     for (const [metric, read] of gauges) metric.updateUnsafe(read(now), context)
+    for (const [breaker, state] of Object.entries(now.breakers)) {
+      Metric.withAttributes(breakerOpen, { breaker }).updateUnsafe(openness[state], context)
+    }
     for (const [metric, read] of plain) metric.updateUnsafe(since(metric.id, read(now)), context)
     for (const { label, metric, values } of labelled) {
       for (const [value, total] of Object.entries(values(now))) {

@@ -2,7 +2,9 @@
  * Gives what a spool holds back to the broker, each user's events in order.
  *
  * It waits until something is spooled and the broker's circuit breaker lets a
- * call through, the probe included. A user is drained while nothing else of
+ * call through, the probe included. Where a broker has several breakers, each
+ * has its own queue of users, so that one that stays open holds up no others. A
+ * user is drained while nothing else of
  * this user is being delivered, so events that come meanwhile stay behind. A
  * batch leaves the spool only when the broker has it; one that made the broker
  * die several times in a row is given up, so that it cannot keep its user
@@ -20,6 +22,7 @@ import type * as Scope from "effect/Scope"
 import type { Broker, BrokerError } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
+import type { BrokerBreakers } from "./BrokerBreakers.ts"
 import { BreakerOpen, type CircuitBreaker } from "./CircuitBreaker.ts"
 import type { DeliveryCounters } from "./DeliveryStats.ts"
 import type { Chunk, ChunkLimits, SpoolFailure, SpoolStore } from "./SpoolStore.ts"
@@ -33,7 +36,7 @@ import type { Chunk, ChunkLimits, SpoolFailure, SpoolStore } from "./SpoolStore.
  */
 export interface Options {
   readonly store: SpoolStore
-  readonly breaker: CircuitBreaker
+  readonly breakers: BrokerBreakers
   readonly append: Broker["Service"]["append"]
   readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly giveUp: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>, cause: Cause.Cause<BrokerError>) => void
@@ -45,8 +48,15 @@ export interface Options {
  * @since 0.1.0
  */
 export interface SpoolDrainer {
-  /** Something was spooled. */
-  readonly wake: () => void
+  /** Something of this user was spooled. */
+  readonly wake: (user: UserId) => void
+}
+
+// Who waits for one breaker, those who wait longest first. A user is taken out before it is drained.
+interface Queue {
+  readonly breaker: CircuitBreaker
+  readonly users: Set<UserId>
+  readonly work: Latch.Latch
 }
 
 /**
@@ -56,8 +66,10 @@ export interface SpoolDrainer {
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<SpoolDrainer, never, Scope.Scope> {
-  const { append, breaker, counters, exclusive, giveUp, store } = options
-  const work = Latch.makeUnsafe()
+  const { append, breakers, counters, exclusive, giveUp, store } = options
+  const queues = new Map<CircuitBreaker, Queue>(
+    breakers.all.map((breaker) => [breaker, { breaker, users: new Set(), work: Latch.makeUnsafe() }])
+  )
   // Users whose next batches made the broker die, with how often in a row. Theirs then go one by one, to find the guilty.
   const deaths = new Map<UserId, number>()
 
@@ -79,7 +91,10 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   })
 
   // Returns how long to wait before the next try, in milliseconds; 0 when the broker took all it was given.
-  const drainSome = Effect.fnUntraced(function*(user: UserId): Effect.fn.Return<number, SpoolFailure> {
+  const drainSome = Effect.fnUntraced(function*(
+    breaker: CircuitBreaker,
+    user: UserId
+  ): Effect.fn.Return<number, SpoolFailure> {
     let left = eventsPerTurn
     while (left > 0) {
       const chunk = yield* store.peek(user, deaths.has(user) ? oneBatch : chunkLimits)
@@ -103,43 +118,67 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     return 0
   })
 
-  const drain = (user: UserId): Effect.Effect<number> =>
+  const drain = (breaker: CircuitBreaker, user: UserId): Effect.Effect<number> =>
     Effect.suspend(() => {
       // Others may have found out meanwhile that the broker does not answer.
       if (breaker.outlookUnsafe() === "refuse") {
         return Effect.succeed(Math.max(breaker.retryAfterMsUnsafe(), probePauseMs))
       }
-      return exclusive(user, drainSome(user)).pipe(
+      return exclusive(user, drainSome(breaker, user)).pipe(
         Effect.catch((failure) =>
           Effect.as(Effect.logError(`The spool of user ${user} cannot be drained`, failure), spoolFailurePauseMs)
         )
       )
     })
 
-  const loop = Effect.gen(function*() {
-    while (true) {
-      work.closeUnsafe()
-      const users = store.users(usersPerRound)
-      if (users.length === 0) {
-        yield* work.await
-        continue
+  const loop = (queue: Queue) =>
+    Effect.gen(function*() {
+      while (true) {
+        queue.work.closeUnsafe()
+        const users = takeSome(queue.users)
+        if (users.length === 0) {
+          yield* queue.work.await
+          continue
+        }
+        const waits = yield* Effect.forEach(users, (user) => drain(queue.breaker, user), {
+          concurrency: usersAtOnce
+        }).pipe(Effect.ensuring(Effect.sync(() => {
+          for (const user of users) if (store.holds(user)) queue.users.add(user)
+        })))
+        const wait = Math.max(...waits)
+        if (wait > 0) yield* Effect.sleep(Duration.millis(wait))
       }
-      const waits = yield* Effect.forEach(users, drain, { concurrency: usersAtOnce })
-      const wait = Math.max(...waits)
-      if (wait > 0) yield* Effect.sleep(Duration.millis(wait))
-    }
-  })
+    })
 
-  yield* loop.pipe(
-    Effect.catchCause((cause) =>
-      Effect.andThen(Effect.logError("The spool's drainer died and starts again", cause), Effect.sleep("1 second"))
-    ),
-    Effect.forever,
-    Effect.forkScoped
-  )
+  const wake = (user: UserId): void => {
+    const queue = queues.get(breakers.of(user))
+    queue?.users.add(user)
+    queue?.work.openUnsafe()
+  }
 
-  return { wake: () => void work.openUnsafe() }
+  for (const user of store.users(Number.POSITIVE_INFINITY)) wake(user)
+  for (const queue of queues.values()) {
+    yield* loop(queue).pipe(
+      Effect.catchCause((cause) =>
+        Effect.andThen(Effect.logError("The spool's drainer died and starts again", cause), Effect.sleep("1 second"))
+      ),
+      Effect.forever,
+      Effect.forkScoped
+    )
+  }
+
+  return { wake }
 })
+
+const takeSome = (users: Set<UserId>): ReadonlyArray<UserId> => {
+  const taken: Array<UserId> = []
+  for (const user of users) {
+    if (taken.length === usersPerRound) break
+    users.delete(user)
+    taken.push(user)
+  }
+  return taken
+}
 
 const chunkLimits: ChunkLimits = { maxBatches: 256, maxEvents: 512, maxBytes: 1024 * 1024 }
 const oneBatch: ChunkLimits = { maxBatches: 1, maxEvents: 1, maxBytes: 1 }

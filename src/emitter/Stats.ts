@@ -20,6 +20,14 @@ import type { DeliveryStats } from "./DeliveryStats.ts"
 export type DropReason = "overflow" | "nobodyConnected" | "overBudget" | "closed"
 
 /**
+ * What a circuit breaker is doing.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type BreakerState = "closed" | "open" | "halfOpen"
+
+/**
  * One consistent view of the counters.
  *
  * - `accepted` and `merged`: events by wire name, and how many of them were
@@ -31,8 +39,9 @@ export type DropReason = "overflow" | "nobodyConnected" | "overBudget" | "closed
  *   together (one divided by the other is the average from emit to append; the
  *   metric `emitter_wait_milliseconds` has the distribution);
  * - `dropped`: events by reason;
- * - `delivery`: what the way to the broker and past it counted; `breaker`: the
- *   state of the broker's circuit breaker;
+ * - `delivery`: what the way to the broker and past it counted; `breakers`: the
+ *   states of the broker's circuit breakers by name, and `breaker` the worst of
+ *   them. There is one, `broker`, unless the broker has several domains;
  * - `emitters`, `users`, `pending`: open emitters, users with an outbox, and
  *   events not delivered yet;
  * - `lastEventAt`: milliseconds since the Unix epoch; `uptimeMs`.
@@ -52,7 +61,8 @@ export interface Stats {
   readonly waitedMs: number
   readonly dropped: Readonly<Record<DropReason, number>>
   readonly delivery: DeliveryStats
-  readonly breaker: "closed" | "open" | "halfOpen"
+  readonly breaker: BreakerState
+  readonly breakers: Readonly<Record<string, BreakerState>>
   readonly emitters: number
   readonly users: number
   readonly pending: number

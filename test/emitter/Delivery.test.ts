@@ -26,7 +26,7 @@ const openBreaker = (bench: DeliveryBench, behaviour: Behaviour = "fail") =>
   Effect.gen(function*() {
     bench.broker.behaviour = behaviour
     yield* deliverEach(bench, userId("opener"), 1, 3)
-    assert.strictEqual((yield* bench.delivery.breaker.state)._tag, "Open")
+    assert.strictEqual((yield* bench.delivery.breakers[0].state)._tag, "Open")
   })
 
 describe("Delivery, while the broker works", () => {
@@ -169,7 +169,7 @@ describe("Delivery, when the broker fails", () => {
         assert.isTrue(cause !== undefined && Cause.hasDies(cause))
         assert.deepInclude(yield* bench.delivery.stats, { appendFailures: 1, retries: 0 })
         yield* deliverEach(bench, ada, 2, 3)
-        assert.strictEqual((yield* bench.delivery.breaker.state)._tag, "Open")
+        assert.strictEqual((yield* bench.delivery.breakers[0].state)._tag, "Open")
       }))
   }
 

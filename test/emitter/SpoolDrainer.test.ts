@@ -46,12 +46,12 @@ describe("SpoolDrainer", () => {
     Effect.gen(function*() {
       const { bench, store } = yield* spooled(5)
       yield* TestClock.adjust("30 seconds")
-      assert.strictEqual((yield* bench.delivery.breaker.state)._tag, "Open")
+      assert.strictEqual((yield* bench.delivery.breakers[0].state)._tag, "Open")
       bench.broker.behaviour = "ok"
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(sequences(bench.broker.log(ada)), count(5))
       assert.isFalse(store.holds(ada))
-      assert.strictEqual((yield* bench.delivery.breaker.state)._tag, "Closed")
+      assert.strictEqual((yield* bench.delivery.breakers[0].state)._tag, "Closed")
       assert.deepInclude(yield* bench.delivery.stats, { drainedEvents: 5, appendedEvents: 5 })
       assert.deepInclude(yield* bench.deliver(ada, envelopes("ada", 6)), { _tag: "Appended" })
     }))

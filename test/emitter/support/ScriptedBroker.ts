@@ -5,7 +5,7 @@
  */
 import { type Duration, Effect } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import { BrokerError, BrokerRefused, BrokerUnavailable } from "../../../src/broker/Broker.ts"
+import { BrokerError, BrokerRefused, BrokerUnavailable, type Domains } from "../../../src/broker/Broker.ts"
 import type { Envelope } from "../../../src/protocol/Envelope.ts"
 import type { UserId } from "../../../src/protocol/Identity.ts"
 import type { Position } from "../../../src/protocol/Position.ts"
@@ -35,7 +35,12 @@ export class ScriptedBroker {
   decide: (call: Call) => Behaviour = () => this.behaviour
   behaviour: Behaviour = "ok"
   readonly calls: Array<Call> = []
+  readonly domains?: Domains
   private readonly logs = new Map<UserId, Array<Envelope>>()
+
+  constructor(domains?: Domains) {
+    if (domains !== undefined) this.domains = domains
+  }
 
   readonly append = (
     user: UserId,
