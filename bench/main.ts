@@ -5,11 +5,12 @@
  */
 import { writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
+import { findProgram } from "../test/support/program.ts"
 import { answerInProcess, type Outcome } from "./harness/isolate.ts"
 import { describeMachine } from "./harness/machine.ts"
 import { Progress } from "./harness/progress.ts"
 import { renderReport, toJson } from "./harness/report.ts"
-import { questions } from "./questions.ts"
+import { needRedis, questions } from "./questions.ts"
 
 const help = `npm run bench -- [options]
 
@@ -49,7 +50,10 @@ if (options.help) {
 const unknown = options.only.filter((name) => !questions.has(name))
 if (unknown.length > 0) usage(`there is no question ${unknown.map((name) => JSON.stringify(name)).join(", ")}`)
 
-const wanted = [...questions.keys()].filter((name) => options.only.length === 0 || options.only.includes(name))
+const asked = [...questions.keys()].filter((name) => options.only.length === 0 || options.only.includes(name))
+// Looking for it says loudly if it is not there.
+const hasRedis = asked.some((name) => needRedis.has(name)) && findProgram("redis-server") !== undefined
+const wanted = hasRedis ? asked : asked.filter((name) => !needRedis.has(name))
 const machine = describeMachine()
 const progress = new Progress(wanted.length)
 const outcomes: Array<Outcome> = []

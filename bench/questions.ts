@@ -14,5 +14,12 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["e2e-critical", () => import("./e2e-critical.ts")],
   ["latency", () => import("./latency.ts")],
   ["idle-memory", () => import("./idle-memory.ts")],
-  ["catch-up", () => import("./catch-up.ts")]
+  ["catch-up", () => import("./catch-up.ts")],
+  ["redis-cluster", () => import("./redis-cluster.ts")],
+  ["redis-append", () => import("./redis-append.ts")]
 ])
+
+/**
+ * Those that need a Redis, and are left out where there is none.
+ */
+export const needRedis: ReadonlySet<string> = new Set(["redis-cluster", "redis-append"])

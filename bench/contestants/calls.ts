@@ -39,6 +39,15 @@ export const send = call(
 )
 
 /**
+ * Sends the events `from` to `from + count - 1` as fast as it can, each to the next of the users, over and over.
+ */
+export const spread = call(
+  "spread",
+  Schema.Struct({ users: Schema.Array(Schema.String), from: Schema.Number, count: Schema.Number }),
+  Schema.Struct({ startedAt: Schema.Number })
+)
+
+/**
  * Sends `backgroundPerSecond` events, spread over all users, and `probesPerSecond` to the first user.
  */
 export const pace = call(
@@ -85,9 +94,14 @@ export const connect = call(
 )
 
 /**
- * From now on the first user's connection must bring the events `from` to `from + count - 1`, in order and whole.
+ * From now on the connections of the first `users` must bring the events `from` to `from + count - 1`, each of them the
+ * next of every `users` of these, in order and whole. `count` is a multiple of `users`.
  */
-export const expect = call("expect", Schema.Struct({ from: Schema.Number, count: Schema.Number }), Nothing)
+export const expect = call(
+  "expect",
+  Schema.Struct({ from: Schema.Number, count: Schema.Number, users: Schema.Number }),
+  Nothing
+)
 
 /**
  * Waits until all expected events were received.

@@ -1,8 +1,9 @@
 /**
- * This package: emitters, a broker in memory and the gateway, as a program would put them together, with their defaults.
+ * This package: emitters, a broker and the gateway, as a program would put them together, with their defaults.
  *
  * Started with `critical` or `batched`, it sends events of that class. Started with `kept`, its broker keeps enough for
- * the longest absence asked about; with `idle`, no more than by default.
+ * the longest absence asked about; with `idle`, no more than by default. The broker is in memory, or, where the address
+ * of a Redis follows, in there, and keeps no more than by default.
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Exit, Layer, ManagedRuntime, Redacted, Scope } from "effect"
@@ -11,6 +12,7 @@ import * as Jose from "jose"
 import { createServer } from "node:http"
 import { Authenticator, Gateway } from "../../src/gateway/index.ts"
 import { AgentEvents, Broker, type Emitter, EmitterLayer, Emitters, type Event, Identity } from "../../src/index.ts"
+import { RedisBroker } from "../../src/redis/index.ts"
 import { seconds } from "../harness/clock.ts"
 import { on, serve } from "../harness/process.ts"
 import { check } from "../harness/question.ts"
@@ -20,18 +22,19 @@ import { atRates, onCpu, settledMemory } from "./shared.ts"
 
 type Bound = Emitter.Emitter["Service"]
 
-const mode = process.argv[2]
+const [mode, redisUrl] = process.argv.slice(2)
+const isDefault = mode === "idle" || redisUrl !== undefined
 const path = "/events"
 const issuer = "bench"
 const secret = "a secret for benchmarks, longer than 32 characters"
 
 // A sender that never pauses may be ahead of its reader by more than the defaults allow, which are 4,096 events and 1 MiB.
-const retention: { readonly maxEvents?: number; readonly maxBytes?: number } = mode === "idle"
+const retention: { readonly maxEvents?: number; readonly maxBytes?: number } = isDefault
   ? {}
   : { maxEvents: mode === "kept" ? 150_000 : 65_536, maxBytes: 128 * 1024 * 1024 }
 
 const lag = { bytes: retention.maxBytes ?? 1024 * 1024 }
-const slow = mode === "idle" ? {} : { volatile: lag, batched: lag, close: lag }
+const slow = isDefault ? {} : { volatile: lag, batched: lag, close: lag }
 
 const runtime = ManagedRuntime.make(
   HttpRouter.serve(Gateway.layer({ path, slow, connections: { perSecond: 20_000 } }), {
@@ -39,7 +42,7 @@ const runtime = ManagedRuntime.make(
     disableLogger: true
   }).pipe(
     Layer.provideMerge(EmitterLayer()),
-    Layer.provideMerge(Broker.layerMemory(retention)),
+    Layer.provideMerge(redisUrl === undefined ? Broker.layerMemory(retention) : RedisBroker.layer({ url: redisUrl })),
     Layer.provide(Authenticator.jwt({ secret: Redacted.make(secret), issuer })),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
   )
@@ -76,6 +79,21 @@ const emitAll = (emitter: Bound, from: number, count: number) =>
     for (let step = from; step < from + count; step++) yield* emitter.emit(eventOf(payloadOf(step)))
   })
 
+/** One fiber emits batched events; critical ones each wait for their append, so each user's have a fiber of their own. */
+const spread = (emitters: ReadonlyArray<Bound>, from: number, count: number) => {
+  const users = emitters.length
+  const emitEvery = (stride: number, first: number) =>
+    Effect.gen(function*() {
+      for (let step = from + first; step < from + count; step += stride) {
+        const emitter = emitters[(step - from) % users]
+        if (emitter !== undefined) yield* emitter.emit(eventOf(payloadOf(step)))
+      }
+    })
+  return mode === "critical"
+    ? Effect.forEach(emitters, (_, user) => emitEvery(users, user), { concurrency: "unbounded", discard: true })
+    : emitEvery(1, 0)
+}
+
 serve(
   onCpu,
   on(calls.listen, async ({ users }) => {
@@ -91,6 +109,12 @@ serve(
     const emitter = await runtime.runPromise(emitterOf(user))
     const startedAt = seconds()
     await runtime.runPromise(emitAll(emitter, from, count))
+    return { startedAt }
+  }),
+  on(calls.spread, async ({ count, from, users }) => {
+    const emitters = await Promise.all(users.map((user) => runtime.runPromise(emitterOf(user))))
+    const startedAt = seconds()
+    await runtime.runPromise(spread(emitters, from, count))
     return { startedAt }
   }),
   on(calls.pace, async (rates) => {

@@ -12,9 +12,11 @@ import { onCpu } from "./shared.ts"
 type Outcome = (typeof calls.received.result)["Type"]
 
 interface Expectation {
-  next: number
-  frames: number
+  /** The next event of each connection. */
+  readonly next: Array<number>
   readonly end: number
+  left: number
+  frames: number
   readonly done: PromiseWithResolvers<Outcome>
 }
 
@@ -23,22 +25,25 @@ let latest: Promise<Outcome> | undefined
 let probes: Array<number> = []
 let background = 0
 
-const meet = (expected: Expectation, events: ReadonlyArray<Received>): void => {
+const meet = (expected: Expectation, connection: number, events: ReadonlyArray<Received>): void => {
   expected.frames++
+  const stride = expected.next.length
   for (const { data } of events) {
-    if (data.step !== expected.next || data.text !== textOf(expected.next)) {
+    const next = expected.next[connection] ?? Number.NaN
+    if (data.step !== next || next >= expected.end || data.text !== textOf(next)) {
       current = undefined
-      return expected.done.reject(new Error(`expected event ${expected.next}, received ${JSON.stringify(data)}`))
+      return expected.done.reject(new Error(`expected event ${next}, received ${JSON.stringify(data)}`))
     }
-    expected.next++
+    expected.next[connection] = next + stride
   }
-  if (expected.next < expected.end) return
+  expected.left -= events.length
+  if (expected.left > 0) return
   current = undefined
   expected.done.resolve({ finishedAt: seconds(), frames: expected.frames })
 }
 
-const receive = (events: ReadonlyArray<Received>): void => {
-  if (current !== undefined) return meet(current, events)
+const receive = (connection: number, events: ReadonlyArray<Received>): void => {
+  if (current !== undefined) return meet(current, connection, events)
   const now = seconds()
   for (const { data, type } of events) {
     if (type === "bench_probe" && data.sentAt !== undefined) probes.push(now - data.sentAt)
@@ -54,17 +59,21 @@ serve(
     for (let at = 0; at < users.length; at += 50) {
       await Promise.all(
         users.slice(at, at + 50).map((user, index) =>
-          open({ url, user, ticket: tickets[at + index] ?? "", resume: undefined }, receive)
+          open(
+            { url, user, ticket: tickets[at + index] ?? "", resume: undefined },
+            (events) => receive(at + index, events)
+          )
         )
       )
     }
     return {}
   }),
-  on(calls.expect, async ({ count, from }) => {
+  on(calls.expect, async ({ count, from, users }) => {
     const done = Promise.withResolvers<Outcome>()
     latest = done.promise
     latest.catch(() => undefined)
-    current = { next: from, end: from + count, frames: 0, done }
+    const next = Array.from({ length: users }, (_, index) => from + index)
+    current = { next, end: from + count, left: count, frames: 0, done }
     return {}
   }),
   on(calls.received, async () => {

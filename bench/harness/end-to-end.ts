@@ -42,7 +42,7 @@ export const makePair = async (
   const receiverCpu: Array<number> = []
 
   const measure = async (): Promise<number> => {
-    await receiver.ask(calls.expect, { from, count })
+    await receiver.ask(calls.expect, { from, count, users: 1 })
     const [{ startedAt }, { finishedAt, frames }] = await Promise.all([
       server.ask(calls.send, { user: userOf(0), from, count, perFrame: options.perFrame?.() ?? 1 }),
       receiver.ask(calls.received, {})

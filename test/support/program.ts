@@ -1,5 +1,5 @@
 /**
- * Programs of the system that a suite needs and npm cannot install.
+ * Programs of the system that a suite or a bench needs and npm cannot install.
  */
 import { accessSync, constants } from "node:fs"
 import { delimiter, join } from "node:path"
@@ -16,7 +16,7 @@ export const findProgram = (name: "chromium" | "redis-server"): string | undefin
 
   const need = `${name} is not installed (Debian: apt-get install ${name})`
   if (process.env["CI"] === "true") throw new Error(need)
-  process.stderr.write(`\n!!! SKIPPED: the suites that need ${name}: ${need}\n\n`)
+  process.stderr.write(`\n!!! SKIPPED: all that needs ${name}: ${need}\n\n`)
   return undefined
 }
 

@@ -65,6 +65,12 @@ export const redisServer = (
     const directory = mkdtempSync(join(tmpdir(), "effect-emitter-redis-"))
     const port = yield* Effect.promise(freePort)
     let child: ChildProcess | undefined
+    // A process that ends without closing its scopes must not leave a server behind.
+    const killNow = () => void child?.kill("SIGKILL")
+    yield* Effect.acquireRelease(
+      Effect.sync(() => process.once("exit", killNow)),
+      () => Effect.sync(() => process.off("exit", killNow))
+    )
 
     const start = Effect.promise(async () => {
       const durable = options.durable === true ? ["--appendonly", "yes", "--appendfsync", "always"] : []

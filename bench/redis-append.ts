@@ -1,0 +1,178 @@
+/**
+ * How much does one Redis take as batches grow: events per second, and at what cost in its processor time and memory?
+ *
+ * Many users are appended to at once, each one batch at a time, over one connection. The baseline sends the same events
+ * in plain `XADD` commands, as many on their way at once: without offsets, without taking each event once, without
+ * bounds and without waking anybody, no program could write them for much less.
+ */
+import { Context, Effect, Exit, Layer, Scope } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import { createClient } from "redis"
+import { Broker, type Envelope, Identity } from "../src/index.ts"
+import { RedisBroker } from "../src/redis/index.ts"
+import { seconds } from "./harness/clock.ts"
+import { check, compare, type Figure, type Question, type Settings } from "./harness/question.ts"
+import { type Redis, withRedis } from "./harness/redis.ts"
+import { type Contestant, interleave } from "./harness/rounds.ts"
+import { summarize } from "./harness/statistics.ts"
+import { numbered } from "./harness/wire.ts"
+import { context, payloadOf, userOf } from "./harness/workload.ts"
+
+const sizes = [1, 16, 64, 256]
+const users = Array.from({ length: 256 }, (_, index) => Identity.UserId.make(userOf(index)))
+
+type Batch = NonEmptyReadonlyArray<Envelope.Envelope>
+
+interface Appender {
+  /** Appends the batches of one user after each other. */
+  readonly append: (user: Identity.UserId, batches: ReadonlyArray<Batch>) => Promise<void>
+  /** How many events of all users are in Redis. */
+  readonly count: () => Promise<number>
+}
+
+const envelopes = (user: Identity.UserId, from: number, count: number): ReadonlyArray<Envelope.Envelope> => {
+  const make = numbered(user, "bench_noted")
+  const { runId, threadId } = context(user)
+  return Array.from({ length: count }, (_, index) => {
+    const step = from + index
+    const { offset, ...event } = make(step)
+    const id = Identity.EventId.make(`bench-${user}-${step + 1}`)
+    const body = JSON.stringify({ ...event, id }).slice(1)
+    check(offset === index + 1, "the wire event has another number")
+    return {
+      id,
+      source: `bench-${user}-`,
+      sequence: step + 1,
+      type: event.type,
+      delivery: "batched",
+      at: event.at,
+      run: Identity.RunId.make(runId),
+      thread: Identity.ThreadId.make(threadId),
+      confirm: false,
+      data: { ...payloadOf(step) },
+      body,
+      bytes: Buffer.byteLength(body)
+    }
+  })
+}
+
+const inBatches = (events: ReadonlyArray<Envelope.Envelope>, size: number): ReadonlyArray<Batch> => {
+  const batches: Array<Batch> = []
+  for (let at = 0; at < events.length; at += size) {
+    const [first, ...rest] = events.slice(at, at + size)
+    if (first !== undefined) batches.push([first, ...rest])
+  }
+  return batches
+}
+
+/** This package's broker, with its defaults, but in no hurry: what is asked is how much Redis takes, not how soon. */
+const ours = async (url: string, scope: Scope.Scope): Promise<Appender> => {
+  const built = Layer.build(RedisBroker.layer({ url, deadline: "30 seconds", silence: "30 seconds" })).pipe(
+    Scope.provide(scope)
+  )
+  const broker = Context.get(await Effect.runPromise(built), Broker.Broker)
+  return {
+    append: (user, batches) =>
+      Effect.runPromise(Effect.forEach(batches, (batch) => broker.append(user, batch), { discard: true })),
+    count: async () => {
+      const heads = await Effect.runPromise(Effect.forEach(users, broker.head, { concurrency: 64 }))
+      return heads.reduce((sum, { offset }) => sum + offset, 0)
+    }
+  }
+}
+
+const fieldsOf = ({ at, body, bytes, delivery, run, thread, type }: Envelope.Envelope): ReadonlyArray<string> => [
+  "h",
+  JSON.stringify([type, delivery, at, run, thread, bytes]),
+  "b",
+  body
+]
+
+const plain = async (url: string, scope: Scope.Scope): Promise<Appender> => {
+  const client = createClient({ url, RESP: 2 })
+  await client.connect()
+  await Effect.runPromise(Scope.addFinalizer(scope, Effect.sync(() => client.destroy())))
+  const keyOf = (user: string) => `plain:{${user}}`
+  return {
+    append: async (user, batches) => {
+      for (const batch of batches) {
+        await Promise.all(batch.map((event) => client.sendCommand(["XADD", keyOf(user), "*", ...fieldsOf(event)])))
+      }
+    },
+    count: async () => {
+      const lengths = await Promise.all(users.map((user) => client.xLen(keyOf(user))))
+      return lengths.reduce((sum, length) => sum + length, 0)
+    }
+  }
+}
+
+/** Events per second with batches of this size, and what each event cost. */
+const makeContestant = (name: string, redis: Redis, appender: Appender, size: number, perUser: number) => {
+  const cpu: Array<number> = []
+  const memory: Array<number> = []
+  let from = 0
+  const contestant: Contestant = async (round) => {
+    const work = users.map((user) => ({ user, batches: inBatches(envelopes(user, from, perUser), size) }))
+    from += perUser
+    const count = perUser * users.length
+    const had = await appender.count()
+    const before = await redis.usage()
+    const startedAt = seconds()
+    await Promise.all(work.map(({ batches, user }) => appender.append(user, batches)))
+    const spent = seconds() - startedAt
+    const after = await redis.usage()
+    const appended = (await appender.count()) - had
+    check(appended === count, `${count} events were appended, ${appended} are there`)
+    if (round >= 0) {
+      cpu.push((after.cpu - before.cpu) / count)
+      memory.push((after.memory - before.memory) / count)
+    }
+    return count / spent
+  }
+  const figure = (unit: Figure["unit"], samples: ReadonlyArray<number>): Figure => ({
+    contestant: name,
+    unit,
+    value: summarize(samples)
+  })
+  return { contestant, cpu: () => figure("seconds", cpu), memory: () => figure("bytes", memory) }
+}
+
+const perUserOf = (size: number, quick: boolean) => (size === 1 ? 32 : 256) / (quick && size < 256 ? 2 : 1)
+
+const compareAll = async (start: () => Promise<Redis>, scope: Scope.Scope, settings: Settings) => {
+  const comparisons = []
+  for (const size of sizes) {
+    const perUser = perUserOf(size, settings.quick)
+    const make = async (name: string, connect: typeof ours) => {
+      const redis = await start()
+      return makeContestant(name, redis, await connect(redis.url, scope), size, perUser)
+    }
+    const [a, b] = [await make("effect-emitter", ours), await make("plain XADD", plain)]
+    const figures = await interleave(
+      { "effect-emitter": a.contestant, "plain XADD": b.contestant },
+      "per second",
+      settings.quick ? { rounds: 3, warmUps: 1 } : { rounds: 5, warmUps: 1 },
+      settings
+    )
+    const what = size === 1 ? "appended one by one" : `appended in batches of ${size}`
+    comparisons.push(
+      compare(`events ${what}`, figures["effect-emitter"], figures["plain XADD"]),
+      compare(`Redis's processor time of an event ${what}`, a.cpu(), b.cpu()),
+      compare(`Redis's memory for an event ${what}`, a.memory(), b.memory())
+    )
+  }
+  return { comparisons, notes: [] }
+}
+
+export const question: Question = {
+  asks: "appends through one Redis, by size of batch",
+  answer: (settings) =>
+    withRedis(async (start) => {
+      const scope = Scope.makeUnsafe()
+      try {
+        return await compareAll(start, scope, settings)
+      } finally {
+        await Effect.runPromise(Scope.close(scope, Exit.void))
+      }
+    })
+}

@@ -1,0 +1,184 @@
+/**
+ * What do two processes deliver over one Redis: how many events per second, how soon, and at what cost?
+ *
+ * One process emits, the connections are at the other, a third holds all the clients. Beside it stands Socket.IO with
+ * its Redis Streams adapter, each over a Redis of its own.
+ */
+import * as calls from "./contestants/calls.ts"
+import { type Helper, withHelpers } from "./harness/process.ts"
+import { atLeast, check, compare, type Figure, type Question, type Settings } from "./harness/question.ts"
+import { type Redis, withRedis } from "./harness/redis.ts"
+import { type Contestant, interleave } from "./harness/rounds.ts"
+import { quantile, summarize } from "./harness/statistics.ts"
+import { userOf } from "./harness/workload.ts"
+
+const rates = { backgroundPerSecond: 2_000, probesPerSecond: 200 }
+const parts = { p50: 0.5, p99: 0.99 }
+
+interface Processes {
+  readonly sender: Helper
+  readonly gateway: Helper
+  readonly receiver: Helper
+  readonly redis: Redis
+  readonly users: ReadonlyArray<string>
+}
+
+type Start = (file: string, ...args: ReadonlyArray<string>) => Helper
+
+const startProcesses = async (
+  start: Start,
+  redis: Redis,
+  users: ReadonlyArray<string>,
+  server: (role: "sender" | "gateway") => ReadonlyArray<string>,
+  dialect: calls.Dialect
+): Promise<Processes> => {
+  const open = (role: "sender" | "gateway") => {
+    const [file = "", ...args] = server(role)
+    return start(file, ...args)
+  }
+  const sender = open("sender")
+  const gateway = open("gateway")
+  const receiver = start("receiver.ts")
+  await sender.ask(calls.listen, { users })
+  const { tickets, url } = await gateway.ask(calls.listen, { users })
+  await receiver.ask(calls.connect, { dialect, url, users, tickets })
+  return { sender, gateway, receiver, redis, users }
+}
+
+const costs = ["cpu of Redis", "cpu of the sender", "cpu of the gateway", "network of Redis"] as const
+type Cost = typeof costs[number]
+
+const used = async ({ gateway, redis, sender }: Processes): Promise<Record<Cost, number>> => {
+  const { cpu, network } = await redis.usage()
+  return {
+    "cpu of Redis": cpu,
+    "cpu of the sender": await sender.ask(calls.cpu, {}),
+    "cpu of the gateway": await gateway.ask(calls.cpu, {}),
+    "network of Redis": network
+  }
+}
+
+/** Events per second to the first so many users, and what each of them cost. */
+const throughput = (name: string, processes: Processes, among: number, count: number) => {
+  const samples: Record<Cost, Array<number>> = {
+    "cpu of Redis": [],
+    "cpu of the sender": [],
+    "cpu of the gateway": [],
+    "network of Redis": []
+  }
+  const users = processes.users.slice(0, among)
+  const contestant: Contestant = async (round) => {
+    const { receiver, sender } = processes
+    const before = await used(processes)
+    await receiver.ask(calls.expect, { from: 0, count, users: among })
+    const [{ startedAt }, { finishedAt }] = await Promise.all([
+      sender.ask(calls.spread, { users, from: 0, count }),
+      receiver.ask(calls.received, {})
+    ])
+    check(finishedAt > startedAt, "the last event was received before the first was sent")
+    const after = await used(processes)
+    if (round >= 0) { for (const cost of costs) samples[cost].push((after[cost] - before[cost]) / count) }
+    return count / (finishedAt - startedAt)
+  }
+  const cost = (of: Cost): Figure => ({
+    contestant: name,
+    unit: of === "network of Redis" ? "bytes" : "seconds",
+    value: summarize(samples[of])
+  })
+  return { contestant, cost }
+}
+
+const latency = (name: string, { receiver, sender }: Processes, seconds: number) => {
+  const rounds: Array<ReadonlyArray<number>> = []
+  const contestant: Contestant = async (round) => {
+    const sent = await sender.ask(calls.pace, { ...rates, seconds })
+    const { probes } = await receiver.ask(calls.latencies, sent)
+    check(probes.length === sent.probes, `${sent.probes} probes were sent, ${probes.length} received`)
+    check(probes.every((latency) => latency > 0), "a probe was received before it was sent")
+    const sorted = probes.toSorted((a, b) => a - b)
+    if (round >= 0) rounds.push(sorted)
+    return quantile(sorted, parts.p99)
+  }
+  const figure = (part: keyof typeof parts): Figure => ({
+    contestant: name,
+    unit: "seconds",
+    value: summarize(rounds.map((sorted) => quantile(sorted, parts[part])))
+  })
+  return { contestant, figure }
+}
+
+const adapter = "Socket.IO, Redis Streams adapter"
+
+const compareAll = async (start: Start, startRedis: () => Promise<Redis>, settings: Settings) => {
+  const [few, many] = [100, 1_000]
+  const users = Array.from({ length: many }, (_, index) => userOf(index))
+  const count = settings.quick ? 10_000 : 30_000
+  const rounds = settings.quick ? { rounds: 3, warmUps: 1 } : { rounds: 5, warmUps: 1 }
+
+  const ours = async (mode: "batched" | "critical") => {
+    const redis = await startRedis()
+    const roles = { sender: ["emitter-server.ts", mode, redis.url], gateway: ["emitter-server.ts", "idle", redis.url] }
+    return startProcesses(start, redis, users, (role) => roles[role], "emitter")
+  }
+  const batched = await ours("batched")
+  const critical = await ours("critical")
+  const redis = await startRedis()
+  const socketIo = await startProcesses(start, redis, users, () => ["socketio-node.ts", redis.url], "socket.io")
+
+  const comparisons = []
+  for (const among of [few, many]) {
+    const contestants = {
+      "effect-emitter": throughput("effect-emitter", batched, among, count),
+      "effect-emitter, critical": throughput("effect-emitter", critical, among, count),
+      [adapter]: throughput(adapter, socketIo, among, count)
+    }
+    const figures = await interleave(
+      {
+        "effect-emitter": contestants["effect-emitter"].contestant,
+        "effect-emitter, critical": contestants["effect-emitter, critical"].contestant,
+        [adapter]: contestants[adapter].contestant
+      },
+      "per second",
+      rounds,
+      settings
+    )
+    const suffix = `two processes over Redis, ${among.toLocaleString("en")} users`
+    const theirs = contestants[adapter]
+    comparisons.push(
+      compare(`batched, ${suffix}`, figures["effect-emitter"], figures[adapter], atLeast(5)),
+      compare(`critical, ${suffix}`, figures["effect-emitter, critical"], figures[adapter])
+    )
+    for (const cost of costs) {
+      comparisons.push(
+        compare(`${cost} per event, batched, ${suffix}`, contestants["effect-emitter"].cost(cost), theirs.cost(cost)),
+        compare(
+          `${cost} per event, critical, ${suffix}`,
+          contestants["effect-emitter, critical"].cost(cost),
+          theirs.cost(cost)
+        )
+      )
+    }
+  }
+
+  const seconds = settings.quick ? 2 : 4
+  const ourLatency = latency("effect-emitter", critical, seconds)
+  const theirLatency = latency(adapter, socketIo, seconds)
+  await interleave(
+    { "effect-emitter": ourLatency.contestant, [adapter]: theirLatency.contestant },
+    "seconds",
+    rounds,
+    settings
+  )
+  const row = (part: keyof typeof parts) =>
+    compare(
+      `latency over Redis, ${part}, beside 2,000 events/s to 1,000 users`,
+      ourLatency.figure(part),
+      theirLatency.figure(part)
+    )
+  return { comparisons: [...comparisons, row("p50"), row("p99")], notes: [] }
+}
+
+export const question: Question = {
+  asks: "two processes over one Redis",
+  answer: (settings) => withRedis((redis) => withHelpers((start) => compareAll(start, redis, settings)))
+}
