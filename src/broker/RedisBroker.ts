@@ -12,6 +12,8 @@
  *   built all the same; the connection comes back by itself.
  * - The state of runs is folded by the processes that append, and saved beside
  *   the log.
+ * - With `urls` users are spread over several servers; one that is down costs its
+ *   own users their broker, and no others (see `ShardedBroker`).
  *
  * It needs the package `redis`.
  *
@@ -38,12 +40,13 @@ import * as RedisEntry from "./RedisEntry.ts"
 import * as RedisFollowing from "./RedisFollowing.ts"
 import * as RedisKeys from "./RedisKeys.ts"
 import { look as lookScript } from "./RedisLookLua.ts"
-import { Options } from "./RedisOptions.ts"
+import { type Input, Options, type ServerOptions, serversOf } from "./RedisOptions.ts"
 import { acknowledge as acknowledgeScript, countReaders } from "./RedisPresenceLua.ts"
 import * as Reply from "./RedisReply.ts"
 import * as RedisScript from "./RedisScript.ts"
+import * as ShardedBroker from "./ShardedBroker.ts"
 
-export { Options } from "./RedisOptions.ts"
+export { Options, Shard } from "./RedisOptions.ts"
 
 // So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
 const checkpointEvery = 512
@@ -51,12 +54,8 @@ const checkpointEvery = 512
 const onlyHead = { after: { epoch: "", offset: 0 }, limits: { maxEvents: 0, maxBytes: 0 }, withRuns: false }
 const onlyRuns = { ...onlyHead, withRuns: true }
 
-/**
- * @category constructors
- * @since 0.1.0
- */
-export const make = Effect.fnUntraced(function*(
-  options: Options
+const makeOverOne = Effect.fnUntraced(function*(
+  options: ServerOptions
 ): Effect.fn.Return<Broker["Service"], never, Scope.Scope> {
   const { maxBytes, maxEvents, maxRuns, prefix } = options
   const maxAgeMs = Duration.toMillis(options.maxAge)
@@ -210,6 +209,25 @@ export const make = Effect.fnUntraced(function*(
 const randomName = Effect.map(Random.nextIntBetween(0, 36 ** 6), (n) => n.toString(36).padStart(6, "0"))
 
 /**
+ * Makes the broker, over one server or, with `urls`, over several.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Effect.Effect<Broker["Service"], never, Scope.Scope> => {
+  const [first, ...others] = serversOf(options)
+  const makeShard = (server: ServerOptions) =>
+    Effect.map(makeOverOne(server), (broker) => ({ name: server.name, weight: server.weight, broker }))
+  // One that is down is waited for a while, so they are waited for together.
+  return Effect.zipWith(
+    makeShard(first),
+    Effect.forEach(others, makeShard, { concurrency: "unbounded" }),
+    (first, others) => ShardedBroker.make([first, ...others]),
+    { concurrent: true }
+  )
+}
+
+/**
  * A broker in Redis. For its options and their defaults see `Options`; a wrong
  * or unknown option fails the layer with every problem listed. A server that
  * cannot be reached does not.
@@ -217,14 +235,13 @@ const randomName = Effect.map(Random.nextIntBetween(0, 36 ** 6), (n) => n.toStri
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: typeof Options.Encoded): Layer.Layer<Broker, Schema.SchemaError> =>
-  Layer.effect(
-    Broker,
-    Effect.flatMap(
-      Schema.decodeUnknownEffect(Options, { errors: "all", onExcessProperty: "error" })(options),
-      make
-    )
-  )
+export const layer = (options: Input): Layer.Layer<Broker, Schema.SchemaError> => fromUnknown(options)
+
+// An option may hold a password, so a problem is told without the value.
+const decode = Schema.decodeUnknownEffect(Options, { errors: "all", onExcessProperty: "error" })
+
+const fromUnknown = (options: unknown): Layer.Layer<Broker, Schema.SchemaError> =>
+  Layer.effect(Broker, Effect.flatMap(decode(options), make))
 
 /**
  * The same, with options from `Config`.
@@ -235,4 +252,4 @@ export const layer = (options: typeof Options.Encoded): Layer.Layer<Broker, Sche
 export const layerConfig = (
   options: Config.Wrap<typeof Options.Encoded>
 ): Layer.Layer<Broker, Schema.SchemaError | Config.ConfigError> =>
-  Layer.unwrap(Effect.map(Config.unwrap(options), layer))
+  Layer.unwrap(Effect.map(Config.unwrap(options), fromUnknown))

@@ -20,7 +20,7 @@ import { type Broker, BrokerError, BrokerUnavailable } from "./Broker.ts"
 import { Canary } from "./RedisCanary.ts"
 import * as RedisConnection from "./RedisConnection.ts"
 import * as RedisKeys from "./RedisKeys.ts"
-import type { Options } from "./RedisOptions.ts"
+import type { ServerOptions } from "./RedisOptions.ts"
 import { attend } from "./RedisPresenceLua.ts"
 import * as Reply from "./RedisReply.ts"
 import * as RedisScript from "./RedisScript.ts"
@@ -60,7 +60,7 @@ const maxTickMs = 1000
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function*(
-  options: Options,
+  options: ServerOptions,
   node: string,
   commands: RedisConnection.Connection
 ): Effect.fn.Return<Following, never, Scope.Scope> {

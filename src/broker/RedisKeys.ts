@@ -61,5 +61,5 @@ export const renewals = 16
  * @category models
  * @since 0.1.0
  */
-export const ttlMs = ({ maxAge, poll }: Options): number =>
+export const ttlMs = ({ maxAge, poll }: Pick<Options, "maxAge" | "poll">): number =>
   Math.ceil((Duration.toMillis(maxAge) + 3 * Duration.toMillis(poll)) * (renewals / (renewals - 1)))

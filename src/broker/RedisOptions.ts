@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -16,11 +17,40 @@ const duration = (byDefault: string) =>
     Schema.withDecodingDefault(Effect.succeed(byDefault))
   )
 
+// What stands in a URL may be secret, so it is never told what was there instead.
+const Url = Schema.String.check(Schema.isPattern(/^rediss?:\/\/\S+$/u)).check(
+  Schema.makeFilter((url) => URL.canParse(url) ? undefined : "must be a URL")
+)
+
+/**
+ * One of several servers over which users are spread:
+ *
+ * - `url`, as that of the broker;
+ * - `name`, its identity, and what metrics and errors call it. By default its
+ *   address and database without user and password, such as `10.0.0.1:6379/0`:
+ *   give a name if the address may change, since users follow the name;
+ * - `weight`, its share of the users against the others', 1. Between 0.1 and 100.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const Shard = Schema.Struct({
+  url: Url,
+  name: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[^\s{}@]{1,128}$/u))),
+  weight: Schema.Finite.check(Schema.isBetween({ minimum: 0.1, maximum: 100 })).pipe(
+    Schema.withDecodingDefault(Effect.succeed(1))
+  )
+})
+
 /**
  * Options of the Redis broker, each with its default:
  *
- * - `url` of the server, `redis://…` or `rediss://…`; it has none. A user name
- *   and a password may be part of it;
+ * - `url` of the server, `redis://…` or `rediss://…`. A user name and a password
+ *   may be part of it;
+ * - `urls` instead of `url` if users are spread over several servers by
+ *   consistent hashing: URLs, or a `Shard` each where names or weights are
+ *   wanted. All processes must have the same, in any order. One of the two must
+ *   be given, not both;
  * - `prefix` of all keys and channels, `emitter`;
  * - `maxEvents` per user, 4096;
  * - `maxBytes` of event text per user, 4 MiB;
@@ -44,7 +74,8 @@ const duration = (byDefault: string) =>
  * @since 0.1.0
  */
 export const Options = Schema.Struct({
-  url: Schema.String.check(Schema.isPattern(/^rediss?:\/\/\S+$/u)),
+  url: Schema.optionalKey(Url),
+  urls: Schema.optionalKey(Schema.NonEmptyArray(Schema.Union([Url, Shard]))),
   prefix: Schema.String.check(Schema.isPattern(/^[^\s{}]{1,64}$/u)).pipe(
     Schema.withDecodingDefault(Effect.succeed("emitter"))
   ),
@@ -56,10 +87,70 @@ export const Options = Schema.Struct({
   silence: duration("3 seconds"),
   poll: duration("30 seconds"),
   trustRestarts: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(false)))
-})
+}).check(Schema.makeFilter(({ url, urls }) => {
+  if ((url === undefined) === (urls === undefined)) {
+    return `either url or urls must be given: url for one server, urls for several`
+  }
+  const names = (urls ?? []).map((shard) => nameOf(shard))
+  const twice = names.findIndex((name, index) => names.indexOf(name) !== index)
+  if (twice === -1) return undefined
+  return {
+    path: ["urls", twice],
+    issue: `two of the servers are called ${names[twice]}: users need to tell them apart`
+  }
+}))
 
 /**
  * @category config
  * @since 0.1.0
  */
 export type Options = typeof Options.Type
+
+/**
+ * The options as they are written, with either `url` or `urls`.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export type Input =
+  & Omit<typeof Options.Encoded, "url" | "urls">
+  & (
+    | { readonly url: string; readonly urls?: never }
+    | { readonly url?: never; readonly urls: NonNullable<(typeof Options.Encoded)["urls"]> }
+  )
+
+/**
+ * What there is to know of one server.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export interface ServerOptions extends Omit<Options, "url" | "urls"> {
+  readonly url: string
+  readonly name: string
+  readonly weight: number
+}
+
+// The address is what a server is known by; how one gets in is not part of it.
+const nameOf = (shard: string | typeof Shard.Type): string => {
+  if (typeof shard !== "string" && shard.name !== undefined) return shard.name
+  const { hostname, pathname, port } = new URL(typeof shard === "string" ? shard : shard.url)
+  return `${hostname.toLowerCase()}:${port || "6379"}/${pathname.slice(1) || "0"}`
+}
+
+/**
+ * The options of each server, one or several.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const serversOf = ({ url, urls, ...shared }: Options): NonEmptyReadonlyArray<ServerOptions> => {
+  const servers = [...(url === undefined ? [] : [url]), ...(urls ?? [])].map((shard): ServerOptions => ({
+    ...shared,
+    url: typeof shard === "string" ? shard : shard.url,
+    name: nameOf(shard),
+    weight: typeof shard === "string" ? 1 : shard.weight
+  }))
+  if (isReadonlyArrayNonEmpty(servers)) return servers
+  throw new TypeError("either url or urls must be given")
+}

@@ -10,7 +10,7 @@ import { idOf } from "./events.ts"
 
 export const program = findProgram("redis-server")
 
-export type NodeOptions = Omit<Parameters<typeof RedisBroker.layer>[0], "url">
+export type NodeOptions = Omit<Parameters<typeof RedisBroker.layer>[0], "url" | "urls">
 
 /** A broker of its own, as another process would have it, until the scope closes. */
 export const startNode = (url: string, options: NodeOptions = {}) =>
