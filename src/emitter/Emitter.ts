@@ -24,6 +24,7 @@
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -120,10 +121,26 @@ export class InvalidContext extends Schema.TaggedError<InvalidContext>()("Invali
 
 const decodeContext = Schema.decodeUnknownExit(EmissionContext, { errors: "all", onExcessProperty: "error" })
 
+// What `emit` gives. An effect of its own kind costs every event less than a suspended closure.
+class Emission extends Effectable.Class<Receipt, EmitError> {
+  readonly #binding: Binding
+  readonly #event: Event
+
+  constructor(binding: Binding, event: Event) {
+    super()
+    this.#binding = binding
+    this.#event = event
+  }
+
+  asEffect(): Effect.Effect<Receipt, EmitError> {
+    return emit(this.#binding, this.#event, false)
+  }
+}
+
 const emitWith = (binding: Binding) => (event: Event): Effect.Effect<Receipt, EmitError> => {
   const { confirm } = event.definition
   return confirm === undefined
-    ? Effect.suspend(() => emit(binding, event, false))
+    ? new Emission(binding, event)
     : Effect.map(confirmed(binding, event, confirm), (position) => ({ _tag: "Appended", position }))
 }
 
