@@ -49,6 +49,8 @@ export interface Binding {
   runPart: string | undefined
   /** What belongs to the definition used last: most events are of the same kind as the one before. */
   kind: Kind | undefined
+  /** The record of the run, as it was found last. */
+  record: RunRecord | undefined
 }
 
 /**
@@ -77,7 +79,8 @@ export const bind = (
   context,
   freePart: undefined,
   runPart: undefined,
-  kind: undefined
+  kind: undefined,
+  record: undefined
 })
 
 const kindOf = (binding: Binding, definition: AnyDefinition): Kind => {
@@ -125,7 +128,6 @@ export const emit = (
   const { engine, outbox } = binding
   if (binding.origin.isClosed || engine.isClosed()) return closed
   const { batching, maxEventBytes } = outbox.settings
-  const critical = event.delivery === "critical"
   const full = !outbox.hasRoom && !RunState.isTerminal(event.type)
   if (full) {
     const room = makeRoom(binding, event)
@@ -137,7 +139,11 @@ export const emit = (
   }
 
   const { accepted, encoder } = kindOf(binding, event.definition)
-  const data = encode(encoder, event)
+  const now = event.delivery === "critical" || confirm
+  const coalesce = now ? undefined : event.definition.coalesce
+  // What joins an older event is checked like any other, but only what stands for itself needs to be encoded.
+  const joinable = coalesce?._tag === "Concatenate" ? encodedAlready(encoder, event.payload) : undefined
+  let data = joinable ?? encode(encoder, event)
   if (data instanceof InvalidPayload) return reject(binding, data)
 
   const record = runRecordOf(binding, event)
@@ -155,11 +161,11 @@ export const emit = (
   const run = record === undefined || record.state._tag !== "Active" && event.definition.scope === "free"
     ? undefined
     : binding.context.runId
-  const now = critical || confirm
-  const coalesce = now ? undefined : event.definition.coalesce
   const limit = Math.min(batching.maxBytes, maxEventBytes)
   let pending: Pending | undefined
   if (coalesce === undefined || !merge(binding, event, run, coalesce, data, limit)) {
+    if (joinable !== undefined) data = encode(encoder, event)
+    if (data instanceof InvalidPayload) return reject(binding, data)
     const json = stringify(event, data)
     if (json instanceof InvalidPayload) return reject(binding, json)
     pending = envelop(binding, event, encoder, data, json, run, coalesce, confirm)
@@ -203,6 +209,15 @@ const encode = (encoder: Encoder, event: Event): Schema.JsonObject | InvalidPayl
   }
 }
 
+// The payload itself, where its schema would encode it to its like.
+const encodedAlready = (encoder: Encoder, payload: object): Schema.JsonObject | undefined => {
+  try {
+    return encoder.isEncoded(payload) ? payload : undefined
+  } catch {
+    return undefined
+  }
+}
+
 const stringify = (event: Event, data: Schema.JsonObject): string | InvalidPayload => {
   try {
     return JSON.stringify(data)
@@ -232,8 +247,11 @@ const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>):
 }
 
 const runRecordOf = (binding: Binding, event: Event): RunRecord | undefined | NoRun => {
+  const { record } = binding
+  // While its run is active a record is never forgotten, so it is still the run's.
+  if (record?.state._tag === "Active") return record
   const { runId } = binding.context
-  if (runId !== undefined) return binding.outbox.run(runId)
+  if (runId !== undefined) return binding.record = binding.outbox.run(runId)
   return event.definition.scope === "run" ? new NoRun({ event: event.type }) : undefined
 }
 

@@ -23,19 +23,29 @@ import type { EmissionContext, RunId } from "../protocol/Identity.ts"
  */
 export interface Encoder {
   readonly encode: (payload: object) => Exit.Exit<Schema.JsonObject, Schema.SchemaError>
+  /**
+   * Whether a payload is valid and its fields are what they would be encoded
+   * to. It may have others, which encoding leaves out.
+   */
+  readonly isEncoded: (payload: object) => payload is Schema.JsonObject
   /** `","type":"…","at":` */
   readonly typePart: string
 }
 
+const never = (_: object): _ is never => false
+
 const encoders = new WeakMap<AnyDefinition, Encoder>()
 
 const makeEncoder = (definition: AnyDefinition): Encoder => {
+  const flipped = SchemaAST.flip(definition.payload.ast)
   // Without this the first use would fix the interpreted encoder. It falls back where `new Function` is blocked.
-  SchemaJITCompiler.enable(SchemaAST.flip(definition.payload.ast))
+  SchemaJITCompiler.enable(flipped)
   const encode = Schema.encodeUnknownExit(definition.payload)
   return {
     // A struct of JSON-encodable fields encodes to a JSON object; JSON.stringify would drop anything else.
     encode: encode as Encoder["encode"],
+    // A schema that transforms nothing is its own flip.
+    isEncoded: flipped === definition.payload.ast ? Schema.is(definition.payload) as Encoder["isEncoded"] : never,
     typePart: `","type":${JSON.stringify(definition.name)},"at":`
   }
 }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
+import { Effect, Exit, Fiber, Schema } from "effect"
 import { AgentEvents, Emitter, Emitters, Event } from "effect-emitter"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
@@ -13,6 +13,10 @@ const inRun = Effect.gen(function*() {
 
 const text = (messageId: string, delta: string) => AgentEvents.TextDelta.make({ messageId, delta })
 const thinking = (messageId: string, delta: string) => AgentEvents.ThinkingDelta.make({ messageId, delta })
+const Coded = Event.make("coded", {
+  payload: { id: Schema.String, text: Schema.StringFromHex },
+  coalesce: { _tag: "Concatenate", by: "id", text: "text" }
+})
 const progress = (progress: number) => AgentEvents.ProgressUpdate.make({ progress })
 const step = AgentEvents.AgentThinking.make({ text: "step" })
 
@@ -71,6 +75,31 @@ describe("merging", () => {
         ["text_delta", { messageId: "m", delta: "a" }],
         ["text_delta", { messageId: "m", delta: "b" }],
         ["text_delta", { messageId: "m", delta: "c" }]
+      ])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("checks each piece, and leaves what it refuses out of the joined text", () =>
+    Effect.gen(function*() {
+      const ada = yield* inRun
+      yield* ada.emit(text("m", "a"))
+      yield* ada.emit(text("m", "b"))
+      const broken = [Object.assign(text("m", "c"), { payload: { messageId: "m", delta: 7 } }), text("", "d")]
+      for (const delta of broken) {
+        assert.strictEqual((yield* Effect.flip(ada.emit(delta))).reason._tag, "InvalidPayload")
+      }
+      yield* ada.emit(text("m", "e"))
+      assert.deepStrictEqual(yield* rest, [["text_delta", { messageId: "m", delta: "abe" }]])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("joins texts as their schema encodes them, and keeps no field that it does not know", () =>
+    Effect.gen(function*() {
+      const ada = yield* inRun
+      yield* ada.emit(Object.assign(text("m", "a"), { payload: { messageId: "m", delta: "a", more: 1 } }))
+      for (const delta of ["xyz", "!"]) yield* ada.emit(Coded.make({ id: "c", text: delta }))
+      yield* ada.emit(Object.assign(text("m", "b"), { payload: { messageId: "m", delta: "b", more: 2 } }))
+      assert.deepStrictEqual(yield* rest, [
+        ["text_delta", { messageId: "m", delta: "ab" }],
+        ["coded", { id: "c", text: "78797a21" }]
       ])
     }).pipe(Effect.provide(layer())))
 

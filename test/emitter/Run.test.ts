@@ -111,6 +111,24 @@ describe("a run", () => {
       assert.deepStrictEqual(shown(log), [started, error("cancelled", "The run was cancelled", true)])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("ends with its emitter also when so many others began since its emitter was first asked for it", () =>
+    Effect.gen(function*() {
+      const { forUser } = yield* Emitters
+      const broker = yield* TestBroker.TestBroker
+      const scope = yield* Scope.make()
+      const ada = yield* forUser({ userId: "ada", runId: "r" }).pipe(Scope.provide(scope))
+      yield* Effect.flip(ada.emit(AgentEvents.AgentThinking.make({ text: "too early" })))
+      for (let n = 0; n < 100; n++) {
+        const other = yield* forUser({ userId: "ada", runId: `other-${n}` })
+        yield* other.emit(AgentEvents.AgentStarted.make({ agentName: "other" }))
+        yield* other.emit(AgentEvents.AgentCompleted.make({ agentName: "other", durationMs: 1 }))
+      }
+      yield* ada.emit(AgentEvents.AgentStarted.make({ agentName: "a" }))
+      yield* Scope.close(scope, Exit.void)
+      const last = (yield* broker.log(ada.context.userId)).at(-1)
+      assert.deepStrictEqual([last?.event.run, last?.event.type], ["r", "agent_error"])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("ends once also where its program has ended it already", () =>
     Effect.gen(function*() {
       const effect = Effect.flatMap(Emitter.Emitter, ({ emit }) =>
