@@ -154,6 +154,17 @@ export interface Domains {
 }
 
 /**
+ * What a reader is told besides that there may be something to pull: the broker
+ * cannot serve the user for now, so wake-ups may not come (`down`), or it can
+ * again, and there may be something to pull (`up`). A broker that is never away
+ * tells neither. A pull may fail without any news.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type News = "down" | "up"
+
+/**
  * Each user's log.
  *
  * - `append` adds a batch in one step and returns the position of its last
@@ -165,7 +176,9 @@ export interface Domains {
  * - `pull` and `subscribe` are the lean form of `read`: `wake` is called, from
  *   any fiber and at any time, when there may be something to pull. It must
  *   return at once and not throw; calls may be spurious, and several appends may
- *   share one. A reader counts as present until its scope closes.
+ *   share one. Called with `News` it says how the broker is instead; each `down`
+ *   is followed by an `up` once it is back. A reader counts as present until its
+ *   scope closes.
  * - `head` is the position of the newest event (offset 0 if there is none).
  * - `snapshots` is the head together with the state of the active runs, and of
  *   those whose last event is not before the offset `since`, if that is given.
@@ -184,7 +197,7 @@ export class Broker extends Context.Service<Broker, {
   readonly appendUnsafe?: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Position
   readonly read: (user: UserId, after: Option.Option<Position>) => Stream.Stream<LogItem, BrokerError>
   readonly pull: (user: UserId, after: Position, limits: PullLimits) => Effect.Effect<Slice, BrokerError>
-  readonly subscribe: (user: UserId, wake: () => void) => Effect.Effect<void, BrokerError, Scope.Scope>
+  readonly subscribe: (user: UserId, wake: (news?: News) => void) => Effect.Effect<void, BrokerError, Scope.Scope>
   readonly head: (user: UserId) => Effect.Effect<Position, BrokerError>
   readonly snapshots: (user: UserId, since?: number) => Effect.Effect<Head, BrokerError>
   readonly readers: (user: UserId) => Effect.Effect<number, BrokerError>

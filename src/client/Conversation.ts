@@ -52,6 +52,10 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
       return onGap(turn, frame)
     case "snapshot":
       return onSnapshot(turn, frame)
+    case "status":
+      if (state.phase._tag === "Open") state.phase = { ...state.phase, degraded: frame.state === "degraded" }
+      endPending(turn)
+      return
   }
 }
 
@@ -62,7 +66,16 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
   if (resumed !== undefined && frame.recovered && resumed.epoch !== epoch) {
     return badFrame("the welcome recovered a position of another epoch")
   }
-  state.phase = { _tag: "Open", since: turn.now, heardAt: turn.now, heartbeatMs, epoch, head: offset, caughtUp: false }
+  state.phase = {
+    _tag: "Open",
+    since: turn.now,
+    heardAt: turn.now,
+    heartbeatMs,
+    epoch,
+    head: offset,
+    caughtUp: false,
+    degraded: false
+  }
   state.acked = -1
   if (state.pending !== undefined) awaitSnapshots(turn)
   if (state.position === undefined) {

@@ -98,7 +98,7 @@ export const statusOf = (state: State): Status => {
     case "Resting":
       return { _tag: state.position === undefined ? "connecting" : "resuming" }
     case "Open":
-      return { _tag: phase.caughtUp ? "live" : "resuming" }
+      return { _tag: phase.degraded ? "degraded" : phase.caughtUp ? "live" : "resuming" }
     case "Waiting":
       return { _tag: "waiting", retryAt: phase.retryAt - state.skew, attempt: state.attempt, cause: phase.cause }
     case "Stopped":

@@ -57,7 +57,8 @@ export const defaults: Config = {
  * - `Asking`: waiting for a token before it connects.
  * - `Opening`: waiting for the socket, `Greeting`: for the `welcome`.
  * - `Open`: welcomed. `epoch` is the server's, `head` what it knew at the
- *   welcome; `caughtUp` once everything up to there has come.
+ *   welcome; `caughtUp` once everything up to there has come; `degraded` while
+ *   the server says that events may be late.
  * - `Waiting`: for `retryAt`; a `wake` may bring it forward to `notBefore`.
  * - `Resting`: until the program has room again.
  *
@@ -77,6 +78,7 @@ export type Phase =
     readonly epoch: string
     readonly head: number
     readonly caughtUp: boolean
+    readonly degraded: boolean
   }
   | { readonly _tag: "Waiting"; readonly retryAt: number; readonly notBefore: number; readonly cause: Loss }
   | { readonly _tag: "Resting" }

@@ -9,6 +9,8 @@
  *
  * - `connecting`: on the way to its first connection.
  * - `live`: connected, and every event known at the time of connecting is here.
+ * - `degraded`: connected, but the server cannot read the events at the moment,
+ *   so they may be late. Nothing is lost; they follow when it is `live` again.
  * - `resuming`: on the way back to a position, or still catching up with it.
  * - `waiting`: not connected; connects at `retryAt` (milliseconds since the Unix
  *   epoch), for the `attempt`th time in a row. `cause` tells how the last
@@ -21,6 +23,7 @@
 export type Status =
   | { readonly _tag: "connecting" }
   | { readonly _tag: "live" }
+  | { readonly _tag: "degraded" }
   | { readonly _tag: "resuming" }
   | { readonly _tag: "waiting"; readonly retryAt: number; readonly attempt: number; readonly cause: Loss }
   | { readonly _tag: "stopped"; readonly reason: StopReason }

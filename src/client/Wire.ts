@@ -63,6 +63,7 @@ export type ServerFrame =
     readonly reason: GapReason
   }
   | { readonly type: "snapshot"; readonly run: string; readonly offset: number; readonly state: RunSnapshot }
+  | { readonly type: "status"; readonly state: "degraded" | "live" }
   | { readonly type: "ping" }
   | { readonly type: "goodbye"; readonly reason: string; readonly reconnectAfterMs: number }
   | { readonly type: "error"; readonly code: string; readonly message: string }
@@ -180,6 +181,7 @@ const frames: { readonly [Type in ServerFrame["type"]]: Check } = {
   events: isShape({ epoch: isEpoch, events: isArrayOf(isWireEvent) }, { upTo: isCount }),
   gap: isShape({ epoch: isEpoch, from: isCount, to: isCount, reason: isOneOf("retention", "epoch", "slow") }),
   snapshot: isShape({ run: isName, offset: isCount, state: isSnapshot }),
+  status: isShape({ state: isOneOf("degraded", "live") }),
   ping: isAny,
   goodbye: isShape({ reason: isString, reconnectAfterMs: isCount }),
   error: isShape({ code: isString, message: isString })

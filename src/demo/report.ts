@@ -22,6 +22,7 @@ export const report = Effect.gen(function*() {
     written: served.events,
     lag: served.lag,
     behind: served.behind,
+    degraded: served.degraded,
     backlog: served.backlog,
     pending: emitted.pending,
     breaker: emitted.breaker,

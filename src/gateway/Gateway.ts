@@ -108,7 +108,8 @@ const make = Effect.fnUntraced(function*(
       volatile: toLimit(config.slow.volatile),
       batched: toLimit(config.slow.batched),
       close: toLimit(config.slow.close)
-    }
+    },
+    degradedMs: Duration.toMillis(config.degradedTimeout)
   })
   const sockets = DeviceSocket.makeServer({ maxBytes: config.maxFrameBytesIn, closeTimeoutMs })
   const shared: Shared = {

@@ -53,6 +53,7 @@ const Resolved = Schema.Struct({
   connections: Schema.Struct({ perUser: Positive, perNode: Positive, perSecond: Positive }),
   slow: Schema.Struct({ volatile: Limit, batched: Limit, close: Limit }),
   expiryGrace: Time,
+  degradedTimeout: Time,
   drainTimeout: Time,
   reconnectSpread: Time
 })
@@ -117,6 +118,7 @@ const Overrides = Schema.Struct({
     close: Schema.optionalKey(LimitText)
   })),
   expiryGrace: Schema.optionalKey(TimeText),
+  degradedTimeout: Schema.optionalKey(TimeText),
   drainTimeout: Schema.optionalKey(TimeText),
   reconnectSpread: Schema.optionalKey(TimeText)
 })
@@ -138,6 +140,7 @@ const defaults: Resolved = {
     close: { bytes: 8192 * kibi, after: Duration.seconds(30) }
   },
   expiryGrace: Duration.seconds(10),
+  degradedTimeout: Duration.minutes(5),
   drainTimeout: Duration.seconds(5),
   reconnectSpread: Duration.seconds(5)
 }
@@ -174,6 +177,9 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
  *   (`slow.batched`: 1 MiB, 10 seconds), and its connection (`slow.close`: 8 MiB
  *   of critical events, 30 seconds);
  * - `expiryGrace`: how long a connection outlives its credential, 10 seconds;
+ * - `degradedTimeout`: for how long devices are kept while the broker is away, 5
+ *   minutes (up to a tenth longer, at random); then they are closed with 4503, so
+ *   that they may find another node;
  * - `drainTimeout`: how long a closing gateway waits for devices to hang up,
  *   5 seconds;
  * - `reconnectSpread`: devices that are sent away come back within this time, at

@@ -7,6 +7,7 @@
  * | `emitter_gateway_connections` | gauge: those that were greeted | |
  * | `emitter_gateway_users` | gauge | |
  * | `emitter_gateway_behind` | gauge: connections that have not caught up | |
+ * | `emitter_gateway_degraded` | gauge: connections whose log cannot be read | |
  * | `emitter_gateway_lag_events` | gauge: the largest lag of one connection | |
  * | `emitter_gateway_backlog_bytes` | gauge: bytes that wait for the network | |
  * | `emitter_gateway_opened_total` | counter: connections greeted | |
@@ -19,6 +20,7 @@
  * | `emitter_gateway_left_out_total` | counter: events slow devices did not get | `delivery` |
  * | `emitter_gateway_blocked_total` | counter: times a transport was full | |
  * | `emitter_gateway_acknowledgements_total` | counter | |
+ * | `emitter_gateway_degradations_total` | counter: times a device was told that events may be late | |
  *
  * @since 0.1.0
  */
@@ -31,6 +33,7 @@ const gauges = {
   connections: Metric.gauge("emitter_gateway_connections", { description: "Devices that were greeted" }),
   users: Metric.gauge("emitter_gateway_users", { description: "Users with a connection" }),
   behind: Metric.gauge("emitter_gateway_behind", { description: "Connections that have not caught up" }),
+  degraded: Metric.gauge("emitter_gateway_degraded", { description: "Connections whose log cannot be read" }),
   lag: Metric.gauge("emitter_gateway_lag_events", { description: "The largest lag of one connection, in events" }),
   backlog: Metric.gauge("emitter_gateway_backlog_bytes", { description: "Bytes that wait for the network" })
 }
@@ -41,7 +44,10 @@ const counters = {
   messages: Metric.counter("emitter_gateway_messages_total", { description: "Messages written to devices" }),
   characters: Metric.counter("emitter_gateway_characters_total", { description: "Characters written to devices" }),
   blocked: Metric.counter("emitter_gateway_blocked_total", { description: "Times a transport was full" }),
-  acknowledgements: Metric.counter("emitter_gateway_acknowledgements_total", { description: "Acknowledgements taken" })
+  acknowledgements: Metric.counter("emitter_gateway_acknowledgements_total", { description: "Acknowledgements taken" }),
+  degradations: Metric.counter("emitter_gateway_degradations_total", {
+    description: "Times a device was told that events may be late"
+  })
 }
 
 const labelled = {

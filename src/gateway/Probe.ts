@@ -52,7 +52,8 @@ export const make = Effect.fnUntraced(function*(options: {
     perUser: 1_000,
     perNode: 1_000,
     maxFrameBytes: 64 * 1024,
-    slow: { volatile: patient, batched: patient, close: patient }
+    slow: { volatile: patient, batched: patient, close: patient },
+    degradedMs: Infinity
   })
   const source = `canary-${(yield* Random.next).toString(36).slice(2, 12)}`
   const user = UserId.make(source)

@@ -304,7 +304,7 @@ export class WebSocketSession implements Session, Listener, Transport {
     }
   }
 
-  private background(effect: Effect.Effect<void, BrokerError>): void {
+  private background(effect: Effect.Effect<void>): void {
     this.shared.run(Effect.catchCause(effect, (cause) => this.refuse(cause)))
   }
 

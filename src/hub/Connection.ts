@@ -15,7 +15,10 @@
  *   that turn, together;
  * - **bounded**: at most one frame is written beyond what the transport has
  *   room for;
- * - **alone**: a pull that fails or dies ends this connection, and no other.
+ * - **patient**: while the log cannot be read the connection stays, says that it
+ *   is degraded, and then goes on from its cursor. Acknowledgements that come
+ *   meanwhile are kept. Only when that takes too long it is closed;
+ * - **alone**: a pull that dies ends this connection, and no other.
  *
  * @since 0.1.0
  */
@@ -25,11 +28,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import type { Broker, BrokerError, PullLimits, Slice } from "../broker/Broker.ts"
+import type { Broker, BrokerError, News, PullLimits, Slice } from "../broker/Broker.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import type { ConnectionId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { Narration, type Portion } from "./Narration.ts"
+import { Outage } from "./Outage.ts"
+import type { Recovery } from "./Recovery.ts"
 import type { Opening, Request } from "./Request.ts"
 import { isLeftOut, type Limits, Slowness } from "./Slowness.ts"
 import type { Counters } from "./Stats.ts"
@@ -40,6 +45,9 @@ import type { Farewell, Transport } from "./Transport.ts"
  *
  * - `run` starts an effect in the hub's context, at once.
  * - `later` calls `start` of a connection in the next turn of the scheduler.
+ * - `recovery` brings back connections that could not read their log.
+ * - `patienceMs` is for how long one of them is kept: not the same for each, so
+ *   that they do not leave together.
  *
  * @category models
  * @since 0.1.0
@@ -52,18 +60,22 @@ export interface Shared {
   readonly slow: Limits
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   readonly later: (connection: Connection) => void
+  readonly recovery: Recovery
+  readonly patienceMs: () => number
 }
 
 /**
  * What a connection is doing: `opening` until its first messages went out,
  * `idle` when caught up, `scheduled` for the next turn, `draining` while it
- * pulls, `blocked` while the transport is full, `closed` at the end.
+ * pulls, `blocked` while the transport is full, `degraded` while the log cannot
+ * be read, `closed` at the end.
  *
  * @category models
  * @since 0.1.0
  */
-export type Phase = "opening" | "idle" | "scheduled" | "draining" | "blocked" | "closed"
+export type Phase = "opening" | "idle" | "scheduled" | "draining" | "blocked" | "degraded" | "closed"
 
+const gone: Farewell = { code: closeCodes.brokerUnavailable, detail: closeCodes.brokerUnavailable.meaning }
 const tooSlow: Farewell = { code: closeCodes.tooSlow, detail: closeCodes.tooSlow.meaning }
 
 /**
@@ -85,6 +97,8 @@ export class Connection {
   private head = 0
   // While the device is behind what the transport takes.
   private slowness: Slowness | undefined
+  // Since the broker failed, or said that it is away.
+  private outage: Outage | undefined
 
   constructor(shared: Shared, request: Request) {
     this.id = request.id
@@ -114,9 +128,14 @@ export class Connection {
     return this.phase === "blocked" || this.lag > 0
   }
 
-  /** Whether everything that is known to be in the log has been written. */
+  /** Whether the device was told that events may be late. */
+  get isDegraded(): boolean {
+    return this.outage?.isTold === true
+  }
+
+  /** Whether everything that can be read has been written. */
   get isSettled(): boolean {
-    return this.phase === "idle" || this.phase === "closed"
+    return this.phase === "idle" || this.phase === "degraded" || this.phase === "closed"
   }
 
   /** Bytes that wait for the network. */
@@ -155,17 +174,20 @@ export class Connection {
     )
   }
 
-  /** Tells that there may be something to pull. */
-  readonly wake = (): void => {
-    if (this.phase === "idle") this.schedule()
+  /** Tells that there may be something to pull, or how the broker is. */
+  readonly wake = (news?: News): void => {
+    if (news !== undefined) this.hear(news)
+    else if (this.phase === "idle") this.schedule()
     else this.woken = true
   }
 
   /** Records that the device handled everything up to an offset. What it was never sent, it cannot have handled. */
-  acknowledge(offset: number): Effect.Effect<void, BrokerError> {
+  acknowledge(offset: number): Effect.Effect<void> {
     if (offset > this.cursor.offset) return Effect.void
-    this.shared.counters.acknowledgements++
-    return this.shared.broker.acknowledge(this.user, { epoch: this.cursor.epoch, offset })
+    const position = { epoch: this.cursor.epoch, offset }
+    if (this.outage === undefined) return this.pass(position)
+    this.outage.keep(position)
+    return Effect.void
   }
 
   /** Tells a device with a thread filter how far it has come, if it does not know yet. */
@@ -175,10 +197,12 @@ export class Connection {
     if (messages.length > 0) this.write(messages)
   }
 
-  /** Ends the connection of a device that has not read for too long. Called from time to time. */
+  /** Ends the connection of a device that has not read, or could not be served, for too long. Called from time to time. */
   tick(now: number): void {
-    const { slowness } = this
-    if (slowness?.fullSince === undefined || this.phase === "closed") return
+    const { outage, slowness } = this
+    if (this.phase === "closed") return
+    if (outage !== undefined && now >= outage.until) return this.close(gone)
+    if (slowness?.fullSince === undefined) return
     const { ms } = this.shared.slow.close
     const stuckSince = this.caughtUp ? slowness.since : slowness.fullSince
     if (now - stuckSince >= ms) this.close(tooSlow)
@@ -186,19 +210,37 @@ export class Connection {
 
   /** Sends nothing more, and has the transport tell the device why. */
   close(farewell: Farewell): void {
-    this.phase = "closed"
+    this.end()
     this.transport.close(farewell)
   }
 
   /** Lets go of the log. For the owner of the transport, once it is closed. */
   release(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.phase = "closed"
+      this.end()
       const { fiber } = this
       this.fiber = undefined
       const closing = Scope.close(this.scope, Exit.void)
       return fiber === undefined ? closing : Effect.andThen(Fiber.interrupt(fiber), closing)
     })
+  }
+
+  /** Looks at the log again. For the hub's recovery; `false` when it still cannot be read. */
+  retry(): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      if (this.phase !== "degraded" || this.outage?.isDown === true) return Effect.succeed(true)
+      this.phase = "scheduled"
+      this.start()
+      const could = () => this.phase !== "degraded"
+      return this.fiber === undefined ? Effect.sync(could) : Effect.map(Fiber.await(this.fiber), could)
+    })
+  }
+
+  private end(): void {
+    this.phase = "closed"
+    if (this.outage === undefined) return
+    this.outage = undefined
+    this.shared.recovery.delete(this)
   }
 
   private begin(messages: ReadonlyArray<string>): void {
@@ -219,7 +261,7 @@ export class Connection {
     if (this.phase !== "scheduled") return
     this.phase = "draining"
     const fiber = this.shared.run(this.drain())
-    if (fiber.pollUnsafe() === undefined) this.fiber = fiber
+    this.fiber = fiber.pollUnsafe() === undefined ? fiber : undefined
   }
 
   private drain(): Effect.Effect<void> {
@@ -236,7 +278,9 @@ export class Connection {
   private look(): Effect.Effect<Portion, BrokerError> {
     this.woken = false
     const { broker, limits } = this.shared
-    const pull = broker.pull(this.user, this.cursor, limits)
+    const pulled = broker.pull(this.user, this.cursor, limits)
+    const kept = this.outage?.acknowledged
+    const pull = kept === undefined ? pulled : Effect.tap(pulled, () => this.pass(kept))
     return this.slowness === undefined || !this.caughtUp ? pull : Effect.flatMap(pull, (slice) => this.shed(slice))
   }
 
@@ -271,13 +315,15 @@ export class Connection {
 
   private deliver(portion: Portion): void {
     if (this.phase !== "draining") return
-    const messages = this.take(portion)
+    const taken = this.take(portion)
+    const messages = this.outage === undefined ? taken : [...this.recover(), ...taken]
     if (messages.length > 0 && !this.write(messages)) return
     if (this.lag === 0 && !this.woken) this.settle()
   }
 
   // A device that was behind learns at once that it has caught up; later, filtered offsets can wait for a heartbeat.
   private settle(): void {
+    if (this.outage !== undefined) return this.degrade()
     this.phase = "idle"
     this.slowness = undefined
     if (this.caughtUp) return
@@ -293,7 +339,7 @@ export class Connection {
     if (this.phase === "closed") return false
     this.phase = "blocked"
     counters.blocked++
-    const now = this.shared.clock.currentTimeMillisUnsafe()
+    const now = this.now
     this.slowness ??= new Slowness(now)
     this.slowness.fullSince = now
     this.transport.whenWritable(() => {
@@ -305,13 +351,79 @@ export class Connection {
 
   private fail(cause: Cause.Cause<BrokerError>): Effect.Effect<void> {
     if (this.phase === "closed" || Cause.hasInterruptsOnly(cause)) return Effect.void
+    if (!Cause.hasDies(cause)) return Effect.sync(() => this.degrade())
     return Effect.andThen(
       Effect.logError("A connection was closed, its log cannot be read", cause).pipe(
         Effect.annotateLogs({ connection: this.id })
       ),
-      Effect.sync(() =>
-        this.close({ code: closeCodes.brokerUnavailable, detail: closeCodes.brokerUnavailable.meaning })
-      )
+      Effect.sync(() => this.close(gone))
     )
+  }
+
+  // What the broker says of itself, or of the user.
+  private hear(news: News): void {
+    if (this.phase === "closed") return
+    switch (news) {
+      case "down":
+        this.suffer().isDown = true
+        this.shared.recovery.delete(this)
+        if (this.phase === "idle") this.degrade()
+        return
+      case "up": {
+        const { outage } = this
+        if (outage === undefined) return
+        outage.isDown = false
+        if (this.phase === "degraded") this.shared.recovery.hurry(this)
+        return
+      }
+    }
+  }
+
+  private suffer(): Outage {
+    return this.outage ??= new Outage(this.now + this.shared.patienceMs())
+  }
+
+  // The device keeps its connection, and is told that events may be late.
+  private degrade(): void {
+    const outage = this.suffer()
+    this.phase = "degraded"
+    // What waits after an outage is not the device's fault: it may catch up as after a reconnect.
+    this.slowness = undefined
+    this.caughtUp = false
+    if (!outage.isTold) {
+      outage.isTold = true
+      this.shared.counters.degradations++
+      if (!this.write([this.narration.status("degraded")])) return
+    }
+    if (!outage.isDown) this.shared.recovery.add(this)
+  }
+
+  // The log can be read. While the broker says that it is away, new events may still not be heard of.
+  private recover(): ReadonlyArray<string> {
+    const { outage } = this
+    if (outage === undefined || outage.isDown || outage.acknowledged !== undefined) return []
+    this.outage = undefined
+    return outage.isTold ? [this.narration.status("live")] : []
+  }
+
+  // Passes an acknowledgement on, or keeps it until that is possible.
+  private pass(position: Position): Effect.Effect<void> {
+    return this.shared.broker.acknowledge(this.user, position).pipe(
+      Effect.match({
+        onSuccess: () => {
+          this.shared.counters.acknowledgements++
+          this.outage?.passed(position)
+        },
+        onFailure: () => {
+          if (this.phase === "closed") return
+          this.suffer().keep(position)
+          if (this.phase === "idle") this.degrade()
+        }
+      })
+    )
+  }
+
+  private get now(): number {
+    return this.shared.clock.currentTimeMillisUnsafe()
   }
 }

@@ -12,6 +12,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -19,6 +20,7 @@ import { Broker, type BrokerError, type PullLimits } from "../broker/Broker.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import { Connection, type Shared } from "./Connection.ts"
 import * as Encoding from "./Encoding.ts"
+import { Recovery } from "./Recovery.ts"
 import type { Opening, Request } from "./Request.ts"
 import { Roster } from "./Roster.ts"
 import type { Limits } from "./Slowness.ts"
@@ -31,7 +33,9 @@ import type { Farewell } from "./Transport.ts"
  * - `perUser` and `perNode`: the most connections of one user, and of all;
  * - `maxFrameBytes`: the most bytes of one `events` frame. One event that is
  *   larger still goes out, alone;
- * - `slow`: when devices that read too slowly get less, or are closed.
+ * - `slow`: when devices that read too slowly get less, or are closed;
+ * - `degradedMs`: for how long connections are kept whose log cannot be read.
+ *   Each is kept for up to a tenth longer, at random.
  *
  * @category models
  * @since 0.1.0
@@ -41,6 +45,7 @@ export interface Options {
   readonly perNode: number
   readonly maxFrameBytes: number
   readonly slow: Limits
+  readonly degradedMs: number
 }
 
 /**
@@ -85,6 +90,8 @@ export const make = Effect.fnUntraced(function*(
   const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
   const counters = makeCounters()
   const roster = new Roster()
+  const recovery = new Recovery()
+  const random = yield* Random.Random
 
   let scheduled: Array<Connection> = []
   const startScheduled = () => {
@@ -99,6 +106,8 @@ export const make = Effect.fnUntraced(function*(
     limits: pullLimits(options.maxFrameBytes),
     slow: options.slow,
     run,
+    recovery,
+    patienceMs: () => options.degradedMs * (1 + random.nextDoubleUnsafe() / 10),
     later: (connection) => {
       if (scheduled.push(connection) === 1) dispatcher.scheduleTask(startScheduled, 0)
     }
@@ -134,6 +143,7 @@ export const make = Effect.fnUntraced(function*(
       )
     })
 
+  yield* Effect.forkScoped(recovery.run)
   yield* Effect.addFinalizer(() => Effect.forEach([...roster], release, { discard: true }))
 
   return {
@@ -153,10 +163,12 @@ export const make = Effect.fnUntraced(function*(
     }),
     stats: Effect.sync(() => {
       let behind = 0
+      let degraded = 0
       let lag = 0
       let backlog = 0
       for (const connection of roster) {
         if (connection.isBehind) behind++
+        if (connection.isDegraded) degraded++
         lag = Math.max(lag, connection.lag)
         backlog += connection.backlog
       }
@@ -168,6 +180,7 @@ export const make = Effect.fnUntraced(function*(
         users: roster.userCount,
         connections: roster.size,
         behind,
+        degraded,
         lag,
         backlog
       }

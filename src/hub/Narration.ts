@@ -76,6 +76,11 @@ export class Narration {
     return snapshots.map((snapshot) => this.encoding.frame({ type: "snapshot", ...snapshot }))
   }
 
+  /** The message that tells whether events may be late. */
+  status(state: "degraded" | "live"): string {
+    return this.encoding.frame({ type: "status", state })
+  }
+
   private tell(messages: Array<string>, entries: ReadonlyArray<Entry>, upTo: Position): void {
     if (entries.length === 0) return
     messages.push(this.encoding.events(upTo.epoch, entries, this.threads === undefined ? undefined : upTo.offset))

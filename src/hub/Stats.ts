@@ -18,7 +18,9 @@ import type { GapReason } from "../protocol/Frame.ts"
  * - `gaps`: gaps that devices were told of, by reason;
  * - `leftOut`: events that slow devices did not get, by delivery class;
  * - `blocked`: how often a transport was full;
- * - `acknowledgements`: `ack` frames that were passed on.
+ * - `acknowledgements`: `ack` frames that were passed on;
+ * - `degradations`: how often a device was told that events may be late, since
+ *   its log could not be read.
  *
  * @category models
  * @since 0.1.0
@@ -33,6 +35,7 @@ export interface Counters {
   readonly leftOut: Record<DeliveryClass, number>
   blocked: number
   acknowledgements: number
+  degradations: number
 }
 
 /**
@@ -46,8 +49,9 @@ export type LimitScope = "user" | "node"
 /**
  * One consistent view of a hub: its counters, and what is so right now.
  * `lag` is the largest number of events that a connection was behind when it
- * last looked, `behind` the number of connections that are, and `backlog` the
- * bytes that wait for the network, all connections together.
+ * last looked, `behind` the number of connections that are, `degraded` of those
+ * whose log cannot be read, and `backlog` the bytes that wait for the network,
+ * all connections together.
  *
  * @category models
  * @since 0.1.0
@@ -56,6 +60,7 @@ export interface Stats extends Readonly<Counters> {
   readonly users: number
   readonly connections: number
   readonly behind: number
+  readonly degraded: number
   readonly lag: number
   readonly backlog: number
 }
@@ -73,5 +78,6 @@ export const makeCounters = (): Counters => ({
   gaps: { retention: 0, epoch: 0, slow: 0 },
   leftOut: { critical: 0, batched: 0, volatile: 0 },
   blocked: 0,
-  acknowledgements: 0
+  acknowledgements: 0,
+  degradations: 0
 })

@@ -91,6 +91,7 @@ const messages: Readonly<Record<(Frame.ClientFrame | Frame.ServerFrame)["type"],
     schema: Schema.Struct({ ...Frame.Snapshot.fields, state: StateInFrame }),
     summary: "The state of a run after the event at an offset."
   },
+  status: { from: "server", schema: Frame.Status, summary: "Whether events may be late for a while." },
   ping: { from: "server", schema: Frame.Ping, summary: "Asks for a pong." },
   goodbye: { from: "server", schema: Frame.Goodbye, summary: "A planned close follows." },
   error: { from: "server", schema: Frame.ErrorFrame, summary: "A close for cause follows." }

@@ -181,6 +181,16 @@ export const Snapshot = Schema.Struct({
 })
 
 /**
+ * Whether events come in time. While `degraded`, the server cannot read the
+ * log: events may be late, and the connection is kept. With `live` it reads
+ * again, and what was missed follows.
+ *
+ * @category server frames
+ * @since 0.1.0
+ */
+export const Status = Schema.Struct({ type: Schema.tag("status"), state: Schema.Literals(["degraded", "live"]) })
+
+/**
  * Asks for a `pong`.
  *
  * @category server frames
@@ -214,7 +224,7 @@ export const ErrorFrame = Schema.Struct({ type: Schema.tag("error"), code: Schem
  * @category server frames
  * @since 0.1.0
  */
-export const ServerFrame = Schema.Union([Welcome, Events, Gap, Snapshot, Ping, Goodbye, ErrorFrame])
+export const ServerFrame = Schema.Union([Welcome, Events, Gap, Snapshot, Status, Ping, Goodbye, ErrorFrame])
 
 /**
  * @category server frames
@@ -293,7 +303,7 @@ export const decodeClient = decoder<ClientFrame>([Hello, Ack, Pong, Token])
  * @category codecs
  * @since 0.1.0
  */
-export const decodeServer = decoder<ServerFrame>([Welcome, Events, Gap, Snapshot, Ping, Goodbye, ErrorFrame])
+export const decodeServer = decoder<ServerFrame>([Welcome, Events, Gap, Snapshot, Status, Ping, Goodbye, ErrorFrame])
 
 /**
  * Writes a frame. Frames are built by code that knows their types, so nothing

@@ -130,7 +130,7 @@ export const record = async (url: string, user: string): Promise<Recorder> => {
         send({ type: "ack", offset: position.offset })
       } else if (frame.type === "ping") {
         send({ type: "pong" })
-      } else if (frame.type !== "error" || frame.code !== "brokerUnavailable") {
+      } else if (frame.type !== "status" && (frame.type !== "error" || frame.code !== "brokerUnavailable")) {
         problems.push(`a frame of type ${frame.type}`)
       }
     })

@@ -34,7 +34,8 @@ const hub = Hub.layer({
   perUser: 10,
   perNode: 10,
   maxFrameBytes: 4096,
-  slow: { volatile: patience, batched: patience, close: patience }
+  slow: { volatile: patience, batched: patience, close: patience },
+  degradedMs: Infinity
 })
 
 describe("gaps of the seed", () => {

@@ -40,6 +40,7 @@ describe("GatewayConfig", () => {
         GATEWAY_SLOW_CLOSE_BYTES: "30",
         GATEWAY_SLOW_CLOSE_AFTER: "3 seconds",
         GATEWAY_EXPIRY_GRACE: "4 seconds",
+        GATEWAY_DEGRADED_TIMEOUT: "7 seconds",
         GATEWAY_DRAIN_TIMEOUT: "5 seconds",
         GATEWAY_RECONNECT_SPREAD: "6 seconds"
       })
@@ -59,6 +60,7 @@ describe("GatewayConfig", () => {
           close: { bytes: 30, after: seconds(3) }
         },
         expiryGrace: seconds(4),
+        degradedTimeout: seconds(7),
         drainTimeout: seconds(5),
         reconnectSpread: seconds(6)
       })

@@ -159,29 +159,62 @@ describe("Code of others that throws", () => {
 })
 
 describe("A broker that does not answer", () => {
-  for (const mode of ["fails", "dies"] as const) {
-    it.live(`and ${mode} closes the connections it serves with 4503, and no other`, () =>
-      Effect.gen(function*() {
-        const state: Parameters<typeof unreliable>[0] = { current: "works" }
-        const served = yield* serve({}, { broker: unreliable(state) })
-        const ada = yield* connect(served, "ada")
-        const bob = yield* connect(served, "bob")
-        state.current = mode
-        yield* append(served, "ada", 1)
-        assert.deepStrictEqual(yield* ada.closed, { code: 4503, reason: "brokerUnavailable" })
+  it.live("and dies closes the connections it serves with 4503, and no other", () =>
+    Effect.gen(function*() {
+      const state: Parameters<typeof unreliable>[0] = { current: "works" }
+      const served = yield* serve({}, { broker: unreliable(state) })
+      const ada = yield* connect(served, "ada")
+      const bob = yield* connect(served, "bob")
+      state.current = "dies"
+      yield* append(served, "ada", 1)
+      assert.deepStrictEqual(yield* ada.closed, { code: 4503, reason: "brokerUnavailable" })
 
-        const greeted = yield* dial(served.url)
-        yield* greeted.send({ type: "hello", token: yield* token("ada") })
-        assert.strictEqual((yield* greeted.closed).code, 4503)
+      const greeted = yield* dial(served.url)
+      yield* greeted.send({ type: "hello", token: yield* token("ada") })
+      assert.strictEqual((yield* greeted.closed).code, 4503)
 
-        yield* append(served, "bob", 1)
-        yield* bob.received(1)
-        state.current = "works"
-        const again = yield* connect(served, "ada", { resume: { epoch: ada.welcome.epoch, offset: 0 } })
-        yield* again.received(1)
-        assert.deepStrictEqual((yield* served.gateway.stats).closed, { brokerUnavailable: 2 })
-      }))
-  }
+      yield* append(served, "bob", 1)
+      yield* bob.received(1)
+      state.current = "works"
+      const again = yield* connect(served, "ada", { resume: { epoch: ada.welcome.epoch, offset: 0 } })
+      yield* again.received(1)
+      assert.deepStrictEqual((yield* served.gateway.stats).closed, { brokerUnavailable: 2 })
+    }))
+
+  it.live("and fails keeps the connections it serves, which say so, and greets no new ones", () =>
+    Effect.gen(function*() {
+      const state: Parameters<typeof unreliable>[0] = { current: "works" }
+      const served = yield* serve({ heartbeat: "200 millis" }, { broker: unreliable(state) })
+      const ada = yield* connect(served, "ada")
+      const bob = yield* connect(served, "bob")
+      yield* append(served, "ada", 1)
+      yield* ada.received(1)
+      state.current = "fails"
+      yield* append(served, "ada", 2, 3)
+      assert.deepStrictEqual(yield* ada.take("status"), { type: "status", state: "degraded" })
+      yield* ada.send({ type: "ack", offset: 1 })
+      yield* ada.send({ type: "token", token: yield* token("ada") })
+      yield* ada.take("ping")
+      yield* ada.send({ type: "pong" })
+      yield* bob.send({ type: "pong" })
+
+      const greeted = yield* dial(served.url)
+      yield* greeted.send({ type: "hello", token: yield* token("ada") })
+      assert.strictEqual((yield* greeted.closed).code, 4503)
+      yield* append(served, "bob", 1)
+      yield* bob.received(1)
+      const stats = yield* served.gateway.stats
+      assert.deepStrictEqual([stats.degraded, stats.degradations, stats.acknowledgements], [1, 1, 0])
+
+      state.current = "works"
+      assert.deepStrictEqual(yield* ada.take("status"), { type: "status", state: "live" })
+      yield* ada.received(3)
+      assert.deepStrictEqual(ada.numbers(), [1, 2, 3])
+      yield* served.broker.acknowledged(user("ada"), { epoch: ada.welcome.epoch, offset: 1 })
+      const after = yield* served.gateway.stats
+      assert.deepStrictEqual([after.degraded, after.acknowledgements], [0, 1])
+      assert.deepStrictEqual(after.closed, { brokerUnavailable: 1 })
+    }))
 
   it.live("and hangs holds up no stream that leaves, and not the end", () =>
     Effect.gen(function*() {

@@ -2,7 +2,7 @@
  * A transport and a broker under a test's control.
  */
 import { Effect } from "effect"
-import { Broker, Envelope, type Event, Frame } from "effect-emitter"
+import { Broker, Envelope, type Event, Frame, type Position } from "effect-emitter"
 import { UserLog } from "../../src/broker/UserLog.ts"
 import type { Farewell, Transport } from "../../src/hub/Transport.ts"
 import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
@@ -70,11 +70,20 @@ export interface LogOptions {
 /** One user's log that may lose its memory, behind the broker's interface. */
 export class FakeBroker {
   private readonly options: LogOptions
-  private readonly wakes = new Set<() => void>()
+  private readonly wakes = new Set<(news?: Broker.News) => void>()
   private epochs = 0
   private sequence = 0
   log: UserLog
   pulls = 0
+  looks = 0
+  /** The most looks that were under way at once. */
+  most = 0
+  private looking = 0
+  readonly acknowledged: Array<Position.Position> = []
+  refuseAcknowledgements = false
+  /** Of whom looks fail, if they do. */
+  failsFor: (user: string) => boolean = () => true
+  onSubscribe: (wake: (news?: Broker.News) => void) => void = () => {}
   fail: Effect.Effect<never, Broker.BrokerError> | undefined
 
   constructor(options: LogOptions) {
@@ -101,6 +110,11 @@ export class FakeBroker {
 
   wake(): void {
     for (const wake of this.wakes) wake()
+  }
+
+  /** Tells all readers how the broker is. */
+  tell(news: Broker.News): void {
+    for (const wake of this.wakes) wake(news)
   }
 
   append(options: EventOptions = {}): number {
@@ -132,8 +146,16 @@ export class FakeBroker {
     }
   }
 
-  private look<A>(what: () => A): Effect.Effect<A, Broker.BrokerError> {
-    return Effect.andThen(this.options.delay, Effect.suspend(() => this.fail ?? Effect.sync(what)))
+  private look<A>(user: string, what: () => A): Effect.Effect<A, Broker.BrokerError> {
+    return Effect.suspend(() => {
+      this.looks++
+      this.most = Math.max(this.most, ++this.looking)
+      const failure = () => this.failsFor(user) ? this.fail : undefined
+      return Effect.ensuring(
+        Effect.andThen(this.options.delay, Effect.suspend(() => failure() ?? Effect.sync(what))),
+        Effect.sync(() => this.looking--)
+      )
+    })
   }
 
   get service(): Broker.Broker["Service"] {
@@ -145,24 +167,34 @@ export class FakeBroker {
       },
       acknowledged: () => unused,
       readers: () => Effect.sync(() => this.readers),
-      head: () => this.look(() => this.log.head),
-      acknowledge: () => Effect.void,
-      snapshots: (_, since = Infinity) =>
-        this.look(() => ({ position: this.log.head, snapshots: this.log.snapshots(since) })),
-      pull: (_, after, limits) =>
-        this.look(() => {
+      head: (user) => this.look(user, () => this.log.head),
+      acknowledge: (user, position) =>
+        this.refuseAcknowledgements
+          ? Effect.fail(refused)
+          : this.look(user, () => void this.acknowledged.push(position)),
+      snapshots: (user, since = Infinity) =>
+        this.look(user, () => ({ position: this.log.head, snapshots: this.log.snapshots(since) })),
+      pull: (user, after, limits) =>
+        this.look(user, () => {
           this.pulls++
           return this.log.pull(after, limits)
         }),
       subscribe: (_, wake) =>
         Effect.acquireRelease(
-          Effect.sync(() => this.wakes.add(wake)),
+          Effect.sync(() => {
+            this.wakes.add(wake)
+            this.onSubscribe(wake)
+          }),
           () => Effect.sync(() => this.wakes.delete(wake))
         ),
       retentionMs: 1000
     }
   }
 }
+
+const refused = new Broker.BrokerError({
+  reason: new Broker.BrokerRefused({ operation: "acknowledge", detail: "out of memory" })
+})
 
 /** The same numbers in [0, 1) for the same seed. */
 export const random = (seed: number): () => number => {

@@ -14,19 +14,23 @@ export const never = { bytes: Infinity, ms: Infinity }
 export const patient = { volatile: never, batched: never, close: never }
 
 export const makeHub = (broker: FakeBroker, options: Partial<Hub.Options> = {}) =>
-  Hub.make({ perUser: 100, perNode: 100, maxFrameBytes: 1024, slow: patient, ...options }).pipe(
+  Hub.make({ perUser: 100, perNode: 100, maxFrameBytes: 1024, slow: patient, degradedMs: 300_000, ...options }).pipe(
     Effect.provideService(Broker.Broker, broker.service)
   )
 
 export const open = (
   hub: Hub.Hub["Service"],
   transport: FakeTransport,
-  options: { readonly resume?: Position.Position; readonly threads?: ReadonlyArray<string> } = {}
+  options: {
+    readonly resume?: Position.Position
+    readonly threads?: ReadonlyArray<string>
+    readonly user?: string
+  } = {}
 ) =>
   hub.open(
     {
       id: ConnectionId.make("c1"),
-      user: ada,
+      user: options.user === undefined ? ada : UserId.make(options.user),
       resume: options.resume,
       threads: options.threads?.map((thread) => ThreadId.make(thread)),
       encoding: frames,

@@ -60,7 +60,7 @@ describe("Frame", () => {
         const other = side === "client" ? "server" : "client"
         const known = {
           client: "hello, ack, pong, token",
-          server: "welcome, events, gap, snapshot, ping, goodbye, error"
+          server: "welcome, events, gap, snapshot, status, ping, goodbye, error"
         }
         assert.deepStrictEqual(
           decoders[other](golden("frame", name)),
@@ -108,7 +108,7 @@ describe("Frame", () => {
     it("names every frame by its type", () => {
       expectTypeOf<Frame.ClientFrame["type"]>().toEqualTypeOf<"hello" | "ack" | "pong" | "token">()
       expectTypeOf<Frame.ServerFrame["type"]>().toEqualTypeOf<
-        "welcome" | "events" | "gap" | "snapshot" | "ping" | "goodbye" | "error"
+        "welcome" | "events" | "gap" | "snapshot" | "status" | "ping" | "goodbye" | "error"
       >()
       expectTypeOf(Frame.decodeClient).returns.toEqualTypeOf<Result.Result<Frame.ClientFrame, Frame.FrameError>>()
       expectTypeOf(Frame.decodeServer).returns.toEqualTypeOf<Result.Result<Frame.ServerFrame, Frame.FrameError>>()

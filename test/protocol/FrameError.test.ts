@@ -7,7 +7,7 @@ type Case = readonly [what: string, text: string, reason: Frame.FrameError["reas
 const notJson = "the message is not JSON"
 const noType = `the message has no "type"`
 const noClientType = `the message's "type" is none of hello, ack, pong, token`
-const noServerType = `the message's "type" is none of welcome, events, gap, snapshot, ping, goodbye, error`
+const noServerType = `the message's "type" is none of welcome, events, gap, snapshot, status, ping, goodbye, error`
 const noId = (index: number) =>
   `an id may have no white space, control character or brace, this one has one at index ${index}`
 

@@ -39,6 +39,7 @@ const frames = {
     events: Frame.Events,
     gap: Frame.Gap,
     snapshot: Frame.Snapshot,
+    status: Frame.Status,
     ping: Frame.Ping,
     goodbye: Frame.Goodbye,
     error: Frame.ErrorFrame

@@ -171,6 +171,8 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       error: "the run took longer than 30 s"
     }
   },
+  "status.degraded": { type: "status", state: "degraded" },
+  "status.live": { type: "status", state: "live" },
   "ping": { type: "ping" },
   "goodbye": { type: "goodbye", reason: "draining", reconnectAfterMs: 1_500 },
   "error": { type: "error", code: "badFrame", message: "ack: Expected an integer at [\"offset\"]" }

@@ -21,7 +21,8 @@ export interface Options {
   readonly onStatus?: (
     ...status:
       | [status: "connecting"]
-      | [status: "live", welcome: typeof Welcome.Encoded]
+      | [status: "live", welcome?: typeof Welcome.Encoded]
+      | [status: "degraded"]
       | [status: "waiting", why: { readonly code: number; readonly wait: number }]
       | [status: "stopped", why?: { readonly code: number }]
       | [status: "complaint", frame: { readonly code: string; readonly message: string }]

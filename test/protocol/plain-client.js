@@ -76,6 +76,9 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
       awaitSnapshots(position)
       onSnapshot?.(frame)
     },
+    status(frame) {
+      onStatus?.(frame.state)
+    },
     ping() {
       send({ type: "pong" })
     },

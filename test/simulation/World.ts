@@ -141,7 +141,8 @@ export class World {
       perUser: 10,
       perNode: 100,
       maxFrameBytes: 2048,
-      slow: { volatile: patience, batched: patience, close: patience }
+      slow: { volatile: patience, batched: patience, close: patience },
+      degradedMs: Infinity
     }).pipe(Effect.provideService(Broker.Broker, memory))
     const users = Array.from({ length: setting.users }, (_, index) => Identity.UserId.make(`user${index}`))
     const devices = yield* Effect.forEach(

@@ -25,6 +25,7 @@ const lossText = (loss: Loss): string => {
 const names: Record<Status["_tag"], string> = {
   connecting: "Connecting",
   live: "Live",
+  degraded: "Events may be late",
   resuming: "Resuming",
   waiting: "Waiting",
   stopped: "Stopped"
@@ -36,6 +37,8 @@ const detail = (status: Status, now: number): string => {
       return "On the way to the first connection."
     case "live":
       return "Every event so far is here."
+    case "degraded":
+      return "The server cannot read the events at the moment. They follow as soon as it can."
     case "resuming":
       return "Going on from the last position."
     case "waiting": {
@@ -61,6 +64,7 @@ export const spoken = (status: Status): string | undefined => {
     case "stopped":
       return `The connection has stopped. ${detail(status, 0)}`
     case "connecting":
+    case "degraded":
     case "resuming":
       return undefined
   }

@@ -141,6 +141,7 @@ export const open = (options: {
     const text = spoken(status)
     if (text !== undefined && status._tag !== before) announce(text)
     if (status._tag === "waiting") log.between("the connection was lost")
+    if (status._tag === "degraded") log.between("events may be late")
     if (status._tag === "live" && before !== "connecting") log.between("live again")
     if (status._tag === "live") catchingUp = false
     before = status._tag
