@@ -25,9 +25,13 @@ export class Tokens extends Context.Service<Tokens, {
   ) => Effect.Effect<{ readonly token: string; readonly expiresAt: number }>
 }>()("effect-emitter/demo/Tokens") {}
 
-/** Tokens signed with a secret made when the layer is built, and the authenticator that takes them. */
-export const layer = Layer.unwrap(Effect.sync(() => {
-  const secret = Redacted.make(randomBytes(32).toString("hex"))
+/** A secret to sign tokens with. */
+export const makeSecret: Effect.Effect<Redacted.Redacted> = Effect.sync(() =>
+  Redacted.make(randomBytes(32).toString("hex"))
+)
+
+/** Tokens signed with this secret, and the authenticator that takes them. */
+export const layerWith = (secret: Redacted.Redacted) => {
   const key = new TextEncoder().encode(Redacted.value(secret))
   const tokens = Layer.succeed(Tokens, {
     issue: (user) =>
@@ -44,4 +48,7 @@ export const layer = Layer.unwrap(Effect.sync(() => {
       })
   })
   return Layer.merge(tokens, Authenticator.jwt({ secret, issuer, audience }))
-}))
+}
+
+/** The same with a secret made when the layer is built. */
+export const layer = Layer.unwrap(Effect.map(makeSecret, layerWith))

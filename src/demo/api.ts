@@ -3,12 +3,12 @@
  */
 import { ByteSize, Duration, Effect, Layer, Redacted, Schema } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
-import { Authenticator, Gateway } from "../gateway/index.ts"
+import { Authenticator } from "../gateway/index.ts"
 import { Question } from "./agent/Question.ts"
 import { DemoUser, Tokens } from "./DemoUsers.ts"
 import { Lines, maxTime, namePattern } from "./Lines.ts"
 import { Outage } from "./Outage.ts"
-import { report } from "./report.ts"
+import { makeReport } from "./report.ts"
 import { Runs } from "./Runs.ts"
 
 /** Room for the longest text, each character written as JSON's longest escape. */
@@ -131,17 +131,12 @@ const operator = Effect.flatMap(
   (user) => user === "operator" ? Effect.void : new Refused({ status: 403, message: "Only the operator may do this." })
 )
 
-// The gateway is itself part of the routes, so it is there when they are built, and not for requests in general.
+// What there is to report is known when the routes are built, and not for requests in general.
 const stats = Layer.unwrap(
-  Effect.map(Gateway.Gateway, (gateway) =>
-    route(
-      "/api/stats",
-      operator.pipe(
-        Effect.andThen(report),
-        Effect.map((all) => json(all)),
-        Effect.provideService(Gateway.Gateway, gateway)
-      )
-    ))
+  Effect.map(
+    makeReport,
+    (report) => route("/api/stats", Effect.map(Effect.andThen(operator, report), (all) => json(all)))
+  )
 )
 
 const outage = route(
@@ -155,5 +150,30 @@ const outage = route(
   })
 )
 
-/** Every route of the pages' own requests. */
-export const routes = [token, ask, cancel, cut, slow, stats, outage] as const
+/** Long enough for the answer to leave. */
+const lastWordsMs = 50
+
+/** Ends this process as a crash would: at once, and with nothing put in order. */
+const kill = route(
+  "/api/kill",
+  Effect.gen(function*() {
+    yield* caller
+    yield* Effect.sync(() => setTimeout(() => process.kill(process.pid, "SIGKILL"), lastWordsMs))
+    return json({})
+  })
+)
+
+/** What concerns devices and their connections. */
+export const ofDevices = [token, cut, slow, stats, outage] as const
+
+/** What concerns runs. */
+export const ofRuns = [ask, cancel] as const
+
+/** What a process that runs the agent alone answers. */
+export const ofWorker = [ask, cancel, stats, kill] as const
+
+/** What a process that serves devices alone answers. */
+export const ofGateway = [...ofDevices, kill] as const
+
+/** Every route of the pages' own requests, where one process does everything. */
+export const routes = [...ofDevices, ...ofRuns] as const

@@ -25,7 +25,8 @@ const pageHeaders = {
   "x-content-type-options": "nosniff"
 }
 
-const page = (files: ReadonlyArray<PageFile>) =>
+/** The routes of the page's files. */
+export const page = (files: ReadonlyArray<PageFile>) =>
   files.map(({ body, name, type }) =>
     HttpRouter.add(
       "GET",
@@ -37,7 +38,7 @@ const page = (files: ReadonlyArray<PageFile>) =>
 const localHost = /^(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?$/iu
 
 /** A page elsewhere may point a name of its own at this machine; under that name nothing is served. */
-const localOnly = HttpRouter.middleware(
+export const localOnly = HttpRouter.middleware(
   <E, R>(next: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
     Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ headers }) =>
       localHost.test(headers["host"] ?? "")
@@ -50,7 +51,7 @@ const codeOf = (cause: unknown): string =>
   typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : String(cause)
 
 /** Devices are slow sooner here than they are by default, so that it can be seen with a few dozen small events. */
-const gateway = {
+export const gateway = {
   path: "/events",
   drainTimeout: "2 seconds",
   reconnectSpread: "1 second",
@@ -61,7 +62,7 @@ const gateway = {
 const highWaterMark = 4 * 1024
 
 /** Listens on the loopback interface alone. */
-const listen = (port: number) =>
+export const listen = (port: number) =>
   NodeHttpServer.layer(() => createServer({ highWaterMark }), {
     host: "127.0.0.1",
     port,

@@ -96,6 +96,7 @@ const make = Effect.fnUntraced(function*(
   const context = yield* Effect.context<never>()
   const run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = Effect.runForkWith(context)
   const sessions = new Sessions(Duration.toMillis(config.drainTimeout))
+  const named = config.name === undefined ? "" : `${config.name}.`
   const life = Math.floor(random.nextDoubleUnsafe() * 36 ** 6).toString(36)
   const admission = new TokenBucket(config.connections.perSecond, clock.currentTimeMillisUnsafe())
   let ids = 0
@@ -133,7 +134,7 @@ const make = Effect.fnUntraced(function*(
       const { code, detail } = farewell
       run(Effect.annotateLogs(Effect.logDebug("A device was sent away"), { code: code.code, name: code.name, detail }))
     },
-    nextId: () => ConnectionId.make(`${life}-${(ids++).toString(36)}`),
+    nextId: () => ConnectionId.make(`${named}${life}-${(ids++).toString(36)}`),
     comeBackAfterMs
   }
 

@@ -42,7 +42,12 @@ export type Origins = typeof Origins.Type
 const Limit = Schema.Struct({ bytes: Positive, after: Time })
 const LimitText = Schema.Struct({ bytes: Schema.optionalKey(Positive), after: Schema.optionalKey(TimeText) })
 
+const Name = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9_-]{1,32}$/u, { message: "a name of 1 to 32 letters, digits, - or _ is needed" })
+)
+
 const Resolved = Schema.Struct({
+  name: Schema.optionalKey(Name),
   path: Path,
   origins: Origins,
   helloTimeout: Time,
@@ -100,6 +105,7 @@ const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
 }
 
 const Overrides = Schema.Struct({
+  name: Schema.optionalKey(Name),
   path: Schema.optionalKey(Path),
   origins: Schema.optionalKey(Origins),
   helloTimeout: Schema.optionalKey(TimeText),
@@ -159,6 +165,8 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
 /**
  * The schema of the settings, each with its default:
  *
+ * - `name` of this gateway, none; the ids of its connections then begin with
+ *   `<name>.`, so that a device's `welcome` tells which of several it is on;
  * - `path` of the route, `/events`;
  * - `origins` that may connect, `same`; requests without an `Origin` do not come
  *   from a page, and always may;

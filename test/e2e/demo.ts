@@ -20,11 +20,11 @@ export interface Ended {
 const running = new Set<ChildProcess>()
 
 /** Runs the demo until it ends by itself, or by a signal after it was ready. */
-export const startDemo = (port: number | string) => {
-  const child = spawn(process.execPath, ["src/demo/main.ts"], {
+export const startDemo = (port: number | string, script = "src/demo/main.ts", env: Record<string, string> = {}) => {
+  const child = spawn(process.execPath, [script], {
     cwd: root,
     // The profile whose breaker tries again soonest.
-    env: { ...process.env, PORT: String(port), EMITTER_PROFILE: "lowLatency", NO_COLOR: "1" },
+    env: { ...process.env, PORT: String(port), EMITTER_PROFILE: "lowLatency", NO_COLOR: "1", ...env },
     stdio: ["ignore", "pipe", "pipe"]
   })
   running.add(child)
@@ -42,7 +42,7 @@ export const startDemo = (port: number | string) => {
   const ready = new Promise<string>((resolve, reject) => {
     child.stdout.on("data", () => {
       const url = /http:\/\/\S+/.exec(stdout)?.[0]
-      if (url !== undefined) resolve(url)
+      if (url !== undefined && stdout.includes("Press Ctrl-C")) resolve(url)
     })
     void ended.then(() => reject(new Error(`the demo ended before it was ready:\n${stdout}${stderr}`)))
   })
@@ -50,6 +50,7 @@ export const startDemo = (port: number | string) => {
   return {
     ready,
     ended,
+    said: () => stdout,
     stop: (signal: NodeJS.Signals): Promise<Ended> => {
       signalledAt = performance.now()
       child.kill(signal)
@@ -98,9 +99,14 @@ export interface Recorder {
 
 /**
  * Begins to record a user's events, at the head of their log. When the server says that the log cannot be read at the
- * moment, it comes back and resumes, as the protocol asks; every other close is a problem.
+ * moment, it comes back and resumes, as the protocol asks; so it does after the closes in `comesBackFrom`. Every other
+ * close is a problem.
  */
-export const record = async (url: string, user: string): Promise<Recorder> => {
+export const record = async (
+  url: string,
+  user: string,
+  comesBackFrom: ReadonlyArray<number> = []
+): Promise<Recorder> => {
   const response = await fetch(`${url}/api/token`, { method: "POST", body: JSON.stringify({ user }) })
   const { token }: { token: string } = await response.json()
   const events: Array<Recorded> = []
@@ -136,7 +142,7 @@ export const record = async (url: string, user: string): Promise<Recorder> => {
     })
     socket.once("close", (code) => {
       if (closing) return
-      if (code === 4503) setTimeout(() => connect(() => undefined), 200)
+      if (code === 4503 || comesBackFrom.includes(code)) setTimeout(() => connect(() => undefined), 200)
       else problems.push(`closed with ${code}${cause}`)
     })
   }

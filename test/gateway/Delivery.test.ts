@@ -26,6 +26,14 @@ describe("Delivery", () => {
       assert.deepStrictEqual(device.frames.map(({ type }) => type), ["welcome", "events"])
     }))
 
+  it.live("says in the welcome which gateway it is, where that has a name", () =>
+    Effect.gen(function*() {
+      const named = yield* connect(yield* serve({ name: "node-7" }), "ada")
+      assert.match(named.welcome.connection, /^node-7\.[a-z0-9]+-0$/)
+      const nameless = yield* connect(yield* serve(), "ada")
+      assert.match(nameless.welcome.connection, /^[a-z0-9]+-0$/)
+    }))
+
   it.live("takes a token in the Authorization header as well", () =>
     Effect.gen(function*() {
       const served = yield* serve()

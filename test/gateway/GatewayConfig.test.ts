@@ -23,6 +23,7 @@ describe("GatewayConfig", () => {
   it.effect("reads every option from the environment", () =>
     Effect.gen(function*() {
       const config = yield* fromEnvironment({
+        GATEWAY_NAME: "node-7",
         GATEWAY_PATH: "/live",
         GATEWAY_ORIGINS: "any",
         GATEWAY_HELLO_TIMEOUT: "1 second",
@@ -46,6 +47,7 @@ describe("GatewayConfig", () => {
       })
       const seconds = Duration.seconds
       assert.deepStrictEqual(config, {
+        name: "node-7",
         path: "/live",
         origins: "any",
         helloTimeout: seconds(1),
@@ -72,6 +74,15 @@ describe("GatewayConfig", () => {
       assert.include(conflict.message, "connections.perNode")
       const nonsense = yield* Effect.flip(fromEnvironment({ GATEWAY_HEARTBEAT: "often" }))
       assert.strictEqual(nonsense._tag, "ConfigError")
+    }))
+
+  it.effect("takes names that can stand in the id of a connection, and no others", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* GatewayConfig.decode({ name: "eu_west-1" })).name, "eu_west-1")
+      for (const name of ["", "a.b", "a b", "x".repeat(33)]) {
+        const error = yield* Effect.flip(GatewayConfig.decode({ name }))
+        assert.deepStrictEqual(error.issues.map(({ path }) => path), ["name"], name)
+      }
     }))
 
   it.effect("takes lists of origins, and refuses what is no origin", () =>

@@ -60,14 +60,18 @@ export const forUser = (user: string) => {
       return await post(path, body, (await fresh()).token)
     }
   }
+  /** To one process, where there are several. */
+  const at = (path: string, node: string | undefined) =>
+    node === undefined ? path : `${path}?node=${encodeURIComponent(node)}`
   return {
     token: fresh,
     ask: (question: string, text: string | undefined) =>
       authorized("/api/ask", { question, ...(text === undefined ? {} : { text }) }),
     cancel: (run: string) => authorized("/api/cancel", { run }),
-    cut: (line: string, holdMs: number) => authorized("/api/cut", { line, holdMs }),
-    slow: (line: string, ms: number) => authorized("/api/slow", { line, ms }),
-    stats: () => authorized("/api/stats", {}),
+    cut: (line: string, holdMs: number, node: string | undefined) => authorized(at("/api/cut", node), { line, holdMs }),
+    slow: (line: string, ms: number, node: string | undefined) => authorized(at("/api/slow", node), { line, ms }),
+    kill: (node: string) => authorized(at("/api/kill", node), {}),
+    stats: (node?: string) => authorized(at("/api/stats", node), {}),
     outage: (ms: number) => authorized("/api/outage", { ms })
   }
 }

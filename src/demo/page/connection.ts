@@ -29,10 +29,14 @@ export interface Handlers {
   readonly problem: (error: unknown) => void
 }
 
-/** A user's connection. `line` names it to the server, which can cut it. */
+/**
+ * A user's connection. `line` names it to the server, which can cut it; `gateway` is the process it leads to, where there
+ * are several.
+ */
 export interface Live {
   readonly line: string
   readonly counts: Readonly<Counts>
+  readonly gateway: () => string | undefined
   readonly position: () => Position | undefined
   readonly close: () => void
 }
@@ -52,6 +56,7 @@ export const open = (user: string, api: Api, handlers: Handlers): Live => {
   const line = crypto.randomUUID()
   let start = ViewStart.load(user)
   let connections = 0
+  let gateway: string | undefined
   let epoch = start?.position.epoch ?? ""
   const reached = new Map<string, number>()
   /** Snapshots that come before any event belong to the view's beginning. */
@@ -69,6 +74,7 @@ export const open = (user: string, api: Api, handlers: Handlers): Live => {
     const frame = parse(data)
     if (frame["type"] === "welcome") {
       epoch = String(frame["epoch"])
+      gateway = /^([^.]+)\./u.exec(String(frame["connection"]))?.[1]
       if (start === undefined) begin({ epoch, offset: Number(frame["offset"]) }, [])
     }
     if (frame["type"] !== "events" || !Array.isArray(frame["events"])) return
@@ -128,5 +134,5 @@ export const open = (user: string, api: Api, handlers: Handlers): Live => {
     onError: handlers.problem
   })
 
-  return { line, counts, position: connection.position, close: connection.close }
+  return { line, counts, gateway: () => gateway, position: connection.position, close: connection.close }
 }

@@ -76,6 +76,7 @@ export const connectionCard = (options: {
   readonly log: HTMLElement
   readonly cut: (holdMs: number) => void
   readonly slow: (ms: number) => void
+  readonly kill: (node: string) => void
 }) => {
   const state = h("strong", { class: "state" })
   const about = h("p", { class: "detail" })
@@ -89,11 +90,25 @@ export const connectionCard = (options: {
   const cut = h("button", { type: "button", on: { click: () => options.cut(0) } }, "Cut the connection")
   const hold = h("button", { type: "button", on: { click: () => options.cut(5_000) } }, "Hold closed for 5 s")
   const slow = h("button", { type: "button", on: { click: () => options.slow(3_000) } }, "Slow it down for 3 s")
+  // Only where there are several processes: then the connection's own is known by name.
+  const gateway = h("strong")
+  const on = h("p", { class: "gateway", hidden: true }, "On ", gateway)
+  let current: string | undefined
+  const killGateway = h("button", {
+    type: "button",
+    on: {
+      click: () => {
+        if (current !== undefined) options.kill(current)
+      }
+    }
+  }, "Kill this gateway")
+  const kills = h("div", { class: "buttons", hidden: true }, killGateway)
   const element = h(
     "section",
     { class: "card connection", "aria-label": `Connection of ${options.name}` },
     h("h3", {}, "Connection"),
     h("p", { class: "status" }, h("span", { class: "dot", "aria-hidden": "true" }), state),
+    on,
     h("p", { class: "position", title: "epoch:offset of the last event that was handled" }, "Position ", position),
     about,
     h(
@@ -106,6 +121,7 @@ export const connectionCard = (options: {
       row("reconnects", "Reconnects", "connections after the first")
     ),
     h("div", { class: "buttons" }, cut, hold, slow),
+    kills,
     options.log
   )
   let status: Status = { _tag: "connecting" }
@@ -125,7 +141,11 @@ export const connectionCard = (options: {
       if (next._tag === "waiting") timer = setInterval(paint, 100)
       paint()
     },
-    counts: (counts: Readonly<Counts>, at: Position | undefined) => {
+    counts: (counts: Readonly<Counts>, at: Position | undefined, node: string | undefined) => {
+      current = node
+      on.hidden = node === undefined
+      kills.hidden = node === undefined
+      setText(gateway, node ?? "")
       for (const [key, value] of values) setText(value, count(counts[key]))
       setText(position, at === undefined ? "none yet" : `${at.epoch}:${at.offset}`)
     },

@@ -4,6 +4,7 @@
 import * as Api from "./api.ts"
 import { chart } from "./chart.ts"
 import { count, h, setText } from "./dom.ts"
+import { bytes, looker, nodesTable, number, record, type Report } from "./nodes.ts"
 
 const api = Api.forUser("operator")
 
@@ -13,16 +14,6 @@ const find = (id: string): HTMLElement => {
   return element
 }
 
-type Report = Readonly<Record<string, unknown>>
-
-const number = (report: Report, key: string): number => typeof report[key] === "number" ? report[key] : 0
-const record = (report: Report, key: string): Report => {
-  const value = report[key]
-  return typeof value === "object" && value !== null ? { ...value } : {}
-}
-
-const bytes = (n: number) =>
-  n < 1024 ? `${n} B` : n < 1_048_576 ? `${(n / 1024).toFixed(1)} KiB` : `${(n / 1_048_576).toFixed(1)} MiB`
 const perSecond = (n: number) => `${n < 10 ? n.toFixed(1) : Math.round(n).toLocaleString("en")} /s`
 
 const kept = 120
@@ -93,10 +84,20 @@ const totals = (report: Report) => {
   find("totals").replaceChildren(...rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))
 }
 
+const look = looker(api)
+const table = nodesTable((name) => {
+  api.kill(name).catch((error: unknown) =>
+    setText(find("state"), error instanceof Error ? error.message : String(error))
+  )
+})
+find("nodes").append(table.element)
+
 let last: Report | undefined
 const poll = async (): Promise<void> => {
   try {
-    const now = await api.stats()
+    const { all: now, nodes } = await look()
+    find("processes").hidden = nodes.length === 0
+    table.update(nodes)
     const seconds = last === undefined ? 0 : (number(now, "at") - number(last, "at")) / 1000
     const rate: Rate = (key) =>
       last === undefined || seconds <= 0 ? 0 : Math.max(0, number(now, key) - number(last, key)) / seconds

@@ -49,12 +49,18 @@ export const open = (options: {
     name,
     log: log.element,
     cut: (holdMs) => {
-      api.cut(live.line, holdMs).catch((error: unknown) => log.between(`not cut: ${String(error)}`))
+      api.cut(live.line, holdMs, live.gateway()).catch((error: unknown) => log.between(`not cut: ${String(error)}`))
     },
     slow: (ms) => {
-      api.slow(live.line, ms).then(
+      api.slow(live.line, ms, live.gateway()).then(
         () => log.between(`nothing comes through for ${ms / 1000} s`),
         (error: unknown) => log.between(`not slowed down: ${String(error)}`)
+      )
+    },
+    kill: (node) => {
+      api.kill(node).then(
+        () => log.between(`${node} is killed`),
+        (error: unknown) => log.between(`not killed: ${error instanceof Error ? error.message : String(error)}`)
       )
     }
   })
@@ -118,7 +124,7 @@ export const open = (options: {
       if (bottom > innerHeight && top > 24) view.element.scrollIntoView({ block: "start" })
       if (top <= 24 || view.ended) asked = undefined
     }
-    card.counts(live.counts, live.position())
+    card.counts(live.counts, live.position(), live.gateway())
   }
   const letGo = () => {
     asked = undefined

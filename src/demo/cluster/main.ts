@@ -1,0 +1,60 @@
+/**
+ * Runs the demo on several processes: `npm run start:cluster`. It starts a Redis of its own, two gateways and a worker, and
+ * a load balancer in front of them. A process that dies is started anew; Ctrl-C stops all.
+ */
+import { Console, Deferred, Effect, Path, Redacted } from "effect"
+import { buildPage, PageNotBuilt } from "../build.ts"
+import { PortUnavailable } from "../DemoConfig.ts"
+import * as DemoConfig from "../DemoConfig.ts"
+import { makeSecret } from "../DemoUsers.ts"
+import { runProgram } from "../program.ts"
+import * as Balancer from "./Balancer.ts"
+import * as PrivateRedis from "./PrivateRedis.ts"
+import { type NodeFailed, supervise } from "./Supervised.ts"
+
+const backends: ReadonlyArray<Balancer.Backend> = [
+  { name: "gateway-1", role: "gateway", port: undefined },
+  { name: "gateway-2", role: "gateway", port: undefined },
+  { name: "worker", role: "worker", port: undefined }
+]
+
+const program = Effect.gen(function*() {
+  const wanted = yield* DemoConfig.port
+  const balancer = yield* Balancer.make(backends, wanted).pipe(
+    Effect.mapError(({ code }) => new PortUnavailable({ port: wanted, code: code ?? "unknown" }))
+  )
+  const redis = yield* PrivateRedis.make
+  const page = (yield* Path.Path).join(redis.folder, "page")
+  yield* Effect.tryPromise({ try: () => buildPage(page), catch: (cause) => new PageNotBuilt({ cause }) })
+  const environment = {
+    DEMO_NODES: backends.map(({ name }) => name).join(","),
+    DEMO_REDIS: redis.url,
+    DEMO_SECRET: Redacted.value(yield* makeSecret),
+    DEMO_PAGE: page
+  }
+
+  const nodes = yield* Effect.forEach(
+    backends,
+    (backend) => Effect.map(Deferred.make<number, NodeFailed>(), (up) => ({ backend, up }))
+  )
+  yield* Effect.forEach(nodes, ({ backend, up }) => supervise(backend, environment, up), {
+    concurrency: "unbounded",
+    discard: true
+  }).pipe(Effect.forkScoped)
+  const lines = yield* Effect.forEach(
+    nodes,
+    ({ backend, up }) => Effect.map(Deferred.await(up), (id) => `  ${backend.name.padEnd(9)}  process ${id}`)
+  )
+  yield* Console.log(
+    [
+      `effect-emitter demo on several processes: http://127.0.0.1:${balancer.port}`,
+      ...lines,
+      `  Redis      port ${redis.port}`,
+      "Press Ctrl-C to stop."
+    ].join("\n")
+  )
+  return yield* redis.ended
+}).pipe(Effect.scoped)
+
+// Above what a process may take to stop before it is killed.
+runProgram(program, { stopWithinMs: 12_000 })

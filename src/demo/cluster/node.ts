@@ -1,0 +1,41 @@
+/**
+ * One process of the demo, started by `main.ts`, which tells it by `DEMO_…` what to be. It says where it listens, and stops
+ * when it is asked to or when its parent is gone.
+ */
+import { Config, Console, Effect, Layer } from "effect"
+import { HttpServer } from "effect/http"
+import { fileURLToPath } from "node:url"
+import * as Library from "../agent/Library.ts"
+import { readPage } from "../build.ts"
+import { runProgram } from "../program.ts"
+import * as Roles from "./roles.ts"
+
+const settings = Config.all({
+  name: Config.String("DEMO_NAME"),
+  role: Config.Literals(["gateway", "worker"], "DEMO_ROLE"),
+  nodes: Config.String("DEMO_NODES"),
+  redis: Config.String("DEMO_REDIS"),
+  secret: Config.Redacted("DEMO_SECRET"),
+  page: Config.String("DEMO_PAGE")
+})
+
+const ready = Layer.effectDiscard(
+  Effect.flatMap(
+    HttpServer.HttpServer,
+    ({ address }) => Console.log(`listening on ${"port" in address ? address.port : ""}`)
+  )
+)
+
+const program = Effect.gen(function*() {
+  const { name, nodes, page, redis, role, secret } = yield* settings
+  const options = { place: { name, role, nodes: nodes.split(",") }, redis, secret }
+  if (role === "gateway") {
+    const files = yield* readPage(page)
+    return yield* Layer.launch(ready.pipe(Layer.provide(Roles.gateway({ ...options, files }))))
+  }
+  const documents = yield* Library.fromPackage(fileURLToPath(new URL("../../..", import.meta.url)))
+  return yield* Layer.launch(ready.pipe(Layer.provide(Roles.worker({ ...options, documents }))))
+})
+
+process.stdin.on("end", () => process.kill(process.pid, "SIGTERM")).resume()
+runProgram(program, { stopWithinMs: 5_000 })
