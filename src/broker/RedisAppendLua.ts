@@ -6,8 +6,8 @@
  * `ARGV` from 7 on: checkpointEvery, maxRanges, maxSpentSources, channel, how the
  * body of the batch's last event begins, then for each event its source, sequence, whether
  * it is of a run (1 or 0), bytes, header, body.
- * Gives the epoch, the offset of the batch's last event, and whether a
- * checkpoint is due (1 or 0).
+ * Gives the epoch, the offset of the batch's last event, whether a checkpoint is
+ * due (1 or 0), and the log's last offset before.
  *
  * @since 0.1.0
  */
@@ -125,5 +125,5 @@ if not position then
 end
 
 local due = last - checkpoint >= checkpointEvery or first - 1 > checkpoint
-return { epoch, position, due and 1 or 0 }
+return { epoch, position, due and 1 or 0, before }
 `)

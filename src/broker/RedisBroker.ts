@@ -20,6 +20,7 @@
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -40,6 +41,7 @@ import * as RedisEntry from "./RedisEntry.ts"
 import * as RedisFollowing from "./RedisFollowing.ts"
 import * as RedisKeys from "./RedisKeys.ts"
 import { look as lookScript } from "./RedisLookLua.ts"
+import * as RedisMetrics from "./RedisMetrics.ts"
 import { type Input, Options, type ServerOptions, serversOf } from "./RedisOptions.ts"
 import { acknowledge as acknowledgeScript, countReaders } from "./RedisPresenceLua.ts"
 import * as Reply from "./RedisReply.ts"
@@ -62,35 +64,46 @@ const makeOverOne = Effect.fnUntraced(function*(
   const ttl = String(RedisKeys.ttlMs(options))
   const scope = yield* Effect.scope
   const node = `${yield* randomName}${yield* randomName}`
+  const clock = yield* Clock.Clock
   let epochs = 0
 
+  const metrics = yield* RedisMetrics.make(options.name)
   const connection = yield* RedisConnection.make({
     name: prefix,
+    server: options.name,
+    kind: "commands",
+    metrics,
     url: options.url,
     deadline: options.deadline,
     silence: options.silence,
     onLive: () => Effect.void
   })
-  const following = yield* RedisFollowing.make(options, node, connection)
+  const following = yield* RedisFollowing.make(options, node, connection, metrics)
   // A server that is up is used at once; one that is down is not waited for.
   yield* Effect.andThen(connection.tried, following.tried).pipe(Effect.timeoutOption(options.silence))
 
+  // `lastAt` is where the script's answer has the last offset that the log had before.
   const onLog = (
     operation: string,
     script: RedisScript.Script,
+    lastAt: number,
     user: UserId,
     args: ReadonlyArray<string>
   ): Effect.Effect<unknown, BrokerError> =>
-    connection.call(operation, ({ client, server }) =>
-      RedisScript.run(client, script, RedisKeys.ofLog(prefix, user), [
-        `${node}-${(epochs++).toString(36)}`,
+    connection.call(operation, async ({ client, server }) => {
+      const epoch = `${node}-${(epochs++).toString(36)}`
+      const answer = await RedisScript.run(client, script, RedisKeys.ofLog(prefix, user), [
+        epoch,
         options.trustRestarts ? "any" : server,
         ttl,
         String(maxEvents),
         String(maxBytes),
         String(maxAgeMs),
         ...args
-      ]))
+      ])
+      if (Array.isArray(answer) && answer[0] === epoch) metrics.epochBegun(answer[lastAt] === 0 ? "new" : "kept")
+      return answer
+    })
 
   const lookAt = <A>(
     operation: string,
@@ -98,7 +111,7 @@ const makeOverOne = Effect.fnUntraced(function*(
     wanted: { readonly after: Position; readonly limits: PullLimits; readonly withRuns: boolean },
     decode: (reply: ReadonlyArray<unknown>) => A
   ) =>
-    onLog(operation, lookScript, user, [
+    onLog(operation, lookScript, 2, user, [
       wanted.after.epoch,
       String(wanted.after.offset),
       String(Math.min(wanted.limits.maxEvents, Number.MAX_SAFE_INTEGER)),
@@ -115,7 +128,7 @@ const makeOverOne = Effect.fnUntraced(function*(
         const changes = RedisEntry.toCheckpoint(RedisEntry.toRuns(maxRuns, saved, tail), saved, from)
         return [Reply.text(epoch), String(from), String(Reply.integer(last)), ...changes]
       })
-      yield* onLog("checkpoint", checkpointScript, user, args)
+      yield* onLog("checkpoint", checkpointScript, 0, user, args)
     }).pipe(
       Effect.catchCause((cause) => Effect.logWarning("The state of runs was not saved, and will be later", cause)),
       Effect.ensuring(Effect.sync(() => checkpointing.delete(user)))
@@ -136,7 +149,7 @@ const makeOverOne = Effect.fnUntraced(function*(
       RedisEntry.bodyStart(batch[batch.length - 1] ?? batch[0])
     ]
     for (const envelope of batch) args.push(...RedisEntry.toArguments(envelope))
-    return onLog("append", appendScript, user, args).pipe(
+    return onLog("append", appendScript, 3, user, args).pipe(
       Effect.flatMap((reply) =>
         RedisEntry.read("append", () => {
           const [epoch, offset, isDue] = Reply.list(reply)
@@ -155,12 +168,16 @@ const makeOverOne = Effect.fnUntraced(function*(
       const gap: Gap | undefined = reason === "epoch" || reason === "retention"
         ? { epoch, from: Reply.integer(reply[5]), to: Reply.integer(reply[1]) - 1, reason }
         : undefined
+      const next = { epoch, offset: entries.at(-1)?.offset ?? gap?.to ?? after.offset }
+      const head = Reply.integer(reply[2])
+      const isLive = following.advance(user, after, next, head)
+      if (isLive && entries[0] !== undefined) metrics.lagged(clock.currentTimeMillisUnsafe() - entries[0].at)
       return {
         gap,
         snapshots: gap === undefined ? [] : RedisEntry.toRuns(maxRuns, reply[7], reply[8]).snapshots(gap.from),
         entries,
-        next: { epoch, offset: entries.at(-1)?.offset ?? gap?.to ?? after.offset },
-        head: Reply.integer(reply[2])
+        next,
+        head
       }
     })
 

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Connection } from "./RedisConnection.ts"
+import type { RedisMetrics } from "./RedisMetrics.ts"
 
 /**
  * @category models
@@ -16,10 +17,14 @@ import type { Connection } from "./RedisConnection.ts"
  */
 export class Canary {
   readonly channel: string
+  private readonly server: string
+  private readonly metrics: RedisMetrics
   private unseen = 0
 
-  constructor(channel: string) {
+  constructor(channel: string, server: string, metrics: RedisMetrics) {
     this.channel = channel
+    this.server = server
+    this.metrics = metrics
   }
 
   /** The message has come, or a new subscription begins. */
@@ -36,14 +41,15 @@ export class Canary {
       Effect.map(() => {
         this.unseen++
       }),
-      // While nothing can be published, nothing can be missed.
       Effect.catch(() => Effect.void)
     )
     const look = Effect.suspend(() => {
-      if (this.unseen < 2) return publish
+      // While nothing can be published, nothing can be missed.
+      if (this.unseen < 2) return Effect.andThen(commands.awaitLive, publish)
       this.seen()
+      this.metrics.repaired("silent")
       return Effect.andThen(
-        Effect.logWarning("Redis publishes nothing to this process: subscribing anew"),
+        Effect.logWarning(`Redis at ${this.server} publishes nothing to this process: subscribing anew`),
         subscription.restart
       )
     })

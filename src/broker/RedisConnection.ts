@@ -18,10 +18,12 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { createClient, ErrorReply } from "redis"
 import { BrokerError, BrokerRefused, BrokerUnavailable } from "./Broker.ts"
+import type { ConnectionKind, FailureKind, RedisMetrics } from "./RedisMetrics.ts"
 import * as Reply from "./RedisReply.ts"
 
 /**
- * What is used of a client.
+ * What is used of a client. `scriptLoaded` notes that the server did not know a
+ * script.
  *
  * @category models
  * @since 0.1.0
@@ -30,6 +32,7 @@ export interface Client {
   readonly sendCommand: (args: ReadonlyArray<string>) => Promise<unknown>
   readonly subscribe: (channels: Array<string>, listener: (message: string, channel: string) => void) => Promise<void>
   readonly unsubscribe: (channels: Array<string>) => Promise<void>
+  readonly scriptLoaded: () => void
 }
 
 /**
@@ -61,7 +64,8 @@ export interface Connection {
 }
 
 /**
- * `onLive` runs on each new connection before it is used; if it fails, the
+ * `name` is what the server calls the connection, `server` and `kind` what logs
+ * and metrics call it. `onLive` runs on each new connection before it is used; if it fails, the
  * connection is given up.
  *
  * @category models
@@ -69,6 +73,9 @@ export interface Connection {
  */
 export interface Settings {
   readonly name: string
+  readonly server: string
+  readonly kind: ConnectionKind
+  readonly metrics: RedisMetrics
   readonly url: string
   readonly deadline: Duration.Duration
   readonly silence: Duration.Duration
@@ -99,7 +106,7 @@ export const make = Effect.fnUntraced(function*(
   settings: Settings
 ): Effect.fn.Return<Connection, never, Scope.Scope> {
   const clock = yield* Clock.Clock
-  const { deadline, name, onLive, silence, url } = settings
+  const { deadline, kind, metrics, name, onLive, server: serverName, silence, url } = settings
   const silenceMs = Duration.toMillis(silence)
   const wasTried = Latch.makeUnsafe(false)
   const isLive = Latch.makeUnsafe(false)
@@ -145,7 +152,15 @@ export const make = Effect.fnUntraced(function*(
       },
       catch: (cause) => toBrokerError("connect", 0, cause)
     })
-    const found: Live = { client, server }
+    const found: Live = {
+      client: {
+        sendCommand: (args) => client.sendCommand(args),
+        subscribe: (channels, listener) => client.subscribe(channels, listener),
+        unsubscribe: (channels) => client.unsubscribe(channels),
+        scriptLoaded: metrics.scriptLoaded
+      },
+      server
+    }
     yield* onLive(found)
     return { found, end, whenEnded }
   })
@@ -165,11 +180,14 @@ export const make = Effect.fnUntraced(function*(
     )
 
   let failures = 0
+  let sessions = 0
   const session = Effect.gen(function*() {
     const { end, found, whenEnded } = yield* serve.pipe(Effect.timeout(Duration.times(silence, 2)))
-    if (failures > 0) yield* Effect.logInfo(`Redis can be reached again, after ${failures} attempts`)
+    if (failures > 0) yield* Effect.logInfo(`Redis at ${serverName} can be reached again, after ${failures} attempts`)
     failures = 0
     live = found
+    metrics.connected(kind, true)
+    if (sessions++ > 0) metrics.reconnected(kind)
     drop = () => end(new Error("The connection was given up"))
     wasTried.openUnsafe()
     isLive.openUnsafe()
@@ -179,11 +197,14 @@ export const make = Effect.fnUntraced(function*(
     Effect.ensuring(Effect.sync(() => {
       live = undefined
       drop = undefined
+      metrics.connected(kind, false)
       isLive.closeUnsafe()
       wasTried.openUnsafe()
     })),
     Effect.catchCause((cause) =>
-      failures++ === 0 ? Effect.logWarning("Redis cannot be reached, and is tried again", cause) : Effect.void
+      failures++ === 0
+        ? Effect.logWarning(`Redis at ${serverName} cannot be reached, and is tried again`, cause)
+        : Effect.void
     )
   )
 
@@ -198,16 +219,36 @@ export const make = Effect.fnUntraced(function*(
   const call: Connection["call"] = (operation, send) =>
     Effect.suspend(() => {
       const found = live
-      if (found === undefined) return Effect.fail(unavailable(operation, 0, new Error("There is no connection")))
-      const startedAt = clock.currentTimeMillisUnsafe()
-      const elapsed = () => clock.currentTimeMillisUnsafe() - startedAt
+      if (found === undefined) {
+        metrics.failed(operation, "disconnected")
+        return Effect.fail(unavailable(operation, 0, new Error("There is no connection")))
+      }
+      const startedAt = clock.monotonicTimeNanosUnsafe()
+      const elapsed = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1_000_000
+      const failed = (kind: FailureKind, error: BrokerError) => {
+        metrics.failed(operation, kind)
+        return error
+      }
       return Effect.tryPromise({
-        try: () => send(found),
-        catch: (cause) => toBrokerError(operation, elapsed(), cause)
+        try: async () => {
+          const answer = await send(found)
+          metrics.answered(operation, elapsed())
+          return answer
+        },
+        catch: (cause) => {
+          const error = toBrokerError(operation, Math.round(elapsed()), cause)
+          return failed(error.reason._tag === "BrokerRefused" ? "refused" : "unavailable", error)
+        }
       }).pipe(
         Effect.timeoutOrElse({
           duration: deadline,
-          orElse: () => Effect.fail(unavailable(operation, elapsed(), new Error("There was no answer in time")))
+          orElse: () =>
+            Effect.failSync(() =>
+              failed(
+                "deadline",
+                unavailable(operation, Math.round(elapsed()), new Error("There was no answer in time"))
+              )
+            )
         })
       )
     })

@@ -20,6 +20,8 @@ import { type Broker, BrokerError, BrokerUnavailable } from "./Broker.ts"
 import { Canary } from "./RedisCanary.ts"
 import * as RedisConnection from "./RedisConnection.ts"
 import * as RedisKeys from "./RedisKeys.ts"
+import { LostWakes } from "./RedisLostWakes.ts"
+import type { RedisMetrics, Repair } from "./RedisMetrics.ts"
 import type { ServerOptions } from "./RedisOptions.ts"
 import { attend } from "./RedisPresenceLua.ts"
 import * as Reply from "./RedisReply.ts"
@@ -39,6 +41,8 @@ interface Followed {
   readonly subscribed: Deferred.Deferred<void, BrokerError>
   /** The epoch and last offset that readers were last woken for. */
   seen: string
+  /** Where somebody here last had nothing left to read. */
+  front: Position | undefined
   lookedAt: number
 }
 
@@ -49,9 +53,20 @@ interface Followed {
 export interface Following extends Pick<Broker["Service"], "subscribe" | "acknowledged"> {
   /** Waits until there was a connection that publications come on, or the first attempt failed. */
   readonly tried: Effect.Effect<void>
+  /**
+   * Notes that somebody here read on to `next`, and tells whether nobody here had caught up further before: then what was
+   * read had just come.
+   */
+  readonly advance: (user: UserId, after: Position, next: Position, head: number) => boolean
 }
 
 const maxTickMs = 1000
+
+// Of one epoch: another epoch is told by a gap.
+const isLater = (seen: string, known: string): boolean => {
+  const at = seen.lastIndexOf(":") + 1
+  return seen.slice(0, at) === known.slice(0, at) && Number(seen.slice(at)) > Number(known.slice(at))
+}
 
 /**
  * Follows over a connection of its own. `node` names this process.
@@ -62,14 +77,16 @@ const maxTickMs = 1000
 export const make = Effect.fnUntraced(function*(
   options: ServerOptions,
   node: string,
-  commands: RedisConnection.Connection
+  commands: RedisConnection.Connection,
+  metrics: RedisMetrics
 ): Effect.fn.Return<Following, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
-  const { prefix } = options
+  const { name: server, prefix } = options
   const pollMs = Duration.toMillis(options.poll)
   const ttl = String(RedisKeys.ttlMs(options))
-  const canary = new Canary(`${prefix}:canary:${node}`)
+  const canary = new Canary(`${prefix}:canary:${node}`, server, metrics)
+  const lostWakes = new LostWakes(metrics.repaired)
   const followed = new Map<string, Followed>()
   const unfollowed = new Set<string>()
 
@@ -91,33 +108,49 @@ export const make = Effect.fnUntraced(function*(
     const one = followed.get(channel)
     if (one === undefined) return
     const [kind, epoch = "", offset = ""] = message.split(" ")
-    if (kind === "e") wake(one, `${epoch}:${offset}`)
-    else if (kind === "a") release(one, { epoch, offset: Number(offset) })
+    if (kind === "e") {
+      lostWakes.told(channel, `${epoch}:${offset}`)
+      wake(one, `${epoch}:${offset}`)
+    } else if (kind === "a") release(one, { epoch, offset: Number(offset) })
   }
 
-  // Tells Redis how many read here, and looks whether a wake-up was lost.
-  const attendTo = (one: Followed): Effect.Effect<void, BrokerError> => {
+  // Tells Redis how many read here, and looks whether a wake-up was lost: since `known`, if looking is for that.
+  const attendTo = (
+    one: Followed,
+    by?: Repair,
+    known = one.seen
+  ): Effect.Effect<void, BrokerError> => {
     const keys = [RedisKeys.ofReaders(prefix, one.user), ...RedisKeys.ofLog(prefix, one.user)]
     one.lookedAt = clock.currentTimeMillisUnsafe()
     const args = [node, String(one.readers.size), String(3 * pollMs), ttl]
     return commands.call("subscribe", async ({ client }) => {
       const [epoch, last, ack] = Reply.list(await RedisScript.run(client, attend, keys, args))
       const seen = epoch === undefined ? "" : `${Reply.text(epoch)}:${Reply.text(last)}`
-      if (one.seen !== seen) wake(one, seen)
+      if (one.seen !== seen) {
+        if (by !== undefined && isLater(seen, one.seen || known)) lostWakes.found(one.channel, seen, by)
+        wake(one, seen)
+      }
       if (epoch !== undefined) release(one, { epoch: Reply.text(epoch), offset: Reply.integer(ack) })
     })
   }
 
   // Where it fails, the next tick tries again.
-  const attendToAll = (these: Iterable<Followed>) =>
+  const attendToAll = (these: Iterable<Followed>, by: Repair, known = new Map<Followed, string>()) =>
     Effect.forEach(
       these,
-      (one) => Effect.catch(attendTo(one), () => Effect.sync(() => one.lookedAt = Number.NEGATIVE_INFINITY)),
+      (one) =>
+        Effect.catch(
+          attendTo(one, by, known.get(one)),
+          () => Effect.sync(() => one.lookedAt = Number.NEGATIVE_INFINITY)
+        ),
       { concurrency: 64, discard: true }
     )
 
   const connection = yield* RedisConnection.make({
     name: `${prefix}-subscriber`,
+    server,
+    kind: "subscriptions",
+    metrics,
     url: options.url,
     deadline: options.deadline,
     silence: options.silence,
@@ -131,12 +164,14 @@ export const make = Effect.fnUntraced(function*(
           catch: (cause) =>
             new BrokerError({ reason: new BrokerUnavailable({ operation: "subscribe", afterMs: 0, cause }) })
         })
+        const known = new Map<Followed, string>()
         for (const one of all) {
           yield* Deferred.succeed(one.subscribed, undefined)
+          known.set(one, one.seen)
           one.seen = ""
         }
         // Readers are woken by what is found, and only once they can pull.
-        yield* commands.awaitLive.pipe(Effect.andThen(attendToAll(all)), Effect.forkIn(scope))
+        yield* commands.awaitLive.pipe(Effect.andThen(attendToAll(all, "reconnect", known)), Effect.forkIn(scope))
       })
   })
 
@@ -169,6 +204,7 @@ export const make = Effect.fnUntraced(function*(
         waiters: new Set(),
         subscribed: Deferred.makeUnsafe(),
         seen: "",
+        front: undefined,
         lookedAt: clock.currentTimeMillisUnsafe()
       }
       followed.set(channel, one)
@@ -193,7 +229,9 @@ export const make = Effect.fnUntraced(function*(
 
   const poll = Effect.suspend(() => {
     const now = clock.currentTimeMillisUnsafe()
-    return attendToAll(Array.from(followed.values()).filter((one) => isFollowed(one) && now - one.lookedAt >= pollMs))
+    lostWakes.tick()
+    const due = Array.from(followed.values()).filter((one) => isFollowed(one) && now - one.lookedAt >= pollMs)
+    return attendToAll(due, "poll")
   })
 
   yield* Effect.all([unsubscribe, poll], { discard: true }).pipe(
@@ -238,5 +276,14 @@ export const make = Effect.fnUntraced(function*(
         })
     )
 
-  return { subscribe, acknowledged, tried: connection.tried }
+  const advance: Following["advance"] = (user, after, next, head) => {
+    const one = followed.get(RedisKeys.ofChannel(prefix, user))
+    if (one === undefined) return false
+    const { front } = one
+    if (next.offset === head) one.front = next
+    return front?.epoch === after.epoch && after.epoch === next.epoch && after.offset >= front.offset &&
+      next.offset > after.offset
+  }
+
+  return { subscribe, acknowledged, tried: connection.tried, advance }
 })

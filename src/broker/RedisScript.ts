@@ -40,6 +40,7 @@ export const run = async (
     return await client.sendCommand(["EVALSHA", script.sha1, ...rest])
   } catch (error) {
     if (!(error instanceof ErrorReply) || !error.message.startsWith("NOSCRIPT")) throw error
+    client.scriptLoaded()
     return client.sendCommand(["EVAL", script.lua, ...rest])
   }
 }
