@@ -35,14 +35,16 @@ export const fromPull = (
     yield* broker.subscribe(user, () => latch.openUnsafe())
     let position = Option.isSome(after) ? after.value : yield* broker.head(user)
 
+    let isCaughtUp = false
     const nextItems = Effect.gen(function*() {
       while (true) {
+        if (isCaughtUp) yield* latch.await
         latch.closeUnsafe()
         const slice = yield* broker.pull(user, position, limits)
         position = slice.next
         const items = toItems(slice)
+        isCaughtUp = items.length === 0 || slice.next.offset === slice.head
         if (items.length > 0) return items
-        yield* latch.await
       }
     })
     return Stream.fromIterableEffectRepeat(nextItems)

@@ -1,11 +1,11 @@
 /**
  * Appends a batch in one step: takes each number of a source once, assigns
  * offsets, drops what is past the bounds, renews the time to live, and publishes
- * a wake-up.
+ * the events, or a mere wake-up where they are many.
  *
  * `ARGV` from 7 on: checkpointEvery, maxRanges, maxSpentSources, channel, how the
- * body of the batch's last event begins, then for each event its source, sequence, whether
- * it is of a run (1 or 0), bytes, header, body.
+ * body of the batch's last event begins, then the blocks (see
+ * `RedisBlock.toArguments`).
  * Gives the epoch, the offset of the batch's last event, whether a checkpoint is
  * due (1 or 0), and the log's last offset before.
  *
@@ -14,6 +14,9 @@
 import { renewals } from "./RedisKeys.ts"
 import { openLua } from "./RedisOpenLua.ts"
 import * as RedisScript from "./RedisScript.ts"
+
+// A subscriber that is too slow is disconnected by Redis once 32 MiB wait for it: what is larger is left for it to ask for.
+const maxPublished = 64 * 1024
 
 /**
  * @category scripts
@@ -24,52 +27,108 @@ local checkpointEvery, maxRanges, maxSpent = tonumber(ARGV[7]), tonumber(ARGV[8]
 local channel, lastBody = ARGV[10], ARGV[11]
 
 local taken = {}
-local function take(source, sequence)
+local function rangesOf(source)
   local known = taken[source]
-  if not known then
-    local saved = redis.call('HGET', sources, source)
-    known = { ranges = {}, isNew = not saved, offset = 0 }
-    if saved then
-      for from, to in string.gmatch(saved, '(%d+)-(%d+)') do
-        known.ranges[#known.ranges + 1] = { tonumber(from), tonumber(to) }
-      end
+  if known then return known end
+  local saved = redis.call('HGET', sources, source)
+  known = { ranges = {}, isNew = not saved, offset = 0 }
+  if saved then
+    for from, to in string.gmatch(saved, '(%d+)-(%d+)') do
+      known.ranges[#known.ranges + 1] = { tonumber(from), tonumber(to) }
     end
-    taken[source] = known
   end
-  local ranges = known.ranges
-  local i = #ranges
-  while i > 0 and ranges[i][1] > sequence do i = i - 1 end
-  if i > 0 and sequence <= ranges[i][2] then return nil end
-  local joinsBefore = i > 0 and ranges[i][2] + 1 == sequence
-  local joinsAfter = ranges[i + 1] ~= nil and ranges[i + 1][1] == sequence + 1
-  if joinsBefore and joinsAfter then
-    ranges[i][2] = ranges[i + 1][2]
-    table.remove(ranges, i + 1)
-  elseif joinsBefore then
-    ranges[i][2] = sequence
-  elseif joinsAfter then
-    ranges[i + 1][1] = sequence
-  else
-    table.insert(ranges, i + 1, { sequence, sequence })
-    if #ranges > maxRanges then table.remove(ranges, 1) end
-  end
+  taken[source] = known
   return known
 end
 
-local before, position = last, nil
-for at = 12, #ARGV, 6 do
-  local source = take(ARGV[at], tonumber(ARGV[at + 1]))
-  position = nil
-  if source then
-    if first > last then since = now end
-    if ARGV[at + 2] == '0' and checkpoint == last then checkpoint = last + 1 end
-    last = last + 1
-    bytes = bytes + tonumber(ARGV[at + 3])
-    redis.call('XADD', log, text(last) .. '-0', 't', text(now), 'n', ARGV[at + 3], 'h', ARGV[at + 4], 'b', ARGV[at + 5])
-    source.offset = last
-    position = last
+-- Takes the numbers from one to another, unless one of them was taken.
+local function take(ranges, from, to)
+  local i = #ranges
+  while i > 0 and ranges[i][1] > from do i = i - 1 end
+  local below, above = ranges[i], ranges[i + 1]
+  if below and from <= below[2] or above and to >= above[1] then return false end
+  local joinsBelow = below and below[2] + 1 == from
+  local joinsAbove = above and above[1] == to + 1
+  if joinsBelow and joinsAbove then
+    below[2] = above[2]
+    table.remove(ranges, i + 1)
+  elseif joinsBelow then
+    below[2] = to
+  elseif joinsAbove then
+    above[1] = from
+  else
+    table.insert(ranges, i + 1, { from, to })
+    if #ranges > maxRanges then table.remove(ranges, 1) end
   end
+  return true
 end
+
+local before, isLastNew = last, true
+local published, publishedBytes = {}, 0
+
+local function add(count, size, leading, sizes, events)
+  if first > last then since = now end
+  if checkpoint == last then checkpoint = last + leading end
+  redis.call('XADD', log, text(last + 1) .. '-0', 'm', text(now) .. ' ' .. text(count) .. ' ' .. text(size), 'n', sizes,
+    'e', events)
+  last = last + count
+  bytes = bytes + size
+  published[#published + 1] = events
+  publishedBytes = publishedBytes + #events
+end
+
+-- Adds what is left of a block of which some events are known.
+local function addPart(refused, sizes, events)
+  local count, size, leading, keptSizes, kept = 0, 0, 0, {}, {}
+  local nextLine = string.gmatch(events, '[^\\n]+')
+  local at = 0
+  for number, run in string.gmatch(sizes, '(%d+)(r?)') do
+    at = at + 1
+    local header, body = nextLine(), nextLine()
+    if not refused[at] then
+      if run == '' and leading == count then leading = leading + 1 end
+      count = count + 1
+      size = size + tonumber(number)
+      keptSizes[count] = number .. run
+      kept[count] = header .. '\\n' .. body
+    end
+  end
+  if count > 0 then add(count, size, leading, table.concat(keptSizes, ' '), table.concat(kept, '\\n')) end
+end
+
+local at = 12
+while at <= #ARGV do
+  local refused, isWhole, index, accepted = {}, true, 0, 0
+  local stretches = at + 6 + 3 * tonumber(ARGV[at])
+  for stretch = at + 6, stretches - 1, 3 do
+    local known = rangesOf(ARGV[stretch])
+    local from, count = tonumber(ARGV[stretch + 1]), tonumber(ARGV[stretch + 2])
+    isLastNew = take(known.ranges, from, from + count - 1)
+    if isLastNew then
+      accepted = accepted + count
+      known.offset = last + accepted
+    else
+      isWhole = false
+      for number = from, from + count - 1 do
+        isLastNew = take(known.ranges, number, number)
+        if isLastNew then
+          accepted = accepted + 1
+          known.offset = last + accepted
+        else
+          refused[index + number - from + 1] = true
+        end
+      end
+    end
+    index = index + count
+  end
+  if isWhole then
+    add(tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4], ARGV[at + 5])
+  else
+    addPart(refused, ARGV[at + 4], ARGV[at + 5])
+  end
+  at = stretches
+end
+local position = isLastNew and last or nil
 
 drop()
 
@@ -105,23 +164,28 @@ if last > before then
   if isDue then
     for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl) end
   end
-  redis.call('PUBLISH', channel, 'e ' .. epoch .. ' ' .. text(last))
+  local message = 'e ' .. epoch .. ' ' .. text(before + 1) .. ' ' .. text(last)
+  if publishedBytes <= ${maxPublished} then message = message .. '\\n' .. table.concat(published, '\\n') end
+  redis.call('PUBLISH', channel, message)
 end
 
 if not position then
-  local at = last
-  while at >= first and not position do
-    local newest = redis.call('XREVRANGE', log, text(at) .. '-0', text(first) .. '-0', 'COUNT', 64)
-    if #newest == 0 then break end
-    for _, entry in ipairs(newest) do
-      if string.sub(entry[2][8], 1, #lastBody) == lastBody then
-        position = at
-        break
+  local upTo = last
+  while upTo >= first and not position do
+    local block = blockOf(upTo)
+    if not block then break end
+    local offset = firstOf(block)
+    upTo = offset - 1
+    if string.find(block[2][6], '\\n' .. lastBody, 1, true) then
+      local isBody = false
+      for line in string.gmatch(block[2][6], '[^\\n]+') do
+        if isBody and string.sub(line, 1, #lastBody) == lastBody then position = offset end
+        if isBody then offset = offset + 1 end
+        isBody = not isBody
       end
-      at = at - 1
     end
   end
-  position = position or first - 1
+  if not position or position < first then position = first - 1 end
 end
 
 local due = last - checkpoint >= checkpointEvery or first - 1 > checkpoint

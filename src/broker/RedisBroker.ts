@@ -31,11 +31,12 @@ import type * as Scope from "effect/Scope"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { Broker, type BrokerError, type Gap, type PullLimits } from "./Broker.ts"
+import { Broker, type BrokerError, type Entry, type Gap, type PullLimits, type Slice } from "./Broker.ts"
 import { maxRanges, maxSpentSources } from "./Numbers.ts"
 import * as Reading from "./Reading.ts"
 import { append as appendScript } from "./RedisAppendLua.ts"
 import { checkpoint as checkpointScript } from "./RedisCheckpointLua.ts"
+import * as RedisBlock from "./RedisBlock.ts"
 import * as RedisConnection from "./RedisConnection.ts"
 import * as RedisEntry from "./RedisEntry.ts"
 import * as RedisFollowing from "./RedisFollowing.ts"
@@ -125,7 +126,7 @@ const makeOverOne = Effect.fnUntraced(function*(
     Effect.gen(function*() {
       const args = yield* lookAt("checkpoint", user, onlyRuns, ([epoch, , last, before, , , , saved, tail]) => {
         const from = Reply.integer(before)
-        const changes = RedisEntry.toCheckpoint(RedisEntry.toRuns(maxRuns, saved, tail), saved, from)
+        const changes = RedisEntry.toCheckpoint(RedisEntry.toRuns(maxRuns, saved, tail, from), saved, from)
         return [Reply.text(epoch), String(from), String(Reply.integer(last)), ...changes]
       })
       yield* onLog("checkpoint", checkpointScript, 0, user, args)
@@ -146,9 +147,9 @@ const makeOverOne = Effect.fnUntraced(function*(
       String(maxRanges),
       String(maxSpentSources),
       RedisKeys.ofChannel(prefix, user),
-      RedisEntry.bodyStart(batch[batch.length - 1] ?? batch[0])
+      RedisBlock.bodyStart(batch[batch.length - 1] ?? batch[0]),
+      ...RedisBlock.toArguments(batch)
     ]
-    for (const envelope of batch) args.push(...RedisEntry.toArguments(envelope))
     return onLog("append", appendScript, 3, user, args).pipe(
       Effect.flatMap((reply) =>
         RedisEntry.read("append", () => {
@@ -161,30 +162,43 @@ const makeOverOne = Effect.fnUntraced(function*(
   }
 
   const pull: Broker["Service"]["pull"] = (user, after, limits) =>
+    Effect.suspend(() => {
+      const recent = following.recall(user, after, limits)
+      return recent === undefined ? pullFromRedis(user, after, limits) : Effect.succeed(noted(user, after, recent))
+    })
+
+  // How long what has just come was on its way.
+  const noted = (user: UserId, after: Position, slice: Slice): Slice => {
+    const isLive = following.advance(user, after, slice.next, slice.head)
+    const [first] = slice.entries
+    if (isLive && first !== undefined) metrics.lagged(clock.currentTimeMillisUnsafe() - first.at)
+    return slice
+  }
+
+  const pullFromRedis: Broker["Service"]["pull"] = (user, after, limits) =>
     lookAt("pull", user, { after, limits, withRuns: false }, (reply) => {
       const epoch = Reply.text(reply[0])
       const reason = reply[4]
-      const entries = RedisEntry.toEntries(reply[6])
       const gap: Gap | undefined = reason === "epoch" || reason === "retention"
         ? { epoch, from: Reply.integer(reply[5]), to: Reply.integer(reply[1]) - 1, reason }
         : undefined
-      const next = { epoch, offset: entries.at(-1)?.offset ?? gap?.to ?? after.offset }
-      const head = Reply.integer(reply[2])
-      const isLive = following.advance(user, after, next, head)
-      if (isLive && entries[0] !== undefined) metrics.lagged(clock.currentTimeMillisUnsafe() - entries[0].at)
-      return {
+      const runs = gap === undefined
+        ? undefined
+        : RedisEntry.toRuns(maxRuns, reply[7], reply[8], Reply.integer(reply[3]))
+      const entries = within(limits, RedisBlock.entriesIn(reply[6], gap?.to ?? after.offset))
+      return noted(user, after, {
         gap,
-        snapshots: gap === undefined ? [] : RedisEntry.toRuns(maxRuns, reply[7], reply[8]).snapshots(gap.from),
+        snapshots: gap === undefined || runs === undefined ? [] : runs.snapshots(gap.from),
         entries,
-        next,
-        head
-      }
+        next: { epoch, offset: entries.at(-1)?.offset ?? gap?.to ?? after.offset },
+        head: Reply.integer(reply[2])
+      })
     })
 
   const snapshots: Broker["Service"]["snapshots"] = (user, since = Number.POSITIVE_INFINITY) =>
-    lookAt("snapshots", user, onlyRuns, ([epoch, , last, , , , , saved, tail]) => ({
+    lookAt("snapshots", user, onlyRuns, ([epoch, , last, checkpoint, , , , saved, tail]) => ({
       position: { epoch: Reply.text(epoch), offset: Reply.integer(last) },
-      snapshots: RedisEntry.toRuns(maxRuns, saved, tail).snapshots(since)
+      snapshots: RedisEntry.toRuns(maxRuns, saved, tail, Reply.integer(checkpoint)).snapshots(since)
     }))
 
   const head: Broker["Service"]["head"] = (user) =>
@@ -221,6 +235,16 @@ const makeOverOne = Effect.fnUntraced(function*(
     retentionMs: maxAgeMs
   }
 })
+
+// As many entries as the limits allow, and one in any case.
+const within = ({ maxBytes, maxEvents }: PullLimits, entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> => {
+  let bytes = 0
+  const end = entries.findIndex((entry, at) => {
+    bytes += entry.bytes
+    return at >= maxEvents || at > 0 && bytes > maxBytes
+  })
+  return end < 0 ? entries : entries.slice(0, end)
+}
 
 // The names of processes and epochs: letters, digits and lines, 8 of them at most.
 const randomName = Effect.map(Random.nextIntBetween(0, 36 ** 6), (n) => n.toString(36).padStart(6, "0"))

@@ -22,7 +22,7 @@ local forgotten = tonumber(ARGV[10])
 for i = 11, 10 + forgotten do redis.call('HDEL', runs, ARGV[i]) end
 for i = 11 + forgotten, #ARGV, 2 do redis.call('HSET', runs, ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', meta, 'checkpoint', text(checkpoint), 'linger', 0)
-redis.call('XTRIM', log, 'MINID', text(math.min(first, checkpoint + 1)) .. '-0')
+trim()
 local left = redis.call('PTTL', meta)
 if left > 0 then redis.call('PEXPIRE', runs, left) end
 return 1

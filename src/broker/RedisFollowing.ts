@@ -16,7 +16,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { type Broker, BrokerError, BrokerUnavailable } from "./Broker.ts"
+import { type Broker, BrokerError, BrokerUnavailable, type PullLimits, type Slice } from "./Broker.ts"
 import { Canary } from "./RedisCanary.ts"
 import * as RedisConnection from "./RedisConnection.ts"
 import * as RedisKeys from "./RedisKeys.ts"
@@ -24,6 +24,7 @@ import { LostWakes } from "./RedisLostWakes.ts"
 import type { RedisMetrics, Repair } from "./RedisMetrics.ts"
 import type { ServerOptions } from "./RedisOptions.ts"
 import { attend } from "./RedisPresenceLua.ts"
+import { Recents } from "./RedisRecent.ts"
 import * as Reply from "./RedisReply.ts"
 import * as RedisScript from "./RedisScript.ts"
 
@@ -51,6 +52,8 @@ interface Followed {
  * @since 0.1.0
  */
 export interface Following extends Pick<Broker["Service"], "subscribe" | "acknowledged"> {
+  /** What lies past a position, if that was published lately. */
+  readonly recall: (user: UserId, after: Position, limits: PullLimits) => Slice | undefined
   /** Waits until there was a connection that publications come on, or the first attempt failed. */
   readonly tried: Effect.Effect<void>
   /**
@@ -89,6 +92,7 @@ export const make = Effect.fnUntraced(function*(
   const lostWakes = new LostWakes(metrics.repaired)
   const followed = new Map<string, Followed>()
   const unfollowed = new Set<string>()
+  const recents = new Recents()
 
   const isFollowed = (one: Followed) => one.readers.size > 0 || one.waiters.size > 0
 
@@ -107,11 +111,14 @@ export const make = Effect.fnUntraced(function*(
     if (channel === canary.channel) return canary.seen()
     const one = followed.get(channel)
     if (one === undefined) return
-    const [kind, epoch = "", offset = ""] = message.split(" ")
+    const end = message.indexOf("\n")
+    const [kind, epoch = "", ...offsets] = (end < 0 ? message : message.slice(0, end)).split(" ")
+    const [offset = 0, last = offset] = offsets.map(Number)
     if (kind === "e") {
-      lostWakes.told(channel, `${epoch}:${offset}`)
-      wake(one, `${epoch}:${offset}`)
-    } else if (kind === "a") release(one, { epoch, offset: Number(offset) })
+      recents.add(channel, epoch, offset, last, end < 0 ? undefined : message.slice(end + 1))
+      lostWakes.told(channel, `${epoch}:${last}`)
+      wake(one, `${epoch}:${last}`)
+    } else if (kind === "a") release(one, { epoch, offset })
   }
 
   // Tells Redis how many read here, and looks whether a wake-up was lost: since `known`, if looking is for that.
@@ -157,6 +164,7 @@ export const make = Effect.fnUntraced(function*(
     onLive: (live) =>
       Effect.gen(function*() {
         canary.seen()
+        recents.clear()
         const all = Array.from(followed.values())
         const channels = [canary.channel, ...all.map(({ channel }) => channel)]
         yield* Effect.tryPromise({
@@ -223,6 +231,7 @@ export const make = Effect.fnUntraced(function*(
       const one = followed.get(channel)
       return one !== undefined && !isFollowed(one) && followed.delete(channel)
     })
+    for (const channel of gone) recents.forget(channel)
     if (gone.length === 0) return Effect.void
     return Effect.ignore(connection.call("unsubscribe", ({ client }) => client.unsubscribe(gone)))
   })
@@ -234,7 +243,8 @@ export const make = Effect.fnUntraced(function*(
     return attendToAll(due, "poll")
   })
 
-  yield* Effect.all([unsubscribe, poll], { discard: true }).pipe(
+  const sweep = Effect.sync(() => recents.sweep())
+  yield* Effect.all([unsubscribe, sweep, poll], { discard: true }).pipe(
     Effect.catchCause((cause) => Effect.logError("Following users failed, and goes on", cause)),
     Effect.repeat(Schedule.spaced(Math.min(maxTickMs, pollMs))),
     Effect.forkScoped
@@ -276,6 +286,12 @@ export const make = Effect.fnUntraced(function*(
         })
     )
 
+  const recall: Following["recall"] = (user, after, limits) => {
+    const channel = RedisKeys.ofChannel(prefix, user)
+    const [epoch, head] = followed.get(channel)?.seen.split(":") ?? []
+    return epoch === after.epoch ? recents.pull(channel, after, Number(head), limits) : undefined
+  }
+
   const advance: Following["advance"] = (user, after, next, head) => {
     const one = followed.get(RedisKeys.ofChannel(prefix, user))
     if (one === undefined) return false
@@ -285,5 +301,5 @@ export const make = Effect.fnUntraced(function*(
       next.offset > after.offset
   }
 
-  return { subscribe, acknowledged, tried: connection.tried, advance }
+  return { subscribe, acknowledged, recall, tried: connection.tried, advance }
 })

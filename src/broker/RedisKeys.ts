@@ -2,9 +2,7 @@
  * Where a user's log lies in Redis. All keys of a user carry the hash tag
  * `{user}`, so that one script may touch them, also on a cluster.
  *
- * - `log`: a stream. An event with offset n has the id `n-0` and the fields `t`
- *   (when it was appended, in milliseconds), `n` (bytes), `h` and `b` (see
- *   `RedisEntry`);
+ * - `log`: a stream of blocks of events (see `RedisBlock`);
  * - `meta`: a hash of the epoch, the server it began on, the `first` and `last`
  *   offset that are served, the `bytes` and the age (`since`) of what is
  *   served, the `checkpoint` up to which runs are folded, the bytes kept only

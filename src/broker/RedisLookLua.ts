@@ -5,7 +5,8 @@
  * `ARGV` from 7 on: the position's epoch and offset, maxEvents, maxBytes,
  * whether runs are wanted in any case (1 or 0). Gives the epoch, the first and
  * last offset, the checkpoint, the gap's reason (or nothing) and its first
- * offset, the entries, the runs, and the entries past the checkpoint.
+ * offset, the blocks that hold the events, the runs, and the blocks that hold
+ * the events past the checkpoint.
  *
  * @since 0.1.0
  */
@@ -33,30 +34,31 @@ if wantedEvents > 0 then
   end
 end
 
-local entries = {}
-local size = 0
-local isFull = false
-while not isFull and after < last and #entries < wantedEvents do
-  local count = math.min(64, wantedEvents - #entries)
-  local chunk = redis.call('XRANGE', log, text(after + 1) .. '-0', text(last) .. '-0', 'COUNT', count)
-  if #chunk == 0 then break end
-  for _, entry in ipairs(chunk) do
-    size = size + tonumber(entry[2][4])
-    if #entries > 0 and size > wantedBytes then
-      isFull = true
-      break
-    end
-    entries[#entries + 1] = entry
-    after = after + 1
+-- Whole blocks, and at least what is wanted: who asked cuts it to size.
+local blocks = {}
+local events, size = 0, 0
+local chunk = after < last and wantedEvents > 0 and { blockOf(after + 1) } or {}
+while #chunk > 0 do
+  local upTo, count, bytes
+  for _, block in ipairs(chunk) do
+    if events >= wantedEvents or size > wantedBytes then break end
+    blocks[#blocks + 1] = block
+    count, bytes = string.match(block[2][2], '^%d+ (%d+) (%d+)$')
+    count, bytes = tonumber(count), tonumber(bytes)
+    upTo = firstOf(block) + count - 1
+    if firstOf(block) > after then size = size + bytes end
+    events = upTo - after
   end
+  if upTo >= last or events >= wantedEvents or size > wantedBytes then break end
+  local more = math.min((wantedEvents - events) / count, (wantedBytes - size) / bytes + 1, 64)
+  chunk = redis.call('XRANGE', log, text(upTo + 1) .. '-0', '+', 'COUNT', math.max(1, math.ceil(more)))
 end
 
 local states, tail = {}, {}
 if gap ~= '' or ARGV[11] == '1' then
   states = redis.call('HGETALL', runs)
-  if checkpoint < last then
-    tail = redis.call('XRANGE', log, text(checkpoint + 1) .. '-0', text(last) .. '-0')
-  end
+  local from = checkpoint < last and blockOf(checkpoint + 1)
+  if from then tail = redis.call('XRANGE', log, from[1], '+') end
 end
-return { epoch, first, last, checkpoint, gap, from, entries, states, tail }
+return { epoch, first, last, checkpoint, gap, from, blocks, states, tail }
 `)

@@ -52,28 +52,51 @@ local function isOver()
   return last - first + 1 > maxEvents or (bytes > maxBytes and first < last) or (first <= last and since < now - maxAge)
 end
 
+-- The block that an offset is in, or was: also one that begins at it.
+local function blockOf(offset)
+  return redis.call('XREVRANGE', log, text(offset) .. '-0', '-', 'COUNT', 1)[1]
+end
+
+local function firstOf(block)
+  return tonumber(string.match(block[1], '^%d+'))
+end
+
+local function trim()
+  local block = blockOf(math.min(first, checkpoint + 1))
+  if first > last and checkpoint >= last then
+    redis.call('XTRIM', log, 'MINID', text(last + 1) .. '-0')
+  elseif block then
+    redis.call('XTRIM', log, 'MINID', block[1])
+  end
+end
+
 local function drop()
   local before = first
   while isOver() do
-    local oldest = redis.call('XRANGE', log, text(first) .. '-0', text(last) .. '-0', 'COUNT', 64)
-    if #oldest == 0 then
-      first, bytes, since = last + 1, 0, 0
-      break
+    local block = blockOf(first)
+    local offset, atStart = block and firstOf(block), first
+    if block then
+      since = tonumber(string.match(block[2][2], '^%d+'))
+      for size in string.gmatch(block[2][4], '%d+') do
+        if offset == first then
+          if not isOver() then break end
+          bytes = bytes - tonumber(size)
+          if first > checkpoint then linger = linger + tonumber(size) end
+          first = first + 1
+        end
+        offset = offset + 1
+      end
     end
-    for _, entry in ipairs(oldest) do
-      since = tonumber(entry[2][2])
-      if not isOver() then break end
-      local size = tonumber(entry[2][4])
-      bytes = bytes - size
-      if first > checkpoint then linger = linger + size end
-      first = first + 1
+    if first == atStart then
+      if isOver() then first, bytes, since = last + 1, 0, 0 end
+      break
     end
   end
   if first > last then bytes, since = 0, 0 end
   if linger > maxBytes + 1048576 or first - 1 - checkpoint > math.max(maxEvents, 1024) then
     checkpoint, linger = first - 1, 0
   end
-  if first > before then redis.call('XTRIM', log, 'MINID', text(math.min(first, checkpoint + 1)) .. '-0') end
+  if first > before then trim() end
   return first > before
 end
 `

@@ -20,7 +20,7 @@ import type { EventId, RunId, ThreadId } from "./Identity.ts"
  *   of a source once: that an event was repeated shows from two numbers, so a
  *   log need not remember every id.
  * - `at` is its time, in milliseconds since the Unix epoch.
- * - `body` is the JSON text of a `WireEvent` without its leading offset:
+ * - `body` is the JSON text, on one line, of a `WireEvent` without its leading offset:
  *   `"id":"…","type":"…",…,"data":{…}}`.
  * - `bytes` is the length of `body` in UTF-8.
  * - `data` is the encoded payload, for folding the run's state; a broker need

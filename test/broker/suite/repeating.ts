@@ -31,6 +31,20 @@ export const repeating = (test: BrokerTest) => {
       assert.deepStrictEqual(yield* idsAfter(broker, user, from), inOrder(["s.1", "s.2", "s.3", "s.4", "s.5"]))
     }))
 
+  test("adds only what is new of a large batch, whatever pieces of it are known", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const from = yield* start(broker, user)
+      yield* broker.append(user, numbered(30, 150))
+      yield* broker.append(user, numbered(200, 201))
+      assert.strictEqual((yield* broker.append(user, numbered(1, 300))).offset, 300)
+      const rest = [...Array.range(1, 29), ...Array.range(151, 199), ...Array.range(202, 300)]
+      assert.deepStrictEqual(
+        yield* idsAfter(broker, user, from),
+        inOrder([...Array.range(30, 150), 200, 201, ...rest].map((n) => `s.${n}`))
+      )
+    }))
+
   test("takes an envelope once that comes twice in one batch", (broker) =>
     Effect.gen(function*() {
       const user = newUser()
