@@ -2,7 +2,7 @@
  * The HTTP and WebSocket face: devices connect here, say who they are, and get
  * their user's events.
  *
- * `layer` adds one route to any `HttpRouter` application. It runs on Node's HTTP
+ * `layer` adds one path to any `HttpRouter` application. It runs on Node's HTTP
  * server (`@effect/platform-node`).
  *
  * ```ts
@@ -40,11 +40,12 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { Broker } from "../broker/Broker.ts"
+import { Broker, type BrokerError } from "../broker/Broker.ts"
 import * as Hub from "../hub/Hub.ts"
 import type * as Slowness from "../hub/Slowness.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import { ConnectionId, type UserId } from "../protocol/Identity.ts"
+import * as Acknowledging from "./Acknowledging.ts"
 import { type AuthenticationError, Authenticator, type Principal } from "./Authenticator.ts"
 import * as DeviceSocket from "./DeviceSocket.ts"
 import * as EventStream from "./EventStream.ts"
@@ -58,6 +59,7 @@ import { Sessions } from "./Sessions.ts"
 import type { Stats } from "./Stats.ts"
 import { TokenBucket } from "./TokenBucket.ts"
 import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
+import { UserRates } from "./UserRates.ts"
 import { WebSocketSession } from "./WebSocketSession.ts"
 
 /**
@@ -81,7 +83,7 @@ export class Gateway extends Context.Service<Gateway, {
 const make = Effect.fnUntraced(function*(
   config: GatewayConfig.GatewayConfig
 ): Effect.fn.Return<
-  { readonly gateway: Gateway["Service"]; readonly handle: Handler },
+  { readonly gateway: Gateway["Service"]; readonly handle: Handler; readonly acknowledge: Handler },
   never,
   Authenticator | Broker | Scope.Scope
 > {
@@ -112,6 +114,12 @@ const make = Effect.fnUntraced(function*(
     },
     degradedMs: Duration.toMillis(config.degradedTimeout)
   })
+  const acknowledging = {
+    hub,
+    rates: new UserRates(config.framesPerSecond),
+    maxBytes: config.maxFrameBytesIn,
+    timeout: config.helloTimeout
+  }
   const sockets = DeviceSocket.makeServer({ maxBytes: config.maxFrameBytesIn, closeTimeoutMs })
   const shared: Shared = {
     limits: {
@@ -163,6 +171,9 @@ const make = Effect.fnUntraced(function*(
       Effect.catchTag("HttpServerError", () => Effect.succeed(Refusal.upgradeRequired))
     )
 
+  const logUnserved = (error: BrokerError) => Effect.logError("A device could not be served", error)
+  const brokerUnavailable = () => Refusal.unavailable("brokerUnavailable", comeBackAfterMs())
+
   const stream = (request: HttpServerRequest, principal: Principal) =>
     Effect.flatMap(EventStreamWish.read(request), (wish) => EventStream.serve(shared, request, { principal, ...wish }))
       .pipe(
@@ -174,11 +185,7 @@ const make = Effect.fnUntraced(function*(
               ? Refusal.tooManyConnections(error.message)
               : Refusal.unavailable("full", comeBackAfterMs())
           )),
-        Effect.catchTag("BrokerError", (error) =>
-          Effect.as(
-            Effect.logError("A device could not be served", error),
-            Refusal.unavailable("brokerUnavailable", comeBackAfterMs())
-          ))
+        Effect.catchTag("BrokerError", (error) => Effect.as(logUnserved(error), brokerUnavailable()))
       )
 
   const serve = (
@@ -192,13 +199,33 @@ const make = Effect.fnUntraced(function*(
       : stream(request, principal)
   }
 
+  // Who a request is from, and then what it asks for.
+  const identified = (
+    request: HttpServerRequest,
+    then: (principal: Principal | undefined) => Effect.Effect<HttpServerResponse, Unauthenticated>
+  ): Effect.Effect<HttpServerResponse> =>
+    authenticate(request).pipe(
+      Effect.timeoutOrElse({
+        duration: config.helloTimeout,
+        orElse: () =>
+          Effect.fail(new AuthenticatorUnavailable({ what: "the authenticator", cause: "it took too long" }))
+      }),
+      Effect.flatMap(then),
+      Effect.catchTag("Unauthenticated", (error) => Effect.succeed(Refusal.unauthenticated(error))),
+      Effect.catchTag("AuthenticatorUnavailable", (error) =>
+        Effect.as(
+          Effect.logError(error.message, error),
+          Refusal.unavailable("unauthenticatable", comeBackAfterMs())
+        ))
+    )
+
+  const isForeign = ({ headers }: HttpServerRequest): boolean =>
+    !Origin.isAllowed(config.origins, headers["origin"], headers["host"])
+
   const handle: Handler = (request) =>
     Effect.suspend((): Effect.Effect<HttpServerResponse> => {
       if (sessions.isDraining) return Effect.succeed(Refusal.unavailable("draining", comeBackAfterMs()))
-      const { headers } = request
-      if (!Origin.isAllowed(config.origins, headers["origin"], headers["host"])) {
-        return Effect.succeed(Refusal.originRefused)
-      }
+      if (isForeign(request)) return Effect.succeed(Refusal.originRefused)
       if (sessions.size >= config.connections.perNode) {
         return Effect.succeed(Refusal.unavailable("full", comeBackAfterMs()))
       }
@@ -207,20 +234,18 @@ const make = Effect.fnUntraced(function*(
         return Effect.succeed(Refusal.unavailable("busy", comeBackAfterMs()))
       }
       sessions.servedBy(request)
-      return authenticate(request).pipe(
-        Effect.timeoutOrElse({
-          duration: config.helloTimeout,
-          orElse: () =>
-            Effect.fail(new AuthenticatorUnavailable({ what: "the authenticator", cause: "it took too long" }))
-        }),
-        Effect.flatMap((principal) => serve(request, principal)),
-        Effect.catchTag("Unauthenticated", (error) => Effect.succeed(Refusal.unauthenticated(error))),
-        Effect.catchTag("AuthenticatorUnavailable", (error) =>
-          Effect.as(
-            Effect.logError(error.message, error),
-            Refusal.unavailable("unauthenticatable", comeBackAfterMs())
+      return identified(request, (principal) => serve(request, principal))
+    })
+
+  const acknowledge: Handler = (request) =>
+    Effect.suspend((): Effect.Effect<HttpServerResponse> => {
+      if (isForeign(request)) return Effect.succeed(Refusal.originRefused)
+      return identified(request, (principal) =>
+        principal === undefined
+          ? Effect.fail(new Unauthenticated({ reason: "missing" }))
+          : Acknowledging.answer(acknowledging, request, principal, clock.currentTimeMillisUnsafe()).pipe(
+            Effect.catchTag("BrokerError", (error) => Effect.as(logUnserved(error), brokerUnavailable()))
           ))
-      )
     })
 
   const stats: Effect.Effect<Stats> = Effect.map(hub.stats, (seen) => ({
@@ -235,6 +260,7 @@ const make = Effect.fnUntraced(function*(
 
   return {
     handle,
+    acknowledge,
     gateway: {
       publish,
       stats,
@@ -273,9 +299,11 @@ const layerWith = <E>(
     Gateway,
     Effect.gen(function*() {
       const settings = yield* config
-      const { gateway, handle } = yield* make(settings)
+      const { acknowledge, gateway, handle } = yield* make(settings)
       const router = yield* HttpRouter.HttpRouter
-      yield* router.add("GET", startsWithSlash(settings.path), handle)
+      const path = startsWithSlash(settings.path)
+      yield* router.add("GET", path, handle)
+      yield* router.add("POST", path, acknowledge)
       return gateway
     })
   )

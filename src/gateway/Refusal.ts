@@ -5,16 +5,28 @@
  * @since 0.1.0
  */
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { closeCodes } from "../protocol/CloseCode.ts"
+import { type CloseCode, closeCodes } from "../protocol/CloseCode.ts"
 import type { Unauthenticated } from "./Unauthenticated.ts"
 
-const refuse = (
+const respond = (
   status: number,
   code: string,
   message: string,
   headers: Readonly<Record<string, string>> = {}
 ): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.jsonUnsafe({ code, message }, { status, headers: { "cache-control": "no-store", ...headers } })
+
+/**
+ * The status that stands for a close code.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const refuse = (
+  status: number,
+  { meaning, name }: CloseCode,
+  detail: string = meaning
+): HttpServerResponse.HttpServerResponse => respond(status, name, detail)
 
 /**
  * Reported to middleware for a request that became a WebSocket; never sent.
@@ -31,7 +43,7 @@ export const switching: HttpServerResponse.HttpServerResponse = HttpServerRespon
  * @since 0.1.0
  */
 export const badRequest = (detail: string): HttpServerResponse.HttpServerResponse =>
-  refuse(400, closeCodes.badFrame.name, detail)
+  refuse(400, closeCodes.badFrame, detail)
 
 /**
  * The request asks for nothing that is offered here.
@@ -39,7 +51,7 @@ export const badRequest = (detail: string): HttpServerResponse.HttpServerRespons
  * @category responses
  * @since 0.1.0
  */
-export const upgradeRequired: HttpServerResponse.HttpServerResponse = refuse(
+export const upgradeRequired: HttpServerResponse.HttpServerResponse = respond(
   426,
   "upgradeRequired",
   "connect with WebSocket, or accept text/event-stream",
@@ -52,11 +64,7 @@ export const upgradeRequired: HttpServerResponse.HttpServerResponse = refuse(
  * @category responses
  * @since 0.1.0
  */
-export const originRefused: HttpServerResponse.HttpServerResponse = refuse(
-  403,
-  closeCodes.originRefused.name,
-  closeCodes.originRefused.meaning
-)
+export const originRefused: HttpServerResponse.HttpServerResponse = refuse(403, closeCodes.originRefused)
 
 /**
  * The user has too many connections.
@@ -65,7 +73,7 @@ export const originRefused: HttpServerResponse.HttpServerResponse = refuse(
  * @since 0.1.0
  */
 export const tooManyConnections = (detail: string): HttpServerResponse.HttpServerResponse =>
-  refuse(429, closeCodes.tooManyConnections.name, detail)
+  refuse(429, closeCodes.tooManyConnections, detail)
 
 /**
  * Credentials were refused.
@@ -74,7 +82,7 @@ export const tooManyConnections = (detail: string): HttpServerResponse.HttpServe
  * @since 0.1.0
  */
 export const unauthenticated = (error: Unauthenticated): HttpServerResponse.HttpServerResponse =>
-  refuse(401, closeCodes.unauthenticated.name, error.message, {
+  respond(401, closeCodes.unauthenticated.name, error.message, {
     "www-authenticate": `Bearer error="invalid_token", error_description="${error.message.replaceAll("\"", "'")}"`
   })
 
@@ -88,7 +96,7 @@ export const unavailable = (
   reason: keyof typeof unavailableReasons,
   reconnectAfterMs: number
 ): HttpServerResponse.HttpServerResponse =>
-  refuse(503, reason, unavailableReasons[reason], { "retry-after": String(Math.ceil(reconnectAfterMs / 1000)) })
+  respond(503, reason, unavailableReasons[reason], { "retry-after": String(Math.ceil(reconnectAfterMs / 1000)) })
 
 const unavailableReasons = {
   draining: closeCodes.draining.meaning,

@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError, type PullLimits } from "../broker/Broker.ts"
 import type { UserId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
 import { Connection, type Shared } from "./Connection.ts"
 import * as Encoding from "./Encoding.ts"
 import { Recovery } from "./Recovery.ts"
@@ -55,6 +56,7 @@ export interface Options {
  *   what it missed. It fails if a limit is met or the log cannot be read; then
  *   nothing was registered.
  * - `release` forgets a connection whose transport has closed.
+ * - `acknowledge` passes on what a device handled, outside of its connection.
  * - `closeUser` ends all connections of a user, those still being opened
  *   included, and returns how many there were.
  * - `settled` tells whether all connections have written what they know of.
@@ -68,6 +70,7 @@ export class Hub extends Context.Service<Hub, {
     greeting: (opening: Opening) => string
   ) => Effect.Effect<Connection, TooManyConnections | BrokerError>
   readonly release: (connection: Connection) => Effect.Effect<void>
+  readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly closeUser: (user: UserId, farewell: Farewell) => Effect.Effect<number>
   readonly settled: Effect.Effect<boolean>
   readonly stats: Effect.Effect<Stats>
@@ -149,6 +152,11 @@ export const make = Effect.fnUntraced(function*(
   return {
     open,
     release,
+    acknowledge: (user, position) =>
+      Effect.suspend(() => {
+        counters.acknowledgements++
+        return broker.acknowledge(user, position)
+      }),
     closeUser: (user, farewell) =>
       Effect.sync(() => {
         const connections = roster.of(user)

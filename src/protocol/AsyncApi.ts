@@ -108,6 +108,7 @@ export const make = (options: Options): Schema.JsonObject => {
   const definitions = [...(options.catalog ?? AgentEvents.catalog).definitions.values()]
   const schemas: Record<string, unknown> = {}
   for (const [type, { schema }] of Object.entries(messages)) add(schemas, type, schema)
+  add(schemas, "acknowledgement", Frame.Acknowledgement)
   for (const definition of definitions) add(schemas, eventSchema(definition), definition.payload)
   schemas["Event"] = byType(schemas["Event"], definitions)
 
@@ -127,19 +128,40 @@ export const make = (options: Options): Schema.JsonObject => {
         description: channelDescription,
         messages: record(Object.keys(messages), (type) => ({ $ref: `#/components/messages/${type}` })),
         bindings: { ws: { method: "GET", bindingVersion: "0.1.0" } }
+      },
+      acknowledgements: {
+        address: options.path ?? "/events",
+        title: "Acknowledgements of devices that receive server-sent events",
+        description: "One HTTP request for each, answered with 204.",
+        messages: { acknowledgement: { $ref: "#/components/messages/acknowledgement" } }
       }
     },
     operations: {
       fromDevice: operation("receive", "client", "What the server takes from a device."),
-      toDevice: operation("send", "server", "What the server sends to a device.")
+      toDevice: operation("send", "server", "What the server sends to a device."),
+      acknowledge: {
+        action: "receive",
+        summary: "What a device that receives server-sent events has handled.",
+        channel: { $ref: "#/channels/acknowledgements" },
+        messages: [{ $ref: "#/channels/acknowledgements/messages/acknowledgement" }],
+        bindings: { http: { method: "POST", bindingVersion: "0.3.0" } }
+      }
     },
     components: {
-      messages: record(Object.entries(messages), ([type, { summary }]) => ({
-        name: type,
-        title: type,
-        summary,
-        payload: { $ref: `#/components/schemas/${type}` }
-      }), ([type]) => type),
+      messages: {
+        ...record(Object.entries(messages), ([type, { summary }]) => ({
+          name: type,
+          title: type,
+          summary,
+          payload: { $ref: `#/components/schemas/${type}` }
+        }), ([type]) => type),
+        acknowledgement: {
+          name: "acknowledgement",
+          title: "acknowledgement",
+          summary: "An ack that names its epoch, since it stands alone.",
+          payload: { $ref: "#/components/schemas/acknowledgement" }
+        }
+      },
       schemas,
       securitySchemes: {
         token: { type: "http", scheme: "bearer", description: "May come in the hello frame instead." }

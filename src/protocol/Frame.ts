@@ -73,6 +73,21 @@ export const Hello = Schema.Struct({
 export const Ack = Schema.Struct({ type: Schema.tag("ack"), offset: Offset })
 
 /**
+ * An `ack` that stands alone, outside of a connection: it names the epoch of its
+ * offset. Devices that receive server-sent events send it with `POST`.
+ *
+ * @category client frames
+ * @since 0.1.0
+ */
+export const Acknowledgement = Schema.Struct({ ...Ack.fields, epoch: Epoch })
+
+/**
+ * @category client frames
+ * @since 0.1.0
+ */
+export type Acknowledgement = typeof Acknowledgement.Type
+
+/**
  * Answers a `ping`.
  *
  * @category client frames
@@ -254,7 +269,7 @@ type FrameSchema<F> = Schema.Codec<F, object> & {
   readonly fields: { readonly type: { readonly schema: { readonly literal: string } } }
 }
 
-const decoder = <F extends ClientFrame | ServerFrame>(frames: ReadonlyArray<FrameSchema<F>>) => {
+const decoder = <F extends ClientFrame | Acknowledgement | ServerFrame>(frames: ReadonlyArray<FrameSchema<F>>) => {
   const byType = new Map(
     frames.map((frame) => {
       const type = frame.fields.type.schema.literal
@@ -296,6 +311,14 @@ const fieldsError = (type: string, message: string): FrameError =>
  * @since 0.1.0
  */
 export const decodeClient = decoder<ClientFrame>([Hello, Ack, Pong, Token])
+
+/**
+ * Reads an acknowledgement that stands alone.
+ *
+ * @category codecs
+ * @since 0.1.0
+ */
+export const decodeAcknowledgement = decoder<Acknowledgement>([Acknowledgement])
 
 /**
  * Reads a frame that a server sent.

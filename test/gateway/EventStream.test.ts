@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Option, type Scope } from "effect"
+import { Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator } from "effect-emitter/gateway"
 import { EventSource } from "eventsource"
+import { request } from "node:http"
 import { append, authenticator, connect, envelope, serve, type Served, token, user } from "./server.ts"
 
 interface Received {
@@ -72,6 +73,16 @@ const offsets = (received: ReadonlyArray<Received>) =>
 const get = (served: Served, path: string, headers: Record<string, string>) =>
   Effect.promise((signal) =>
     fetch(served.http + path, { headers: { accept: "text/event-stream", ...headers }, signal })
+  )
+
+const post = (served: Served, headers: Record<string, string>, body: unknown) =>
+  Effect.promise((signal) =>
+    fetch(`${served.http}/events`, {
+      method: "POST",
+      headers,
+      body: typeof body === "string" ? body : JSON.stringify(body),
+      signal
+    })
   )
 
 describe("Server-sent events", () => {
@@ -189,6 +200,61 @@ describe("Server-sent events", () => {
       assert.strictEqual(yield* status(`/events?token=${yield* token("ada")}`, {}), 401)
       yield* connect(served, "ada")
       assert.strictEqual(yield* status("/events", headers), 429)
+    }))
+
+  it.live("are acknowledged by POST, on any node and by their own user alone", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const other = yield* serve({}, { broker: Layer.succeed(Broker.Broker, served.broker) })
+      const position = yield* served.broker.append(user("ada"), [envelope({ n: 1 }, { confirm: true })])
+      const confirmed = yield* Effect.forkChild(served.broker.acknowledged(user("ada"), position))
+      const ack = { type: "ack", ...position }
+      assert.strictEqual((yield* post(other, yield* bearer("bob"), ack)).status, 204)
+      assert.strictEqual((yield* post(other, yield* bearer("ada"), { ...ack, epoch: "elsewhere" })).status, 204)
+      yield* Effect.sleep("20 millis")
+      assert.isUndefined(confirmed.pollUnsafe())
+      assert.strictEqual((yield* post(other, yield* bearer("ada"), { ...ack, future: "field" })).status, 204)
+      yield* Fiber.join(confirmed)
+      assert.strictEqual((yield* other.gateway.stats).acknowledgements, 3)
+    }))
+
+  it.live("hold acknowledgements to the same limits, and repeat nothing of what is wrong with one", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ framesPerSecond: 5, maxFrameBytesIn: 2_000 })
+      const headers = yield* bearer("ada")
+      const ack = { type: "ack", epoch: "E", offset: 1 }
+      const answer = Effect.fnUntraced(function*(more: Record<string, string>, body: unknown) {
+        const response = yield* post(served, more, body)
+        const text = yield* Effect.promise(() => response.text())
+        assert.notInclude(text, "s3cret")
+        return [response.status, text === "" ? undefined : JSON.parse(text).code]
+      })
+      assert.deepStrictEqual(yield* answer({}, ack), [401, "unauthenticated"])
+      assert.deepStrictEqual(yield* answer({ authorization: "Bearer s3cret" }, ack), [401, "unauthenticated"])
+      const foreign = { ...headers, origin: "https://evil.example" }
+      assert.deepStrictEqual(yield* answer(foreign, ack), [403, "originRefused"])
+      assert.deepStrictEqual(yield* answer(headers, { ...ack, epoch: undefined }), [400, "badFrame"])
+      assert.deepStrictEqual(yield* answer(headers, { ...ack, offset: "s3cret" }), [400, "badFrame"])
+      assert.deepStrictEqual(yield* answer(headers, { type: "pong" }), [400, "badFrame"])
+      assert.deepStrictEqual(yield* answer(headers, "x".repeat(2_001)), [413, "frameTooLarge"])
+      assert.deepStrictEqual(yield* answer(headers, ack), [204, undefined])
+      assert.deepStrictEqual(yield* answer(headers, ack), [429, "tooManyFrames"])
+      assert.deepStrictEqual(yield* answer(yield* bearer("bob"), ack), [204, undefined])
+      yield* Effect.sleep("300 millis")
+      assert.deepStrictEqual(yield* answer(headers, ack), [204, undefined])
+    }))
+
+  it.live("cut a request whose acknowledgement does not arrive in time", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ helloTimeout: "100 millis" })
+      const headers = { ...yield* bearer("ada"), "content-length": "100" }
+      const cut = Effect.callback<string>((resume) => {
+        const sending = request(`${served.http}/events`, { method: "POST", headers })
+        sending.on("response", () => resume(Effect.succeed("answered")))
+        sending.on("error", () => resume(Effect.succeed("cut")))
+        sending.write("{")
+      })
+      assert.strictEqual(yield* cut, "cut")
     }))
 
   it.live("end with a goodbye when the server closes", () =>

@@ -45,6 +45,19 @@ describe("Frame", () => {
       assert.deepStrictEqual(shown.filter((code) => !(code in closeCodes)), [])
     })
 
+    it("of an acknowledgement that stands alone is read with its epoch, which it must have", () => {
+      const ack = { type: "ack", offset: 44, epoch: "k3J9xQ" }
+      assert.deepStrictEqual<unknown>(Frame.decodeAcknowledgement(golden("http", "ack")), Result.succeed(ack))
+      assert.deepStrictEqual<unknown>(
+        Result.mapError(Frame.decodeAcknowledgement(golden("frame", "ack")), ({ reason }) => reason),
+        Result.fail("fields")
+      )
+      assert.deepStrictEqual<unknown>(
+        Result.mapError(Frame.decodeAcknowledgement(golden("frame", "pong")), ({ reason }) => reason),
+        Result.fail("type")
+      )
+    })
+
     for (const { frame, name, side } of frames) {
       it(`${name} is written as it stands in its file, byte for byte`, () => {
         assert.strictEqual(Frame.encode(frame), golden("frame", name))

@@ -55,9 +55,10 @@ describe("the protocol document", () => {
     assert.deepStrictEqual([...new Set(shown)].toSorted(), [...new Set(types)].toSorted())
   })
 
-  const goldenTexts = new Set(
-    [...Object.keys(clientFrames), ...Object.keys(serverFrames)].map((name) => golden("frame", name))
-  )
+  const goldenTexts = new Set([
+    ...[...Object.keys(clientFrames), ...Object.keys(serverFrames)].map((name) => golden("frame", name)),
+    golden("http", "ack")
+  ])
   for (const example of examples) {
     it(`shows a frame as it travels: ${example.slice(0, 60).trim()}…`, () => {
       const fromClient = Result.isSuccess(Frame.decodeClient(example))
