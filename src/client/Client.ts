@@ -37,7 +37,7 @@ import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
 import type { Refused } from "./Driver.ts"
 import * as Driver from "./Driver.ts"
-import type { SocketConstructor } from "./Platform.ts"
+import type { Fetch, SocketConstructor } from "./Platform.ts"
 import { ambient, socketUrl } from "./Platform.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
 import type { Item, Received } from "./Received.ts"
@@ -46,6 +46,7 @@ import { defaults } from "./SessionState.ts"
 import type { Status } from "./Status.ts"
 import type { Overflow, SubscriberOverflow } from "./Subscribers.ts"
 import type { TokenSource } from "./TokenSource.ts"
+import { both, type Transports, usable } from "./Transport.ts"
 
 export { Refused } from "./Driver.ts"
 export type { Item, Known, Meta, Received, Unknown } from "./Received.ts"
@@ -105,6 +106,10 @@ export type BuiltIn = typeof AgentEvents.catalog extends Event.Catalog<infer D> 
  *   `earliest`, or a position.
  * - `storage`: where the position is kept, see `PositionStorage`.
  * - `client`: the program's name and version, for the server's logs.
+ * - `transports`: how to connect, the preferred way first; by default
+ *   `["websocket", "sse"]`: server-sent events where no WebSocket gets through,
+ *   see `Fallback`. A gateway of another origin must allow the page's requests
+ *   for that (CORS, with the headers `authorization` and `last-event-id`).
  * - `backoff`: waits between attempts, see `Reconnect`.
  * - `connectTimeout` (10 seconds): how long one attempt may take.
  * - `capacity` (4,096): how many items may wait for one subscriber before
@@ -113,7 +118,7 @@ export type BuiltIn = typeof AgentEvents.catalog extends Event.Catalog<infer D> 
  *   subscribers wait for the slowest. With `fail` that subscriber's stream fails
  *   with `SubscriberOverflow` once it has given what waits, and the others go on.
  * - `maxRuns` (64): how many runs are kept in `runs`.
- * - `webSocket`: a class to use in place of the built-in one.
+ * - `webSocket` and `fetch`: to use in place of the built-in ones.
  *
  * @category models
  * @since 0.1.0
@@ -125,12 +130,14 @@ export interface Options<E = never, R = never> {
   readonly start?: Position | "head" | "earliest" | undefined
   readonly storage?: PositionStorage | undefined
   readonly client?: string | undefined
+  readonly transports?: Transports | undefined
   readonly backoff?: Partial<Backoff> | undefined
   readonly connectTimeout?: Duration.Input | undefined
   readonly capacity?: number | undefined
   readonly overflow?: Overflow | undefined
   readonly maxRuns?: number | undefined
   readonly webSocket?: SocketConstructor | undefined
+  readonly fetch?: Fetch | undefined
 }
 
 /**
@@ -142,16 +149,18 @@ export interface Options<E = never, R = never> {
 export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
   catalog: Event.Catalog<D>,
   options: Options<E, R>
-) => Effect.Effect<Client<D>, InvalidUrl | NoWebSocket, R | Scope.Scope> = Effect.fnUntraced(
+) => Effect.Effect<Client<D>, InvalidUrl | NoTransport, R | Scope.Scope> = Effect.fnUntraced(
   function*<D extends Event.AnyDefinition, E, R>(catalog: Event.Catalog<D>, options: Options<E, R>) {
     const url = socketUrl(options.url)
     if (url === undefined) return yield* new InvalidUrl({ url: String(options.url) })
-    const webSocket = options.webSocket ?? ambient().WebSocket
-    if (webSocket === undefined) return yield* new NoWebSocket()
+    const { fetch, WebSocket } = ambient()
+    const means = { WebSocket: options.webSocket ?? WebSocket, fetch: options.fetch ?? fetch }
+    const transports = usable(options.transports ?? both, means)
+    if (transports === undefined) return yield* new NoTransport()
 
     const driver = yield* Driver.make(catalog, {
       url,
-      webSocket,
+      means,
       token: options.token,
       storage: options.storage,
       capacity: options.capacity ?? 4_096,
@@ -162,6 +171,7 @@ export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
         hasToken: options.token !== undefined,
         threads: options.threads,
         client: options.client,
+        transports,
         start: options.start ?? "head",
         backoff: { ...defaults.backoff, ...options.backoff },
         connectTimeoutMs: Duration.toMillis(options.connectTimeout ?? defaults.connectTimeoutMs)
@@ -187,7 +197,7 @@ export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
  */
 export const make = <E = never, R = never>(
   options: Options<E, R>
-): Effect.Effect<Client<BuiltIn>, InvalidUrl | NoWebSocket, R | Scope.Scope> => makeWith(AgentEvents.catalog, options)
+): Effect.Effect<Client<BuiltIn>, InvalidUrl | NoTransport, R | Scope.Scope> => makeWith(AgentEvents.catalog, options)
 
 /**
  * The one client of a program, for the built-in events.
@@ -205,7 +215,7 @@ export class EventClient extends Context.Service<EventClient, Client<BuiltIn>>()
  */
 export const layer = <E = never, R = never>(
   options: Options<E, R>
-): Layer.Layer<EventClient, InvalidUrl | NoWebSocket, Exclude<R, Scope.Scope>> =>
+): Layer.Layer<EventClient, InvalidUrl | NoTransport, Exclude<R, Scope.Scope>> =>
   Layer.effect(EventClient, make(options))
 
 /**
@@ -221,12 +231,12 @@ export class InvalidUrl extends Schema.TaggedError<InvalidUrl>()("InvalidUrl", {
 }
 
 /**
- * There is no WebSocket here: Node has one since version 22.
+ * None of the transports can be used here: Node has WebSocket since version 22.
  *
  * @category errors
  * @since 0.1.0
  */
-export class NoWebSocket extends Schema.TaggedError<NoWebSocket>()("NoWebSocket", {}) {
+export class NoTransport extends Schema.TaggedError<NoTransport>()("NoTransport", {}) {
   override get message() {
     return "There is no WebSocket here: Node 22 and browsers have one"
   }

@@ -9,6 +9,7 @@ import type { PositionStorage } from "./PositionStorage.ts"
 import type { Backoff } from "./Reconnect.ts"
 import type { Item, TokenAnswer } from "./SessionIO.ts"
 import type { Status } from "./Status.ts"
+import type { Transports } from "./Transport.ts"
 import type { WireEvent } from "./Wire.ts"
 
 /**
@@ -48,10 +49,14 @@ export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag"
  *   `earliest`, or a position.
  * - `storage`: where the position is kept, see `PositionStorage`.
  * - `client`: the program's name and version, for the server's logs.
+ * - `transports`: how to connect, the preferred way first; by default
+ *   `["websocket", "sse"]`: server-sent events where no WebSocket gets through,
+ *   see `Fallback`. A gateway of another origin must allow the page's requests
+ *   for that (CORS, with the headers `authorization` and `last-event-id`).
  * - `backoff`: waits between attempts, see `Reconnect`; `connectTimeoutMs`
  *   (10 s) is how long one attempt may take.
  * - `signal`: closes the connection when it aborts.
- * - `platform`: clock, timers, randomness and WebSocket, for tests.
+ * - `platform`: clock, timers, randomness, WebSocket and `fetch`, for tests.
  *
  * @category models
  * @since 0.1.0
@@ -69,6 +74,7 @@ export interface ConnectOptions {
   readonly start?: Position | "head" | "earliest" | undefined
   readonly storage?: PositionStorage | undefined
   readonly client?: string | undefined
+  readonly transports?: Transports | undefined
   readonly backoff?: Partial<Backoff> | undefined
   readonly connectTimeoutMs?: number | undefined
   readonly signal?: AbortSignal | undefined

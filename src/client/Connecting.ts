@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { fromCode, reactionTo } from "../protocol/CloseCode.ts"
+import * as Fallback from "./Fallback.ts"
 import * as Reconnect from "./Reconnect.ts"
 import type { ClientFrame, TokenAnswer } from "./SessionIO.ts"
 import type { State, Turn } from "./SessionState.ts"
@@ -42,7 +43,7 @@ const open = (turn: Turn): void => {
   state.complaint = undefined
   state.ackDue = undefined
   state.phase = { _tag: "Opening", since: turn.now }
-  turn.actions.push({ _tag: "connect", connection: state.connection })
+  turn.actions.push({ _tag: "connect", connection: state.connection, transport: Fallback.choose(turn) })
 }
 
 /** Says hello on the socket that has just opened. */
@@ -76,7 +77,12 @@ export const onToken = (turn: Turn, answer: TokenAnswer | undefined): void => {
     state.renewAt = left > 0 ? turn.now + Math.max(1_000, left * renewAtPart) : undefined
   }
   if (connecting) return open(turn)
-  if (changed && state.phase._tag === "Open") send(turn, { type: "token", token: answer.token })
+  if (!changed || state.phase._tag !== "Open") return
+  if (state.transport === "websocket") return send(turn, { type: "token", token: answer.token })
+  // An event stream has its token from its request.
+  turn.actions.push({ _tag: "disconnect", code: 1000, reason: "a new token" })
+  letGo(turn)
+  open(turn)
 }
 
 /** Takes a failure to answer `ask`; it is tried again. */
@@ -100,6 +106,7 @@ export const onClosed = (turn: Turn, { code, reason }: { readonly code: number; 
   const known = fromCode(code)
   const detail = state.complaint ?? (reason === "" ? known?.meaning ?? "the connection was lost" : reason)
   const closed = { code, name: known?.name, detail }
+  if (known === undefined && Fallback.isOnItsWay(state)) Fallback.onFailure(turn)
   switch (reactionTo(code)) {
     case "stop":
       return stop(turn, { _tag: "refused", ...closed })

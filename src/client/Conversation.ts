@@ -5,6 +5,7 @@
  */
 import type { Position } from "../protocol/Position.ts"
 import { abandon, send } from "./Connecting.ts"
+import * as Fallback from "./Fallback.ts"
 import { awaitSnapshots, endPending, onEvents, onGap, onSnapshot } from "./Ordering.ts"
 import { earliest, type Turn } from "./SessionState.ts"
 import type { Loss } from "./Status.ts"
@@ -77,6 +78,7 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
     degraded: false
   }
   state.acked = -1
+  Fallback.onWelcome(turn)
   if (state.pending !== undefined) awaitSnapshots(turn)
   if (state.position === undefined) {
     state.position = { epoch, offset }
@@ -118,5 +120,13 @@ export const acknowledge = (turn: Turn, offset: number): void => {
   state.ackedAt = turn.now
   state.ackDue = undefined
   state.confirms = state.confirms.filter((confirm) => confirm > offset)
-  send(turn, { type: "ack", offset })
+  // Over HTTP an acknowledgement stands alone.
+  const epoch = state.transport === "sse" ? state.handled?.epoch : undefined
+  send(turn, { type: "ack", offset, ...(epoch === undefined ? {} : { epoch }) })
+}
+
+/** Tells it again after a while. */
+export const onUnacknowledged = ({ now, state }: Turn): void => {
+  if (state.phase._tag !== "Open" || state.handled?.epoch !== state.phase.epoch) return
+  state.ackDue ??= now + state.config.ackEveryMs
 }

@@ -19,8 +19,8 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import type * as Event from "../protocol/Event.ts"
 import type { Position } from "../protocol/Position.ts"
-import type { OpenSocket, SocketConstructor } from "./Platform.ts"
-import { onReturn, openSocket } from "./Platform.ts"
+import type { OpenSocket } from "./Platform.ts"
+import { onReturn } from "./Platform.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
 import * as Received from "./Received.ts"
 import { Runs } from "./Runs.ts"
@@ -31,6 +31,7 @@ import { init } from "./SessionState.ts"
 import type { Status, StopReason } from "./Status.ts"
 import { type Overflow, Subscribers } from "./Subscribers.ts"
 import * as TokenSource from "./TokenSource.ts"
+import * as Transport from "./Transport.ts"
 
 /**
  * @category models
@@ -38,7 +39,7 @@ import * as TokenSource from "./TokenSource.ts"
  */
 export interface Options<E, R> {
   readonly url: string
-  readonly webSocket: SocketConstructor
+  readonly means: Transport.Means
   readonly token: TokenSource.TokenSource<E, R> | undefined
   readonly storage: PositionStorage | undefined
   readonly capacity: number
@@ -83,6 +84,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
   const socket = yield* makeSocket(options, tell)
   const timer = yield* makeTimer(clock, () => tell({ _tag: "tick" }))
   const asking = yield* FiberHandle.make()
+  const checking = yield* FiberHandle.make()
 
   const decode = Received.decoder(catalog)
   const received = (item: Item): Received.Item<D> =>
@@ -113,12 +115,23 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
       })
     )
 
+  const check = (connection: number) =>
+    FiberHandle.run(
+      checking,
+      Effect.flatMap(
+        Effect.promise((signal) => Transport.answers(options.means, options.url, signal)),
+        (answered) => Effect.sync(() => tell({ _tag: "checked", connection, answered }))
+      )
+    )
+
   const run = (action: Action): Effect.Effect<unknown, never, R> => {
     switch (action._tag) {
       case "askToken":
         return askToken(action.request)
       case "connect":
-        return Effect.sync(() => socket.open(action.connection))
+        return Effect.sync(() => socket.open(action.connection, action.transport))
+      case "check":
+        return check(action.connection)
       case "send":
         return Effect.sync(() => socket.send(action.frame))
       case "disconnect":
@@ -180,7 +193,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
 
 /** One socket at a time, closed with the scope at the latest. */
 const makeSocket = (
-  options: { readonly url: string; readonly webSocket: SocketConstructor },
+  { means, url }: { readonly url: string; readonly means: Transport.Means },
   tell: (input: Input) => void
 ) => {
   let current: OpenSocket | undefined
@@ -188,19 +201,15 @@ const makeSocket = (
     current?.close(code, reason)
     current = undefined
   }
-  const open = (connection: number): void => {
-    try {
-      current = openSocket(options.webSocket, options.url, {
-        opened: () => tell({ _tag: "opened", connection }),
-        message: (data) => tell({ _tag: "message", connection, data }),
-        closed: (code, reason) => tell({ _tag: "closed", connection, code, reason })
-      })
-    } catch (error) {
-      // The page's own rules forbid the connection.
-      tell({ _tag: "closed", connection, code: 1006, reason: String(error) })
-    }
+  const open = (connection: number, transport: Transport.Transport): void => {
+    current = Transport.open(means, url, transport, {
+      opened: () => tell({ _tag: "opened", connection }),
+      message: (data) => tell({ _tag: "message", connection, data }),
+      unacknowledged: () => tell({ _tag: "unacknowledged", connection }),
+      closed: (code, reason) => tell({ _tag: "closed", connection, code, reason })
+    })
   }
-  const send = (frame: ClientFrame): void => current?.send(JSON.stringify(frame))
+  const send = (frame: ClientFrame): void => current?.send(frame)
   return Effect.acquireRelease(
     Effect.succeed({ open, close, send }),
     () => Effect.sync(() => close(1000, ""))

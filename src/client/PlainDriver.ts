@@ -6,13 +6,14 @@
  */
 import type { Position } from "../protocol/Position.ts"
 import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
-import type { OpenSocket, Platform, SocketConstructor } from "./Platform.ts"
-import { onReturn, openSocket } from "./Platform.ts"
+import type { OpenSocket, Platform } from "./Platform.ts"
+import { onReturn } from "./Platform.ts"
 import { statusOf, step, wakeAt } from "./Session.ts"
 import type { Action, Input, Item } from "./SessionIO.ts"
 import type { State } from "./SessionState.ts"
 import { defaults, init } from "./SessionState.ts"
 import type { Status } from "./Status.ts"
+import * as Transport from "./Transport.ts"
 
 /**
  * One session of one program.
@@ -23,19 +24,18 @@ import type { Status } from "./Status.ts"
 export class PlainDriver implements Connection {
   private readonly options: ConnectOptions
   private readonly platform: Platform
-  private readonly WebSocket: SocketConstructor
   private readonly url: string
   private state: State
   private socket: OpenSocket | undefined
   private timer: { readonly at: number; readonly cancel: () => void } | undefined
   private readonly inbox: Array<Input> = []
   private busy = false
+  private readonly end = new AbortController()
   private readonly leave: () => void
 
-  constructor(options: ConnectOptions, platform: Platform, WebSocket: SocketConstructor, url: string) {
+  constructor(options: ConnectOptions, platform: Platform, transports: Transport.Transports, url: string) {
     this.options = options
     this.platform = platform
-    this.WebSocket = WebSocket
     this.url = url
     const stored = this.guard(() => options.storage?.load())
     this.state = init(
@@ -44,6 +44,7 @@ export class PlainDriver implements Connection {
         hasToken: options.token !== undefined,
         threads: options.threads,
         client: options.client,
+        transports,
         start: stored ?? options.start ?? "head",
         backoff: { ...defaults.backoff, ...options.backoff },
         connectTimeoutMs: options.connectTimeoutMs ?? defaults.connectTimeoutMs
@@ -55,6 +56,7 @@ export class PlainDriver implements Connection {
     const stopListening = onReturn(() => this.tell({ _tag: "wake" }))
     signal?.addEventListener("abort", this.close)
     this.leave = () => {
+      this.end.abort()
       stopListening()
       signal?.removeEventListener("abort", this.close)
     }
@@ -89,9 +91,11 @@ export class PlainDriver implements Connection {
       case "askToken":
         return this.askToken(action.request)
       case "connect":
-        return this.open(action.connection)
+        return this.open(action.connection, action.transport)
+      case "check":
+        return this.check(action.connection)
       case "send":
-        return this.socket?.send(JSON.stringify(action.frame))
+        return this.socket?.send(action.frame)
       case "disconnect":
         return this.drop(action.code, action.reason)
       case "deliver":
@@ -120,20 +124,22 @@ export class PlainDriver implements Connection {
     )
   }
 
-  private open(connection: number): void {
-    try {
-      this.socket = openSocket(this.WebSocket, this.url, {
-        opened: () => this.tell({ _tag: "opened", connection }),
-        message: (data) => this.tell({ _tag: "message", connection, data }),
-        closed: (code, reason) => {
-          this.socket = undefined
-          this.tell({ _tag: "closed", connection, code, reason })
-        }
-      })
-    } catch (error) {
-      // The page's own rules forbid the connection.
-      this.tell({ _tag: "closed", connection, code: 1006, reason: String(error) })
-    }
+  private open(connection: number, transport: Transport.Transport): void {
+    this.socket = Transport.open(this.platform, this.url, transport, {
+      opened: () => this.tell({ _tag: "opened", connection }),
+      message: (data) => this.tell({ _tag: "message", connection, data }),
+      unacknowledged: () => this.tell({ _tag: "unacknowledged", connection }),
+      closed: (code, reason) => {
+        this.socket = undefined
+        this.tell({ _tag: "closed", connection, code, reason })
+      }
+    })
+  }
+
+  private check(connection: number): void {
+    void Transport.answers(this.platform, this.url, this.end.signal).then((answered) =>
+      this.tell({ _tag: "checked", connection, answered })
+    )
   }
 
   private drop(code: number, reason: string): void {

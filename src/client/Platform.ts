@@ -1,11 +1,12 @@
 /**
  * What the plain client needs of the world around it: a clock, a timer, a
- * random number, and a WebSocket. Tests bring their own.
+ * random number, a WebSocket and `fetch`. Tests bring their own.
  *
  * @effect-diagnostics globalDate:off globalTimers:off globalRandom:off
  *
  * @since 0.1.0
  */
+import type { ClientFrame } from "./SessionIO.ts"
 
 /**
  * The part of a WebSocket that the client uses.
@@ -33,6 +34,14 @@ export interface Socket {
 export type SocketConstructor = new(url: string, protocols: string) => Socket
 
 /**
+ * The part of `fetch` that the client uses.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+/**
  * - `now`: milliseconds since the Unix epoch.
  * - `after`: calls once after so many milliseconds, and returns what cancels it.
  * - `random`: a number in [0, 1).
@@ -45,6 +54,7 @@ export interface Platform {
   readonly after: (ms: number, run: () => void) => () => void
   readonly random: () => number
   readonly WebSocket: SocketConstructor | undefined
+  readonly fetch: Fetch | undefined
 }
 
 /** The longest time that a timer can take. */
@@ -63,7 +73,8 @@ export const ambient = (): Platform => ({
     return () => clearTimeout(timer)
   },
   random: () => Math.random(),
-  WebSocket: globalThis.WebSocket
+  WebSocket: globalThis.WebSocket,
+  fetch: globalThis.fetch?.bind(globalThis)
 })
 
 /**
@@ -108,7 +119,7 @@ export const openSocket = (Socket: SocketConstructor, url: string, listener: Soc
     last?.closed(code, reason)
   })
   return {
-    send: (text) => socket.send(text),
+    send: (frame) => socket.send(JSON.stringify(frame)),
     close: (code, reason) => {
       told = undefined
       socket.close(code, reason)
@@ -117,6 +128,9 @@ export const openSocket = (Socket: SocketConstructor, url: string, listener: Soc
 }
 
 /**
+ * What a connection tells. `unacknowledged`: the last `ack` did not arrive, and
+ * can be sent again.
+ *
  * @category sockets
  * @since 0.1.0
  */
@@ -124,6 +138,7 @@ export interface SocketListener {
   readonly opened: () => void
   readonly message: (data: unknown) => void
   readonly closed: (code: number, reason: string) => void
+  readonly unacknowledged: () => void
 }
 
 /**
@@ -131,7 +146,7 @@ export interface SocketListener {
  * @since 0.1.0
  */
 export interface OpenSocket {
-  readonly send: (text: string) => void
+  readonly send: (frame: ClientFrame) => void
   readonly close: (code: number, reason: string) => void
 }
 
@@ -155,3 +170,11 @@ export const socketUrl = (url: string | URL): string | undefined => {
   if (address.protocol !== "ws:" && address.protocol !== "wss:") return undefined
   return address.hash === "" && address.username === "" && address.password === "" ? address.href : undefined
 }
+
+/**
+ * The same address for requests over HTTP.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const httpUrl = (url: string): string => url.replace(/^ws/, "http")

@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import type { Position } from "../protocol/Position.ts"
+import { fromText, toText } from "./PositionText.ts"
 
 /**
  * Keeps one position. Both calls are synchronous; a storage that is not gives
@@ -60,7 +61,7 @@ export interface WebStorage {
  */
 export const web = (storage: WebStorage, key: string): PositionStorage => ({
   load: () => fromText(storage.getItem(key) ?? ""),
-  save: (position) => storage.setItem(key, `${position.epoch}:${position.offset}`)
+  save: (position) => storage.setItem(key, toText(position))
 })
 
 /**
@@ -76,12 +77,4 @@ export const session = (key: string): PositionStorage => {
     setItem: (name, value) => globalThis.sessionStorage.setItem(name, value)
   }
   return web(storage, key)
-}
-
-const fromText = (text: string): Position | undefined => {
-  const match = /^([A-Za-z0-9_-]{1,32}):(\d{1,16})$/.exec(text)
-  if (match === null) return undefined
-  const [, epoch = "", digits = ""] = match
-  const offset = Number(digits)
-  return Number.isSafeInteger(offset) ? { epoch, offset } : undefined
 }

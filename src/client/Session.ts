@@ -31,7 +31,8 @@ import {
   stop,
   wait
 } from "./Connecting.ts"
-import { acknowledge, onHandled, onMessage } from "./Conversation.ts"
+import { acknowledge, onHandled, onMessage, onUnacknowledged } from "./Conversation.ts"
+import * as Fallback from "./Fallback.ts"
 import { settle } from "./Ordering.ts"
 import type { Action, Input } from "./SessionIO.ts"
 import type { State, Turn } from "./SessionState.ts"
@@ -98,7 +99,8 @@ export const statusOf = (state: State): Status => {
     case "Resting":
       return { _tag: state.position === undefined ? "connecting" : "resuming" }
     case "Open":
-      return { _tag: phase.degraded ? "degraded" : phase.caughtUp ? "live" : "resuming" }
+      if (phase.degraded) return { _tag: "degraded" }
+      return phase.caughtUp ? { _tag: "live", transport: state.transport } : { _tag: "resuming" }
     case "Waiting":
       return { _tag: "waiting", retryAt: phase.retryAt - state.skew, attempt: state.attempt, cause: phase.cause }
     case "Stopped":
@@ -121,6 +123,10 @@ const take = (turn: Turn, input: Input): void => {
       return input.connection === state.connection ? onMessage(turn, input.data) : undefined
     case "closed":
       return input.connection === state.connection && hasSocket(state) ? onClosed(turn, input) : undefined
+    case "unacknowledged":
+      return input.connection === state.connection ? onUnacknowledged(turn) : undefined
+    case "checked":
+      return input.connection === state.checking ? Fallback.onChecked(turn, input.answered) : undefined
     case "handled":
       return onHandled(turn, input.position)
     case "wake":
@@ -182,9 +188,9 @@ const onTime = (turn: Turn): void => {
       return turn.now >= phase.since + config.tokenTimeoutMs ? wait(turn, { _tag: "tokenFailed" }) : undefined
     case "Opening":
     case "Greeting":
-      return turn.now >= phase.since + config.connectTimeoutMs
-        ? abandon(turn, { _tag: "timeout", afterMs: turn.now - phase.since }, 1000, "no welcome in time")
-        : undefined
+      if (turn.now < phase.since + config.connectTimeoutMs) return
+      Fallback.onFailure(turn)
+      return abandon(turn, { _tag: "timeout", afterMs: turn.now - phase.since }, 1000, "no welcome in time")
     case "Waiting":
       return turn.now >= phase.retryAt ? dial(turn) : undefined
     case "Open":

@@ -7,6 +7,7 @@ import type { Ack, Hello, Pong, Token } from "../protocol/Frame.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
 import type { Status } from "./Status.ts"
+import type { Transport } from "./Transport.ts"
 import type { WireEvent } from "./Wire.ts"
 
 /**
@@ -59,6 +60,8 @@ export interface TokenAnswer {
  * - `token`: the answer to `askToken`; without `answer` there is no token.
  * - `tokenFailed`: the token could not be had this time.
  * - `opened`, `message`, `closed`: what a socket did.
+ * - `unacknowledged`: the last `ack` of a connection did not arrive.
+ * - `checked`: the answer to `check`.
  * - `handled`: everything delivered up to this position was handled.
  * - `tick`: time has passed; due at `wakeAt`, harmless at any time.
  * - `wake`: the network or the page came back, so waiting may be over.
@@ -77,6 +80,8 @@ export type Input =
   | { readonly _tag: "opened"; readonly connection: number }
   | { readonly _tag: "message"; readonly connection: number; readonly data: unknown }
   | { readonly _tag: "closed"; readonly connection: number; readonly code: number; readonly reason: string }
+  | { readonly _tag: "unacknowledged"; readonly connection: number }
+  | { readonly _tag: "checked"; readonly connection: number; readonly answered: boolean }
   | { readonly _tag: "handled"; readonly position: Position }
   | { readonly _tag: "tick" }
   | { readonly _tag: "wake" }
@@ -93,7 +98,7 @@ export type Input =
  */
 export type ClientFrame =
   | Omit<typeof Hello.Encoded, "threads"> & { readonly threads?: ReadonlyArray<string> }
-  | typeof Ack.Encoded
+  | (typeof Ack.Encoded & { readonly epoch?: string })
   | typeof Pong.Encoded
   | typeof Token.Encoded
 
@@ -102,7 +107,10 @@ export type ClientFrame =
  *
  * - `askToken`: get a token, and answer with the same `request`. `refused` tells
  *   that the last one was not taken.
- * - `connect`: open a socket, and name it by `connection` from now on.
+ * - `connect`: open a connection by this transport, and name it by `connection`
+ *   from now on.
+ * - `check`: ask whether the gateway answers a plain request over HTTP, and tell
+ *   `checked` with the same `connection`.
  * - `send`: write a frame to the open socket.
  * - `disconnect`: close the socket and forget it; nothing is expected from it.
  * - `deliver`: hand these items over, then answer `handled` with `position`.
@@ -115,7 +123,8 @@ export type ClientFrame =
  */
 export type Action =
   | { readonly _tag: "askToken"; readonly request: number; readonly refused: boolean }
-  | { readonly _tag: "connect"; readonly connection: number }
+  | { readonly _tag: "connect"; readonly connection: number; readonly transport: Transport }
+  | { readonly _tag: "check"; readonly connection: number }
   | { readonly _tag: "send"; readonly frame: ClientFrame }
   | { readonly _tag: "disconnect"; readonly code: number; readonly reason: string }
   | { readonly _tag: "deliver"; readonly items: ReadonlyArray<Item>; readonly position: Position }

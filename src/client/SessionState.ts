@@ -8,12 +8,14 @@ import * as RecentIds from "./RecentIds.ts"
 import * as Reconnect from "./Reconnect.ts"
 import type { Action, TokenAnswer } from "./SessionIO.ts"
 import type { Loss, StopReason } from "./Status.ts"
+import { both, type Transport, type Transports } from "./Transport.ts"
 
 /**
  * Settings of a session. Times are in milliseconds.
  *
  * - `hasToken`: whether there is anything to ask for a token.
  * - `threads`: the thread filter of `hello`; `client` names the program there.
+ * - `transports`: those to connect by, the preferred one first.
  * - `ackEveryMs`: how long an acknowledgement may wait, and `ackAtMostEveryMs`
  *   how far apart they are even if each event asks for one at once: servers limit
  *   the frames they take.
@@ -27,6 +29,7 @@ export interface Config {
   readonly hasToken: boolean
   readonly threads: ReadonlyArray<string> | undefined
   readonly client: string | undefined
+  readonly transports: Transports
   readonly start: Position | "head" | "earliest"
   readonly backoff: Reconnect.Backoff
   readonly connectTimeoutMs: number
@@ -43,6 +46,7 @@ export const defaults: Config = {
   hasToken: false,
   threads: undefined,
   client: undefined,
+  transports: both,
   start: "head",
   backoff: Reconnect.defaults,
   connectTimeoutMs: 10_000,
@@ -109,6 +113,9 @@ export interface Pending {
  *   delivered events that ask for it at once, `ackDue` is when the next one is
  *   due.
  * - `attempt`: connections lost in a row. `seed`: of the jitter.
+ * - `transport`: of the last connection; `failures` in a row that were its own,
+ *   `checking` which connection's is being looked into, `preferAgainAt` when the
+ *   preferred one is tried again. See `Fallback`.
  * - `refused`: the token that the server did not take.
  * - `running`: runs that are open, as far as their events tell.
  * - `former`: ids of events delivered under older epochs.
@@ -126,6 +133,10 @@ export interface State {
   readonly asking: boolean
   readonly attempt: number
   readonly seed: number
+  readonly transport: Transport
+  readonly failures: number
+  readonly checking: number | undefined
+  readonly preferAgainAt: number
   readonly token: TokenAnswer | undefined
   readonly refused: string | undefined
   readonly renewAt: number | undefined
@@ -184,6 +195,10 @@ export const init = (config: Config, seed: number, now: number): State => {
     asking: false,
     attempt: 0,
     seed,
+    transport: config.transports[0],
+    failures: 0,
+    checking: undefined,
+    preferAgainAt: 0,
     token: undefined,
     refused: undefined,
     renewAt: undefined,

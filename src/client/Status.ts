@@ -3,12 +3,14 @@
  *
  * @since 0.1.0
  */
+import type { Transport } from "./Transport.ts"
 
 /**
  * How a client's connection stands.
  *
  * - `connecting`: on the way to its first connection.
  * - `live`: connected, and every event known at the time of connecting is here.
+ *   `transport` is how: `sse` where no WebSocket gets through.
  * - `degraded`: connected, but the server cannot read the events at the moment,
  *   so they may be late. Nothing is lost; they follow when it is `live` again.
  * - `resuming`: on the way back to a position, or still catching up with it.
@@ -22,7 +24,7 @@
  */
 export type Status =
   | { readonly _tag: "connecting" }
-  | { readonly _tag: "live" }
+  | { readonly _tag: "live"; readonly transport: Transport }
   | { readonly _tag: "degraded" }
   | { readonly _tag: "resuming" }
   | { readonly _tag: "waiting"; readonly retryAt: number; readonly attempt: number; readonly cause: Loss }
@@ -74,5 +76,6 @@ export type StopReason =
  */
 export const equals = (a: Status, b: Status): boolean => {
   if (a._tag === "waiting" && b._tag === "waiting") return a.retryAt === b.retryAt && a.attempt === b.attempt
+  if (a._tag === "live" && b._tag === "live") return a.transport === b.transport
   return a._tag === b._tag
 }

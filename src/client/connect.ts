@@ -22,11 +22,12 @@ import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
 import { PlainDriver } from "./PlainDriver.ts"
 import type { Platform } from "./Platform.ts"
 import { ambient, socketUrl } from "./Platform.ts"
+import { both, usable } from "./Transport.ts"
 
 /**
  * Connects, and stays connected until it is closed or the server refuses. Throws
- * a `TypeError` when the address is none, or there is no WebSocket here; later
- * problems come as status.
+ * a `TypeError` when the address is none, or none of the transports can be used
+ * here; later problems come as status.
  *
  * @category constructors
  * @since 0.1.0
@@ -35,7 +36,7 @@ export const connect = (options: ConnectOptions): Connection => {
   const platform: Platform = { ...ambient(), ...options.platform }
   const url = socketUrl(options.url)
   if (url === undefined) throw new TypeError(`"${options.url}" is not an address to connect to`)
-  const { WebSocket } = platform
-  if (WebSocket === undefined) throw new TypeError("there is no WebSocket here: Node 22 and browsers have one")
-  return new PlainDriver(options, platform, WebSocket, url)
+  const transports = usable(options.transports ?? both, platform)
+  if (transports === undefined) throw new TypeError("there is no WebSocket here: Node 22 and browsers have one")
+  return new PlainDriver(options, platform, transports, url)
 }

@@ -27,7 +27,7 @@ describe("Client", () => {
 
       last().push(welcome())
       yield* settle
-      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live" })
+      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live", transport: "websocket" })
     }))
 
   it.effect("gives events decoded by the catalog, and unknown ones as unknown", () =>
@@ -246,7 +246,7 @@ describe("Client", () => {
       yield* settle
       assert.deepStrictEqual(last().sent.at(-1), { type: "pong" })
       yield* TestClock.adjust("14999 millis")
-      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live" })
+      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live", transport: "websocket" })
       yield* TestClock.adjust("1 millis")
       const status = yield* statusOf(client)
       assert.deepStrictEqual(

@@ -12,6 +12,7 @@ export const fakeWorld = () => {
     now: () => now,
     random: () => 0.5,
     WebSocket,
+    fetch: undefined,
     after: (ms, run) => {
       const timer = { at: now + ms, run }
       timers.push(timer)

@@ -6,6 +6,7 @@ import { statusOf, step, wakeAt } from "../../src/client/Session.ts"
 import type { Action, Input, Item } from "../../src/client/SessionIO.ts"
 import { type Config, defaults, init, type State } from "../../src/client/SessionState.ts"
 import type { Position } from "../../src/protocol/Position.ts"
+import type { Transport } from "../../src/client/Transport.ts"
 import { type Dice, type ModelServer, ServerSocket } from "./ModelServer.ts"
 
 export class ModelClient {
@@ -20,8 +21,17 @@ export class ModelClient {
   state: State
   now = 1_000
   connections = 0
+  /** Which transports something on the way lets through. */
+  blocked: ReadonlyArray<Transport> = []
+  /** Whether the gateway answers plain requests: not while the network is down. */
+  answering = true
+  /** Whether acknowledgements by HTTP arrive. */
+  posting = true
+  transport: Transport = "websocket"
+  private checks: Array<number> = []
   private unhandled: Array<Position> = []
   private asked: Array<number> = []
+  private readonly unposted: Array<number> = []
 
   constructor(server: ModelServer, config: Partial<Config> = {}) {
     this.server = server
@@ -45,11 +55,21 @@ export class ModelClient {
     const request = this.asked.shift()
     if (request !== undefined) return this.tell({ _tag: "token", request, answer: { token: "t" } })
     const { connection, phase } = this.state
-    if (phase._tag === "Opening") return this.tell({ _tag: "opened", connection })
+    if (phase._tag === "Opening") {
+      if (this.answering && !this.blocked.includes(this.transport)) return this.tell({ _tag: "opened", connection })
+      return this.cut(1006)
+    }
     const frame = this.socket?.frames.shift()
     if (frame === undefined) return
     const data = typeof frame === "string" ? frame : JSON.stringify(frame)
     this.tell({ _tag: "message", connection, data })
+  }
+
+  /** The gateway's answer to a plain request arrives, and word of acknowledgements that did not. */
+  answer(): void {
+    const connection = this.checks.shift()
+    if (connection !== undefined) this.tell({ _tag: "checked", connection, answered: this.answering })
+    for (const lost of this.unposted.splice(0)) this.tell({ _tag: "unacknowledged", connection: lost })
   }
 
   /** The program handles some of what was delivered. */
@@ -77,7 +97,11 @@ export class ModelClient {
         return
       case "connect":
         this.connections += 1
+        this.transport = action.transport
         this.socket = new ServerSocket()
+        return
+      case "check":
+        this.checks.push(action.connection)
         return
       case "disconnect":
         this.socket = undefined
@@ -86,8 +110,13 @@ export class ModelClient {
         const { socket } = this
         if (socket === undefined) throw new Error("a frame was sent without a socket")
         const { frame } = action
+        if (frame.type === "pong" && this.transport === "sse") return
         if (frame.type === "ack") {
           const epoch = this.state.phase._tag === "Open" ? this.state.phase.epoch : "?"
+          if (this.transport === "sse" && !this.posting) {
+            return void this.unposted.push(this.state.connection)
+          }
+          if (this.transport === "sse" && frame.epoch !== epoch) throw new Error("an ack of no epoch")
           this.acked.push({ epoch, offset: frame.offset, handled: this.state.handled })
         }
         return this.server.receive(socket, frame)

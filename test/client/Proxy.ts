@@ -4,6 +4,8 @@
 import { Effect } from "effect"
 import * as net from "node:net"
 
+type Fate = "pass" | "refuse" | "swallow" | "down"
+
 export interface Proxy {
   readonly port: number
   /** Resets every connection. */
@@ -12,6 +14,11 @@ export interface Proxy {
   readonly hold: () => void
   /** Passes on again, new connections only. */
   readonly release: () => void
+  /**
+   * What becomes of handshakes: passed on, refused as by a proxy that knows no WebSocket, or never answered. With `down`
+   * every request is refused, as by a proxy whose server is away.
+   */
+  readonly upgrades: (fate: Fate) => void
   /** How many connections came in all, and how many there are. */
   readonly stats: () => { readonly total: number; readonly open: number }
 }
@@ -21,6 +28,7 @@ export const proxyTo = (port: () => number) =>
     Effect.callback<Proxy & { readonly server: net.Server }>((resume) => {
       const pairs = new Set<readonly [net.Socket, net.Socket]>()
       let holding = false
+      let fate: Fate = "pass"
       let total = 0
       const server = net.createServer((near) => {
         total += 1
@@ -34,7 +42,13 @@ export const proxyTo = (port: () => number) =>
         }
         for (const [from, to] of [[near, far], [far, near]] as const) {
           from.on("data", (bytes) => {
-            if (!holding) to.write(bytes)
+            if (holding) return
+            const isUpgrade = fate !== "pass" && from === near && /^upgrade: *websocket/im.test(String(bytes))
+            if ((fate === "refuse" && isUpgrade) || (fate === "down" && from === near)) {
+              near.end("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
+            } else if (fate !== "swallow" || !isUpgrade) {
+              to.write(bytes)
+            }
           })
           from.on("error", end)
           from.on("close", end)
@@ -56,6 +70,9 @@ export const proxyTo = (port: () => number) =>
           },
           release: () => {
             holding = false
+          },
+          upgrades: (next) => {
+            fate = next
           },
           stats: () => ({ total, open: pairs.size })
         }))

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { statusOf } from "../../src/client/Session.ts"
 import type { ModelClient } from "./ModelClient.ts"
 import type { ModelServer } from "./ModelServer.ts"
 import { fair, play, type Weather } from "./play.ts"
@@ -161,9 +162,32 @@ describe("Session, against a model of the server", () => {
       assertAcks(client, server)
     }))
 
+  it("keeps all of it whatever transports are blocked, and comes by the one that is not", () => {
+    const used = { websocket: 0, sse: 0 }
+    forAllSeeds((seed) => {
+      const { client, server } = play(seed, { ...fair, blocks: true, gaps: true })
+      assertComplete(client, server, anyThread)
+      assertAcks(client, server)
+      assertRuns(client, server)
+      const status = statusOf(client.state)
+      if (status._tag !== "live") return assert.fail(status._tag)
+      assert.notInclude(client.blocked, status.transport)
+      used[status.transport] += 1
+    })
+    if (only === undefined) assert.isTrue(used.sse > 10 && used.websocket > 10, JSON.stringify(used))
+  })
+
+  it("loses and repeats nothing of its threads, across transports and epochs", () =>
+    forAllSeeds((seed) => {
+      const wanted = (thread: string | undefined) => thread === undefined || thread === "a"
+      const { client, server } = play(seed, { ...fair, blocks: true, epochs: true, gaps: true }, { threads: ["a"] })
+      assertComplete(client, server, wanted)
+      assertAcks(client, server)
+    }))
+
   it("finds out a server that drops, repeats, swaps or garbles frames, and loses nothing by it", () =>
     forAllSeeds((seed) => {
-      const weather: Weather = { epochs: false, gaps: false, damage: ["drop", "repeat", "swap", "garble"] }
+      const weather: Weather = { ...fair, damage: ["drop", "repeat", "swap", "garble"] }
       const { client, server } = play(seed, weather, { start: { epoch: "E1", offset: 0 } })
       assertComplete(client, server, anyThread)
     }))
@@ -171,7 +195,7 @@ describe("Session, against a model of the server", () => {
   it("does the same for the same seed", () =>
     forAllSeeds((seed) => {
       if (seed > 20) return
-      const weather: Weather = { epochs: true, gaps: true, damage: ["drop", "garble"] }
+      const weather: Weather = { ...fair, epochs: true, gaps: true, blocks: true, damage: ["drop", "garble"] }
       assert.deepStrictEqual(play(seed, weather).client.items, play(seed, weather).client.items)
     }))
 })

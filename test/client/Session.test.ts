@@ -185,7 +185,7 @@ describe("Session", () => {
     const hands = new Hands({ connectTimeoutMs: 3_000 })
     hands.tell({ _tag: "start" })
     assert.strictEqual(hands.delay, 3_000)
-    assert.deepStrictEqual(tags(hands.pass(3_000)), ["disconnect", "status"])
+    assert.deepStrictEqual(tags(hands.pass(3_000)), ["check", "disconnect", "status"])
     assert.deepStrictEqual(hands.cause, { _tag: "timeout", afterMs: 3_000 })
     hands.pass(hands.delay)
     hands.tell({ _tag: "opened", connection: 2 })
@@ -226,7 +226,7 @@ describe("Session", () => {
     hands.push(events([2, 3]))
     assert.deepStrictEqual(hands.status, { _tag: "resuming" })
     hands.push(events([4]))
-    assert.deepStrictEqual(hands.status, { _tag: "live" })
+    assert.deepStrictEqual(hands.status, { _tag: "live", transport: "websocket" })
   })
 
   it("acknowledges again after a reconnect, since the last one may be lost", () => {

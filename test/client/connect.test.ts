@@ -45,7 +45,7 @@ describe("connect", () => {
       ]
     ])
     assert.deepStrictEqual(connection.position(), { epoch: "E1", offset: 4 })
-    assert.deepStrictEqual(connection.status(), { _tag: "live" })
+    assert.deepStrictEqual(connection.status(), { _tag: "live", transport: "websocket" })
   })
 
   it("tells of gaps, snapshots and lost runs in their places", async () => {

@@ -1,6 +1,7 @@
 /**
  * Random schedules of a session and a model server.
  */
+import type { Transport } from "../../src/client/Transport.ts"
 import type { Config } from "../../src/client/SessionState.ts"
 import { ModelClient } from "./ModelClient.ts"
 import { type Damage, Dice, ModelServer } from "./ModelServer.ts"
@@ -10,10 +11,14 @@ export interface Weather {
   readonly epochs: boolean
   readonly gaps: boolean
   readonly damage: ReadonlyArray<Damage>
+  /** Whether transports are blocked and let through again, and acknowledgements by HTTP are lost. */
+  readonly blocks: boolean
 }
 
 /** Nothing. */
-export const fair: Weather = { epochs: false, gaps: false, damage: [] }
+export const fair: Weather = { epochs: false, gaps: false, damage: [], blocks: false }
+
+const blockades: ReadonlyArray<ReadonlyArray<Transport>> = [[], ["websocket"], ["sse"], ["websocket", "sse"]]
 
 /** Runs a random schedule, then lets the network be good until the client has caught up. */
 export const play = (seed: number, weather: Weather, config: Partial<Config> = {}) => {
@@ -25,6 +30,12 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
 
   for (let turn = dice.int(20, 200); turn > 0; turn--) {
     const { socket } = client
+    if (weather.blocks) {
+      if (dice.chance(0.1)) client.blocked = dice.pick(blockades)
+      if (dice.chance(0.1)) client.answering = dice.chance(0.7)
+      if (dice.chance(0.1)) client.posting = dice.chance(0.5)
+      if (dice.chance(0.7)) client.answer()
+    }
     const kind = dice.next()
     if (kind < 0.2) server.append(dice.int(1, 4))
     else if (kind < 0.5) client.advance()
@@ -39,10 +50,17 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
     else if (kind < 0.75 && weather.gaps) server.skip(socket)
     else if (kind < 0.77) server.ping(socket)
     else if (kind < 0.81) client.cut(dice.pick(codes))
+    else if (kind < 0.86 && weather.blocks) client.cut(1006)
     else if (kind < 0.83 && weather.damage.length > 0) server.damage(socket, dice.pick(weather.damage))
     else server.pump(socket)
   }
 
+  if (weather.blocks) {
+    client.blocked = dice.pick(blockades.filter(({ length }) => length < 2))
+    client.answering = true
+    client.posting = true
+    if (client.socket !== undefined && client.blocked.includes(client.transport)) client.cut(1006)
+  }
   // Fair weather from here on; a connection that was damaged may still be found out.
   const caughtUp = () => {
     const { socket } = client
@@ -52,6 +70,7 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
   for (let turn = 0; !caughtUp(); turn++) {
     if (turn > 10_000) throw new Error(`not live after ${client.now} ms: ${JSON.stringify(client.state.phase)}`)
     client.tell({ _tag: "resume" })
+    client.answer()
     if (client.socket === undefined || client.state.phase._tag === "Waiting") client.pass()
     client.advance()
     if (client.socket !== undefined) server.pump(client.socket, 1_000)

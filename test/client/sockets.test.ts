@@ -3,65 +3,15 @@
  * the package's own gateway.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schedule, type Scope, Stream, SubscriptionRef } from "effect"
+import { Effect, Layer, type Scope, Stream } from "effect"
 import { Broker } from "effect-emitter"
-import { Client, connect, type Status } from "effect-emitter/client"
+import { Client } from "effect-emitter/client"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { append, serve, token } from "../gateway/server.ts"
+import { devices, live, type Options, until, upTo } from "./devices.ts"
 import { type Proxy, proxyTo } from "./Proxy.ts"
 import { tinyServer } from "./TinyServer.ts"
-
-interface Options {
-  readonly url: string
-  readonly token?: () => string | Promise<string>
-  readonly capMs?: number
-  readonly forgetful?: boolean
-}
-
-/** A device: the offsets it handled, how its connection stands, and how it stood. */
-interface Device {
-  readonly offsets: ReadonlyArray<number>
-  readonly status: () => Status
-  readonly statuses: ReadonlyArray<Status>
-}
-
-const devices: Record<string, (options: Options) => Effect.Effect<Device, never, Scope.Scope>> = {
-  connect: ({ capMs = 50, forgetful, ...options }) =>
-    Effect.acquireRelease(
-      Effect.sync(() => {
-        const offsets: Array<number> = []
-        const statuses: Array<Status> = []
-        const { close, status } = connect({
-          ...options,
-          backoff: { baseMs: 5, capMs },
-          onEvent: ({ offset }) => offsets.push(offset),
-          ...(forgetful === true ? {} : { onStatus: (next) => statuses.push(next) })
-        })
-        return { offsets, status, statuses, close }
-      }),
-      ({ close }) => Effect.sync(close)
-    ),
-  Client: ({ capMs = 50, forgetful, token, url }) =>
-    Effect.gen(function*() {
-      const offsets: Array<number> = []
-      const statuses: Array<Status> = []
-      const client = yield* Client.make({
-        url,
-        backoff: { baseMs: 5, capMs },
-        token: token === undefined ? undefined : Effect.promise(async () => await token())
-      })
-      yield* Effect.forkScoped(
-        Stream.runForEach(client.events, ({ offset }) => Effect.sync(() => offsets.push(offset)))
-      )
-      if (forgetful !== true) {
-        yield* Effect.forkScoped(
-          Stream.runForEach(SubscriptionRef.changes(client.status), (next) => Effect.sync(() => statuses.push(next)))
-        )
-      }
-      return { offsets, status: () => SubscriptionRef.getUnsafe(client.status), statuses }
-    }).pipe(Effect.orDie)
-}
 
 interface Backend {
   readonly append: (count: number) => Effect.Effect<void>
@@ -90,17 +40,6 @@ const backends: Record<string, Effect.Effect<Backend, never, Scope.Scope>> = {
     }
   }).pipe(Effect.orDie)
 }
-
-/** Waits until it is so, but not for ever. */
-const until = (what: string, check: () => boolean, seconds = 8) =>
-  Effect.suspend(() => check() ? Effect.void : Effect.fail(what)).pipe(
-    Effect.retry(Schedule.spaced("5 millis")),
-    Effect.timeoutOrElse({ duration: seconds * 1_000, orElse: () => Effect.die(new Error(`never: ${what}`)) })
-  )
-
-const live = (device: Device) => until("live", () => device.status()._tag === "live")
-
-const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1)
 
 for (const [backendName, backend] of Object.entries(backends)) {
   for (const [deviceName, device] of Object.entries(devices)) {
@@ -158,71 +97,83 @@ describe("Client, with a slow handler", () => {
 })
 
 for (const [deviceName, device] of Object.entries(devices)) {
-  describe(`${deviceName}, against the gateway`, () => {
-    it.live("notices a half-open connection by its missing heartbeats, and resumes", () =>
-      Effect.gen(function*() {
-        const served = yield* serve({ heartbeat: "200 millis" })
-        const proxy = yield* proxyTo(() => served.port)
-        const ann = yield* token("ann")
-        const { offsets, status, statuses } = yield* device({
-          url: `ws://127.0.0.1:${proxy.port}/events`,
-          token: () => ann
-        })
-        yield* until("live", () => status()._tag === "live")
-        yield* append(served, "ann", 1)
-        yield* until("the first event", () => offsets.length === 1)
-        proxy.hold()
-        yield* append(served, "ann", 2)
-        const started = performance.now()
-        yield* until("noticed", () => statuses.some((_) => _._tag === "waiting" && _.cause._tag === "silent"))
-        assert.isBelow(performance.now() - started, 600)
-        proxy.cut()
-        proxy.release()
-        yield* until("resumed", () => offsets.length === 2)
-        assert.deepStrictEqual(offsets, [1, 2])
-      }))
+  for (const transport of ["websocket", "sse"] as const) {
+    const transports = [transport] as const
+    describe(`${deviceName} over ${transport}, against the gateway`, () => {
+      it.live("notices a half-open connection by its missing heartbeats, and resumes", () =>
+        Effect.gen(function*() {
+          const served = yield* serve({ heartbeat: "200 millis" })
+          const proxy = yield* proxyTo(() => served.port)
+          const ann = yield* token("ann")
+          const { offsets, status, statuses } = yield* device({
+            url: `ws://127.0.0.1:${proxy.port}/events`,
+            token: () => ann,
+            transports
+          })
+          yield* until("live", () => status()._tag === "live")
+          yield* append(served, "ann", 1)
+          yield* until("the first event", () => offsets.length === 1)
+          proxy.hold()
+          yield* append(served, "ann", 2)
+          const started = performance.now()
+          yield* until("noticed", () => statuses.some((_) => _._tag === "waiting" && _.cause._tag === "silent"))
+          assert.isBelow(performance.now() - started, 600)
+          proxy.cut()
+          proxy.release()
+          yield* until("resumed", () => offsets.length === 2)
+          assert.deepStrictEqual(offsets, [1, 2])
+        }))
 
-    it.live("gets a new token when the old one has expired, and misses nothing", () =>
-      Effect.gen(function*() {
-        const served = yield* serve({ expiryGrace: "1 millis" })
-        const tokens = [
-          yield* token("ann", { expiresIn: -60 }),
-          yield* token("ann", { expiresIn: 2 }),
-          yield* token("ann")
-        ]
-        let asked = 0
-        const { offsets, status } = yield* device({ url: served.url, token: () => tokens[asked++] ?? "none left" })
-        yield* until("live", () => status()._tag === "live")
-        assert.strictEqual(asked, 2)
-        yield* append(served, "ann", 1)
-        yield* until("renewed", () => asked === 3 && status()._tag === "live")
-        yield* append(served, "ann", 2)
-        yield* until("both events", () => offsets.length === 2)
-        assert.deepStrictEqual(offsets, [1, 2])
-      }))
+      it.live("gets a new token when the old one has expired, and misses nothing", () =>
+        Effect.gen(function*() {
+          const served = yield* serve({ expiryGrace: "1 millis" })
+          const tokens = [
+            yield* token("ann", { expiresIn: -60 }),
+            yield* token("ann", { expiresIn: 2 }),
+            yield* token("ann")
+          ]
+          let asked = 0
+          const { offsets, status } = yield* device({
+            url: served.url,
+            token: () => tokens[asked++] ?? "none left",
+            transports
+          })
+          yield* until("live", () => status()._tag === "live")
+          assert.strictEqual(asked, 2)
+          yield* append(served, "ann", 1)
+          yield* until("renewed", () => asked === 3 && status()._tag === "live")
+          yield* append(served, "ann", 2)
+          yield* until("both events", () => offsets.length === 2)
+          assert.deepStrictEqual(offsets, [1, 2])
+        }))
 
-    it.live("comes back after a server that said goodbye, and catches up", () =>
-      Effect.gen(function*() {
-        const layer = yield* Layer.build(Layer.orDie(Broker.layerMemory()))
-        const shared = Layer.succeedContext(layer)
-        const options = { reconnectSpread: "50 millis", drainTimeout: "1 second" } as const
-        const first = yield* serve(options, { broker: shared })
-        let port = first.port
-        const proxy = yield* proxyTo(() => port)
-        const ann = yield* token("ann")
-        const { offsets, status } = yield* device({ url: `ws://127.0.0.1:${proxy.port}/events`, token: () => ann })
-        yield* until("live", () => status()._tag === "live")
-        yield* append(first, "ann", 1)
-        yield* until("the first event", () => offsets.length === 1)
-        yield* first.close
-        yield* until("noticed", () => status()._tag !== "live")
-        yield* append(first, "ann", 2, 3)
-        const second = yield* serve(options, { broker: shared })
-        port = second.port
-        yield* until("caught up", () => offsets.length === 3 && status()._tag === "live")
-        assert.deepStrictEqual(offsets, [1, 2, 3])
-      }))
-  })
+      it.live("comes back after a server that said goodbye, and catches up", () =>
+        Effect.gen(function*() {
+          const layer = yield* Layer.build(Layer.orDie(Broker.layerMemory()))
+          const shared = Layer.succeedContext(layer)
+          const options = { reconnectSpread: "50 millis", drainTimeout: "1 second" } as const
+          const first = yield* serve(options, { broker: shared })
+          let port = first.port
+          const proxy = yield* proxyTo(() => port)
+          const ann = yield* token("ann")
+          const { offsets, status } = yield* device({
+            url: `ws://127.0.0.1:${proxy.port}/events`,
+            token: () => ann,
+            transports
+          })
+          yield* until("live", () => status()._tag === "live")
+          yield* append(first, "ann", 1)
+          yield* until("the first event", () => offsets.length === 1)
+          yield* first.close
+          yield* until("noticed", () => status()._tag !== "live")
+          yield* append(first, "ann", 2, 3)
+          const second = yield* serve(options, { broker: shared })
+          port = second.port
+          yield* until("caught up", () => offsets.length === 3 && status()._tag === "live")
+          assert.deepStrictEqual(offsets, [1, 2, 3])
+        }))
+    })
+  }
 
   describe(`${deviceName}, in the long run`, () => {
     it.live("leaks no socket, timer or memory over 1,000 reconnects", () =>

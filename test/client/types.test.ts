@@ -45,7 +45,7 @@ describe("types of the client", () => {
     expectTypeOf(made).toEqualTypeOf<
       Effect.Effect<
         Client.Client<typeof Placed | typeof Shipped>,
-        Client.InvalidUrl | Client.NoWebSocket,
+        Client.InvalidUrl | Client.NoTransport,
         Scope.Scope
       >
     >()
@@ -58,10 +58,10 @@ describe("types of the client", () => {
     class Vault extends Context.Service<Vault, { readonly read: Effect.Effect<string, "locked"> }>()("Vault") {}
     const token = Effect.flatMap(Vault, ({ read }) => read)
     expectTypeOf(Client.make({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
-      Effect.Effect<Client.Client<Client.BuiltIn>, Client.InvalidUrl | Client.NoWebSocket, Scope.Scope | Vault>
+      Effect.Effect<Client.Client<Client.BuiltIn>, Client.InvalidUrl | Client.NoTransport, Scope.Scope | Vault>
     >()
     expectTypeOf(Client.layer({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
-      Layer.Layer<Client.EventClient, Client.InvalidUrl | Client.NoWebSocket, Vault>
+      Layer.Layer<Client.EventClient, Client.InvalidUrl | Client.NoTransport, Vault>
     >()
   })
 
