@@ -199,6 +199,34 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await assertWhole(page)
   })
 
+  it("shows a whole run, and says calmly how, where no WebSocket gets through", async () => {
+    const blocked = await (await browser.newContext({ viewport: { width: 1280, height: 900 } })).newPage()
+    blocked.on("pageerror", (error) => problems.push(String(error)))
+    const addresses: Array<string> = []
+    blocked.on("request", (request) => addresses.push(request.url()))
+    let handshakes = 0
+    // What a proxy does that knows no WebSocket.
+    await blocked.routeWebSocket(/events/, (socket) => {
+      handshakes++
+      void socket.close({ code: 1006 })
+    })
+    await blocked.goto(url)
+    await blocked.locator("[data-user=ada] .connection[data-status=live][data-transport=sse]").waitFor()
+    assert.strictEqual(handshakes, 2)
+    assert.match(await blocked.locator("[data-user=ada] .detail").textContent() ?? "", /come over plain HTTP/)
+    assert.strictEqual(await blocked.getByRole("alert").count(), 0)
+
+    await ask(blocked, question)
+    await blocked.locator("[data-user=ada] .answer > *").first().waitFor()
+    await blocked.getByRole("button", { name: "Cut the connection" }).first().click()
+    await blocked.locator("[data-user=ada] [data-count=reconnects]", { hasText: "1" }).waitFor()
+    await ended(blocked, "completed")
+    await assertWhole(blocked)
+    assert.strictEqual(await counted(blocked, "gaps"), 0)
+    assert.deepStrictEqual(addresses.filter((address) => /eyJ[\w-]+\./.test(address)), [])
+    await blocked.context().close()
+  })
+
   it("stops in time with a run under way, and the page goes on with the server that is started after it", async () => {
     await ask(page, question)
     await page.locator("article[data-status=active]").waitFor()

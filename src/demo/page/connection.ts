@@ -1,7 +1,7 @@
 /**
  * One user's connection as the page shows it: the client's facade, what it hands over, and what is counted on the way.
  */
-import { connect, type Connection, type Status } from "../../client/index.ts"
+import { connect, type Connection, type Fetch, type Status } from "../../client/index.ts"
 import type { Position } from "../../protocol/Position.ts"
 import type { Api } from "./api.ts"
 import type { Item } from "./model.ts"
@@ -9,7 +9,7 @@ import * as ViewStart from "./viewStart.ts"
 
 /**
  * - `events`: handed over to the page, each once.
- * - `duplicates`: came again over the wire and were not handed over again.
+ * - `duplicates`: came again over a WebSocket and were not handed over again.
  * - `gaps`, `snapshots`: frames of these kinds.
  * - `reconnects`: connections after the first.
  */
@@ -57,6 +57,10 @@ export const open = (user: string, api: Api, handlers: Handlers): Live => {
   let start = ViewStart.load(user)
   let connections = 0
   let gateway: string | undefined
+  const connected = () => {
+    connections++
+    counts.reconnects = connections - 1
+  }
   let epoch = start?.position.epoch ?? ""
   const reached = new Map<string, number>()
   /** Snapshots that come before any event belong to the view's beginning. */
@@ -72,11 +76,7 @@ export const open = (user: string, api: Api, handlers: Handlers): Live => {
   /** The client hides what it drops; the page wants to count it, so it looks at the frames as well. */
   const look = (data: unknown) => {
     const frame = parse(data)
-    if (frame["type"] === "welcome") {
-      epoch = String(frame["epoch"])
-      gateway = /^([^.]+)\./u.exec(String(frame["connection"]))?.[1]
-      if (start === undefined) begin({ epoch, offset: Number(frame["offset"]) }, [])
-    }
+    if (frame["type"] === "welcome") gateway = /^([^.]+)\./u.exec(String(frame["connection"]))?.[1]
     if (frame["type"] !== "events" || !Array.isArray(frame["events"])) return
     const key = String(frame["epoch"])
     let highest = reached.get(key) ?? 0
@@ -90,20 +90,43 @@ export const open = (user: string, api: Api, handlers: Handlers): Live => {
   class WatchedSocket extends WebSocket {
     constructor(url: string, protocols: string) {
       super(url, protocols)
-      this.addEventListener("open", () => {
-        connections++
-        counts.reconnects = connections - 1
-      })
+      this.addEventListener("open", connected)
       this.addEventListener("message", ({ data }) => look(data))
     }
+  }
+
+  /** Where no WebSocket gets through, events come by HTTP. */
+  const watchedFetch: Fetch = async (url, init) => {
+    const response = await fetch(url, init)
+    const { body, headers } = response
+    if (body === null || headers.get("content-type")?.startsWith("text/event-stream") !== true) return response
+    connected()
+    const decoder = new TextDecoder()
+    let rest = ""
+    const watch = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+      transform: (chunk, controller) => {
+        const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n")
+        rest = lines.pop() ?? ""
+        for (const line of lines) if (line.startsWith("data: ")) look(line.slice("data: ".length))
+        controller.enqueue(chunk)
+      }
+    })
+    return new Response(body.pipeThrough(watch), response)
   }
 
   const connection: Connection = connect({
     url: `/events?line=${line}`,
     token: () => api.token(),
     client: "effect-emitter demo page",
-    start: start?.position ?? "head",
-    platform: { WebSocket: WatchedSocket },
+    // The view begins where the client does, and from then on at what it keeps of its own.
+    storage: {
+      load: () => start?.position,
+      save: (position) => {
+        epoch = position.epoch
+        if (start === undefined) begin(position, [])
+      }
+    },
+    platform: { WebSocket: WatchedSocket, fetch: watchedFetch },
     onStatus: handlers.status,
     onEvent: (event) => {
       beginning = false
@@ -113,6 +136,7 @@ export const open = (user: string, api: Api, handlers: Handlers): Live => {
     },
     onGap: (gap) => {
       counts.gaps++
+      epoch = gap.epoch
       // What is gone cannot be resumed from: the view now begins behind it, with the snapshots that follow.
       if (gap.reason !== "slow") {
         begin({ epoch: gap.epoch, offset: gap.to }, [])

@@ -36,7 +36,9 @@ const detail = (status: Status, now: number): string => {
     case "connecting":
       return "On the way to the first connection."
     case "live":
-      return "Every event so far is here."
+      return status.transport === "sse"
+        ? "Every event so far is here. WebSocket does not get through, so events come over plain HTTP."
+        : "Every event so far is here."
     case "degraded":
       return "The server cannot read the events at the moment. They follow as soon as it can."
     case "resuming":
@@ -58,7 +60,7 @@ const detail = (status: Status, now: number): string => {
 export const spoken = (status: Status): string | undefined => {
   switch (status._tag) {
     case "live":
-      return "Connected. Every event so far is here."
+      return `Connected. ${detail(status, 0)}`
     case "waiting":
       return status.attempt > 1 ? undefined : `${lossText(status.cause)}. Trying again.`
     case "stopped":
@@ -131,6 +133,7 @@ export const connectionCard = (options: {
     setText(state, names[status._tag])
     setText(about, detail(status, Date.now()))
     element.dataset["status"] = status._tag
+    if (status._tag === "live") element.dataset["transport"] = status.transport
   }
   paint()
   return {
