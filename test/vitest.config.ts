@@ -1,7 +1,8 @@
 /**
- * Three projects, run one after another so that they do not fight over the machine's cores:
+ * Some projects, run one after another so that they do not fight over the machine's cores:
  *
  * - `unit`: everything in one process, many files at a time;
+ * - `valkey`, where `valkey-server` is installed: the tests of the Redis broker once more, over Valkey;
  * - `package`: builds and packs the package;
  * - `e2e`: real processes and a real browser, one file at a time.
  *
@@ -10,6 +11,7 @@
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { configDefaults, defineConfig } from "vitest/config"
+import { lookFor } from "./support/program.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
@@ -27,6 +29,11 @@ const alias = Object.entries(exports).flatMap(([subpath, target]) =>
     replacement: root + target.default.replace(/^\.\/dist\//, "src/").replace(/\.js$/, ".ts")
   }]
 )
+
+const hasValkey = lookFor("valkey-server") !== undefined
+if (!hasValkey) {
+  process.stderr.write("valkey-server is not installed: the Redis broker is tested over redis-server alone\n")
+}
 
 const ci = process.env["CI"] === "true"
 
@@ -50,6 +57,18 @@ export default defineConfig({
           sequence: { groupOrder: 0 }
         }
       },
+      ...(hasValkey
+        ? [{
+          extends: true as const,
+          test: {
+            name: "valkey",
+            include: ["test/broker/Redis*.test.ts"],
+            env: { TESTED_SERVER: "valkey-server" },
+            testTimeout: 10_000,
+            sequence: { groupOrder: 3 }
+          }
+        }]
+        : []),
       {
         extends: true,
         test: {

@@ -3,11 +3,9 @@ import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
 import * as Reading from "../../src/broker/Reading.ts"
-import { findProgram } from "../support/program.ts"
 import { type RedisServer, redisServer } from "../support/redis.ts"
 import { brokerSuite, type Limits } from "./brokerSuite.ts"
-
-const program = findProgram("redis-server")
+import { program } from "./redisNode.ts"
 
 describe.skipIf(program === undefined)("RedisBroker", () => {
   let scope: Scope.Closeable | undefined

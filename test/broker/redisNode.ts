@@ -8,7 +8,8 @@ import { findProgram } from "../support/program.ts"
 import { type RedisServer, redisServer } from "../support/redis.ts"
 import { idOf } from "./events.ts"
 
-export const program = findProgram("redis-server")
+/** Redis, or Valkey in the project of that name. */
+export const program = findProgram(process.env["TESTED_SERVER"] === "valkey-server" ? "valkey-server" : "redis-server")
 
 export type NodeOptions = Omit<Parameters<typeof RedisBroker.layer>[0], "url" | "urls">
 

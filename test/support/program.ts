@@ -4,14 +4,21 @@
 import { accessSync, constants } from "node:fs"
 import { delimiter, join } from "node:path"
 
+type Program = "chromium" | "redis-server" | "valkey-server"
+
+/**
+ * The path of a program that a suite can do without, or `undefined`.
+ */
+export const lookFor = (name: Program): string | undefined =>
+  (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, name)).find(isExecutable)
+
 /**
  * The path of a program, or `undefined` where it is missing: then the suite is to be skipped with
  * `describe.skipIf(path === undefined)`, and one line says so. With `CI=true` a missing program throws instead, so that
  * nothing is skipped unseen where it matters.
  */
-export const findProgram = (name: "chromium" | "redis-server"): string | undefined => {
-  const paths = (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, name))
-  const path = paths.find(isExecutable)
+export const findProgram = (name: Program): string | undefined => {
+  const path = lookFor(name)
   if (path !== undefined) return path
 
   const need = `${name} is not installed (Debian: apt-get install ${name})`
