@@ -1,13 +1,13 @@
 /** What the Redis broker keeps, for how long, and what it asks of its options. */
 import { assert, describe, it } from "@effect/vitest"
-import { Config, ConfigProvider, Context, Effect, Exit, Layer, Schema, Scope } from "effect"
+import { Config, ConfigProvider, Effect, Exit, Layer, Schema, Scope } from "effect"
 import { Broker, type Envelope, RunSnapshot } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
 import { forSeeds } from "../emitter/support/random.ts"
 import { maxSpentSources } from "../../src/broker/Numbers.ts"
 import { checkpoint } from "../../src/broker/RedisCheckpointLua.ts"
 import type { UserId } from "../../src/protocol/Identity.ts"
-import { envelope, eventually, idOf, newUser, numbered, plain, plenty, start } from "./events.ts"
+import { envelope, eventually, idOf, newUser, numbered, plenty, start } from "./events.ts"
 import { program, startNode, watch, withServer } from "./redisNode.ts"
 
 const key = (user: UserId, part: string) => `emitter:{${user}}:${part}`
@@ -153,67 +153,6 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           assert.strictEqual(yield* broker.readers(user), 4)
           yield* eventually(broker.readers(user), (n) => n === 1, "only the reader that is here")
         })),
-    30_000
-  )
-
-  it.live(
-    "gives the same answers as memory to the same calls",
-    () =>
-      withServer({}, (server) =>
-        forSeeds({ count: 12 }, (draw, seed) =>
-          Effect.gen(function*() {
-            const limits = {
-              maxEvents: draw.pick([3, 10, 1000]),
-              maxBytes: draw.pick([400, 2000, 100_000]),
-              maxRuns: 2
-            }
-            const memory = Context.get(yield* Layer.build(Broker.layerMemory(limits)), Broker.Broker)
-            const redis = yield* startNode(server.url, limits)
-            const user = newUser(`seed${seed}`)
-            const epochs = new Map<string, string>()
-            const name = (epoch: string, own: string) => epoch === own ? "own" : (epochs.get(epoch) ?? "another")
-            let sequence = 0
-            for (let step = 0; step < 25; step++) {
-              const batch: [Envelope.Envelope, ...Array<Envelope.Envelope>] = [next()]
-              while (draw.chance(0.6)) batch.push(next())
-              const after = { isOwn: draw.chance(0.9), offset: draw.below(sequence + 4) }
-              const asked = { maxEvents: 1 + draw.below(12), maxBytes: draw.below(1500) }
-              const appends = draw.chance(0.7)
-              const trace = (broker: Broker.Broker["Service"]) =>
-                Effect.gen(function*() {
-                  const appended = appends ? (yield* broker.append(user, batch)).offset : 0
-                  const { epoch } = yield* broker.head(user)
-                  const slice = yield* broker.pull(
-                    user,
-                    { epoch: after.isOwn ? epoch : "another", offset: after.offset },
-                    asked
-                  )
-                  const { snapshots } = yield* broker.snapshots(user)
-                  const whole = yield* broker.pull(user, { epoch: "another", offset: 0 }, plenty)
-                  return {
-                    // Where an event stood that is no longer kept, nobody can tell.
-                    appended: Math.max(appended, whole.gap?.to ?? 0),
-                    ...slice,
-                    entries: slice.entries.map(plain),
-                    gap: slice.gap === undefined ? undefined : { ...slice.gap, epoch: name(slice.gap.epoch, epoch) },
-                    next: { ...slice.next, epoch: name(slice.next.epoch, epoch) },
-                    all: snapshots
-                  }
-                })
-              assert.deepStrictEqual(yield* trace(redis), yield* trace(memory))
-            }
-
-            function next(): Envelope.Envelope {
-              const isOld = draw.chance(0.2)
-              return envelope({
-                sequence: isOld ? 1 + draw.below(sequence + 1) : sequence += 1 + draw.below(2),
-                type: draw.pick(["custom", "agent_started", "text_delta", "agent_completed"]),
-                at: sequence,
-                ...(draw.chance(0.8) ? { run: draw.pick(["a", "b", "c"]) } : {}),
-                data: { messageId: "m", delta: "d".repeat(draw.below(60)) }
-              })
-            }
-          }).pipe(Effect.scoped))),
     30_000
   )
 
