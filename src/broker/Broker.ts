@@ -38,8 +38,23 @@ import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
 import * as MemoryBroker from "./MemoryBroker.ts"
 
 /**
+ * Where the text of an entry's wire event stands as bytes: on `page` from `start`
+ * to `end`, with a comma as its last byte. Texts of consecutive entries often
+ * stand one behind the other, and can then be copied together.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Written {
+  readonly page: Buffer
+  readonly start: number
+  readonly end: number
+}
+
+/**
  * An event in a user's log. `body` is the envelope's text without its offset
- * (see `Envelope.toJson`), `bytes` its length in UTF-8.
+ * (see `Envelope.toJson`), `bytes` its length in UTF-8. A broker that holds the
+ * text as bytes says where, with `written`.
  *
  * @category models
  * @since 0.1.0
@@ -54,6 +69,7 @@ export interface Entry {
   readonly confirm: boolean
   readonly body: string
   readonly bytes: number
+  readonly written?: Written | undefined
 }
 
 /**

@@ -13,8 +13,9 @@ import type { Envelope } from "../protocol/Envelope.ts"
 import type { DeliveryClass } from "../protocol/Event.ts"
 import type { RunId, ThreadId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice } from "./Broker.ts"
+import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice, Written } from "./Broker.ts"
 import { maxSpentSources, Numbers } from "./Numbers.ts"
+import { Page } from "./Page.ts"
 import { Runs } from "./Runs.ts"
 
 /**
@@ -32,7 +33,7 @@ export interface LogLimits {
 
 // A class, since an engine that sees many long-lived literals made in one place puts them, and with them all that they
 // hold, straight among its old objects.
-class Stored implements Entry {
+class Stored implements Entry, Written {
   readonly offset: number
   readonly sequence: number
   readonly type: string
@@ -41,8 +42,12 @@ class Stored implements Entry {
   readonly run: RunId | undefined
   readonly thread: ThreadId | undefined
   readonly confirm: boolean
-  readonly body: string
   readonly bytes: number
+  // The body, until a reader asks for the entry; from then on it stands on a page.
+  private text: string
+  private home: Page | undefined = undefined
+  start = 0
+  end = 0
 
   constructor(offset: number, envelope: Envelope) {
     this.offset = offset
@@ -53,10 +58,35 @@ class Stored implements Entry {
     this.run = envelope.run
     this.thread = envelope.thread
     this.confirm = envelope.confirm
-    this.body = envelope.body
+    this.text = envelope.body
     this.bytes = envelope.bytes
   }
+
+  get body(): string {
+    return this.home === undefined ? this.text : this.page.toString("utf8", this.end - 1 - this.bytes, this.end - 1)
+  }
+
+  get written(): Written | undefined {
+    return this.home === undefined ? undefined : this
+  }
+
+  get page(): Buffer {
+    return this.home?.bytes ?? none
+  }
+
+  /** Moves the text to the page, or to a new one if that has no room; returns the page it stands on. */
+  moveTo(latest: Page | undefined): Page | undefined {
+    if (this.home !== undefined) return latest
+    const page = Page.withRoom(this.bytes, latest)
+    this.start = page.end
+    this.end = page.write(this.offset, this.text, this.bytes)
+    this.home = page
+    this.text = ""
+    return page
+  }
 }
+
+const none = Buffer.alloc(0)
 
 interface Source {
   readonly name: string
@@ -88,6 +118,7 @@ export class UserLog {
   private latestSource: Source | undefined = undefined
   private readonly runs: Runs
   private textBytes = 0
+  private page: Page | undefined = undefined
 
   constructor(epoch: string, limits: LogLimits) {
     this.epoch = epoch
@@ -152,6 +183,7 @@ export class UserLog {
     this.sourceRing[slot] = undefined
     this.textBytes -= this.bytesRing[slot] ?? 0
     this.first++
+    if (this.size === 0) this.page = undefined
   }
 
   /** What lies past a position. */
@@ -164,6 +196,7 @@ export class UserLog {
       const entry = this.at(offset + 1)
       bytes += entry.bytes
       if (entries.length > 0 && bytes > limits.maxBytes) break
+      this.page = entry.moveTo(this.page)
       entries.push(entry)
       offset++
     }

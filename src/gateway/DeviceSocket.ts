@@ -16,6 +16,7 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Schema from "effect/Schema"
 import * as Http from "node:http"
 import type { Socket } from "node:net"
+import type { Message } from "../hub/Transport.ts"
 import { subprotocol } from "../protocol/Frame.ts"
 
 /**
@@ -58,11 +59,11 @@ export class DeviceSocket extends NodeWS.WebSocket {
   }
 
   /** Sends messages in order, in one write. `false` when the network has not taken all; see `whenWritable`. */
-  sendAll(messages: ReadonlyArray<string>): boolean {
+  sendAll(messages: ReadonlyArray<Message>): boolean {
     const { tcp } = this
     if (tcp === undefined || this.readyState !== this.OPEN) return true
     tcp.cork()
-    for (const message of messages) this.send(message)
+    for (const message of messages) this.send(message, asText)
     tcp.uncork()
     return !tcp.writableNeedDrain
   }
@@ -88,6 +89,9 @@ export class DeviceSocket extends NodeWS.WebSocket {
     return this.listener
   }
 }
+
+// Bytes too are sent as what they are, a text.
+const asText = { binary: false }
 
 const tooLarge = 1009
 

@@ -20,7 +20,7 @@ import type { BrokerError } from "../broker/Broker.ts"
 import type { Connection } from "../hub/Connection.ts"
 import type { Encoding } from "../hub/Encoding.ts"
 import type { TooManyConnections } from "../hub/Hub.ts"
-import type { Farewell, Transport } from "../hub/Transport.ts"
+import type { Farewell, Message, Transport } from "../hub/Transport.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Envelope from "../protocol/Envelope.ts"
 import * as Frame from "../protocol/Frame.ts"
@@ -37,7 +37,7 @@ import { Unauthenticated } from "./Unauthenticated.ts"
  * @category encodings
  * @since 0.1.0
  */
-export const encoding: Encoding = {
+export const encoding: Encoding<string> = {
   events: (epoch, entries, upTo) => {
     let text = ""
     for (const { body, offset, type } of entries) {
@@ -104,7 +104,7 @@ class EventStreamSession implements Session, Transport {
     if (this.state._tag === "Opening") this.state = { _tag: "Live", connection }
   }
 
-  write(messages: ReadonlyArray<string>): boolean {
+  write(messages: ReadonlyArray<Message>): boolean {
     if (this.state._tag === "Closing") return true
     if (!this.response.headersSent) this.response.writeHead(200, headers)
     return this.response.write(messages.join(""))

@@ -15,7 +15,7 @@
  * | `emitter_gateway_closed_total` | counter: closed by this side | `code`: names of close codes |
  * | `emitter_gateway_events_total` | counter: events written to devices | |
  * | `emitter_gateway_messages_total` | counter: messages written to devices | |
- * | `emitter_gateway_characters_total` | counter: their length | |
+ * | `emitter_gateway_bytes_total` | counter: their length in UTF-8 | |
  * | `emitter_gateway_gaps_total` | counter | `reason`: `retention`, `epoch`, `slow` |
  * | `emitter_gateway_left_out_total` | counter: events slow devices did not get | `delivery` |
  * | `emitter_gateway_blocked_total` | counter: times a transport was full | |
@@ -42,7 +42,7 @@ const counters = {
   opened: Metric.counter("emitter_gateway_opened_total", { description: "Connections that were greeted" }),
   events: Metric.counter("emitter_gateway_events_total", { description: "Events written to devices" }),
   messages: Metric.counter("emitter_gateway_messages_total", { description: "Messages written to devices" }),
-  characters: Metric.counter("emitter_gateway_characters_total", { description: "Characters written to devices" }),
+  bytes: Metric.counter("emitter_gateway_bytes_total", { description: "Bytes of messages written to devices" }),
   blocked: Metric.counter("emitter_gateway_blocked_total", { description: "Times a transport was full" }),
   acknowledgements: Metric.counter("emitter_gateway_acknowledgements_total", { description: "Acknowledgements taken" }),
   degradations: Metric.counter("emitter_gateway_degradations_total", {

@@ -19,7 +19,7 @@ import type { BrokerError } from "../broker/Broker.ts"
 import { frames } from "../hub/Encoding.ts"
 import type { Connection } from "../hub/Connection.ts"
 import type { TooManyConnections } from "../hub/Hub.ts"
-import type { Farewell, Transport } from "../hub/Transport.ts"
+import type { Farewell, Message, Transport } from "../hub/Transport.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Frame from "../protocol/Frame.ts"
 import type { AuthenticationError, Principal } from "./Authenticator.ts"
@@ -35,7 +35,7 @@ import { Unauthenticated } from "./Unauthenticated.ts"
  * @since 0.1.0
  */
 export interface Wire {
-  readonly sendAll: (messages: ReadonlyArray<string>) => boolean
+  readonly sendAll: (messages: ReadonlyArray<Message>) => boolean
   readonly whenWritable: (ready: () => void) => void
   readonly backlog: number
   readonly close: (code: number, reason: string) => void
@@ -119,7 +119,7 @@ export class WebSocketSession implements Session, Listener, Transport {
 
   // What the connection asks.
 
-  write(messages: ReadonlyArray<string>): boolean {
+  write(messages: ReadonlyArray<Message>): boolean {
     return this.wire.sendAll(messages)
   }
 

@@ -38,7 +38,7 @@ import type { Recovery } from "./Recovery.ts"
 import type { Opening, Request } from "./Request.ts"
 import { isLeftOut, type Limits, Slowness } from "./Slowness.ts"
 import type { Counters } from "./Stats.ts"
-import type { Farewell, Transport } from "./Transport.ts"
+import type { Farewell, Message, Transport } from "./Transport.ts"
 
 /**
  * What all connections of a node share.
@@ -243,7 +243,7 @@ export class Connection {
     this.shared.recovery.delete(this)
   }
 
-  private begin(messages: ReadonlyArray<string>): void {
+  private begin(messages: ReadonlyArray<Message>): void {
     if (this.phase !== "opening") return
     this.phase = "draining"
     if (!this.write(messages)) return
@@ -306,7 +306,7 @@ export class Connection {
   }
 
   // The messages for a portion; the cursor moves past it.
-  private take(portion: Portion): ReadonlyArray<string> {
+  private take(portion: Portion): ReadonlyArray<Message> {
     const messages = this.narration.take(portion, this.cursor)
     this.cursor = portion.next
     this.head = portion.head
@@ -331,10 +331,10 @@ export class Connection {
     this.announce()
   }
 
-  private write(messages: ReadonlyArray<string>): boolean {
+  private write(messages: ReadonlyArray<Message>): boolean {
     const { counters } = this.shared
     counters.messages += messages.length
-    for (const message of messages) counters.characters += message.length
+    for (const message of messages) counters.bytes += Buffer.byteLength(message)
     if (this.transport.write(messages)) return true
     if (this.phase === "closed") return false
     this.phase = "blocked"
@@ -399,7 +399,7 @@ export class Connection {
   }
 
   // The log can be read. While the broker says that it is away, new events may still not be heard of.
-  private recover(): ReadonlyArray<string> {
+  private recover(): ReadonlyArray<Message> {
     const { outage } = this
     if (outage === undefined || outage.isDown || outage.acknowledged !== undefined) return []
     this.outage = undefined

@@ -1,14 +1,15 @@
 /**
  * How what a connection says becomes text.
  *
- * Bodies of events are stored as text already, so an `events` frame is built by
- * joining strings, without looking inside them.
+ * Bodies of events are stored as text already, most of them as bytes, so an
+ * `events` frame is built by copying, without looking inside them.
  *
  * @since 0.1.0
  */
 import type { Entry } from "../broker/Broker.ts"
 import * as Envelope from "../protocol/Envelope.ts"
 import * as Frame from "../protocol/Frame.ts"
+import type { Message } from "./Transport.ts"
 
 /**
  * Writes messages for one kind of transport.
@@ -20,8 +21,8 @@ import * as Frame from "../protocol/Frame.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Encoding {
-  readonly events: (epoch: string, entries: ReadonlyArray<Entry>, upTo: number | undefined) => string
+export interface Encoding<Events extends Message = Message> {
+  readonly events: (epoch: string, entries: ReadonlyArray<Entry>, upTo: number | undefined) => Events
   readonly frame: (frame: Exclude<Frame.ServerFrame, typeof Frame.Events.Type>) => string
 }
 
@@ -41,6 +42,8 @@ export const overheadBytes = 32
  */
 export const envelopeBytes = 112
 
+const tail = "]}"
+
 /**
  * The JSON frames of the wire protocol.
  *
@@ -49,16 +52,36 @@ export const envelopeBytes = 112
  */
 export const frames: Encoding = {
   events: (epoch, entries, upTo) => {
-    let text = upTo === undefined
+    const head = upTo === undefined
       ? `{"type":"events","epoch":"${epoch}","events":[`
       : `{"type":"events","epoch":"${epoch}","upTo":${upTo},"events":[`
-    for (let index = 0; index < entries.length; index++) {
-      const entry = entries[index]
-      if (entry === undefined) continue
-      if (index > 0) text += ","
-      text += Envelope.toJson(entry.offset, entry.body)
+    let size = head.length + tail.length
+    for (const { bytes } of entries) size += bytes + overheadBytes
+    const frame = Buffer.allocUnsafe(size)
+    let at = frame.write(head, "latin1")
+    // Texts that stand one behind the other are copied together.
+    let page: Buffer | undefined
+    let from = 0
+    let to = 0
+    for (const entry of entries) {
+      const { written } = entry
+      if (written !== undefined && written.page === page && written.start === to) {
+        to = written.end
+        continue
+      }
+      if (page !== undefined) at += page.copy(frame, at, from, to)
+      page = written?.page
+      if (written === undefined) {
+        at += frame.write(`${Envelope.toJson(entry.offset, entry.body)},`, at, "utf8")
+      } else {
+        from = written.start
+        to = written.end
+      }
     }
-    return text + "]}"
+    if (page !== undefined) at += page.copy(frame, at, from, to)
+    // The comma behind the last.
+    if (entries.length > 0) at--
+    return frame.subarray(0, at + frame.write(tail, at, "latin1"))
   },
   frame: Frame.encode
 }

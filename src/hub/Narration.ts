@@ -12,6 +12,7 @@ import type { Position } from "../protocol/Position.ts"
 import type { Encoding } from "./Encoding.ts"
 import { type Diet, isLeftOut } from "./Slowness.ts"
 import type { Counters } from "./Stats.ts"
+import type { Message } from "./Transport.ts"
 
 /**
  * A slice for one device. With a `diet`, what it forbids is left out, and
@@ -52,8 +53,8 @@ export class Narration {
   }
 
   /** The messages for a portion, which begins after `cursor`. */
-  take({ diet, entries, gap, makeUp, next, snapshots }: Portion, cursor: Position): Array<string> {
-    const messages: Array<string> = []
+  take({ diet, entries, gap, makeUp, next, snapshots }: Portion, cursor: Position): Array<Message> {
+    const messages: Array<Message> = []
     if (gap !== undefined) {
       if (gap.epoch === cursor.epoch) messages.push(...this.upTo(cursor))
       this.explain(messages, gap, snapshots)
@@ -65,7 +66,7 @@ export class Narration {
   }
 
   /** Tells how far the device has come, unless it knows. */
-  upTo(cursor: Position): ReadonlyArray<string> {
+  upTo(cursor: Position): ReadonlyArray<Message> {
     if (this.told >= cursor.offset) return []
     this.told = cursor.offset
     return [this.encoding.events(cursor.epoch, [], cursor.offset)]
@@ -81,7 +82,7 @@ export class Narration {
     return this.encoding.frame({ type: "status", state })
   }
 
-  private tell(messages: Array<string>, entries: ReadonlyArray<Entry>, upTo: Position): void {
+  private tell(messages: Array<Message>, entries: ReadonlyArray<Entry>, upTo: Position): void {
     if (entries.length === 0) return
     messages.push(this.encoding.events(upTo.epoch, entries, this.threads === undefined ? undefined : upTo.offset))
     this.told = upTo.offset
@@ -90,7 +91,7 @@ export class Narration {
 
   // Tells what the diet allows, and a gap for each stretch that it does not.
   private tellPart(
-    messages: Array<string>,
+    messages: Array<Message>,
     entries: ReadonlyArray<Entry>,
     next: Position,
     diet: Diet,
@@ -120,7 +121,7 @@ export class Narration {
     this.tell(messages, kept, next)
   }
 
-  private explain(messages: Array<string>, gap: Explanation, snapshots: ReadonlyArray<RunSnapshotAt>): void {
+  private explain(messages: Array<Message>, gap: Explanation, snapshots: ReadonlyArray<RunSnapshotAt>): void {
     messages.push(this.encoding.frame({ type: "gap", ...gap }), ...this.snapshots(snapshots))
     this.told = gap.to
     this.counters.gaps[gap.reason]++

@@ -14,7 +14,7 @@ import type { GapReason } from "../protocol/Frame.ts"
  *
  * - `opened`: connections that were greeted;
  * - `refused`: connections that were not, by the limit they met;
- * - `messages`, `characters`, `events`: what was written to devices;
+ * - `messages`, `bytes`, `events`: what was written to devices;
  * - `gaps`: gaps that devices were told of, by reason;
  * - `leftOut`: events that slow devices did not get, by delivery class;
  * - `blocked`: how often a transport was full;
@@ -29,7 +29,7 @@ export interface Counters {
   opened: number
   readonly refused: Record<LimitScope, number>
   messages: number
-  characters: number
+  bytes: number
   events: number
   readonly gaps: Record<GapReason, number>
   readonly leftOut: Record<DeliveryClass, number>
@@ -73,7 +73,7 @@ export const makeCounters = (): Counters => ({
   opened: 0,
   refused: { user: 0, node: 0 },
   messages: 0,
-  characters: 0,
+  bytes: 0,
   events: 0,
   gaps: { retention: 0, epoch: 0, slow: 0 },
   leftOut: { critical: 0, batched: 0, volatile: 0 },

@@ -24,6 +24,14 @@ export interface Farewell {
 }
 
 /**
+ * One message: a text, or the bytes of one in UTF-8.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Message = string | Buffer
+
+/**
  * One device's transport.
  *
  * - `write` takes messages in order, and hands them to the network in one go.
@@ -39,7 +47,7 @@ export interface Farewell {
  * @since 0.1.0
  */
 export interface Transport {
-  readonly write: (messages: ReadonlyArray<string>) => boolean
+  readonly write: (messages: ReadonlyArray<Message>) => boolean
   readonly whenWritable: (ready: () => void) => void
   readonly backlog: () => number
   readonly close: (farewell: Farewell) => void

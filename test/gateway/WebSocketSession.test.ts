@@ -7,7 +7,7 @@ import type { Shared } from "../../src/gateway/Session.ts"
 import { Sessions } from "../../src/gateway/Sessions.ts"
 import { Unauthenticated } from "../../src/gateway/Unauthenticated.ts"
 import { WebSocketSession, type Wire } from "../../src/gateway/WebSocketSession.ts"
-import type { Farewell } from "../../src/hub/Transport.ts"
+import type { Farewell, Message } from "../../src/hub/Transport.ts"
 import { ConnectionId, UserId } from "../../src/protocol/Identity.ts"
 import { FakeBroker, random } from "../hub/fakes.ts"
 import { makeHub, now } from "../hub/hub.ts"
@@ -17,10 +17,10 @@ class FakeWire implements Wire {
   closed: number | undefined
   backlog = 0
 
-  sendAll(messages: ReadonlyArray<string>): boolean {
+  sendAll(messages: ReadonlyArray<Message>): boolean {
     assert.isUndefined(this.closed, "sent after close")
     for (const message of messages) {
-      const frame = Frame.decodeServer(message)
+      const frame = Frame.decodeServer(message.toString())
       if (frame._tag === "Failure") throw frame.failure
       this.frames.push(frame.success)
     }

@@ -4,7 +4,7 @@
 import { Effect } from "effect"
 import { Broker, Envelope, type Event, Frame, type Position } from "effect-emitter"
 import { UserLog } from "../../src/broker/UserLog.ts"
-import type { Farewell, Transport } from "../../src/hub/Transport.ts"
+import type { Farewell, Message, Transport } from "../../src/hub/Transport.ts"
 import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
 
 /** Takes `room` writes, then says it is full until `drain`. */
@@ -19,11 +19,11 @@ export class FakeTransport implements Transport {
     return this.writes.flat()
   }
 
-  write(messages: ReadonlyArray<string>): boolean {
+  write(messages: ReadonlyArray<Message>): boolean {
     if (this.ready !== undefined) throw new Error("written while full")
     if (this.farewells.length > 0) return true
     this.writes.push(messages.map((message) => {
-      const frame = Frame.decodeServer(message)
+      const frame = Frame.decodeServer(message.toString())
       if (frame._tag === "Failure") throw frame.failure
       return frame.success
     }))

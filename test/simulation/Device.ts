@@ -11,7 +11,7 @@ import type { Status } from "../../src/client/Status.ts"
 import type { Connection } from "../../src/hub/Connection.ts"
 import { frames } from "../../src/hub/Encoding.ts"
 import type { Hub } from "../../src/hub/Hub.ts"
-import type { Transport } from "../../src/hub/Transport.ts"
+import type { Message, Transport } from "../../src/hub/Transport.ts"
 import { ConnectionId } from "../../src/protocol/Identity.ts"
 
 export interface Options {
@@ -37,9 +37,9 @@ class Wire implements Transport {
     this.room = room
   }
 
-  write(messages: ReadonlyArray<string>): boolean {
+  write(messages: ReadonlyArray<Message>): boolean {
     if (this.isFull) this.overrun = true
-    this.messages.push(...messages)
+    this.messages.push(...messages.map(String))
     this.isFull = this.messages.length >= this.room
     return !this.isFull
   }
