@@ -49,6 +49,7 @@ export interface Live {
 /**
  * - `call` runs on the live connection, and fails once there is none or the
  *   deadline has passed. What was sent may be carried out all the same.
+ * - `isLive` tells whether there is a connection now.
  * - `restart` gives the connection up and makes a new one.
  * - `tried` waits until there was a connection, or the first attempt failed.
  * - `awaitLive` waits for a connection.
@@ -58,6 +59,7 @@ export interface Live {
  */
 export interface Connection {
   readonly call: <A>(operation: string, send: (live: Live) => Promise<A>) => Effect.Effect<A, BrokerError>
+  readonly isLive: () => boolean
   readonly restart: Effect.Effect<void>
   readonly tried: Effect.Effect<void>
   readonly awaitLive: Effect.Effect<void>
@@ -255,6 +257,7 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     call,
+    isLive: () => live !== undefined,
     restart: Effect.sync(() => drop?.()),
     tried: wasTried.await,
     awaitLive: isLive.await

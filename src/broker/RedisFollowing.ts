@@ -6,6 +6,9 @@
  * asked, so a wake-up that was lost only delays. A subscription that has
  * silently stopped is noticed by a `Canary`.
  *
+ * While one of the connections is lost for longer than a moment, readers are told
+ * that the broker is down. Each is told that it is up once its log was asked.
+ *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
@@ -16,7 +19,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { type Broker, BrokerError, BrokerUnavailable, type PullLimits, type Slice } from "./Broker.ts"
+import { type Broker, BrokerError, BrokerUnavailable, type News, type PullLimits, type Slice } from "./Broker.ts"
 import { Canary } from "./RedisCanary.ts"
 import * as RedisConnection from "./RedisConnection.ts"
 import * as RedisKeys from "./RedisKeys.ts"
@@ -28,6 +31,8 @@ import { Recents } from "./RedisRecent.ts"
 import * as Reply from "./RedisReply.ts"
 import * as RedisScript from "./RedisScript.ts"
 
+type Wake = (news?: News) => void
+
 interface Waiter {
   readonly position: Position
   readonly resume: () => void
@@ -36,7 +41,7 @@ interface Waiter {
 interface Followed {
   readonly user: UserId
   readonly channel: string
-  readonly readers: Set<() => void>
+  readonly readers: Set<Wake>
   readonly waiters: Set<Waiter>
   /** Done once the channel is subscribed to, on this connection or the one before. */
   readonly subscribed: Deferred.Deferred<void, BrokerError>
@@ -45,6 +50,8 @@ interface Followed {
   /** Where somebody here last had nothing left to read. */
   front: Position | undefined
   lookedAt: number
+  /** Whether readers were told that the broker is down. */
+  isDown: boolean
 }
 
 /**
@@ -101,6 +108,12 @@ export const make = Effect.fnUntraced(function*(
     for (const reader of one.readers) reader()
   }
 
+  const tell = (one: Followed, isDown: boolean): void => {
+    if (one.isDown === isDown) return
+    one.isDown = isDown
+    for (const reader of one.readers) reader(isDown ? "down" : "up")
+  }
+
   const release = (one: Followed, { epoch, offset }: Position): void => {
     for (const waiter of one.waiters) {
       if (waiter.position.epoch === epoch && waiter.position.offset <= offset) waiter.resume()
@@ -137,6 +150,7 @@ export const make = Effect.fnUntraced(function*(
         if (by !== undefined && isLater(seen, one.seen || known)) lostWakes.found(one.channel, seen, by)
         wake(one, seen)
       }
+      if (connection.isLive()) tell(one, false)
       if (epoch !== undefined) release(one, { epoch: Reply.text(epoch), offset: Reply.integer(ack) })
     })
   }
@@ -213,7 +227,8 @@ export const make = Effect.fnUntraced(function*(
         subscribed: Deferred.makeUnsafe(),
         seen: "",
         front: undefined,
-        lookedAt: clock.currentTimeMillisUnsafe()
+        lookedAt: clock.currentTimeMillisUnsafe(),
+        isDown: false
       }
       followed.set(channel, one)
       return Effect.as(Effect.forkIn(subscribeTo(one), scope), one)
@@ -239,19 +254,30 @@ export const make = Effect.fnUntraced(function*(
   const poll = Effect.suspend(() => {
     const now = clock.currentTimeMillisUnsafe()
     lostWakes.tick()
-    const due = Array.from(followed.values()).filter((one) => isFollowed(one) && now - one.lookedAt >= pollMs)
-    return attendToAll(due, "poll")
+    const isUp = connection.isLive() && commands.isLive()
+    const isDue = (one: Followed) => isFollowed(one) && (one.isDown ? isUp : now - one.lookedAt >= pollMs)
+    return attendToAll(Array.from(followed.values()).filter(isDue), "poll")
+  })
+
+  // A tick later it is more than a moment. An effect for each, so that other fibers get their turns between them.
+  let wasLost = false
+  const announce = Effect.suspend(() => {
+    const isLost = !connection.isLive() || !commands.isLive()
+    const isDown = isLost && wasLost
+    wasLost = isLost
+    if (!isDown) return Effect.void
+    return Effect.forEach(Array.from(followed.values()), (one) => Effect.sync(() => tell(one, true)), { discard: true })
   })
 
   const sweep = Effect.sync(() => recents.sweep())
-  yield* Effect.all([unsubscribe, sweep, poll], { discard: true }).pipe(
+  yield* Effect.all([announce, unsubscribe, sweep, poll], { discard: true }).pipe(
     Effect.catchCause((cause) => Effect.logError("Following users failed, and goes on", cause)),
     Effect.repeat(Schedule.spaced(Math.min(maxTickMs, pollMs))),
     Effect.forkScoped
   )
 
   const subscribe: Following["subscribe"] = (user, wakeReader) => {
-    const own = () => wakeReader()
+    const own: Wake = (news) => wakeReader(news)
     return Effect.acquireRelease(
       Effect.map(follow(user), (one) => {
         one.readers.add(own)
@@ -265,7 +291,11 @@ export const make = Effect.fnUntraced(function*(
       }
     ).pipe(
       Effect.tap((one) => Deferred.await(one.subscribed)),
-      Effect.flatMap(attendTo)
+      Effect.tap(attendTo),
+      // The others know already; its own look shows that the log can be read, but publications do not come.
+      Effect.map((one) => {
+        if (one.isDown) own("down")
+      })
     )
   }
 

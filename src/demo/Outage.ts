@@ -1,8 +1,8 @@
 /**
  * A broker that can be taken away for a while, to show what the rest does then: emitters go over to their spool, devices
- * wait, and both go on where they were once it is back.
+ * keep their connections and are told that events may be late, and both go on where they were once it is back.
  */
-import { Clock, Context, Duration, Effect, Layer } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Schedule } from "effect"
 import { Broker } from "../index.ts"
 
 /**
@@ -33,6 +33,14 @@ export const broker: Layer.Layer<Broker.Broker, never, Broker.Broker | Outage> =
     // A plain call cannot be refused, so all appends go the other way.
     const { appendUnsafe: _, ...inner } = yield* Broker.Broker
     const { isUnder } = yield* Outage
+    const readers = new Set<(news?: Broker.News) => void>()
+    let wasUnder = false
+    const tell = Effect.map(isUnder, (away) => {
+      if (away === wasUnder) return
+      wasUnder = away
+      for (const wake of readers) wake(away ? "down" : "up")
+    })
+    yield* Effect.forkScoped(Effect.repeat(tell, Schedule.spaced("100 millis")))
     const guard = (operation: string) => <A, R>(effect: Effect.Effect<A, Broker.BrokerError, R>) =>
       Effect.flatMap(isUnder, (away) =>
         away
@@ -45,6 +53,11 @@ export const broker: Layer.Layer<Broker.Broker, never, Broker.Broker | Outage> =
     return {
       ...inner,
       append: (user, batch) => guard("append")(inner.append(user, batch)),
+      subscribe: (user, wake) =>
+        Effect.andThen(
+          Effect.acquireRelease(Effect.sync(() => readers.add(wake)), () => Effect.sync(() => readers.delete(wake))),
+          guard("subscribe")(inner.subscribe(user, wake))
+        ),
       pull: (user, after, limits) => guard("pull")(inner.pull(user, after, limits)),
       head: (user) => guard("head")(inner.head(user)),
       snapshots: (user, since) => guard("snapshots")(inner.snapshots(user, since))

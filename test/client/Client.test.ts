@@ -30,6 +30,21 @@ describe("Client", () => {
       assert.deepStrictEqual(yield* statusOf(client), { _tag: "live", transport: "websocket" })
     }))
 
+  it.effect("is degraded while its server says that events may be late", () =>
+    Effect.gen(function*() {
+      const { last, sockets, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket })
+      yield* settle
+      last().open()
+      last().push(welcome(), { type: "status", state: "degraded" })
+      yield* settle
+      assert.deepStrictEqual(yield* statusOf(client), { _tag: "degraded" })
+      last().push({ type: "status", state: "live" })
+      yield* settle
+      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live", transport: "websocket" })
+      assert.strictEqual(sockets.length, 1)
+    }))
+
   it.effect("gives events decoded by the catalog, and unknown ones as unknown", () =>
     Effect.gen(function*() {
       const { last, WebSocket } = fakeSockets()

@@ -59,6 +59,8 @@ export class ServerSocket {
   threads: ReadonlyArray<string> | undefined
   /** Whether anything was broken on the way, so that the client may well hang up. */
   damaged = false
+  /** Whether the server cannot read the log for this socket. */
+  degraded = false
 }
 
 export class ModelServer {
@@ -115,7 +117,7 @@ export class ModelServer {
   /** Sends what lies past the socket's cursor, or a part of it. */
   pump(socket: ServerSocket, most = this.dice.int(1, 5)): void {
     const { cursor } = socket
-    if (cursor === undefined) return
+    if (cursor === undefined || socket.degraded) return
     if (cursor.epoch !== this.log.epoch) return this.gap(socket, "epoch", 1, this.log.first - 1)
     if (cursor.offset + 1 < this.log.first) return this.gap(socket, "retention", cursor.offset + 1, this.log.first - 1)
     const events = this.log.events.slice(cursor.offset, cursor.offset + most)
@@ -136,8 +138,15 @@ export class ModelServer {
   /** The device reads too slowly: a stretch is left out. */
   skip(socket: ServerSocket): void {
     const { cursor } = socket
-    if (cursor === undefined || cursor.epoch !== this.log.epoch || cursor.offset >= this.head) return
+    if (cursor === undefined || socket.degraded || cursor.epoch !== this.log.epoch || cursor.offset >= this.head) return
     this.gap(socket, "slow", cursor.offset + 1, this.dice.int(cursor.offset + 1, this.head))
+  }
+
+  /** The log cannot be read, or can be again: a device that was welcomed is told. */
+  degrade(socket: ServerSocket, degraded: boolean): void {
+    if (socket.cursor === undefined || socket.degraded === degraded) return
+    socket.degraded = degraded
+    socket.frames.push({ type: "status", state: degraded ? "degraded" : "live" })
   }
 
   /** Tells a device with a filter how far it has come, then asks whether it is there. */

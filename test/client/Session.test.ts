@@ -229,6 +229,37 @@ describe("Session", () => {
     assert.deepStrictEqual(hands.status, { _tag: "live", transport: "websocket" })
   })
 
+  it("is degraded while its server says so, and goes on as if it were not", () => {
+    const hands = new Hands()
+    hands.greet(welcome(), events([1]))
+    assert.deepStrictEqual(hands.push({ type: "status", state: "degraded" }), [
+      { _tag: "status", status: { _tag: "degraded" } }
+    ])
+    assert.deepStrictEqual(hands.push({ type: "status", state: "degraded" }), [])
+    assert.deepStrictEqual(sentBy(hands.push({ type: "ping" })), [{ type: "pong" }])
+    hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 1 } })
+    assert.deepStrictEqual(sentBy(hands.pass(1_000)), [{ type: "ack", offset: 1 }])
+    assert.deepStrictEqual(itemsOf(hands.push(events([2]))).length, 1)
+    assert.deepStrictEqual(hands.status, { _tag: "degraded" })
+    assert.deepStrictEqual(hands.push({ type: "status", state: "live" }), [
+      { _tag: "status", status: { _tag: "live", transport: "websocket" } }
+    ])
+    // Another connection begins without it.
+    hands.push({ type: "status", state: "degraded" })
+    hands.close(4503)
+    hands.pass(hands.delay)
+    hands.greet(welcome({ offset: 2 }))
+    assert.deepStrictEqual(hands.status, { _tag: "live", transport: "websocket" })
+  })
+
+  it("takes no status before its welcome, and none that it does not know", () => {
+    for (const frames of [[{ type: "status", state: "live" }], [welcome(), { type: "status", state: "what" }]]) {
+      const hands = new Hands()
+      hands.greet(...frames)
+      assert.strictEqual(hands.cause?._tag, "badFrame")
+    }
+  })
+
   it("acknowledges again after a reconnect, since the last one may be lost", () => {
     const hands = new Hands()
     hands.greet(welcome(), events([1, 2]))

@@ -48,6 +48,17 @@ describe("connect", () => {
     assert.deepStrictEqual(connection.status(), { _tag: "live", transport: "websocket" })
   })
 
+  it("tells that events may be late, on the same connection", async () => {
+    const { connection, last, pass, seen, sockets, statuses } = start()
+    await pass(0)
+    last().open()
+    last().push(welcome(), { type: "status", state: "degraded" })
+    assert.deepStrictEqual(connection.status(), { _tag: "degraded" })
+    last().push({ type: "status", state: "live" }, events([1]))
+    assert.deepStrictEqual(statuses, ["connecting", "live", "degraded", "live"])
+    assert.deepStrictEqual([seen, sockets.length], [[1], 1])
+  })
+
   it("tells of gaps, snapshots and lost runs in their places", async () => {
     const told: Array<unknown> = []
     const { last, pass } = start({

@@ -49,9 +49,10 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
     else if (socket === undefined) client.pass()
     else if (kind < 0.75 && weather.gaps) server.skip(socket)
     else if (kind < 0.77) server.ping(socket)
-    else if (kind < 0.81) client.cut(dice.pick(codes))
-    else if (kind < 0.86 && weather.blocks) client.cut(1006)
-    else if (kind < 0.83 && weather.damage.length > 0) server.damage(socket, dice.pick(weather.damage))
+    else if (kind < 0.79) server.degrade(socket, !socket.degraded)
+    else if (kind < 0.82) client.cut(dice.pick(codes))
+    else if (kind < 0.87 && weather.blocks) client.cut(1006)
+    else if (kind < 0.84 && weather.damage.length > 0) server.damage(socket, dice.pick(weather.damage))
     else server.pump(socket)
   }
 
@@ -73,7 +74,9 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
     client.answer()
     if (client.socket === undefined || client.state.phase._tag === "Waiting") client.pass()
     client.advance()
-    if (client.socket !== undefined) server.pump(client.socket, 1_000)
+    if (client.socket === undefined) continue
+    server.degrade(client.socket, false)
+    server.pump(client.socket, 1_000)
   }
   const { socket } = client
   if (socket === undefined) throw new Error("live without a socket")

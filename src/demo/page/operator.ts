@@ -34,6 +34,7 @@ type Rate = (key: string) => number
 
 const charts = [
   define("connections", "Connections", "devices that were welcomed", count, (now) => number(now, "connections")),
+  define("degraded", "Degraded", "devices whose events may be late", count, (now) => number(now, "degraded")),
   define("accepted", "Accepted", "events that emitters took", perSecond, (_, rate) => rate("accepted")),
   define("written", "Delivered", "events written to devices", perSecond, (_, rate) => rate("written")),
   define("lag", "Largest lag", "events that one device is behind", count, (now) => number(now, "lag")),
