@@ -12,7 +12,7 @@
  * @since 0.1.0
  */
 import { renewals } from "./RedisKeys.ts"
-import { openLua } from "./RedisOpenLua.ts"
+import { openToAddLua } from "./RedisOpenLua.ts"
 import * as RedisScript from "./RedisScript.ts"
 
 // A subscriber that is too slow is disconnected by Redis once 32 MiB wait for it: what is larger is left for it to ask for.
@@ -22,7 +22,7 @@ const maxPublished = 64 * 1024
  * @category scripts
  * @since 0.1.0
  */
-export const append = RedisScript.make(`${openLua}
+export const append = RedisScript.make(`${openToAddLua}
 local checkpointEvery, maxRanges, maxSpent = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local channel, lastBody = ARGV[10], ARGV[11]
 

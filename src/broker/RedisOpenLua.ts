@@ -15,7 +15,7 @@
  *
  * @since 0.1.0
  */
-export const openLua = `
+const open = (write: string) => `
 local log, meta, sources, runs = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ttl = ARGV[3]
 local maxEvents, maxBytes, maxAge = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -33,9 +33,7 @@ local vanished = false
 
 if not epoch then
   epoch = ARGV[1]
-  redis.call('DEL', log, sources, runs)
-  redis.call('HSET', meta, 'epoch', epoch, 'server', ARGV[2], 'first', 1, 'last', 0, 'bytes', 0, 'since', 0,
-    'checkpoint', 0, 'linger', 0, 'ack', 0)
+${write}
   redis.call('PEXPIRE', meta, ttl)
 elseif found[2] ~= ARGV[2] then
   epoch = ARGV[1]
@@ -100,3 +98,26 @@ local function drop()
   return first > before
 end
 `
+
+const forget = `  redis.call('DEL', log, sources, runs)`
+const create =
+  `  redis.call('HSET', meta, 'epoch', epoch, 'server', ARGV[2], 'first', 1, 'last', 0, 'bytes', 0, 'since', 0,
+    'checkpoint', 0, 'linger', 0, 'ack', 0)`
+
+/**
+ * For scripts that add no events: they open a log also when Redis has no memory
+ * left.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const openLua = open(`${forget}\n${create}`)
+
+/**
+ * For scripts that add events. Redis refuses what may need memory, unless the
+ * script has written something before: so nothing may come before that.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const openToAddLua = open(`${create}\n${forget}`)

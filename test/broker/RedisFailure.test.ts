@@ -320,6 +320,11 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           const error = yield* Effect.flip(broker.append(user, numbered(2)))
           assert.instanceOf(error.reason, Broker.BrokerRefused)
           assert.match(error.message, /OOM/)
+          // A user who is new finds no more room than any other, and may look all the same.
+          const other = newUser()
+          assert.instanceOf((yield* Effect.flip(broker.append(other, numbered(1)))).reason, Broker.BrokerRefused)
+          assert.strictEqual(yield* server.send("EXISTS", `emitter:{${other}}:log`), ":0\r\n")
+          assert.strictEqual((yield* broker.head(other)).offset, 0)
           assert.deepStrictEqual(yield* idsAfter(broker, user, from), [[1, "s.1"]])
           yield* server.send("CONFIG", "SET", "maxmemory", "0")
           assert.strictEqual((yield* broker.append(user, numbered(2))).offset, 2)

@@ -1,16 +1,34 @@
 /**
- * Stands between a node and its Redis, and can keep publications from the connections that are open.
+ * Stands between a node and its Redis: it can keep publications from the connections that are open, let answers take their
+ * time, and lead to another server.
  */
 import { Effect } from "effect"
 import { once } from "node:events"
 import { connect, createServer, type Socket } from "node:net"
 
+/** Writes what it is given in order, each after a while. */
+const lateWriter = (to: Socket, delayMs: () => number) => {
+  const late: Array<{ readonly due: number; readonly data: Buffer }> = []
+  const pump = () => {
+    const now = performance.now()
+    while (late[0] !== undefined && late[0].due <= now) to.write(late.shift()?.data ?? "")
+    if (late[0] !== undefined) setTimeout(pump, late[0].due - now)
+  }
+  return (data: Buffer) => {
+    if (late.length === 0 && delayMs() === 0) return void to.write(data)
+    late.push({ due: Math.max(performance.now() + delayMs(), late.at(-1)?.due ?? 0), data })
+    if (late.length === 1) pump()
+  }
+}
+
 export const redisProxy = (port: number) =>
   Effect.gen(function*() {
     const muted = new Set<Socket>()
     const sockets = new Set<Socket>()
+    let target = port
+    let delayMs = 0
     const server = createServer((near) => {
-      const far = connect(port, "127.0.0.1")
+      const far = connect(target, "127.0.0.1")
       for (const socket of [near, far]) {
         sockets.add(socket)
         socket.on("error", () => socket.destroy())
@@ -21,25 +39,41 @@ export const redisProxy = (port: number) =>
         })
       }
       near.pipe(far)
+      const answer = lateWriter(near, () => delayMs)
       far.on("data", (data) => {
-        if (!muted.has(near) || !data.includes("$7\r\nmessage\r\n")) near.write(data)
+        if (!muted.has(near) || !data.includes("$7\r\nmessage\r\n")) answer(data)
       })
     })
+    const cut = () => {
+      for (const socket of sockets) socket.destroy()
+    }
     yield* Effect.acquireRelease(
       Effect.promise(() => once(server.listen(0, "127.0.0.1"), "listening")),
       () =>
         Effect.sync(() => {
-          for (const socket of sockets) socket.destroy()
+          cut()
           server.close()
         })
     )
     const address = server.address()
     if (address === null || typeof address === "string") throw new Error("no port")
     return {
+      port: address.port,
       url: `redis://127.0.0.1:${address.port}`,
       /** From now on no publication comes through on what is open now; all else does. */
       mute: Effect.sync(() => {
         for (const socket of sockets) muted.add(socket)
-      })
+      }),
+      /** From now on every answer takes so many milliseconds more. */
+      delay: (ms: number) =>
+        Effect.sync(() => {
+          delayMs = ms
+        }),
+      /** Ends all connections; those that are made from now on lead to this port. */
+      leadTo: (port: number) =>
+        Effect.sync(() => {
+          target = port
+          cut()
+        })
     }
   })
