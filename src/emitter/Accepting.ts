@@ -7,6 +7,8 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
+// The global is looked up at each use.
+import { Buffer } from "node:buffer"
 import * as AgentEvents from "../protocol/AgentEvents.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { AnyDefinition, Coalesce, Event } from "../protocol/Event.ts"
@@ -146,13 +148,14 @@ export const emit = (
   let data = joinable ?? encode(encoder, event)
   if (data instanceof InvalidPayload) return reject(binding, data)
 
-  const record = runRecordOf(binding, event)
-  if (record instanceof NoRun) return reject(binding, record)
-  let state: RunState.RunState | undefined
+  const record = runRecordOf(binding)
+  if (record === undefined && event.definition.scope === "run") return reject(binding, new NoRun({ event: event.type }))
+  let state = record?.state
   if (record !== undefined) {
     const next = RunState.next(record.state, event)
     if (next instanceof RunState.IllegalEvent) {
       if (engine.config.lifecycle === "enforce") return reject(binding, next)
+      state = undefined
     } else {
       state = next
     }
@@ -167,7 +170,7 @@ export const emit = (
     if (joinable !== undefined) data = encode(encoder, event)
     if (data instanceof InvalidPayload) return reject(binding, data)
     const json = stringify(event, data)
-    if (json instanceof InvalidPayload) return reject(binding, json)
+    if (typeof json !== "string") return reject(binding, json)
     pending = envelop(binding, event, encoder, data, json, run, coalesce, confirm)
     if (pending.bytes > maxEventBytes && !(event.type === "agent_error" && pending.bytes <= endingBytes)) {
       return reject(binding, new EventTooLarge({ event: event.type, bytes: pending.bytes, limit: maxEventBytes }))
@@ -246,13 +249,11 @@ const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>):
   })
 }
 
-const runRecordOf = (binding: Binding, event: Event): RunRecord | undefined | NoRun => {
+const runRecordOf = (binding: Binding): RunRecord | undefined => {
   const { record } = binding
-  // While its run is active a record is never forgotten, so it is still the run's.
-  if (record?.state._tag === "Active") return record
+  if (record?.forgotten === false) return record
   const { runId } = binding.context
-  if (runId !== undefined) return binding.record = binding.outbox.run(runId)
-  return event.definition.scope === "run" ? new NoRun({ event: event.type }) : undefined
+  return runId === undefined ? undefined : binding.record = binding.outbox.run(runId)
 }
 
 const advance = (binding: Binding, record: RunRecord, state: RunState.RunState): void => {

@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
+import { Buffer } from "node:buffer"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { Coalesce, DeliveryClass } from "../protocol/Event.ts"
 import type { EventId, RunId, ThreadId, UserId } from "../protocol/Identity.ts"
@@ -80,6 +81,8 @@ export type Receipt = Settlement | { readonly _tag: "Deferred" }
  */
 export interface RunRecord {
   state: RunState.RunState
+  /** Whether it gave its place to another run: who kept it must ask for it anew. */
+  forgotten: boolean
   inputTokens: number
   outputTokens: number
   cost: number | undefined
@@ -171,6 +174,7 @@ export class Outbox {
     if (record === undefined) {
       record = {
         state: RunState.idle,
+        forgotten: false,
         inputTokens: 0,
         outputTokens: 0,
         cost: undefined,
@@ -292,8 +296,11 @@ export class Outbox {
 }
 
 const forgetRun = (runs: Map<RunId, RunRecord>): void => {
-  for (const [run, { state }] of runs) {
-    if (state._tag !== "Active") return void runs.delete(run)
+  for (const [run, record] of runs) {
+    if (record.state._tag === "Active") continue
+    record.forgotten = true
+    runs.delete(run)
+    return
   }
 }
 
@@ -317,13 +324,16 @@ const bodyBytes = (head: string, data: Schema.JsonObject): number =>
 // A character takes at most so many bytes of JSON, as a control character does.
 const worstGrowth = 6
 
-// The bytes that a text adds to a JSON string. Most pieces of an answer are short and plain, and soon looked through.
+// The bytes that a text adds to a JSON string. Pieces of an answer are short: they are soon looked through.
 const jsonBytes = (text: string): number => {
+  let bytes = text.length
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index)
-    if (code < 0x20 || code > 0x7e || code === 0x22 || code === 0x5c) return Buffer.byteLength(JSON.stringify(text)) - 2
+    if (code === 0x22 || code === 0x5c || code === 0x0a || code >= 0x80 && code < 0x800) bytes += 1
+    else if (code >= 0x800 && (code < 0xd800 || code > 0xdfff)) bytes += 2
+    else if (code < 0x20 || code >= 0x800) return Buffer.byteLength(JSON.stringify(text)) - 2
   }
-  return text.length
+  return bytes
 }
 
 // About the bytes of a value's JSON, without writing it: never less than a sixth of them.
