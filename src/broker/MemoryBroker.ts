@@ -60,6 +60,8 @@ interface Waiter {
   readonly resume: () => void
 }
 
+const nobody: ReadonlyArray<() => void> = []
+
 interface UserRecord {
   readonly log: UserLog
   // Replaced, not changed, since a wake-up may end its reader, or bring another.
@@ -97,7 +99,7 @@ export const make = Effect.fnUntraced(function*(
     if (found === undefined) {
       found = {
         log: new UserLog(`${life}-${(epochs++).toString(36)}`, limits),
-        readers: [],
+        readers: nobody,
         waiters: undefined,
         acknowledged: 0,
         usedSinceLook: true

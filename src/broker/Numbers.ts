@@ -41,6 +41,8 @@ export const maxSpentSources = 128
 export class Numbers {
   // Ascending, and never touching each other.
   private readonly ranges: Array<Range> = []
+  // The highest of them, to which nearly every number is added.
+  private last: Range | undefined = undefined
 
   /** Whether a number was added, and is not forgotten. */
   has(number: number): boolean {
@@ -50,8 +52,7 @@ export class Numbers {
 
   /** Adds a number; `false` if it was there. */
   add(number: number): boolean {
-    const { ranges } = this
-    const last = ranges[ranges.length - 1]
+    const { last, ranges } = this
     if (last !== undefined && last.to + 1 === number) {
       last.to = number
       return true
@@ -71,6 +72,7 @@ export class Numbers {
       ranges.splice(index, 0, { from: number, to: number })
       if (ranges.length > maxRanges) ranges.shift()
     }
+    this.last = ranges[ranges.length - 1]
     return true
   }
 

@@ -196,7 +196,7 @@ export class SpoolIndex {
   }
 
   holds(user: UserId): boolean {
-    return this.waiting.has(user)
+    return this.waiting.size > 0 && this.waiting.has(user)
   }
 
   users(limit: number): ReadonlyArray<UserId> {
