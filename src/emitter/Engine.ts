@@ -390,7 +390,7 @@ export const make = Effect.fnUntraced(function*(options: {
       emitters: counters.emitters,
       users: outboxes.size,
       pending: pendingEvents(),
-      lastEventAt: counters.lastEventAt,
+      lastEventAt: Number.isNaN(counters.lastEventAt) ? undefined : counters.lastEventAt,
       uptimeMs: clock.currentTimeMillisUnsafe() - startedAt
     })
   )

@@ -88,7 +88,8 @@ export class Counters {
   waitedMs = 0
   readonly dropped: Record<DropReason, number> = { overflow: 0, nobodyConnected: 0, overBudget: 0, closed: 0 }
   emitters = 0
-  lastEventAt: number | undefined = undefined
+  /** Not a number before the first event. A field that is always a number is written in place, without a new object. */
+  lastEventAt = Number.NaN
 
   /** The counter of one wire name, to be kept by who counts often. */
   acceptedOf(type: string): { count: number } {
