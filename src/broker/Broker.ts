@@ -18,7 +18,9 @@
  * - **no silent loss**: a reader gets every offset after its position, or a gap
  *   that names those it does not get;
  * - **epochs**: an offset never means two events. A log that was forgotten
- *   comes back under a new epoch.
+ *   comes back under a new epoch;
+ * - **one ending**: a run that was ended as lost gets nothing more, whoever still
+ *   believes to be running it.
  *
  * @since 0.1.0
  */
@@ -35,7 +37,10 @@ import type { DeliveryClass } from "../protocol/Event.ts"
 import type { RunId, ThreadId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
+import type { BrokerError } from "./BrokerError.ts"
 import * as MemoryBroker from "./MemoryBroker.ts"
+
+export * from "./BrokerError.ts"
 
 /**
  * Where the text of an entry's wire event stands as bytes: on `page` from `start`
@@ -185,8 +190,9 @@ export type News = "down" | "up"
  *
  * - `append` adds a batch in one step and returns the position of its last
  *   event. It never waits for readers.
- * - `appendUnsafe` is the same for brokers that neither wait nor fail, as a plain
- *   call; other brokers have none.
+ * - `appendUnsafe` is the same for brokers that need not wait, as a plain call;
+ *   other brokers have none. It gives nothing, and does nothing, where `append`
+ *   would fail.
  * - `read` gives the events past `after`, then live ones, with no hole and no
  *   repeat between; without `after` only live ones. It never ends by itself.
  * - `pull` and `subscribe` are the lean form of `read`: `wake` is called, from
@@ -202,6 +208,10 @@ export type News = "down" | "up"
  * - `acknowledge` records that a device handled all events up to a position;
  *   `acknowledged` waits until some device has acknowledged it. Positions of
  *   other epochs are ignored, and one past the head counts as the head.
+ * - `endLost` ends runs whose process is gone: each of them that is active gets an
+ *   `agent_error` with reason `lost`, and `append` refuses its events from then on,
+ *   until it starts anew. Others are left alone; it gives how many it ended. A
+ *   broker for many processes does this by itself when one of them dies.
  * - `domains` are the parts that fail apart from each other, so that what is in
  *   trouble does not stand for the rest; without them the broker is one.
  *
@@ -210,7 +220,7 @@ export type News = "down" | "up"
  */
 export class Broker extends Context.Service<Broker, {
   readonly append: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Position, BrokerError>
-  readonly appendUnsafe?: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Position
+  readonly appendUnsafe?: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Position | undefined
   readonly read: (user: UserId, after: Option.Option<Position>) => Stream.Stream<LogItem, BrokerError>
   readonly pull: (user: UserId, after: Position, limits: PullLimits) => Effect.Effect<Slice, BrokerError>
   readonly subscribe: (user: UserId, wake: (news?: News) => void) => Effect.Effect<void, BrokerError, Scope.Scope>
@@ -219,6 +229,7 @@ export class Broker extends Context.Service<Broker, {
   readonly readers: (user: UserId) => Effect.Effect<number, BrokerError>
   readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly acknowledged: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
+  readonly endLost: (user: UserId, runs: ReadonlyArray<RunId>) => Effect.Effect<number, BrokerError>
   readonly retentionMs: number
   readonly domains?: Domains
 }>()("effect-emitter/Broker") {}
@@ -245,49 +256,3 @@ export const layerMemory = (
       MemoryBroker.make
     )
   )
-
-/**
- * The broker cannot be reached or does not answer. `operation` took
- * `afterMs` milliseconds.
- *
- * @category errors
- * @since 0.1.0
- */
-export class BrokerUnavailable extends Schema.TaggedError<BrokerUnavailable>()("BrokerUnavailable", {
-  operation: Schema.String,
-  afterMs: Schema.Finite,
-  cause: Schema.Defect()
-}) {
-  override get message() {
-    return `The broker did not take "${this.operation}" (after ${this.afterMs} ms)`
-  }
-}
-
-/**
- * The broker answered, and refused: it is out of memory, or misconfigured.
- *
- * @category errors
- * @since 0.1.0
- */
-export class BrokerRefused extends Schema.TaggedError<BrokerRefused>()("BrokerRefused", {
-  operation: Schema.String,
-  detail: Schema.String
-}) {
-  override get message() {
-    return `The broker refused "${this.operation}": ${this.detail}`
-  }
-}
-
-/**
- * Why a broker did not do what it was asked.
- *
- * @category errors
- * @since 0.1.0
- */
-export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError", {
-  reason: Schema.Union([BrokerUnavailable, BrokerRefused])
-}) {
-  override get message() {
-    return this.reason.message
-  }
-}

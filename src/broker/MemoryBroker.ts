@@ -11,7 +11,7 @@
  *
  * @since 0.1.0
  */
-import type { NonEmptyReadonlyArray } from "effect/Array"
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,6 +24,8 @@ import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { positiveOr } from "../protocol/Settings.ts"
 import type { Broker } from "./Broker.ts"
+import { BrokerError, RunLost } from "./BrokerError.ts"
+import * as LostRun from "./LostRun.ts"
 import * as Reading from "./Reading.ts"
 import { type LogLimits, UserLog } from "./UserLog.ts"
 
@@ -92,6 +94,7 @@ export const make = Effect.fnUntraced(function*(
   const idle = new Map<UserId, UserRecord>()
   let lastSweep = clock.currentTimeMillisUnsafe()
   let epochs = 0
+  let endingsMade = 0
   let totalBytes = 0
 
   const record = (user: UserId): UserRecord => {
@@ -148,8 +151,23 @@ export const make = Effect.fnUntraced(function*(
     }
   }
 
-  const appendUnsafe = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Position => {
+  const append: Broker["Service"]["append"] = (user, batch) =>
+    Effect.suspend(() => {
+      const position = appendUnsafe(user, batch)
+      if (position !== undefined) return Effect.succeed(position)
+      const runs = record(user).log.refusedOf(batch)
+      return isReadonlyArrayNonEmpty(runs)
+        ? Effect.fail(new BrokerError({ reason: new RunLost({ runs }) }))
+        : append(user, batch)
+    })
+
+  const appendUnsafe = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Position | undefined => {
     const found = record(user)
+    if (found.log.refusedOf(batch).length > 0) return undefined
+    return take(found, batch)
+  }
+
+  const take = (found: UserRecord, batch: NonEmptyReadonlyArray<Envelope>): Position => {
     const before = found.log.bytes
     const position = found.log.append(batch, lastSweep)
     totalBytes += found.log.bytes - before
@@ -157,6 +175,19 @@ export const make = Effect.fnUntraced(function*(
     for (const wake of found.readers) wake()
     return position
   }
+
+  // All who emit over this broker are in its process, so a run is lost only if an earlier one left it in a spool.
+  const endLost: Broker["Service"]["endLost"] = (user, runs) =>
+    Effect.sync(() => {
+      const found = users.get(user)
+      const active = found?.log.activeOf(runs) ?? []
+      const at = clock.currentTimeMillisUnsafe()
+      const endings = active.map((one) => LostRun.ending({ ...one, at, source: `${life}-lost-${endingsMade++}-` }))
+      if (found === undefined || !isReadonlyArrayNonEmpty(endings)) return 0
+      take(found, endings)
+      found.log.close(active.map(({ run }) => run))
+      return endings.length
+    })
 
   const pull: Broker["Service"]["pull"] = (user, after, pullLimits) =>
     Effect.sync(() => {
@@ -236,7 +267,7 @@ export const make = Effect.fnUntraced(function*(
   const head: Broker["Service"]["head"] = (user) => Effect.sync(() => record(user).log.head)
 
   return {
-    append: (user, batch) => Effect.sync(() => appendUnsafe(user, batch)),
+    append,
     appendUnsafe,
     pull,
     subscribe,
@@ -250,6 +281,7 @@ export const make = Effect.fnUntraced(function*(
     readers: (user) => Effect.sync(() => users.get(user)?.readers.length ?? 0),
     acknowledge,
     acknowledged,
+    endLost,
     retentionMs: maxAgeMs
   }
 })

@@ -1,19 +1,21 @@
 /**
  * Appends a batch in one step: takes each number of a source once, assigns
- * offsets, drops what is past the bounds, renews the time to live, and publishes
- * the events, or a mere wake-up where they are many.
+ * offsets, notes which runs are active, drops what is past the bounds, renews the
+ * time to live, and publishes the events, or a mere wake-up where they are many.
  *
  * `ARGV` from 7 on: checkpointEvery, maxRanges, maxSpentSources, channel, how the
- * body of the batch's last event begins, then the blocks (see
- * `RedisBlock.toArguments`).
+ * body of the batch's last event begins, the lease and the runs (see
+ * `RedisStandingLua.toArguments`), then the blocks (see `RedisBlock.toArguments`).
  * Gives the epoch, the offset of the batch's last event, whether a checkpoint is
- * due (1 or 0), and the log's last offset before.
+ * due (1 or 0), the log's last offset before, and what the runs' standing tells; or
+ * `!` and the runs that were ended as lost.
  *
  * @since 0.1.0
  */
 import { renewals } from "./RedisKeys.ts"
 import { openToAddLua } from "./RedisOpenLua.ts"
 import * as RedisScript from "./RedisScript.ts"
+import { admitLua, standLua } from "./RedisStandingLua.ts"
 
 // A subscriber that is too slow is disconnected by Redis once 32 MiB wait for it: what is larger is left for it to ask for.
 const maxPublished = 64 * 1024
@@ -63,7 +65,9 @@ local function take(ranges, from, to)
   return true
 end
 
-local before, isLastNew = last, true
+local firstRun = 12
+${admitLua}
+local before, isLastNew, isAllNew = last, true, true
 local published, publishedBytes = {}, 0
 
 local function add(count, size, leading, sizes, events)
@@ -96,7 +100,7 @@ local function addPart(refused, sizes, events)
   if count > 0 then add(count, size, leading, table.concat(keptSizes, ' '), table.concat(kept, '\\n')) end
 end
 
-local at = 12
+local at = firstBlock
 while at <= #ARGV do
   local refused, isWhole, index, accepted = {}, true, 0, 0
   local stretches = at + 6 + 3 * tonumber(ARGV[at])
@@ -124,6 +128,7 @@ while at <= #ARGV do
   if isWhole then
     add(tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4], ARGV[at + 5])
   else
+    isAllNew = false
     addPart(refused, ARGV[at + 4], ARGV[at + 5])
   end
   at = stretches
@@ -131,7 +136,7 @@ end
 local position = isLastNew and last or nil
 
 drop()
-
+${standLua}
 local found = 0
 for source, known in pairs(taken) do
   if known.offset > 0 then
@@ -189,5 +194,5 @@ if not position then
 end
 
 local due = last - checkpoint >= checkpointEvery or first - 1 > checkpoint
-return { epoch, position, due and 1 or 0, before }
+return { epoch, position, due and 1 or 0, before, left }
 `)

@@ -10,6 +10,7 @@
  *   process.
  * - While Redis is away every call fails within its deadline, and the layer is
  *   built all the same; the connection comes back by itself.
+ * - When a process dies, another ends its runs as lost, within its lease.
  * - The state of runs is folded by the processes that append, and saved beside
  *   the log.
  * - With `urls` users are spread over several servers; one that is down costs its
@@ -19,7 +20,7 @@
  *
  * @since 0.1.0
  */
-import type { NonEmptyReadonlyArray } from "effect/Array"
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
@@ -29,9 +30,11 @@ import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { UserId } from "../protocol/Identity.ts"
+import type { RunId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { Broker, type BrokerError, type Entry, type Gap, type PullLimits, type Slice } from "./Broker.ts"
+import { Broker, BrokerError, type Entry, type Gap, type PullLimits, RunLost, type Slice } from "./Broker.ts"
+import * as Leases from "./Leases.ts"
+import * as LostRun from "./LostRun.ts"
 import { maxRanges, maxSpentSources } from "./Numbers.ts"
 import * as Reading from "./Reading.ts"
 import { append as appendScript } from "./RedisAppendLua.ts"
@@ -41,12 +44,15 @@ import * as RedisConnection from "./RedisConnection.ts"
 import * as RedisEntry from "./RedisEntry.ts"
 import * as RedisFollowing from "./RedisFollowing.ts"
 import * as RedisKeys from "./RedisKeys.ts"
+import * as RedisLeaseMetrics from "./RedisLeaseMetrics.ts"
+import * as RedisLeases from "./RedisLeases.ts"
 import { look as lookScript } from "./RedisLookLua.ts"
 import * as RedisMetrics from "./RedisMetrics.ts"
 import { type Input, Options, type ServerOptions, serversOf } from "./RedisOptions.ts"
 import { acknowledge as acknowledgeScript, countReaders } from "./RedisPresenceLua.ts"
 import * as Reply from "./RedisReply.ts"
 import * as RedisScript from "./RedisScript.ts"
+import * as Standing from "./RedisStandingLua.ts"
 import * as ShardedBroker from "./ShardedBroker.ts"
 
 export { Options, Shard } from "./RedisOptions.ts"
@@ -67,6 +73,7 @@ const makeOverOne = Effect.fnUntraced(function*(
   const node = `${yield* randomName}${yield* randomName}`
   const clock = yield* Clock.Clock
   let epochs = 0
+  let endingsMade = 0
 
   const metrics = yield* RedisMetrics.make(options.name)
   const connection = yield* RedisConnection.make({
@@ -141,25 +148,87 @@ const makeOverOne = Effect.fnUntraced(function*(
     return Effect.forkIn(saveCheckpoint(user), scope)
   }
 
-  const append = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Effect.Effect<Position, BrokerError> => {
-    const args = [
+  const appendWith = (
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>,
+    lease: string,
+    besides: (envelope: Envelope, run: RunId) => string
+  ): Effect.Effect<RedisEntry.Appended | "changed", BrokerError> =>
+    onLog("append", appendScript, 3, user, [
       String(checkpointEvery),
       String(maxRanges),
       String(maxSpentSources),
       RedisKeys.ofChannel(prefix, user),
       RedisBlock.bodyStart(batch[batch.length - 1] ?? batch[0]),
+      ...Standing.toArguments(lease, batch, besides),
       ...RedisBlock.toArguments(batch)
-    ]
-    return onLog("append", appendScript, 3, user, args).pipe(
-      Effect.flatMap((reply) =>
-        RedisEntry.read("append", () => {
-          const [epoch, offset, isDue] = Reply.list(reply)
-          return { position: { epoch: Reply.text(epoch), offset: Reply.integer(offset) }, isDue: isDue === 1 }
-        })
-      ),
-      Effect.flatMap(({ isDue, position }) => Effect.as(keepCheckpoint(user, isDue), position))
+    ]).pipe(
+      Effect.flatMap((reply) => RedisEntry.read("append", () => RedisEntry.toAppended(reply))),
+      Effect.flatMap((reply): Effect.Effect<RedisEntry.Appended | "changed", BrokerError> => {
+        if (reply instanceof RunLost) return Effect.fail(new BrokerError({ reason: reply }))
+        return reply === "changed" ? Effect.succeed(reply) : Effect.as(keepCheckpoint(user, reply.isDue), reply)
+      })
     )
-  }
+
+  const appendUnder = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>, lease: string) =>
+    Effect.flatMap(
+      appendWith(user, batch, lease, threadOf),
+      (reply) =>
+        reply === "changed" ? Effect.die(new Error("only endings are asked to stand as before")) : Effect.succeed(reply)
+    )
+
+  const append: Broker["Service"]["append"] = (user, batch) =>
+    batch.some(({ run }) => run !== undefined)
+      ? leases.hold(user, (lease, quiet) =>
+        Effect.map(appendUnder(user, batch, lease), ({ left, position }) => {
+          if (left === 0) quiet()
+          return position
+        }))
+      : Effect.map(appendUnder(user, batch, "-"), ({ position }) => position)
+
+  // What is ended must stand in the log as active, and in its field as it stood there when it was looked at.
+  const endActive = (
+    user: UserId,
+    isMeant: (run: RunId, lease: string) => boolean
+  ): Effect.Effect<number, BrokerError> =>
+    Effect.gen(function*() {
+      const found = yield* connection.call("active", ({ client }) =>
+        client.sendCommand(["HGETALL", RedisKeys.ofActive(prefix, user)]))
+      const meant = (yield* RedisEntry.read("active", () =>
+        RedisEntry.toActive(found))).filter(({ lease, run }) =>
+          isMeant(run, lease)
+        )
+      if (meant.length === 0) return 0
+      const runs = yield* lookAt("runs", user, onlyRuns, ([, , , checkpoint, , , , saved, tail]) =>
+        RedisEntry.toRuns(maxRuns, saved, tail, Reply.integer(checkpoint)))
+      const at = clock.currentTimeMillisUnsafe()
+      const active = meant.filter(({ run }) =>
+        runs.get(run)?.fold.ended !== true
+      )
+      const fields = new Map(active.map(({ field, run }) => [run, field]))
+      const endings = active.map(({ run, thread }) =>
+        LostRun.ending({ run, thread, at, source: `${node}-lost${(endingsMade++).toString(36)}-` })
+      )
+      if (!isReadonlyArrayNonEmpty(endings)) {
+        return 0
+      }
+      const reply = yield* appendWith(user, endings, "", (_, run) =>
+        fields.get(run) ?? "")
+      return reply === "changed" ? yield* endActive(user, isMeant) : reply.left
+    })
+
+  const leases = yield* Leases.make({
+    name: node,
+    lease: options.lease,
+    store: RedisLeases.make({
+      prefix,
+      leaseMs: Duration.toMillis(options.lease),
+      ttlMs: RedisKeys.ttlMs(options),
+      connection,
+      endRuns: (user, lease) => endActive(user, (_, holder) => holder === lease)
+    }),
+    notes: yield* RedisLeaseMetrics.make(options.name)
+  })
 
   const pull: Broker["Service"]["pull"] = (user, after, limits) =>
     Effect.suspend(() => {
@@ -232,9 +301,12 @@ const makeOverOne = Effect.fnUntraced(function*(
     readers,
     acknowledge,
     acknowledged,
+    endLost: (user, runs) => endActive(user, (run) => runs.includes(run)),
     retentionMs: maxAgeMs
   }
 })
+
+const threadOf = ({ thread }: Envelope): string => thread ?? ""
 
 // As many entries as the limits allow, and one in any case.
 const within = ({ maxBytes, maxEvents }: PullLimits, entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> => {

@@ -1,21 +1,84 @@
 /**
- * How folded runs are written in Redis, and read again.
+ * How runs are written in Redis, folded and by where they stand, and read again.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { RunId } from "../protocol/Identity.ts"
+import { RunId, ThreadId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
 import { RunSnapshot } from "../protocol/RunSnapshot.ts"
-import { BrokerError, BrokerRefused } from "./Broker.ts"
+import { BrokerError, BrokerRefused, RunLost } from "./Broker.ts"
 import * as RedisBlock from "./RedisBlock.ts"
 import * as Reply from "./RedisReply.ts"
+import { readActive } from "./RedisStandingLua.ts"
 import { Runs } from "./Runs.ts"
 
 const Saved = Schema.fromJsonString(Schema.Struct({ since: Schema.Int, offset: Schema.Int, state: RunSnapshot }))
 const decodeSaved = Schema.decodeUnknownSync(Saved)
 const encodeSaved = Schema.encodeUnknownSync(Saved)
 const decodeRun = Schema.decodeUnknownSync(RunId)
+
+const decodeRuns = Schema.decodeUnknownSync(Schema.NonEmptyArray(RunId))
+const decodeThread = Schema.decodeUnknownSync(ThreadId)
+
+/**
+ * What the append script tells: `left` as in `RedisStandingLua`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Appended {
+  readonly position: Position
+  readonly isDue: boolean
+  readonly left: number
+}
+
+/**
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toAppended = (reply: unknown): Appended | RunLost | "changed" => {
+  const [epoch, ...rest] = Reply.list(reply)
+  if (epoch === "?") return "changed"
+  if (epoch === "!") return new RunLost({ runs: decodeRuns(rest) })
+  const [offset, isDue, , left] = rest
+  return {
+    position: { epoch: Reply.text(epoch), offset: Reply.integer(offset) },
+    isDue: isDue === 1,
+    left: Reply.integer(left)
+  }
+}
+
+/**
+ * A run that is active, and its field as it was found.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ActiveRun {
+  readonly run: RunId
+  readonly lease: string
+  readonly thread: ThreadId | undefined
+  readonly field: string
+}
+
+/**
+ * The runs that a user's `active` tells of as active.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toActive = (reply: unknown): ReadonlyArray<ActiveRun> => {
+  const flat = Reply.list(reply).map(Reply.text)
+  return Array.from({ length: flat.length / 2 }, (_, n) => ({ run: flat[2 * n], field: flat[2 * n + 1] ?? "" }))
+    .flatMap(({ field, run }) => {
+      const active = readActive(field)
+      if (active === undefined) return []
+      const thread = active.thread === "" ? undefined : decodeThread(active.thread)
+      return [{ run: decodeRun(run), lease: active.lease, thread, field }]
+    })
+}
 
 // What was read from JSON text is JSON; that it is an object is left to see.
 const isJsonObject = (json: unknown): json is Schema.JsonObject =>

@@ -11,8 +11,11 @@
  * - `sources`: a hash from source to its last offset and the numbers taken,
  *   `offset;from-to,from-to`;
  * - `runs`: a hash from run to its folded state at the checkpoint;
+ * - `active`: a hash from run to where it stands (see `RedisStandingLua`);
  * - `readers`: a hash from process to its number of readers and until when it
  *   counts, `number:milliseconds`.
+ *
+ * The processes' leases have the hash tag `{leases}` (see `RedisLeaseLua`).
  *
  * @since 0.1.0
  */
@@ -27,7 +30,26 @@ import type { Options } from "./RedisOptions.ts"
  * @since 0.1.0
  */
 export const ofLog = (prefix: string, user: UserId): ReadonlyArray<string> =>
-  ["log", "meta", "sources", "runs"].map((part) => `${prefix}:{${user}}:${part}`)
+  ["log", "meta", "sources", "runs", "active"].map((part) => `${prefix}:{${user}}:${part}`)
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export const ofActive = (prefix: string, user: UserId): string => `${prefix}:{${user}}:active`
+
+/**
+ * The keys of the leases, with the users of one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofLeases = (prefix: string, lease: string) => ({
+  alive: `${prefix}:{leases}:alive`,
+  claimed: `${prefix}:{leases}:claimed`,
+  gone: `${prefix}:{leases}:gone`,
+  users: `${prefix}:{leases}:users:${lease}`
+})
 
 /**
  * @category models

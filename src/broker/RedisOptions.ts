@@ -64,6 +64,9 @@ export const Shard = Schema.Struct({
  * - `poll`, 30 seconds: how often a user's log is looked at without a wake-up,
  *   so that a lost one only delays. Also after how long at most (three times
  *   this) the readers of a process that was killed count no more;
+ * - `lease`, 15 seconds: a process that says nothing for so long is taken for
+ *   dead, and others end its runs as lost. It must be at least three times the
+ *   `deadline` and twice the `silence`, or a process could not be late once;
  * - `trustRestarts`, false: a server that restarted, or another that took over,
  *   may have lost its last events, so each log goes on under a new epoch and
  *   devices get a gap. With `true` logs stay in their epoch: only for a server
@@ -86,6 +89,7 @@ export const Options = Schema.Struct({
   deadline: duration("1 second"),
   silence: duration("3 seconds"),
   poll: duration("30 seconds"),
+  lease: duration("15 seconds"),
   trustRestarts: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(false)))
 }).check(Schema.makeFilter(({ url, urls }) => {
   if ((url === undefined) === (urls === undefined)) {
@@ -97,6 +101,13 @@ export const Options = Schema.Struct({
   return {
     path: ["urls", twice],
     issue: `two of the servers are called ${names[twice]}: users need to tell them apart`
+  }
+})).check(Schema.makeFilter(({ deadline, lease, silence }) => {
+  const least = Math.max(3 * Duration.toMillis(deadline), 2 * Duration.toMillis(silence))
+  return Duration.toMillis(lease) >= least ? undefined : {
+    path: ["lease"],
+    issue: `lease (${Duration.toMillis(lease)} ms) must be at least ${least} ms, ` +
+      "which is three times the deadline and twice the silence"
   }
 }))
 

@@ -5,13 +5,13 @@
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
-import type { RunId } from "../protocol/Identity.ts"
+import type { RunId, ThreadId } from "../protocol/Identity.ts"
 import { RunFold, type RunSnapshot } from "../protocol/RunSnapshot.ts"
 import type { RunSnapshotAt } from "./Broker.ts"
 
 /**
- * What is known of a run: its state after the event at `offset`. Runs are as
- * old as the offset `since` of their first event says.
+ * What is known of a run: its state after the event at `offset`, and the thread
+ * of its first event. Runs are as old as the offset `since` of that event says.
  *
  * @category models
  * @since 0.1.0
@@ -19,6 +19,7 @@ import type { RunSnapshotAt } from "./Broker.ts"
 export interface RunRecord {
   readonly since: number
   readonly fold: RunFold
+  readonly thread: ThreadId | undefined
   offset: number
 }
 
@@ -39,6 +40,11 @@ export class Runs {
     return this.records ?? []
   }
 
+  /** What is known of a run. */
+  get(run: RunId): RunRecord | undefined {
+    return this.records?.get(run)
+  }
+
   /** Whether anything is known of a run. */
   has(run: RunId): boolean {
     return this.records?.has(run) === true
@@ -47,15 +53,22 @@ export class Runs {
   /** Takes up a run where a snapshot left it. Runs must come in order, the oldest first. */
   restore(run: RunId, since: number, offset: number, state: RunSnapshot): void {
     this.records ??= new Map()
-    this.records.set(run, { since, fold: RunFold.from(state), offset })
+    this.records.set(run, { since, fold: RunFold.from(state), thread: undefined, offset })
   }
 
   /** Takes the next event of a run. */
-  apply(run: RunId, type: string, data: Schema.JsonObject, at: number, offset: number): void {
+  apply(
+    run: RunId,
+    type: string,
+    data: Schema.JsonObject,
+    at: number,
+    offset: number,
+    thread?: ThreadId
+  ): void {
     this.records ??= new Map()
     let record = this.records.get(run)
     if (record === undefined) {
-      record = { since: offset, fold: new RunFold(), offset }
+      record = { since: offset, fold: new RunFold(), thread, offset }
       this.records.set(run, record)
       if (this.records.size > this.maxRuns) forgetOne(this.records)
     }

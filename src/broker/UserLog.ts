@@ -13,6 +13,7 @@ import type { Envelope } from "../protocol/Envelope.ts"
 import type { DeliveryClass } from "../protocol/Event.ts"
 import type { RunId, ThreadId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
+import * as RunState from "../protocol/RunState.ts"
 import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice, Written } from "./Broker.ts"
 import { maxSpentSources, Numbers } from "./Numbers.ts"
 import { Page } from "./Page.ts"
@@ -117,6 +118,8 @@ export class UserLog {
   private spent: Set<Source> | undefined
   private latestSource: Source | undefined = undefined
   private readonly runs: Runs
+  // The runs that were ended as lost. Made with the first: hardly any user has one.
+  private lost: Set<RunId> | undefined = undefined
   private textBytes = 0
   private page: Page | undefined = undefined
 
@@ -160,6 +163,40 @@ export class UserLog {
     const offset = isNew ? this.last : this.offsetOf(last)
     this.expire(newest)
     return { epoch: this.epoch, offset }
+  }
+
+  /** Those runs of the batch that were ended as lost, and that it has something new of. */
+  refusedOf(batch: ReadonlyArray<Envelope>): ReadonlyArray<RunId> {
+    const { lost } = this
+    if (lost === undefined || lost.size === 0) return []
+    const refused = new Set<RunId>()
+    const restarted = new Set<RunId>()
+    for (const envelope of batch) {
+      const { run, type } = envelope
+      if (run === undefined || !lost.has(run) || restarted.has(run)) continue
+      if (this.sources?.get(envelope.source)?.taken.has(envelope.sequence) === true) continue
+      if (RunState.isStart(type)) restarted.add(run)
+      else refused.add(run)
+    }
+    return [...refused]
+  }
+
+  /** Of these runs those that are active, and the threads they belong to. */
+  activeOf(runs: ReadonlyArray<RunId>): ReadonlyArray<{ readonly run: RunId; readonly thread: ThreadId | undefined }> {
+    return runs.flatMap((run) => {
+      const record = this.runs.get(run)
+      return record === undefined || record.fold.ended ? [] : [{ run, thread: record.thread }]
+    })
+  }
+
+  /** From now on these runs take no more events, until they start anew. */
+  close(runs: ReadonlyArray<RunId>): void {
+    this.lost ??= new Set()
+    for (const run of runs) {
+      this.lost.add(run)
+      const [oldest] = this.lost
+      if (this.lost.size > this.limits.maxRuns && oldest !== undefined) this.lost.delete(oldest)
+    }
   }
 
   /** Drops what is too old, too much or too many. */
@@ -277,7 +314,8 @@ export class UserLog {
     this.sinceRing[slot] = envelope.at > now ? envelope.at : now
     this.textBytes += envelope.bytes
     if (envelope.run !== undefined) {
-      this.runs.apply(envelope.run, envelope.type, envelope.data, envelope.at, offset)
+      this.runs.apply(envelope.run, envelope.type, envelope.data, envelope.at, offset, envelope.thread)
+      if (this.lost !== undefined && RunState.isStart(envelope.type)) this.lost.delete(envelope.run)
     }
     if (this.size > this.limits.maxEvents) this.dropOldest()
   }

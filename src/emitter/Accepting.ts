@@ -17,7 +17,15 @@ import * as RunState from "../protocol/RunState.ts"
 import { EmitError, EmitterClosed, EventTooLarge, InvalidPayload, NoRun, Overflow } from "./EmitError.ts"
 import { contextPart, type Encoder, encoderOf, explain } from "./Encoding.ts"
 import type { Engine } from "./Engine.ts"
-import { eventId, type Merging, type Outbox, type Pending, type Receipt, type RunRecord } from "./Outbox.ts"
+import {
+  eventId,
+  type Merging,
+  type Outbox,
+  type Pending,
+  type Receipt,
+  type RunRecord,
+  type Settlement
+} from "./Outbox.ts"
 
 /**
  * What an emitter and those of its runs share: the name and the count that
@@ -372,7 +380,9 @@ const waitForRoom = (
 const send = (engine: Engine, outbox: Outbox, pending: Pending): Effect.Effect<Receipt> => {
   const settlement = engine.sendNow(outbox, pending)
   // The event is the last of its list, so what became of the list became of it.
-  if (settlement !== undefined) return Exit.succeed(settlement)
+  if (settlement !== undefined) {
+    return Exit.succeed(settlement._tag === "Divided" ? partOf(settlement, pending) : settlement)
+  }
   let receipt: Receipt | undefined
   let resume: ((effect: Effect.Effect<Receipt>) => void) | undefined
   pending.onReceipt = (late) => {
@@ -384,3 +394,8 @@ const send = (engine: Engine, outbox: Outbox, pending: Pending): Effect.Effect<R
     else resumed(Exit.succeed(receipt))
   })
 }
+
+const partOf = (
+  { lost, rest }: Extract<Settlement, { readonly _tag: "Divided" }>,
+  { run }: Pending
+): Receipt => run !== undefined && lost.has(run) ? { _tag: "DeadLettered", reason: "runLost" } : rest

@@ -37,13 +37,15 @@ export interface Reason {
  * - `breakerOpen`: the breaker refused the call;
  * - `behindSpool`: older events of the user wait in the spool, and it took no
  *   more;
+ * - `runLost`: its run was ended as lost meanwhile, since the lease of this
+ *   process ran out;
  * - `defect`: the append died;
  * - `interrupted`: the delivery was interrupted, as when its layer closes.
  *
  * @category models
  * @since 0.1.0
  */
-export type Trigger = "brokerFailed" | "breakerOpen" | "behindSpool" | "defect" | "interrupted"
+export type Trigger = "brokerFailed" | "breakerOpen" | "behindSpool" | "runLost" | "defect" | "interrupted"
 
 /**
  * An event that no way out took. `sequence` numbers the letters of one process;

@@ -18,33 +18,21 @@ import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { Broker, BrokerError } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { UserId } from "../protocol/Identity.ts"
+import type { RunId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import * as BrokerBreakers from "./BrokerBreakers.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import type { DeadLetters, DeadLetterStore, Reason, Trigger } from "./DeadLetters.ts"
 import { count, DeliveryCounters, type DeliveryStats } from "./DeliveryStats.ts"
 import { ChannelError, type FallbackChannel } from "./FallbackChannel.ts"
+import * as LostRuns from "./LostRuns.ts"
 import type { OperatorAlert } from "./OperatorAlert.ts"
+import { lateEvents, type Outcome, type Place } from "./Outcome.ts"
 import { replayer } from "./Replay.ts"
 import * as Retry from "./Retry.ts"
 import * as SpoolDrainer from "./SpoolDrainer.ts"
 
-/**
- * Where a batch ended.
- *
- * - `Appended`: in the broker's log; `position` is that of its last event.
- * - `HandedOver`: a fallback channel took it.
- * - `DeadLettered`: no way out took it; it is kept as dead letters. `reason`
- *   tells what kept it from the broker.
- *
- * @category models
- * @since 0.1.0
- */
-export type Outcome =
-  | { readonly _tag: "Appended"; readonly position: Position }
-  | { readonly _tag: "HandedOver"; readonly channel: string }
-  | { readonly _tag: "DeadLettered"; readonly reason: string }
+export type { Outcome, Place } from "./Outcome.ts"
 
 /**
  * Delivers batches.
@@ -87,6 +75,10 @@ export interface DeliveryPipeline extends Delivery {
 }
 
 /**
+ * - `isOwn` tells whether a source is of this engine; what a spool holds of others
+ *   was left by a process that is gone.
+ * - `onRunsLost` is told of runs that the broker has ended as lost, though this
+ *   engine runs them.
  * - `exclusive` runs an effect as the user's only delivery: it waits for the one
  *   in flight, and new events of the user wait for it.
  * - `channels` are asked in this order; at most one of them has a spool, and no
@@ -98,7 +90,9 @@ export interface DeliveryPipeline extends Delivery {
  * @since 0.1.0
  */
 export interface Options {
-  readonly broker: Pick<Broker["Service"], "append" | "appendUnsafe" | "domains">
+  readonly broker: Pick<Broker["Service"], "append" | "appendUnsafe" | "domains" | "endLost">
+  readonly isOwn: (source: string) => boolean
+  readonly onRunsLost: (user: UserId, runs: ReadonlySet<RunId>) => void
   readonly retry: Retry.Options
   readonly breaker: CircuitBreaker.Options
   readonly channels: ReadonlyArray<FallbackChannel>
@@ -121,7 +115,7 @@ export interface Options {
 export const make = Effect.fnUntraced(function*(
   options: Options
 ): Effect.fn.Return<DeliveryPipeline, never, Scope.Scope> {
-  const { alert, broker, channels, deadLetters, exclusive, retry } = options
+  const { alert, broker, channels, deadLetters, exclusive, isOwn, onRunsLost, retry } = options
   const clock = yield* Clock.Clock
   const onTransition = ({ breaker, event }: CircuitBreaker.Transition): void => {
     if (event !== "opened") return
@@ -149,7 +143,7 @@ export const make = Effect.fnUntraced(function*(
     return Exit.succeed({ _tag: "Appended", position })
   }
 
-  const deadLetter = (journey: Journey, trigger: Trigger, reasons: ReadonlyArray<Reason>): Outcome => {
+  const deadLetter = (journey: Journey, trigger: Trigger, reasons: ReadonlyArray<Reason>): Place => {
     deadLetters.add(journey.user, journey.batch, trigger, reasons, clock.currentTimeMillisUnsafe())
     counters.deadLettered[trigger] += journey.batch.length
     alert?.deadLettered(trigger, journey.batch.length)
@@ -227,8 +221,41 @@ export const make = Effect.fnUntraced(function*(
         breaker.settleUnsafe(permit, true)
         return appended(journey, position)
       },
-      onFailure: (cause) => retried(journey, breaker, permit, cause)
+      onFailure: (cause) => {
+        const lost = LostRuns.find(cause, journey.batch)
+        if (lost === undefined) return retried(journey, breaker, permit, cause)
+        breaker.settleUnsafe(permit, true)
+        return divided(journey, lost)
+      }
     })
+
+  // An append that tells of lost runs as of any other answer.
+  const answered = (journey: Journey) => Effect.suspend(() => LostRuns.asAnswer(append(journey), journey.batch))
+
+  const arrived = (journey: Journey, answer: Position | LostRuns.Lost): Effect.Effect<Outcome> =>
+    answer instanceof LostRuns.Lost ? divided(journey, answer) : appended(journey, answer)
+
+  const setAside = (user: UserId, late: ReadonlyArray<Envelope>, { error, runs }: LostRuns.Lost): void => {
+    if (isReadonlyArrayNonEmpty(late)) {
+      deadLetter({ user, batch: late, ended: false }, "runLost", [{ outlet: "broker", cause: Cause.fail(error) }])
+    }
+    onRunsLost(user, runs)
+  }
+
+  // What is not of these runs goes on, behind nothing: it is still this batch's turn.
+  const divided = (journey: Journey, lost: LostRuns.Lost): Effect.Effect<Outcome> => {
+    const { late, rest } = lost.divide(journey.batch)
+    setAside(journey.user, late, lost)
+    if (!isReadonlyArrayNonEmpty(rest)) {
+      journey.ended = true
+      return Effect.succeed(lateEvents)
+    }
+    journey.batch = rest
+    return Effect.map(travel(journey), (outcome): Outcome =>
+      outcome._tag === "Divided"
+        ? { ...outcome, lost: new Set([...lost.runs, ...outcome.lost]) }
+        : { _tag: "Divided", lost: lost.runs, rest: outcome })
+  }
 
   const retried = (
     journey: Journey,
@@ -236,10 +263,10 @@ export const make = Effect.fnUntraced(function*(
     permit: CircuitBreaker.Permit,
     cause: Cause.Cause<BrokerError>
   ): Effect.Effect<Outcome> =>
-    Effect.matchCauseEffect(Retry.afterFailure(Effect.suspend(() => append(journey)), retry, cause, onRetry), {
-      onSuccess: (position): Effect.Effect<Outcome> => {
+    Effect.matchCauseEffect(Retry.afterFailure(answered(journey), retry, cause, onRetry), {
+      onSuccess: (answer): Effect.Effect<Outcome> => {
         breaker.settleUnsafe(permit, true)
-        return appended(journey, position)
+        return arrived(journey, answer)
       },
       onFailure: (cause) => {
         counters.appendFailures++
@@ -250,9 +277,9 @@ export const make = Effect.fnUntraced(function*(
 
   const probe = (journey: Journey, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<Outcome> =>
     Effect.matchCauseEffect(
-      breaker.run(Retry.run(Effect.suspend(() => append(journey)), retry, onRetry)),
+      breaker.run(Retry.run(answered(journey), retry, onRetry)),
       {
-        onSuccess: (position): Effect.Effect<Outcome> => appended(journey, position),
+        onSuccess: (answer): Effect.Effect<Outcome> => arrived(journey, answer),
         onFailure: (cause) => {
           if (!cause.reasons.some(isRefusal)) counters.appendFailures++
           return failed(journey, cause)
@@ -301,6 +328,10 @@ export const make = Effect.fnUntraced(function*(
     const permit = breaker.admitUnsafe()
     if (permit === undefined) return undefined
     const position = appendUnsafe(user, batch)
+    if (position === undefined) {
+      breaker.releaseUnsafe(permit)
+      return undefined
+    }
     breaker.settleUnsafe(permit, true)
     counters.appendedBatches++
     counters.appendedEvents += batch.length
@@ -311,6 +342,9 @@ export const make = Effect.fnUntraced(function*(
     store: held,
     breakers,
     append: broker.append,
+    endLost: broker.endLost,
+    isOwn,
+    setAside,
     exclusive,
     counters,
     giveUp: (user, batch, cause) =>
@@ -336,7 +370,7 @@ interface Outlet {
 // One batch on its way. Once it ended nobody else may keep it, whatever happens to its fiber.
 interface Journey {
   readonly user: UserId
-  readonly batch: NonEmptyReadonlyArray<Envelope>
+  batch: NonEmptyReadonlyArray<Envelope>
   ended: boolean
 }
 

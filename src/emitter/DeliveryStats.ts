@@ -21,6 +21,8 @@ import type { Depth } from "./SpoolStore.ts"
  * - `handedOver`: events by the channel that took them; `channelFailures`:
  *   batches that a channel did not take, with those its open breaker refused;
  * - `deadLettered`: events by what kept them from the broker;
+ * - `lostRuns`: runs that an earlier process left in the spool without an ending,
+ *   and that were ended as lost;
  * - `spool` and `deadLetters`: what is kept there now.
  *
  * @category models
@@ -36,6 +38,7 @@ export interface DeliveryStats {
   readonly handedOver: Readonly<Record<string, number>>
   readonly channelFailures: Readonly<Record<string, number>>
   readonly deadLettered: Readonly<Record<Trigger, number>>
+  readonly lostRuns: number
   readonly spool: Depth | undefined
   readonly deadLetters: Size
 }
@@ -52,6 +55,7 @@ export class DeliveryCounters {
   drainedEvents = 0
   appendFailures = 0
   retries = 0
+  lostRuns = 0
   readonly breakerOpenings: Record<string, number> = {}
   readonly handedOver: Record<string, number> = {}
   readonly channelFailures: Record<string, number> = {}
@@ -59,6 +63,7 @@ export class DeliveryCounters {
     brokerFailed: 0,
     breakerOpen: 0,
     behindSpool: 0,
+    runLost: 0,
     defect: 0,
     interrupted: 0
   }
@@ -82,6 +87,7 @@ export class DeliveryCounters {
       handedOver: { ...this.handedOver },
       channelFailures: { ...this.channelFailures },
       deadLettered: { ...this.deadLettered },
+      lostRuns: this.lostRuns,
       spool,
       deadLetters
     }

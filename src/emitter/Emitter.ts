@@ -28,7 +28,6 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { BrokerError } from "../broker/Broker.ts"
@@ -226,11 +225,8 @@ const closeBinding = (binding: Binding): Effect.Effect<void> =>
  * @since 0.1.0
  */
 export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =>
-  Random.Random.pipe(Effect.map((random) => {
-    // Names this engine among all that there are, so that a count tells its emitters apart.
-    const engineName = [random.nextIntUnsafe(), random.nextIntUnsafe()].map((part) => Math.abs(part).toString(36)).join(
-      ""
-    )
+  Effect.sync(() => {
+    const engineName = engine.name
     let opened = 0
 
     const forUser: Emitters["Service"]["forUser"] = (context) =>
@@ -265,7 +261,7 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
       })
 
     return { forUser, stats: engine.stats }
-  }))
+  })
 
 const unknownTier = (tier: string | undefined, known: ReadonlyArray<string>): InvalidContext =>
   new InvalidContext({

@@ -25,6 +25,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { Broker } from "../broker/Broker.ts"
 import * as Batcher from "./Batcher.ts"
@@ -48,8 +49,11 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     outbox.marked = false
     engine.flush(outbox)
   })
+  const name = yield* randomName
   const delivery = yield* Delivery.make({
     broker,
+    isOwn: (source) => source.startsWith(name),
+    onRunsLost: (user, runs) => engine.loseRuns(user, runs),
     retry: config.retry,
     breaker: {
       failures: config.breaker.failures,
@@ -61,6 +65,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     ...(alert === undefined ? {} : { alert })
   })
   const engine: Engine.Engine = yield* Engine.make({
+    name,
     config,
     broker,
     delivery: config.spans ? Spans.ofDelivery(delivery) : delivery,
@@ -70,6 +75,12 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   yield* Metrics.publish(engine.stats)
   return Context.make(Emitters, yield* fromEngine(engine)).pipe(Context.add(DeadLetters, delivery.deadLetters))
 })
+
+// Names an engine among all that there are, so that a count tells its emitters apart.
+const randomName = Effect.map(
+  Effect.all([Random.nextInt, Random.nextInt]),
+  (parts) => parts.map((part) => Math.abs(part).toString(36)).join("")
+)
 
 // One batcher for each window that a tier asks for; most often that is one.
 const makeBatchers = Effect.fnUntraced(function*(

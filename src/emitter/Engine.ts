@@ -24,11 +24,12 @@ import * as Scope from "effect/Scope"
 import type { Broker } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { AnyDefinition } from "../protocol/Event.ts"
-import type { UserId } from "../protocol/Identity.ts"
+import type { RunId, UserId } from "../protocol/Identity.ts"
 import type { DeliveryPipeline } from "./Delivery.ts"
 import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
 import type { Kind } from "./Accepting.ts"
 import { Middle } from "./Encoding.ts"
+import { placeOf } from "./Outcome.ts"
 import { Outbox, type Pending, type Receipt, type Settlement } from "./Outbox.ts"
 import { type BreakerState, Counters, type DropReason, type Stats } from "./Stats.ts"
 
@@ -37,6 +38,8 @@ import { type BreakerState, Counters, type DropReason, type Stats } from "./Stat
  * @since 0.1.0
  */
 export interface Engine {
+  /** How the names of all its events' sources begin, unlike those of any other engine. */
+  readonly name: string
   readonly config: EmitterConfig
   readonly clock: Clock.Clock
   readonly broker: Broker["Service"]
@@ -61,6 +64,8 @@ export interface Engine {
   readonly deliverAgain: (user: UserId, envelope: Envelope) => Effect.Effect<Settlement>
   /** Runs an effect while nothing of this user is in flight. */
   readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** The broker has ended these runs as lost, though they run here. */
+  readonly loseRuns: (user: UserId, runs: ReadonlySet<RunId>) => void
   readonly middle: Middle
   /** What is known of each definition that was emitted. */
   readonly kinds: WeakMap<AnyDefinition, Kind>
@@ -74,6 +79,7 @@ export interface Engine {
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function*(options: {
+  readonly name: string
   readonly config: EmitterConfig
   readonly broker: Broker["Service"]
   readonly delivery: DeliveryPipeline
@@ -128,18 +134,25 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const settle = (outbox: Outbox, batch: ReadonlyArray<Pending>, settlement: Settlement): Settlement => {
     outbox.inFlight = false
-    countOutcome(settlement, batch.length)
+    countOutcome(settlement, batch)
     for (let index = batch.length - 1; index >= 0; index--) {
       const onReceipt = batch[index]?.onReceipt
-      if (onReceipt !== undefined) onReceipt(receiptOf(settlement, index, batch.length))
+      if (onReceipt !== undefined) onReceipt(receiptOf(settlement, batch, index))
     }
     goOn(outbox)
     return settlement
   }
 
-  const countOutcome = (settlement: Settlement, events: number): void => {
+  const countOutcome = (settlement: Settlement, batch: ReadonlyArray<Pending>): void => {
     if (settlement === interrupted) return
     counters.batches++
+    if (settlement._tag !== "Divided") return countEvents(settlement, batch.length)
+    const late = batch.filter(({ run }) => run !== undefined && settlement.lost.has(run)).length
+    counters.deadLettered += late
+    countEvents(settlement.rest, batch.length - late)
+  }
+
+  const countEvents = (settlement: Exclude<Settlement, { readonly _tag: "Divided" }>, events: number): void => {
     switch (settlement._tag) {
       case "Appended":
         counters.appended += events
@@ -349,8 +362,8 @@ export const make = Effect.fnUntraced(function*(options: {
     const left = outbox.take()
     if (!isReadonlyArrayNonEmpty(left)) return Effect.void
     return Effect.map(delivery.keep(outbox.user, left), (outcome) => {
-      countOutcome(outcome, left.length)
-      for (let index = 0; index < left.length; index++) left[index]?.onReceipt?.(outcome)
+      countOutcome(outcome, left)
+      for (let index = 0; index < left.length; index++) left[index]?.onReceipt?.(receiptOf(outcome, left, index))
     })
   }
 
@@ -396,6 +409,7 @@ export const make = Effect.fnUntraced(function*(options: {
   )
 
   const engine: Engine = {
+    name: options.name,
     config,
     clock,
     broker,
@@ -411,6 +425,7 @@ export const make = Effect.fnUntraced(function*(options: {
     },
     deliverAgain,
     exclusive,
+    loseRuns: (user, runs) => outboxes.get(user)?.loseRuns(runs),
     middle: new Middle(),
     kinds: new WeakMap(),
     isClosed: () => closed,
@@ -428,8 +443,10 @@ const breakerStates = { Closed: "closed", Open: "open", HalfOpen: "halfOpen" } a
 const interrupted: Settlement = { _tag: "DeadLettered", reason: "interrupted" }
 
 // Batches are appended whole, so their offsets are consecutive and end at the batch's.
-const receiptOf = (settlement: Settlement, index: number, size: number): Receipt => {
-  if (settlement._tag !== "Appended" || index === size - 1) return settlement
-  const { epoch, offset } = settlement.position
+const receiptOf = (settlement: Settlement, batch: ReadonlyArray<Pending>, at: number): Receipt => {
+  if (settlement._tag === "Dropped") return settlement
+  const { index, place, size } = placeOf(settlement, batch, at)
+  if (place._tag !== "Appended" || index === size - 1) return place
+  const { epoch, offset } = place.position
   return { _tag: "Appended", position: { epoch, offset: offset - (size - 1 - index) } }
 }

@@ -14,8 +14,8 @@ import type { Envelope } from "../protocol/Envelope.ts"
 import type { Coalesce, DeliveryClass } from "../protocol/Event.ts"
 import type { EventId, RunId, ThreadId, UserId } from "../protocol/Identity.ts"
 import * as RunState from "../protocol/RunState.ts"
-import type { Outcome } from "./Delivery.ts"
 import type { TierSettings } from "./EmitterConfig.ts"
+import type { Outcome, Place } from "./Outcome.ts"
 import type { DropReason } from "./Stats.ts"
 
 /**
@@ -71,7 +71,10 @@ export type Settlement = Outcome | { readonly _tag: "Dropped"; readonly reason: 
  * @category models
  * @since 0.1.0
  */
-export type Receipt = Settlement | { readonly _tag: "Deferred" }
+export type Receipt =
+  | Place
+  | { readonly _tag: "Dropped"; readonly reason: DropReason }
+  | { readonly _tag: "Deferred" }
 
 /**
  * What is known of one run.
@@ -193,6 +196,17 @@ export class Outbox {
     if (this.runs === undefined) return
     for (const record of [...this.runs.values()].toReversed()) {
       if (owner === undefined || record.owner === owner) record.cancel?.()
+    }
+  }
+
+  /** The broker has ended these runs as lost: what their programs still emit is refused. */
+  loseRuns(lost: ReadonlySet<RunId>): void {
+    for (const run of lost) {
+      const record = this.runs?.get(run)
+      if (record?.state._tag !== "Active") continue
+      record.state = { _tag: "Ended", outcome: "lost" }
+      record.owner = undefined
+      record.cancel = undefined
     }
   }
 

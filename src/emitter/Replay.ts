@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type { UserId } from "../protocol/Identity.ts"
 import type { DeadLetter, DeadLetters, DeadLetterStore, Replayed } from "./DeadLetters.ts"
 import type { Delivery } from "./Delivery.ts"
+import { placeOf } from "./Outcome.ts"
 
 /**
  * The `DeadLetters` service over a store and a delivery.
@@ -32,7 +33,9 @@ export const replayer = (options: {
       // Some may have been cleared or dropped meanwhile.
       const batch = store.take(letters).map(({ event }) => event)
       if (!isReadonlyArrayNonEmpty(batch)) return Effect.void
-      return Effect.map(deliver(user, batch), ({ _tag }) => add(fields[_tag], batch.length))
+      return Effect.map(deliver(user, batch), (outcome) => {
+        for (const [index] of batch.entries()) add(fields[placeOf(outcome, batch, index).place._tag], 1)
+      })
     }))
 
   return {

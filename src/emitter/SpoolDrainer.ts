@@ -10,9 +10,12 @@
  * die several times in a row is given up, so that it cannot keep its user
  * waiting for ever.
  *
+ * What an earlier process left belongs to runs that nobody runs any more: those
+ * that are active when their user has nothing left in the spool end as lost.
+ *
  * @since 0.1.0
  */
-import type { NonEmptyReadonlyArray } from "effect/Array"
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -21,15 +24,18 @@ import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import type { Broker, BrokerError } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { UserId } from "../protocol/Identity.ts"
+import type { RunId, UserId } from "../protocol/Identity.ts"
+import * as RunState from "../protocol/RunState.ts"
 import type { BrokerBreakers } from "./BrokerBreakers.ts"
 import { BreakerOpen, type CircuitBreaker } from "./CircuitBreaker.ts"
 import type { DeliveryCounters } from "./DeliveryStats.ts"
+import * as LostRuns from "./LostRuns.ts"
 import type { Chunk, ChunkLimits, SpoolFailure, SpoolStore } from "./SpoolStore.ts"
 
 /**
  * What a drainer works with. `giveUp` is told of a batch that the broker died
- * of, and must keep it elsewhere.
+ * of, `setAside` of events whose runs were ended as lost; both must keep them
+ * elsewhere. `isOwn` tells the sources of this process from those of earlier ones.
  *
  * @category models
  * @since 0.1.0
@@ -38,6 +44,9 @@ export interface Options {
   readonly store: SpoolStore
   readonly breakers: BrokerBreakers
   readonly append: Broker["Service"]["append"]
+  readonly endLost: Broker["Service"]["endLost"]
+  readonly isOwn: (source: string) => boolean
+  readonly setAside: (user: UserId, late: ReadonlyArray<Envelope>, lost: LostRuns.Lost) => void
   readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
   readonly giveUp: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>, cause: Cause.Cause<BrokerError>) => void
   readonly counters: DeliveryCounters
@@ -66,12 +75,13 @@ interface Queue {
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<SpoolDrainer, never, Scope.Scope> {
-  const { append, breakers, counters, exclusive, giveUp, store } = options
+  const { append, breakers, counters, endLost, exclusive, giveUp, setAside, store } = options
   const queues = new Map<CircuitBreaker, Queue>(
     breakers.all.map((breaker) => [breaker, { breaker, users: new Set(), work: Latch.makeUnsafe() }])
   )
   // Users whose next batches made the broker die, with how often in a row. Theirs then go one by one, to find the guilty.
   const deaths = new Map<UserId, number>()
+  const orphans = new Orphans(store.users(Number.POSITIVE_INFINITY), options.isOwn)
 
   const bury = Effect.fnUntraced(function*(
     user: UserId,
@@ -90,6 +100,32 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     ))
   })
 
+  // Of runs that were ended as lost the broker takes nothing more; the rest it does.
+  const appendChunk = Effect.fnUntraced(function*(
+    breaker: CircuitBreaker,
+    user: UserId,
+    envelopes: NonEmptyReadonlyArray<Envelope>
+  ): Effect.fn.Return<Drained, BrokerError | BreakerOpen> {
+    const late: Array<Drained["late"][number]> = []
+    let rest: ReadonlyArray<Envelope> = envelopes
+    while (isReadonlyArrayNonEmpty(rest)) {
+      const batch = rest
+      const answer = yield* breaker.run(Effect.suspend(() => LostRuns.asAnswer(append(user, batch), batch)))
+      if (!(answer instanceof LostRuns.Lost)) break
+      const divided = answer.divide(batch)
+      late.push({ events: divided.late, lost: answer })
+      rest = divided.rest
+    }
+    return { late, taken: rest.length }
+  })
+
+  const endOrphans = (user: UserId): Effect.Effect<Drained, BrokerError> =>
+    Effect.map(Effect.suspend(() => endLost(user, orphans.of(user))), (ended) => {
+      orphans.delete(user)
+      counters.lostRuns += ended
+      return { late: [], taken: 0 }
+    })
+
   // Returns how long to wait before the next try, in milliseconds; 0 when the broker took all it was given.
   const drainSome = Effect.fnUntraced(function*(
     breaker: CircuitBreaker,
@@ -98,21 +134,34 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     let left = eventsPerTurn
     while (left > 0) {
       const chunk = yield* store.peek(user, deaths.has(user) ? oneBatch : chunkLimits)
-      if (chunk === undefined) return 0
-      const exit = yield* Effect.exit(breaker.run(Effect.suspend(() => append(user, chunk.envelopes))))
+      if (chunk === undefined && !orphans.has(user)) {
+        orphans.delete(user)
+        return 0
+      }
+      const exit = yield* Effect.exit(
+        chunk === undefined ? breaker.run(endOrphans(user)) : appendChunk(breaker, user, chunk.envelopes)
+      )
       if (Exit.isSuccess(exit)) {
-        yield* store.remove(user, chunk)
+        if (chunk === undefined) return 0
+        const { late, taken } = exit.value
+        yield* Effect.uninterruptible(Effect.andThen(
+          store.remove(user, chunk),
+          Effect.sync(() => {
+            for (const { events, lost } of late) setAside(user, events, lost)
+          })
+        ))
+        orphans.note(user, chunk.envelopes)
         deaths.delete(user)
         counters.appendedBatches++
-        counters.appendedEvents += chunk.envelopes.length
-        counters.drainedEvents += chunk.envelopes.length
+        counters.appendedEvents += taken
+        counters.drainedEvents += taken
         left -= chunk.envelopes.length
         continue
       }
       const refusal = exit.cause.reasons.find(isRefusal)
       if (refusal !== undefined) return Math.max(refusal.error.retryAfterMs, probePauseMs)
       counters.appendFailures++
-      if (Cause.hasDies(exit.cause)) yield* bury(user, chunk, withoutRefusals(exit.cause))
+      if (chunk !== undefined && Cause.hasDies(exit.cause)) yield* bury(user, chunk, withoutRefusals(exit.cause))
       return Math.max(breaker.retryAfterMsUnsafe(), failurePauseMs)
     }
     return 0
@@ -143,7 +192,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         const waits = yield* Effect.forEach(users, (user) => drain(queue.breaker, user), {
           concurrency: usersAtOnce
         }).pipe(Effect.ensuring(Effect.sync(() => {
-          for (const user of users) if (store.holds(user)) queue.users.add(user)
+          for (const user of users) if (store.holds(user) || orphans.has(user)) queue.users.add(user)
         })))
         const wait = Math.max(...waits)
         if (wait > 0) yield* Effect.sleep(Duration.millis(wait))
@@ -169,6 +218,50 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   return { wake }
 })
+
+// What became of a chunk: how many events the broker took, and those of lost runs.
+interface Drained {
+  readonly late: ReadonlyArray<{ readonly events: ReadonlyArray<Envelope>; readonly lost: LostRuns.Lost }>
+  readonly taken: number
+}
+
+/** The runs that were drained without an ending, and whose process is gone. */
+class Orphans {
+  // Only what was there at the beginning can be an earlier process's.
+  private readonly inherited: Set<UserId>
+  private readonly isOwn: (source: string) => boolean
+  private readonly runs = new Map<UserId, Set<RunId>>()
+
+  constructor(inherited: ReadonlyArray<UserId>, isOwn: (source: string) => boolean) {
+    this.inherited = new Set(inherited)
+    this.isOwn = isOwn
+  }
+
+  note(user: UserId, drained: ReadonlyArray<Envelope>): void {
+    if (!this.inherited.has(user)) return
+    const runs = this.runs.get(user) ?? new Set()
+    for (const { run, source, type } of drained) {
+      if (run === undefined) continue
+      if (this.isOwn(source) || RunState.isTerminal(type)) runs.delete(run)
+      else runs.add(run)
+    }
+    if (runs.size > 0) this.runs.set(user, runs)
+    else this.runs.delete(user)
+  }
+
+  has(user: UserId): boolean {
+    return this.runs.has(user)
+  }
+
+  of(user: UserId): ReadonlyArray<RunId> {
+    return [...this.runs.get(user) ?? []]
+  }
+
+  delete(user: UserId): void {
+    this.runs.delete(user)
+    this.inherited.delete(user)
+  }
+}
 
 const takeSome = (users: Set<UserId>): ReadonlyArray<UserId> => {
   const taken: Array<UserId> = []

@@ -83,6 +83,14 @@ const field = (event: Event, name: string): string => {
 }
 
 /**
+ * Whether events of this wire name start their run.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isStart = (type: string): boolean => type === "agent_started"
+
+/**
  * Whether events of this wire name end their run.
  *
  * @category guards

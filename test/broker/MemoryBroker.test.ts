@@ -21,6 +21,7 @@ const late = Effect.map(Broker.Broker, (broker) => {
     readers: (user) => takesTime(broker.readers(user)),
     acknowledge: (user, position) => takesTime(broker.acknowledge(user, position)),
     acknowledged: (user, position) => takesTime(broker.acknowledged(user, position)),
+    endLost: (user, runs) => takesTime(broker.endLost(user, runs)),
     retentionMs: broker.retentionMs
   } satisfies Omit<Broker.Broker["Service"], "read">
   return { ...slow, read: Reading.fromPull(slow) }

@@ -50,6 +50,7 @@ const broker: Broker.Broker["Service"] = {
   readers: () => nobody,
   acknowledge: () => nobody,
   acknowledged: () => nobody,
+  endLost: () => nobody,
   retentionMs: 1
 }
 
@@ -132,7 +133,7 @@ describe("ShardedBroker", () => {
       const [a, b] = yield* over(["a", "b"])
       if (b === undefined) return assert.fail("two shards")
       const user = newUser()
-      assert.strictEqual(ShardedBroker.make([a, b]).appendUnsafe?.(user, numbered(1, 3)).offset, 3)
+      assert.strictEqual(ShardedBroker.make([a, b]).appendUnsafe?.(user, numbered(1, 3))?.offset, 3)
       const { appendUnsafe: _, ...late } = b.broker
       assert.isUndefined(ShardedBroker.make([a, { name: "b", broker: late }]).appendUnsafe)
     }))

@@ -7,6 +7,7 @@ import { Broker } from "effect-emitter"
 import { acknowledging } from "./suite/acknowledging.ts"
 import { appending } from "./suite/appending.ts"
 import { bounds } from "./suite/bounds.ts"
+import { losing } from "./suite/losing.ts"
 import { pulling } from "./suite/pulling.ts"
 import { reading } from "./suite/reading.ts"
 import { repeating } from "./suite/repeating.ts"
@@ -45,7 +46,8 @@ export const brokerSuite = <E>(name: string, makeLayer: (limits: Limits) => Laye
     subscribe: waking,
     read: reading,
     snapshots,
-    acknowledge: acknowledging
+    acknowledge: acknowledging,
+    endLost: losing
   }
   for (const [part, define] of Object.entries(parts)) {
     describe(`Broker, ${name}: ${part}`, () => void define(test))

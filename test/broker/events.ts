@@ -116,8 +116,13 @@ export const appendAll = Effect.fnUntraced(function*(
   return position
 })
 
-/** Looks again and again, for 5 seconds at most, until `look` gives what is wanted. */
-export const eventually = <A, E, R>(look: Effect.Effect<A, E, R>, is: (value: A) => boolean, what: string) =>
+/** Looks again and again, for 5 seconds at most by default, until `look` gives what is wanted. */
+export const eventually = <A, E, R>(
+  look: Effect.Effect<A, E, R>,
+  is: (value: A) => boolean,
+  what: string,
+  seconds = 5
+) =>
   Effect.gen(function*() {
     while (true) {
       const value = yield* look
@@ -126,7 +131,7 @@ export const eventually = <A, E, R>(look: Effect.Effect<A, E, R>, is: (value: A)
     }
   }).pipe(
     Effect.timeoutOrElse({
-      duration: "5 seconds",
-      orElse: () => Effect.die(new Error(`not within 5 seconds: ${what}`))
+      duration: `${seconds} seconds`,
+      orElse: () => Effect.die(new Error(`not within ${seconds} seconds: ${what}`))
     })
   )

@@ -23,10 +23,11 @@ export const startNode = (url: string, options: NodeOptions = {}) =>
 /** A server, and what the test does with it. What the library logs about a broken server is left out. */
 export const withServer = <E>(
   options: Parameters<typeof redisServer>[1],
-  body: (server: RedisServer) => Effect.Effect<void, E, Scope.Scope>
+  body: (server: RedisServer) => Effect.Effect<void, E, Scope.Scope>,
+  seconds = 25
 ) =>
   Effect.flatMap(Effect.suspend(() => redisServer(program ?? "redis-server", options)), body).pipe(
-    Effect.timeout("25 seconds"),
+    Effect.timeout(`${seconds} seconds`),
     Effect.scoped,
     Effect.provide(Logger.layer([]))
   )

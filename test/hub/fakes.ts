@@ -166,6 +166,7 @@ export class FakeBroker {
         throw new Error("not part of this test")
       },
       acknowledged: () => unused,
+      endLost: () => unused,
       readers: () => Effect.sync(() => this.readers),
       head: (user) => this.look(user, () => this.log.head),
       acknowledge: (user, position) =>

@@ -41,6 +41,8 @@ export interface Seen {
   readonly type: string
   readonly run: string | undefined
   readonly tags: ReadonlyArray<number>
+  /** It is an ending that the broker wrote, since the process of its run is gone. */
+  readonly isLost: boolean
 }
 
 export interface Logged extends Seen {

@@ -21,7 +21,8 @@ export const seen = (user: Identity.UserId, envelope: Envelope.Envelope): Seen =
   id: envelope.id,
   type: envelope.type,
   run: envelope.run,
-  tags: tagsOf(envelope.type, envelope.data)
+  tags: tagsOf(envelope.type, envelope.data),
+  isLost: envelope.data["reason"] === "lost"
 })
 
 /** The broker, and a record of all that its logs ever took. */
@@ -38,10 +39,11 @@ export class Logs {
     this.broker = {
       ...inner,
       append: (user, batch) => Effect.tap(inner.append(user, batch), () => Effect.sync(() => follow(user, batch))),
+      endLost: (user, runs) => Effect.tap(inner.endLost(user, runs), () => Effect.sync(() => follow(user, []))),
       ...(appendUnsafe === undefined ? {} : {
         appendUnsafe: (user: Identity.UserId, batch: NonEmptyReadonlyArray<Envelope.Envelope>) => {
           const position = appendUnsafe(user, batch)
-          follow(user, batch)
+          if (position !== undefined) follow(user, batch)
           return position
         }
       })
@@ -70,6 +72,7 @@ export class Logs {
           if (life.closed) broken("P7", `a closed layer appends for ${user}`)
           return broker.append(user, batch)
         }),
+      endLost: (user, runs) => guard(() => broker.endLost(user, runs)),
       readers: (user) => guard(() => broker.readers(user)),
       ...(appendUnsafe === undefined ? {} : {
         appendUnsafe: (user: Identity.UserId, batch: NonEmptyReadonlyArray<Envelope.Envelope>) => {
@@ -100,7 +103,7 @@ export class Logs {
       }
       for (const { body, offset } of slice.entries) {
         const { data, id, run, type } = JSON.parse(`{${body}`)
-        entries.push({ user, offset, id, type, run, tags: tagsOf(type, data) })
+        entries.push({ user, offset, id, type, run, tags: tagsOf(type, data), isLost: data.reason === "lost" })
       }
       this.next.set(user, slice.next)
       if (slice.next.offset === slice.head) return

@@ -22,7 +22,7 @@ export class Promises {
   private readonly ids = new Map<string, Logged>()
   private readonly taken = new Set<number>()
   private readonly order = new Map<Identity.UserId, { latest: number; latestUnmerged: number }>()
-  private readonly endings = new Map<string, Set<string>>()
+  private readonly endings = new Map<string, { readonly ofProgram: Set<string>; readonly ofBroker: Set<string> }>()
   private readonly started = new Set<string>()
   private readonly endedInLog = new Set<string>()
 
@@ -104,8 +104,10 @@ export class Promises {
     if (run === undefined) return
     if (type === "agent_started") this.started.add(run)
     if (!isEnding(type)) return
-    const endings = this.endings.get(run) ?? new Set()
-    this.endings.set(run, endings.add(id))
+    const endings = this.endings.get(run) ?? { ofProgram: new Set(), ofBroker: new Set() }
+    if (event.isLost) endings.ofBroker.add(id)
+    else endings.ofProgram.add(id)
+    this.endings.set(run, endings)
   }
 
   private checkOnce(event: Logged): void {
@@ -218,8 +220,10 @@ export class Promises {
   /** A run has at most one ending; one that began in a process that did not die has one once its layer was closed. */
   private checkEndings(isQuiet: boolean): void {
     const { world } = this
-    for (const [run, ids] of this.endings) {
-      if (ids.size > 1) broken("P8", `run ${run} has ${ids.size} endings: ${[...ids].join(", ")}`)
+    // That an ending of the broker and one of the program are not both in the log is seen there.
+    for (const [run, { ofBroker, ofProgram }] of this.endings) {
+      if (ofProgram.size > 1) broken("P8", `run ${run} has ${ofProgram.size} endings: ${[...ofProgram].join(", ")}`)
+      if (ofBroker.size > 1) broken("P8", `run ${run} was lost ${ofBroker.size} times: ${[...ofBroker].join(", ")}`)
     }
     for (const [run, life] of world.runs) {
       if (!world.closed.has(life)) continue

@@ -12,6 +12,8 @@ import type { UserId } from "../../../src/protocol/Identity.ts"
 import { ScriptedBroker } from "./ScriptedBroker.ts"
 
 export const defaults = {
+  isOwn: () => true,
+  onRunsLost: () => {},
   retry: { attempts: 1, base: "1 millis", cap: "5 millis" },
   breaker: { failures: 3, openFor: { first: "1 second", cap: "10 seconds" } }
 } as const

@@ -7,7 +7,7 @@ import { type Duration, Effect } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { BrokerError, BrokerRefused, BrokerUnavailable, type Domains } from "../../../src/broker/Broker.ts"
 import type { Envelope } from "../../../src/protocol/Envelope.ts"
-import type { UserId } from "../../../src/protocol/Identity.ts"
+import type { RunId, UserId } from "../../../src/protocol/Identity.ts"
 import type { Position } from "../../../src/protocol/Position.ts"
 
 /**
@@ -52,6 +52,15 @@ export class ScriptedBroker {
       return this.act(this.decide({ user, batch }), user, batch)
     })
   }
+
+  /** Runs that were asked to be ended as lost. */
+  readonly lost: Array<readonly [UserId, ReadonlyArray<RunId>]> = []
+
+  readonly endLost = (user: UserId, runs: ReadonlyArray<RunId>): Effect.Effect<number, BrokerError> =>
+    Effect.sync(() => {
+      this.lost.push([user, runs])
+      return runs.length
+    })
 
   /** What is in the user's log. */
   log(user: UserId): ReadonlyArray<Envelope> {

@@ -1,0 +1,111 @@
+/**
+ * Leases in Redis.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import { UserId } from "../protocol/Identity.ts"
+import type { BrokerError } from "./Broker.ts"
+import type { Beat, LeaseStore } from "./Leases.ts"
+import type { Connection } from "./RedisConnection.ts"
+import * as RedisEntry from "./RedisEntry.ts"
+import * as RedisKeys from "./RedisKeys.ts"
+import * as LeaseLua from "./RedisLeaseLua.ts"
+import * as Reply from "./RedisReply.ts"
+import * as RedisScript from "./RedisScript.ts"
+import { carryOver, readActive } from "./RedisStandingLua.ts"
+
+const usersPerCall = 64
+
+// After so long a process that was taken for dead is not told so any more, but that nothing is known of it.
+const leastKeepMs = 24 * 60 * 60 * 1000
+
+const toBeat = (reply: unknown): Beat => {
+  const [state, nextOver, claimed] = Reply.list(reply)
+  const nextOverMs = Reply.integer(nextOver)
+  const name = Reply.text(state)
+  if (name !== "held" && name !== "taken" && name !== "lost") throw new Reply.UnexpectedReply("a state", name)
+  return {
+    state: name,
+    nextOverMs: nextOverMs < 0 ? undefined : nextOverMs,
+    claimed: Reply.list(claimed).map(Reply.text)
+  }
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: {
+  readonly prefix: string
+  readonly leaseMs: number
+  /** For how long the keys of a user stay. */
+  readonly ttlMs: number
+  readonly connection: Connection
+  readonly endRuns: LeaseStore["endRuns"]
+}): LeaseStore => {
+  const { connection, endRuns, leaseMs, prefix, ttlMs } = options
+  const keepMs = String(Math.max(leastKeepMs, ttlMs))
+  const keysOf = (lease: string) => RedisKeys.ofLeases(prefix, lease)
+
+  const run = (
+    operation: string,
+    script: RedisScript.Script,
+    keys: ReadonlyArray<string>,
+    args: ReadonlyArray<string>
+  ): Effect.Effect<unknown, BrokerError> =>
+    connection.call(operation, ({ client }) => RedisScript.run(client, script, keys, args))
+
+  const activeOf = (user: UserId): Effect.Effect<ReadonlyArray<unknown>, BrokerError> =>
+    connection.call(
+      "active",
+      async ({ client }) => Reply.list(await client.sendCommand(["HVALS", RedisKeys.ofActive(prefix, user)]))
+    )
+
+  return {
+    beat: (lease, mayClaim) => {
+      const { alive, claimed, gone, users } = keysOf(lease)
+      const args = [lease, String(leaseMs), mayClaim ? "1" : "0", keepMs]
+      return Effect.flatMap(
+        run("renew", LeaseLua.beat, [alive, claimed, gone, users], args),
+        (reply) => RedisEntry.read("renew", () => toBeat(reply))
+      )
+    },
+    enter: (lease, user, mark) => {
+      const { alive, users } = keysOf(lease)
+      const args = [lease, user, String(mark), keepMs]
+      return Effect.map(run("enter", LeaseLua.enter, [alive, users], args), (reply) => reply === 1)
+    },
+    leave: (lease, entries) =>
+      Effect.asVoid(run(
+        "leave",
+        LeaseLua.leave,
+        [keysOf(lease).users],
+        entries.flatMap(([user, mark]) => [
+          user,
+          String(mark)
+        ])
+      )),
+    release: (lease) => {
+      const { alive, users } = keysOf(lease)
+      return Effect.asVoid(run("release", LeaseLua.release, [alive, users], [lease]))
+    },
+    usersOf: (lease) =>
+      connection.call("claimed", async ({ client }) => {
+        const reply = await client.sendCommand(["HRANDFIELD", keysOf(lease).users, String(usersPerCall)])
+        return Reply.list(reply).map((user) => UserId.make(Reply.text(user)))
+      }),
+    finish: (lease, users) => {
+      const keys = keysOf(lease)
+      return Effect.map(
+        run("finish", LeaseLua.finish, [keys.claimed, keys.gone, keys.users], [lease, ...users]),
+        (reply) => reply === 1
+      )
+    },
+    hasRuns: (user, lease) =>
+      Effect.map(activeOf(user), (values) => values.some((value) => readActive(Reply.text(value))?.lease === lease)),
+    carryOver: (user, from, to) =>
+      Effect.asVoid(run("carryOver", carryOver, [RedisKeys.ofActive(prefix, user)], [from, to])),
+    endRuns
+  }
+}
