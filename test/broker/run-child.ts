@@ -61,9 +61,10 @@ const main = Effect.runFork(
   program.pipe(
     Effect.scoped,
     Effect.provide(
-      Layer.merge(
-        EmitterLayer({ profile: "lowLatency" }).pipe(Layer.provide(channels), Layer.provide(broker)),
-        Logger.layer([])
+      EmitterLayer({ profile: "lowLatency" }).pipe(
+        Layer.provide(channels),
+        Layer.provide(broker),
+        Layer.provideMerge(Logger.layer([]))
       )
     )
   )
