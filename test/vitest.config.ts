@@ -64,6 +64,7 @@ export default defineConfig({
             name: "valkey",
             include: ["test/broker/Redis*.test.ts"],
             env: { TESTED_SERVER: "valkey-server" },
+            maxWorkers: 1,
             testTimeout: 10_000,
             sequence: { groupOrder: 3 }
           }

@@ -95,6 +95,9 @@ const toBrokerError = (operation: string, afterMs: number, cause: unknown) =>
     ? new BrokerError({ reason: new BrokerRefused({ operation, detail: cause.message }) })
     : unavailable(operation, afterMs, cause)
 
+// A server that was demoted keeps its connections; another has its place, which only a new connection finds.
+const isDemoted = (cause: unknown): boolean => cause instanceof ErrorReply && cause.message.startsWith("READONLY")
+
 const firstDelayMs = 50
 const maxDelayMs = 2000
 
@@ -239,6 +242,7 @@ export const make = Effect.fnUntraced(function*(
         },
         catch: (cause) => {
           const error = toBrokerError(operation, Math.round(elapsed()), cause)
+          if (isDemoted(cause) && live === found) drop?.()
           return failed(error.reason._tag === "BrokerRefused" ? "refused" : "unavailable", error)
         }
       }).pipe(

@@ -156,4 +156,26 @@ describe.skipIf(program === undefined)("An outage of Redis", () => {
         })),
     30_000
   )
+
+  it.live(
+    "is none where a primary was demoted but keeps its connections: its place is found anew",
+    () =>
+      withServer({ args: ["--repl-diskless-sync-delay", "0"] }, (demoted) =>
+        Effect.gen(function*() {
+          const promoted = yield* redisServer(program ?? "")
+          const door = yield* redisProxy(demoted.port)
+          const broker = yield* startNode(door.url)
+          const user = newUser()
+          let woken = 0
+          yield* persist(broker.subscribe(user, () => void woken++))
+          yield* broker.append(user, numbered(1))
+          yield* demoted.send("REPLICAOF", "127.0.0.1", String(promoted.port))
+          yield* door.leadTo(promoted.port, { staying: true })
+          yield* persist(broker.append(user, numbered(2)))
+          const before = woken
+          yield* persist(broker.append(user, numbered(3)))
+          yield* eventually(Effect.sync(() => woken), (n) => n > before, "a wake-up of an event")
+        })),
+    30_000
+  )
 })

@@ -69,11 +69,11 @@ export const redisProxy = (port: number) =>
         Effect.sync(() => {
           delayMs = ms
         }),
-      /** Ends all connections; those that are made from now on lead to this port. */
-      leadTo: (port: number) =>
+      /** Connections that are made from now on lead to this port; those that are open end, unless they may stay. */
+      leadTo: (port: number, options: { readonly staying?: boolean } = {}) =>
         Effect.sync(() => {
           target = port
-          cut()
+          if (options.staying !== true) cut()
         })
     }
   })
