@@ -1,0 +1,146 @@
+/**
+ * Sessions as a gateway has them, over its own hub, broker and authenticator; the sockets under them are the fuzzer's, so
+ * that a million messages take seconds. What may leak is counted.
+ */
+import { Clock, Effect, type Fiber } from "effect"
+import { Broker } from "../../../src/broker/Broker.ts"
+import { Authenticator } from "../../../src/gateway/Authenticator.ts"
+import type { Session, Shared } from "../../../src/gateway/Session.ts"
+import { WebSocketSession, type Wire } from "../../../src/gateway/WebSocketSession.ts"
+import * as Hub from "../../../src/hub/Hub.ts"
+import type { Message } from "../../../src/hub/Transport.ts"
+import { closeCodes } from "../../../src/protocol/CloseCode.ts"
+import * as Frame from "../../../src/protocol/Frame.ts"
+import type { Envelope } from "../../../src/protocol/Envelope.ts"
+import { ConnectionId, EventId } from "../../../src/protocol/Identity.ts"
+import { principal } from "./authenticator.ts"
+
+/** So many messages a session may send at once; no time passes in a world. */
+export const burst = 50
+
+const patient = { bytes: Infinity, ms: Infinity }
+
+/** The network's end of a session: what was written to it, and how it was closed. */
+export class FuzzWire implements Wire {
+  readonly frames: Array<Frame.ServerFrame> = []
+  closed: { readonly code: number; readonly reason: string } | undefined
+  readonly backlog = 0
+
+  sendAll(messages: ReadonlyArray<Message>): boolean {
+    if (this.closed !== undefined) throw new Error("written after the close")
+    for (const message of messages) {
+      const frame = Frame.decodeServer(message.toString())
+      if (frame._tag === "Failure") throw frame.failure
+      this.frames.push(frame.success)
+    }
+    return true
+  }
+
+  whenWritable(): void {
+    throw new Error("asked for room that there always is")
+  }
+
+  close(code: number, reason: string): void {
+    if (this.closed !== undefined) throw new Error("closed twice")
+    this.closed = { code, reason }
+  }
+
+  terminate(): void {
+    this.close(1006, "")
+  }
+}
+
+/** A world, until its scope closes. */
+export const make = Effect.gen(function*() {
+  const broker = yield* Broker
+  const authenticator = yield* Authenticator
+  const clock = yield* Clock.Clock
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  const hub = yield* Hub.make({
+    perUser: 100,
+    perNode: 1_000,
+    maxFrameBytes: 64 * 1024,
+    degradedMs: 60_000,
+    slow: { volatile: patient, batched: patient, close: patient }
+  })
+  const sessions = new Set<Session>()
+  const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+  let ids = 0
+  const shared: Shared = {
+    limits: {
+      helloTimeoutMs: 5_000,
+      heartbeatMs: 25_000,
+      silenceMs: 37_500,
+      expiryGraceMs: 10_000,
+      framesPerSecond: burst,
+      retentionMs: 60_000
+    },
+    hub,
+    authenticator,
+    clock,
+    run: (effect) => {
+      const fiber = fork(effect)
+      if (fiber.pollUnsafe() === undefined) {
+        fibers.add(fiber)
+        fiber.addObserver(() => fibers.delete(fiber))
+      }
+      return fiber
+    },
+    add: (session) => sessions.add(session),
+    remove: (session) => sessions.delete(session),
+    closed: () => {},
+    nextId: () => ConnectionId.make(`c${ids++}`),
+    comeBackAfterMs: () => 0
+  }
+
+  return {
+    broker,
+    open: (header: string | undefined) => {
+      const wire = new FuzzWire()
+      return { wire, session: new WebSocketSession(shared, wire, header === undefined ? undefined : principal(header)) }
+    },
+    /** Lets everything that is under way come to its end. */
+    settled: Effect.gen(function*() {
+      for (let turn = 0; fibers.size > 0; turn++) {
+        if (turn > 10_000) return yield* Effect.die(new Error(`${fibers.size} fibers never end`))
+        yield* Effect.yieldNow
+      }
+    }),
+    /** What is left: nothing but the neighbours, if all is well. */
+    left: Effect.map(hub.stats, ({ backlog, connections, users }) => ({
+      sessions: sessions.size,
+      fibers: fibers.size,
+      connections,
+      users,
+      backlog
+    }))
+  }
+})
+
+let envelopes = 0
+
+/** An envelope as an emitter would make it. */
+export const envelope = (n: number): Envelope => {
+  const sequence = ++envelopes
+  const id = EventId.make(`e${sequence}`)
+  const data = { n }
+  const body = JSON.stringify({ id, type: "custom", at: 0, data }).slice(1)
+  return {
+    id,
+    source: "fuzz",
+    sequence,
+    type: "custom",
+    delivery: "critical",
+    at: 0,
+    run: undefined,
+    thread: undefined,
+    confirm: false,
+    body,
+    bytes: body.length,
+    data
+  }
+}
+
+/** The name that belongs to a code, as a close has to give it. */
+export const nameOf = (code: number): string | undefined =>
+  Object.values(closeCodes).find((known) => known.code === code)?.name

@@ -1,0 +1,78 @@
+/**
+ * `npm run fuzz -- --frames 1000000 --seed 1` throws that many messages at sessions, each seed a device. It prints its
+ * progress on stderr, ends with 0 when every session did what the protocol says, and else with 1 after it has printed the
+ * seed and the fewest messages that break a rule.
+ */
+import { Effect } from "effect"
+import { parseArgs } from "node:util"
+import { describe, fuzz } from "./fuzz.ts"
+
+const help = `Throws valid, bent, cut, huge and senseless messages at sessions of a gateway.
+
+  npm run fuzz -- [--frames 100000] [--seed 1]
+
+  --frames  how many messages to send, 100,000 by default
+  --seed    of the first device, 1 by default; the next ones follow from it
+  --help    this text
+
+It ends with 0 when each session was closed with the code that the protocol document names, or went on, when nothing
+leaked and when a neighbour got all of its events; with 1 and the shortest sequence that breaks a rule; or with 2 when
+the options are wrong.
+`
+
+const usage = (problem: string): never => {
+  process.stderr.write(`${problem}\n\n${help}`)
+  process.exit(2)
+}
+
+const options = () => {
+  try {
+    return parseArgs({
+      options: {
+        frames: { type: "string", default: "100000" },
+        seed: { type: "string", default: "1" },
+        help: { type: "boolean", default: false }
+      }
+    }).values
+  } catch (error) {
+    return usage(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const number = (name: string, text: string, least: number): number => {
+  const value = Number(text)
+  return Number.isSafeInteger(value) && value >= least
+    ? value
+    : usage(`--${name} must be a whole number from ${least}, not "${text}"`)
+}
+
+const values = options()
+if (values.help) {
+  process.stdout.write(help)
+} else {
+  const wanted = number("frames", values.frames, 1)
+  const seed = number("seed", values.seed, 0)
+  const started = performance.now()
+  const seconds = () => (performance.now() - started) / 1000
+  const count = (n: number) => n.toLocaleString("en")
+  let shownAt = 0
+  const { failure, messages, sequences } = await Effect.runPromise(fuzz({
+    seed,
+    messages: wanted,
+    onProgress: (messages) => {
+      if (seconds() - shownAt < 1) return
+      shownAt = seconds()
+      process.stderr.write(`${count(messages)} of ${count(wanted)} messages, ${shownAt.toFixed(0)} s\n`)
+    }
+  }))
+  const rate = Math.round(messages / seconds())
+  process.stdout.write(
+    `${count(messages)} messages of ${count(sequences)} devices in ${seconds().toFixed(1)} s, ${count(rate)}/s\n`
+  )
+  if (failure === undefined) {
+    process.stdout.write("Every session ended as the protocol says, or went on, and nothing was left.\n")
+  } else {
+    process.stdout.write(`\n${describe(failure)}\n`)
+    process.exitCode = 1
+  }
+}
