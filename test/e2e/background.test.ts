@@ -1,0 +1,192 @@
+/**
+ * The client in a tab that nobody looks at, in a real Chromium.
+ *
+ * The tab is hidden by another one in front of it, and its timers ring once a second then, as everywhere. In the second
+ * test they ring once a minute: browsers do so after five minutes, this one is told to do it after one second. In the
+ * third the tab is frozen, as after a longer time or to save power. Each test first makes sure that the browser does what
+ * it is about.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { build } from "esbuild"
+import { createServer } from "node:http"
+import { fileURLToPath } from "node:url"
+import { proxyTo } from "../client/Proxy.ts"
+import { append, serve, token } from "../gateway/server.ts"
+import { findProgram } from "../support/program.ts"
+import { startTabs, type Tab } from "./tabs.ts"
+
+const executable = findProgram("chromium")
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+/** A page that connects, notes what it is told, and counts how often a timer of 100 ms rings. */
+const script = async (url: string, token: string) => {
+  const { outputFiles } = await build({
+    stdin: {
+      contents: `
+        import { connect } from ${JSON.stringify(`${root}src/client/index.ts`)}
+        const seen = { offsets: [], statuses: [], gaps: 0, rings: 0 }
+        Object.assign(globalThis, { seen })
+        setInterval(() => { seen.rings++ }, 100)
+        connect({
+          url: ${JSON.stringify(url)},
+          token: ${JSON.stringify(token)},
+          onEvent: ({ offset }) => { seen.offsets.push(offset) },
+          onGap: () => { seen.gaps++ },
+          onStatus: ({ _tag }) => { seen.statuses.push(_tag) }
+        })`,
+      resolveDir: root,
+      loader: "ts"
+    },
+    bundle: true,
+    format: "iife",
+    write: false,
+    logLevel: "silent"
+  })
+  return outputFiles[0]?.text ?? ""
+}
+
+const servePage = (script: string) =>
+  Effect.acquireRelease(
+    Effect.callback<{ readonly url: string; readonly close: () => void }>((resume) => {
+      const server = createServer((request, response) => {
+        const isScript = request.url === "/script.js"
+        response.writeHead(200, { "content-type": isScript ? "text/javascript" : "text/html" })
+        response.end(isScript ? script : `<!doctype html><title>tab</title><script src="/script.js"></script>`)
+      }).listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        const port = typeof address === "object" && address !== null ? address.port : 0
+        resume(Effect.succeed({
+          url: `http://127.0.0.1:${port}`,
+          close: () => {
+            server.closeAllConnections()
+            server.close()
+          }
+        }))
+      })
+    }),
+    ({ close }) => Effect.sync(close)
+  )
+
+interface Seen {
+  readonly offsets: ReadonlyArray<number>
+  readonly statuses: ReadonlyArray<string>
+  readonly gaps: number
+  readonly rings: number
+}
+
+const nothing: Seen = { offsets: [], statuses: [], gaps: 0, rings: 0 }
+
+/** What the page has noted; nothing while it loads. */
+const seen = (tab: Tab): Effect.Effect<Seen> =>
+  Effect.promise(async () => {
+    const text = await tab.evaluate("JSON.stringify(globalThis.seen)")
+    return typeof text === "string" ? JSON.parse(text) : nothing
+  })
+
+const until = (tab: Tab, what: string, look: (seen: Seen) => boolean) =>
+  Effect.gen(function*() {
+    for (let attempt = 0; attempt < 200; attempt++) {
+      if (look(yield* seen(tab))) return
+      yield* Effect.sleep("50 millis")
+    }
+    return yield* Effect.die(new Error(`never: ${what}: ${JSON.stringify(yield* seen(tab))}`))
+  })
+
+const ringsWithin = (tab: Tab, ms: number) =>
+  Effect.gen(function*() {
+    const before = yield* seen(tab)
+    yield* Effect.sleep(ms)
+    return (yield* seen(tab)).rings - before.rings
+  })
+
+const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1)
+
+/** A live tab with another one before it, so that it is hidden. The gateway's heart beats every second. */
+const hidden = Effect.fnUntraced(function*(flags: ReadonlyArray<string>) {
+  const served = yield* serve({ heartbeat: "1 second", origins: "any" })
+  const proxy = yield* proxyTo(() => served.port)
+  const text = yield* token("ann")
+  const page = yield* servePage(
+    yield* Effect.promise(() => script(`ws://127.0.0.1:${proxy.port}/events`, text))
+  )
+  const tabs = yield* Effect.acquireRelease(
+    Effect.promise(() => startTabs(executable ?? "chromium", flags)),
+    ({ close }) => Effect.promise(close)
+  )
+  const tab = yield* Effect.promise(() => tabs.open(page.url))
+  yield* until(tab, "live", ({ statuses }) => statuses.at(-1) === "live")
+  const other = yield* Effect.promise(() => tabs.open("about:blank"))
+  yield* Effect.promise(() => other.bringToFront())
+  yield* Effect.sleep("500 millis")
+  assert.strictEqual(yield* Effect.promise(() => tab.evaluate("document.visibilityState")), "hidden")
+  return { served, proxy, tab }
+})
+
+describe.skipIf(executable === undefined)("a tab in the background", () => {
+  it.live(
+    "stays live while its timers ring once a second, and misses and repeats nothing",
+    () =>
+      Effect.gen(function*() {
+        const { proxy, served, tab } = yield* hidden([])
+        assert.isAtMost(yield* ringsWithin(tab, 3_000), 6)
+        for (let n = 1; n <= 40; n++) {
+          yield* append(served, "ann", n)
+          yield* Effect.sleep("100 millis")
+        }
+        yield* until(tab, "all events", ({ offsets }) => offsets.length >= 40)
+        const { gaps, offsets, statuses } = yield* seen(tab)
+        assert.deepStrictEqual([offsets, gaps], [upTo(40), 0])
+        assert.deepStrictEqual(statuses, ["connecting", "live"])
+        assert.strictEqual(proxy.stats().total, 1)
+      }),
+    60_000
+  )
+
+  it.live(
+    "that lost its connection comes back at once when it is shown, though its timers ring once a minute",
+    () =>
+      Effect.gen(function*() {
+        const { proxy, served, tab } = yield* hidden([
+          "--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/1"
+        ])
+        yield* append(served, "ann", ...upTo(5))
+        yield* until(tab, "the first events", ({ offsets }) => offsets.length === 5)
+        yield* Effect.sleep("1500 millis")
+        assert.isAtMost(yield* ringsWithin(tab, 3_000), 1)
+        // Both ways back are shut for a while, so that it waits for a timer that does not ring.
+        proxy.upgrades("down")
+        proxy.cut()
+        yield* until(tab, "noticed", ({ statuses }) => statuses.at(-1) === "waiting")
+        yield* append(served, "ann", ...upTo(5))
+        proxy.upgrades("pass")
+        yield* Effect.promise(() => tab.bringToFront())
+        yield* until(tab, "all events", ({ offsets }) => offsets.length >= 10)
+        const { gaps, offsets, statuses } = yield* seen(tab)
+        assert.deepStrictEqual([offsets, gaps, statuses.at(-1)], [upTo(10), 0, "live"])
+      }),
+    60_000
+  )
+
+  it.live("that was frozen is given up by the gateway, and catches up when it goes on", () =>
+    Effect.gen(function*() {
+      const { served, tab } = yield* hidden([])
+      yield* append(served, "ann", ...upTo(5))
+      yield* until(tab, "the first events", ({ offsets }) => offsets.length === 5)
+      yield* Effect.promise(() => tab.freeze())
+      const before = yield* seen(tab)
+      const frozenAt = performance.now()
+      while ((yield* served.gateway.stats).sessions > 0) yield* Effect.sleep("20 millis")
+      assert.isBelow(performance.now() - frozenAt, 3_000)
+      assert.strictEqual((yield* served.gateway.stats).closed["heartbeatLost"], 1)
+      yield* append(served, "ann", ...upTo(20))
+      yield* Effect.sleep("500 millis")
+      assert.deepStrictEqual(yield* seen(tab), before)
+
+      yield* Effect.promise(() => tab.thaw())
+      yield* Effect.promise(() => tab.bringToFront())
+      yield* until(tab, "all events", ({ offsets }) => offsets.length >= 25)
+      const { gaps, offsets, statuses } = yield* seen(tab)
+      assert.deepStrictEqual([offsets, gaps, statuses.at(-1)], [upTo(25), 0, "live"])
+    }), 60_000)
+})
