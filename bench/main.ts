@@ -3,13 +3,14 @@
  *
  * `npm run bench -- --help` tells the options.
  */
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { findProgram } from "../test/support/program.ts"
 import { answerInProcess, type Outcome } from "./harness/isolate.ts"
 import { describeMachine } from "./harness/machine.ts"
 import { Progress } from "./harness/progress.ts"
-import { renderReport, toJson } from "./harness/report.ts"
+import { renderMarkdown, renderReport, toJson } from "./harness/report.ts"
+import { renderModel } from "./model.ts"
 import { needRedis, questions } from "./questions.ts"
 
 const help = `npm run bench -- [options]
@@ -17,6 +18,8 @@ const help = `npm run bench -- [options]
   --only <name>   answer this question only; may be given several times
   --quick         fewer rounds and smaller numbers: a first impression, not a result
   --json <file>   also write every measurement to a file
+  --markdown      also print the table as Markdown, in the form of the README's
+  --model <file>  measure nothing, but tell from such a file of a full run what a million users would need
   --help          this text
 
 Questions: ${[...questions.keys()].join(", ")}
@@ -34,6 +37,8 @@ const readOptions = () => {
         only: { type: "string", multiple: true, default: [] },
         quick: { type: "boolean", default: false },
         json: { type: "string" },
+        markdown: { type: "boolean", default: false },
+        model: { type: "string" },
         help: { type: "boolean", default: false }
       }
     }).values
@@ -45,6 +50,10 @@ const readOptions = () => {
 const options = readOptions()
 if (options.help) {
   process.stdout.write(help)
+  process.exit(0)
+}
+if (options.model !== undefined) {
+  process.stdout.write(renderModel(readFileSync(options.model, "utf8")))
   process.exit(0)
 }
 const unknown = options.only.filter((name) => !questions.has(name))
@@ -65,5 +74,6 @@ for (const name of wanted) {
 }
 
 process.stdout.write(renderReport(outcomes, machine, options.quick))
+if (options.markdown) process.stdout.write(`\n${renderMarkdown(outcomes)}`)
 if (options.json !== undefined) writeFileSync(options.json, toJson(outcomes, machine, options.quick))
 if (outcomes.some((outcome) => outcome.problem !== undefined)) process.exitCode = 1

@@ -16,10 +16,12 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["idle-memory", () => import("./idle-memory.ts")],
   ["catch-up", () => import("./catch-up.ts")],
   ["redis-cluster", () => import("./redis-cluster.ts")],
-  ["redis-append", () => import("./redis-append.ts")]
+  ["redis-append", () => import("./redis-append.ts")],
+  ["redis-idle", () => import("./redis-idle.ts")],
+  ["redis-catch-up", () => import("./redis-catch-up.ts")]
 ])
 
 /**
  * Those that need a Redis, and are left out where there is none.
  */
-export const needRedis: ReadonlySet<string> = new Set(["redis-cluster", "redis-append"])
+export const needRedis: ReadonlySet<string> = new Set(["redis-cluster", "redis-append", "redis-idle", "redis-catch-up"])

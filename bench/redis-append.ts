@@ -19,7 +19,7 @@ import { numbered } from "./harness/wire.ts"
 import { context, payloadOf, userOf } from "./harness/workload.ts"
 
 const sizes = [1, 16, 64, 256]
-const users = Array.from({ length: 256 }, (_, index) => Identity.UserId.make(userOf(index)))
+const users = Array.from({ length: 128 }, (_, index) => Identity.UserId.make(userOf(index)))
 
 type Batch = NonEmptyReadonlyArray<Envelope.Envelope>
 
@@ -89,7 +89,7 @@ const fieldsOf = ({ at, body, bytes, delivery, run, thread, type }: Envelope.Env
 ]
 
 const plain = async (url: string, scope: Scope.Scope): Promise<Appender> => {
-  const client = createClient({ url, RESP: 2 })
+  const client = createClient({ url, RESP: 2, commandOptions: { timeout: 60_000 } })
   await client.connect()
   await Effect.runPromise(Scope.addFinalizer(scope, Effect.sync(() => client.destroy())))
   const keyOf = (user: string) => `plain:{${user}}`
@@ -157,7 +157,7 @@ const compareAll = async (start: () => Promise<Redis>, scope: Scope.Scope, setti
     const what = size === 1 ? "appended one by one" : `appended in batches of ${size}`
     comparisons.push(
       compare(`events ${what}`, figures["effect-emitter"], figures["plain XADD"]),
-      compare(`Redis's processor time of an event ${what}`, a.cpu(), b.cpu()),
+      compare(`Redis's processor time for an event ${what}`, a.cpu(), b.cpu()),
       compare(`Redis's memory for an event ${what}`, a.memory(), b.memory())
     )
   }

@@ -45,26 +45,31 @@ const startProcesses = async (
   return { sender, gateway, receiver, redis, users }
 }
 
-const costs = ["cpu of Redis", "cpu of the sender", "cpu of the gateway", "network of Redis"] as const
+const costs = [
+  "Redis's processor time",
+  "the sender's processor time",
+  "the gateway's processor time",
+  "Redis's traffic"
+] as const
 type Cost = typeof costs[number]
 
 const used = async ({ gateway, redis, sender }: Processes): Promise<Record<Cost, number>> => {
   const { cpu, network } = await redis.usage()
   return {
-    "cpu of Redis": cpu,
-    "cpu of the sender": await sender.ask(calls.cpu, {}),
-    "cpu of the gateway": await gateway.ask(calls.cpu, {}),
-    "network of Redis": network
+    "Redis's processor time": cpu,
+    "the sender's processor time": await sender.ask(calls.cpu, {}),
+    "the gateway's processor time": await gateway.ask(calls.cpu, {}),
+    "Redis's traffic": network
   }
 }
 
 /** Events per second to the first so many users, and what each of them cost. */
 const throughput = (name: string, processes: Processes, among: number, count: number) => {
   const samples: Record<Cost, Array<number>> = {
-    "cpu of Redis": [],
-    "cpu of the sender": [],
-    "cpu of the gateway": [],
-    "network of Redis": []
+    "Redis's processor time": [],
+    "the sender's processor time": [],
+    "the gateway's processor time": [],
+    "Redis's traffic": []
   }
   const users = processes.users.slice(0, among)
   const contestant: Contestant = async (round) => {
@@ -82,7 +87,7 @@ const throughput = (name: string, processes: Processes, among: number, count: nu
   }
   const cost = (of: Cost): Figure => ({
     contestant: name,
-    unit: of === "network of Redis" ? "bytes" : "seconds",
+    unit: of === "Redis's traffic" ? "bytes" : "seconds",
     value: summarize(samples[of])
   })
   return { contestant, cost }
@@ -142,7 +147,7 @@ const compareAll = async (start: Start, startRedis: () => Promise<Redis>, settin
       rounds,
       settings
     )
-    const suffix = `two processes over Redis, ${among.toLocaleString("en")} users`
+    const suffix = `over Redis, ${among.toLocaleString("en")} users`
     const theirs = contestants[adapter]
     comparisons.push(
       compare(`batched, ${suffix}`, figures["effect-emitter"], figures[adapter], atLeast(5)),
@@ -150,9 +155,13 @@ const compareAll = async (start: Start, startRedis: () => Promise<Redis>, settin
     )
     for (const cost of costs) {
       comparisons.push(
-        compare(`${cost} per event, batched, ${suffix}`, contestants["effect-emitter"].cost(cost), theirs.cost(cost)),
         compare(
-          `${cost} per event, critical, ${suffix}`,
+          `${cost} for an event, batched, ${suffix}`,
+          contestants["effect-emitter"].cost(cost),
+          theirs.cost(cost)
+        ),
+        compare(
+          `${cost} for an event, critical, ${suffix}`,
           contestants["effect-emitter, critical"].cost(cost),
           theirs.cost(cost)
         )
@@ -166,7 +175,7 @@ const compareAll = async (start: Start, startRedis: () => Promise<Redis>, settin
   await interleave(
     { "effect-emitter": ourLatency.contestant, [adapter]: theirLatency.contestant },
     "seconds",
-    rounds,
+    { rounds: 3, warmUps: 1 },
     settings
   )
   const row = (part: keyof typeof parts) =>

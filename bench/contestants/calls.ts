@@ -39,12 +39,28 @@ export const send = call(
 )
 
 /**
- * Sends the events `from` to `from + count - 1` as fast as it can, each to the next of the users, over and over.
+ * Sends the events `from` to `from + count - 1`, each to the next of the users, over and over: as fast as it can, or so
+ * many in a second.
  */
 export const spread = call(
   "spread",
-  Schema.Struct({ users: Schema.Array(Schema.String), from: Schema.Number, count: Schema.Number }),
+  Schema.Struct({
+    users: Schema.Array(Schema.String),
+    from: Schema.Number,
+    count: Schema.Number,
+    perSecond: Schema.optionalKey(Schema.Number)
+  }),
   Schema.Struct({ startedAt: Schema.Number })
+)
+
+/**
+ * Waits until the broker has all that was emitted. Tells when that was, how many events have been through the spool
+ * since the process began, and how many were given up.
+ */
+export const drained = call(
+  "drained",
+  Nothing,
+  Schema.Struct({ at: Schema.Number, spooled: Schema.Number, lost: Schema.Number })
 )
 
 /**

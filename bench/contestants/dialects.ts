@@ -39,7 +39,7 @@ export type Open = (address: Address, receive: Receive) => Promise<Connection>
 
 type ServerFrame =
   | { readonly type: "events"; readonly events: ReadonlyArray<Received> }
-  | { readonly type: "welcome" | "snapshot" | "ping" }
+  | { readonly type: "welcome" | "snapshot" | "status" | "ping" }
   | { readonly type: "gap" | "goodbye" | "error" }
 
 const readFrame = (message: WebSocket.RawData): ServerFrame => JSON.parse(message.toString())
@@ -95,6 +95,7 @@ const emitter: Open = async ({ resume, ticket, url }, receive) => {
       case "welcome":
         return welcomed.resolve()
       case "snapshot":
+      case "status":
         return
       case "ping":
         return socket.send(JSON.stringify({ type: "pong" }))

@@ -94,6 +94,12 @@ const spread = (emitters: ReadonlyArray<Bound>, from: number, count: number) => 
     : emitEvery(1, 0)
 }
 
+/** The users in turn, beginning with the one whose turn it is after so many events. */
+const rotated = (emitters: ReadonlyArray<Bound>, sent: number): ReadonlyArray<Bound> => {
+  const at = sent % emitters.length
+  return [...emitters.slice(at), ...emitters.slice(0, at)]
+}
+
 serve(
   onCpu,
   on(calls.listen, async ({ users }) => {
@@ -111,12 +117,34 @@ serve(
     await runtime.runPromise(emitAll(emitter, from, count))
     return { startedAt }
   }),
-  on(calls.spread, async ({ count, from, users }) => {
+  on(calls.spread, async ({ count, from, perSecond, users }) => {
     const emitters = await Promise.all(users.map((user) => runtime.runPromise(emitterOf(user))))
     const startedAt = seconds()
-    await runtime.runPromise(spread(emitters, from, count))
+    if (perSecond === undefined) {
+      await runtime.runPromise(spread(emitters, from, count))
+    } else {
+      let sent = 0
+      const rates = { backgroundPerSecond: perSecond, probesPerSecond: 0, seconds: count / perSecond }
+      await atRates(rates, (more) => {
+        const next = sent
+        sent += more
+        return runtime.runPromise(spread(rotated(emitters, next), from + next, more))
+      }, () => undefined)
+    }
     return { startedAt }
   }),
+  on(calls.drained, () =>
+    runtime.runPromise(Effect.gen(function*() {
+      const emitters = yield* Emitters
+      while (true) {
+        const { deadLettered, delivery, dropped, pending } = yield* emitters.stats
+        if (pending === 0 && delivery.spool?.events === 0) {
+          const lost = deadLettered + Object.values(dropped).reduce((sum, count) => sum + count, 0)
+          return { at: seconds(), spooled: delivery.drainedEvents, lost }
+        }
+        yield* Effect.sleep("5 millis")
+      }
+    }))),
   on(calls.pace, async (rates) => {
     const emitters = [...bound.values()]
     const [first] = emitters

@@ -4,6 +4,7 @@
 import { Effect, Scope } from "effect"
 import { findProgram } from "../../test/support/program.ts"
 import { type RedisServer, redisServer } from "../../test/support/redis.ts"
+import { seconds } from "./clock.ts"
 import { check } from "./question.ts"
 
 /**
@@ -24,7 +25,8 @@ export interface Redis {
   readonly url: string
   readonly usage: () => Promise<Usage>
   readonly freeze: () => Promise<void>
-  readonly thaw: () => Promise<void>
+  /** Tells when that was. */
+  readonly thaw: () => Promise<number>
 }
 
 const number = (info: string, field: string): number => {
@@ -47,7 +49,11 @@ const measured = (server: RedisServer): Redis => ({
     }
   },
   freeze: () => Effect.runPromise(server.freeze),
-  thaw: () => Effect.runPromise(server.thaw)
+  thaw: async () => {
+    const at = seconds()
+    await Effect.runPromise(server.thaw)
+    return at
+  }
 })
 
 /**

@@ -69,6 +69,31 @@ const renderTable = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
   ).join("\n")
 }
 
+const escaped = (cell: string): string => cell.replaceAll("|", "\\|")
+
+const markdownTarget = (comparison: Comparison): string => {
+  const { subject, target } = comparison
+  if (target === undefined) return "–"
+  const value = target.on === "ratio" ? String(target.value) : withUnit(target.value, subject.unit)
+  return `${target.bound === "at least" ? "≥" : "≤"} ${value}${reached(comparison) === true ? ", met" : ""}`
+}
+
+/**
+ * The table in the form of the README's.
+ */
+export const renderMarkdown = (outcomes: ReadonlyArray<Outcome>): string => {
+  const rows = outcomes.flatMap(({ answer }) => answer?.comparisons ?? []).map((comparison) => [
+    comparison.what,
+    digits(comparison.ratio.median),
+    withUnit(comparison.subject.value.median, comparison.subject.unit),
+    `${comparison.baseline.contestant}: ${withUnit(comparison.baseline.value.median, comparison.baseline.unit)}`,
+    markdownTarget(comparison)
+  ])
+  const head = ["what", "ratio", "measured", "compared with", "target"]
+  const lines = [head, head.map(() => "---"), ...rows].map((row) => `| ${row.map(escaped).join(" | ")} |`)
+  return `${lines.join("\n")}\n`
+}
+
 const renderMachine = ({ cores, cpu, memoryBytes, node, packages }: Machine): string =>
   `${cpu}, ${cores} cores, ${digits(memoryBytes / 1024 ** 3)} GiB; node ${node}; ${
     Object.entries(packages).map(([name, version]) => `${name} ${version}`).join(", ")
