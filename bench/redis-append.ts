@@ -89,7 +89,7 @@ const fieldsOf = ({ at, body, bytes, delivery, run, thread, type }: Envelope.Env
 ]
 
 const plain = async (url: string, scope: Scope.Scope): Promise<Appender> => {
-  const client = createClient({ url, RESP: 2, commandOptions: { timeout: 60_000 } })
+  const client = createClient({ url, RESP: 2, commandOptions: { timeout: 0 } })
   await client.connect()
   await Effect.runPromise(Scope.addFinalizer(scope, Effect.sync(() => client.destroy())))
   const keyOf = (user: string) => `plain:{${user}}`

@@ -84,6 +84,13 @@ export interface Settings {
   readonly onLive: (live: Live) => Effect.Effect<void, BrokerError>
 }
 
+// A call that was sent and is not answered yet.
+interface Call {
+  /** For how long it has been under way, in milliseconds. */
+  readonly elapsed: () => number
+  readonly expire: () => void
+}
+
 const unavailable = (operation: string, afterMs: number, cause: unknown) =>
   new BrokerError({ reason: new BrokerUnavailable({ operation, afterMs, cause }) })
 
@@ -127,6 +134,8 @@ export const make = Effect.fnUntraced(function*(
         disableOfflineQueue: true,
         disableClientInfo: true,
         commandsQueueMaxLength: 65_536,
+        // Its own timer for each command costs more than the command; see `deadline`.
+        commandOptions: { timeout: 0 },
         socket: { connectTimeout: silenceMs, reconnectStrategy: false }
       })
       let ended: unknown = undefined
@@ -221,42 +230,59 @@ export const make = Effect.fnUntraced(function*(
     }
   }).pipe(Effect.forkScoped)
 
-  const call: Connection["call"] = (operation, send) =>
-    Effect.suspend(() => {
-      const found = live
-      if (found === undefined) {
-        metrics.failed(operation, "disconnected")
-        return Effect.fail(unavailable(operation, 0, new Error("There is no connection")))
+  // All calls have the same deadline, so the first to begin is the first to be late: one fiber watches over all of them.
+  const underWay = new Set<Call>()
+  const isBusy = Latch.makeUnsafe(false)
+  const deadlineMs = Duration.toMillis(deadline)
+  yield* Effect.gen(function*() {
+    while (true) {
+      yield* isBusy.await
+      const [oldest] = underWay
+      if (oldest === undefined) {
+        isBusy.closeUnsafe()
+        continue
       }
+      const left = deadlineMs - oldest.elapsed()
+      if (left > 0) yield* Effect.sleep(left)
+      else oldest.expire()
+    }
+  }).pipe(Effect.forkScoped)
+
+  const call: Connection["call"] = <A>(operation: string, send: (live: Live) => Promise<A>) =>
+    Effect.callback<A, BrokerError>((resume) => {
       const startedAt = clock.monotonicTimeNanosUnsafe()
       const elapsed = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1_000_000
-      const failed = (kind: FailureKind, error: BrokerError) => {
+      const fail = (kind: FailureKind, error: BrokerError): void => {
         metrics.failed(operation, kind)
-        return error
+        resume(Effect.fail(error))
       }
-      return Effect.tryPromise({
-        try: async () => {
-          const answer = await send(found)
-          metrics.answered(operation, elapsed())
-          return answer
-        },
-        catch: (cause) => {
-          const error = toBrokerError(operation, Math.round(elapsed()), cause)
-          if (isDemoted(cause) && live === found) drop?.()
-          return failed(error.reason._tag === "BrokerRefused" ? "refused" : "unavailable", error)
-        }
-      }).pipe(
-        Effect.timeoutOrElse({
-          duration: deadline,
-          orElse: () =>
-            Effect.failSync(() =>
-              failed(
-                "deadline",
-                unavailable(operation, Math.round(elapsed()), new Error("There was no answer in time"))
-              )
-            )
-        })
-      )
+      const found = live
+      if (found === undefined) {
+        return fail("disconnected", unavailable(operation, 0, new Error("There is no connection")))
+      }
+      const expire = () => {
+        underWay.delete(one)
+        fail("deadline", unavailable(operation, Math.round(elapsed()), new Error("There was no answer in time")))
+      }
+      const one: Call = { elapsed, expire }
+      underWay.add(one)
+      isBusy.openUnsafe()
+      const answered = (answer: A): void => {
+        metrics.answered(operation, elapsed())
+        if (underWay.delete(one)) resume(Effect.succeed(answer))
+      }
+      const failed = (cause: unknown): void => {
+        if (isDemoted(cause) && live === found) drop?.()
+        if (!underWay.delete(one)) return
+        const error = toBrokerError(operation, Math.round(elapsed()), cause)
+        fail(error.reason._tag === "BrokerRefused" ? "refused" : "unavailable", error)
+      }
+      try {
+        send(found).then(answered, failed)
+      } catch (cause) {
+        failed(cause)
+      }
+      return Effect.sync(() => underWay.delete(one))
     })
 
   return {

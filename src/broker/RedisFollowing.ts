@@ -317,6 +317,8 @@ export const make = Effect.fnUntraced(function*(
     )
 
   const recall: Following["recall"] = (user, after, limits) => {
+    // What is published while there is no connection is missed.
+    if (!connection.isLive()) return undefined
     const channel = RedisKeys.ofChannel(prefix, user)
     const [epoch, head] = followed.get(channel)?.seen.split(":") ?? []
     return epoch === after.epoch ? recents.pull(channel, after, Number(head), limits) : undefined
