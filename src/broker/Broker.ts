@@ -175,15 +175,29 @@ export interface Domains {
 }
 
 /**
- * What a reader is told besides that there may be something to pull: the broker
- * cannot serve the user for now, so wake-ups may not come (`down`), or it can
- * again, and there may be something to pull (`up`). A broker that is never away
- * tells neither. A pull may fail without any news.
+ * That a user's access was revoked, at a time of the broker's clock in
+ * milliseconds since the Unix epoch. It `isNew` when the reader was there before;
+ * otherwise it is the last one before the reader came.
  *
  * @category models
  * @since 0.1.0
  */
-export type News = "down" | "up"
+export interface Revocation {
+  readonly revokedAt: number
+  readonly isNew: boolean
+}
+
+/**
+ * What a reader is told besides that there may be something to pull: the broker
+ * cannot serve the user for now, so wake-ups may not come (`down`), or it can
+ * again, and there may be something to pull (`up`); or the user's access was
+ * revoked. A broker that is never away tells neither `down` nor `up`. A pull may
+ * fail without any news.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type News = "down" | "up" | Revocation
 
 /**
  * Each user's log.
@@ -198,9 +212,12 @@ export type News = "down" | "up"
  * - `pull` and `subscribe` are the lean form of `read`: `wake` is called, from
  *   any fiber and at any time, when there may be something to pull. It must
  *   return at once and not throw; calls may be spurious, and several appends may
- *   share one. Called with `News` it says how the broker is instead; each `down`
- *   is followed by an `up` once it is back. A reader counts as present until its
+ *   share one. Called with `News` it says those instead; each `down` is followed
+ *   by an `up` once the broker is back. A reader counts as present until its
  *   scope closes.
+ * - `revoke` tells all readers of a user, on all nodes, that the user's access was
+ *   revoked, and tells it to those who come later before their `subscribe`
+ *   succeeds, for as long as it is remembered.
  * - `head` is the position of the newest event (offset 0 if there is none).
  * - `snapshots` is the head together with the state of the active runs, and of
  *   those whose last event is not before the offset `since`, if that is given.
@@ -230,6 +247,7 @@ export class Broker extends Context.Service<Broker, {
   readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly acknowledged: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly endLost: (user: UserId, runs: ReadonlyArray<RunId>) => Effect.Effect<number, BrokerError>
+  readonly revoke: (user: UserId) => Effect.Effect<void, BrokerError>
   readonly retentionMs: number
   readonly domains?: Domains
 }>()("effect-emitter/Broker") {}

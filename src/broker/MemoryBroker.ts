@@ -23,7 +23,7 @@ import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { positiveOr } from "../protocol/Settings.ts"
-import type { Broker } from "./Broker.ts"
+import type { Broker, News } from "./Broker.ts"
 import { BrokerError, RunLost } from "./BrokerError.ts"
 import * as LostRun from "./LostRun.ts"
 import * as Reading from "./Reading.ts"
@@ -37,7 +37,9 @@ import { type LogLimits, UserLog } from "./UserLog.ts"
  * - `maxAge` of an event, 1 hour, counted from when it was appended (an event
  *   that came late may go up to a quarter earlier);
  * - `maxRuns` whose folded state is kept per user, 32;
- * - `maxTotalBytes` of event text of all users, 512 MiB.
+ * - `maxTotalBytes` of event text of all users, 512 MiB;
+ * - `revocationMemory`: for how long it is remembered that a user's access was
+ *   revoked, 1 day. Credentials should not live longer.
  *
  * @category config
  * @since 0.1.0
@@ -47,7 +49,8 @@ export const Options = Schema.Struct({
   maxBytes: positiveOr(4 * 1024 * 1024),
   maxAge: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("1 hour"))),
   maxRuns: positiveOr(32),
-  maxTotalBytes: positiveOr(512 * 1024 * 1024)
+  maxTotalBytes: positiveOr(512 * 1024 * 1024),
+  revocationMemory: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("1 day")))
 }).check(
   Schema.makeFilter((options) =>
     options.maxTotalBytes >= options.maxBytes ? undefined : {
@@ -67,7 +70,7 @@ const nobody: ReadonlyArray<() => void> = []
 interface UserRecord {
   readonly log: UserLog
   // Replaced, not changed, since a wake-up may end its reader, or bring another.
-  readers: ReadonlyArray<() => void>
+  readers: ReadonlyArray<(news?: News) => void>
   waiters: Set<Waiter> | undefined
   acknowledged: number
   usedSinceLook: boolean
@@ -92,6 +95,9 @@ export const make = Effect.fnUntraced(function*(
   const users = new Map<UserId, UserRecord>()
   // Those of them that nobody reads and nobody waits for, in the order they will be looked at when room is short.
   const idle = new Map<UserId, UserRecord>()
+  // When each user's access was last revoked, the oldest first.
+  const revoked = new Map<UserId, number>()
+  const revocationMs = Duration.toMillis(options.revocationMemory)
   let lastSweep = clock.currentTimeMillisUnsafe()
   let epochs = 0
   let endingsMade = 0
@@ -204,6 +210,8 @@ export const make = Effect.fnUntraced(function*(
       Effect.suspend(() => {
         const found = use(user)
         found.readers = [...found.readers, wake]
+        const revokedAt = revoked.get(user)
+        if (revokedAt !== undefined) wake({ revokedAt, isNew: false })
         return Scope.addFinalizer(
           scope,
           Effect.sync(() => {
@@ -249,8 +257,20 @@ export const make = Effect.fnUntraced(function*(
       return Effect.sync(leave)
     })
 
+  const revoke: Broker["Service"]["revoke"] = (user) =>
+    Effect.sync(() => {
+      const revokedAt = clock.currentTimeMillisUnsafe()
+      revoked.delete(user)
+      revoked.set(user, revokedAt)
+      for (const wake of users.get(user)?.readers ?? []) wake({ revokedAt, isNew: true })
+    })
+
   const sweep = Effect.sync(() => {
     lastSweep = clock.currentTimeMillisUnsafe()
+    for (const [user, revokedAt] of revoked) {
+      if (lastSweep - revokedAt < revocationMs) break
+      revoked.delete(user)
+    }
     for (const [user, found] of users) {
       const before = found.log.bytes
       found.log.expire(lastSweep)
@@ -282,6 +302,7 @@ export const make = Effect.fnUntraced(function*(
     acknowledge,
     acknowledged,
     endLost,
+    revoke,
     retentionMs: maxAgeMs
   }
 })

@@ -49,7 +49,7 @@ import * as RedisLeases from "./RedisLeases.ts"
 import { look as lookScript } from "./RedisLookLua.ts"
 import * as RedisMetrics from "./RedisMetrics.ts"
 import { type Input, Options, type ServerOptions, serversOf } from "./RedisOptions.ts"
-import { acknowledge as acknowledgeScript, countReaders } from "./RedisPresenceLua.ts"
+import { acknowledge as acknowledgeScript, countReaders, revoke as revokeScript } from "./RedisPresenceLua.ts"
 import * as Reply from "./RedisReply.ts"
 import * as RedisScript from "./RedisScript.ts"
 import * as Standing from "./RedisStandingLua.ts"
@@ -290,6 +290,15 @@ const makeOverOne = Effect.fnUntraced(function*(
       ])
     }))
 
+  const revoke: Broker["Service"]["revoke"] = (user) =>
+    Effect.asVoid(
+      connection.call("revoke", ({ client }) =>
+        RedisScript.run(client, revokeScript, [RedisKeys.ofRevoked(prefix, user)], [
+          RedisKeys.ofChannel(prefix, user),
+          String(Duration.toMillis(options.revocationMemory))
+        ]))
+    )
+
   const { acknowledged, subscribe } = following
   return {
     append,
@@ -302,6 +311,7 @@ const makeOverOne = Effect.fnUntraced(function*(
     acknowledge,
     acknowledged,
     endLost: (user, runs) => endActive(user, (run) => runs.includes(run)),
+    revoke,
     retentionMs: maxAgeMs
   }
 })

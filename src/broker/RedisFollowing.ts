@@ -9,6 +9,9 @@
  * While one of the connections is lost for longer than a moment, readers are told
  * that the broker is down. Each is told that it is up once its log was asked.
  *
+ * That a user's access was revoked is noticed in the same two ways: by its
+ * publication, and otherwise by the next look.
+ *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
@@ -52,6 +55,10 @@ interface Followed {
   lookedAt: number
   /** Whether readers were told that the broker is down. */
   isDown: boolean
+  /** When the user's access was last revoked, as far as it is known here, or 0. */
+  revokedAt: number
+  /** Readers whose own first look will tell them whether they came before that. */
+  joining: ReadonlyArray<Wake>
 }
 
 /**
@@ -71,6 +78,12 @@ export interface Following extends Pick<Broker["Service"], "subscribe" | "acknow
 }
 
 const maxTickMs = 1000
+const none: ReadonlyArray<Wake> = []
+
+const without = (readers: ReadonlyArray<Wake>, reader: Wake): ReadonlyArray<Wake> => {
+  const others = readers.filter((other) => other !== reader)
+  return others.length === 0 ? none : others
+}
 
 // Of one epoch: another epoch is told by a gap.
 const isLater = (seen: string, known: string): boolean => {
@@ -114,6 +127,21 @@ export const make = Effect.fnUntraced(function*(
     for (const reader of one.readers) reader(isDown ? "down" : "up")
   }
 
+  const revoke = (one: Followed, revokedAt: number): void => {
+    if (revokedAt <= one.revokedAt) return
+    one.revokedAt = revokedAt
+    for (const reader of one.readers) {
+      if (!one.joining.includes(reader)) reader({ revokedAt, isNew: true })
+    }
+  }
+
+  // What was neither known before nor seen by the reader's own look has happened since that.
+  const join = (one: Followed, reader: Wake, knownAt: number): void => {
+    one.joining = without(one.joining, reader)
+    const { revokedAt } = one
+    if (revokedAt > 0) reader({ revokedAt, isNew: revokedAt > knownAt })
+  }
+
   const release = (one: Followed, { epoch, offset }: Position): void => {
     for (const waiter of one.waiters) {
       if (waiter.position.epoch === epoch && waiter.position.offset <= offset) waiter.resume()
@@ -132,19 +160,29 @@ export const make = Effect.fnUntraced(function*(
       lostWakes.told(channel, `${epoch}:${last}`)
       wake(one, `${epoch}:${last}`)
     } else if (kind === "a") release(one, { epoch, offset })
+    else if (kind === "r") revoke(one, Number(epoch))
   }
 
   // Tells Redis how many read here, and looks whether a wake-up was lost: since `known`, if looking is for that.
   const attendTo = (
     one: Followed,
     by?: Repair,
-    known = one.seen
+    known = one.seen,
+    joined?: Wake
   ): Effect.Effect<void, BrokerError> => {
-    const keys = [RedisKeys.ofReaders(prefix, one.user), ...RedisKeys.ofLog(prefix, one.user)]
+    const keys = [
+      RedisKeys.ofReaders(prefix, one.user),
+      RedisKeys.ofRevoked(prefix, one.user),
+      ...RedisKeys.ofLog(prefix, one.user)
+    ]
     one.lookedAt = clock.currentTimeMillisUnsafe()
+    const revokedBefore = one.revokedAt
     const args = [node, String(one.readers.size), String(3 * pollMs), ttl]
     return commands.call("subscribe", async ({ client }) => {
-      const [epoch, last, ack] = Reply.list(await RedisScript.run(client, attend, keys, args))
+      const [revoked, epoch, last, ack] = Reply.list(await RedisScript.run(client, attend, keys, args))
+      const revokedAt = Reply.integer(revoked)
+      revoke(one, revokedAt)
+      if (joined !== undefined) join(one, joined, Math.max(revokedBefore, revokedAt))
       const seen = epoch === undefined ? "" : `${Reply.text(epoch)}:${Reply.text(last)}`
       if (one.seen !== seen) {
         if (by !== undefined && isLater(seen, one.seen || known)) lostWakes.found(one.channel, seen, by)
@@ -228,7 +266,9 @@ export const make = Effect.fnUntraced(function*(
         seen: "",
         front: undefined,
         lookedAt: clock.currentTimeMillisUnsafe(),
-        isDown: false
+        isDown: false,
+        revokedAt: 0,
+        joining: none
       }
       followed.set(channel, one)
       return Effect.as(Effect.forkIn(subscribeTo(one), scope), one)
@@ -281,17 +321,19 @@ export const make = Effect.fnUntraced(function*(
     return Effect.acquireRelease(
       Effect.map(follow(user), (one) => {
         one.readers.add(own)
+        one.joining = [...one.joining, own]
         return one
       }),
       (one) => {
         one.readers.delete(own)
+        one.joining = without(one.joining, own)
         unfollow(one)
         // If this fails, the lease ends it.
         return Effect.ignore(attendTo(one))
       }
     ).pipe(
       Effect.tap((one) => Deferred.await(one.subscribed)),
-      Effect.tap(attendTo),
+      Effect.tap((one) => attendTo(one, undefined, one.seen, own)),
       // The others know already; its own look shows that the log can be read, but publications do not come.
       Effect.map((one) => {
         if (one.isDown) own("down")

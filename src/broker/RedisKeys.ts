@@ -13,7 +13,8 @@
  * - `runs`: a hash from run to its folded state at the checkpoint;
  * - `active`: a hash from run to where it stands (see `RedisStandingLua`);
  * - `readers`: a hash from process to its number of readers and until when it
- *   counts, `number:milliseconds`.
+ *   counts, `number:milliseconds`;
+ * - `revoked`: when the user's access was last revoked, in milliseconds.
  *
  * The processes' leases have the hash tag `{leases}` (see `RedisLeaseLua`).
  *
@@ -56,6 +57,12 @@ export const ofLeases = (prefix: string, lease: string) => ({
  * @since 0.1.0
  */
 export const ofReaders = (prefix: string, user: UserId): string => `${prefix}:{${user}}:readers`
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export const ofRevoked = (prefix: string, user: UserId): string => `${prefix}:{${user}}:revoked`
 
 /**
  * The channel on which a user's readers and waiters are woken.

@@ -67,6 +67,8 @@ export const Shard = Schema.Struct({
  * - `lease`, 15 seconds: a process that says nothing for so long is taken for
  *   dead, and others end its runs as lost. It must be at least three times the
  *   `deadline` and twice the `silence`, or a process could not be late once;
+ * - `revocationMemory`, 1 day: for how long it is remembered that a user's access
+ *   was revoked. Credentials should not live longer;
  * - `trustRestarts`, false: a server that restarted, or another that took over,
  *   may have lost its last events, so each log goes on under a new epoch and
  *   devices get a gap. With `true` logs stay in their epoch: only for a server
@@ -90,6 +92,7 @@ export const Options = Schema.Struct({
   silence: duration("3 seconds"),
   poll: duration("30 seconds"),
   lease: duration("15 seconds"),
+  revocationMemory: duration("1 day"),
   trustRestarts: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(false)))
 }).check(Schema.makeFilter(({ url, urls }) => {
   if ((url === undefined) === (urls === undefined)) {

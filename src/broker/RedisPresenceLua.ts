@@ -12,16 +12,17 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 /**
  * Tells how many readers a process has, keeps the user's log from being
- * forgotten, and gives its epoch, last offset and acknowledged offset, or
- * nothing if there is no log. `KEYS`: readers, then those of the log. `ARGV`:
- * the process, its readers, for how long they count, the log's time to live,
- * both in milliseconds.
+ * forgotten, and gives when the user's access was last revoked, or 0, and the
+ * log's epoch, last offset and acknowledged offset, unless there is no log.
+ * `KEYS`: readers, revoked, then those of the log. `ARGV`: the process, its
+ * readers, for how long they count, the log's time to live, both in milliseconds.
  *
  * @category scripts
  * @since 0.1.0
  */
 export const attend = RedisScript.make(`${nowLua}
-local readers, log, meta = KEYS[1], KEYS[2], KEYS[3]
+local readers, log, meta = KEYS[1], KEYS[3], KEYS[4]
+local revoked = redis.call('GET', KEYS[2]) or '0'
 if ARGV[2] == '0' then
   redis.call('HDEL', readers, ARGV[1])
 else
@@ -29,10 +30,25 @@ else
   redis.call('PEXPIRE', readers, ARGV[3])
 end
 local found = redis.call('HMGET', meta, 'epoch', 'last', 'ack', 'checkpoint')
-if not found[1] then return {} end
-for i = 3, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
+if not found[1] then return { revoked } end
+for i = 4, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
 if tonumber(found[4]) < tonumber(found[2]) then redis.call('PEXPIRE', log, ARGV[4]) end
-return { found[1], found[2], found[3] }
+return { revoked, found[1], found[2], found[3] }
+`)
+
+/**
+ * Notes that a user's access is revoked, by the server's clock and later than the
+ * time before, and tells it to those who read. `KEYS`: revoked. `ARGV`: the
+ * channel, for how long it is remembered in milliseconds.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const revoke = RedisScript.make(`${nowLua}
+local at = string.format('%.0f', math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0') + 1))
+redis.call('SET', KEYS[1], at, 'PX', ARGV[2])
+redis.call('PUBLISH', ARGV[1], 'r ' .. at)
+return at
 `)
 
 /**

@@ -94,6 +94,7 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
     acknowledge: (user, position) => of(user).acknowledge(user, position),
     acknowledged: (user, position) => of(user).acknowledged(user, position),
     endLost: (user, runs) => of(user).endLost(user, runs),
+    revoke: (user) => of(user).revoke(user),
     retentionMs: Math.min(...shards.map(({ broker }) => broker.retentionMs)),
     domains: {
       names: [shards[0].name, ...shards.slice(1).map(({ name }) => name)],

@@ -41,7 +41,9 @@ export {
 /**
  * Who a device belongs to, and until when that is known: `expiresAt` is in
  * milliseconds since the Unix epoch, and a connection ends soon after it unless
- * its credential was renewed.
+ * its credential was renewed. `issuedAt`, the same for when the credential was
+ * issued, keeps out those from before the user's access was revoked; without it
+ * they can come in again.
  *
  * @category models
  * @since 0.1.0
@@ -49,6 +51,7 @@ export {
 export interface Principal {
   readonly userId: UserId
   readonly expiresAt: number | undefined
+  readonly issuedAt?: number | undefined
 }
 
 /**

@@ -20,6 +20,7 @@ import type { BrokerError } from "../broker/Broker.ts"
 import type { Connection } from "../hub/Connection.ts"
 import type { Encoding } from "../hub/Encoding.ts"
 import type { TooManyConnections } from "../hub/Hub.ts"
+import type { Revoked } from "../hub/Revoked.ts"
 import type { Farewell, Message, Transport } from "../hub/Transport.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Envelope from "../protocol/Envelope.ts"
@@ -122,7 +123,7 @@ class EventStreamSession implements Session, Transport {
     if (this.state._tag === "Closing") return
     const { code, detail, reconnectAfterMs } = farewell
     if (!this.response.headersSent) {
-      this.response.writeHead(503, { "cache-control": "no-store" })
+      this.response.writeHead(code === closeCodes.unauthenticated ? 401 : 503, { "cache-control": "no-store" })
     } else {
       this.response.write(
         reconnectAfterMs === undefined
@@ -171,7 +172,7 @@ export const serve = (
   shared: Shared,
   request: HttpServerRequest,
   { principal, resume, threads }: Wish
-): Effect.Effect<void, TooManyConnections | BrokerError> =>
+): Effect.Effect<void, TooManyConnections | Revoked | BrokerError> =>
   Effect.suspend(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     // A connection that was kept open for further requests would hold up the server's end.
@@ -185,7 +186,7 @@ export const serve = (
     })
     shared.add(session)
     const opened = shared.hub.open(
-      { id, user: principal.userId, resume, threads, encoding, transport: session },
+      { id, user: principal.userId, issuedAt: principal.issuedAt, resume, threads, encoding, transport: session },
       (opening) => {
         const welcome = encoding.frame({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
         const retry = `retry: ${1_000 + shared.comeBackAfterMs()}\n`

@@ -54,7 +54,7 @@ import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Origin from "./Origin.ts"
 import * as Refusal from "./Refusal.ts"
 import * as Metrics from "./Metrics.ts"
-import { forCause, type Shared } from "./Session.ts"
+import type { Shared } from "./Session.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Stats } from "./Stats.ts"
 import { TokenBucket } from "./TokenBucket.ts"
@@ -65,8 +65,13 @@ import { WebSocketSession } from "./WebSocketSession.ts"
 /**
  * A running gateway.
  *
- * - `revoke` ends all connections of a user on this node with 4401, and returns
- *   how many there were. That new ones are refused is the authenticator's task.
+ * - `revoke` ends all connections of a user, on all nodes, with 4401, and returns
+ *   how many there were on this one. Here they end at once; elsewhere when the
+ *   broker's word arrives, and if that is lost, with the next look at the user's
+ *   log (the Redis broker's `poll`) or `degradedTimeout` later. It fails if the
+ *   broker is away: then it should be repeated. Credentials that were issued
+ *   before are refused from then on where the authenticator can tell (see
+ *   `Principal`); connections with later ones stay.
  * - `drain` refuses new devices, sends what is there to send, says goodbye to all others, and waits until
  *   they have gone, though no longer than `drainTimeout`.
  *
@@ -74,7 +79,7 @@ import { WebSocketSession } from "./WebSocketSession.ts"
  * @since 0.1.0
  */
 export class Gateway extends Context.Service<Gateway, {
-  readonly revoke: (user: UserId) => Effect.Effect<number>
+  readonly revoke: (user: UserId) => Effect.Effect<number, BrokerError>
   readonly drain: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
   readonly publish: Effect.Effect<void>
@@ -185,6 +190,10 @@ const make = Effect.fnUntraced(function*(
               ? Refusal.tooManyConnections(error.message)
               : Refusal.unavailable("full", comeBackAfterMs())
           )),
+        Effect.catchTag(
+          "Revoked",
+          () => Effect.succeed(Refusal.unauthenticated(new Unauthenticated({ reason: "revoked" })))
+        ),
         Effect.catchTag("BrokerError", (error) => Effect.as(logUnserved(error), brokerUnavailable()))
       )
 
@@ -265,11 +274,7 @@ const make = Effect.fnUntraced(function*(
       publish,
       stats,
       drain,
-      revoke: (user) =>
-        hub.closeUser(
-          user,
-          forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "revoked" }).message)
-        )
+      revoke: hub.revoke
     }
   }
 })

@@ -25,6 +25,10 @@ import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
  * - `clockTolerance`: how far clocks may differ, `"5 seconds"`.
  * - `requireExpiry`: whether a token without `exp` is refused, true.
  *
+ * A token whose `iat` lies before the last revocation of its user's access is not
+ * let in; one of the same second is. The clocks of the issuer and of the broker
+ * must agree for that.
+ *
  * @category config
  * @since 0.1.0
  */
@@ -105,9 +109,17 @@ export const verifier = (
     })
     const userId = decodeUser(payload[claims.userClaim])
     if (Option.isNone(userId)) return yield* new Unauthenticated({ reason: "user" })
-    return { userId: userId.value, expiresAt: payload.exp === undefined ? undefined : payload.exp * 1000 }
+    const { exp, iat } = payload
+    return {
+      userId: userId.value,
+      expiresAt: exp === undefined ? undefined : exp * 1000,
+      issuedAt: iat === undefined ? undefined : toIssuedAt(iat)
+    }
   })
 }
+
+// Whole seconds may stand for any moment in them, and a token that was issued right after a revocation must be taken.
+const toIssuedAt = (iat: number): number => Number.isInteger(iat) ? iat * 1000 + 999 : iat * 1000
 
 const headerOf = (
   token: string,

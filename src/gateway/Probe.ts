@@ -15,6 +15,7 @@ import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError } from "../broker/Broker.ts"
 import { frames } from "../hub/Encoding.ts"
 import * as Hub from "../hub/Hub.ts"
+import type { Revoked } from "../hub/Revoked.ts"
 import type { Transport } from "../hub/Transport.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import { ConnectionId, EventId, UserId } from "../protocol/Identity.ts"
@@ -42,7 +43,7 @@ const patient = { bytes: Infinity, ms: Infinity }
 export const make = Effect.fnUntraced(function*(options: {
   readonly timeout: Duration.Duration
 }): Effect.fn.Return<
-  Effect.Effect<number, CanaryLost | BrokerError | Hub.TooManyConnections>,
+  Effect.Effect<number, CanaryLost | BrokerError | Revoked | Hub.TooManyConnections>,
   never,
   Broker | Scope.Scope
 > {

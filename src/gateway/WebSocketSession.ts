@@ -19,6 +19,7 @@ import type { BrokerError } from "../broker/Broker.ts"
 import { frames } from "../hub/Encoding.ts"
 import type { Connection } from "../hub/Connection.ts"
 import type { TooManyConnections } from "../hub/Hub.ts"
+import * as Revoked from "../hub/Revoked.ts"
 import type { Farewell, Message, Transport } from "../hub/Transport.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Frame from "../protocol/Frame.ts"
@@ -223,13 +224,13 @@ export class WebSocketSession implements Session, Listener, Transport {
   private greet(
     hello: typeof Frame.Hello.Type,
     known: Principal | undefined
-  ): Effect.Effect<void, AuthenticationError | TooManyConnections | BrokerError> {
+  ): Effect.Effect<void, AuthenticationError | TooManyConnections | Revoked.Revoked | BrokerError> {
     const { hub, limits, nextId } = this.shared
     const { heartbeatMs, retentionMs } = limits
     const id = nextId()
-    const open = ({ userId }: Principal) =>
+    const open = ({ issuedAt, userId }: Principal) =>
       hub.open(
-        { id, user: userId, resume: hello.resume, threads: hello.threads, encoding: frames, transport: this },
+        { id, user: userId, issuedAt, resume: hello.resume, threads: hello.threads, encoding: frames, transport: this },
         (opening) => Frame.encode({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
       )
     // Once open, a connection is either taken or let go, even if the socket vanished in that moment.
@@ -280,7 +281,9 @@ export class WebSocketSession implements Session, Listener, Transport {
   }
 
   // Runs one step of the conversation; frames that come meanwhile wait for it.
-  private start(step: Effect.Effect<void, AuthenticationError | TooManyConnections | BrokerError>): void {
+  private start(
+    step: Effect.Effect<void, AuthenticationError | TooManyConnections | Revoked.Revoked | BrokerError>
+  ): void {
     const fiber = this.shared.run(Effect.catchCause(step, (cause) => this.refuse(cause)))
     if (fiber.pollUnsafe() !== undefined) return
     this.work = fiber
@@ -309,11 +312,13 @@ export class WebSocketSession implements Session, Listener, Transport {
   }
 
   private refuse(
-    cause: Cause.Cause<AuthenticationError | TooManyConnections | BrokerError>
+    cause: Cause.Cause<AuthenticationError | TooManyConnections | Revoked.Revoked | BrokerError>
   ): Effect.Effect<void> {
     if (Cause.hasInterruptsOnly(cause)) return Effect.void
     const error = Result.getOrUndefined(Cause.findError(cause))
     switch (error?._tag) {
+      case "Revoked":
+        return Effect.sync(() => this.close(Revoked.farewell))
       case "Unauthenticated":
         return Effect.sync(() => this.close(unauthenticated(error, 0)))
       case "TooManyConnections":

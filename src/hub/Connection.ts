@@ -36,6 +36,7 @@ import { Narration, type Portion } from "./Narration.ts"
 import { Outage } from "./Outage.ts"
 import type { Recovery } from "./Recovery.ts"
 import type { Opening, Request } from "./Request.ts"
+import * as Revoked from "./Revoked.ts"
 import { isLeftOut, type Limits, Slowness } from "./Slowness.ts"
 import type { Counters } from "./Stats.ts"
 import type { Farewell, Message, Transport } from "./Transport.ts"
@@ -99,10 +100,13 @@ export class Connection {
   private slowness: Slowness | undefined
   // Since the broker failed, or said that it is away.
   private outage: Outage | undefined
+  // While it is being opened: afterwards every revocation ends it.
+  private issuedAt: number | undefined
 
   constructor(shared: Shared, request: Request) {
     this.id = request.id
     this.user = request.user
+    this.issuedAt = request.issuedAt
     this.shared = shared
     this.transport = request.transport
     this.narration = new Narration(request.encoding, request.threads, shared.counters)
@@ -145,11 +149,17 @@ export class Connection {
 
   /**
    * Starts to follow the log. The first messages, `greeting` before all, are
-   * written in one go.
+   * written in one go; nothing is, if the user's access was revoked.
    */
-  open(resume: Position | undefined, greeting: (opening: Opening) => string): Effect.Effect<void, BrokerError> {
+  open(
+    resume: Position | undefined,
+    greeting: (opening: Opening) => string
+  ): Effect.Effect<void, BrokerError | Revoked.Revoked> {
     const { broker, limits } = this.shared
-    const follow = Scope.provide(broker.subscribe(this.user, this.wake), this.scope)
+    const follow = Effect.andThen(
+      Scope.provide(broker.subscribe(this.user, this.wake), this.scope),
+      Effect.suspend(() => this.phase === "closed" ? Effect.fail(new Revoked.Revoked()) : Effect.void)
+    )
     if (resume === undefined) {
       return Effect.flatMap(
         Effect.andThen(follow, broker.snapshots(this.user)),
@@ -246,6 +256,7 @@ export class Connection {
   private begin(messages: ReadonlyArray<Message>): void {
     if (this.phase !== "opening") return
     this.phase = "draining"
+    this.issuedAt = undefined
     if (!this.write(messages)) return
     if (this.woken || this.lag > 0) return this.schedule()
     this.settle()
@@ -363,6 +374,12 @@ export class Connection {
   // What the broker says of itself, or of the user.
   private hear(news: News): void {
     if (this.phase === "closed") return
+    if (typeof news === "object") {
+      if (news.isNew) this.close(Revoked.farewell)
+      // It comes while this connection subscribes, which then fails.
+      else if (this.issuedAt !== undefined && this.issuedAt < news.revokedAt) this.end()
+      return
+    }
     switch (news) {
       case "down":
         this.suffer().isDown = true

@@ -23,10 +23,10 @@ import { Connection, type Shared } from "./Connection.ts"
 import * as Encoding from "./Encoding.ts"
 import { Recovery } from "./Recovery.ts"
 import type { Opening, Request } from "./Request.ts"
+import * as Revoked from "./Revoked.ts"
 import { Roster } from "./Roster.ts"
 import type { Limits } from "./Slowness.ts"
 import { makeCounters, type Stats } from "./Stats.ts"
-import type { Farewell } from "./Transport.ts"
 
 /**
  * Options of a hub.
@@ -53,12 +53,14 @@ export interface Options {
  * Serves the devices that are connected to this node.
  *
  * - `open` registers a device and writes its first messages: the greeting, then
- *   what it missed. It fails if a limit is met or the log cannot be read; then
- *   nothing was registered.
+ *   what it missed. It fails if a limit is met, the user's access was revoked or
+ *   the log cannot be read; then nothing was registered.
  * - `release` forgets a connection whose transport has closed.
  * - `acknowledge` passes on what a device handled, outside of its connection.
- * - `closeUser` ends all connections of a user, those still being opened
- *   included, and returns how many there were.
+ * - `revoke` ends all connections of a user, those still being opened included,
+ *   and returns how many there were on this node. They end here at once; the
+ *   others hear of it through the broker, and if that fails may not have. Later
+ *   ones are let in if their credentials were issued later, as far as is known.
  * - `settled` tells whether all connections have written what they know of.
  *
  * @category services
@@ -68,10 +70,10 @@ export class Hub extends Context.Service<Hub, {
   readonly open: (
     request: Request,
     greeting: (opening: Opening) => string
-  ) => Effect.Effect<Connection, TooManyConnections | BrokerError>
+  ) => Effect.Effect<Connection, TooManyConnections | Revoked.Revoked | BrokerError>
   readonly release: (connection: Connection) => Effect.Effect<void>
   readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
-  readonly closeUser: (user: UserId, farewell: Farewell) => Effect.Effect<number>
+  readonly revoke: (user: UserId) => Effect.Effect<number, BrokerError>
   readonly settled: Effect.Effect<boolean>
   readonly stats: Effect.Effect<Stats>
 }>()("effect-emitter/Hub") {}
@@ -129,7 +131,7 @@ export const make = Effect.fnUntraced(function*(
   }
 
   const open: Hub["Service"]["open"] = (request, greeting) =>
-    Effect.suspend((): Effect.Effect<Connection, TooManyConnections | BrokerError> => {
+    Effect.suspend((): Effect.Effect<Connection, TooManyConnections | Revoked.Revoked | BrokerError> => {
       const refusal = limitMet(request.user)
       if (refusal !== undefined) {
         counters.refused[refusal.scope]++
@@ -157,11 +159,11 @@ export const make = Effect.fnUntraced(function*(
         counters.acknowledgements++
         return broker.acknowledge(user, position)
       }),
-    closeUser: (user, farewell) =>
-      Effect.sync(() => {
+    revoke: (user) =>
+      Effect.suspend(() => {
         const connections = roster.of(user)
-        for (const connection of connections) connection.close(farewell)
-        return connections.length
+        for (const connection of connections) connection.close(Revoked.farewell)
+        return Effect.as(broker.revoke(user), connections.length)
       }),
     settled: Effect.sync(() => {
       for (const connection of roster) {

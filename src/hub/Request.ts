@@ -11,7 +11,8 @@ import type { Transport } from "./Transport.ts"
 /**
  * A device that asks to be served. Without `resume` it starts at the head, with
  * snapshots of the active runs. With `threads` it gets only the events of these
- * threads, and those of no thread.
+ * threads, and those of no thread. `issuedAt` is when its credential was issued,
+ * in milliseconds since the Unix epoch, if that is known.
  *
  * @category models
  * @since 0.1.0
@@ -19,6 +20,7 @@ import type { Transport } from "./Transport.ts"
 export interface Request {
   readonly id: ConnectionId
   readonly user: UserId
+  readonly issuedAt?: number | undefined
   readonly resume: Position | undefined
   readonly threads: ReadonlyArray<ThreadId> | undefined
   readonly encoding: Encoding

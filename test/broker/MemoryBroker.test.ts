@@ -22,6 +22,7 @@ const late = Effect.map(Broker.Broker, (broker) => {
     acknowledge: (user, position) => takesTime(broker.acknowledge(user, position)),
     acknowledged: (user, position) => takesTime(broker.acknowledged(user, position)),
     endLost: (user, runs) => takesTime(broker.endLost(user, runs)),
+    revoke: (user) => takesTime(broker.revoke(user)),
     retentionMs: broker.retentionMs
   } satisfies Omit<Broker.Broker["Service"], "read">
   return { ...slow, read: Reading.fromPull(slow) }

@@ -51,6 +51,7 @@ const broker: Broker.Broker["Service"] = {
   acknowledge: () => nobody,
   acknowledged: () => nobody,
   endLost: () => nobody,
+  revoke: () => nobody,
   retentionMs: 1
 }
 

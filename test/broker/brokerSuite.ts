@@ -12,6 +12,7 @@ import { pulling } from "./suite/pulling.ts"
 import { reading } from "./suite/reading.ts"
 import { repeating } from "./suite/repeating.ts"
 import { snapshots } from "./suite/snapshots.ts"
+import { revoking } from "./suite/revoking.ts"
 import { waking } from "./suite/waking.ts"
 
 /** The bounds of a user's log; what is left out is large enough not to matter. */
@@ -47,7 +48,8 @@ export const brokerSuite = <E>(name: string, makeLayer: (limits: Limits) => Laye
     read: reading,
     snapshots,
     acknowledge: acknowledging,
-    endLost: losing
+    endLost: losing,
+    revoke: revoking
   }
   for (const [part, define] of Object.entries(parts)) {
     describe(`Broker, ${name}: ${part}`, () => void define(test))

@@ -20,10 +20,12 @@ const sign = (claims: Jose.JWTPayload, header: Partial<Jose.JWTHeaderParameters>
 const claims = { sub: "ada", iss: "tests", aud: "events", exp: 1_000 }
 
 describe("Authenticator.jwt", () => {
-  it.effect("finds the user and the time of expiry", () =>
+  it.effect("finds the user, the time of expiry, and the latest moment at which the token can have been issued", () =>
     Effect.gen(function*() {
       const principal = yield* verify(yield* sign(claims))
-      assert.deepStrictEqual(principal, { userId: user("ada"), expiresAt: 1_000_000 })
+      assert.deepStrictEqual(principal, { userId: user("ada"), expiresAt: 1_000_000, issuedAt: undefined })
+      assert.strictEqual((yield* verify(yield* sign({ ...claims, iat: 500 }))).issuedAt, 500_999)
+      assert.strictEqual((yield* verify(yield* sign({ ...claims, iat: 500.25 }))).issuedAt, 500_250)
     }).pipe(Effect.provide(shared())))
 
   it.effect("goes by the test's clock, with tolerance", () =>
@@ -61,7 +63,8 @@ describe("Authenticator.jwt", () => {
       const lenient = shared({ requireExpiry: false })
       assert.deepStrictEqual(yield* verify(yield* sign(eternal)).pipe(Effect.provide(lenient)), {
         userId: user("ada"),
-        expiresAt: undefined
+        expiresAt: undefined,
+        issuedAt: undefined
       })
     }).pipe(Effect.provide(shared())))
 

@@ -18,10 +18,16 @@ export const user = (name: string) => UserId.make(name)
 /** A token that a server made by `serve` accepts, unless told otherwise. */
 export const token = (
   userId: string,
-  options: { readonly secret?: string; readonly expiresIn?: number; readonly issuer?: string } = {}
+  options: {
+    readonly secret?: string
+    readonly expiresIn?: number
+    readonly issuer?: string
+    /** In seconds since the Unix epoch. */
+    readonly issuedAt?: number
+  } = {}
 ): Effect.Effect<string> =>
   Effect.promise(() =>
-    new Jose.SignJWT({ sub: userId })
+    new Jose.SignJWT({ sub: userId, ...(options.issuedAt === undefined ? {} : { iat: options.issuedAt }) })
       .setProtectedHeader({ alg: "HS256" })
       .setIssuer(options.issuer ?? "tests")
       .setAudience("events")

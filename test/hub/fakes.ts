@@ -81,6 +81,7 @@ export class FakeBroker {
   private looking = 0
   readonly acknowledged: Array<Position.Position> = []
   refuseAcknowledgements = false
+  revokedAt = 0
   /** Of whom looks fail, if they do. */
   failsFor: (user: string) => boolean = () => true
   onSubscribe: (wake: (news?: Broker.News) => void) => void = () => {}
@@ -188,6 +189,11 @@ export class FakeBroker {
           }),
           () => Effect.sync(() => this.wakes.delete(wake))
         ),
+      revoke: () =>
+        Effect.sync(() => {
+          this.revokedAt++
+          this.tell({ revokedAt: this.revokedAt, isNew: true })
+        }),
       retentionMs: 1000
     }
   }

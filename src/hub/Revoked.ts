@@ -1,0 +1,27 @@
+/**
+ * That a user's access was revoked: what a device is told, and why it is not let
+ * in.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { closeCodes } from "../protocol/CloseCode.ts"
+import type { Farewell } from "./Transport.ts"
+
+/**
+ * The user's access was revoked after the credential was issued.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Revoked extends Schema.TaggedError<Revoked>()("Revoked", {}) {
+  override get message() {
+    return "the user's access was revoked"
+  }
+}
+
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const farewell: Farewell = { code: closeCodes.unauthenticated, detail: new Revoked().message }
