@@ -4,6 +4,7 @@ import { Effect, Exit, Layer, Scope } from "effect"
 import { RedisBroker } from "effect-emitter/redis"
 import { once } from "node:events"
 import { connect } from "node:net"
+import { RunId } from "../../src/protocol/Identity.ts"
 import { type RedisServer, redisServer } from "../support/redis.ts"
 import { brokerSuite } from "./brokerSuite.ts"
 import { envelope, eventually, newUser, numbered, plenty } from "./events.ts"
@@ -85,6 +86,8 @@ describe.skipIf(program === undefined)("RedisBroker, on a server in cluster mode
       yield* broker.readers(user)
       yield* broker.acknowledge(user, position)
       yield* broker.acknowledged(user, position)
+      yield* broker.revoke(user)
+      yield* broker.endLost(user, [RunId.make("r1")])
       const checkpoint = one.send("HGET", `emitter:{${user}}:meta`, "checkpoint")
       yield* eventually(checkpoint, (answer) => !answer.includes("\r\n0\r\n"), "a checkpoint")
 

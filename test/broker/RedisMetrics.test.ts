@@ -110,19 +110,21 @@ describe.skipIf(program === undefined)("RedisMetrics, of a real server", () => {
           yield* broker.append(user, numbered(2))
           yield* broker.head(user)
           yield* broker.readers(user)
-          const { [`call_milliseconds{canary}`]: _, ...found } = yield* measured
-          assert.deepStrictEqual(found, {
+          const found = yield* measured
+          assert.deepInclude(found, {
             "call_milliseconds{append}": 2,
             "call_milliseconds{head}": 1,
             "call_milliseconds{readers}": 1,
             "connected{commands}": 1,
             "connected{subscriptions}": 1,
-            "epochs_total{new}": 1,
-            "script_loads_total": 3
+            "epochs_total{new}": 1
           })
+          assert.deepStrictEqual(Object.keys(found).filter((name) => name.startsWith("failures")), [])
+          const loads = found["script_loads_total"] ?? 0
+          assert.isAtLeast(loads, 3)
           yield* server.send("SCRIPT", "FLUSH")
           yield* broker.append(user, numbered(3))
-          assert.strictEqual((yield* measured)["script_loads_total"], 4)
+          assert.isAbove((yield* measured)["script_loads_total"] ?? 0, loads)
           assert.deepStrictEqual(yield* serversNamed, new Set([`127.0.0.1:${server.port}/0`]))
         }))),
     30_000

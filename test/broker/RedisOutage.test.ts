@@ -62,7 +62,7 @@ describe.skipIf(program === undefined)("An outage of Redis", () => {
       readonly reason: Broker.BrokerError["reason"]["_tag"]
     }
   ) {
-    const options = { url, deadline: "300 millis", silence: "20 seconds" } as const
+    const options = { url, deadline: "300 millis", silence: "7 seconds" } as const
     yield* Effect.gen(function*() {
       const broker = yield* Broker.Broker
       const user = newUser()

@@ -174,7 +174,7 @@ const compare = (url: string, hasAge: boolean) => (draw: Draw, seed: number) =>
   Effect.gen(function*() {
     const schedule = drawSchedule(draw, hasAge)
     const memory = Context.get(yield* Layer.build(Layer.fresh(Broker.layerMemory(schedule.limits))), Broker.Broker)
-    const node = startNode(url, { ...schedule.limits, deadline: "5 seconds", silence: "20 seconds" })
+    const node = startNode(url, { ...schedule.limits, deadline: "5 seconds", silence: "7 seconds" })
     const [here, there] = yield* Effect.all([node, node])
     // A node that follows a user may still give what the log has dropped; so those who follow are on another.
     const redis = { ...here, subscribe: there.subscribe, acknowledged: there.acknowledged }

@@ -50,7 +50,7 @@ const ask = (port: number, command: ReadonlyArray<string>): Promise<string> =>
 const answers = async (port: number): Promise<void> => {
   for (let attempt = 0; attempt < 400; attempt++) {
     const answer = await ask(port, ["PING"]).catch(() => "")
-    if (answer.startsWith("+PONG")) return
+    if (answer.startsWith("+PONG") || answer.startsWith("-NOAUTH")) return
     await new Promise((resolve) => setTimeout(resolve, 15))
   }
   throw new Error(`redis-server does not answer on port ${port}`)
