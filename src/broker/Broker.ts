@@ -200,6 +200,33 @@ export interface Revocation {
 export type News = "down" | "up" | Revocation
 
 /**
+ * Makes somebody a reader of a user's log, until the scope closes.
+ *
+ * A broker that neither waits nor fails may offer the same as plain calls, so
+ * that a reader that waits costs no scope. `unscoped` is part of `subscribe`, so
+ * that a broker which wraps another's `subscribe` does not leave it as it was.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Subscribe {
+  (user: UserId, wake: (news?: News) => void): Effect.Effect<void, BrokerError, Scope.Scope>
+  readonly unscoped?: Unscoped
+}
+
+/**
+ * `add` makes `wake` a reader of a user's log, `delete` takes one such reader
+ * away, if there is one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Unscoped {
+  readonly add: (user: UserId, wake: (news?: News) => void) => void
+  readonly delete: (user: UserId, wake: (news?: News) => void) => void
+}
+
+/**
  * Each user's log.
  *
  * - `append` adds a batch in one step and returns the position of its last
@@ -240,7 +267,7 @@ export class Broker extends Context.Service<Broker, {
   readonly appendUnsafe?: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Position | undefined
   readonly read: (user: UserId, after: Option.Option<Position>) => Stream.Stream<LogItem, BrokerError>
   readonly pull: (user: UserId, after: Position, limits: PullLimits) => Effect.Effect<Slice, BrokerError>
-  readonly subscribe: (user: UserId, wake: (news?: News) => void) => Effect.Effect<void, BrokerError, Scope.Scope>
+  readonly subscribe: Subscribe
   readonly head: (user: UserId) => Effect.Effect<Position, BrokerError>
   readonly snapshots: (user: UserId, since?: number) => Effect.Effect<Head, BrokerError>
   readonly readers: (user: UserId) => Effect.Effect<number, BrokerError>

@@ -18,12 +18,12 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { positiveOr } from "../protocol/Settings.ts"
-import type { Broker, News } from "./Broker.ts"
+import type { Broker, News, Subscribe, Unscoped } from "./Broker.ts"
 import { BrokerError, RunLost } from "./BrokerError.ts"
 import * as LostRun from "./LostRun.ts"
 import * as Reading from "./Reading.ts"
@@ -204,24 +204,31 @@ export const make = Effect.fnUntraced(function*(
       return log.pull(after, pullLimits)
     })
 
-  const subscribe: Broker["Service"]["subscribe"] = (user, wake) => {
-    // A finalizer costs an idle reader less than what acquireRelease keeps.
-    return Effect.flatMap(Effect.scope, (scope) =>
-      Effect.suspend(() => {
-        const found = use(user)
-        found.readers = [...found.readers, wake]
-        const revokedAt = revoked.get(user)
-        if (revokedAt !== undefined) wake({ revokedAt, isNew: false })
-        return Scope.addFinalizer(
-          scope,
-          Effect.sync(() => {
-            // One wake function may be given twice: each subscription takes one of them away.
-            found.readers = found.readers.toSpliced(found.readers.indexOf(wake), 1)
-            unuse(user, found)
-          })
-        )
-      })).pipe(Effect.uninterruptible)
+  const unscoped: Unscoped = {
+    add: (user, wake) => {
+      const found = use(user)
+      found.readers = [...found.readers, wake]
+      const revokedAt = revoked.get(user)
+      if (revokedAt !== undefined) wake({ revokedAt, isNew: false })
+    },
+    // One wake function may be given twice: each subscription takes one of them away.
+    delete: (user, wake) => {
+      const found = users.get(user)
+      const index = found?.readers.indexOf(wake) ?? -1
+      if (found === undefined || index < 0) return
+      found.readers = found.readers.toSpliced(index, 1)
+      unuse(user, found)
+    }
   }
+
+  const subscribe: Subscribe = Object.assign(
+    (user: UserId, wake: (news?: News) => void) =>
+      Effect.acquireRelease(
+        Effect.sync(() => unscoped.add(user, wake)),
+        () => Effect.sync(() => unscoped.delete(user, wake))
+      ),
+    { unscoped }
+  )
 
   const acknowledge: Broker["Service"]["acknowledge"] = (user, position) =>
     Effect.sync(() => {

@@ -106,18 +106,18 @@ export class UserLog {
   // A ring: the entry with offset o stands at o modulo its capacity, which is a power of two. What dropping an entry must
   // know stands beside it, since by then the entry itself has long left the processor's caches.
   // All are made with the first entry: most logs belong to users who wait for one.
-  private ring: Array<Stored | undefined> = []
-  private sourceRing: Array<Source | undefined> = []
-  private bytesRing: Array<number> = []
+  private ring: Array<Stored | undefined> = empty
+  private sourceRing: Array<Source | undefined> = empty
+  private bytesRing: Array<number> = empty
   // When the log took an entry, in milliseconds: the entry's own time, unless it came late.
-  private sinceRing: Array<number> = []
+  private sinceRing: Array<number> = empty
   private first = 1
   private last = 0
   private sources: Map<string, Source> | undefined
   // Those of them that no entry is from, in the order of their last entries.
   private spent: Set<Source> | undefined
   private latestSource: Source | undefined = undefined
-  private readonly runs: Runs
+  private runs: Runs | undefined = undefined
   // The runs that were ended as lost. Made with the first: hardly any user has one.
   private lost: Set<RunId> | undefined = undefined
   private textBytes = 0
@@ -126,7 +126,6 @@ export class UserLog {
   constructor(epoch: string, limits: LogLimits) {
     this.epoch = epoch
     this.limits = limits
-    this.runs = new Runs(limits.maxRuns)
   }
 
   /** The bytes of all bodies held. */
@@ -184,7 +183,7 @@ export class UserLog {
   /** Of these runs those that are active, and the threads they belong to. */
   activeOf(runs: ReadonlyArray<RunId>): ReadonlyArray<{ readonly run: RunId; readonly thread: ThreadId | undefined }> {
     return runs.flatMap((run) => {
-      const record = this.runs.get(run)
+      const record = this.runs?.get(run)
       return record === undefined || record.fold.ended ? [] : [{ run, thread: record.thread }]
     })
   }
@@ -248,7 +247,7 @@ export class UserLog {
 
   /** The state of the runs that are active, or whose last event is not before `from`. */
   snapshots(from: number): ReadonlyArray<RunSnapshotAt> {
-    return this.runs.snapshots(from)
+    return this.runs?.snapshots(from) ?? []
   }
 
   private gapAfter(after: Position): Gap | undefined {
@@ -314,6 +313,7 @@ export class UserLog {
     this.sinceRing[slot] = envelope.at > now ? envelope.at : now
     this.textBytes += envelope.bytes
     if (envelope.run !== undefined) {
+      this.runs ??= new Runs(this.limits.maxRuns)
       this.runs.apply(envelope.run, envelope.type, envelope.data, envelope.at, offset, envelope.thread)
       if (this.lost !== undefined && RunState.isStart(envelope.type)) this.lost.delete(envelope.run)
     }
@@ -339,3 +339,6 @@ export class UserLog {
 }
 
 const initialCapacity = 8
+
+// One for all logs, since `grow` replaces it.
+const empty: Array<never> = []

@@ -22,14 +22,21 @@ export class TokenBucket {
     this.at = now
   }
 
+  /** Whether nothing shows any more, at `now` in milliseconds, of what was taken. */
+  isFull(now: number): boolean {
+    return this.leftAt(now) === this.perSecond
+  }
+
   /** Takes one at `now`, in milliseconds; `false` when there is none left. */
   take(now: number): boolean {
-    if (now > this.at) {
-      this.left = Math.min(this.perSecond, this.left + ((now - this.at) * this.perSecond) / 1000)
-    }
+    this.left = this.leftAt(now)
     this.at = now
     if (this.left < 1) return false
     this.left -= 1
     return true
+  }
+
+  private leftAt(now: number): number {
+    return now > this.at ? Math.min(this.perSecond, this.left + ((now - this.at) * this.perSecond) / 1000) : this.left
   }
 }

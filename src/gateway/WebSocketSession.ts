@@ -50,8 +50,8 @@ export interface Wire {
  * socket is gone.
  */
 type State =
-  | { readonly _tag: "Waiting"; readonly principal: Principal | undefined }
-  | { readonly _tag: "Greeting" }
+  | { readonly _tag: "Waiting"; readonly principal: Principal | undefined; readonly deadline: number }
+  | { readonly _tag: "Greeting"; readonly deadline: number }
   | { readonly _tag: "Live"; readonly connection: Connection; readonly principal: Principal }
   | { readonly _tag: "Closing"; readonly connection: Connection | undefined }
   | { readonly _tag: "Closed" }
@@ -65,11 +65,11 @@ const ping = Frame.encode({ type: "ping" })
 export class WebSocketSession implements Session, Listener, Transport {
   private readonly shared: Shared
   private readonly wire: Wire
-  private readonly rate: TokenBucket
+  // While frames came of late: a bucket that is full again is as good as none.
+  private rate: TokenBucket | undefined
   private state: State
   private heardAt: number
   private pingedAt: number
-  private readonly deadline: number
   private work: Fiber.Fiber<void, unknown> | undefined
   private inbox: Array<Frame.ClientFrame> | undefined
 
@@ -77,11 +77,9 @@ export class WebSocketSession implements Session, Listener, Transport {
     const now = shared.clock.currentTimeMillisUnsafe()
     this.shared = shared
     this.wire = wire
-    this.rate = new TokenBucket(shared.limits.framesPerSecond, now)
-    this.state = { _tag: "Waiting", principal }
+    this.state = { _tag: "Waiting", principal, deadline: now + shared.limits.helloTimeoutMs }
     this.heardAt = now
     this.pingedAt = now
-    this.deadline = now + shared.limits.helloTimeoutMs
     shared.add(this)
   }
 
@@ -156,10 +154,11 @@ export class WebSocketSession implements Session, Listener, Transport {
     const { state } = this
     const { expiryGraceMs, heartbeatMs, silenceMs } = this.shared.limits
     this.heardAt += forgivenMs
+    if (this.rate?.isFull(now) === true) this.rate = undefined
     switch (state._tag) {
       case "Waiting":
       case "Greeting":
-        if (now >= this.deadline) this.close(forCause(closeCodes.helloTimeout))
+        if (now >= state.deadline) this.close(forCause(closeCodes.helloTimeout))
         return
       case "Live":
         if (now - this.heardAt >= silenceMs) return this.close(forCause(closeCodes.heartbeatLost))
@@ -189,6 +188,7 @@ export class WebSocketSession implements Session, Listener, Transport {
     if (this.state._tag === "Closing" || this.state._tag === "Closed") return false
     const now = this.shared.clock.currentTimeMillisUnsafe()
     this.heardAt = now
+    this.rate ??= new TokenBucket(this.shared.limits.framesPerSecond, now)
     if (this.rate.take(now)) return true
     this.close(forCause(closeCodes.tooManyFrames, `more than ${this.shared.limits.framesPerSecond} frames per second`))
     return false
@@ -201,7 +201,7 @@ export class WebSocketSession implements Session, Listener, Transport {
         if (frame.type !== "hello") {
           return this.close(forCause(closeCodes.badFrame, `the first frame must be "hello", not "${frame.type}"`))
         }
-        this.state = { _tag: "Greeting" }
+        this.state = { _tag: "Greeting", deadline: state.deadline }
         return this.start(this.greet(frame, state.principal))
       case "Live":
         switch (frame.type) {

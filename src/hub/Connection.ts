@@ -89,7 +89,10 @@ export class Connection {
   private readonly shared: Shared
   private readonly transport: Transport
   private readonly narration: Narration
-  private readonly scope = Scope.makeUnsafe()
+  /** Tells that there may be something to pull, or how the broker is. Bound, since a closure would hold more. */
+  readonly wake: (news?: News) => void
+  // Whether it reads its user's log: in a scope, or as plain calls where the broker offers them.
+  private following: Scope.Closeable | "unscoped" | undefined
   private phase: Phase = "opening"
   private woken = false
   private caughtUp = false
@@ -109,6 +112,7 @@ export class Connection {
     this.issuedAt = request.issuedAt
     this.shared = shared
     this.transport = request.transport
+    this.wake = this.hear.bind(this)
     this.narration = new Narration(request.encoding, request.threads, shared.counters)
   }
 
@@ -157,7 +161,7 @@ export class Connection {
   ): Effect.Effect<void, BrokerError | Revoked.Revoked> {
     const { broker, limits } = this.shared
     const follow = Effect.andThen(
-      Scope.provide(broker.subscribe(this.user, this.wake), this.scope),
+      this.follow(),
       Effect.suspend(() => this.phase === "closed" ? Effect.fail(new Revoked.Revoked()) : Effect.void)
     )
     if (resume === undefined) {
@@ -184,9 +188,8 @@ export class Connection {
     )
   }
 
-  /** Tells that there may be something to pull, or how the broker is. */
-  readonly wake = (news?: News): void => {
-    if (news !== undefined) this.hear(news)
+  private hear(news?: News): void {
+    if (news !== undefined) this.learn(news)
     else if (this.phase === "idle") this.schedule()
     else this.woken = true
   }
@@ -230,8 +233,8 @@ export class Connection {
       this.end()
       const { fiber } = this
       this.fiber = undefined
-      const closing = Scope.close(this.scope, Exit.void)
-      return fiber === undefined ? closing : Effect.andThen(Fiber.interrupt(fiber), closing)
+      const unfollow = this.unfollow()
+      return fiber === undefined ? unfollow : Effect.andThen(Fiber.interrupt(fiber), unfollow)
     })
   }
 
@@ -244,6 +247,32 @@ export class Connection {
       const could = () => this.phase !== "degraded"
       return this.fiber === undefined ? Effect.sync(could) : Effect.map(Fiber.await(this.fiber), could)
     })
+  }
+
+  private follow(): Effect.Effect<void, BrokerError> {
+    const { subscribe } = this.shared.broker
+    const { unscoped } = subscribe
+    return Effect.suspend(() => {
+      // It may have been released before it came to this.
+      if (this.phase === "closed") return Effect.void
+      if (unscoped === undefined) {
+        const scope = Scope.makeUnsafe()
+        this.following = scope
+        return Scope.provide(subscribe(this.user, this.wake), scope)
+      }
+      this.following = "unscoped"
+      unscoped.add(this.user, this.wake)
+      return Effect.void
+    })
+  }
+
+  private unfollow(): Effect.Effect<void> {
+    const { following } = this
+    this.following = undefined
+    if (following === undefined) return Effect.void
+    if (following !== "unscoped") return Scope.close(following, Exit.void)
+    this.shared.broker.subscribe.unscoped?.delete(this.user, this.wake)
+    return Effect.void
   }
 
   private end(): void {
@@ -372,7 +401,7 @@ export class Connection {
   }
 
   // What the broker says of itself, or of the user.
-  private hear(news: News): void {
+  private learn(news: News): void {
     if (this.phase === "closed") return
     if (typeof news === "object") {
       if (news.isNew) this.close(Revoked.farewell)

@@ -40,6 +40,33 @@ const withBroker = <A, E>(
   body: (broker: Broker.Broker["Service"]) => Effect.Effect<A, E, Scope.Scope>
 ) => Effect.flatMap(Broker.Broker, body).pipe(Effect.provide(Broker.layerMemory(options)))
 
+describe("MemoryBroker, readers without a scope", () => {
+  it.effect("are woken and counted until they are taken away, each as often as it was added", () =>
+    withBroker({}, (broker) =>
+      Effect.gen(function*() {
+        const { unscoped } = broker.subscribe
+        assert.isDefined(unscoped)
+        const user = newUser()
+        let woken = 0
+        const wake = () => void woken++
+        const wakesOfOne = Effect.gen(function*() {
+          woken = 0
+          yield* broker.append(user, numbered(++sequence))
+          return [woken, yield* broker.readers(user)]
+        })
+        let sequence = 0
+        unscoped.add(user, wake)
+        unscoped.add(user, wake)
+        assert.deepStrictEqual(yield* wakesOfOne, [2, 2])
+        unscoped.delete(user, wake)
+        unscoped.delete(user, () => {})
+        assert.deepStrictEqual(yield* wakesOfOne, [1, 1])
+        unscoped.delete(user, wake)
+        unscoped.delete(user, wake)
+        assert.deepStrictEqual(yield* wakesOfOne, [0, 0])
+      })))
+})
+
 const refusal = (options: object) =>
   Effect.gen(function*() {
     const error = yield* Effect.flip(Effect.scoped(Layer.build(Broker.layerMemory(options))))

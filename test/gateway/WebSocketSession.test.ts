@@ -109,6 +109,22 @@ describe("WebSocketSession", () => {
       assert.strictEqual(wire.closed, 4408)
     }))
 
+  it.effect("takes 50 frames at once and 50 in a second, and no more for having been idle", () =>
+    Effect.gen(function*() {
+      const { greet } = yield* makeSessions
+      const { send, wire } = yield* greet()
+      const pongs = (count: number) => {
+        for (let sent = 0; sent < count; sent++) send({ type: "pong" })
+      }
+      yield* TestClock.adjust("30 seconds")
+      pongs(50)
+      yield* TestClock.adjust("500 millis")
+      pongs(25)
+      assert.isUndefined(wire.closed)
+      pongs(1)
+      assert.strictEqual(wire.closed, 4429)
+    }))
+
   it.effect("notices a silent device when one and a half heartbeats are over, and not before it could answer", () =>
     Effect.gen(function*() {
       const { greet } = yield* makeSessions
