@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Broker } from "effect-emitter"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { append, connect, envelope, serve, user } from "./server.ts"
 
 const kibi = 1024
@@ -57,4 +59,62 @@ describe("A device that does not read", () => {
       assert.strictEqual(yield* served.broker.readers(user("ada")), 0)
       yield* append(served, "ada", 21)
     }))
+
+  it.live(
+    "and a thousand like it, cost the memory of what their sockets hold, however much is emitted",
+    () =>
+      Effect.gen(function*() {
+        setFlagsFromString("--expose-gc")
+        const collect: () => void = runInNewContext("gc")
+        const used = () => {
+          collect()
+          collect()
+          const { arrayBuffers, heapUsed } = process.memoryUsage()
+          return (heapUsed + arrayBuffers) / kibi / kibi
+        }
+        const devices = 1_000
+        const broker = Layer.orDie(Broker.layerMemory({ maxBytes: 512 * kibi }))
+        const patient = { bytes: 1024 * kibi * kibi, after: "1 hour" }
+        const served = yield* serve({
+          connections: { perUser: devices + 1, perSecond: 10_000 },
+          maxFrameBytesOut: 32 * kibi,
+          slow: { volatile: patient, batched: patient, close: patient }
+        }, { broker })
+        const reader = yield* connect(served, "ada")
+        yield* Effect.forEach(
+          Array.from({ length: devices }, (_, index) => index),
+          () =>
+            Effect.gen(function*() {
+              const { socket } = yield* connect(served, "ada")
+              socket.pause()
+            }),
+          { concurrency: 20, discard: true }
+        )
+        const text = "x".repeat(16 * kibi)
+        let n = 0
+        const emit = Effect.fnUntraced(function*(times: number) {
+          for (let left = times; left > 0; left--) {
+            yield* served.broker.append(user("ada"), [envelope({ n: ++n, text })])
+            yield* Effect.sleep(0)
+          }
+          yield* reader.received(n)
+        })
+        // Until every socket is full.
+        while ((yield* served.gateway.stats).behind < devices) yield* emit(50)
+        const full = { used: used(), backlog: (yield* served.gateway.stats).backlog }
+        yield* emit(400)
+        const stats = yield* served.gateway.stats
+        const grown = used() - full.used
+        process.stdout.write(
+          `1,000 devices that do not read: ${(stats.backlog / kibi / devices).toFixed(0)} KiB wait for each, `
+            + `6 MiB more emitted: ${grown.toFixed(1)} MiB\n`
+        )
+        assert.strictEqual(stats.behind, devices)
+        assert.strictEqual(stats.backlog, full.backlog)
+        assert.isAtMost(stats.backlog, devices * (64 + 32) * kibi)
+        // The reader's own record of what it received is in it.
+        assert.isBelow(grown, 16)
+      }),
+    60_000
+  )
 })

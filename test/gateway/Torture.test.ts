@@ -1,7 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, type Scope } from "effect"
+import { Effect, Fiber, Schedule, type Scope } from "effect"
 import { type Frame, Position } from "effect-emitter"
+import { readdirSync } from "node:fs"
+import { type Proxy, proxyTo } from "../client/Proxy.ts"
 import { random } from "../hub/fakes.ts"
+import { connect as connectStranger } from "../protocol/plain-client.js"
 import { type Device, dial, envelope, serve, type Served, token, user } from "./server.ts"
 
 /** What a device knows, over all its connections. It checks every frame against what it knew. */
@@ -42,11 +45,73 @@ class Record {
   }
 }
 
+const openFiles = () => process.platform === "linux" ? readdirSync("/proc/self/fd").length : 0
+
+/** What this process holds: sockets, timers and files. */
+const held = () => {
+  const resources = process.getActiveResourcesInfo()
+  const count = (name: string) => resources.filter((resource) => resource === name).length
+  return { sockets: count("TCPSocketWrap"), timers: count("Timeout"), files: openFiles() }
+}
+
+/**
+ * A client that was written from the protocol document by somebody who knows nothing of the package, behind a network
+ * that breaks. It ends once it has come as far as its user's log.
+ */
+const stranger = Effect.fnUntraced(function*(options: {
+  readonly proxy: Proxy
+  readonly token: string
+  readonly epoch: string
+  readonly until: number
+  readonly seed: number
+  readonly head: Effect.Effect<number>
+}) {
+  const { epoch, proxy } = options
+  const next = random(options.seed)
+  const record = new Record()
+  record.at = { epoch, offset: 0 }
+  const faults: Array<string> = []
+  const client = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      connectStranger({
+        url: `ws://127.0.0.1:${proxy.port}/events`,
+        getToken: async () => options.token,
+        position: { epoch, offset: 0 },
+        onEvent: ({ data, offset }) => {
+          const key = Position.toText({ epoch, offset })
+          if (record.seen.has(key)) faults.push(`${key} came twice`)
+          record.seen.set(key, data["n"])
+        },
+        onGap: ({ from, to }) => {
+          for (let offset = from; offset <= to; offset++) record.explained.add(`${epoch}:${offset}`)
+        },
+        onStatus: (...[status, detail]) => {
+          if (status === "fault" || status === "stopped") faults.push(`${status}: ${JSON.stringify(detail)}`)
+        }
+      })
+    ),
+    (client) => Effect.sync(() => client.close())
+  )
+  while (performance.now() < options.until) {
+    yield* Effect.sleep(Math.floor(next() * 600))
+    if (next() < 0.5) client.cut()
+    else proxy.cut()
+  }
+  while ((client.position()?.offset ?? 0) < (yield* options.head)) yield* Effect.sleep("10 millis")
+  assert.deepStrictEqual(faults, [])
+  return record
+})
+
 const users = ["ada", "bob", "cyd", "dan", "eve"]
+
+/** Devices that misbehave, and clients of strangers that do not, on a network that does. */
+const devices = 200
+const strangers = 20
 
 describe("Many devices that misbehave, while events are appended", () => {
   it.live("each know in the end of every event of their user, or why not", () =>
     Effect.gen(function*() {
+      const before = held()
       const served = yield* serve({
         heartbeat: "1 second",
         connections: { perUser: 200 },
@@ -109,15 +174,28 @@ describe("Many devices that misbehave, while events are appended", () => {
         return { name, record }
       })
 
+      const proxy = yield* proxyTo(() => served.port)
+      const guests = yield* Effect.forkChild(Effect.forEach(
+        Array.from({ length: strangers }, (_, index) => index),
+        (index) => {
+          const name = users[index % users.length] ?? "ada"
+          const head = Effect.map(Effect.orDie(served.broker.head(user(name))), ({ offset }) => offset)
+          const epoch = epochs.get(name) ?? ""
+          const guest = stranger({ proxy, token: tokens.get(name) ?? "", epoch, until, seed: index + 1_000, head })
+          return Effect.scoped(Effect.map(guest, (record) => ({ name, record })))
+        },
+        { concurrency: "unbounded" }
+      ))
+
       const appending = yield* Effect.forkChild(append)
       const records = yield* Effect.forEach(
-        Array.from({ length: 100 }, (_, index) => index),
+        Array.from({ length: devices }, (_, index) => index),
         (index) => device(served, users[index % users.length] ?? "ada", index + 1),
         { concurrency: "unbounded" }
       )
       yield* Fiber.join(appending)
 
-      for (const { name, record } of records) {
+      for (const { name, record } of [...records, ...yield* Fiber.join(guests)]) {
         const all = appended.get(name) ?? assert.fail()
         for (const [position, { critical, n }] of all) {
           if (record.seen.has(position)) assert.strictEqual(record.seen.get(position), n)
@@ -137,6 +215,17 @@ describe("Many devices that misbehave, while events are appended", () => {
       const stats = yield* served.gateway.stats
       assert.deepStrictEqual([stats.sessions, stats.connections, stats.users, stats.backlog], [0, 0, 0, 0])
       for (const name of users) assert.strictEqual(yield* served.broker.readers(user(name)), 0)
+
+      yield* served.close
+      proxy.cut()
+      yield* Effect.suspend(() => held().sockets <= before.sockets ? Effect.void : Effect.fail("still open")).pipe(
+        Effect.retry(Schedule.spaced("20 millis")),
+        Effect.timeout("5 seconds")
+      )
+      const after = held()
+      // The proxy still listens.
+      assert.isAtMost(after.files, before.files + 2)
+      assert.isAtMost(after.timers, before.timers + 1)
     }), 60_000)
 })
 
