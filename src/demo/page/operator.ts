@@ -54,12 +54,17 @@ const breakers: Record<string, string> = {
 let said = ""
 const tell = (report: Report) => {
   const breaker = String(report["breaker"])
-  const words = `Breaker ${breakers[breaker] ?? breaker}.${
-    report["brokerAway"] === true ? " The broker is away." : ""
-  }${report["draining"] === true ? " The gateway is draining." : ""}`
+  const away = report["brokerAway"] === true
+  const breakerWords = away && breaker === "closed"
+    ? "closed: no event has met the outage yet"
+    : breakers[breaker] ?? breaker
+  const words = `${away ? "The broker is away. " : ""}Breaker ${breakerWords}.${
+    report["draining"] === true ? " The gateway is draining." : ""
+  }`
   const state = find("state")
   setText(state, words)
   state.dataset["breaker"] = breaker
+  state.dataset["broker"] = away ? "away" : "here"
   if (words !== said) find("announcements").replaceChildren(h("p", {}, words))
   said = words
 }
