@@ -40,6 +40,8 @@ const refused = (dialed: Effect.Effect<Device, Refused, Scope.Scope>) =>
     return Effect.flip(exit)
   })
 
+const threads = (count: number) => Array.from({ length: count }, (_, n) => `t${n}`)
+
 describe("Bad input", () => {
   for (
     const [what, garbage] of [
@@ -47,6 +49,7 @@ describe("Bad input", () => {
       ["JSON that is no frame", "[1,2,3]"],
       ["a frame type nobody knows", `{"type":"subscribe"}`],
       ["fields that break the schema", `{"type":"hello","token":7}`],
+      ["more threads than a device may follow", JSON.stringify({ type: "hello", threads: threads(65) })],
       ["a binary message", new Uint8Array([1, 2, 3])],
       ["a frame before hello", `{"type":"pong"}`]
     ] as const
