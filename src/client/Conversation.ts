@@ -88,7 +88,7 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
     turn.actions.push({ _tag: "save", position: state.position })
   } else if (state.handled?.epoch === epoch && state.handled.offset > 0) {
     // The last acknowledgement may have been lost with its connection.
-    acknowledge(turn, state.handled.offset)
+    acknowledge(turn, state.handled)
   }
   return undefined
 }
@@ -114,15 +114,13 @@ export const onHandled = (turn: Turn, position: Position): void => {
 }
 
 /** Tells the server that everything up to here was handled. */
-export const acknowledge = (turn: Turn, offset: number): void => {
+export const acknowledge = (turn: Turn, { epoch, offset }: Position): void => {
   const { state } = turn
   state.acked = offset
   state.ackedAt = turn.now
   state.ackDue = undefined
   state.confirms = state.confirms.filter((confirm) => confirm > offset)
-  // Over HTTP an acknowledgement stands alone.
-  const epoch = state.transport === "sse" ? state.handled?.epoch : undefined
-  send(turn, { type: "ack", offset, ...(epoch === undefined ? {} : { epoch }) })
+  send(turn, { type: "ack", offset, epoch })
 }
 
 /** Tells it again after a while. */

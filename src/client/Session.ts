@@ -147,7 +147,7 @@ const take = (turn: Turn, input: Input): void => {
 const onClose = (turn: Turn): void => {
   const { state } = turn
   if (state.phase._tag === "Open" && state.handled !== undefined && state.ackDue !== undefined) {
-    acknowledge(turn, state.handled.offset)
+    acknowledge(turn, state.handled)
   }
   if (hasSocket(state)) turn.actions.push({ _tag: "disconnect", code: 1000, reason: "" })
   stop(turn, { _tag: "closed" })
@@ -205,7 +205,7 @@ const onTime = (turn: Turn): void => {
     return abandon(turn, { _tag: "silent", silentMs }, 4501, "heartbeat lost")
   }
   if (state.ackDue !== undefined && turn.now >= state.ackDue && state.handled !== undefined) {
-    acknowledge(turn, state.handled.offset)
+    acknowledge(turn, state.handled)
   }
   if (state.renewAt !== undefined && turn.now >= state.renewAt && !state.asking) ask(turn)
   settle(turn)

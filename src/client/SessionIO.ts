@@ -98,7 +98,7 @@ export type Input =
  */
 export type ClientFrame =
   | Omit<typeof Hello.Encoded, "threads"> & { readonly threads?: ReadonlyArray<string> }
-  | (typeof Ack.Encoded & { readonly epoch?: string })
+  | typeof Ack.Encoded
   | typeof Pong.Encoded
   | typeof Token.Encoded
 

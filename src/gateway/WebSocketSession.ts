@@ -208,7 +208,7 @@ export class WebSocketSession implements Session, Listener, Transport {
           case "hello":
             return this.close(forCause(closeCodes.badFrame, `"hello" came twice`))
           case "ack":
-            return this.background(Effect.suspend(() => state.connection.acknowledge(frame.offset)))
+            return this.background(Effect.suspend(() => state.connection.acknowledge(frame.offset, frame.epoch)))
           case "pong":
             return
           case "token":

@@ -194,10 +194,13 @@ export class Connection {
     else this.woken = true
   }
 
-  /** Records that the device handled everything up to an offset. What it was never sent, it cannot have handled. */
-  acknowledge(offset: number): Effect.Effect<void> {
-    if (offset > this.cursor.offset) return Effect.void
-    const position = { epoch: this.cursor.epoch, offset }
+  /**
+   * Records that the device handled everything up to an offset. What it was never sent, it cannot have handled, and an
+   * epoch that is not the current one any more does not count.
+   */
+  acknowledge(offset: number, epoch = this.cursor.epoch): Effect.Effect<void> {
+    if (offset > this.cursor.offset || epoch !== this.cursor.epoch) return Effect.void
+    const position = { epoch, offset }
     if (this.outage === undefined) return this.pass(position)
     this.outage.keep(position)
     return Effect.void

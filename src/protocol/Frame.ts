@@ -65,16 +65,18 @@ export const Hello = Schema.Struct({
 })
 
 /**
- * All events up to `offset` were handled.
+ * All events up to `offset` were handled. With `epoch` it counts for that epoch
+ * alone, so one that is on its way when the log loses its memory counts for none;
+ * without, for the connection's current one.
  *
  * @category client frames
  * @since 0.1.0
  */
-export const Ack = Schema.Struct({ type: Schema.tag("ack"), offset: Offset })
+export const Ack = Schema.Struct({ type: Schema.tag("ack"), offset: Offset, epoch: Schema.optionalKey(Epoch) })
 
 /**
- * An `ack` that stands alone, outside of a connection: it names the epoch of its
- * offset. Devices that receive server-sent events send it with `POST`.
+ * An `ack` that stands alone, outside of a connection: it must name the epoch of
+ * its offset. Devices that receive server-sent events send it with `POST`.
  *
  * @category client frames
  * @since 0.1.0

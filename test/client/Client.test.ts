@@ -161,7 +161,7 @@ describe("Client", () => {
       assert.deepStrictEqual(last().sent.filter((_) => _.type === "ack"), [])
       assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 0 })
       yield* TestClock.adjust("1 seconds")
-      assert.deepStrictEqual(last().sent.filter((_) => _.type === "ack"), [{ type: "ack", offset: 1 }])
+      assert.deepStrictEqual(last().sent.filter((_) => _.type === "ack"), [{ type: "ack", offset: 1, epoch: "E1" }])
       assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 1 })
 
       yield* Fiber.interrupt(slow)
@@ -399,7 +399,7 @@ describe("Client", () => {
         return { client, drained }
       }))
       yield* Fiber.join(made.drained)
-      assert.deepStrictEqual(last().sent.at(-1), { type: "ack", offset: 1 })
+      assert.deepStrictEqual(last().sent.at(-1), { type: "ack", offset: 1, epoch: "E1" })
       assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "" })
       assert.deepStrictEqual(yield* statusOf(made.client), { _tag: "stopped", reason: { _tag: "closed" } })
       assert.deepStrictEqual(yield* made.client.position, Option.some({ epoch: "E1", offset: 1 }))

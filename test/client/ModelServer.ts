@@ -54,7 +54,8 @@ interface Log {
 /** One socket, seen from the server. */
 export class ServerSocket {
   readonly frames: Array<ServerFrame | string> = []
-  readonly acks: Array<{ readonly epoch: string; readonly offset: number }> = []
+  /** Acknowledgements on their way to the server. */
+  readonly inbox: Array<Extract<ClientFrame, { readonly type: "ack" }>> = []
   cursor: { epoch: string; offset: number } | undefined
   threads: ReadonlyArray<string> | undefined
   /** Whether anything was broken on the way, so that the client may well hang up. */
@@ -66,6 +67,8 @@ export class ServerSocket {
 export class ModelServer {
   readonly dice: Dice
   readonly all: Array<{ readonly epoch: string; readonly event: WireEvent }> = []
+  /** What counts as handled by a device. */
+  readonly acknowledged: Array<{ readonly epoch: string; readonly offset: number }> = []
   readonly gaps: Array<Extract<ServerFrame, { readonly type: "gap" }>> = []
   log: Log
   private epochs = 0
@@ -104,13 +107,21 @@ export class ModelServer {
     switch (frame.type) {
       case "hello":
         return this.greet(socket, frame.resume, frame.threads)
-      case "ack": {
+      case "ack":
         if (socket.cursor === undefined) throw new Error("an ack came before the hello")
-        if (socket.cursor.epoch === this.log.epoch) socket.acks.push({ epoch: this.log.epoch, offset: frame.offset })
+        socket.inbox.push(frame)
         return
-      }
       default:
         return
+    }
+  }
+
+  /** Takes the acknowledgements that have come meanwhile: for the epoch the socket has come to, and no other. */
+  hear(socket: ServerSocket): void {
+    const { cursor } = socket
+    for (const { epoch = cursor?.epoch, offset } of socket.inbox.splice(0)) {
+      if (cursor === undefined || epoch !== cursor.epoch || offset > cursor.offset) continue
+      this.acknowledged.push({ epoch, offset })
     }
   }
 

@@ -90,6 +90,12 @@ const assertAcks = (client: ModelClient, server: ModelServer) => {
     assert.strictEqual(handled?.epoch, epoch, "an acknowledgement of another epoch")
     assert.isAtMost(offset, handled?.offset ?? -1, "acknowledged before it was handled")
   }
+  for (const counted of server.acknowledged) {
+    assert.isTrue(
+      client.acked.some(({ epoch, offset }) => epoch === counted.epoch && offset === counted.offset),
+      `${counted.epoch}:${counted.offset} counts as handled, which was meant for another epoch`
+    )
+  }
   const newest = client.saved.at(-1)
   assert.deepStrictEqual(newest, { epoch: server.log.epoch, offset: server.head })
   const last = client.acked.at(-1)

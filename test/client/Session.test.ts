@@ -238,7 +238,7 @@ describe("Session", () => {
     assert.deepStrictEqual(hands.push({ type: "status", state: "degraded" }), [])
     assert.deepStrictEqual(sentBy(hands.push({ type: "ping" })), [{ type: "pong" }])
     hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 1 } })
-    assert.deepStrictEqual(sentBy(hands.pass(1_000)), [{ type: "ack", offset: 1 }])
+    assert.deepStrictEqual(sentBy(hands.pass(1_000)), [{ type: "ack", offset: 1, epoch: "E1" }])
     assert.deepStrictEqual(itemsOf(hands.push(events([2]))).length, 1)
     assert.deepStrictEqual(hands.status, { _tag: "degraded" })
     assert.deepStrictEqual(hands.push({ type: "status", state: "live" }), [
@@ -266,7 +266,7 @@ describe("Session", () => {
     hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 2 } })
     hands.close(1006)
     hands.pass(hands.delay)
-    assert.deepStrictEqual(sentBy(hands.greet(welcome({ offset: 2 }))), [{ type: "ack", offset: 2 }])
+    assert.deepStrictEqual(sentBy(hands.greet(welcome({ offset: 2 }))), [{ type: "ack", offset: 2, epoch: "E1" }])
   })
 
   it("never acknowledges offsets of another epoch", () => {
@@ -281,7 +281,7 @@ describe("Session", () => {
       { _tag: "save", position: { epoch: "E1", offset: 0 } }
     ])
     assert.deepStrictEqual(hands.tell({ _tag: "handled", position: { epoch: "E0", offset: 99 } }), [])
-    assert.deepStrictEqual(sentBy(hands.pass(2_000)), [{ type: "ack", offset: 0 }])
+    assert.deepStrictEqual(sentBy(hands.pass(2_000)), [{ type: "ack", offset: 0, epoch: "E1" }])
   })
 
   it("keeps its acknowledgements apart, however many events ask for one", () => {

@@ -40,8 +40,8 @@ describe("connect", () => {
       [{ type: "hello", token: "t" }],
       [
         { type: "hello", token: "t", resume: { epoch: "E1", offset: 2 } },
-        { type: "ack", offset: 2 },
-        { type: "ack", offset: 4 }
+        { type: "ack", offset: 2, epoch: "E1" },
+        { type: "ack", offset: 4, epoch: "E1" }
       ]
     ])
     assert.deepStrictEqual(connection.position(), { epoch: "E1", offset: 4 })

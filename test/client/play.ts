@@ -30,6 +30,7 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
 
   for (let turn = dice.int(20, 200); turn > 0; turn--) {
     const { socket } = client
+    if (socket !== undefined && dice.chance(0.3)) server.hear(socket)
     if (weather.blocks) {
       if (dice.chance(0.1)) client.blocked = dice.pick(blockades)
       if (dice.chance(0.1)) client.answering = dice.chance(0.7)
@@ -84,5 +85,6 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
   while (socket.frames.length > 0) client.advance()
   client.handle(Infinity)
   client.pass(1_500)
+  server.hear(socket)
   return { client, server, socket }
 }

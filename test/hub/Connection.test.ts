@@ -127,6 +127,31 @@ describe("Connection", () => {
       assert.deepStrictEqual(offsets(other), [2])
     }))
 
+  it.effect("counts an acknowledgement for the epoch that it names, or for the current one", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: now })
+      const transport = new FakeTransport()
+      const connection = yield* open(yield* makeHub(broker), transport)
+      const before = broker.log.epoch
+      for (let n = 0; n < 3; n++) broker.append()
+      yield* settle
+      yield* connection.acknowledge(1, before)
+      broker.forget()
+      for (let n = 0; n < 3; n++) broker.append()
+      yield* settle
+      const { epoch } = broker.log
+      yield* connection.acknowledge(3, before)
+      yield* connection.acknowledge(3, "another")
+      yield* connection.acknowledge(1, epoch)
+      yield* connection.acknowledge(2)
+      yield* connection.acknowledge(4, epoch)
+      assert.deepStrictEqual(broker.acknowledged, [
+        { epoch: before, offset: 1 },
+        { epoch, offset: 1 },
+        { epoch, offset: 2 }
+      ])
+    }))
+
   it.effect("interrupts a look at the log when it is released", () =>
     Effect.gen(function*() {
       const broker = new FakeBroker({ maxEvents: 100, delay: now })

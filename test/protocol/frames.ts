@@ -22,6 +22,7 @@ export const clientFrames: Record<string, Frame.ClientFrame> = {
   },
   "hello.resume-start": { type: "hello", token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", resume: { epoch, offset: 0 } },
   "ack": { type: "ack", offset: 44 },
+  "ack.epoch": { type: "ack", offset: 44, epoch },
   "pong": { type: "pong" },
   "token": { type: "token", token: "eyJhbGciOiJIUzI1NiJ9.e30.bmV3" }
 }

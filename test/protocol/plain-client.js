@@ -23,7 +23,7 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
     ackTimer = setTimeout(() => {
       ackTimer = undefined
       lastAck = Date.now()
-      send({ type: "ack", offset: position.offset })
+      send({ type: "ack", ...position })
     }, due - Date.now())
   }
 

@@ -25,9 +25,9 @@ const isId = (value: unknown): boolean =>
   typeof value === "string" && value.length >= 1 && value.length <= 128 && !/[\s{}\p{Cc}]/u.test(value) &&
   !noIds.includes(value.toLowerCase())
 
-const isPosition = (value: unknown): boolean =>
-  isObject(value) && typeof value["epoch"] === "string" && /^[A-Za-z0-9_-]{1,32}$/.test(value["epoch"]) &&
-  isOffset(value["offset"])
+const isEpoch = (value: unknown): boolean => typeof value === "string" && /^[A-Za-z0-9_-]{1,32}$/.test(value)
+
+const isPosition = (value: unknown): boolean => isObject(value) && isEpoch(value["epoch"]) && isOffset(value["offset"])
 
 const has = (frame: Frame, key: string) => Object.hasOwn(frame, key)
 
@@ -38,7 +38,8 @@ const rules: Readonly<Record<string, (frame: Frame) => boolean>> = {
     (!has(frame, "threads") ||
       (Array.isArray(frame["threads"]) && frame["threads"].length <= 64 && frame["threads"].every(isId))) &&
     (!has(frame, "client") || (typeof frame["client"] === "string" && frame["client"].length <= 128)),
-  ack: (frame) => has(frame, "offset") && isOffset(frame["offset"]),
+  ack: (frame) =>
+    has(frame, "offset") && isOffset(frame["offset"]) && (!has(frame, "epoch") || isEpoch(frame["epoch"])),
   pong: () => true,
   token: (frame) => typeof frame["token"] === "string" && has(frame, "token")
 }

@@ -132,7 +132,11 @@ const valid = (dice: Dice): Record<string, unknown> => {
     case 1:
       return { type: "token", token: dice.chance(0.8) ? dice.pick(["ok:ann", "slow:ann"]) : dice.pick(tokens) }
     default:
-      return { type: "ack", offset: dice.pick([0, 1, 2, 100, 2 ** 53 - 1]) }
+      return {
+        type: "ack",
+        offset: dice.pick([0, 1, 2, 100, 2 ** 53 - 1]),
+        ...(dice.chance(0.5) ? { epoch: dice.pick(["e1", "another"]) } : {})
+      }
   }
 }
 
