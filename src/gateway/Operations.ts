@@ -4,7 +4,8 @@
  * - `GET /healthz`: 200 while the process runs;
  * - `GET /readyz`: 200 when a canary event has made the round trip through the
  *   broker, 503 when it has not, or when the gateway is draining. Probes share
- *   one round trip per second;
+ *   one round trip per second. Of a broker over several servers one that answers
+ *   is enough; those that do not are listed as `silent`;
  * - `GET /metrics`: all metrics of the process in Prometheus' text form. Their
  *   names and labels stand at `Metrics`;
  * - `GET /asyncapi.json`: the protocol as an AsyncAPI 3 document.
@@ -71,7 +72,12 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, HttpRout
       Effect.gen(function*() {
         if ((yield* gateway.stats).draining) return answer(503, { status: "draining" })
         const exit = yield* roundTrip
-        if (exit._tag === "Success") return answer(200, { status: "ready", roundTripMs: exit.value })
+        if (exit._tag === "Success") {
+          const { roundTripMs, silent } = exit.value
+          if (silent.length === 0) return answer(200, { status: "ready", roundTripMs })
+          yield* Effect.logWarning(`No canary made the round trip through ${silent.join(", ")}`)
+          return answer(200, { status: "ready", roundTripMs, silent })
+        }
         yield* Effect.logWarning("The canary did not make the round trip", exit.cause)
         return answer(503, { status: "unready" })
       })
@@ -89,5 +95,8 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, HttpRout
     )
   }))
 
-const answer = (status: number, body: Record<string, string | number>): HttpServerResponse.HttpServerResponse =>
+const answer = (
+  status: number,
+  body: Record<string, string | number | ReadonlyArray<string>>
+): HttpServerResponse.HttpServerResponse =>
   HttpServerResponse.jsonUnsafe(body, { status, headers: { "cache-control": "no-store" } })

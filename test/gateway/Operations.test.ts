@@ -73,6 +73,19 @@ describe("Operations", () => {
       }))
   }
 
+  it.live("is ready for the users of all other domains when one of the broker's is away, and names it", () =>
+    Effect.gen(function*() {
+      const domains: Broker.Domains = { names: ["odd", "even"], of: (user) => /[13579]$/u.test(user) ? "odd" : "even" }
+      const served = yield* operate((broker) => ({
+        ...broker,
+        domains,
+        append: (user, batch) => domains.of(user) === "odd" ? Effect.never : broker.append(user, batch)
+      }))
+      const ready = yield* served.get("/readyz")
+      assert.strictEqual(ready.status, 200)
+      assert.deepInclude(JSON.parse(ready.text), { status: "ready", silent: ["odd"] })
+    }))
+
   it.live("is not ready while draining", () =>
     Effect.gen(function*() {
       const served = yield* operate((broker) => broker)
