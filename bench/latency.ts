@@ -55,7 +55,7 @@ export const question: Question = {
       await interleave(
         { "effect-emitter": ours.contestant, "ws, a message per event": ws.contestant },
         "seconds",
-        settings.quick ? { rounds: 3, warmUps: 1 } : { rounds: 7, warmUps: 1 },
+        settings.quick ? { rounds: 3, warmUps: 1 } : { rounds: 5, warmUps: 1 },
         settings
       )
       const row = (part: Part) =>

@@ -27,6 +27,13 @@ export const describeMachine = (): Machine => ({
   memoryBytes: os.totalmem(),
   node: process.version,
   packages: Object.fromEntries(
-    ["effect", "@effect/platform-node", "ws", "socket.io"].map((name) => [name, versionOf(name)])
+    [
+      "effect",
+      "@effect/platform-node",
+      "redis",
+      "ws",
+      "socket.io",
+      "@socket.io/redis-streams-adapter"
+    ].map((name) => [name, versionOf(name)])
   )
 })

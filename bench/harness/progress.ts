@@ -1,11 +1,13 @@
 /**
- * Says on stderr what is going on: one line that changes on a terminal, one line for each question elsewhere.
+ * Says on stderr what is going on, and for how long already: one line that changes on a terminal, one line for each
+ * question elsewhere.
  */
 import type { Outcome } from "./isolate.ts"
 
 export class Progress {
   private readonly total: number
   private readonly terminal = process.stderr.isTTY === true
+  private readonly started = performance.now()
   private count = 0
   private name = ""
 
@@ -31,6 +33,7 @@ export class Progress {
   }
 
   private title(): string {
-    return `[${this.count}/${this.total}] ${this.name}`
+    const minutes = (performance.now() - this.started) / 60_000
+    return `[${this.count}/${this.total}, ${minutes.toFixed(1)} min] ${this.name}`
   }
 }

@@ -113,6 +113,9 @@ export const renderReport = (outcomes: ReadonlyArray<Outcome>, machine: Machine,
   lines.push("")
   if (aimed.length > 0) lines.push(`${aimed.filter(Boolean).length} of ${aimed.length} targets reached`)
   lines.push(`${answered.length} of ${outcomes.length} questions answered${failed === 0 ? "" : `, ${failed} FAILED`}`)
+  const times = outcomes.map(({ name, seconds }) => `${name} ${seconds.toFixed(0)}`)
+  const total = outcomes.reduce((sum, { seconds }) => sum + seconds, 0)
+  lines.push(`${(total / 60).toFixed(1)} minutes; in seconds: ${times.join(", ")}`)
   return `${lines.join("\n")}\n`
 }
 

@@ -44,4 +44,4 @@ export const interleave = async <Name extends string>(
 /**
  * How many rounds a question takes.
  */
-export const roundsFor = (settings: Settings) => settings.quick ? { rounds: 5, warmUps: 3 } : { rounds: 9, warmUps: 2 }
+export const roundsFor = (settings: Settings) => settings.quick ? { rounds: 5, warmUps: 3 } : { rounds: 7, warmUps: 2 }
