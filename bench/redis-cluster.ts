@@ -117,8 +117,8 @@ const adapter = "Socket.IO, Redis Streams adapter"
 const compareAll = async (start: Start, startRedis: () => Promise<Redis>, settings: Settings) => {
   const [few, many] = [100, 1_000]
   const users = Array.from({ length: many }, (_, index) => userOf(index))
-  const count = settings.quick ? 10_000 : 30_000
-  const rounds = settings.quick ? { rounds: 3, warmUps: 1 } : { rounds: 5, warmUps: 1 }
+  const count = settings.quick ? 10_000 : 60_000
+  const rounds = settings.quick ? { rounds: 3, warmUps: 2 } : { rounds: 5, warmUps: 2 }
 
   const ours = async (mode: "batched" | "critical") => {
     const redis = await startRedis()

@@ -6,8 +6,8 @@
  * the fields `m` (when it was appended in milliseconds, its number of events,
  * and their bytes), `n` (the bytes of each, with an `r` behind those that are of
  * a run) and `e`: a header and a body by turns, each on a line of its own. A
- * header is a JSON array of what a broker must know of the event; JSON text has
- * no line breaks.
+ * header is what a broker must know of the event: its time, its bytes, and a
+ * JSON array of the rest; JSON text has no line breaks.
  *
  * @since 0.1.0
  */
@@ -23,16 +23,29 @@ import * as Reply from "./RedisReply.ts"
 const Header = Schema.Tuple([
   Schema.String,
   DeliveryClass,
-  Schema.Int,
   Schema.NullOr(RunId),
   Schema.NullOr(ThreadId),
-  Schema.Boolean,
-  Schema.Int
+  Schema.Boolean
 ])
+type Header = typeof Header.Type
 
-// Each entry that is read goes through it. It falls back where `new Function` is blocked.
+// It falls back where `new Function` is blocked.
 SchemaJITCompiler.enable(Header.ast)
-const decodeHeader = Schema.decodeUnknownSync(Header)
+const decodeHeader = Schema.decodeUnknownSync(Schema.fromJsonString(Header))
+
+// Of a run's many events few differ in this part of the header, so most need not be read anew.
+const headers = new Map<string, Header>()
+const maxHeaders = 4096
+
+const toHeader = (text: string): Header => {
+  let header = headers.get(text)
+  if (header === undefined) {
+    header = decodeHeader(text)
+    if (headers.size >= maxHeaders) headers.clear()
+    headers.set(text, header)
+  }
+  return header
+}
 
 // A reader that wants part of a block gets all of it.
 const maxEvents = 64
@@ -94,7 +107,7 @@ const pushBlock = (args: Array<string>, batch: ReadonlyArray<Envelope>, from: nu
 }
 
 const headerOf = ({ at, bytes, confirm, delivery, run, thread, type }: Envelope): string =>
-  JSON.stringify([type, delivery, at, run ?? null, thread ?? null, confirm, bytes])
+  `${at} ${bytes} ${JSON.stringify([type, delivery, run ?? null, thread ?? null, confirm])}`
 
 /**
  * How the body of an event begins, which tells it from every other.
@@ -115,17 +128,20 @@ export const toEntries = (text: string, first: number): Array<Entry> => {
   const lines = text.split("\n")
   const entries: Array<Entry> = []
   for (let at = 0; at < lines.length; at += 2) {
-    const [type, delivery, time, run, thread, confirm, bytes] = decodeHeader(JSON.parse(Reply.text(lines[at])))
+    const line = Reply.text(lines[at])
+    const afterTime = line.indexOf(" ")
+    const afterBytes = line.indexOf(" ", afterTime + 1)
+    const [type, delivery, run, thread, confirm] = toHeader(line.slice(afterBytes + 1))
     entries.push({
       offset: first + at / 2,
       type,
       delivery,
-      at: time,
+      at: Reply.integer(line.slice(0, afterTime)),
       run: run ?? undefined,
       thread: thread ?? undefined,
       confirm,
       body: Reply.text(lines[at + 1]),
-      bytes
+      bytes: Reply.integer(line.slice(afterTime + 1, afterBytes))
     })
   }
   return entries

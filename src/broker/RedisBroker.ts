@@ -29,6 +29,7 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { RunId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
@@ -59,6 +60,7 @@ export { Options, Shard } from "./RedisOptions.ts"
 
 // So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
 const checkpointEvery = 512
+const checkpointsAtOnce = 4
 
 const onlyHead = { after: { epoch: "", offset: 0 }, limits: { maxEvents: 0, maxBytes: 0 }, withRuns: false }
 const onlyRuns = { ...onlyHead, withRuns: true }
@@ -127,8 +129,10 @@ const makeOverOne = Effect.fnUntraced(function*(
       wanted.withRuns ? "1" : "0"
     ]).pipe(Effect.flatMap((reply) => RedisEntry.read(operation, () => decode(Reply.list(reply)))))
 
-  // One at a time for each user; what is appended meanwhile asks for the next.
+  // One at a time for each user; what is appended meanwhile asks for the next. Each reads much of a log, so that many at
+  // once would keep Redis from all else.
   const checkpointing = new Set<UserId>()
+  const few = Semaphore.makeUnsafe(checkpointsAtOnce)
   const saveCheckpoint = (user: UserId) =>
     Effect.gen(function*() {
       const args = yield* lookAt("checkpoint", user, onlyRuns, ([epoch, , last, before, , , , saved, tail]) => {
@@ -138,6 +142,7 @@ const makeOverOne = Effect.fnUntraced(function*(
       })
       yield* onLog("checkpoint", checkpointScript, 0, user, args)
     }).pipe(
+      few.withPermits(1),
       Effect.catchCause((cause) => Effect.logWarning("The state of runs was not saved, and will be later", cause)),
       Effect.ensuring(Effect.sync(() => checkpointing.delete(user)))
     )
