@@ -165,14 +165,17 @@ const confirmed = (binding: Binding, event: Event, options: ConfirmOptions): Eff
 
 const zeroUsage: AgentEvents.Usage = { inputTokens: 0, outputTokens: 0 }
 
-// All but `emit` are made when they are asked for: an idle emitter is little more than its binding.
+// Its members are made when they are asked for, and `emit` is kept: an idle emitter is little more than its binding.
 class BoundEmitter {
   readonly #binding: Binding
-  readonly emit: Emitter["Service"]["emit"]
+  #emit: Emitter["Service"]["emit"] | undefined
 
   constructor(binding: Binding) {
     this.#binding = binding
-    this.emit = emitWith(binding)
+  }
+
+  get emit(): Emitter["Service"]["emit"] {
+    return this.#emit ??= emitWith(this.#binding)
   }
 
   get context(): EmissionContext {
