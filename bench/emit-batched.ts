@@ -38,6 +38,7 @@ export const question: Question = {
       comparisons: [
         compare("emit, batched", noted.ours, noted.reference, atLeast(6)),
         compare("emit, batched", noted.ours, noted.loop, atLeast(0.75)),
+        compare("emit, batched", noted.ours, noted.nothing),
         compare("emit, batched, usage_reported", usage.ours, usage.reference, atLeast(6)),
         compare("emit, batched, usage_reported", usage.ours, usage.loop, atLeast(0.75))
       ],

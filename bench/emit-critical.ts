@@ -10,7 +10,7 @@ import { payloadOf } from "./harness/workload.ts"
 export const question: Question = {
   asks: "emit, critical, one fiber",
   answer: async (settings) => {
-    const { loop, ours, reference } = await measureEmitting(
+    const { loop, nothing, ours, reference } = await measureEmitting(
       {
         type: "agent_thinking",
         payload: payloadOf,
@@ -26,7 +26,8 @@ export const question: Question = {
     return {
       comparisons: [
         compare("emit, critical", ours, reference, atLeast(5)),
-        compare("emit, critical", ours, loop, atLeast(0.6))
+        compare("emit, critical", ours, loop, atLeast(0.6)),
+        compare("emit, critical", ours, nothing)
       ],
       notes: []
     }

@@ -1,6 +1,7 @@
 /**
  * Emitting from one fiber, beside a bare loop that does the least a program must do: write the same JSON, and keep as
- * much of it as the broker keeps.
+ * much of it as the broker keeps. And beside a fiber that makes the same events and yields an effect for each that does
+ * nothing: what every program pays that yields once per event, whatever it then does.
  */
 import { Effect } from "effect"
 import { AgentEvents, Emitter, type Event } from "../../src/index.ts"
@@ -75,13 +76,25 @@ const bareLoop = <Payload extends object>(emitted: Emitted<Payload>, sample: { r
   }
 }
 
+/** Makes the events, and yields an effect for each that does nothing. */
+const yieldAll = <Payload extends object>({ event, payload }: Emitted<Payload>, from: number, count: number) =>
+  Effect.gen(function*() {
+    let seen: Event.Event | undefined
+    const nothing = (event: Event.Event) => Effect.sync(() => void (seen = event))
+    const stop = startWatch()
+    for (let step = from; step < from + count; step++) yield* nothing(event(payload(step)))
+    const spent = stop()
+    check(seen !== undefined, "nothing was made")
+    return count / spent
+  })
+
 /**
- * Events per second of the emitter, of the bare loop, and of the reference.
+ * Events per second of the emitter, of the bare loop, of a yield that does nothing, and of the reference.
  */
 export const measureEmitting = <Payload extends object>(
   emitted: Emitted<Payload>,
   settings: Settings
-): Promise<{ readonly ours: Figure; readonly loop: Figure; readonly reference: Figure }> =>
+): Promise<Record<"ours" | "loop" | "nothing" | "reference", Figure>> =>
   withEngine(async (engine) => {
     // Short rounds and many of them: what disturbs one disturbs its neighbour too, or few of all.
     const count = settings.quick ? 30_000 : 100_000
@@ -90,12 +103,18 @@ export const measureEmitting = <Payload extends object>(
     const figures = await interleave(
       {
         "effect-emitter": () => engine.runPromise(emitAll(emitted, from += count, count)),
-        "stringify and push": async () => loop(from, count)
+        "stringify and push": async () => loop(from, count),
+        "a yield that does nothing": () => engine.runPromise(yieldAll(emitted, from, count))
       },
       "per second",
       settings.quick ? { rounds: 11, warmUps: 5 } : { rounds: 31, warmUps: 5 },
       settings
     )
     const ours = figures["effect-emitter"]
-    return { ours, loop: figures["stringify and push"], reference: given("reference", reference, ours) }
+    return {
+      ours,
+      loop: figures["stringify and push"],
+      nothing: figures["a yield that does nothing"],
+      reference: given("reference", reference, ours)
+    }
   })
