@@ -236,6 +236,8 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     assert.strictEqual(code, 0)
     assert.isBelow(ms, 6_000)
     await page.locator(".connection[data-status=waiting]").waitFor()
+    // What a screen reader is told when the server takes its leave.
+    assert.match(await page.getByRole("status").textContent() ?? "", /The server is stopping, and will be back/)
     assert.deepStrictEqual([...ada.problems], ["a frame of type goodbye", "closed with 4500"])
     ada = { ...ada, problems: [] }
 

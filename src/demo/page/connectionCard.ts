@@ -6,10 +6,19 @@ import type { Position } from "../../protocol/Position.ts"
 import type { Counts } from "./connection.ts"
 import { count, h, setText } from "./dom.ts"
 
+/** What the server means by the close codes that a user may meet here. */
+const closedTexts: Readonly<Record<string, string>> = {
+  draining: "The server is stopping, and will be back",
+  tooSlow: "This page read too slowly, and was let go of",
+  heartbeatLost: "The server had not heard from this page",
+  brokerUnavailable: "The server cannot read the events at the moment"
+}
+
 const lossText = (loss: Loss): string => {
   switch (loss._tag) {
     case "closed":
-      return loss.name === undefined ? "The connection broke" : `The server closed it (${loss.name})`
+      if (loss.name === undefined) return "The connection broke"
+      return closedTexts[loss.name] ?? `The server closed it (${loss.name})`
     case "silent":
       return "The connection fell silent"
     case "timeout":
