@@ -3,6 +3,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { append, envelope, serve, token, user } from "../gateway/server.ts"
 import { devices, type Options, until, upTo } from "./devices.ts"
 import { proxyTo } from "./Proxy.ts"
@@ -137,3 +139,50 @@ for (const [deviceName, device] of Object.entries(devices)) {
       }))
   })
 }
+
+// Both clients open their streams by the same few lines, so one of them shows it.
+describe("server-sent events, in the long run", () => {
+  it.live(
+    "leaks no socket, timer or memory over 1,000 reconnects, and nor does the gateway",
+    () =>
+      Effect.gen(function*() {
+        setFlagsFromString("--expose-gc")
+        const collect: () => void = runInNewContext("gc")
+        const held = () => {
+          collect()
+          collect()
+          const resources = process.getActiveResourcesInfo()
+          const count = (name: string) => resources.filter((resource) => resource === name).length
+          return { heap: process.memoryUsage().heapUsed, timers: count("Timeout"), sockets: count("TCPSocketWrap") }
+        }
+        const { proxy, served, settings } = yield* world()
+        const one = yield* devices.connect({ ...settings, transports: ["sse"], capMs: 2, forgetful: true })
+        const reconnect = Effect.fnUntraced(function*(times: number) {
+          for (let n = 1; n <= times; n++) {
+            if (n % 100 === 0) yield* append(served, "ann", n)
+            const { opened } = yield* served.gateway.stats
+            proxy.cut()
+            while ((yield* served.gateway.stats).opened === opened) yield* Effect.sleep("1 millis")
+          }
+        })
+        yield* until("live", () => one.status()._tag === "live")
+        yield* reconnect(600)
+        yield* until("live", () => one.status()._tag === "live")
+        const before = held()
+        yield* reconnect(1_000)
+        yield* until("all events", () => one.offsets.length === 16)
+        yield* until("live", () => one.status()._tag === "live")
+        yield* Effect.sleep("200 millis")
+        const after = held()
+        assert.deepStrictEqual(one.offsets, upTo(16))
+        const grown = after.heap - before.heap
+        process.stdout.write(`connect by SSE: ${(grown / 1_000).toFixed(0)} kB of heap over 1,000 reconnects\n`)
+        assert.isBelow(grown, 2_000_000)
+        assert.isAtMost(after.timers, before.timers + 2)
+        assert.isAtMost(after.sockets, before.sockets + 2)
+        const { connections, sessions } = yield* served.gateway.stats
+        assert.deepStrictEqual([connections, sessions], [1, 1])
+      }),
+    60_000
+  )
+})

@@ -25,7 +25,7 @@ export interface Device {
   readonly statuses: ReadonlyArray<Status>
 }
 
-export const devices: Record<string, (options: Options) => Effect.Effect<Device, never, Scope.Scope>> = {
+export const devices: Record<"connect" | "Client", (options: Options) => Effect.Effect<Device, never, Scope.Scope>> = {
   connect: ({ capMs = 50, forgetful, ...options }) =>
     Effect.acquireRelease(
       Effect.sync(() => {
