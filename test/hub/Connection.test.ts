@@ -1,12 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { CloseCode, type Frame, Position } from "effect-emitter"
+import { Broker, CloseCode, type Frame, Position } from "effect-emitter"
 import { TestClock } from "effect/testing"
 import type { Connection } from "../../src/hub/Connection.ts"
 import { FakeBroker, FakeTransport, random } from "./fakes.ts"
 import { makeHub, never, now, offsets, open } from "./hub.ts"
 
 const settle = TestClock.adjust("1 second")
+const unavailable = Effect.fail(
+  new Broker.BrokerError({
+    reason: new Broker.BrokerUnavailable({ operation: "pull", afterMs: 0, cause: new Error("a test") })
+  })
+)
+
 describe("Connection", () => {
   it.effect("waits for the end of the turn, and puts all that came in it into one frame", () =>
     Effect.gen(function*() {
@@ -170,11 +176,13 @@ describe("Connection", () => {
 })
 
 let slowGaps = 0
+let degradations = 0
 
 /** What a device must be able to conclude from its frames: each offset came once, was filtered, or was said to be gone. */
 class Device {
   private position: Position.Position | undefined
   readonly seen: Array<number> = []
+  degraded = false
   private readonly critical: ReadonlySet<string>
   private readonly filtered: boolean
 
@@ -219,13 +227,18 @@ class Device {
         }
         return
       }
+      case "status":
+        assert.strictEqual(frame.state, this.degraded ? "live" : "degraded")
+        this.degraded = !this.degraded
+        degradations++
+        return
       default:
         return
     }
   }
 }
 
-describe("Any order of appends, looks, full transports, filters and lost logs", () => {
+describe("Any order of appends, looks, full transports, filters, outages and lost logs", () => {
   const run = (seed: number) =>
     Effect.gen(function*() {
       const next = random(seed)
@@ -256,6 +269,18 @@ describe("Any order of appends, looks, full transports, filters and lost logs", 
       let transport = new FakeTransport()
       let connection: Connection | undefined
       let read = 0
+      let isDown = false
+      const setDown = (down: boolean) => {
+        if (down !== isDown) broker.tell(down ? "down" : "up")
+        isDown = down
+      }
+      // Up to where the device acknowledged on this connection.
+      let handled: Position.Position | undefined
+      const acknowledge = Effect.suspend(() => {
+        if (connection === undefined || device.at === undefined) return Effect.void
+        handled = device.at
+        return connection.acknowledge(device.at.offset, device.at.epoch)
+      })
       const look = () => {
         const all = transport.frames
         for (; read < all.length; read++) device.take(all[read] ?? assert.fail("no frame"))
@@ -263,6 +288,8 @@ describe("Any order of appends, looks, full transports, filters and lost logs", 
       const connect = Effect.gen(function*() {
         if (connection !== undefined) yield* hub.release(connection)
         look()
+        broker.fail = undefined
+        handled = undefined
         const resume = next() < 0.8 ? device.at : undefined
         device = new Device(resume, critical, filtered)
         transport = new FakeTransport()
@@ -288,19 +315,30 @@ describe("Any order of appends, looks, full transports, filters and lost logs", 
         else if (choice < 0.92) transport.drain(1 + int(4))
         else if (choice < 0.94) broker.forget()
         else if (choice < 0.96) broker.wake()
-        else if (choice < 0.98) connection?.announce()
+        else if (choice < 0.965) connection?.announce()
+        else if (choice < 0.975) broker.fail = broker.fail === undefined ? unavailable : undefined
+        else if (choice < 0.98) setDown(!isDown)
+        else if (choice < 0.99) yield* Effect.forkChild(acknowledge)
         else yield* connect
         look()
       }
 
-      // In the end, with room for all, a device knows of everything up to the head.
+      // In the end, with room for all and a broker that is well, a device knows of everything up to the head.
+      broker.fail = undefined
+      setDown(false)
       for (let turn = 0; turn < 10; turn++) {
         transport.drain(Infinity)
-        yield* TestClock.adjust("100 millis")
+        yield* TestClock.adjust("1 second")
       }
       connection?.announce()
       look()
       assert.deepStrictEqual(device.at, broker.log.head)
+      assert.isFalse(device.degraded)
+      if (handled?.epoch === broker.log.epoch) {
+        assert.isTrue(
+          broker.acknowledged.some(({ epoch, offset }) => epoch === handled?.epoch && offset >= handled.offset)
+        )
+      }
       assert.deepStrictEqual([...new Set(device.seen)], device.seen)
       assert.deepStrictEqual(transport.farewells, [])
       yield* hub.release(connection ?? assert.fail("no connection"))
@@ -309,6 +347,8 @@ describe("Any order of appends, looks, full transports, filters and lost logs", 
 
   it.effect("shows a device each event once and in order, or says why not", () =>
     Effect.forEach(Array.from({ length: 300 }, (_, index) => index + 1), run, { discard: true }).pipe(
-      Effect.andThen(Effect.sync(() => assert.isAbove(slowGaps, 100)))
+      Effect.andThen(
+        Effect.sync(() => assert.isTrue(slowGaps > 100 && degradations > 100, `${slowGaps} ${degradations}`))
+      )
     ))
 })
