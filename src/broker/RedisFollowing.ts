@@ -14,6 +14,7 @@
  *
  * @since 0.1.0
  */
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -78,6 +79,7 @@ export interface Following extends Pick<Broker["Service"], "subscribe" | "acknow
 }
 
 const maxTickMs = 1000
+const atOnce = 256
 const none: ReadonlyArray<Wake> = []
 
 const without = (readers: ReadonlyArray<Wake>, reader: Wake): ReadonlyArray<Wake> => {
@@ -299,14 +301,18 @@ export const make = Effect.fnUntraced(function*(
     return attendToAll(Array.from(followed.values()).filter(isDue), "poll")
   })
 
-  // A tick later it is more than a moment. An effect for each, so that other fibers get their turns between them.
+  // A tick later it is more than a moment. Some at a time, since each may write to a socket, so that the loop turns.
   let wasLost = false
   const announce = Effect.suspend(() => {
     const isLost = !connection.isLive() || !commands.isLive()
     const isDown = isLost && wasLost
     wasLost = isLost
     if (!isDown) return Effect.void
-    return Effect.forEach(Array.from(followed.values()), (one) => Effect.sync(() => tell(one, true)), { discard: true })
+    return Effect.forEach(
+      Arr.chunksOf(followed.values(), atOnce),
+      (some) => Effect.andThen(Effect.sync(() => some.forEach((one) => tell(one, true))), Effect.yieldNow),
+      { discard: true }
+    )
   })
 
   const sweep = Effect.sync(() => recents.sweep())

@@ -415,7 +415,6 @@ export class Connection {
     switch (news) {
       case "down":
         this.suffer().isDown = true
-        this.shared.recovery.delete(this)
         if (this.phase === "idle") this.degrade()
         return
       case "up": {
