@@ -11,7 +11,8 @@ import { httpUrl, openSocket } from "./Platform.ts"
 /**
  * `websocket`, or `sse`: server-sent events, read by `fetch`. Both bring the
  * same events with the same promises; over `sse` an acknowledgement is a request
- * of its own, and a renewed token a new connection.
+ * of its own, and a renewed token a new connection. Over HTTP/1.1 a browser opens
+ * six connections to a server at most, and each tab's stream takes one.
  *
  * @category models
  * @since 0.1.0
