@@ -23,47 +23,22 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import type { Broker, BrokerError, News, PullLimits, Slice } from "../broker/Broker.ts"
+import type { BrokerError, News, Slice } from "../broker/Broker.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import type { ConnectionId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { Narration, type Portion } from "./Narration.ts"
 import { Outage } from "./Outage.ts"
-import type { Recovery } from "./Recovery.ts"
 import type { Opening, Request } from "./Request.ts"
 import * as Revoked from "./Revoked.ts"
-import { isLeftOut, type Limits, Slowness } from "./Slowness.ts"
-import type { Counters } from "./Stats.ts"
+import type { Shared } from "./Shared.ts"
+import { shed } from "./Shedding.ts"
+import { Slowness } from "./Slowness.ts"
 import type { Farewell, Message, Transport } from "./Transport.ts"
-
-/**
- * What all connections of a node share.
- *
- * - `run` starts an effect in the hub's context, at once.
- * - `later` calls `start` of a connection in the next turn of the scheduler.
- * - `recovery` brings back connections that could not read their log.
- * - `patienceMs` is for how long one of them is kept: not the same for each, so
- *   that they do not leave together.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Shared {
-  readonly broker: Broker["Service"]
-  readonly counters: Counters
-  readonly clock: Clock.Clock
-  readonly limits: PullLimits
-  readonly slow: Limits
-  readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  readonly later: (connection: Connection) => void
-  readonly recovery: Recovery
-  readonly patienceMs: () => number
-}
 
 /**
  * What a connection is doing: `opening` until its first messages went out,
@@ -327,25 +302,13 @@ export class Connection {
     return this.slowness === undefined || !this.caughtUp ? pull : Effect.flatMap(pull, (slice) => this.shed(slice))
   }
 
-  // Chooses what a slow device does not get, and fetches the state that makes up for it.
   private shed(slice: Slice): Effect.Effect<Portion, BrokerError> {
     const { slowness } = this
     if (slowness === undefined || slice.gap !== undefined || this.phase !== "draining") return Effect.succeed(slice)
-    const now = this.shared.clock.currentTimeMillisUnsafe()
-    if (!slowness.judge(this.shared.slow, slice, this.cursor.offset, now)) {
-      return Effect.as(Effect.sync(() => this.close(tooSlow)), slice)
+    if (slowness.judge(this.shared.slow, slice, this.cursor.offset, this.now)) {
+      return shed(this.shared.broker, this.user, this.cursor, slice, slowness)
     }
-    const { diet } = slowness
-    const lastLeftOut = slice.entries.findLast(({ delivery }) => isLeftOut(diet, delivery))
-    if (lastLeftOut === undefined) return Effect.succeed(slice)
-    if (lastLeftOut.offset <= slowness.madeUpTo) return Effect.succeed({ ...slice, diet })
-    // Runs that end inside what is left out have no events left to tell their state.
-    const since = this.cursor.offset + 1
-    return Effect.map(this.shared.broker.snapshots(this.user, since), ({ position, snapshots }) => {
-      if (position.epoch !== slice.next.epoch) return slice
-      slowness.madeUpTo = position.offset
-      return { ...slice, diet, makeUp: snapshots }
-    })
+    return Effect.as(Effect.sync(() => this.close(tooSlow)), slice)
   }
 
   // The messages for a portion; the cursor moves past it.
