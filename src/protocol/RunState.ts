@@ -100,14 +100,17 @@ export const isTerminal = (type: string): boolean => type === "agent_completed" 
 
 /**
  * The state after `event`, or why the event is not legal. Events of scope
- * `free` are legal anywhere and change nothing.
+ * `free` are legal and change nothing, except where the run was ended as `lost`:
+ * then its program goes on without knowing, and means the run with all it emits.
  *
  * @category transitions
  * @since 0.1.0
  */
 export const next = (state: RunState, event: Event): RunState | IllegalEvent => {
-  if (event.definition.scope === "free") return state
   const type = event.type
+  if (event.definition.scope === "free") {
+    return state._tag === "Ended" && state.outcome === "lost" ? illegal(type, state, "alreadyEnded") : state
+  }
   switch (state._tag) {
     case "Idle":
       return type === "agent_started"

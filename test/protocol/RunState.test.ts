@@ -43,7 +43,9 @@ const toolCallOf = (event: Event.Event): unknown => Reflect.get(event.payload, "
  * The reference: no state, only a look at all that was accepted before. Gives the problem that an event would be.
  */
 const problemOf = (accepted: ReadonlyArray<Event.Event>, event: Event.Event): string | undefined => {
-  if (event.definition.scope === "free") return undefined
+  if (event.definition.scope === "free") {
+    return accepted.some(({ payload }) => Reflect.get(payload, "reason") === "lost") ? "alreadyEnded" : undefined
+  }
   const seen = (type: string, toolCallId?: unknown) =>
     accepted.filter((past) => past.type === type && (toolCallId === undefined || toolCallOf(past) === toolCallId))
       .length
@@ -170,6 +172,16 @@ describe("RunState", () => {
   it("lets a tool call id be used again once its call is completed", () => {
     const again = [executing("t1"), completed("t1"), executing("t1"), completed("t1")].reduce(afterLegal, started)
     assert.deepStrictEqual(again, started)
+  })
+
+  it("takes nothing more of a run that was lost, and what needs no run of every other", () => {
+    const note = Noted.make({ toolCallId: "t" })
+    for (const outcome of ["completed", "failed", "cancelled", "timeout"] as const) {
+      const ended: RunState.RunState = { _tag: "Ended", outcome }
+      assert.strictEqual(RunState.next(ended, note), ended)
+    }
+    const refused = RunState.next({ _tag: "Ended", outcome: "lost" }, note)
+    assert.strictEqual("problem" in refused && refused.problem, "alreadyEnded")
   })
 
   it("ends with the outcome of its ending", () => {
