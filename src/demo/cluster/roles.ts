@@ -27,7 +27,8 @@ export interface Options {
 const shared = ({ place, redis, secret }: Options) =>
   Layer.mergeAll(
     Layer.succeed(Place, place),
-    RedisBroker.layer({ url: redis, prefix: "demo" }),
+    // The shortest lease that other settings allow: who kills the worker need not wait long for what becomes of its run.
+    RedisBroker.layer({ url: redis, prefix: "demo", lease: "6 seconds" }),
     RedisOutage.layer(redis),
     DemoUsers.layerWith(secret)
   )

@@ -113,7 +113,8 @@ export const connectionCard = (options: {
       }
     }
   }, "Kill this gateway")
-  const kills = h("div", { class: "buttons", hidden: true }, killGateway)
+  const killWorker = h("button", { type: "button", on: { click: () => options.kill("worker") } }, "Kill the worker")
+  const kills = h("div", { class: "buttons", hidden: true }, killGateway, killWorker)
   const element = h(
     "section",
     { class: "card connection", "aria-label": `Connection of ${options.name}` },
