@@ -1,6 +1,6 @@
 /**
  * Stands between a node and its Redis: it can keep publications from the connections that are open, let answers take their
- * time, and lead to another server.
+ * time, swallow all that passes, break what is open, and lead to another server.
  */
 import { Effect } from "effect"
 import { once } from "node:events"
@@ -27,6 +27,7 @@ export const redisProxy = (port: number) =>
     const sockets = new Set<Socket>()
     let target = port
     let delayMs = 0
+    let swallowing = false
     const server = createServer((near) => {
       const far = connect(target, "127.0.0.1")
       for (const socket of [near, far]) {
@@ -38,9 +39,12 @@ export const redisProxy = (port: number) =>
           far.destroy()
         })
       }
-      near.pipe(far)
+      near.on("data", (data) => {
+        if (!swallowing) far.write(data)
+      })
       const answer = lateWriter(near, () => delayMs)
       far.on("data", (data) => {
+        if (swallowing) return
         if (!muted.has(near) || !data.includes("$7\r\nmessage\r\n")) answer(data)
       })
     })
@@ -69,6 +73,19 @@ export const redisProxy = (port: number) =>
         Effect.sync(() => {
           delayMs = ms
         }),
+      /** Breaks what is open now. */
+      cut: Effect.sync(cut),
+      /** From now on nothing comes through, and nobody is told. */
+      swallow: Effect.sync(() => {
+        swallowing = true
+      }),
+      /** Lets everything through again, at once. What was open while bytes were swallowed is broken. */
+      heal: Effect.sync(() => {
+        delayMs = 0
+        if (!swallowing) return
+        swallowing = false
+        cut()
+      }),
       /** Connections that are made from now on lead to this port; those that are open end, unless they may stay. */
       leadTo: (port: number, options: { readonly staying?: boolean } = {}) =>
         Effect.sync(() => {

@@ -1,0 +1,166 @@
+/**
+ * A cluster under test: one real Redis, gateways behind a load balancer, and emitters, each a process of its own that
+ * reaches Redis through a proxy of its own.
+ */
+import { Effect, Exit, Redacted, Scope } from "effect"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Balancer from "../../src/demo/cluster/Balancer.ts"
+import { redisProxy } from "../broker/redisProxy.ts"
+import { type RedisServer, redisServer } from "../support/redis.ts"
+import * as Child from "./Child.ts"
+import { hasRested, latestCounts, type Line, read } from "./Record.ts"
+
+/** The secret of every token. */
+export const secret = Redacted.make("a secret for tests, of 32 characters or more")
+
+type Proxy = Effect.Success<ReturnType<typeof redisProxy>>
+
+/** A place for one process after another: `child` is the one that runs, or ran last. */
+export interface Node {
+  readonly name: string
+  readonly proxy: Proxy
+  readonly child: () => Child.Child
+  /** Whether a process runs here that was neither killed nor stopped. */
+  readonly isUp: () => boolean
+  /** Starts a process where the last one has ended. */
+  readonly start: Effect.Effect<void>
+  /** SIGTERM; gives how it ended. New devices go elsewhere from then on. */
+  readonly stop: Effect.Effect<Child.Ending>
+  /** SIGKILL. */
+  readonly kill: Effect.Effect<void>
+}
+
+/** An emitting node: `record` is all that its processes wrote down, `spooled` how much its spool held a moment ago. */
+export interface EmitterNode extends Node {
+  readonly record: () => ReadonlyArray<Line>
+  readonly spooled: () => number
+  readonly hasRested: () => boolean
+}
+
+/** The whole cluster. `url` is where devices connect. */
+export interface Cluster {
+  readonly redis: RedisServer
+  readonly url: string
+  readonly gateways: ReadonlyArray<Node>
+  readonly emitters: ReadonlyArray<EmitterNode>
+  readonly users: ReadonlyArray<string>
+}
+
+/** How large a cluster is, and how busy: `agents` of each user and emitter run at a time, with `pauseMs` between events. */
+export interface Options {
+  readonly seed: number
+  readonly gateways: number
+  readonly emitters: number
+  readonly users: number
+  readonly agents: number
+  readonly pauseMs: number
+}
+
+/** Starts a cluster whose Redis is `program`; emitters are started by `start` of each. All ends with the scope. */
+export const make = Effect.fnUntraced(function*(program: string, options: Options) {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-emitter-cluster-test-"))),
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+  )
+  const redis = yield* redisServer(program, { durable: true })
+  const users = Array.from({ length: options.users }, (_, index) => `user-${index + 1}`)
+  const backends: Array<Balancer.Backend> = Array.from({ length: options.gateways }, (_, index) => ({
+    name: `gateway-${index + 1}`,
+    role: "gateway",
+    port: undefined
+  }))
+  const balancer = yield* Effect.orDie(Balancer.make(backends, 0))
+  const scope = yield* Effect.scope
+
+  const node = Effect.fnUntraced(function*(
+    name: string,
+    launch: (redisUrl: string) => Effect.Effect<Child.Child, never, Scope.Scope>,
+    gone: () => void
+  ) {
+    const proxy = yield* redisProxy(redis.port)
+    let child: Child.Child | undefined
+    let life: Scope.Closeable | undefined
+    let isUp = false
+    const leave = () => {
+      isUp = false
+      gone()
+    }
+    const current = () => {
+      if (child === undefined) throw new Error(`${name} was never started`)
+      return child
+    }
+    const made: Node = {
+      name,
+      proxy,
+      child: current,
+      isUp: () => isUp,
+      start: Effect.gen(function*() {
+        if (life !== undefined) yield* Scope.close(life, Exit.void)
+        life = yield* Scope.fork(scope)
+        child = yield* Scope.provide(launch(proxy.url), life)
+        isUp = true
+      }),
+      stop: Effect.suspend(() => {
+        leave()
+        return current().stop
+      }),
+      kill: Effect.suspend(() => {
+        leave()
+        return Effect.asVoid(current().kill)
+      })
+    }
+    return made
+  })
+
+  const gateways = yield* Effect.forEach(backends, (backend) =>
+    node(
+      backend.name,
+      (redisUrl) =>
+        Child.start("gateway.ts", {
+          NODE_NAME: backend.name,
+          REDIS_URL: redisUrl,
+          TOKEN_SECRET: Redacted.value(secret)
+        }).pipe(Effect.tap((child) =>
+          Effect.sync(() => {
+            backend.port = Number(child.ready)
+          })
+        )),
+      () => {
+        backend.port = undefined
+      }
+    ))
+  yield* Effect.forEach(gateways, ({ start }) => start, { concurrency: "unbounded" })
+
+  const emitters = yield* Effect.forEach(
+    Array.from({ length: options.emitters }, (_, index) => `emitter-${index + 1}`),
+    (name, index) =>
+      Effect.gen(function*() {
+        const file = join(folder, `${name}.record`)
+        let lives = 0
+        const made = yield* node(name, (redisUrl) =>
+          Effect.suspend(() =>
+            Child.start("emitter.ts", {
+              NODE_NAME: name,
+              REDIS_URL: redisUrl,
+              LIFE: `${name}-life-${++lives}`,
+              SEED: String(options.seed * 1_000 + index * 100 + lives),
+              USERS: users.join(","),
+              AGENTS: String(options.agents),
+              PAUSE_MS: String(options.pauseMs),
+              RECORD: file,
+              SPOOL: join(folder, `${name}.spool`)
+            })
+          ), () => {})
+        return {
+          ...made,
+          record: () => read(file),
+          spooled: () => latestCounts(file)?.spooled ?? 0,
+          hasRested: () => hasRested(file)
+        }
+      })
+  )
+  const cluster: Cluster = { redis, url: `ws://127.0.0.1:${balancer.port}/events`, gateways, emitters, users }
+  return cluster
+})

@@ -1,0 +1,136 @@
+/**
+ * An emitting process of a cluster under test: it runs agents for users until SIGUSR2 tells it to start no more of them, and
+ * writes down what was accepted. What an agent does is drawn from `SEED`.
+ *
+ * An agent's events carry its run and a number that rises by one, so that any that is missing, repeated or out of order can
+ * be told.
+ */
+import { Clock, Config, Effect, Exit, Layer, Option, Schedule, Schema } from "effect"
+import { openSync, writeSync } from "node:fs"
+import { AgentEvents, Emitter, EmitterLayer, Emitters, Event, FallbackChannel, Spool } from "../../src/index.ts"
+import { seeded } from "../emitter/support/random.ts"
+import { brokerLayer, runChild, settings } from "./program.ts"
+import type { Line } from "./Record.ts"
+
+const more = Config.all({
+  record: Config.String("RECORD"),
+  spool: Config.String("SPOOL"),
+  life: Config.String("LIFE"),
+  seed: Config.Int("SEED"),
+  users: Config.String("USERS"),
+  agents: Config.Int("AGENTS"),
+  pauseMs: Config.Int("PAUSE_MS")
+})
+
+/** An agent's work that fails, as it should now and then. */
+class AgentFailed extends Schema.TaggedError<AgentFailed>()("AgentFailed", {}) {}
+
+runChild(
+  Effect.gen(function*() {
+    const { name, redis } = yield* settings
+    const { agents, life, pauseMs, record, seed, spool, users } = yield* more
+    const file = openSync(record, "a")
+    const write = (line: Line) => void writeSync(file, `${JSON.stringify(line)}\n`)
+    const draw = seeded(seed)
+    const names = users.split(",")
+    let runs = 0
+    const rest = { isAskedFor: false }
+    process.on("SIGUSR2", () => {
+      rest.isAskedFor = true
+    })
+    let confirmed = 0
+    let unconfirmed = 0
+
+    const emitOne = Effect.fnUntraced(function*(run: string, n: number) {
+      const emitter = yield* Emitter.Emitter
+      const tag = { run, n }
+      const chance = draw.next()
+      const event = chance < 0.45
+        ? AgentEvents.Custom.make({ name: "n", data: tag })
+        : chance < 0.75
+        ? AgentEvents.TextDelta.make({ messageId: run, delta: `${n} ` })
+        : Event.critical(AgentEvents.Custom.make({ name: "critical", data: tag }))
+      if (chance > 0.97) {
+        // Perhaps nobody is there to confirm it: then all that is known is that it was not refused.
+        const exit = yield* Effect.exit(emitter.emitConfirmed(event, { within: "2 seconds" }))
+        if (Exit.isSuccess(exit)) confirmed++
+        else unconfirmed++
+        const position = Exit.isSuccess(exit) ? exit.value : {}
+        return void write({ _tag: "Accepted", ...tag, critical: false, receipt: "Deferred", ...position })
+      }
+      const critical = event.delivery === "critical"
+      const exit = yield* Effect.exit(emitter.emit(event))
+      if (Exit.isFailure(exit)) {
+        const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+        write({ _tag: "Refused", ...tag, reason: error?.reason._tag ?? "interrupted" })
+        return void (yield* exit)
+      }
+      const receipt = exit.value
+      const position = receipt._tag === "Appended" ? receipt.position : {}
+      write({ _tag: "Accepted", ...tag, critical, receipt: receipt._tag, ...position })
+    })
+
+    const agent = Effect.fnUntraced(function*(user: string) {
+      const emitters = yield* Emitters
+      while (!rest.isAskedFor) {
+        const run = `${life}-${++runs}`
+        const events = 1 + draw.below(30)
+        const fails = draw.chance(0.15)
+        const work = Effect.gen(function*() {
+          for (let n = 1; n <= events; n++) {
+            yield* emitOne(run, n)
+            yield* Effect.sleep(draw.below(2 * pauseMs))
+          }
+          if (fails) return yield* new AgentFailed()
+        })
+        write({ _tag: "Started", run, user, at: yield* Clock.currentTimeMillis })
+        yield* emitters.forUser({ userId: user, runId: run }).pipe(
+          Effect.flatMap((emitter) =>
+            Effect.provideService(Emitter.run({ agentName: name })(work), Emitter.Emitter, emitter)
+          ),
+          Effect.scoped,
+          Effect.exit
+        )
+        write({ _tag: "Ended", run, at: yield* Clock.currentTimeMillis })
+        yield* Effect.sleep(draw.below(4 * pauseMs))
+      }
+    })
+
+    const count = Effect.gen(function*() {
+      const { accepted, deadLettered, delivery, dropped } = yield* (yield* Emitters).stats
+      const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((all, one) => all + one, 0)
+      write({
+        _tag: "Counts",
+        accepted: sum(accepted),
+        deadLettered,
+        setAside: delivery.deadLettered.runLost,
+        spooled: delivery.spool?.events ?? 0,
+        dropped: sum(dropped),
+        confirmed,
+        unconfirmed
+      })
+    })
+
+    write({ _tag: "Began", at: yield* Clock.currentTimeMillis })
+    yield* Effect.addFinalizer(() => Effect.sync(() => write({ _tag: "Closed" })))
+    return yield* Effect.gen(function*() {
+      yield* Effect.addFinalizer(() => Effect.orDie(count))
+      yield* Effect.forkScoped(Effect.repeat(count, Schedule.spaced("250 millis")))
+      process.stdout.write("ready 0\n")
+      yield* Effect.forEach(names.flatMap((user) => Array.from({ length: agents }, () => user)), agent, {
+        concurrency: "unbounded",
+        discard: true
+      })
+      write({ _tag: "Rested" })
+      return yield* Effect.never
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        EmitterLayer({ profile: "lowLatency", closeTimeout: "4 seconds" }).pipe(
+          Layer.provide(Layer.effect(FallbackChannel.Channels, Effect.all([Spool.sqlite({ file: spool })]))),
+          Layer.provide(brokerLayer(redis))
+        )
+      )
+    )
+  }).pipe(Effect.scoped)
+)

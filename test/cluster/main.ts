@@ -1,0 +1,103 @@
+/**
+ * `npm run chaos -- --minutes 3 --seed 1` strikes a cluster of real processes with seeded faults, and checks every promise
+ * when it is quiet again.
+ */
+import { Effect, Logger } from "effect"
+import { parseArgs } from "node:util"
+import { findProgram } from "../support/program.ts"
+import { type Faults, storm } from "./Chaos.ts"
+import { report } from "./report.ts"
+import * as Trials from "./Trial.ts"
+
+const defaults = { minutes: 3, seed: 1, gateways: 3, emitters: 3, users: 40, devices: 6, pause: 300 }
+
+const help = `Strikes a cluster of real processes over one real Redis with seeded faults, and checks every promise.
+
+  npm run chaos -- [options]
+
+  --minutes n   how long faults strike (${defaults.minutes})
+  --seed n      which faults, and what agents do (${defaults.seed})
+  --gateways n  gateway processes (${defaults.gateways})
+  --emitters n  emitter processes (${defaults.emitters})
+  --users n     users (${defaults.users}); each has an agent in each emitter process
+  --devices n   devices of each user (${defaults.devices})
+  --pause n     milliseconds between two events of an agent, on average (${defaults.pause})
+
+It ends with 0 when every promise was kept, else with 1 after it has said what broke. redis-server must be installed.
+`
+
+const complain = (what: string): never => {
+  process.stderr.write(`${what}\nTry: npm run chaos -- --help\n`)
+  return process.exit(2)
+}
+
+const parsed = () => {
+  try {
+    const text = { type: "string" } as const
+    return parseArgs({
+      options: {
+        help: { type: "boolean", short: "h" },
+        minutes: text,
+        seed: text,
+        gateways: text,
+        emitters: text,
+        users: text,
+        devices: text,
+        pause: text
+      }
+    }).values
+  } catch (error) {
+    return complain(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const values = parsed()
+if (values.help === true) {
+  process.stdout.write(help)
+  process.exit(0)
+}
+
+const number = (name: keyof typeof defaults, least: number, isWhole = true): number => {
+  const text = values[name]
+  const value = text === undefined ? defaults[name] : Number(text)
+  if (!Number.isFinite(value) || value < least || (isWhole && !Number.isInteger(value))) {
+    return complain(`--${name} must be a ${isWhole ? "whole " : ""}number from ${least}, not "${text}"`)
+  }
+  return value
+}
+
+const minutes = number("minutes", 0.1, false)
+const options: Trials.Options = {
+  seed: number("seed", 0),
+  gateways: number("gateways", 2),
+  emitters: number("emitters", 1),
+  users: number("users", 1),
+  agents: 1,
+  pauseMs: number("pause", 1),
+  devicesPerUser: number("devices", 1)
+}
+
+const program = findProgram("redis-server") ?? complain("redis-server is not installed")
+const started = performance.now()
+const say = (what: string) => {
+  const seconds = ((performance.now() - started) / 1000).toFixed(1)
+  process.stdout.write(`${seconds.padStart(6)} s  ${what}\n`)
+}
+
+let faults: Faults = {}
+say("starting the cluster")
+const outcome = await Effect.runPromise(
+  Trials.run(program, options, (trial) =>
+    Effect.gen(function*() {
+      const { totals } = trial.devices
+      say(`${trial.devices.all.length} devices are live; faults strike for ${minutes} minutes`)
+      yield* Effect.sync(() =>
+        say(`${totals.delivered.toLocaleString("en")} events delivered, ${totals.resumed} resumed`)
+      )
+        .pipe(Effect.delay("10 seconds"), Effect.forever, Effect.forkChild)
+      faults = yield* storm(trial, { seed: options.seed, ms: minutes * 60_000, onFault: say })
+      say("everything is healed; waiting until all is quiet")
+    })).pipe(Effect.provide(Logger.layer([])))
+)
+process.stdout.write(`\n${report(options, outcome, faults)}\n`)
+process.exit(outcome.account.broken.length === 0 ? 0 : 1)

@@ -1,0 +1,30 @@
+/**
+ * What the processes of a cluster under test share: what they are told, and how they come and go.
+ */
+import { NodeRuntime } from "@effect/platform-node"
+import { Cause, Config, Effect, Exit, Logger, type Redacted } from "effect"
+import * as Authenticator from "../../src/gateway/Authenticator.ts"
+import { RedisBroker } from "../../src/redis/index.ts"
+import { redisOptions } from "./settings.ts"
+
+/** Names the process, and the Redis that it reaches through a proxy of its own. */
+export const settings = Config.all({
+  name: Config.String("NODE_NAME"),
+  redis: Config.String("REDIS_URL")
+})
+
+/** The broker of a process. */
+export const brokerLayer = (redis: string) => RedisBroker.layer({ ...redisOptions, url: redis })
+
+/** Who the devices of a cluster under test are. */
+export const authenticatorLayer = (secret: Redacted.Redacted) =>
+  Authenticator.jwt({ secret, issuer: "tests", audience: "events" })
+
+/** Runs until SIGTERM, which ends it with 0, or until its parent is gone. */
+export const runChild = <E>(program: Effect.Effect<unknown, E>): void => {
+  process.stdin.on("end", () => process.exit(1)).resume()
+  NodeRuntime.runMain(
+    program.pipe(Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))),
+    { teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1) }
+  )
+}

@@ -1,0 +1,25 @@
+/**
+ * Settings of clusters under test: what takes seconds in production takes less here, so that a fault and its end fit into
+ * a short run.
+ */
+/** Redis keeps every event on its disk, so its restarts are trusted, and users' logs are kept whole. */
+export const redisOptions = {
+  deadline: "1 second",
+  silence: "2 seconds",
+  poll: "2 seconds",
+  lease: "8 seconds",
+  maxEvents: 200_000,
+  maxBytes: 256 * 1024 * 1024,
+  trustRestarts: true
+} as const
+
+/** Devices are noticed, and notice, within a few seconds. */
+export const gatewayOptions = {
+  path: "/events",
+  origins: "any",
+  heartbeat: "2 seconds",
+  drainTimeout: "2 seconds",
+  reconnectSpread: "500 millis",
+  framesPerSecond: 500,
+  connections: { perUser: 1_000 }
+} as const
