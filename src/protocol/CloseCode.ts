@@ -4,7 +4,9 @@
  * All codes stand here, each with its reconnect rule. Codes 4400 to 4499 tell a
  * client that it did something wrong: the same attempt would fail again, so it
  * stops, or first gets a new token. Codes 4500 to 4599 tell that the server or
- * the network is at fault: it reconnects with backoff and resumes.
+ * the network is at fault: it reconnects with backoff and resumes. So it does
+ * after 4408: a hello is late when the network or the server was held up, which a
+ * client that means well must survive.
  *
  * @since 0.1.0
  */
@@ -49,7 +51,7 @@ export const closeCodes = {
     meaning: "the token is missing, forged, expired or revoked"
   },
   originRefused: { code: 4403, name: "originRefused", reaction: "stop", meaning: "the page's origin is not allowed" },
-  helloTimeout: { code: 4408, name: "helloTimeout", reaction: "stop", meaning: "no hello arrived in time" },
+  helloTimeout: { code: 4408, name: "helloTimeout", reaction: "resume", meaning: "no hello arrived in time" },
   tooManyConnections: {
     code: 4409,
     name: "tooManyConnections",

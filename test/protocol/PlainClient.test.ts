@@ -392,7 +392,7 @@ describe("the same client, and servers that break the rules", () => {
       assert.isTrue(third >= 0 && third <= 800, String(third))
     }))
 
-  for (const code of [4400, 4403, 4408, 4409, 4413, 4429, 4444, 1008, 1009]) {
+  for (const code of [4400, 4403, 4409, 4413, 4429, 4444, 1008, 1009]) {
     it.live(`does not come back after ${code}`, () =>
       Effect.gen(function*() {
         let connections = 0

@@ -4,6 +4,7 @@
  */
 const reactionTo = (code) => {
   if (code === 4401) return "renew"
+  if (code === 4408) return "resume"
   return code === 1008 || code === 1009 || (code >= 4400 && code < 4500) ? "stop" : "resume"
 }
 
