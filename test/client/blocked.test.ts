@@ -178,8 +178,9 @@ describe("server-sent events, in the long run", () => {
         const grown = after.heap - before.heap
         process.stdout.write(`connect by SSE: ${(grown / 1_000).toFixed(0)} kB of heap over 1,000 reconnects\n`)
         assert.isBelow(grown, 2_000_000)
-        assert.isAtMost(after.timers, before.timers + 2)
-        assert.isAtMost(after.sockets, before.sockets + 2)
+        assert.isAtMost(after.timers, before.timers + 4)
+        // An acknowledgement has a connection of its own, which is kept for a while and seen here from four sides.
+        assert.isAtMost(after.sockets, before.sockets + 4)
         const { connections, sessions } = yield* served.gateway.stats
         assert.deepStrictEqual([connections, sessions], [1, 1])
       }),
