@@ -5,7 +5,7 @@
  */
 import { type Duration, Effect } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import { BrokerError, BrokerRefused, BrokerUnavailable, type Domains } from "../../../src/broker/Broker.ts"
+import { BrokerError, BrokerRefused, BrokerUnavailable, type Domains, RunLost } from "../../../src/broker/Broker.ts"
 import type { Envelope } from "../../../src/protocol/Envelope.ts"
 import type { RunId, UserId } from "../../../src/protocol/Identity.ts"
 import type { Position } from "../../../src/protocol/Position.ts"
@@ -53,6 +53,9 @@ export class ScriptedBroker {
     })
   }
 
+  /** Runs that were ended as lost by others: a batch with something of them is refused. */
+  readonly lostRuns = new Set<RunId>()
+
   /** Runs that were asked to be ended as lost. */
   readonly lost: Array<readonly [UserId, ReadonlyArray<RunId>]> = []
 
@@ -76,8 +79,14 @@ export class ScriptedBroker {
       return Effect.andThen(Effect.sleep(behaviour.after), Effect.suspend(() => this.act(behaviour.do, user, batch)))
     }
     switch (behaviour) {
-      case "ok":
-        return Effect.succeed(this.take(user, batch))
+      case "ok": {
+        const [first, ...others] = new Set(
+          batch.flatMap(({ run }) => run !== undefined && this.lostRuns.has(run) ? [run] : [])
+        )
+        return first === undefined
+          ? Effect.succeed(this.take(user, batch))
+          : Effect.fail(new BrokerError({ reason: new RunLost({ runs: [first, ...others] }) }))
+      }
       case "loseAck":
         this.take(user, batch)
         return unavailable
