@@ -1,0 +1,227 @@
+/** Leases, and where runs stand, as scripts on a real server keep them. */
+import { assert, describe, it } from "@effect/vitest"
+import { Duration, Effect, Exit, Layer, type Scope } from "effect"
+import { Broker } from "effect-emitter"
+import { RedisBroker } from "effect-emitter/redis"
+import type { LeaseStore } from "../../src/broker/Leases.ts"
+import * as RedisConnection from "../../src/broker/RedisConnection.ts"
+import * as RedisLeases from "../../src/broker/RedisLeases.ts"
+import * as RedisMetrics from "../../src/broker/RedisMetrics.ts"
+import { RunId } from "../../src/protocol/Identity.ts"
+import type { RedisServer } from "../support/redis.ts"
+import { envelope, newUser, plenty, start } from "./events.ts"
+import { program, startNode, withServer } from "./redisNode.ts"
+
+const leaseMs = 300
+
+const startStore = Effect.fnUntraced(function*({ url }: RedisServer) {
+  const connection = yield* RedisConnection.make({
+    name: "test",
+    server: "test",
+    kind: "commands",
+    metrics: yield* RedisMetrics.make("test"),
+    url,
+    deadline: Duration.seconds(2),
+    silence: Duration.seconds(5),
+    onLive: () => Effect.void
+  })
+  yield* connection.awaitLive
+  return RedisLeases.make({
+    prefix: "p",
+    leaseMs,
+    ttlMs: 60_000,
+    connection,
+    endRuns: () => Effect.die(new Error("not part of this test"))
+  })
+})
+
+const store = <E>(name: string, body: (leases: LeaseStore) => Effect.Effect<void, E, Scope.Scope>) =>
+  it.live(name, () => withServer({}, (server) => Effect.flatMap(startStore(server), body)), 30_000)
+
+const stateOf = (beat: ReturnType<LeaseStore["beat"]>) => Effect.map(beat, ({ state }) => state)
+const runsOut = Effect.sleep(leaseMs + 50)
+
+describe.skipIf(program === undefined)("RedisLeases", () => {
+  store("takes a lease, renews it, and tells when another runs out", (leases) =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* leases.beat("a.0", false), { state: "taken", nextOverMs: undefined, claimed: [] })
+      assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "held")
+      const { nextOverMs = -1 } = yield* leases.beat("b.0", false)
+      assert.isTrue(nextOverMs > 0 && nextOverMs <= leaseMs, String(nextOverMs))
+      yield* runsOut
+      assert.strictEqual((yield* leases.beat("b.0", false)).nextOverMs, 0)
+    }))
+
+  store("claims what ran out only for who may, and never gives it back", (leases) =>
+    Effect.gen(function*() {
+      yield* leases.beat("a.0", false)
+      yield* leases.beat("b.0", false)
+      yield* runsOut
+      assert.deepStrictEqual((yield* leases.beat("b.0", false)).claimed, [])
+      // One that ran out, and that nobody claimed, is still its own.
+      assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "held")
+      yield* runsOut
+      assert.deepStrictEqual((yield* leases.beat("b.0", true)).claimed, ["a.0"])
+      assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "lost")
+      assert.isTrue(yield* leases.finish("a.0", []))
+      assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "lost")
+      assert.deepStrictEqual((yield* leases.beat("b.0", true)).claimed, [])
+    }))
+
+  store(
+    "writes users down only under a lease that lives, and forgets no entry that was made again",
+    (leases) =>
+      Effect.gen(function*() {
+        const [ada, bob] = [newUser(), newUser()]
+        assert.isFalse(yield* leases.enter("a.0", ada, 1))
+        yield* leases.beat("a.0", false)
+        assert.isTrue(yield* leases.enter("a.0", ada, 1))
+        assert.isTrue(yield* leases.enter("a.0", bob, 2))
+        assert.isTrue(yield* leases.enter("a.0", ada, 3))
+        yield* leases.leave("a.0", [[ada, 1], [bob, 2]])
+        assert.deepStrictEqual(yield* leases.usersOf("a.0"), [ada])
+        yield* leases.release("a.0")
+        assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "held")
+        yield* leases.leave("a.0", [[ada, 3]])
+        yield* leases.release("a.0")
+        assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "taken")
+      })
+  )
+
+  store("is done with a lease when the last of its users is", (leases) =>
+    Effect.gen(function*() {
+      const users = Array.from({ length: 100 }, () => newUser())
+      yield* leases.beat("a.0", false)
+      for (const [mark, user] of users.entries()) yield* leases.enter("a.0", user, mark)
+      yield* runsOut
+      yield* leases.beat("b.0", true)
+      assert.isFalse(yield* leases.enter("a.0", newUser(), 1000))
+      const some = yield* leases.usersOf("a.0")
+      assert.strictEqual(some.length, 64)
+      assert.isFalse(yield* leases.finish("a.0", some))
+      assert.isTrue(yield* leases.finish("a.0", yield* leases.usersOf("a.0")))
+    }))
+})
+
+const r = RunId.make("r")
+const event = (type: string, sequence: number, source: string, run = "r") =>
+  envelope({ source, sequence, run, type: `agent_${type}`, data: { agentName: "a" } })
+
+const typesOf = Effect.fnUntraced(function*(broker: Broker.Broker["Service"], user: ReturnType<typeof newUser>) {
+  const { entries } = yield* broker.pull(user, yield* start(broker, user), plenty)
+  return entries.map(({ type }) => type.replace("agent_", ""))
+})
+
+const isRefused = (append: ReturnType<Broker.Broker["Service"]["append"]>) =>
+  Effect.map(
+    Effect.flip(append),
+    ({ reason }) => assert.deepStrictEqual(reason._tag === "RunLost" ? reason.runs : reason, [r])
+  )
+
+describe.skipIf(program === undefined)("RedisBroker, where runs stand", () => {
+  it.live(
+    "has a run ended once, though several processes do so together",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const nodes = yield* Effect.all([1, 2, 3].map(() => startNode(server.url, { deadline: "5 seconds" })))
+          const [node = yield* startNode(server.url)] = nodes
+          for (let n = 0; n < 25; n++) {
+            const user = newUser()
+            yield* node.append(user, [event("started", 1, "s"), event("started", 2, "s", "other")])
+            const ended = yield* Effect.all(
+              nodes.map((one) => one.endLost(user, [r, RunId.make("other")])),
+              { concurrency: "unbounded" }
+            )
+            assert.strictEqual(ended.reduce((sum, count) => sum + count, 0), 2)
+            assert.deepStrictEqual(yield* typesOf(node, user), ["started", "started", "error", "error"])
+          }
+        })),
+    30_000
+  )
+
+  it.live(
+    "keeps what a process still has of a run from the one that started it anew",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const [a, b] = [yield* startNode(server.url), yield* startNode(server.url)]
+          const user = newUser()
+          yield* a.append(user, [event("started", 1, "a")])
+          yield* b.endLost(user, [r])
+          yield* b.append(user, [event("started", 1, "b")])
+          yield* isRefused(a.append(user, [event("thinking", 2, "a")]))
+          yield* b.append(user, [event("thinking", 2, "b")])
+          yield* isRefused(a.append(user, [event("thinking", 2, "a")]))
+          yield* b.append(user, [event("completed", 3, "b")])
+          yield* isRefused(a.append(user, [event("completed", 3, "a")]))
+          assert.strictEqual(yield* b.endLost(user, [r]), 0)
+          yield* a.append(user, [event("started", 4, "a"), event("thinking", 5, "a")])
+          yield* a.append(user, [event("completed", 6, "a")])
+          assert.deepStrictEqual(yield* typesOf(b, user), [
+            "started",
+            "error",
+            "started",
+            "thinking",
+            "completed",
+            "started",
+            "thinking",
+            "completed"
+          ])
+        })),
+    30_000
+  )
+
+  it.live(
+    "sees it from what is new of a batch, and from nothing that is repeated",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const node = yield* startNode(server.url)
+          const user = newUser()
+          const standing = server.send("HLEN", `emitter:{${user}}:active`)
+          yield* node.append(user, [event("started", 1, "s"), event("thinking", 2, "s")])
+          assert.strictEqual(yield* standing, ":1\r\n")
+          yield* node.append(user, [event("thinking", 2, "s"), event("completed", 3, "s")])
+          assert.strictEqual(yield* standing, ":0\r\n")
+          yield* node.append(user, [event("started", 1, "s"), event("thinking", 2, "s")])
+          yield* node.append(user, [event("thinking", 2, "s"), envelope({ source: "s", sequence: 4 })])
+          assert.strictEqual(yield* standing, ":0\r\n")
+          // Blocks of which one is known and one is new.
+          const many = Array.from({ length: 70 }, (_, n) => event("thinking", n + 10, "t", `run${n % 3}`))
+          const [first, ...others] = many
+          if (first === undefined) return
+          yield* node.append(user, [first, ...others.slice(0, 30)])
+          yield* node.append(user, [first, ...others, event("completed", 80, "t", "run1")])
+          assert.strictEqual(yield* standing, ":2\r\n")
+          assert.strictEqual(yield* node.endLost(user, ["run0", "run1", "run2"].map((run) => RunId.make(run))), 2)
+          yield* node.append(user, [first, ...others])
+          assert.strictEqual((yield* node.head(user)).offset, 3 + 1 + 71 + 2)
+        })),
+    30_000
+  )
+
+  it.live(
+    "leaves nothing of a user whose keys have no time to live",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const node = yield* startNode(server.url)
+          const user = newUser()
+          yield* node.append(user, [envelope({ sequence: 1 })])
+          yield* node.append(user, [event("started", 2, "s")])
+          yield* node.endLost(user, [r])
+          assert.match(yield* server.send("PTTL", `emitter:{${user}}:active`), /^:\d{4,}\r\n$/)
+        })),
+    30_000
+  )
+
+  it.effect("refuses a lease that is too short for its process to be late once", () =>
+    Effect.gen(function*() {
+      const exit = yield* Effect.exit(Effect.scoped(Layer.build(
+        RedisBroker.layer({ url: "redis://127.0.0.1:1", lease: "2900 millis" })
+      )))
+      assert.isTrue(Exit.isFailure(exit))
+      assert.match(String(exit), /lease \(2900 ms\) must be at least 6000 ms/)
+    }))
+})
