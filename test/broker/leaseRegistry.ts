@@ -3,7 +3,7 @@
  * such processes share.
  */
 import { Clock, Duration, Effect, type Scope } from "effect"
-import { Broker } from "effect-emitter"
+import { Broker } from "../../src/index.ts"
 import * as Leases from "../../src/broker/Leases.ts"
 import type { RunId, UserId } from "../../src/protocol/Identity.ts"
 import * as RunState from "../../src/protocol/RunState.ts"
@@ -103,9 +103,13 @@ export class LeaseRegistry {
     }
   }
 
-  /** A process over the broker: it holds a lease until its scope closes. `guard` stands before all that it does. */
+  /**
+   * A process over the broker, or over what it sees of it: it holds a lease until its scope closes. `guard` stands before
+   * all that it does.
+   */
   process = Effect.fnUntraced(function*(this: LeaseRegistry, options: {
     readonly name: string
+    readonly broker?: BrokerService
     readonly guard?: <A>(effect: Effect.Effect<A, Broker.BrokerError>) => Effect.Effect<A, Broker.BrokerError>
     readonly notes?: Partial<Leases.Notes>
   }): Effect.fn.Return<BrokerService, never, Scope.Scope> {
@@ -127,7 +131,7 @@ export class LeaseRegistry {
       },
       notes: { runsEnded: () => {}, renewalFailed: () => {}, leaseLost: () => {}, ...notes }
     })
-    const { appendUnsafe: _, ...broker } = this.broker
+    const { appendUnsafe: _, ...broker } = options.broker ?? this.broker
     return {
       ...broker,
       append: (user, batch) =>

@@ -25,6 +25,7 @@ export class Promises {
   private readonly endings = new Map<string, { readonly ofProgram: Set<string>; readonly ofBroker: Set<string> }>()
   private readonly started = new Set<string>()
   private readonly endedInLog = new Set<string>()
+  private readonly startedInLog = new Map<string, Identity.UserId>()
 
   constructor(world: World) {
     this.world = world
@@ -59,6 +60,12 @@ export class Promises {
       const kept = world.logs.kept(device.user)
       if (kept > world.setting.retained) broken("P5", `the log of ${device.user} keeps ${kept} events`)
     }
+    for (const [run, user] of world.setting.direct ? [] : this.startedInLog) {
+      const isEnded = world.logs.of(user).some((event) => event.run === run && isEnding(event.type))
+      if (world.runs.get(run) !== world.life && !isEnded) {
+        broken("P8", `run ${run} is in the log of ${user} without an ending, though its process is gone`)
+      }
+    }
     for (const [user, events] of world.spooled.held) {
       // A replay that was under way when its layer closed may have put something there that nobody wakes the drainer for.
       const left = events.filter((event) => !world.letters.has(event.id))
@@ -76,12 +83,20 @@ export class Promises {
       this.checkSeen(event)
       this.checkOnce(event)
       this.checkOrder(event, order)
+      if (event.run !== undefined && event.isLost) this.checkLost(event.run)
+      if (event.run !== undefined && event.type === "agent_started") this.startedInLog.set(event.run, user)
       if (event.run !== undefined && !this.mayBeLate(event)) {
         if (this.endedInLog.has(event.run)) broken("P8", `${event.type} follows the end of run ${event.run}`)
         if (isEnding(event.type)) this.endedInLog.add(event.run)
       }
     }
     this.scanned.set(user, log.length)
+  }
+
+  /** Nobody is taken for dead who lives. */
+  private checkLost(run: string): void {
+    const { life, runs } = this.world
+    if (runs.get(run) === life) broken("P8", `run ${run} was ended as lost, though its process lives`)
   }
 
   // Dead letters may be replayed at any time, and an event that asks for confirmation is tried again.

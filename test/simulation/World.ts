@@ -19,6 +19,7 @@ import { type Behaviour, TestBroker, TestChannel } from "../../src/testing/index
 import { TestClock } from "effect/testing"
 import * as MemorySpoolStore from "../../src/emitter/MemorySpoolStore.ts"
 import * as Hub from "../../src/hub/Hub.ts"
+import { LeaseRegistry } from "../broker/leaseRegistry.ts"
 import { Device } from "./Device.ts"
 import { broken, type Emission, isCritical, type Seen } from "./Facts.ts"
 import { type Life, Logs, seen, Spooled } from "./Places.ts"
@@ -87,11 +88,19 @@ const confirmed = (process: Process, service: Emitter.Emitter["Service"], event:
 
 export const closeTimeoutMs = 300
 
+const leaseMs = 400
+
+/** Whether a broker that behaves so does not answer. */
+const isAway = (behave: Behaviour.Behaviour): boolean =>
+  ["fail", "refuse", "hang"].includes(typeof behave === "object" ? behave.do : behave)
+
 export class World {
   readonly setting: Setting
   readonly users: ReadonlyArray<Identity.UserId>
   readonly logs: Logs
   readonly spooled: Spooled
+  /** Which processes live, as they know of each other. */
+  readonly leases: LeaseRegistry
   readonly devices: ReadonlyArray<Device>
   readonly emissions = new Map<number, Emission>()
   /** The runs that began, and the lives in which they did. */
@@ -121,6 +130,7 @@ export class World {
     users: ReadonlyArray<Identity.UserId>,
     logs: Logs,
     spooled: Spooled,
+    leases: LeaseRegistry,
     devices: ReadonlyArray<Device>
   ) {
     this.setting = setting
@@ -128,6 +138,7 @@ export class World {
     this.users = users
     this.logs = logs
     this.spooled = spooled
+    this.leases = leases
     this.devices = devices
   }
 
@@ -136,6 +147,7 @@ export class World {
     const memory = Context.get(yield* Layer.build(Broker.layerMemory({ maxEvents: setting.retained })), Broker.Broker)
     const logs = new Logs(memory)
     const spooled = new Spooled(yield* MemorySpoolStore.make({ maxEvents: setting.spoolEvents }))
+    const leases = yield* LeaseRegistry.make(`${leaseMs} millis`, logs.broker)
     const patience = { bytes: Infinity, ms: Infinity }
     const hub = yield* Hub.make({
       perUser: 10,
@@ -149,7 +161,7 @@ export class World {
       users,
       (user, index) => Device.make({ hub, user, seed: seed * 10 + index, room: setting.room })
     )
-    const world = new World(setting, scope, users, logs, spooled, devices)
+    const world = new World(setting, scope, users, logs, spooled, leases, devices)
     yield* world.start
     return world
   })
@@ -169,6 +181,7 @@ export class World {
   /** All is well from now on: the broker is back, devices are connected, and time passes until nothing is left to do. */
   readonly recover: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
     this.brokerBehaves = "ok"
+    this.leases.isAway = false
     this.channelBehaves["spool"] = "ok"
     this.channelBehaves["push"] = "ok"
     // A call that hangs holds its user's turn until its layer closes.
@@ -177,7 +190,8 @@ export class World {
       yield* TestClock.adjust("250 millis")
       if ([...this.spooled.held.values()].every((events) => events.length === 0)) break
     }
-    yield* TestClock.adjust("500 millis")
+    // Until the leases of all who died have run out, and a process has been there for long enough to say so.
+    yield* TestClock.adjust(`${3 * leaseMs} millis`)
     for (let round = 0; round < 60; round++) {
       for (const device of this.devices) {
         device.receive()
@@ -241,7 +255,7 @@ export class World {
     const { setting } = this
     const life = { number: ++this.lives, alive: true, closed: false, outstanding: 0, elsewhere: 0 }
     const scope = yield* Scope.make()
-    const broker = yield* this.brokerOf(life)
+    const broker = yield* Scope.provide(this.brokerOf(life), scope)
     const channels = yield* Effect.forEach(setting.channels, (name) => this.channelOf(name, life))
     const engine = EmitterLayer({
       batching: {
@@ -270,11 +284,22 @@ export class World {
     for (const user of this.users.keys()) yield* this.open(user, 0, true)
   })
 
-  private brokerOf(life: Life & Pick<Process, "outstanding">): Effect.Effect<Broker.Broker["Service"]> {
+  private brokerOf(
+    life: Life & Pick<Process, "outstanding">
+  ): Effect.Effect<Broker.Broker["Service"], never, Scope.Scope> {
     const reached = this.logs.reachedBy(life)
     if (this.setting.direct) return Effect.succeed(reached)
     return Effect.gen({ self: this }, function*() {
-      const { broker, controls } = yield* TestBroker.make(reached)
+      const leased = yield* this.leases.process({
+        name: `life${life.number}`,
+        broker: reached,
+        guard: (effect) =>
+          Effect.suspend(() => {
+            if (life.closed) broken("P7", "a closed layer keeps its lease")
+            return life.alive ? effect : Effect.never
+          })
+      })
+      const { broker, controls } = yield* TestBroker.make(leased)
       yield* controls.behave(() => this.brokerBehaves)
       return {
         ...broker,
@@ -325,6 +350,7 @@ export class World {
       case "broker":
         return Effect.sync(() => {
           this.brokerBehaves = step.behave
+          this.leases.isAway = isAway(step.behave)
         })
       case "channel":
         return Effect.sync(() => {
