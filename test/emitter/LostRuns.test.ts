@@ -206,9 +206,10 @@ describe("An emitter whose run was ended as lost", () => {
         yield* emit(own, "three")
       }).pipe(Emitter.run({ agentName: "a" }), Effect.provideService(Emitter.Emitter, emitter))
       assert.deepStrictEqual(outcomes, ["Appended", "DeadLettered", "IllegalEvent"])
-      const free = yield* emitter.emit(Event)
-      assert.strictEqual(free._tag, "Appended")
-      yield* emit(emitter, "of no run")
+      // Whatever its program still emits is meant for the run; what others emit for the user is not.
+      assert.strictEqual((yield* Effect.flip(emitter.emit(Event))).reason._tag, "IllegalEvent")
+      const free = yield* forUser({ userId: "ada" })
+      assert.strictEqual((yield* free.emit(Event))._tag, "Appended")
       const log = yield* broker.pull(ada, { epoch: "", offset: 0 }, { maxEvents: 100, maxBytes: 1_000_000 })
       assert.deepStrictEqual(log.entries.map(({ type }) => type), [
         "agent_started",
@@ -265,8 +266,13 @@ describe("A program over a memory broker", () => {
         }
       }).pipe(
         Effect.timeout("4 seconds"),
-        Effect.provide(EmitterLayer().pipe(Layer.provide(channels), Layer.provideMerge(Broker.layerMemory()))),
-        Effect.provide(Logger.layer([]))
+        Effect.provide(
+          EmitterLayer().pipe(
+            Layer.provide(channels),
+            Layer.provideMerge(Broker.layerMemory()),
+            Layer.provideMerge(Logger.layer([]))
+          )
+        )
       )
       assert.deepStrictEqual(types, ["agent_started", "agent_thinking", "agent_error", "lost"])
     }).pipe(Effect.scoped))
