@@ -1,12 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Duration, Effect, Exit, Logger, Scope } from "effect"
+import { Clock, Deferred, Duration, Effect, Exit, Fiber, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Batcher from "../../src/emitter/Batcher.ts"
 
 const maxDelay = Duration.millis(20)
 
 describe("a batcher", () => {
-  it.effect("sends what was marked within its window together, in order, counted from the first", () =>
+  it.effect("sends each thing when its delay is over, in order, with those marked within an eighth of a delay", () =>
     Effect.gen(function*() {
       const sent: Array<[number, string]> = []
       const clock = yield* Clock.Clock
@@ -15,14 +15,49 @@ describe("a batcher", () => {
         send: (item) => void sent.push([clock.currentTimeMillisUnsafe(), item])
       })
       batcher.mark("a")
-      yield* TestClock.adjust("15 millis")
+      yield* TestClock.adjust("2 millis")
       batcher.mark("b")
-      yield* TestClock.adjust("5 millis")
-      batcher.mark("c")
-      yield* TestClock.adjust("19 millis")
-      assert.deepStrictEqual(sent, [[20, "a"], [20, "b"]])
       yield* TestClock.adjust("1 millis")
-      assert.deepStrictEqual(sent, [[20, "a"], [20, "b"], [40, "c"]])
+      batcher.mark("c")
+      yield* TestClock.adjust("12 millis")
+      batcher.mark("d")
+      yield* TestClock.adjust("5 millis")
+      batcher.mark("e")
+      assert.deepStrictEqual(sent, [[20, "a"], [20, "b"]])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(sent, [[20, "a"], [20, "b"], [23, "c"], [35, "d"], [40, "e"]])
+    }))
+
+  it.effect("lets others have a turn between the parts of a large group, and loses none of it when its scope closes", () =>
+    Effect.gen(function*() {
+      const sent: Array<number> = []
+      const seen: Array<number> = []
+      const scope = yield* Scope.make()
+      const begun = yield* Deferred.make<void>()
+      const batcher = yield* Scope.provide(
+        Batcher.make<number>({
+          maxDelay,
+          send: (item) => {
+            sent.push(item)
+            Deferred.doneUnsafe(begun, Effect.void)
+          }
+        }),
+        scope
+      )
+      const others = yield* Effect.forkChild(Effect.gen(function*() {
+        yield* Deferred.await(begun)
+        while (sent.length < 1_000) {
+          seen.push(sent.length)
+          yield* Effect.yieldNow
+        }
+        yield* Scope.close(scope, Exit.void)
+      }))
+      const items = Array.from({ length: 2_000 }, (_, index) => index)
+      for (const item of items) batcher.mark(item)
+      yield* TestClock.adjust(maxDelay)
+      yield* Fiber.join(others)
+      assert.isAbove(new Set(seen).size, 2)
+      assert.deepStrictEqual(sent, items)
     }))
 
   it.effect("does nothing while nothing is marked", () =>
