@@ -63,6 +63,19 @@ describe("a critical event", () => {
       assert.deepStrictEqual(notes(log), [1, 2, 3, 4])
     }).pipe(Effect.provide(layer({ config }))))
 
+  it.effect("is emitted each time its emit is run, and never by describing it or looking into it", () =>
+    Effect.gen(function*() {
+      const broker = yield* TestBroker.TestBroker
+      const ada = yield* (yield* Emitters).forUser({ userId: "ada" })
+      const { emit } = ada
+      const described = emit(urgent("now"))
+      assert.strictEqual(Array.from(described).length, 1)
+      assert.deepStrictEqual(yield* broker.log(ada.context.userId), [])
+      yield* described
+      yield* described
+      assert.deepStrictEqual(notes(yield* broker.log(ada.context.userId)), ["now", "now"])
+    }).pipe(Effect.provide(layer({ config }))))
+
   it.effect("is not taken back by interrupting its caller", () =>
     Effect.gen(function*() {
       const broker = yield* TestBroker.TestBroker
