@@ -106,7 +106,7 @@ export const run = <E, R>(
     const devices = yield* Devices.make(cluster.url, cluster.users, options.devicesPerUser)
     const trial: Trial = { cluster, devices, broker: Context.get(context, Broker.Broker) }
     const isLive = () => devices.all.every(({ status }) => status() === "live")
-    if (!(yield* until(isLive, 30_000))) return yield* Effect.die(new Error("the devices do not come up"))
+    if (!(yield* until(isLive, 60_000))) return yield* Effect.die(new Error("the devices do not come up"))
     yield* Effect.forEach(cluster.emitters, ({ start }) => start, { concurrency: "unbounded" })
     yield* happening(trial)
     return { ...trial, account: yield* settle(trial) }

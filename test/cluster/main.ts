@@ -6,7 +6,7 @@ import { Effect, Logger } from "effect"
 import { parseArgs } from "node:util"
 import { findProgram } from "../support/program.ts"
 import { type Faults, storm } from "./Chaos.ts"
-import { report } from "./report.ts"
+import { list, report } from "./report.ts"
 import * as Trials from "./Trial.ts"
 
 const defaults = { minutes: 3, seed: 1, gateways: 3, emitters: 3, users: 40, devices: 6, pause: 300 }
@@ -89,12 +89,15 @@ say("starting the cluster")
 const outcome = await Effect.runPromise(
   Trials.run(program, options, (trial) =>
     Effect.gen(function*() {
-      const { totals } = trial.devices
-      say(`${trial.devices.all.length} devices are live; faults strike for ${minutes} minutes`)
-      yield* Effect.sync(() =>
-        say(`${totals.delivered.toLocaleString("en")} events delivered, ${totals.resumed} resumed`)
-      )
-        .pipe(Effect.delay("10 seconds"), Effect.forever, Effect.forkChild)
+      const { all, totals } = trial.devices
+      say(`${all.length} devices are live; faults strike for ${minutes} minutes`)
+      const progress = Effect.sync(() => {
+        const statuses: Record<string, number> = {}
+        for (const device of all) statuses[device.status()] = (statuses[device.status()] ?? 0) + 1
+        const delivered = totals.delivered.toLocaleString("en")
+        say(`${delivered} events delivered, ${totals.resumed} resumed; devices: ${list(statuses)}`)
+      })
+      yield* progress.pipe(Effect.delay("10 seconds"), Effect.forever, Effect.forkChild)
       faults = yield* storm(trial, { seed: options.seed, ms: minutes * 60_000, onFault: say })
       say("everything is healed; waiting until all is quiet")
     })).pipe(Effect.provide(Logger.layer([])))

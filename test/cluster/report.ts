@@ -6,7 +6,8 @@ import type { Options, Outcome } from "./Trial.ts"
 
 const count = (n: number) => n.toLocaleString("en")
 
-const list = (counts: Readonly<Record<string, number>>) =>
+/** Counts by name, as text. */
+export const list = (counts: Readonly<Record<string, number>>) =>
   Object.entries(counts).toSorted(([a], [b]) => a < b ? -1 : 1).map(([name, n]) => `${name} ${count(n)}`).join(", ")
 
 /** How many broken promises are named; the rest is counted. */
