@@ -1,20 +1,22 @@
 /**
- * Sends what may wait: one fiber for all users of a layer.
+ * Sends what may wait: one stream for all users of a layer.
  *
- * A user with something pending is marked once, and its list goes out `maxDelay`
- * later, together with those of users that were marked soon after. Were all that
- * is marked within a delay sent together, events would come in bursts, and a
- * critical event that meets one would wait for its end. One shared fiber costs a
- * fraction of a microsecond per user, where one per user would cost hundreds.
+ * A user with something pending is marked once. `Stream.groupedWithin` collects
+ * marked users for at most `maxDelay`, counted from the first, and each group's
+ * lists go out together. One shared stream costs a fraction of a microsecond
+ * per user, where a stream per user would cost a fiber.
  *
  * @since 0.1.0
  */
-import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import { isReadonlyArrayNonEmpty } from "effect/Array"
+import type { Done } from "effect/Cause"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
+import * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 
 /**
  * @category models
@@ -25,20 +27,15 @@ export interface Batcher<in A> {
   readonly mark: (item: A) => void
 }
 
-// What was marked within this part of a delay is one group.
-const part = 1 / 8
+// A group of so many users goes out before its time is up.
+const maxUsers = 1024
 
-// So many items are sent in one turn: others have theirs before the rest of a large group.
-const atOnce = 256
-
-interface Group<A> {
-  readonly since: number
-  items: Array<A>
-}
+// So many are sent in one turn: others have theirs before the rest of a large group.
+const atOnce = 128
 
 /**
- * `send` is called for each item, in the order of marking, not later than
- * `maxDelay` after it was marked if the event loop is free. It must not throw: a
+ * `send` is called for each item of a group, in order, some of a large group at a
+ * time. It must not throw: a
  * batcher that dies is logged and started again, since every user depends on
  * it. The batcher ends with its scope, sending what is marked first.
  *
@@ -49,68 +46,47 @@ export const make = Effect.fnUntraced(function*<A>(options: {
   readonly maxDelay: Duration.Duration
   readonly send: (item: A) => void
 }): Effect.fn.Return<Batcher<A>, never, Scope.Scope> {
-  const clock = yield* Clock.Clock
-  const delayMs = Duration.toMillis(options.maxDelay)
-  const marked = Latch.makeUnsafe(false)
-  // The oldest first; never more than fit into a delay, and one.
-  const groups: Array<Group<A>> = []
-  let isClosed = false
+  const queue = yield* Queue.unbounded<A, Done>()
 
-  const mark = (item: A): void => {
-    if (isClosed) return
-    const now = clock.currentTimeMillisUnsafe()
-    const latest = groups.at(-1)
-    if (latest !== undefined && now < latest.since + delayMs * part) {
-      latest.items.push(item)
-    } else {
-      groups.push({ since: now, items: [item] })
-      marked.openUnsafe()
-    }
-  }
-
-  // Where one item cannot be sent, those after it stay for the next time.
-  const sendSome = (group: Group<A>): void => {
+  // Bounded pulls keep groupedWithin linear in a backlog.
+  const take = Effect.flatMap(
+    Queue.takeBetween(queue, 1, maxUsers),
+    (items) => isReadonlyArrayNonEmpty(items) ? Effect.succeed(items) : Effect.die("takeBetween gave less than asked")
+  )
+  const groups = Stream.fromPull(Effect.succeed(take)).pipe(Stream.groupedWithin(maxUsers, options.maxDelay))
+  const sendGroup = (group: ReadonlyArray<A>): Effect.Effect<void> => {
     let sent = 0
-    try {
-      for (const item of group.items.slice(0, atOnce)) {
-        sent++
-        options.send(item)
+    const sendSome = Effect.suspend(() => {
+      try {
+        for (const item of group.slice(sent, sent + atOnce)) {
+          sent++
+          options.send(item)
+        }
+      } catch (defect) {
+        // Where one could not be sent, the others of its group are for the next.
+        Queue.offerAllUnsafe(queue, group.slice(sent))
+        return Effect.die(defect)
       }
-    } finally {
-      group.items = group.items.slice(sent)
-      if (group.items.length === 0) groups.shift()
-    }
+      return sent < group.length ? Effect.yieldNow : Effect.void
+    })
+    return Effect.whileLoop({ while: () => sent < group.length, body: () => sendSome, step: () => {} })
   }
 
-  const sendOneGroup = Effect.gen(function*() {
-    const [group] = groups
-    if (group === undefined) {
-      marked.closeUnsafe()
-      return yield* marked.await
-    }
-    const waitMs = group.since + delayMs - clock.currentTimeMillisUnsafe()
-    if (waitMs > 0) yield* Effect.sleep(waitMs)
-    while (group.items.length > 0) {
-      sendSome(group)
-      if (group.items.length > 0) yield* Effect.yieldNow
-    }
-  })
-
-  yield* Effect.forever(sendOneGroup).pipe(
+  const fiber = yield* groups.pipe(
+    Stream.runForEach(sendGroup),
     Effect.tapDefect((defect) => Effect.logError("The batcher died and starts again", defect)),
     Effect.sandbox,
     Effect.retry(Schedule.spaced("1 second")),
     Effect.orDie,
     Effect.forkScoped
   )
-
-  const sendRest = Effect.sync(() => {
-    isClosed = true
-    for (let group = groups[0]; group !== undefined; group = groups[0]) sendSome(group)
-  })
   yield* Effect.addFinalizer(() =>
-    Effect.catchCause(sendRest, (cause) => Effect.logError("The batcher died while it ended", cause))
+    Queue.end(queue).pipe(Effect.andThen(Fiber.await(fiber)), Effect.timeoutOption(options.maxDelay))
   )
 
-  return { mark }
+  return {
+    mark: (item) => {
+      Queue.offerUnsafe(queue, item)
+    }
+  }
 })
