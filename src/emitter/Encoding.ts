@@ -83,20 +83,24 @@ export const explain = (definition: AnyDefinition, payload: object, error: Schem
 
 /**
  * What goes with every event of an emitter: `,"run":"…","thread":"…"`, ready to
- * stand between the time and the data.
+ * stand between the time and the data. It is all ASCII, whatever the ids are: its
+ * length is then its size in bytes.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const contextPart = (context: EmissionContext, run: RunId | undefined, confirm: boolean): string => {
   let part = ""
-  if (run !== undefined) part += `,"run":${JSON.stringify(run)}`
-  if (context.threadId !== undefined) part += `,"thread":${JSON.stringify(context.threadId)}`
+  if (run !== undefined) part += `,"run":${ascii(run)}`
+  if (context.threadId !== undefined) part += `,"thread":${ascii(context.threadId)}`
   if (confirm) part += `,"confirm":true`
-  if (context.requestId !== undefined) part += `,"request":${JSON.stringify(context.requestId)}`
+  if (context.requestId !== undefined) part += `,"request":${ascii(context.requestId)}`
   if (context.trace !== undefined) part += `,"trace":"${context.trace}"`
   return `${part},"data":`
 }
+
+const ascii = (id: string): string =>
+  JSON.stringify(id).replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
 
 /**
  * Writes what stands between an event's id and its data. Many events in a row

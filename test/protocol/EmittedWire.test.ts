@@ -2,9 +2,10 @@
  * The golden events again, as the emitter really writes them: from `emit` to the text in the log.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
-import { AgentEvents, Broker, EmitterLayer, Emitters, Envelope, type Event } from "effect-emitter"
+import { Effect, Layer, type Schema } from "effect"
+import { AgentEvents, Broker, EmitterLayer, Emitters, Envelope, type Event, Frame } from "effect-emitter"
 import { TestClock } from "effect/testing"
+import { frames } from "../../src/hub/Encoding.ts"
 import { UserId } from "../../src/protocol/Identity.ts"
 import { builtInEvents } from "./events.ts"
 import { golden } from "./golden.ts"
@@ -64,6 +65,39 @@ describe("what the emitter writes", () => {
       assert.strictEqual(
         body,
         `"id":"${id}","type":"agent_started","at":1732320000000,${rest},"data":{"agentName":"researcher"}}`
+      )
+    }).pipe(inTheGoldenTime))
+
+  it.effect("ids come through whole in any script, beside data of any script", () =>
+    Effect.gen(function*() {
+      const { broker, emitters } = yield* Effect.all({ broker: Broker.Broker, emitters: Emitters })
+      const context = { userId: "ada", runId: "поиск", threadId: "Größe-日本-👩‍🚀", requestId: "é\ud800" }
+      const emitter = yield* emitters.forUser(context)
+      const texts = ["plain", "Größe", "日本語", "👩‍🚀"]
+      yield* emitter.emit(AgentEvents.AgentStarted.make({ agentName: "researcher" }))
+      for (const text of texts) yield* emitter.emit(AgentEvents.AgentThinking.make({ text }))
+      for (const delta of texts) yield* emitter.emit(AgentEvents.TextDelta.make({ messageId: "m", delta }))
+      yield* TestClock.adjust("1 second")
+      const ada = UserId.make("ada")
+      const { epoch } = yield* broker.head(ada)
+      const { entries } = yield* broker.pull(ada, { epoch, offset: 0 }, { maxEvents: 10, maxBytes: 1_000_000 })
+      assert.deepStrictEqual(
+        entries.map(({ body, bytes }) => [bytes, body]),
+        entries.map(({ body }) => [Buffer.byteLength(body), body])
+      )
+      const frame = Frame.decodeServer(frames.events(epoch, entries, undefined).toString())
+      assert(frame._tag === "Success" && frame.success.type === "events")
+      assert.deepStrictEqual(
+        frame.success.events.map(({ data, run, thread }): Schema.JsonObject => ({
+          data,
+          run: run ?? "",
+          thread: thread ?? ""
+        })),
+        [
+          { agentName: "researcher" },
+          ...texts.map((text) => ({ text })),
+          { messageId: "m", delta: texts.join("") }
+        ].map((data) => ({ data, run: context.runId, thread: context.threadId }))
       )
     }).pipe(inTheGoldenTime))
 })
