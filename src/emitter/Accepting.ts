@@ -7,8 +7,6 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
-// The global is looked up at each use.
-import { Buffer } from "node:buffer"
 import * as AgentEvents from "../protocol/AgentEvents.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { AnyDefinition, Coalesce, Event } from "../protocol/Event.ts"
@@ -18,6 +16,7 @@ import { EmitError, EmitterClosed, EventTooLarge, InvalidPayload, NoRun, Overflo
 import { contextPart, type Encoder, encoderOf, explain } from "./Encoding.ts"
 import type { Engine } from "./Engine.ts"
 import {
+  bodyBytes,
   eventId,
   type Merging,
   type Outbox,
@@ -237,7 +236,7 @@ const stringify = (event: Event, data: Schema.JsonObject): string | InvalidPaylo
   }
 }
 
-// One that stands for an older one must be known to be writable before it takes its place.
+// One that stands for an older one is written before it takes its place: its program may change what it is made of.
 const merge = (
   { context, outbox }: Binding,
   event: Event,
@@ -245,9 +244,10 @@ const merge = (
   coalesce: Coalesce,
   data: Schema.JsonObject,
   limit: number
-): boolean =>
-  (coalesce._tag === "Concatenate" || typeof stringify(event, data) === "string") &&
-  outbox.merge(event.type, run, context.threadId, coalesce, data, limit)
+): boolean => {
+  const json = coalesce._tag === "Concatenate" ? "" : stringify(event, data)
+  return typeof json === "string" && outbox.merge(event.type, run, context.threadId, coalesce, data, json, limit)
+}
 
 const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>): InvalidPayload => {
   const error = Exit.findErrorOption(exit)
@@ -310,7 +310,6 @@ const envelop = (
     : binding.runPart ??= contextPart(context, run, false)
   const id = eventId(source, sequence)
   const head = `"id":"${id}${engine.middle.of(encoder.typePart, at, part)}`
-  const bytes = head.length + Buffer.byteLength(json) + 1
   return {
     id,
     source,
@@ -322,12 +321,16 @@ const envelop = (
     thread: context.threadId,
     confirm,
     body: `${head}${json}}`,
-    bytes,
-    data,
+    bytes: bodyBytes(head, json),
+    data: coalesce?._tag === "Concatenate" ? ownData(data, json) : data,
     merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data),
     onReceipt: undefined
   }
 }
+
+// What text is still joined to is written again later, so it must not share anything with its program.
+const ownData = (data: Schema.JsonObject, json: string): Schema.JsonObject =>
+  Object.values(data).some((value) => typeof value === "object" && value !== null) ? JSON.parse(json) : data
 
 const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject): Merging => {
   const text = coalesce._tag === "Concatenate" ? data[coalesce.text] : ""

@@ -45,6 +45,7 @@ export interface Pending extends Envelope {
 export interface Merging {
   readonly coalesce: Coalesce
   readonly head: string
+  /** The joined text, or the JSON of what is newest. */
   text: string
   grown: boolean
 }
@@ -227,7 +228,8 @@ export class Outbox {
 
   /**
    * Merges an event into one of its kind that is still on the list, if there is
-   * one and it stays within `maxBytes`.
+   * one and it stays within `maxBytes`. `json` is the event's data as text, where
+   * it may stand for the older one's.
    */
   merge(
     type: string,
@@ -235,6 +237,7 @@ export class Outbox {
     thread: ThreadId | undefined,
     coalesce: Coalesce,
     data: Schema.JsonObject,
+    json: string,
     maxBytes: number
   ): boolean {
     const { mergeable } = this
@@ -245,21 +248,22 @@ export class Outbox {
       if (older === undefined || older.type !== type || older.run !== run || older.thread !== thread) continue
       if (coalesce.by !== undefined && older.data[coalesce.by] !== data[coalesce.by]) continue
       return coalesce._tag === "Newest"
-        ? this.replace(older, data, maxBytes)
+        ? this.replace(older, data, json, maxBytes)
         : this.concatenate(older, data[coalesce.text], maxBytes)
     }
     return false
   }
 
-  private replace(older: Pending, data: Schema.JsonObject, maxBytes: number): boolean {
+  private replace(older: Pending, data: Schema.JsonObject, json: string, maxBytes: number): boolean {
     const { merging } = older
     if (merging === undefined) return false
-    const rough = merging.head.length + roughBytes(data)
-    if (rough * worstGrowth > maxBytes && bodyBytes(merging.head, data) > maxBytes) return false
+    const bytes = bodyBytes(merging.head, json)
+    if (bytes > maxBytes) return false
     merging.grown = true
+    merging.text = json
     older.data = data
-    this.listBytes += rough - older.bytes
-    older.bytes = rough
+    this.listBytes += bytes - older.bytes
+    older.bytes = bytes
     return true
   }
 
@@ -324,19 +328,20 @@ const isDroppable = (event: Pending): boolean => event.delivery !== "critical"
 const writeMerged = (event: Pending): void => {
   const { merging } = event
   if (merging?.grown !== true) return
-  event.data = joined(event, merging)
-  event.body = `${merging.head}${JSON.stringify(event.data)}}`
-  event.bytes = Buffer.byteLength(event.body)
+  const { coalesce, head, text } = merging
+  if (coalesce._tag === "Concatenate") event.data = { ...event.data, [coalesce.text]: text }
+  const json = coalesce._tag === "Concatenate" ? JSON.stringify(event.data) : text
+  event.body = `${head}${json}}`
+  event.bytes = bodyBytes(head, json)
 }
 
-const joined = ({ data }: Pending, { coalesce, text }: Merging): Schema.JsonObject =>
-  coalesce._tag === "Concatenate" ? { ...data, [coalesce.text]: text } : data
-
-const bodyBytes = (head: string, data: Schema.JsonObject): number =>
-  head.length + Buffer.byteLength(JSON.stringify(data)) + 1
-
-// A character takes at most so many bytes of JSON, as a control character does.
-const worstGrowth = 6
+/**
+ * The bytes of a body. Its head is ASCII.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const bodyBytes = (head: string, json: string): number => head.length + Buffer.byteLength(json) + 1
 
 // The bytes that a text adds to a JSON string. Pieces of an answer are short: they are soon looked through.
 const jsonBytes = (text: string): number => {
@@ -347,15 +352,6 @@ const jsonBytes = (text: string): number => {
     else if (code >= 0x800 && (code < 0xd800 || code > 0xdfff)) bytes += 2
     else if (code < 0x20 || code >= 0x800) return Buffer.byteLength(JSON.stringify(text)) - 2
   }
-  return bytes
-}
-
-// About the bytes of a value's JSON, without writing it: never less than a sixth of them.
-const roughBytes = (value: Schema.Json): number => {
-  if (typeof value === "string") return value.length + 2
-  if (typeof value !== "object" || value === null) return 8
-  let bytes = 2
-  for (const key in value) bytes += key.length + 4 + roughBytes(Reflect.get(value, key) ?? null)
   return bytes
 }
 

@@ -24,6 +24,20 @@ describe("a critical event", () => {
       })
     }).pipe(Effect.provide(layer({ config }))))
 
+  it.effect("is its own user's alone, however alike ids look", () =>
+    Effect.gen(function*() {
+      const broker = yield* TestBroker.TestBroker
+      const { forUser } = yield* Emitters
+      const names = ["ada", "Ada", "ADA", "ada.", "ad", "adä", "ada\u0308"]
+      const emitters = yield* Effect.forEach(names, (userId) => forUser({ userId }))
+      for (const [n, emitter] of emitters.entries()) {
+        yield* emitter.emit(note(n))
+        yield* emitter.emit(urgent(n))
+      }
+      const logs = yield* Effect.forEach(emitters, ({ context }) => broker.log(context.userId))
+      assert.deepStrictEqual(logs.map(notes), names.map((_, n) => [n, n]))
+    }).pipe(Effect.provide(layer({ config }))))
+
   it.effect("does not overtake what its user emitted before, and takes it along in the same append", () =>
     Effect.gen(function*() {
       const broker = yield* TestBroker.TestBroker

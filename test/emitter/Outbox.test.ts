@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Schema } from "effect"
-import { AgentEvents, Emitter, Emitters, Event } from "effect-emitter"
+import { AgentEvents, Broker, Emitter, Emitters, Event } from "effect-emitter"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer, note, notes, shown, urgent } from "./support/emitting.ts"
@@ -19,6 +19,23 @@ const Coded = Event.make("coded", {
 })
 const progress = (progress: number) => AgentEvents.ProgressUpdate.make({ progress })
 const step = AgentEvents.AgentThinking.make({ text: "step" })
+
+// An alias, since only those are known to have no other fields.
+type Changing = { n: Schema.Json }
+const Told = Event.make("told", {
+  payload: { id: Schema.String, text: Schema.String, of: Schema.Json },
+  coalesce: { _tag: "Concatenate", by: "id", text: "text" }
+})
+const Shown = Event.make("shown", { payload: { of: Schema.Json }, coalesce: { _tag: "Newest" } })
+
+/** What the log holds, as devices read it. */
+const written = Effect.gen(function*() {
+  const broker = yield* Broker.Broker
+  const { context: { userId } } = yield* (yield* Emitters).forUser({ userId: "ada" })
+  const { epoch } = yield* broker.head(userId)
+  const { entries } = yield* broker.pull(userId, { epoch, offset: 0 }, { maxEvents: 100, maxBytes: 1_000_000 })
+  return entries.map(({ body, type }): readonly [string, unknown] => [type, JSON.parse(`{${body}`).data])
+})
 
 /** What left after the start of the run. */
 const rest = Effect.gen(function*() {
@@ -78,6 +95,18 @@ describe("merging", () => {
       ])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("keeps two threads of one run apart", () =>
+    Effect.gen(function*() {
+      const { forUser } = yield* Emitters
+      const ada = yield* inRun
+      const there = yield* forUser({ userId: "ada", runId: "r", threadId: "there" })
+      for (const emitter of [ada, there, ada, there]) yield* emitter.emit(text("m", "a"))
+      assert.deepStrictEqual(yield* rest, [
+        ["text_delta", { messageId: "m", delta: "aa" }],
+        ["text_delta", { messageId: "m", delta: "aa" }]
+      ])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("checks each piece, and leaves what it refuses out of the joined text", () =>
     Effect.gen(function*() {
       const ada = yield* inRun
@@ -100,6 +129,25 @@ describe("merging", () => {
       assert.deepStrictEqual(yield* rest, [
         ["text_delta", { messageId: "m", delta: "ab" }],
         ["coded", { id: "c", text: "78797a21" }]
+      ])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("holds what was emitted, whatever its program does with the payload afterwards", () =>
+    Effect.gen(function*() {
+      const ada = yield* inRun
+      const first: Changing = { n: 1 }
+      yield* ada.emit(Told.make({ id: "t", text: "a", of: first }))
+      yield* ada.emit(Shown.make({ of: { n: 0 } }))
+      const newest: Changing = { n: 2 }
+      yield* ada.emit(Shown.make({ of: newest }))
+      yield* ada.emit(Told.make({ id: "t", text: "b", of: { n: 3 } }))
+      // Neither what was meant nor anything that JSON can say.
+      for (const changing of [first, newest]) changing.n = changing
+      assert.strictEqual((yield* ada.emit(step))._tag, "Appended")
+      assert.deepStrictEqual((yield* written).slice(1), [
+        ["told", { id: "t", text: "ab", of: { n: 1 } }],
+        ["shown", { of: { n: 2 } }],
+        ["agent_thinking", { text: "step" }]
       ])
     }).pipe(Effect.provide(layer())))
 
