@@ -51,7 +51,7 @@ export * from "./BrokerError.ts"
  * @since 0.1.0
  */
 export interface Written {
-  readonly page: Buffer
+  readonly page: Uint8Array
   readonly start: number
   readonly end: number
 }

@@ -60,16 +60,20 @@ export const frames: Encoding = {
     const frame = Buffer.allocUnsafe(size)
     let at = frame.write(head, "latin1")
     // Texts that stand one behind the other are copied together.
-    let page: Buffer | undefined
+    let page: Uint8Array | undefined
     let from = 0
     let to = 0
+    const copy = (bytes: Uint8Array) => {
+      frame.set(bytes.subarray(from, to), at)
+      at += to - from
+    }
     for (const entry of entries) {
       const { written } = entry
       if (written !== undefined && written.page === page && written.start === to) {
         to = written.end
         continue
       }
-      if (page !== undefined) at += page.copy(frame, at, from, to)
+      if (page !== undefined) copy(page)
       page = written?.page
       if (written === undefined) {
         at += frame.write(`${Envelope.toJson(entry.offset, entry.body)},`, at, "utf8")
@@ -78,7 +82,7 @@ export const frames: Encoding = {
         to = written.end
       }
     }
-    if (page !== undefined) at += page.copy(frame, at, from, to)
+    if (page !== undefined) copy(page)
     // The comma behind the last.
     if (entries.length > 0) at--
     return frame.subarray(0, at + frame.write(tail, at, "latin1"))

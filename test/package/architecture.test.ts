@@ -19,7 +19,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   redis: ["protocol", "broker"],
   client: ["protocol"],
   testing: ["protocol", "broker", "emitter", "hub", "gateway", "client"],
-  demo: ["protocol", "broker", "emitter", "hub", "gateway", "client", "testing", "index.ts"],
+  demo: ["protocol", "broker", "emitter", "hub", "gateway", "redis", "client", "testing", "index.ts"],
   "index.ts": ["protocol", "broker", "emitter", "hub"]
 }
 

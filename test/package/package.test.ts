@@ -29,7 +29,7 @@ describe("the package as npm would publish it", () => {
 
     const strangers = packed.files.filter((file) =>
       /^(dist|src)\/demo\b/.test(file) ||
-      !/^(dist\/.+\.(js|d\.ts|js\.map|d\.ts\.map)|src\/.+\.ts|src\/protocol\/README\.md|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
+      !/^(dist\/.+\.(js|d\.ts|js\.map|d\.ts\.map)|src\/.+\.ts|src\/(protocol|redis)\/README\.md|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
         .test(
           file
         )
@@ -80,7 +80,7 @@ describe("the package as npm would publish it", () => {
     assert.strictEqual(await run("tsc", [...options, ...lib, "main.ts"], packed.app), "")
   })
 
-  it("bundles its client for browsers: no Node module is reachable, nor any package but effect", async () => {
+  it("bundles its client for browsers: no Node module is reachable, nor any package but effect and a parser", async () => {
     const { errors, metafile, warnings } = await build({
       stdin: { contents: `export * from "${manifest.name}/client"`, resolveDir: packed.app },
       bundle: true,
@@ -103,6 +103,7 @@ describe("the package as npm would publish it", () => {
         .map((file) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1])
     )
     assert.include([...packages], manifest.name)
-    assert.deepStrictEqual([...packages].filter((name) => name !== manifest.name && name !== "effect"), [])
+    const expected = [manifest.name, "effect", "eventsource-parser"]
+    assert.deepStrictEqual([...packages].filter((name) => name === undefined || !expected.includes(name)), [])
   })
 })
