@@ -53,7 +53,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: [...configDefaults.exclude, "test/package/**", "test/e2e/**"],
-          testTimeout: 10_000,
+          testTimeout: 30_000,
           sequence: { groupOrder: 0 }
         }
       },
@@ -65,7 +65,7 @@ export default defineConfig({
             include: ["test/broker/Redis*.test.ts"],
             env: { TESTED_SERVER: "valkey-server" },
             maxWorkers: 1,
-            testTimeout: 10_000,
+            testTimeout: 30_000,
             sequence: { groupOrder: 3 }
           }
         }]
