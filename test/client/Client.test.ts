@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Result, Schema, Stream, SubscriptionRef } from "effect"
+import { Effect, Fiber, Option, Random, Result, Schema, Stream, SubscriptionRef } from "effect"
 import { AgentEvents, Event } from "effect-emitter"
 import { Client, PositionStorage } from "effect-emitter/client"
 import { TestClock } from "effect/testing"
@@ -269,7 +269,8 @@ describe("Client", () => {
         { _tag: "silent", silentMs: 15_000 }
       )
       assert.deepStrictEqual(sockets[0]?.closedBy, { code: 4501, reason: "heartbeat lost" })
-    }))
+      // Else the jitter may be no wait at all, and the client connects again within the same millisecond.
+    }).pipe(Random.withSeed("a wait of some length")))
 
   it.effect("asks for another token when the server does not take the first", () =>
     Effect.gen(function*() {

@@ -73,8 +73,12 @@ export const devices: Record<"connect" | "Client", (options: Options) => Effect.
 }
 
 /** Waits until it is so, but not for ever. */
-export const until = (what: string, check: () => boolean, seconds = 8) =>
-  Effect.suspend(() => check() ? Effect.void : Effect.fail(what)).pipe(
+export const until = (what: string, check: () => boolean, seconds?: number) =>
+  untilEffect(what, Effect.sync(check), seconds)
+
+/** The same, of what an effect tells. */
+export const untilEffect = (what: string, check: Effect.Effect<boolean>, seconds = 8) =>
+  Effect.flatMap(check, (isSo) => isSo ? Effect.void : Effect.fail(what)).pipe(
     Effect.retry(Schedule.spaced("5 millis")),
     Effect.timeoutOrElse({ duration: seconds * 1_000, orElse: () => Effect.die(new Error(`never: ${what}`)) })
   )

@@ -49,6 +49,13 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
   /** What a browser says when its network is back: the client then waits no longer. */
   const networkIsBack = (of: Page) => of.evaluate(() => window.dispatchEvent(new Event("online")))
   const ended = (of: Page, status: string) => of.locator(`article[data-status=${status}]`).first().waitFor()
+  /** The run has ended for the recorder too, and the page has listed its last event: a snapshot may tell the end before. */
+  const caughtUp = async (of: Page) => {
+    while (ada.events.at(-1)?.type !== "agent_completed") await of.waitForTimeout(20)
+    await of.locator(`[data-user=ada] .log li[data-offset="${ada.events.at(-1)?.offset}"]`).waitFor({
+      state: "attached"
+    })
+  }
   const counted = async (of: Page, name: string) =>
     Number(await of.locator(`[data-user=ada] [data-count=${name}]`).textContent())
 
@@ -185,6 +192,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await page.locator("article [data-tool]").first().waitFor()
     await page.getByRole("button", { name: "Slow it down for 3 s" }).click()
     await ended(page, "completed")
+    await caughtUp(page)
     assert.isAbove(await counted(page, "gaps"), 0)
     assert.isAbove(await counted(page, "snapshots"), 0)
     const got = await listed(page, "ada")
@@ -196,6 +204,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await page.reload()
     await live(page)
     await ended(page, "completed")
+    await caughtUp(page)
     await assertWhole(page)
   })
 
