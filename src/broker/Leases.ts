@@ -28,51 +28,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { UserId } from "../protocol/Identity.ts"
 import { BrokerError, BrokerUnavailable } from "./Broker.ts"
-
-/**
- * What renewing a lease tells: it was `held`, it is `taken` anew, or it is `lost`
- * for ever; in how many milliseconds that of another runs out, if there is one;
- * and whose runs are to be ended.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Beat {
-  readonly state: "held" | "taken" | "lost"
-  readonly nextOverMs: number | undefined
-  readonly claimed: ReadonlyArray<string>
-}
-
-/**
- * Where leases are kept, for all processes.
- *
- * - `beat` renews or takes a lease, and with `mayClaim` claims those that ran
- *   out.
- * - `enter` writes down that a lease has runs of a user, and tells whether it
- *   did: under a lease that is not alive nothing is written down. `leave` takes
- *   back entries that were not made again since, `release` a lease without any.
- * - `usersOf` gives some users of a lease, `finish` takes them out, and tells
- *   whether they were the last.
- * - `hasRuns` tells whether a user has active runs under a lease, `carryOver` puts
- *   them under another, `endRuns` ends them as lost and gives how many it ended.
- *
- * @category models
- * @since 0.1.0
- */
-export interface LeaseStore {
-  readonly beat: (lease: string, mayClaim: boolean) => Effect.Effect<Beat, BrokerError>
-  readonly enter: (lease: string, user: UserId, mark: number) => Effect.Effect<boolean, BrokerError>
-  readonly leave: (
-    lease: string,
-    entries: ReadonlyArray<readonly [user: UserId, mark: number]>
-  ) => Effect.Effect<void, BrokerError>
-  readonly release: (lease: string) => Effect.Effect<void, BrokerError>
-  readonly usersOf: (lease: string) => Effect.Effect<ReadonlyArray<UserId>, BrokerError>
-  readonly finish: (lease: string, users: ReadonlyArray<UserId>) => Effect.Effect<boolean, BrokerError>
-  readonly hasRuns: (user: UserId, lease: string) => Effect.Effect<boolean, BrokerError>
-  readonly carryOver: (user: UserId, from: string, to: string) => Effect.Effect<void, BrokerError>
-  readonly endRuns: (user: UserId, lease: string) => Effect.Effect<number, BrokerError>
-}
+import type { Beat, LeaseStore } from "./LeaseStore.ts"
 
 /**
  * - `hold` appends something of runs: it gives the lease to do so under, and

@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import { UserId } from "../protocol/Identity.ts"
 import type { BrokerError } from "./Broker.ts"
-import type { Beat, LeaseStore } from "./Leases.ts"
+import type { Beat, LeaseStore } from "./LeaseStore.ts"
 import type { Connection } from "./RedisConnection.ts"
 import * as RedisEntry from "./RedisEntry.ts"
 import * as RedisKeys from "./RedisKeys.ts"

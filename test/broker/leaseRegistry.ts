@@ -5,6 +5,7 @@
 import { Clock, Duration, Effect, type Scope } from "effect"
 import { Broker } from "../../src/index.ts"
 import * as Leases from "../../src/broker/Leases.ts"
+import type { Beat, LeaseStore } from "../../src/broker/LeaseStore.ts"
 import type { RunId, UserId } from "../../src/protocol/Identity.ts"
 import * as RunState from "../../src/protocol/RunState.ts"
 
@@ -57,7 +58,7 @@ export class LeaseRegistry {
     })
   }
 
-  get store(): Leases.LeaseStore {
+  get store(): LeaseStore {
     return {
       beat: (lease, mayClaim) => this.do(`beat ${lease}`, () => this.beat(lease, mayClaim)),
       enter: (lease, user, mark) =>
@@ -160,7 +161,7 @@ export class LeaseRegistry {
     return runs.size
   }
 
-  private beat(lease: string, mayClaim: boolean): Leases.Beat {
+  private beat(lease: string, mayClaim: boolean): Beat {
     const now = this.clock.currentTimeMillisUnsafe()
     const isLost = this.claimed.has(lease) || this.gone.has(lease)
     const state = isLost ? "lost" : this.alive.has(lease) ? "held" : "taken"
