@@ -23,9 +23,10 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { type Broker, BrokerError, BrokerUnavailable, type News, type PullLimits, type Slice } from "./Broker.ts"
+import { type Broker, BrokerError, BrokerUnavailable, type PullLimits, type Slice } from "./Broker.ts"
 import { Canary } from "./RedisCanary.ts"
 import * as RedisConnection from "./RedisConnection.ts"
+import { Followed, isLater, type Waiter, type Wake } from "./RedisFollowed.ts"
 import * as RedisKeys from "./RedisKeys.ts"
 import { LostWakes } from "./RedisLostWakes.ts"
 import type { RedisMetrics, Repair } from "./RedisMetrics.ts"
@@ -34,33 +35,6 @@ import { attend } from "./RedisPresenceLua.ts"
 import { Recents } from "./RedisRecent.ts"
 import * as Reply from "./RedisReply.ts"
 import * as RedisScript from "./RedisScript.ts"
-
-type Wake = (news?: News) => void
-
-interface Waiter {
-  readonly position: Position
-  readonly resume: () => void
-}
-
-interface Followed {
-  readonly user: UserId
-  readonly channel: string
-  readonly readers: Set<Wake>
-  readonly waiters: Set<Waiter>
-  /** Done once the channel is subscribed to, on this connection or the one before. */
-  readonly subscribed: Deferred.Deferred<void, BrokerError>
-  /** The epoch and last offset that readers were last woken for. */
-  seen: string
-  /** Where somebody here last had nothing left to read. */
-  front: Position | undefined
-  lookedAt: number
-  /** Whether readers were told that the broker is down. */
-  isDown: boolean
-  /** When the user's access was last revoked, as far as it is known here, or 0. */
-  revokedAt: number
-  /** Readers whose own first look will tell them whether they came before that. */
-  joining: ReadonlyArray<Wake>
-}
 
 /**
  * @category models
@@ -80,19 +54,6 @@ export interface Following extends Pick<Broker["Service"], "subscribe" | "acknow
 
 const maxTickMs = 1000
 const atOnce = 256
-const none: ReadonlyArray<Wake> = []
-
-const without = (readers: ReadonlyArray<Wake>, reader: Wake): ReadonlyArray<Wake> => {
-  const others = readers.filter((other) => other !== reader)
-  return others.length === 0 ? none : others
-}
-
-// Of one epoch: another epoch is told by a gap.
-const isLater = (seen: string, known: string): boolean => {
-  const at = seen.lastIndexOf(":") + 1
-  return seen.slice(0, at) === known.slice(0, at) && Number(seen.slice(at)) > Number(known.slice(at))
-}
-
 /**
  * Follows over a connection of its own. `node` names this process.
  *
@@ -116,40 +77,6 @@ export const make = Effect.fnUntraced(function*(
   const unfollowed = new Set<string>()
   const recents = new Recents()
 
-  const isFollowed = (one: Followed) => one.readers.size > 0 || one.waiters.size > 0
-
-  const wake = (one: Followed, seen: string): void => {
-    one.seen = seen
-    for (const reader of one.readers) reader()
-  }
-
-  const tell = (one: Followed, isDown: boolean): void => {
-    if (one.isDown === isDown) return
-    one.isDown = isDown
-    for (const reader of one.readers) reader(isDown ? "down" : "up")
-  }
-
-  const revoke = (one: Followed, revokedAt: number): void => {
-    if (revokedAt <= one.revokedAt) return
-    one.revokedAt = revokedAt
-    for (const reader of one.readers) {
-      if (!one.joining.includes(reader)) reader({ revokedAt, isNew: true })
-    }
-  }
-
-  // What was neither known before nor seen by the reader's own look has happened since that.
-  const join = (one: Followed, reader: Wake, knownAt: number): void => {
-    one.joining = without(one.joining, reader)
-    const { revokedAt } = one
-    if (revokedAt > 0) reader({ revokedAt, isNew: revokedAt > knownAt })
-  }
-
-  const release = (one: Followed, { epoch, offset }: Position): void => {
-    for (const waiter of one.waiters) {
-      if (waiter.position.epoch === epoch && waiter.position.offset <= offset) waiter.resume()
-    }
-  }
-
   const listen = (message: string, channel: string): void => {
     if (channel === canary.channel) return canary.seen()
     const one = followed.get(channel)
@@ -160,9 +87,9 @@ export const make = Effect.fnUntraced(function*(
     if (kind === "e") {
       recents.add(channel, epoch, offset, last, end < 0 ? undefined : message.slice(end + 1))
       lostWakes.told(channel, `${epoch}:${last}`)
-      wake(one, `${epoch}:${last}`)
-    } else if (kind === "a") release(one, { epoch, offset })
-    else if (kind === "r") revoke(one, Number(epoch))
+      one.wake(`${epoch}:${last}`)
+    } else if (kind === "a") one.release({ epoch, offset })
+    else if (kind === "r") one.revoke(Number(epoch))
   }
 
   // Tells Redis how many read here, and looks whether a wake-up was lost: since `known`, if looking is for that.
@@ -183,15 +110,15 @@ export const make = Effect.fnUntraced(function*(
     return commands.call("subscribe", async ({ client }) => {
       const [revoked, epoch, last, ack] = Reply.list(await RedisScript.run(client, attend, keys, args))
       const revokedAt = Reply.integer(revoked)
-      revoke(one, revokedAt)
-      if (joined !== undefined) join(one, joined, Math.max(revokedBefore, revokedAt))
+      one.revoke(revokedAt)
+      if (joined !== undefined) one.join(joined, Math.max(revokedBefore, revokedAt))
       const seen = epoch === undefined ? "" : `${Reply.text(epoch)}:${Reply.text(last)}`
       if (one.seen !== seen) {
         if (by !== undefined && isLater(seen, one.seen || known)) lostWakes.found(one.channel, seen, by)
-        wake(one, seen)
+        one.wake(seen)
       }
-      if (connection.isLive()) tell(one, false)
-      if (epoch !== undefined) release(one, { epoch: Reply.text(epoch), offset: Reply.integer(ack) })
+      if (connection.isLive()) one.tell(false)
+      if (epoch !== undefined) one.release({ epoch: Reply.text(epoch), offset: Reply.integer(ack) })
     })
   }
 
@@ -259,26 +186,14 @@ export const make = Effect.fnUntraced(function*(
       unfollowed.delete(channel)
       const found = followed.get(channel)
       if (found !== undefined) return Effect.succeed(found)
-      const one: Followed = {
-        user,
-        channel,
-        readers: new Set(),
-        waiters: new Set(),
-        subscribed: Deferred.makeUnsafe(),
-        seen: "",
-        front: undefined,
-        lookedAt: clock.currentTimeMillisUnsafe(),
-        isDown: false,
-        revokedAt: 0,
-        joining: none
-      }
+      const one = new Followed(user, channel, Deferred.makeUnsafe(), clock.currentTimeMillisUnsafe())
       followed.set(channel, one)
       return Effect.as(Effect.forkIn(subscribeTo(one), scope), one)
     })
 
   // The subscription is left to the next tick: most who leave come back soon.
   const unfollow = (one: Followed): void => {
-    if (!isFollowed(one)) unfollowed.add(one.channel)
+    if (!one.isNeeded) unfollowed.add(one.channel)
   }
 
   const unsubscribe = Effect.suspend(() => {
@@ -286,7 +201,7 @@ export const make = Effect.fnUntraced(function*(
     unfollowed.clear()
     const gone = channels.filter((channel) => {
       const one = followed.get(channel)
-      return one !== undefined && !isFollowed(one) && followed.delete(channel)
+      return one !== undefined && !one.isNeeded && followed.delete(channel)
     })
     for (const channel of gone) recents.forget(channel)
     if (gone.length === 0) return Effect.void
@@ -297,7 +212,7 @@ export const make = Effect.fnUntraced(function*(
     const now = clock.currentTimeMillisUnsafe()
     lostWakes.tick()
     const isUp = connection.isLive() && commands.isLive()
-    const isDue = (one: Followed) => isFollowed(one) && (one.isDown ? isUp : now - one.lookedAt >= pollMs)
+    const isDue = (one: Followed) => one.isNeeded && (one.isDown ? isUp : now - one.lookedAt >= pollMs)
     return attendToAll(Array.from(followed.values()).filter(isDue), "poll")
   })
 
@@ -310,7 +225,7 @@ export const make = Effect.fnUntraced(function*(
     if (!isDown) return Effect.void
     return Effect.forEach(
       Arr.chunksOf(followed.values(), atOnce),
-      (some) => Effect.andThen(Effect.sync(() => some.forEach((one) => tell(one, true))), Effect.yieldNow),
+      (some) => Effect.andThen(Effect.sync(() => some.forEach((one) => one.tell(true))), Effect.yieldNow),
       { discard: true }
     )
   })
@@ -326,13 +241,11 @@ export const make = Effect.fnUntraced(function*(
     const own: Wake = (news) => wakeReader(news)
     return Effect.acquireRelease(
       Effect.map(follow(user), (one) => {
-        one.readers.add(own)
-        one.joining = [...one.joining, own]
+        one.add(own)
         return one
       }),
       (one) => {
-        one.readers.delete(own)
-        one.joining = without(one.joining, own)
+        one.delete(own)
         unfollow(one)
         // If this fails, the lease ends it.
         return Effect.ignore(attendTo(one))
