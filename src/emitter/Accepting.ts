@@ -9,104 +9,14 @@ import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import * as AgentEvents from "../protocol/AgentEvents.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { AnyDefinition, Coalesce, Event } from "../protocol/Event.ts"
-import type { EmissionContext, RunId } from "../protocol/Identity.ts"
+import type { Coalesce, Event } from "../protocol/Event.ts"
+import type { RunId } from "../protocol/Identity.ts"
 import * as RunState from "../protocol/RunState.ts"
+import { type Binding, kindOf } from "./Binding.ts"
 import { EmitError, EmitterClosed, EventTooLarge, InvalidPayload, NoRun, Overflow } from "./EmitError.ts"
-import { contextPart, type Encoder, encoderOf, explain } from "./Encoding.ts"
 import type { Engine } from "./Engine.ts"
-import {
-  bodyBytes,
-  eventId,
-  type Merging,
-  type Outbox,
-  type Pending,
-  type Receipt,
-  type RunRecord,
-  type Settlement
-} from "./Outbox.ts"
-
-/**
- * What an emitter and those of its runs share: the name and the count that
- * number their events, and whether they have ended. The name is made of the
- * engine's and of the emitter's number in it, when it is first needed.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Origin {
-  readonly engineName: string
-  readonly number: number
-  source: string | undefined
-  last: number
-  isClosed: boolean
-}
-
-/**
- * One emitter's binding to a user and, within a run, to the run.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Binding {
-  readonly engine: Engine
-  readonly outbox: Outbox
-  readonly context: EmissionContext
-  readonly origin: Origin
-  /** What goes with every event of the emitter, within its run and without; written when it is first needed. */
-  freePart: string | undefined
-  runPart: string | undefined
-  /** What belongs to the definition used last: most events are of the same kind as the one before. */
-  kind: Kind | undefined
-  /** The record of the run, as it was found last. */
-  record: RunRecord | undefined
-}
-
-/**
- * How events of one definition are encoded, and counted, in one engine.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Kind {
-  readonly definition: AnyDefinition
-  readonly encoder: Encoder
-  readonly accepted: { count: number }
-}
-
-/**
- * @category constructors
- * @since 0.1.0
- */
-export const bind = (
-  parent: Pick<Binding, "engine" | "outbox" | "origin">,
-  context: EmissionContext
-): Binding => ({
-  engine: parent.engine,
-  outbox: parent.outbox,
-  origin: parent.origin,
-  context,
-  freePart: undefined,
-  runPart: undefined,
-  kind: undefined,
-  record: undefined
-})
-
-const kindOf = (binding: Binding, definition: AnyDefinition): Kind => {
-  if (binding.kind?.definition === definition) return binding.kind
-  const kinds = binding.engine.kinds
-  let kind = kinds.get(definition)
-  if (kind === undefined) {
-    kind = {
-      definition,
-      encoder: encoderOf(definition),
-      accepted: binding.engine.counters.acceptedOf(definition.name)
-    }
-    kinds.set(definition, kind)
-  }
-  binding.kind = kind
-  return kind
-}
+import { encode, encodedAlready, envelop, stringify } from "./Enveloping.ts"
+import type { Outbox, Pending, Receipt, RunRecord, Settlement } from "./Outbox.ts"
 
 const closed: Effect.Effect<never, EmitError> = Effect.fail(new EmitError({ reason: new EmitterClosed() }))
 
@@ -209,33 +119,6 @@ export const emit = (
 // What every run can end with is not refused for its size up to here, whatever the settings.
 const endingBytes = 16 * 1024
 
-// A schema, and JSON too, may run out of stack on a payload that is nested too deeply.
-const encode = (encoder: Encoder, event: Event): Schema.JsonObject | InvalidPayload => {
-  try {
-    const encoded = encoder.encode(event.payload)
-    return encoded._tag === "Success" ? encoded.value : invalid(event, encoded)
-  } catch (defect) {
-    return new InvalidPayload({ event: event.type, problem: `it cannot be encoded: ${String(defect)}` })
-  }
-}
-
-// The payload itself, where its schema would encode it to its like.
-const encodedAlready = (encoder: Encoder, payload: object): Schema.JsonObject | undefined => {
-  try {
-    return encoder.isEncoded(payload) ? payload : undefined
-  } catch {
-    return undefined
-  }
-}
-
-const stringify = (event: Event, data: Schema.JsonObject): string | InvalidPayload => {
-  try {
-    return JSON.stringify(data)
-  } catch (defect) {
-    return new InvalidPayload({ event: event.type, problem: `it cannot be written as JSON: ${String(defect)}` })
-  }
-}
-
 // One that stands for an older one is written before it takes its place: its program may change what it is made of.
 const merge = (
   { context, outbox }: Binding,
@@ -247,14 +130,6 @@ const merge = (
 ): boolean => {
   const json = coalesce._tag === "Concatenate" ? "" : stringify(event, data)
   return typeof json === "string" && outbox.merge(event.type, run, context.threadId, coalesce, data, json, limit)
-}
-
-const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>): InvalidPayload => {
-  const error = Exit.findErrorOption(exit)
-  return new InvalidPayload({
-    event: event.type,
-    problem: error._tag === "Some" ? explain(event.definition, event.payload, error.value) : "it cannot be encoded"
-  })
 }
 
 const runRecordOf = (binding: Binding): RunRecord | undefined => {
@@ -286,55 +161,6 @@ const addUsage = (record: RunRecord, data: Schema.JsonObject): void => {
   if (typeof inputTokens === "number") record.inputTokens += inputTokens
   if (typeof outputTokens === "number") record.outputTokens += outputTokens
   if (typeof cost === "number") record.cost = (record.cost ?? 0) + cost
-}
-
-const envelop = (
-  binding: Binding,
-  event: Event,
-  encoder: Encoder,
-  data: Schema.JsonObject,
-  json: string,
-  run: RunId | undefined,
-  coalesce: Coalesce | undefined,
-  confirm: boolean
-): Pending => {
-  const { context, engine, origin } = binding
-  // A test's clock may stand between two milliseconds; what travels is a whole number.
-  const at = Math.floor(engine.clock.currentTimeMillisUnsafe())
-  const source = origin.source ??= `${origin.engineName}${origin.number.toString(36)}-`
-  const sequence = origin.last + 1
-  const part = confirm
-    ? contextPart(context, run, true)
-    : run === undefined
-    ? binding.freePart ??= contextPart(context, undefined, false)
-    : binding.runPart ??= contextPart(context, run, false)
-  const id = eventId(source, sequence)
-  const head = `"id":"${id}${engine.middle.of(encoder.typePart, at, part)}`
-  return {
-    id,
-    source,
-    sequence,
-    type: event.type,
-    delivery: event.delivery,
-    at,
-    run,
-    thread: context.threadId,
-    confirm,
-    body: `${head}${json}}`,
-    bytes: bodyBytes(head, json),
-    data: coalesce?._tag === "Concatenate" ? ownData(data, json) : data,
-    merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data),
-    onReceipt: undefined
-  }
-}
-
-// What text is still joined to is written again later, so it must not share anything with its program.
-const ownData = (data: Schema.JsonObject, json: string): Schema.JsonObject =>
-  Object.values(data).some((value) => typeof value === "object" && value !== null) ? JSON.parse(json) : data
-
-const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject): Merging => {
-  const text = coalesce._tag === "Concatenate" ? data[coalesce.text] : ""
-  return { coalesce, head, text: typeof text === "string" ? text : "", grown: false }
 }
 
 // What volatile events may take of a user's room: all at the highest priority, a tenth at the lowest.

@@ -14,7 +14,7 @@ import * as Option from "effect/Option"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { Event } from "../protocol/Event.ts"
 import type { Position } from "../protocol/Position.ts"
-import type { Binding } from "./Accepting.ts"
+import type { Binding } from "./Binding.ts"
 import { EmitError, NotConfirmed } from "./EmitError.ts"
 
 /**

@@ -27,11 +27,11 @@ import type { AnyDefinition } from "../protocol/Event.ts"
 import type { RunId, UserId } from "../protocol/Identity.ts"
 import type { DeliveryPipeline } from "./Delivery.ts"
 import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
-import type { Kind } from "./Accepting.ts"
+import type { Kind } from "./Binding.ts"
 import { Middle } from "./Encoding.ts"
-import { placeOf } from "./Outcome.ts"
-import { Outbox, type Pending, type Receipt, type Settlement } from "./Outbox.ts"
-import { type BreakerState, Counters, type DropReason, type Stats } from "./Stats.ts"
+import { Outbox, type Pending, type Settlement } from "./Outbox.ts"
+import { countOutcome, interrupted, receiptOf } from "./Settling.ts"
+import { type BreakerState, Counters, type Stats } from "./Stats.ts"
 
 /**
  * @category models
@@ -102,16 +102,12 @@ export const make = Effect.fnUntraced(function*(options: {
   let active = 0
   let idle: (() => void) | undefined
 
-  const drop = (reason: DropReason, count: number): void => {
-    counters.dropped[reason] += count
-  }
-
   const withoutUnseen = (user: UserId, batch: ReadonlyArray<Pending>): Effect.Effect<ReadonlyArray<Pending>> =>
     broker.readers(user).pipe(
       Effect.map((readers) => {
         if (readers > 0) return batch
         const kept = batch.filter((event) => event.delivery !== "volatile")
-        drop("nobodyConnected", batch.length - kept.length)
+        counters.dropped.nobodyConnected += batch.length - kept.length
         return kept
       }),
       // A broker that cannot tell who is there may still take the events.
@@ -134,38 +130,13 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const settle = (outbox: Outbox, batch: ReadonlyArray<Pending>, settlement: Settlement): Settlement => {
     outbox.inFlight = false
-    countOutcome(settlement, batch)
+    countOutcome(counters, settlement, batch)
     for (let index = batch.length - 1; index >= 0; index--) {
       const onReceipt = batch[index]?.onReceipt
       if (onReceipt !== undefined) onReceipt(receiptOf(settlement, batch, index))
     }
     goOn(outbox)
     return settlement
-  }
-
-  const countOutcome = (settlement: Settlement, batch: ReadonlyArray<Pending>): void => {
-    if (settlement === interrupted) return
-    counters.batches++
-    if (settlement._tag !== "Divided") return countEvents(settlement, batch.length)
-    const late = batch.filter(({ run }) => run !== undefined && settlement.lost.has(run)).length
-    counters.deadLettered += late
-    countEvents(settlement.rest, batch.length - late)
-  }
-
-  const countEvents = (settlement: Exclude<Settlement, { readonly _tag: "Divided" }>, events: number): void => {
-    switch (settlement._tag) {
-      case "Appended":
-        counters.appended += events
-        return
-      case "HandedOver":
-        counters.handedOver += events
-        return
-      case "DeadLettered":
-        counters.deadLettered += events
-        return
-      case "Dropped":
-        drop(settlement.reason, events)
-    }
   }
 
   const isFull = ({ bytes, settings: { batching }, size }: Outbox): boolean =>
@@ -362,7 +333,7 @@ export const make = Effect.fnUntraced(function*(options: {
     const left = outbox.take()
     if (!isReadonlyArrayNonEmpty(left)) return Effect.void
     return Effect.map(delivery.keep(outbox.user, left), (outcome) => {
-      countOutcome(outcome, left)
+      countOutcome(counters, outcome, left)
       for (let index = 0; index < left.length; index++) left[index]?.onReceipt?.(receiptOf(outcome, left, index))
     })
   }
@@ -373,39 +344,17 @@ export const make = Effect.fnUntraced(function*(options: {
     return pending
   }
 
-  const breakers = Effect.map(
-    Effect.forEach(
-      delivery.breakers,
-      ({ name, state }) => Effect.map(state, ({ _tag }) => [name, breakerStates[_tag]])
-    ),
-    (states): Readonly<Record<string, BreakerState>> => Object.fromEntries(states)
-  )
-
   const stats = Effect.zipWith(
     delivery.stats,
-    breakers,
-    (delivered, breakers): Stats => ({
-      accepted: Object.fromEntries(
-        Array.from(counters.accepted, ([type, { count }]) => [type, count] as const).filter(([, count]) => count > 0)
-      ),
-      merged: counters.merged,
-      rejected: Object.fromEntries(counters.rejected),
-      illegal: counters.illegal,
-      appended: counters.appended,
-      handedOver: counters.handedOver,
-      deadLettered: counters.deadLettered,
-      batches: counters.batches,
-      waitedMs: counters.waitedMs,
-      dropped: { ...counters.dropped },
-      delivery: delivered,
-      breaker: worst.find((state) => Object.values(breakers).includes(state)) ?? "closed",
-      breakers,
-      emitters: counters.emitters,
-      users: outboxes.size,
-      pending: pendingEvents(),
-      lastEventAt: Number.isNaN(counters.lastEventAt) ? undefined : counters.lastEventAt,
-      uptimeMs: clock.currentTimeMillisUnsafe() - startedAt
-    })
+    statesOf(delivery.breakers),
+    (delivered, breakers): Stats =>
+      counters.snapshot({
+        delivery: delivered,
+        breakers,
+        users: outboxes.size,
+        pending: pendingEvents(),
+        uptimeMs: clock.currentTimeMillisUnsafe() - startedAt
+      })
   )
 
   const engine: Engine = {
@@ -436,17 +385,10 @@ export const make = Effect.fnUntraced(function*(options: {
   return engine
 })
 
-const worst: ReadonlyArray<BreakerState> = ["open", "halfOpen"]
 const breakerStates = { Closed: "closed", Open: "open", HalfOpen: "halfOpen" } as const
 
-// Closing took too long. The delivery has kept the batch, and counted it, before it ended.
-const interrupted: Settlement = { _tag: "DeadLettered", reason: "interrupted" }
-
-// Batches are appended whole, so their offsets are consecutive and end at the batch's.
-const receiptOf = (settlement: Settlement, batch: ReadonlyArray<Pending>, at: number): Receipt => {
-  if (settlement._tag === "Dropped") return settlement
-  const { index, place, size } = placeOf(settlement, batch, at)
-  if (place._tag !== "Appended" || index === size - 1) return place
-  const { epoch, offset } = place.position
-  return { _tag: "Appended", position: { epoch, offset: offset - (size - 1 - index) } }
-}
+const statesOf = (breakers: DeliveryPipeline["breakers"]): Effect.Effect<Readonly<Record<string, BreakerState>>> =>
+  Effect.map(
+    Effect.forEach(breakers, ({ name, state }) => Effect.map(state, ({ _tag }) => [name, breakerStates[_tag]])),
+    (states) => Object.fromEntries(states)
+  )

@@ -104,4 +104,27 @@ export class Counters {
   reject(reason: string): void {
     this.rejected.set(reason, (this.rejected.get(reason) ?? 0) + 1)
   }
+
+  /** The counts as they are, beside what only the engine knows. */
+  snapshot(known: Pick<Stats, "delivery" | "breakers" | "users" | "pending" | "uptimeMs">): Stats {
+    const accepted = Array.from(this.accepted, ([type, { count }]) => [type, count] as const)
+    return {
+      ...known,
+      accepted: Object.fromEntries(accepted.filter(([, count]) => count > 0)),
+      merged: this.merged,
+      rejected: Object.fromEntries(this.rejected),
+      illegal: this.illegal,
+      appended: this.appended,
+      handedOver: this.handedOver,
+      deadLettered: this.deadLettered,
+      batches: this.batches,
+      waitedMs: this.waitedMs,
+      dropped: { ...this.dropped },
+      breaker: worst.find((state) => Object.values(known.breakers).includes(state)) ?? "closed",
+      emitters: this.emitters,
+      lastEventAt: Number.isNaN(this.lastEventAt) ? undefined : this.lastEventAt
+    }
+  }
 }
+
+const worst: ReadonlyArray<BreakerState> = ["open", "halfOpen"]
