@@ -34,9 +34,7 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -46,11 +44,12 @@ import type * as Slowness from "../hub/Slowness.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import { ConnectionId, type UserId } from "../protocol/Identity.ts"
 import * as Acknowledging from "./Acknowledging.ts"
-import { type AuthenticationError, Authenticator, type Principal } from "./Authenticator.ts"
+import { Authenticator, type Principal } from "./Authenticator.ts"
 import * as DeviceSocket from "./DeviceSocket.ts"
 import * as EventStream from "./EventStream.ts"
 import * as EventStreamWish from "./EventStreamWish.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
+import * as Identifying from "./Identifying.ts"
 import * as Origin from "./Origin.ts"
 import * as Refusal from "./Refusal.ts"
 import * as Metrics from "./Metrics.ts"
@@ -58,7 +57,7 @@ import type { Shared } from "./Session.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Stats } from "./Stats.ts"
 import { TokenBucket } from "./TokenBucket.ts"
-import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
+import { Unauthenticated } from "./Unauthenticated.ts"
 import { UserRates } from "./UserRates.ts"
 import { WebSocketSession } from "./WebSocketSession.ts"
 
@@ -160,15 +159,6 @@ const make = Effect.fnUntraced(function*(
   yield* sessions.watch(clock, tickMs, drain).pipe(Effect.forkScoped)
   yield* Effect.addFinalizer(() => drain)
 
-  const authenticate = (request: HttpServerRequest): Effect.Effect<Principal | undefined, AuthenticationError> => {
-    const header = request.headers["authorization"]
-    if (header === undefined) return Effect.map(authenticator.recognize(request), Option.getOrUndefined)
-    const token = /^Bearer +([^\s]+) *$/i.exec(header)?.[1]
-    return token === undefined
-      ? Effect.fail(new Unauthenticated({ reason: "malformed" }))
-      : authenticator.verify(Redacted.make(token))
-  }
-
   const upgrade = (request: HttpServerRequest, principal: Principal | undefined) =>
     DeviceSocket.accept(sockets, request, (socket) => new WebSocketSession(shared, socket, principal)).pipe(
       Effect.as(Refusal.switching),
@@ -208,25 +198,7 @@ const make = Effect.fnUntraced(function*(
       : stream(request, principal)
   }
 
-  // Who a request is from, and then what it asks for.
-  const identified = (
-    request: HttpServerRequest,
-    then: (principal: Principal | undefined) => Effect.Effect<HttpServerResponse, Unauthenticated>
-  ): Effect.Effect<HttpServerResponse> =>
-    authenticate(request).pipe(
-      Effect.timeoutOrElse({
-        duration: config.helloTimeout,
-        orElse: () =>
-          Effect.fail(new AuthenticatorUnavailable({ what: "the authenticator", cause: "it took too long" }))
-      }),
-      Effect.flatMap(then),
-      Effect.catchTag("Unauthenticated", (error) => Effect.succeed(Refusal.unauthenticated(error))),
-      Effect.catchTag("AuthenticatorUnavailable", (error) =>
-        Effect.as(
-          Effect.logError(error.message, error),
-          Refusal.unavailable("unauthenticatable", comeBackAfterMs())
-        ))
-    )
+  const identified = Identifying.make({ authenticator, timeout: config.helloTimeout, comeBackAfterMs })
 
   const isForeign = ({ headers }: HttpServerRequest): boolean =>
     !Origin.isAllowed(config.origins, headers["origin"], headers["host"])

@@ -1,0 +1,70 @@
+/**
+ * Finds out who a request is from, before anything is done for it.
+ *
+ * A token in the `Authorization` header counts; without the header the
+ * authenticator may recognize the request otherwise, or leave it to a `hello`
+ * frame. An authenticator that fails or takes too long refuses nobody for good:
+ * the device is asked to come back.
+ *
+ * @since 0.1.0
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import type { HttpServerResponse } from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
+import * as Refusal from "./Refusal.ts"
+import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
+
+/**
+ * Answers a request by what is known of its sender, or says why it is refused.
+ * The principal is `undefined` where the request says nothing of it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Identified = (
+  request: HttpServerRequest,
+  then: (principal: Principal | undefined) => Effect.Effect<HttpServerResponse, Unauthenticated>
+) => Effect.Effect<HttpServerResponse>
+
+/**
+ * - `timeout` is how long the authenticator may take.
+ * - `comeBackAfterMs` is what a device is told that finds it unavailable, in
+ *   milliseconds.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = ({ authenticator, comeBackAfterMs, timeout }: {
+  readonly authenticator: Authenticator["Service"]
+  readonly timeout: Duration.Duration
+  readonly comeBackAfterMs: () => number
+}): Identified => {
+  const authenticate = (request: HttpServerRequest): Effect.Effect<Principal | undefined, AuthenticationError> => {
+    const header = request.headers["authorization"]
+    if (header === undefined) return Effect.map(authenticator.recognize(request), Option.getOrUndefined)
+    const token = /^Bearer +([^\s]+) *$/i.exec(header)?.[1]
+    return token === undefined
+      ? Effect.fail(new Unauthenticated({ reason: "malformed" }))
+      : authenticator.verify(Redacted.make(token))
+  }
+
+  return (request, then) =>
+    authenticate(request).pipe(
+      Effect.timeoutOrElse({
+        duration: timeout,
+        orElse: () =>
+          Effect.fail(new AuthenticatorUnavailable({ what: "the authenticator", cause: "it took too long" }))
+      }),
+      Effect.flatMap(then),
+      Effect.catchTag("Unauthenticated", (error) => Effect.succeed(Refusal.unauthenticated(error))),
+      Effect.catchTag("AuthenticatorUnavailable", (error) =>
+        Effect.as(
+          Effect.logError(error.message, error),
+          Refusal.unavailable("unauthenticatable", comeBackAfterMs())
+        ))
+    )
+}
