@@ -49,16 +49,24 @@ const costs = [
   "Redis's processor time",
   "the sender's processor time",
   "the gateway's processor time",
+  "the receiver's processor time",
+  "the processor time of all four",
   "Redis's traffic"
 ] as const
 type Cost = typeof costs[number]
 
-const used = async ({ gateway, redis, sender }: Processes): Promise<Record<Cost, number>> => {
+const used = async ({ gateway, receiver, redis, sender }: Processes): Promise<Record<Cost, number>> => {
   const { cpu, network } = await redis.usage()
+  const [sending, serving, receiving] = await Promise.all(
+    [sender, gateway, receiver].map((helper) => helper.ask(calls.cpu, {}))
+  )
+  check(sending !== undefined && serving !== undefined && receiving !== undefined, "a process tells no processor time")
   return {
     "Redis's processor time": cpu,
-    "the sender's processor time": await sender.ask(calls.cpu, {}),
-    "the gateway's processor time": await gateway.ask(calls.cpu, {}),
+    "the sender's processor time": sending,
+    "the gateway's processor time": serving,
+    "the receiver's processor time": receiving,
+    "the processor time of all four": cpu + sending + serving + receiving,
     "Redis's traffic": network
   }
 }
@@ -69,6 +77,8 @@ const throughput = (name: string, processes: Processes, among: number, count: nu
     "Redis's processor time": [],
     "the sender's processor time": [],
     "the gateway's processor time": [],
+    "the receiver's processor time": [],
+    "the processor time of all four": [],
     "Redis's traffic": []
   }
   const users = processes.users.slice(0, among)

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { RunId, ThreadId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { RunSnapshot } from "../protocol/RunSnapshot.ts"
+import { RunFold, RunSnapshot } from "../protocol/RunSnapshot.ts"
 import { BrokerError, BrokerRefused, RunLost } from "./Broker.ts"
 import * as RedisBlock from "./RedisBlock.ts"
 import * as Reply from "./RedisReply.ts"
@@ -84,6 +84,8 @@ export const toActive = (reply: unknown): ReadonlyArray<ActiveRun> => {
 const isJsonObject = (json: unknown): json is Schema.JsonObject =>
   typeof json === "object" && json !== null && !Array.isArray(json)
 
+const noData: Schema.JsonObject = {}
+
 const toData = (body: string): Schema.JsonObject => {
   const wire: { readonly data?: unknown } = JSON.parse(`{${body}`)
   if (isJsonObject(wire.data)) return wire.data
@@ -101,7 +103,7 @@ export const toRuns = (maxRuns: number, saved: unknown, tail: unknown, checkpoin
   const runs = new Runs(maxRuns)
   for (const { run, since, offset, state } of toSaved(saved)) runs.restore(run, since, offset, state)
   for (const { at, body, offset, run, type } of RedisBlock.entriesIn(tail, checkpoint)) {
-    if (run !== undefined) runs.apply(run, type, toData(body), at, offset)
+    if (run !== undefined) runs.apply(run, type, RunFold.reads(type) ? toData(body) : noData, at, offset)
   }
   return runs
 }

@@ -163,6 +163,20 @@ const present = (
   ...(error === undefined ? {} : { error })
 })
 
+// Those that `apply` tells apart.
+const read: ReadonlySet<string> = new Set([
+  "text_delta",
+  "thinking_delta",
+  "agent_started",
+  "agent_thinking",
+  "tool_executing",
+  "tool_completed",
+  "progress_update",
+  "usage_reported",
+  "agent_completed",
+  "agent_error"
+])
+
 /**
  * Folds one run's events. Mutable, so that an event costs little: give it
  * every event in order with `apply`, and ask for the state with `snapshot`.
@@ -195,6 +209,14 @@ export class RunFold {
     fold.outputTokens = usage.outputTokens
     fold.cost = usage.cost
     return fold
+  }
+
+  /**
+   * Whether an event of this wire name may change a run's state. The payload of
+   * one that may not need not be read from its text to be folded.
+   */
+  static reads(type: string): boolean {
+    return read.has(type)
   }
 
   /**

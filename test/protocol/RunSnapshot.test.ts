@@ -375,6 +375,31 @@ describe("RunSnapshot", () => {
     assert.isBelow(performance.now() - started, 3_000)
   })
 
+  it("tells of every event whether a state may come of it", () => {
+    const data = {
+      messageId: "m",
+      delta: "d",
+      agentName: "a",
+      input: 1,
+      text: "t",
+      step: 1,
+      toolCallId: "c",
+      toolName: "n",
+      progress: 1,
+      inputTokens: 1,
+      outputTokens: 1,
+      result: 1,
+      reason: "failed",
+      message: "m"
+    }
+    for (const name of [...eventNames, "of_a_program"]) {
+      // A tool must have begun to complete.
+      const before = name === "tool_completed" ? [of("tool_executing", data)] : []
+      const after = fold([...before, of(name, data, 1)]).snapshot()
+      assert.strictEqual(RunFold.reads(name), JSON.stringify(after) !== JSON.stringify(fold(before).snapshot()), name)
+    }
+  })
+
   it("types its status", () => {
     expectTypeOf<RunSnapshot["status"]>()
       .toEqualTypeOf<"active" | "completed" | "failed" | "cancelled" | "timeout" | "lost">()
