@@ -298,11 +298,25 @@ describe("Delivery, with a spool", () => {
       yield* deliverEach(bench, ada, 1, 1)
       const calls = () => bench.broker.calls.filter(({ user }) => user === ada).length
       const before = calls()
-      assert.deepStrictEqual(yield* bench.deliver(ada, envelopes("ada", 2)), { _tag: "HandedOver", channel: "spool" })
+      assert.deepStrictEqual(yield* deliverEach(bench, ada, 2, 2), [{ _tag: "HandedOver", channel: "spool" }])
       assert.strictEqual(calls(), before)
       assert.deepInclude(yield* bench.deliver(bob, envelopes("bob", 1)), { _tag: "Appended" })
       bench.broker.decide = () => "ok"
       yield* TestClock.adjust("20 seconds")
+      assert.deepStrictEqual(sequences(bench.broker.log(ada)), [1, 2])
+    }))
+
+  it.effect("delivers within the call only for users who have nothing in the spool", () =>
+    Effect.gen(function*() {
+      const bench = yield* DeliveryBench.make({ channels: [yield* Spool.memory()] })
+      const { deliverUnsafe = assert.fail("nothing is delivered within the call") } = bench.delivery
+      bench.broker.behaviour = "fail"
+      assert.deepStrictEqual(yield* deliverEach(bench, ada, 1, 1), [{ _tag: "HandedOver", channel: "spool" }])
+      bench.broker.behaviour = "ok"
+      assert.isUndefined(deliverUnsafe(ada, envelopes("ada", 2)))
+      assert.deepInclude(deliverUnsafe(bob, envelopes("bob", 1)), { _tag: "Appended" })
+      yield* TestClock.adjust("20 seconds")
+      assert.deepInclude(deliverUnsafe(ada, envelopes("ada", 2)), { _tag: "Appended" })
       assert.deepStrictEqual(sequences(bench.broker.log(ada)), [1, 2])
     }))
 

@@ -12,6 +12,7 @@ import {
   FallbackChannel,
   Spool
 } from "effect-emitter"
+import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -54,11 +55,22 @@ const losing = Effect.fnUntraced(function*(more: Parameters<typeof DeliveryBench
   return { bench, broker, letters, told }
 })
 
+/** What a delivery comes to that has nothing to wait for. */
+const deliver = Effect.fnUntraced(function*(
+  bench: DeliveryBench,
+  user: UserId,
+  batch: NonEmptyReadonlyArray<Envelope.Envelope>
+) {
+  const fiber = yield* Effect.forkChild(bench.deliver(user, batch), { startImmediately: true })
+  const exit = fiber.pollUnsafe() ?? assert.fail("it waits, though it had its answer")
+  return yield* exit
+})
+
 describe("A delivery to a broker that has ended a run as lost", () => {
   it.effect("sets the run's events aside, and appends the rest of the batch", () =>
     Effect.gen(function*() {
       const { bench, broker, letters, told } = yield* losing()
-      const outcome = yield* bench.deliver(ada, [thought(1, "r"), note(2), thought(3, "other"), thought(4, "r")])
+      const outcome = yield* deliver(bench, ada, [thought(1, "r"), note(2), thought(3, "other"), thought(4, "r")])
       assert.deepStrictEqual(outcome, {
         _tag: "Divided",
         lost: new Set([r]),
@@ -72,14 +84,14 @@ describe("A delivery to a broker that has ended a run as lost", () => {
   it.effect("is told of a batch that has nothing else as of any dead letter", () =>
     Effect.gen(function*() {
       const { bench, letters } = yield* losing()
-      assert.deepStrictEqual(yield* bench.deliver(ada, [thought(1, "r")]), { _tag: "DeadLettered", reason: "runLost" })
+      assert.deepStrictEqual(yield* deliver(bench, ada, [thought(1, "r")]), { _tag: "DeadLettered", reason: "runLost" })
       assert.deepStrictEqual(yield* letters, ["old.1 runLost"])
     }))
 
   it.effect("takes that for an answer: nothing is retried, and the breaker stays closed", () =>
     Effect.gen(function*() {
       const { bench } = yield* losing()
-      for (let n = 1; n <= 50; n++) yield* bench.deliver(ada, [thought(n, "r")])
+      for (let n = 1; n <= 50; n++) yield* deliver(bench, ada, [thought(n, "r")])
       const { appendFailures, deadLettered, retries } = yield* bench.delivery.stats
       assert.deepStrictEqual({ appendFailures, retries, runLost: deadLettered.runLost }, {
         appendFailures: 0,
@@ -101,7 +113,7 @@ describe("A delivery to a broker that has ended a run as lost", () => {
       assert.strictEqual((yield* bench.delivery.breakers[0].state)._tag, "Open")
       broker.behaviour = "ok"
       yield* TestClock.adjust("1 minute")
-      yield* bench.deliver(ada, [thought(100, "r")])
+      yield* deliver(bench, ada, [thought(100, "r")])
       assert.strictEqual((yield* bench.delivery.breakers[0].state)._tag, "Closed")
     }))
 })
@@ -237,6 +249,35 @@ describe("An emitter whose run was ended as lost", () => {
       const { epoch, offset } = yield* broker.head(ada)
       assert.deepStrictEqual(receipt, { _tag: "Appended", position: { epoch, offset: 3 } })
       assert.strictEqual(offset, 3)
+    }).pipe(Effect.scoped, Effect.provide(layer())))
+
+  it.effect("gives each of many events of a batch its own receipt, and counts each in its place", () =>
+    Effect.gen(function*() {
+      const { behave, log } = yield* TestBroker.TestBroker
+      const broker = yield* Broker.Broker
+      const { forUser, stats } = yield* Emitters
+      const emitter = yield* forUser({ userId: "ada", runId: "r" })
+      const free = yield* forUser({ userId: "ada" })
+      yield* emitter.emit(AgentEvents.AgentStarted.make({ agentName: "a" }))
+      yield* behave({ after: "1 second", do: "ok" })
+      const emit = (of: Emitter.Emitter["Service"]) =>
+        Effect.forkChild(of.emit(of === free ? Event : AgentEvents.AgentThinking.make({ text: "…" })), {
+          startImmediately: true
+        })
+      // What comes while the first is under way goes out together, after the run was ended.
+      const fibers = yield* Effect.forEach([free, free, emitter, free, emitter, emitter, free], emit)
+      yield* broker.endLost(ada, [r])
+      yield* TestClock.adjust("5 seconds")
+      const receipts = yield* Effect.forEach(fibers, Fiber.join)
+      const { epoch } = yield* broker.head(ada)
+      const at = (offset: number) => ({ _tag: "Appended", position: { epoch, offset } }) as const
+      const late = { _tag: "DeadLettered", reason: "runLost" } as const
+      const places = (yield* log(ada)).filter(({ event }) => event.type === "custom").map(({ position }) =>
+        position.offset
+      )
+      const [one = 0, two = 0, three = 0, four = 0] = places
+      assert.deepStrictEqual(receipts, [at(one), at(two), late, at(three), late, late, at(four)])
+      assert.deepInclude(yield* stats, { appended: 5, deadLettered: 3 })
     }).pipe(Effect.scoped, Effect.provide(layer())))
 })
 
