@@ -3,6 +3,7 @@ import { Array, Effect } from "effect"
 import { type Broker, type Envelope, RunSnapshot } from "effect-emitter"
 import { maxSpentSources } from "../../src/broker/Numbers.ts"
 import { type LogLimits, UserLog } from "../../src/broker/UserLog.ts"
+import { RunId } from "../../src/protocol/Identity.ts"
 import { type Draw, forSeeds } from "../emitter/support/random.ts"
 import { entryOf, envelope, idOf, numbered, plain, plenty } from "./events.ts"
 
@@ -14,6 +15,14 @@ const unbounded: LogLimits = {
 }
 
 const all = { epoch: "e", offset: 0 }
+
+/** The bytes of all pages that the log's entries stand on, once all were asked for. */
+const pageBytes = (log: UserLog) => {
+  const pages = new Set(
+    log.pull(all, plenty).entries.flatMap(({ written }) => written === undefined ? [] : [written.page])
+  )
+  return [...pages].reduce((sum, page) => sum + page.length, 0)
+}
 
 const ids = (log: UserLog) => log.pull(all, plenty).entries.map(idOf)
 
@@ -49,6 +58,40 @@ describe("UserLog", () => {
     log.append(numbered(3, 5))
     assert.strictEqual(log.size, 3)
     assert.deepStrictEqual(ids(log), ["s.3", "s.4", "s.5"])
+  })
+
+  it("takes at most twice the memory of the texts it holds, and three pages, for what readers asked for", () =>
+    Effect.runPromise(forSeeds({ count: 60 }, (draw) =>
+      Effect.sync(() => {
+        const log = new UserLog("e", { ...unbounded, maxBytes: 1_000_000 })
+        let sequence = 0
+        for (let step = 0; step < 200; step++) {
+          const size = draw.pick([20, 300, 5_000, 33_000, 70_000])
+          log.append([envelope({ sequence: ++sequence, data: { text: "x".repeat(draw.below(size)) } })])
+          if (draw.chance(0.1)) { for (let n = draw.below(log.size + 1); n > 0; n--) log.dropOldest() }
+          const offset = draw.chance(0.5) ? log.head.offset - log.size : log.head.offset - draw.below(log.size + 1)
+          log.pull({ epoch: "e", offset }, { ...plenty, maxEvents: 1 + draw.below(20) })
+          assert.isAtMost(pageBytes(log), 2 * log.bytes + 3 * 65_536)
+        }
+      }))))
+
+  it("holds little for a reader of little, also when it held much before", () => {
+    const log = new UserLog("e", unbounded)
+    log.append([envelope({ sequence: 1 })])
+    assert.isAtMost(pageBytes(log), 1_024)
+    for (let n = 2; n <= 1_000; n++) log.append([envelope({ sequence: n, data: { text: "x".repeat(1_000) } })])
+    assert.isAtLeast(pageBytes(log), 1_000_000)
+    while (log.size > 0) log.dropOldest()
+    log.append([envelope({ sequence: 1_001 })])
+    assert.isAtMost(pageBytes(log), 1_024)
+  })
+
+  it("refuses what comes of a bounded number of lost runs: those that were lost last", () => {
+    const log = new UserLog("e", { ...unbounded, maxRuns: 3 })
+    const runs = ["r1", "r2", "r3", "r4"].map((run) => RunId.make(run))
+    log.close(runs)
+    const late = runs.map((run, index) => envelope({ sequence: index + 1, run, type: "agent_thinking" }))
+    assert.deepStrictEqual(log.refusedOf(late), runs.slice(1))
   })
 
   it("knows a bounded number of sources whose events it has dropped: those it dropped last", () => {

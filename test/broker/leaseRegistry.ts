@@ -57,7 +57,7 @@ export class LeaseRegistry {
     const now = this.clock.currentTimeMillisUnsafe()
     this.callsNow = now === this.now ? this.callsNow + 1 : 1
     this.now = now
-    if (this.callsNow > 10_000) throw new Error(`"${what}" is asked for ever, while no time passes`)
+    if (this.callsNow > 1_000) throw new Error(`"${what}" is asked for ever, while no time passes`)
   }
 
   private do<A>(what: string, act: () => A): Effect.Effect<A, Broker.BrokerError> {

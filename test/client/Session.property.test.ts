@@ -112,7 +112,12 @@ const assertRuns = (client: ModelClient, server: ModelServer) => {
     if (fold.ended && !runs.has(run)) continue
     assert.deepStrictEqual(runs.get(run), fold.snapshot(), run)
   }
-  for (const [run, { status }] of runs) {
+  assertNoOldRuns(client, server)
+}
+
+/** No run goes on that the server's log knows nothing of. */
+const assertNoOldRuns = (client: ModelClient, server: ModelServer) => {
+  for (const [run, { status }] of client.runs.current()) {
     if (!server.log.folds.has(run)) assert.notStrictEqual(status, "active", `${run} is of an old epoch`)
   }
 }
@@ -158,6 +163,10 @@ describe("Session, against a model of the server", () => {
       const { client, server } = play(seed, { ...fair, epochs: true, gaps: true })
       assertComplete(client, server, anyThread)
       assertAcks(client, server)
+      // Runs of the old epoch that nothing names are given up after a while.
+      client.pass(6_000)
+      client.handle(Infinity)
+      assertNoOldRuns(client, server)
     }))
 
   it("gets all of its threads and nothing of others", () =>

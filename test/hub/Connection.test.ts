@@ -27,6 +27,22 @@ describe("Connection", () => {
       assert.strictEqual(broker.pulls, 1)
     }))
 
+  it.effect("looks again for what came while it waited for an answer that did not have it yet", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("5 millis"), answersLate: true })
+      const transport = new FakeTransport()
+      const opening = yield* Effect.forkChild(open(yield* makeHub(broker), transport))
+      yield* settle
+      const connection = yield* Fiber.join(opening)
+      broker.append()
+      yield* TestClock.adjust("2 millis")
+      assert.strictEqual(broker.pulls, 1)
+      broker.append()
+      yield* settle
+      assert.deepStrictEqual(offsets(transport), [1, 2])
+      assert.strictEqual(connection.state, "idle")
+    }))
+
   it.effect("does nothing while there is nothing to send", () =>
     Effect.gen(function*() {
       const broker = new FakeBroker({ maxEvents: 100, delay: now })
@@ -245,7 +261,7 @@ describe("Any order of appends, looks, full transports, filters, outages and los
       const int = (below: number) => Math.floor(next() * below)
       const delays = [now, Effect.yieldNow, Effect.sleep("3 millis")]
       const delay = Effect.suspend(() => delays[int(delays.length)] ?? now)
-      const broker = new FakeBroker({ maxEvents: 4 + int(60), delay })
+      const broker = new FakeBroker({ maxEvents: 4 + int(60), delay, answersLate: seed % 4 > 1 })
       const slow = seed % 3 === 0
         ? { volatile: { bytes: 400, ms: 20 }, batched: { bytes: 1000, ms: 200 }, close: never }
         : { volatile: never, batched: never, close: never }
@@ -283,7 +299,12 @@ describe("Any order of appends, looks, full transports, filters, outages and los
       })
       const look = () => {
         const all = transport.frames
-        for (; read < all.length; read++) device.take(all[read] ?? assert.fail("no frame"))
+        for (; read < all.length; read++) {
+          const frame = all[read] ?? assert.fail("no frame")
+          device.take(frame)
+          const isForeign = filtered && frame.type === "events" && frame.events.some(({ thread }) => thread === "t2")
+          assert.isFalse(isForeign, "an event of a thread that was not asked for")
+        }
       }
       const connect = Effect.gen(function*() {
         if (connection !== undefined) yield* hub.release(connection)

@@ -65,6 +65,8 @@ export interface LogOptions {
   readonly maxEvents: number
   /** What each look at the log waits for. */
   readonly delay: Effect.Effect<void>
+  /** Whether it is the answer that waits, while the log may go on. */
+  readonly answersLate?: boolean
 }
 
 /** One user's log that may lose its memory, behind the broker's interface. */
@@ -152,8 +154,11 @@ export class FakeBroker {
       this.looks++
       this.most = Math.max(this.most, ++this.looking)
       const failure = () => this.failsFor(user) ? this.fail : undefined
+      const answer = Effect.suspend(() => failure() ?? Effect.sync(what))
       return Effect.ensuring(
-        Effect.andThen(this.options.delay, Effect.suspend(() => failure() ?? Effect.sync(what))),
+        this.options.answersLate === true
+          ? Effect.tap(answer, () => this.options.delay)
+          : Effect.andThen(this.options.delay, answer),
         Effect.sync(() => this.looking--)
       )
     })

@@ -153,6 +153,17 @@ describe("what the sources import", () => {
     assert.deepStrictEqual(Object.keys(manifest.dependencies).filter((name) => !used.includes(name)), [])
   })
 
+  it("takes time and chance from Effect's services, but where a plain client meets its platform", async () => {
+    const wild =
+      /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bperformance\.now\b|\bset(Timeout|Interval|Immediate)\(/
+    const found: Array<string> = []
+    for (const name of await fs.readdir(path.join(root, "src"), { recursive: true })) {
+      if (!name.endsWith(".ts") || name.startsWith("demo")) continue
+      if (wild.test(await fs.readFile(path.join(root, "src", name), "utf8"))) found.push(name)
+    }
+    assert.deepStrictEqual(found, [path.join("client", "Platform.ts")])
+  })
+
   it("says node: wherever it means a Node module", () => {
     const bare = imports.filter(({ kind, to }) => kind === "node" && !to.startsWith("node:"))
     assert.deepStrictEqual(bare.map(show), [])
