@@ -183,7 +183,8 @@ describe("Server-sent events", () => {
       assert.notInclude(text, "\r")
       yield* Effect.promise(() => reader.cancel())
       yield* Effect.sleep("50 millis")
-      assert.strictEqual((yield* served.gateway.stats).sessions, 0)
+      const { connections, sessions, users } = yield* served.gateway.stats
+      assert.deepStrictEqual({ connections, sessions, users }, { connections: 0, sessions: 0, users: 0 })
     }))
 
   it.live("have the same limits, said by status", () =>
