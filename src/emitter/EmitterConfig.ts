@@ -340,8 +340,8 @@ export const decode = (options: unknown): Effect.Effect<EmitterConfig, EmitterCo
 /**
  * The same settings from `Config`, under the name `EMITTER`: `EMITTER_PROFILE`,
  * `EMITTER_BATCHING_MAX_DELAY`, … when the provider reads environment variables
- * in constant case (`ConfigProvider.constantCase`). What is not set has its
- * default.
+ * in constant case (`ConfigProvider.constantCase`), as the layer that is built
+ * from it does by itself. What is not set has its default.
  *
  * @category config
  * @since 0.1.0

@@ -28,6 +28,7 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { Broker } from "../broker/Broker.ts"
+import * as Settings from "../protocol/Settings.ts"
 import * as Batcher from "./Batcher.ts"
 import { DeadLetters, DeadLetterStore } from "./DeadLetters.ts"
 import * as Delivery from "./Delivery.ts"
@@ -102,7 +103,7 @@ const fromOptions = (
   Layer.effectContext(Effect.flatMap(EmitterConfig.decode(options), build))
 
 const fromConfig: Layer.Layer<Emitters | DeadLetters, Config.ConfigError, Broker> = Layer.effectContext(
-  Effect.flatMap(EmitterConfig.config, build)
+  Effect.flatMap(Settings.fromProvider(EmitterConfig.config), build)
 )
 
 /**

@@ -43,6 +43,7 @@ import * as Hub from "../hub/Hub.ts"
 import type * as Slowness from "../hub/Slowness.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import { ConnectionId, type UserId } from "../protocol/Identity.ts"
+import * as Settings from "../protocol/Settings.ts"
 import * as Acknowledging from "./Acknowledging.ts"
 import { Authenticator, type Principal } from "./Authenticator.ts"
 import * as DeviceSocket from "./DeviceSocket.ts"
@@ -306,4 +307,4 @@ export const layer = (
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = layerWith(GatewayConfig.config)
+export const layerConfig = layerWith(Settings.fromProvider(GatewayConfig.config))

@@ -248,8 +248,8 @@ export const decode = (options: unknown): Effect.Effect<GatewayConfig, GatewayCo
 /**
  * The same settings from `Config`, under the name `GATEWAY`: `GATEWAY_PATH`,
  * `GATEWAY_HEARTBEAT`, … when the provider reads environment variables in
- * constant case (`ConfigProvider.constantCase`). What is not set has its
- * default.
+ * constant case (`ConfigProvider.constantCase`), as `Gateway.layerConfig` does
+ * by itself. What is not set has its default.
  *
  * @category config
  * @since 0.1.0

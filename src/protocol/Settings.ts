@@ -4,6 +4,8 @@
  *
  * @since 0.1.0
  */
+import type * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -101,3 +103,17 @@ export const issuesOf = (error: Schema.SchemaError): ReadonlyArray<Issue> =>
  */
 export const describe = (issues: ReadonlyArray<Issue>): string =>
   issues.map(({ message, path }) => `  ${path === "" ? "" : `${path}: `}${message}`).join("\n")
+
+/**
+ * Reads settings from the provider in use, and what that does not have by its
+ * name in constant case: `maxDelay` is then found as `MAX_DELAY`, as
+ * environment variables are named.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const fromProvider = <A>(config: Config.Config<A>): Effect.Effect<A, Config.ConfigError> =>
+  Effect.flatMap(
+    ConfigProvider.ConfigProvider,
+    (provider) => config.parse(ConfigProvider.orElse(provider, ConfigProvider.constantCase(provider)))
+  )

@@ -307,6 +307,24 @@ describe("settings from Config", () => {
     ))
 })
 
+describe("a layer from the environment", () => {
+  const build = (env: Record<string, string>) =>
+    Effect.scoped(Layer.build(EmitterLayer.config.pipe(Layer.provide(Broker.layerMemory())))).pipe(
+      Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
+    )
+
+  it.effect("reads variables in constant case without anything else being provided", () =>
+    Effect.gen(function*() {
+      assert.include(String(yield* Effect.flip(build({ EMITTER_PROFILE: "fastest" }))), "profile")
+      assert.include(String(yield* Effect.flip(build({ EMITTER_BATCHING_MAX_DELAY: "soon" }))), "maxDelay")
+      assert.include(
+        String(yield* Effect.flip(build({ EMITTER_PROFILE: "lowLatency", EMITTER_BATCHING_MAX_DELAY: "50 millis" }))),
+        "batching.maxDelay (50 ms) must not be over 20 ms with profile lowLatency"
+      )
+      yield* build({ EMITTER_PROFILE: "throughput", EMITTER_BATCHING_MAX_DELAY: "50 millis" })
+    }))
+})
+
 describe("secrets", () => {
   it.effect("have no place in the settings: values from elsewhere in the environment stay out of errors", () =>
     Effect.gen(function*() {
