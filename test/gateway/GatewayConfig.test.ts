@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ConfigProvider, Duration, Effect } from "effect"
-import { GatewayConfig } from "effect-emitter/gateway"
+import { ConfigProvider, Duration, Effect, Layer, Redacted } from "effect"
+import { Broker } from "effect-emitter"
+import { Authenticator, Gateway, GatewayConfig } from "effect-emitter/gateway"
+import { HttpRouter } from "effect/http"
 
 const fromEnvironment = (env: Record<string, string>) =>
   Effect.provideService(
@@ -18,6 +20,19 @@ describe("GatewayConfig", () => {
       assert.strictEqual(defaults.path, "/events")
       assert.strictEqual(Duration.toMillis(defaults.heartbeat), 25_000)
       assert.deepStrictEqual(yield* fromEnvironment({}), defaults)
+    }))
+
+  it.effect("is read by its layer from variables in constant case without anything else being provided", () =>
+    Effect.gen(function*() {
+      const build = (env: Record<string, string>) =>
+        Effect.scoped(Layer.build(Gateway.layerConfig.pipe(
+          Layer.provide(HttpRouter.layer),
+          Layer.provide(Authenticator.jwt({ secret: Redacted.make("a secret of more than 32 characters") })),
+          Layer.provide(Broker.layerMemory())
+        ))).pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })))
+      assert.include(String(yield* Effect.flip(build({ GATEWAY_HELLO_TIMEOUT: "soon" }))), "helloTimeout")
+      assert.include(String(yield* Effect.flip(build({ GATEWAY_CONNECTIONS_PER_USER: "0" }))), "perUser")
+      yield* build({ GATEWAY_HELLO_TIMEOUT: "2 seconds" })
     }))
 
   it.effect("reads every option from the environment", () =>
