@@ -48,7 +48,8 @@ find("charts").append(...charts.map(({ element }) => element))
 const breakers: Record<string, string> = {
   closed: "closed: events go to the broker",
   open: "open: the broker is left alone",
-  halfOpen: "half open: one event probes the broker"
+  halfOpen: "half open: one event probes the broker",
+  unknown: "unknown: no process that emits is there"
 }
 
 let said = ""
