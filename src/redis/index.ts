@@ -3,4 +3,4 @@
  *
  * @since 0.1.0
  */
-export * as RedisBroker from "../broker/RedisBroker.ts"
+export * as RedisBroker from "../broker/redis/RedisBroker.ts"

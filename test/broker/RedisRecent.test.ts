@@ -1,6 +1,6 @@
 /** What was published lately serves readers that keep up, and nobody else. */
 import { assert, describe, it } from "@effect/vitest"
-import { Recents } from "../../src/broker/RedisRecent.ts"
+import { Recents } from "../../src/broker/redis/Recent.ts"
 import { envelope, idOf, plenty } from "./events.ts"
 import { eventsOf } from "./redisBlocks.ts"
 

@@ -1,6 +1,6 @@
 /** What a publication, or a block of a stream, holds of events. */
 import type { Envelope } from "effect-emitter"
-import * as RedisBlock from "../../src/broker/RedisBlock.ts"
+import * as RedisBlock from "../../src/broker/redis/Block.ts"
 
 /** The text of headers and bodies of a few events. */
 export const eventsOf = ([first, ...rest]: ReadonlyArray<Envelope.Envelope>): string => {

@@ -7,14 +7,14 @@
  * | `emitter_lease_failures_total` | counter: renewals of this process's lease that failed |
  * | `emitter_leases_lost_total` | counter: leases that this process lost though it lives |
  *
- * All carry the label `server`, as those of `RedisMetrics` do. What a process emitted for runs that were ended as lost is among the dead
+ * All carry the label `server`, as those of `Metrics` do. What a process emitted for runs that were ended as lost is among the dead
  * letters: `emitter_dead_letters_total` with the trigger `runLost`.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type { Notes } from "./Leases.ts"
+import type { Notes } from "../Leases.ts"
 
 const counter = (name: string, description: string) => Metric.counter(name, { description, incremental: true })
 

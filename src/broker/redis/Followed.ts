@@ -5,9 +5,9 @@
  * @since 0.1.0
  */
 import type * as Deferred from "effect/Deferred"
-import type { UserId } from "../protocol/Identity.ts"
-import type { Position } from "../protocol/Position.ts"
-import type { BrokerError, News } from "./Broker.ts"
+import type { UserId } from "../../protocol/Identity.ts"
+import type { Position } from "../../protocol/Position.ts"
+import type { BrokerError, News } from "../Broker.ts"
 
 /**
  * How a reader is told that there may be something to pull, or of news.

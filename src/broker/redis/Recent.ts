@@ -7,9 +7,9 @@
  *
  * @since 0.1.0
  */
-import type { Position } from "../protocol/Position.ts"
-import type { Entry, PullLimits, Slice } from "./Broker.ts"
-import * as RedisBlock from "./RedisBlock.ts"
+import type { Position } from "../../protocol/Position.ts"
+import type { Entry, PullLimits, Slice } from "../Broker.ts"
+import * as RedisBlock from "./Block.ts"
 
 interface Piece {
   readonly first: number

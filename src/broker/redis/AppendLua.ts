@@ -5,17 +5,17 @@
  *
  * `ARGV` from 7 on: checkpointEvery, maxRanges, maxSpentSources, channel, how the
  * body of the batch's last event begins, the lease and the runs (see
- * `RedisStandingLua.toArguments`), then the blocks (see `RedisBlock.toArguments`).
+ * `StandingLua.toArguments`), then the blocks (see `Block.toArguments`).
  * Gives the epoch, the offset of the batch's last event, whether a checkpoint is
  * due (1 or 0), the log's last offset before, and what the runs' standing tells; or
  * `!` and the runs that were ended as lost.
  *
  * @since 0.1.0
  */
-import { renewals } from "./RedisKeys.ts"
-import { openToAddLua } from "./RedisOpenLua.ts"
-import * as RedisScript from "./RedisScript.ts"
-import { admitLua, standLua } from "./RedisStandingLua.ts"
+import { renewals } from "./Keys.ts"
+import { openToAddLua } from "./OpenLua.ts"
+import * as RedisScript from "./Script.ts"
+import { admitLua, standLua } from "./StandingLua.ts"
 
 // A subscriber that is too slow is disconnected by Redis once 32 MiB wait for it: what is larger is left for it to ask for.
 const maxPublished = 64 * 1024

@@ -17,9 +17,9 @@ import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { createClient, ErrorReply } from "redis"
-import { BrokerError, BrokerRefused, BrokerUnavailable } from "./Broker.ts"
-import type { ConnectionKind, FailureKind, RedisMetrics } from "./RedisMetrics.ts"
-import * as Reply from "./RedisReply.ts"
+import { BrokerError, BrokerRefused, BrokerUnavailable } from "../Broker.ts"
+import type { ConnectionKind, FailureKind, RedisMetrics } from "./Metrics.ts"
+import * as Reply from "./Reply.ts"
 
 /**
  * What is used of a client. `scriptLoaded` notes that the server did not know a

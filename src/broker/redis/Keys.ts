@@ -2,7 +2,7 @@
  * Where a user's log lies in Redis. All keys of a user carry the hash tag
  * `{user}`, so that one script may touch them, also on a cluster.
  *
- * - `log`: a stream of blocks of events (see `RedisBlock`);
+ * - `log`: a stream of blocks of events (see `Block`);
  * - `meta`: a hash of the epoch, the server it began on, the `first` and `last`
  *   offset that are served, the `bytes` and the age (`since`) of what is
  *   served, the `checkpoint` up to which runs are folded, the bytes kept only
@@ -11,18 +11,18 @@
  * - `sources`: a hash from source to its last offset and the numbers taken,
  *   `offset;from-to,from-to`;
  * - `runs`: a hash from run to its folded state at the checkpoint;
- * - `active`: a hash from run to where it stands (see `RedisStandingLua`);
+ * - `active`: a hash from run to where it stands (see `StandingLua`);
  * - `readers`: a hash from process to its number of readers and until when it
  *   counts, `number:milliseconds`;
  * - `revoked`: when the user's access was last revoked, in milliseconds.
  *
- * The processes' leases have the hash tag `{leases}` (see `RedisLeaseLua`).
+ * The processes' leases have the hash tag `{leases}` (see `LeaseLua`).
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import type { UserId } from "../protocol/Identity.ts"
-import type { Options } from "./RedisOptions.ts"
+import type { UserId } from "../../protocol/Identity.ts"
+import type { Options } from "./Options.ts"
 
 /**
  * The keys of a log, in the order in which scripts take them.

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as RedisScript from "./RedisScript.ts"
+import * as RedisScript from "./Script.ts"
 
 const nowLua = `
 local time = redis.call('TIME')

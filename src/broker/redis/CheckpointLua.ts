@@ -8,8 +8,8 @@
  *
  * @since 0.1.0
  */
-import { openLua } from "./RedisOpenLua.ts"
-import * as RedisScript from "./RedisScript.ts"
+import { openLua } from "./OpenLua.ts"
+import * as RedisScript from "./Script.ts"
 
 /**
  * @category scripts

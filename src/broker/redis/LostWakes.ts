@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { Repair } from "./RedisMetrics.ts"
+import type { Repair } from "./Metrics.ts"
 
 interface Find {
   readonly seen: string

@@ -18,10 +18,10 @@
  *
  * @since 0.1.0
  */
-import type { Envelope } from "../protocol/Envelope.ts"
-import type { RunId } from "../protocol/Identity.ts"
-import * as RunState from "../protocol/RunState.ts"
-import * as RedisScript from "./RedisScript.ts"
+import type { Envelope } from "../../protocol/Envelope.ts"
+import type { RunId } from "../../protocol/Identity.ts"
+import * as RunState from "../../protocol/RunState.ts"
+import * as RedisScript from "./Script.ts"
 
 /**
  * Finds out what the batch's runs allow, before anything is written. `firstRun` is

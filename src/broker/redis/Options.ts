@@ -7,7 +7,7 @@ import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Arra
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { positiveOr } from "../protocol/Settings.ts"
+import { positiveOr } from "../../protocol/Settings.ts"
 
 const duration = (byDefault: string) =>
   Schema.DurationFromString.pipe(

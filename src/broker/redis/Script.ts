@@ -6,7 +6,7 @@
  */
 import { ErrorReply } from "redis"
 import { createHash } from "node:crypto"
-import type { Client } from "./RedisConnection.ts"
+import type { Client } from "./Connection.ts"
 
 /**
  * @category models

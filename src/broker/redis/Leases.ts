@@ -4,16 +4,16 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import { UserId } from "../protocol/Identity.ts"
-import type { BrokerError } from "./Broker.ts"
-import type { Beat, LeaseStore } from "./LeaseStore.ts"
-import type { Connection } from "./RedisConnection.ts"
-import * as RedisEntry from "./RedisEntry.ts"
-import * as RedisKeys from "./RedisKeys.ts"
-import * as LeaseLua from "./RedisLeaseLua.ts"
-import * as Reply from "./RedisReply.ts"
-import * as RedisScript from "./RedisScript.ts"
-import { carryOver, readActive } from "./RedisStandingLua.ts"
+import { UserId } from "../../protocol/Identity.ts"
+import type { BrokerError } from "../Broker.ts"
+import type { Beat, LeaseStore } from "../LeaseStore.ts"
+import type { Connection } from "./Connection.ts"
+import * as RedisEntry from "./Entry.ts"
+import * as RedisKeys from "./Keys.ts"
+import * as LeaseLua from "./LeaseLua.ts"
+import * as Reply from "./Reply.ts"
+import * as RedisScript from "./Script.ts"
+import { carryOver, readActive } from "./StandingLua.ts"
 
 const usersPerCall = 64
 

@@ -5,14 +5,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { RunId, ThreadId } from "../protocol/Identity.ts"
-import type { Position } from "../protocol/Position.ts"
-import { RunFold, RunSnapshot } from "../protocol/RunSnapshot.ts"
-import { BrokerError, BrokerRefused, RunLost } from "./Broker.ts"
-import * as RedisBlock from "./RedisBlock.ts"
-import * as Reply from "./RedisReply.ts"
-import { readActive } from "./RedisStandingLua.ts"
-import { Runs } from "./Runs.ts"
+import { RunId, ThreadId } from "../../protocol/Identity.ts"
+import type { Position } from "../../protocol/Position.ts"
+import { RunFold, RunSnapshot } from "../../protocol/RunSnapshot.ts"
+import { BrokerError, BrokerRefused, RunLost } from "../Broker.ts"
+import * as RedisBlock from "./Block.ts"
+import * as Reply from "./Reply.ts"
+import { readActive } from "./StandingLua.ts"
+import { Runs } from "../Runs.ts"
 
 const Saved = Schema.fromJsonString(Schema.Struct({ since: Schema.Int, offset: Schema.Int, state: RunSnapshot }))
 const decodeSaved = Schema.decodeUnknownSync(Saved)
@@ -23,7 +23,7 @@ const decodeRuns = Schema.decodeUnknownSync(Schema.NonEmptyArray(RunId))
 const decodeThread = Schema.decodeUnknownSync(ThreadId)
 
 /**
- * What the append script tells: `left` as in `RedisStandingLua`.
+ * What the append script tells: `left` as in `StandingLua`.
  *
  * @category models
  * @since 0.1.0

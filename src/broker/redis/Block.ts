@@ -14,11 +14,11 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Schema from "effect/Schema"
 import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
-import type { Envelope } from "../protocol/Envelope.ts"
-import { DeliveryClass } from "../protocol/Event.ts"
-import { RunId, ThreadId } from "../protocol/Identity.ts"
-import type { Entry } from "./Broker.ts"
-import * as Reply from "./RedisReply.ts"
+import type { Envelope } from "../../protocol/Envelope.ts"
+import { DeliveryClass } from "../../protocol/Event.ts"
+import { RunId, ThreadId } from "../../protocol/Identity.ts"
+import type { Entry } from "../Broker.ts"
+import * as Reply from "./Reply.ts"
 
 const Header = Schema.Tuple([
   Schema.String,

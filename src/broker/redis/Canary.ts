@@ -8,8 +8,8 @@
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { Connection } from "./RedisConnection.ts"
-import type { RedisMetrics } from "./RedisMetrics.ts"
+import type { Connection } from "./Connection.ts"
+import type { RedisMetrics } from "./Metrics.ts"
 
 /**
  * @category models
