@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { define } from "./Defining.ts"
 import * as Event from "./Event.ts"
 import { RunId } from "./Identity.ts"
 
@@ -61,7 +62,7 @@ export type ErrorReason = typeof ErrorReason.Type
  * @category events
  * @since 0.1.0
  */
-export const AgentStarted = Event.make("agent_started", {
+export const AgentStarted = define("agent_started", {
   payload: { agentName: Label, input: Schema.optionalKey(Schema.Json), parentRunId: Schema.optionalKey(RunId) },
   delivery: "critical",
   scope: "run"
@@ -73,7 +74,7 @@ export const AgentStarted = Event.make("agent_started", {
  * @category events
  * @since 0.1.0
  */
-export const AgentThinking = Event.make("agent_thinking", {
+export const AgentThinking = define("agent_thinking", {
   payload: { text: Schema.String, step: Schema.optionalKey(Count) },
   delivery: "critical",
   scope: "run"
@@ -85,7 +86,7 @@ export const AgentThinking = Event.make("agent_thinking", {
  * @category events
  * @since 0.1.0
  */
-export const ToolExecuting = Event.make("tool_executing", {
+export const ToolExecuting = define("tool_executing", {
   payload: { toolCallId: Label, toolName: Label, input: Schema.Json },
   delivery: "critical",
   scope: "run"
@@ -97,7 +98,7 @@ export const ToolExecuting = Event.make("tool_executing", {
  * @category events
  * @since 0.1.0
  */
-export const ToolCompleted = Event.make("tool_completed", {
+export const ToolCompleted = define("tool_completed", {
   payload: { toolCallId: Label, toolName: Label, output: Schema.Json, isError: Schema.Boolean, durationMs: Millis },
   delivery: "critical",
   scope: "run"
@@ -109,7 +110,7 @@ export const ToolCompleted = Event.make("tool_completed", {
  * @category events
  * @since 0.1.0
  */
-export const AgentCompleted = Event.make("agent_completed", {
+export const AgentCompleted = define("agent_completed", {
   payload: {
     agentName: Label,
     result: Schema.optionalKey(Schema.Json),
@@ -127,7 +128,7 @@ export const AgentCompleted = Event.make("agent_completed", {
  * @category events
  * @since 0.1.0
  */
-export const AgentError = Event.make("agent_error", {
+export const AgentError = define("agent_error", {
   payload: { reason: ErrorReason, message: Schema.String, retryable: Schema.Boolean },
   delivery: "critical",
   scope: "run"
@@ -141,7 +142,7 @@ const Delta = { messageId: Label, delta: Schema.String }
  * @category events
  * @since 0.1.0
  */
-export const TextDelta = Event.make("text_delta", {
+export const TextDelta = define("text_delta", {
   payload: Delta,
   delivery: "batched",
   scope: "run",
@@ -154,7 +155,7 @@ export const TextDelta = Event.make("text_delta", {
  * @category events
  * @since 0.1.0
  */
-export const ThinkingDelta = Event.make("thinking_delta", {
+export const ThinkingDelta = define("thinking_delta", {
   payload: Delta,
   delivery: "batched",
   scope: "run",
@@ -167,7 +168,7 @@ export const ThinkingDelta = Event.make("thinking_delta", {
  * @category events
  * @since 0.1.0
  */
-export const ProgressUpdate = Event.make("progress_update", {
+export const ProgressUpdate = define("progress_update", {
   payload: {
     progress: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
     message: Schema.optionalKey(Schema.String)
@@ -183,7 +184,7 @@ export const ProgressUpdate = Event.make("progress_update", {
  * @category events
  * @since 0.1.0
  */
-export const UsageReported = Event.make("usage_reported", {
+export const UsageReported = define("usage_reported", {
   payload: { ...Usage.fields, operation: Schema.optionalKey(Label) },
   delivery: "batched",
   scope: "run"
@@ -195,7 +196,7 @@ export const UsageReported = Event.make("usage_reported", {
  * @category events
  * @since 0.1.0
  */
-export const Custom = Event.make("custom", { payload: { name: Label, data: Schema.Json }, delivery: "batched" })
+export const Custom = define("custom", { payload: { name: Label, data: Schema.Json }, delivery: "batched" })
 
 const auth = {
   payload: { provider: Schema.optionalKey(Label), reason: Schema.optionalKey(Schema.String) },
@@ -210,7 +211,7 @@ const auth = {
  * @category events
  * @since 0.1.0
  */
-export const AuthStarted = Event.make("auth_started", auth)
+export const AuthStarted = define("auth_started", auth)
 
 /**
  * Credentials are being checked.
@@ -218,7 +219,7 @@ export const AuthStarted = Event.make("auth_started", auth)
  * @category events
  * @since 0.1.0
  */
-export const AuthValidating = Event.make("auth_validating", auth)
+export const AuthValidating = define("auth_validating", auth)
 
 /**
  * The user is signed in.
@@ -226,7 +227,7 @@ export const AuthValidating = Event.make("auth_validating", auth)
  * @category events
  * @since 0.1.0
  */
-export const AuthCompleted = Event.make("auth_completed", auth)
+export const AuthCompleted = define("auth_completed", auth)
 
 /**
  * Signing in failed; `reason` tells why.
@@ -234,7 +235,7 @@ export const AuthCompleted = Event.make("auth_completed", auth)
  * @category events
  * @since 0.1.0
  */
-export const AuthFailed = Event.make("auth_failed", auth)
+export const AuthFailed = define("auth_failed", auth)
 
 /**
  * Every built-in event.

@@ -22,6 +22,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { type BuiltInName, define, isBuiltIn, type NeedsNoServices, type Options } from "./Defining.ts"
 
 /**
  * What delivery owes an event.
@@ -86,8 +87,6 @@ export interface Confirmation {
  */
 export type PayloadSchema = Schema.Codec<object, object>
 
-type TextField<Payload> = { [K in keyof Payload]-?: Payload[K] extends string ? K : never }[keyof Payload] & string
-
 /**
  * Any kind of event.
  *
@@ -141,13 +140,14 @@ export interface Event<out Name extends string = string, out Payload extends obj
 export type Of<D extends AnyDefinition> = D extends Definition<infer Name, infer Payload> ? Event<Name, Payload["Type"]>
   : never
 
-const namePattern = /^[a-z][a-z0-9_.]{0,63}$/
-
 /**
  * Defines a kind of event.
  *
  * - `name` is fixed once devices know it: 1 to 64 characters of
- *   `a–z 0–9 _ .`, a letter first.
+ *   `a–z 0–9 _ .`, a letter first, and none of the built-in catalog's, whose
+ *   order the runs' states rest on.
+ * - `payload` encodes to JSON. `JSON` has no `NaN` and no infinity: a number that
+ *   may be one reaches devices as `null`, so use `Schema.Finite`.
  * - `delivery` defaults to `batched`, `scope` to `free`.
  * - `coalesce` is for batched and volatile events only.
  *
@@ -159,31 +159,13 @@ const namePattern = /^[a-z][a-z0-9_.]{0,63}$/
  */
 export const make = <const Name extends string, const Fields extends Schema.Struct.Fields>(
   name: Name,
-  options: {
-    readonly payload: Fields
-    readonly delivery?: DeliveryClass
-    readonly scope?: EventScope
-    readonly coalesce?: Coalesce<TextField<Schema.Struct<Fields>["Type"]>>
-    readonly confirm?: Confirmation
-  } & ([Schema.Struct<Fields>] extends [PayloadSchema] ? unknown : { readonly payload: "needs services to encode" })
+  options:
+    & Options<Fields>
+    & NeedsNoServices<Fields>
+    & (Name extends BuiltInName ? { readonly payload: "the name is that of a built-in event" } : unknown)
 ): Definition<Name, Schema.Struct<Fields> & PayloadSchema> => {
-  if (!namePattern.test(name)) {
-    throw new TypeError(`The event name "${name}" does not match ${namePattern.source}`)
-  }
-  const delivery = options.delivery ?? "batched"
-  if (options.coalesce !== undefined && delivery === "critical") {
-    throw new TypeError(`The event "${name}" is critical, and critical events are never merged: remove "coalesce"`)
-  }
-  const definition: Definition<Name, Schema.Struct<Fields> & PayloadSchema> = {
-    name,
-    payload: Schema.Struct(options.payload) as Schema.Struct<Fields> & PayloadSchema,
-    delivery,
-    scope: options.scope ?? "free",
-    coalesce: options.coalesce,
-    confirm: options.confirm,
-    make: (payload) => ({ type: name, payload, delivery, definition })
-  }
-  return definition
+  if (isBuiltIn(name)) throw new TypeError(`The event name "${name}" is that of a built-in event`)
+  return define(name, options)
 }
 
 /**

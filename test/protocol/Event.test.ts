@@ -1,5 +1,7 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Effect, Schema, SchemaGetter } from "effect"
+import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
+import { builtInNames } from "../../src/protocol/Defining.ts"
 import * as Event from "../../src/protocol/Event.ts"
 import { roundTrips, schemasOf } from "./roundTrip.ts"
 
@@ -55,6 +57,19 @@ describe("Event", () => {
       )
     })
   }
+
+  it("refuses the names of built-in events, which are those of their catalog, so that nothing else can end a run", () => {
+    assert.deepStrictEqual([...builtInNames].toSorted(), [...AgentEvents.catalog.definitions.keys()].toSorted())
+    for (const name of builtInNames) {
+      const other: string = name
+      assert.strictEqual(
+        messageOf(() => Event.make(other, { payload })),
+        `The event name "${name}" is that of a built-in event`
+      )
+    }
+    // @ts-expect-error the compiler knows it first, where the name is written out
+    assert.throws(() => Event.make("agent_completed", { payload }))
+  })
 
   it("refuses to merge critical events", () => {
     assert.strictEqual(
