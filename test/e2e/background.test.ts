@@ -152,8 +152,14 @@ describe.skipIf(executable === undefined)("a tab in the background", () => {
         ])
         yield* append(served, "ann", ...upTo(5))
         yield* until(tab, "the first events", ({ offsets }) => offsets.length === 5)
-        yield* Effect.sleep("1500 millis")
-        assert.isAtMost(yield* ringsWithin(tab, 3_000), 1)
+        // The browser takes its time to do it, the more so on a busy machine.
+        yield* ringsWithin(tab, 3_000).pipe(
+          Effect.repeat({ until: (rings) => rings <= 1 }),
+          Effect.timeoutOrElse({
+            duration: "40 seconds",
+            orElse: () => Effect.die(new Error("the browser does not let timers ring once a minute only"))
+          })
+        )
         // Both ways back are shut for a while, so that it waits for a timer that does not ring.
         proxy.upgrades("down")
         proxy.cut()
@@ -165,7 +171,7 @@ describe.skipIf(executable === undefined)("a tab in the background", () => {
         const { gaps, offsets, statuses } = yield* seen(tab)
         assert.deepStrictEqual([offsets, gaps, statuses.at(-1)], [upTo(10), 0, "live"])
       }),
-    60_000
+    90_000
   )
 
   it.live("that was frozen is given up by the gateway, and catches up when it goes on", () =>
