@@ -5,7 +5,7 @@
  * in plain `XADD` commands, as many on their way at once: without offsets, without taking each event once, without
  * bounds and without waking anybody, no program could write them for much less.
  */
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Layer, Scope } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { createClient } from "redis"
 import { Broker, type Envelope, Identity } from "../src/index.ts"
@@ -167,13 +167,5 @@ const compareAll = async (start: () => Promise<Redis>, scope: Scope.Scope, setti
 
 export const question: Question = {
   asks: "appends through one Redis, by size of batch",
-  answer: (settings) =>
-    withRedis(async (start) => {
-      const scope = Scope.makeUnsafe()
-      try {
-        return await compareAll(start, scope, settings)
-      } finally {
-        await Effect.runPromise(Scope.close(scope, Exit.void))
-      }
-    })
+  answer: (settings) => withRedis((start, scope) => compareAll(start, scope, settings))
 }

@@ -5,11 +5,12 @@
  * its Redis Streams adapter, each over a Redis of its own.
  */
 import * as calls from "./contestants/calls.ts"
+import { latenciesOf } from "./harness/latencies.ts"
 import { type Helper, withHelpers } from "./harness/process.ts"
 import { atLeast, check, compare, type Figure, type Question, type Settings } from "./harness/question.ts"
 import { type Redis, withRedis } from "./harness/redis.ts"
 import { type Contestant, interleave } from "./harness/rounds.ts"
-import { quantile, summarize } from "./harness/statistics.ts"
+import { summarize } from "./harness/statistics.ts"
 import { userOf } from "./harness/workload.ts"
 
 const rates = { backgroundPerSecond: 2_000, probesPerSecond: 200 }
@@ -103,24 +104,8 @@ const throughput = (name: string, processes: Processes, among: number, count: nu
   return { contestant, cost }
 }
 
-const latency = (name: string, { receiver, sender }: Processes, seconds: number) => {
-  const rounds: Array<ReadonlyArray<number>> = []
-  const contestant: Contestant = async (round) => {
-    const sent = await sender.ask(calls.pace, { ...rates, seconds })
-    const { probes } = await receiver.ask(calls.latencies, sent)
-    check(probes.length === sent.probes, `${sent.probes} probes were sent, ${probes.length} received`)
-    check(probes.every((latency) => latency > 0), "a probe was received before it was sent")
-    const sorted = probes.toSorted((a, b) => a - b)
-    if (round >= 0) rounds.push(sorted)
-    return quantile(sorted, parts.p99)
-  }
-  const figure = (part: keyof typeof parts): Figure => ({
-    contestant: name,
-    unit: "seconds",
-    value: summarize(rounds.map((sorted) => quantile(sorted, parts[part])))
-  })
-  return { contestant, figure }
-}
+const latency = (name: string, { receiver, sender }: Processes, seconds: number) =>
+  latenciesOf(name, sender, receiver, { ...rates, seconds })
 
 const adapter = "Socket.IO, Redis Streams adapter"
 
@@ -191,8 +176,8 @@ const compareAll = async (start: Start, startRedis: () => Promise<Redis>, settin
   const row = (part: keyof typeof parts) =>
     compare(
       `latency over Redis, ${part}, beside 2,000 events/s to 1,000 users`,
-      ourLatency.figure(part),
-      theirLatency.figure(part)
+      ourLatency.figure(parts[part]),
+      theirLatency.figure(parts[part])
     )
   return { comparisons: [...comparisons, row("p50"), row("p99")], notes: [] }
 }

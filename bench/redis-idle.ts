@@ -4,7 +4,7 @@
  * One process follows all users and polls each every few seconds, in place of every 30. Beside it stands a process that
  * subscribes to as many channels and does nothing else.
  */
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Layer, Scope } from "effect"
 import { createClient } from "redis"
 import { Broker, Identity } from "../src/index.ts"
 import { RedisBroker } from "../src/redis/index.ts"
@@ -92,13 +92,5 @@ const compareAll = async (start: () => Promise<Redis>, scope: Scope.Scope, setti
 
 export const question: Question = {
   asks: "an idle user over Redis",
-  answer: (settings) =>
-    withRedis(async (start) => {
-      const scope = Scope.makeUnsafe()
-      try {
-        return await compareAll(start, scope, settings)
-      } finally {
-        await Effect.runPromise(Scope.close(scope, Exit.void))
-      }
-    })
+  answer: (settings) => withRedis((start, scope) => compareAll(start, scope, settings))
 }

@@ -57,12 +57,13 @@ const measured = (server: RedisServer): Redis => ({
 })
 
 /**
- * Starts servers for the time of `use`, and kills them however it ends.
+ * Starts servers for the time of `use`, and kills them however it ends. What `use` puts into the scope after it started a
+ * server ends before that server does.
  */
-export const withRedis = <A>(use: (start: () => Promise<Redis>) => Promise<A>): Promise<A> =>
+export const withRedis = <A>(use: (start: () => Promise<Redis>, scope: Scope.Scope) => Promise<A>): Promise<A> =>
   Effect.runPromise(Effect.scoped(Effect.gen(function*() {
     const scope = yield* Effect.scope
     const program = findProgram("redis-server") ?? "redis-server"
     const start = Scope.provide(Effect.map(redisServer(program), measured), scope)
-    return yield* Effect.promise(() => use(() => Effect.runPromise(start)))
+    return yield* Effect.promise(() => use(() => Effect.runPromise(start), scope))
   })))

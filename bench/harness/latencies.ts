@@ -1,0 +1,34 @@
+/**
+ * How long probes are on their way beside other events.
+ */
+import * as calls from "../contestants/calls.ts"
+import type { Helper } from "./process.ts"
+import { check, type Figure } from "./question.ts"
+import type { Contestant } from "./rounds.ts"
+import { quantile, summarize } from "./statistics.ts"
+
+export interface Pace {
+  readonly backgroundPerSecond: number
+  readonly probesPerSecond: number
+  readonly seconds: number
+}
+
+/** A contestant whose figure is the 99th percentile, and what share of all its probes took how long. */
+export const latenciesOf = (name: string, sender: Helper, receiver: Helper, pace: Pace) => {
+  const rounds: Array<ReadonlyArray<number>> = []
+  const contestant: Contestant = async (round) => {
+    const sent = await sender.ask(calls.pace, pace)
+    const { probes } = await receiver.ask(calls.latencies, sent)
+    check(probes.length === sent.probes, `${sent.probes} probes were sent, ${probes.length} received`)
+    check(probes.every((latency) => latency > 0), "a probe was received before it was sent")
+    const sorted = probes.toSorted((a, b) => a - b)
+    if (round >= 0) rounds.push(sorted)
+    return quantile(sorted, 0.99)
+  }
+  const figure = (part: number): Figure => ({
+    contestant: name,
+    unit: "seconds",
+    value: summarize(rounds.map((sorted) => quantile(sorted, part)))
+  })
+  return { contestant, figure }
+}
