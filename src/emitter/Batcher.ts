@@ -35,9 +35,9 @@ const atOnce = 128
 
 /**
  * `send` is called for each item of a group, in order, some of a large group at a
- * time. It must not throw: a
- * batcher that dies is logged and started again, since every user depends on
- * it. The batcher ends with its scope, sending what is marked first.
+ * time. It must not throw: a batcher that dies is logged and started again, since
+ * every user depends on it. The batcher ends with its scope, sending what is
+ * marked first.
  *
  * @category constructors
  * @since 0.1.0

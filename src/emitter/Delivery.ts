@@ -3,10 +3,10 @@
  * channel, else the dead letters.
  *
  * The broker stands behind a retry and a circuit breaker, one for each of its
- * domains. When it fails, or the
- * breaker refuses, the fallback channels are asked in order; what none of them
- * takes becomes dead letters. While older events of a user wait in a spool,
- * newer ones of this user queue behind them and do not try the broker.
+ * domains. When it fails, or the breaker refuses, the fallback channels are asked
+ * in order; what none of them takes becomes dead letters. While older events of a
+ * user wait in a spool, newer ones of this user queue behind them and do not try
+ * the broker.
  *
  * @since 0.1.0
  */

@@ -12,7 +12,7 @@
  * | `emitter_redis_lag_milliseconds` | histogram: from when an event was emitted to when a reader that had caught up here pulled it, by two clocks if these are two machines | |
  * | `emitter_redis_connected` | gauge: 1 while there is a connection | `connection`: `commands`, `subscriptions` |
  * | `emitter_redis_reconnects_total` | counter: connections after the first | `connection` |
- * | `emitter_redis_repairs_total` | counter | `reason`: `silent` (the subscription was made anew, since publications no longer came), `reconnect` and `poll` (an event was found whose wake-up never came, after a reconnect or by looking) |
+ * | `emitter_redis_repairs_total` | counter | `reason`: `silent` (the subscription was made anew, since no publications came), `reconnect` and `poll` (an event was found whose wake-up never came, after a reconnect or by looking) |
  * | `emitter_redis_epochs_total` | counter: epochs begun | `log`: `new` (there was none, or it was lost), `kept` (the server had restarted, or another had taken over) |
  *
  * @since 0.1.0
