@@ -3,12 +3,38 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { RunId } from "../protocol/Identity.ts"
 
 /**
+ * Whose trouble a failure is, so that one user's costs no other user anything:
+ *
+ * - `user`: of this user's log or of what was asked; other users' calls succeed;
+ * - `broker`: of the broker; other users' calls fail as well;
+ * - `undecided`: it may be either, which only another user's call tells.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Blame = Schema.Literals(["user", "broker", "undecided"])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Blame = typeof Blame.Type
+
+const blameOr = (byDefault: Blame) =>
+  Blame.pipe(
+    Schema.withConstructorDefault(Effect.succeed(byDefault)),
+    Schema.withDecodingDefaultKey(Effect.succeed(byDefault))
+  )
+
+/**
  * The broker cannot be reached or does not answer. `operation` took
- * `afterMs` milliseconds.
+ * `afterMs` milliseconds. It is the broker's trouble unless `blame` says
+ * otherwise: a call that had no answer in time is `undecided`.
  *
  * @category errors
  * @since 0.1.0
@@ -16,7 +42,8 @@ import { RunId } from "../protocol/Identity.ts"
 export class BrokerUnavailable extends Schema.TaggedError<BrokerUnavailable>()("BrokerUnavailable", {
   operation: Schema.String,
   afterMs: Schema.Finite,
-  cause: Schema.Defect()
+  cause: Schema.Defect(),
+  blame: blameOr("broker")
 }) {
   override get message() {
     return `The broker did not take "${this.operation}" (after ${this.afterMs} ms)`
@@ -24,14 +51,17 @@ export class BrokerUnavailable extends Schema.TaggedError<BrokerUnavailable>()("
 }
 
 /**
- * The broker answered, and refused: it is out of memory, or misconfigured.
+ * The broker answered, and refused: it is out of memory or misconfigured, or it
+ * cannot take this very thing. Whose trouble that is, is `undecided` unless
+ * `blame` says otherwise.
  *
  * @category errors
  * @since 0.1.0
  */
 export class BrokerRefused extends Schema.TaggedError<BrokerRefused>()("BrokerRefused", {
   operation: Schema.String,
-  detail: Schema.String
+  detail: Schema.String,
+  blame: blameOr("undecided")
 }) {
   override get message() {
     return `The broker refused "${this.operation}": ${this.detail}`
@@ -49,6 +79,10 @@ export class BrokerRefused extends Schema.TaggedError<BrokerRefused>()("BrokerRe
 export class RunLost extends Schema.TaggedError<RunLost>()("RunLost", {
   runs: Schema.NonEmptyArray(RunId)
 }) {
+  /** The broker works: it is the user's. */
+  get blame(): Blame {
+    return "user"
+  }
   override get message() {
     return `These runs were ended as lost, and take no more events: ${this.runs.join(", ")}`
   }
@@ -63,6 +97,10 @@ export class RunLost extends Schema.TaggedError<RunLost>()("RunLost", {
 export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError", {
   reason: Schema.Union([BrokerUnavailable, BrokerRefused, RunLost])
 }) {
+  /** Whose trouble it is. */
+  get blame(): Blame {
+    return this.reason.blame
+  }
   override get message() {
     return this.reason.message
   }

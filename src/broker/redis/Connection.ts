@@ -17,7 +17,8 @@ import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { createClient, ErrorReply } from "redis"
-import { BrokerError, BrokerRefused, BrokerUnavailable } from "../Broker.ts"
+import type { BrokerError } from "../BrokerError.ts"
+import { toBrokerError, unavailable } from "./Failure.ts"
 import type { ConnectionKind, FailureKind, RedisMetrics } from "./Metrics.ts"
 import * as Reply from "./Reply.ts"
 
@@ -90,17 +91,6 @@ interface Call {
   readonly elapsed: () => number
   readonly expire: () => void
 }
-
-const unavailable = (operation: string, afterMs: number, cause: unknown) =>
-  new BrokerError({ reason: new BrokerUnavailable({ operation, afterMs, cause }) })
-
-// Answers of a server that cannot serve just now, but may soon.
-const passing = /^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|BUSY|MISCONF|UNBLOCKED) ?/
-
-const toBrokerError = (operation: string, afterMs: number, cause: unknown) =>
-  cause instanceof Reply.UnexpectedReply || cause instanceof ErrorReply && !passing.test(cause.message)
-    ? new BrokerError({ reason: new BrokerRefused({ operation, detail: cause.message }) })
-    : unavailable(operation, afterMs, cause)
 
 // A server that was demoted keeps its connections; another has its place, which only a new connection finds.
 const isDemoted = (cause: unknown): boolean => cause instanceof ErrorReply && cause.message.startsWith("READONLY")
@@ -262,7 +252,10 @@ export const make = Effect.fnUntraced(function*(
       }
       const expire = () => {
         underWay.delete(one)
-        fail("deadline", unavailable(operation, Math.round(elapsed()), new Error("There was no answer in time")))
+        fail(
+          "deadline",
+          unavailable(operation, Math.round(elapsed()), new Error("There was no answer in time"), "undecided")
+        )
       }
       const one: Call = { elapsed, expire }
       underWay.add(one)

@@ -8,8 +8,9 @@ import * as Schema from "effect/Schema"
 import { RunId, ThreadId } from "../../protocol/Identity.ts"
 import type { Position } from "../../protocol/Position.ts"
 import { RunFold, RunSnapshot } from "../../protocol/RunSnapshot.ts"
-import { BrokerError, BrokerRefused, RunLost } from "../Broker.ts"
+import { type BrokerError, RunLost } from "../BrokerError.ts"
 import * as RedisBlock from "./Block.ts"
+import * as Failure from "./Failure.ts"
 import * as Reply from "./Reply.ts"
 import { readActive } from "./StandingLua.ts"
 import { Runs } from "../Runs.ts"
@@ -140,8 +141,5 @@ export const toCheckpoint = (runs: Runs, saved: unknown, before: number): Readon
 export const read = <A>(operation: string, decode: () => A): Effect.Effect<A, BrokerError> =>
   Effect.try({
     try: decode,
-    catch: (cause) =>
-      new BrokerError({
-        reason: new BrokerRefused({ operation, detail: cause instanceof Error ? cause.message : String(cause) })
-      })
+    catch: (cause) => Failure.refused(operation, cause instanceof Error ? cause.message : String(cause), "user")
   })
