@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { NodeHttpClient } from "@effect/platform-node"
 import { Cause, Effect, type Layer, Redacted } from "effect"
-import { FetchHttpClient, type HttpClient } from "effect/http"
+import { FetchHttpClient, HttpClient } from "effect/http"
 import { createHmac } from "node:crypto"
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
@@ -88,6 +88,48 @@ for (const [name, client] of Object.entries(clients)) {
         yield* channel.deliver(ada, envelopes("ada", 1))
         assert.strictEqual(received.length, 3)
         assert.strictEqual(new Set(received.map(({ headers }) => headers["webhook-id"])).size, 1)
+      }).pipe(Effect.provide(client)))
+
+    for (const status of [301, 302, 303, 307, 308]) {
+      it.live(`fault 7: takes the redirect ${status} for a refusal, and sends nothing to where it leads`, () =>
+        Effect.gen(function*() {
+          const elsewhere = yield* receiver(200)
+          const { received, url } = yield* receiver((response: ServerResponse) =>
+            void response.writeHead(status, { location: `${elsewhere.url}login?secret=x` }).end()
+          )
+          const channel = yield* Webhook.make({ url, secret, retry: quick })
+          const { reason } = yield* Effect.flip(channel.deliver(ada, envelopes("ada", 1)))
+          assert.deepInclude(reason, { _tag: "ChannelRefused", status })
+          assert.include(reason.message, `a redirect to ${new URL(elsewhere.url).origin} (HTTP status ${status})`)
+          assert.notInclude(reason.message, "secret=x")
+          assert.deepStrictEqual([received.length, elsewhere.received.length], [1, 0])
+        }).pipe(Effect.provide(client)))
+    }
+
+    it.live("fault 7: does not count what a client has delivered elsewhere by following a redirect itself", () =>
+      Effect.gen(function*() {
+        const elsewhere = yield* receiver(200)
+        const { url } = yield* receiver((response: ServerResponse) =>
+          void response.writeHead(307, { location: elsewhere.url }).end()
+        )
+        const following = HttpClient.followRedirects(yield* HttpClient.HttpClient)
+        const channel = yield* Webhook.make({ url, secret, retry: quick }).pipe(
+          Effect.provideService(HttpClient.HttpClient, following)
+        )
+        const { reason } = yield* Effect.flip(channel.deliver(ada, envelopes("ada", 1)))
+        assert.include(reason.message, "followed a redirect")
+      }).pipe(Effect.provide(client)))
+
+    it.live("fault 12: signs with each of several secrets, so that one can replace another", () =>
+      Effect.gen(function*() {
+        const { received, url } = yield* receiver(200)
+        const next = Redacted.make(`whsec_${Buffer.alloc(32, 7).toString("base64")}`)
+        const channel = yield* Webhook.make({ url, secret: [secret, next] })
+        yield* channel.deliver(ada, envelopes("ada", 1))
+        const [{ body, headers } = assert.fail("nothing came")] = received
+        const alone = (one: Redacted.Redacted) =>
+          Webhook.sign(one, String(headers["webhook-id"]), Number(headers["webhook-timestamp"]), body)
+        assert.strictEqual(headers["webhook-signature"], `${alone(secret)} ${alone(next)}`)
       }).pipe(Effect.provide(client)))
 
     it.live("gives up after its retries, with the last status", () =>
@@ -184,7 +226,59 @@ describe("Webhook.sign", () => {
   })
 
   it("takes any other secret as it is", () => {
-    const expected = createHmac("sha256", "plain").update("id.1.body").digest("base64")
-    assert.strictEqual(Webhook.sign(Redacted.make("plain"), "id", 1, "body"), `v1,${expected}`)
+    const plain = "a secret of more than 24 bytes"
+    const expected = createHmac("sha256", plain).update("id.1.body").digest("base64")
+    assert.strictEqual(Webhook.sign(Redacted.make(plain), "id", 1, "body"), `v1,${expected}`)
   })
+
+  it("fault 12: throws for a secret that `make` refuses", () => {
+    assert.throws(() => Webhook.sign(Redacted.make("whsec_"), "id", 1, "body"), Webhook.WebhookConfigError)
+  })
+})
+
+describe("Webhook.make", () => {
+  const issuesOf = (options: Pick<Webhook.Options, "secret"> & { readonly url?: string }) =>
+    Webhook.make({ url: "https://example.com/hook", ...options }).pipe(
+      Effect.flip,
+      Effect.map(({ issues }) => issues.map(({ message, path }) => [path, message.split(";")[0]])),
+      Effect.provide(FetchHttpClient.layer)
+    )
+  const tooShort = "its key has 18 bytes, and 24 are the least"
+  const noBase64 = "what follows whsec_ is no base64"
+  const bad: ReadonlyArray<readonly [string, string]> = [
+    ["", "it is empty"],
+    ["   ", "it is empty"],
+    ["whsec_", "its key has 0 bytes, and 24 are the least"],
+    ["whsec_!!!!", noBase64],
+    [`whsec_${"A".repeat(40)}-_`, noBase64],
+    [`whsec_${"A".repeat(41)}`, noBase64],
+    [`whsec_${"A".repeat(40)}\n`, "white space stands around it"],
+    [`whsec_${Buffer.alloc(18, 1).toString("base64")}`, tooShort],
+    ["eighteen bytes bad", tooShort]
+  ]
+
+  it.effect("fault 12: refuses a secret that is empty, too short or no base64, with what to do, and does not tell it", () =>
+    Effect.gen(function*() {
+      for (const [text, problem] of bad) {
+        assert.deepStrictEqual(yield* issuesOf({ secret: Redacted.make(text) }), [["secret", problem]], text)
+      }
+      const secrets = [secret, Redacted.make("whsec_hunter2"), Redacted.make("hunter2")] as const
+      const error = yield* Webhook.make({ url: "https://example.com", secret: secrets }).pipe(
+        Effect.flip,
+        Effect.provide(FetchHttpClient.layer)
+      )
+      assert.deepStrictEqual(error.issues.map(({ path }) => path), ["secret.1", "secret.2"])
+      assert.include(error.message, "openssl rand -base64 32")
+      assert.notInclude(error.message, "hunter2")
+    }))
+
+  it.effect("fault 12: refuses a url that is none, together with the secret, and does not tell it", () =>
+    Effect.gen(function*() {
+      for (const url of ["hook", "ftp://example.com/?token=x", ""]) {
+        assert.deepStrictEqual(yield* issuesOf({ url, secret: Redacted.make("") }), [
+          ["url", "it is no http or https URL"],
+          ["secret", "it is empty"]
+        ])
+      }
+    }))
 })
