@@ -147,7 +147,10 @@ export class Connection {
             this.cursor = position
             this.head = position.offset
             this.narration.startAt(position.offset)
-            this.begin([greeting({ ...position, recovered: true }), ...this.narration.snapshots(snapshots)])
+            this.begin([
+              greeting({ ...position, recovered: true, snapshots: snapshots.length }),
+              ...this.narration.snapshots(snapshots)
+            ])
           })
       )
     }
@@ -157,7 +160,8 @@ export class Connection {
       Effect.andThen(follow, broker.pull(this.user, resume, limits)),
       (slice) =>
         Effect.sync(() => {
-          const opening = { epoch: slice.next.epoch, offset: slice.head, recovered: slice.gap === undefined }
+          const { gap, head, next } = slice
+          const opening = { epoch: next.epoch, offset: head, recovered: gap === undefined, snapshots: 0 }
           this.begin([greeting(opening), ...this.take(slice)])
         })
     )

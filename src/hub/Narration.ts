@@ -122,7 +122,10 @@ export class Narration {
   }
 
   private explain(messages: Array<Message>, gap: Explanation, snapshots: ReadonlyArray<RunSnapshotAt>): void {
-    messages.push(this.encoding.frame({ type: "gap", ...gap }), ...this.snapshots(snapshots))
+    messages.push(
+      this.encoding.frame({ type: "gap", ...gap, snapshots: snapshots.length }),
+      ...this.snapshots(snapshots)
+    )
     this.told = gap.to
     this.counters.gaps[gap.reason]++
   }

@@ -28,8 +28,8 @@ export interface Request {
 }
 
 /**
- * Where a connection starts: the head of the log, and whether the position that
- * was asked for could be served.
+ * Where a connection starts: the head of the log, whether the position that was
+ * asked for could be served, and how many snapshots follow the greeting.
  *
  * @category models
  * @since 0.1.0
@@ -38,4 +38,5 @@ export interface Opening {
   readonly epoch: string
   readonly offset: number
   readonly recovered: boolean
+  readonly snapshots: number
 }

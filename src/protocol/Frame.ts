@@ -49,9 +49,20 @@ export const WireEvent = Schema.Struct({
 export type WireEvent = typeof WireEvent.Type
 
 /**
+ * Names of what one side takes beyond the first version of the protocol: at most
+ * 32 names of at most 64 characters. Names that the other side does not know are
+ * ignored, and a frame that the other side did not name is not sent to it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Accepts = Schema.Array(Schema.NonEmptyString.check(Schema.isMaxLength(64))).check(Schema.isMaxLength(32))
+
+/**
  * The first frame of a client: who it is and where it left off. The token may
  * come in the `Authorization` header instead. With `threads`, only events of
- * these threads (and those of no thread) are sent.
+ * these threads (and those of no thread) are sent. `accepts` names what the
+ * client takes beyond the first version of the protocol; absent, that is nothing.
  *
  * @category client frames
  * @since 0.1.0
@@ -61,7 +72,8 @@ export const Hello = Schema.Struct({
   token: Schema.optionalKey(Schema.String),
   resume: Schema.optionalKey(Position),
   threads: Schema.optionalKey(Schema.Array(ThreadId).check(Schema.isMaxLength(64))),
-  client: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(128)))
+  client: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(128))),
+  accepts: Schema.optionalKey(Accepts)
 })
 
 /**
@@ -121,7 +133,10 @@ export type ClientFrame = typeof ClientFrame.Type
 
 /**
  * The answer to `hello`. `offset` is the head of the log; `recovered` is false
- * when the resume position could not be served, and a `gap` follows.
+ * when the resume position could not be served, and a `gap` follows. `snapshots`
+ * is how many `snapshot` frames follow it: none when the device resumes, since
+ * those come after a gap. `accepts` names what the server takes beyond the first
+ * version of the protocol; absent, that is nothing.
  *
  * @category server frames
  * @since 0.1.0
@@ -132,8 +147,10 @@ export const Welcome = Schema.Struct({
   epoch: Epoch,
   offset: Offset,
   recovered: Schema.Boolean,
+  snapshots: Schema.Natural,
   heartbeatMs: Schema.Int,
-  retentionMs: Schema.Int
+  retentionMs: Schema.Int,
+  accepts: Schema.optionalKey(Accepts)
 })
 
 /**
@@ -169,7 +186,8 @@ export type GapReason = typeof GapReason.Type
  * The offsets `from` to `to` of `epoch`, both included, will not come; none
  * when `to` is `from - 1`. After reason `epoch` all that the device knew of its
  * old epoch is void, and runs it believes open are lost unless a snapshot says
- * otherwise. Snapshots of the runs follow.
+ * otherwise. `snapshots` is how many `snapshot` frames follow; it replaces what
+ * was still to come of an earlier welcome or gap.
  *
  * @category server frames
  * @since 0.1.0
@@ -179,7 +197,8 @@ export const Gap = Schema.Struct({
   epoch: Epoch,
   from: Offset,
   to: Offset,
-  reason: GapReason
+  reason: GapReason,
+  snapshots: Schema.Natural
 })
 
 /**

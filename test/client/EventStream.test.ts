@@ -73,6 +73,7 @@ const welcome = {
   epoch: "E1",
   offset: 3,
   recovered: true,
+  snapshots: 0,
   heartbeatMs: 25_000,
   retentionMs: 60_000
 } as const
@@ -103,7 +104,7 @@ describe("An event stream", () => {
           expected.push({ type: "ping" })
         } else if (kind < 0.85) {
           offset += 2
-          frame({ type: "gap", epoch: "E1", from: offset - 1, to: offset, reason: "slow" })
+          frame({ type: "gap", epoch: "E1", from: offset - 1, to: offset, reason: "slow", snapshots: 0 })
         } else {
           const usage = { inputTokens: 0, outputTokens: 0 }
           const state = { status: "active", messages: [], tools: [], usage } as const
@@ -121,7 +122,7 @@ describe("An event stream", () => {
 
   it("tells a device with a thread filter how far it has come", async () => {
     const text = encoding.events("E1", [entry(4, "a"), entry(6, "b")], 9) + encoding.events("E1", [], 12) +
-      encoding.frame({ type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch" })
+      encoding.frame({ type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch", snapshots: 0 })
     const { closed, heard, requests } = open(() => inPieces(text, new Dice(1)), { threads: ["t 1", "t2"] })
     await closed
     const told = (heard as ReadonlyArray<Wire.ServerFrame>).map((frame) =>

@@ -112,7 +112,7 @@ describe("Delivery", () => {
         const device = yield* connect(served, "ada", { resume: { epoch, offset: 10 } })
         assert.isFalse(device.welcome.recovered)
         const gap = yield* device.take("gap")
-        assert.deepStrictEqual(gap, { type: "gap", epoch, from: 11, to: 904, reason: "retention" })
+        assert.deepStrictEqual(gap, { type: "gap", epoch, from: 11, to: 904, reason: "retention", snapshots: 0 })
         yield* device.received(4096)
         assert.deepStrictEqual(device.numbers(), range(905, 5000))
       }
@@ -129,7 +129,7 @@ describe("Delivery", () => {
       const device = yield* connect(served, "ada", { resume: { epoch: "elsewhere", offset: 7 } })
       assert.deepStrictEqual([device.welcome.epoch, device.welcome.recovered], [epoch, false])
       const gap = yield* device.take("gap")
-      assert.deepStrictEqual(gap, { type: "gap", epoch, from: 1, to: 0, reason: "epoch" })
+      assert.deepStrictEqual(gap, { type: "gap", epoch, from: 1, to: 0, reason: "epoch", snapshots: 1 })
       const snapshot = yield* device.take("snapshot")
       assert.deepStrictEqual([snapshot.run, snapshot.state.status], ["r1", "active"])
       const events = yield* device.take("events")

@@ -199,6 +199,8 @@ class Device {
   private position: Position.Position | undefined
   readonly seen: Array<number> = []
   degraded = false
+  /** Snapshots that were announced and have not come. */
+  owed = 0
   private readonly critical: ReadonlySet<string>
   private readonly filtered: boolean
 
@@ -216,6 +218,7 @@ class Device {
     switch (frame.type) {
       case "welcome":
         if (this.position === undefined) this.position = { epoch: frame.epoch, offset: frame.offset }
+        this.owed = frame.snapshots
         return
       case "gap":
         if (this.position?.epoch === frame.epoch) assert.strictEqual(frame.from, this.position.offset + 1)
@@ -228,9 +231,14 @@ class Device {
           }
         }
         this.position = { epoch: frame.epoch, offset: frame.to }
+        this.owed = frame.snapshots
+        return
+      case "snapshot":
+        assert.isAtLeast(--this.owed, 0)
         return
       case "events": {
         assert.strictEqual(frame.epoch, this.position?.epoch)
+        assert.strictEqual(this.owed, 0)
         for (const event of frame.events) {
           if (frame.upTo === undefined) assert.strictEqual(event.offset, (this.position?.offset ?? 0) + 1)
           else assert.isAbove(event.offset, this.position?.offset ?? 0)

@@ -289,6 +289,7 @@ const welcome = (offset: number, more: object = {}) => ({
   epoch: "e1",
   offset,
   recovered: true,
+  snapshots: 0,
   heartbeatMs: 25_000,
   retentionMs: 60_000,
   ...more
@@ -300,11 +301,25 @@ const events = (epoch: string, ...offsets: ReadonlyArray<number>) => ({
   events: offsets.map((n) => ({ offset: n, id: `${epoch}-${n}`, type: "custom", at: 1, data: { n } }))
 })
 
+const snapshot = (name: string) => ({
+  type: "snapshot",
+  run: name,
+  offset: 9,
+  state: { status: "active", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+})
+
 describe("the same client, and servers that break the rules", () => {
   const faults: ReadonlyArray<readonly [what: string, says: ReadonlyArray<object>]> = [
     ["a hole", [welcome(0), events("e1", 1), events("e1", 3)]],
     ["a hole inside a frame", [welcome(0), events("e1", 1, 3)]],
     ["another epoch without a gap", [welcome(0), events("e1", 1), events("e2", 2)]],
+    ["fault 39b: events before all snapshots", [
+      welcome(0),
+      events("e1", 1),
+      { type: "gap", epoch: "e1", from: 2, to: 2, reason: "slow", snapshots: 1 },
+      events("e1", 3)
+    ]],
+    ["fault 39b: a snapshot beyond the number that was said", [welcome(0), events("e1", 1), snapshot("r1")]],
     ["an unknown frame", [welcome(0), events("e1", 1), { type: "surprise" }]],
     ["a frame without type", [welcome(0), events("e1", 1), {}]],
     ["a frame named like a method of objects", [welcome(0), events("e1", 1), { type: "toString" }]]
@@ -336,7 +351,7 @@ describe("the same client, and servers that break the rules", () => {
         say(welcome(0))
         say(events("e1", 1, 2))
         say(events("e1", 1, 2, 3))
-        say({ type: "gap", epoch: "e2", from: 1, to: 0, reason: "epoch" })
+        say({ type: "gap", epoch: "e2", from: 1, to: 0, reason: "epoch", snapshots: 0 })
         const { events: repeated } = events("e1", 1, 2, 3)
         say({ ...events("e2", 1, 2, 3), events: repeated })
         say(events("e2", 4))
@@ -346,20 +361,23 @@ describe("the same client, and servers that break the rules", () => {
       assert.deepStrictEqual(record.log, ["1", "2", "3", "gap epoch 1-0", "4"])
     }))
 
-  it.live("asks again for snapshots that were lost with the connection", () =>
+  it.live("fault 39b: asks again for snapshots of which one was lost with the connection, whatever came between", () =>
     Effect.gen(function*() {
       const resumes: Array<Position | undefined> = []
       const server = yield* scripted((say, hello, nth, socket) => {
         resumes.push(hello.resume)
         say(welcome(9, { recovered: nth > 2 }))
         if (nth > 2) return
-        say({ type: "gap", epoch: "e1", from: 3, to: 9, reason: "retention" })
-        if (nth === 1) socket.terminate()
-        else say({ type: "ping" })
+        say({ type: "gap", epoch: "e1", from: 3, to: 9, reason: "retention", snapshots: 2 })
+        say(snapshot("r1"))
+        say({ type: "ping" })
+        say({ type: "status", state: "degraded" })
+        if (nth === 2) say(snapshot("r2"))
+        else setTimeout(() => socket.terminate(), 1_100)
       })
       const record = yield* run({ url: server.url, position: { epoch: "e1", offset: 2 } })
       yield* until("the second gap", () => record.log.length === 2)
-      yield* until("the ping", () => record.client.position()?.offset === 9)
+      yield* until("the last snapshot", () => record.client.position()?.offset === 9)
       record.client.cut()
       yield* until("a third connection", () => resumes.length === 3)
       assert.deepStrictEqual(resumes.map((resume) => resume?.offset), [2, 2, 9])

@@ -18,7 +18,8 @@ export const clientFrames: Record<string, Frame.ClientFrame> = {
     token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
     resume: { epoch, offset: 41 },
     threads: [thread],
-    client: "example/1.0"
+    client: "example/1.0",
+    accepts: ["command"]
   },
   "hello.resume-start": { type: "hello", token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", resume: { epoch, offset: 0 } },
   "ack": { type: "ack", offset: 44 },
@@ -34,6 +35,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
     epoch,
     offset: 44,
     recovered: true,
+    snapshots: 1,
     heartbeatMs: 25_000,
     retentionMs: 600_000
   },
@@ -43,8 +45,10 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
     epoch: "Zr81mA",
     offset: 3,
     recovered: false,
+    snapshots: 0,
     heartbeatMs: 25_000,
-    retentionMs: 600_000
+    retentionMs: 600_000,
+    accepts: ["command"]
   },
   "events": {
     type: "events",
@@ -115,10 +119,10 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       data: { name: "note", data: ["ä", "\u2028", "👩‍💻", 0.5, null, { ["__proto__"]: true }] }
     }]
   },
-  "gap.retention": { type: "gap", epoch, from: 42, to: 120, reason: "retention" },
-  "gap.slow": { type: "gap", epoch, from: 130, to: 171, reason: "slow" },
-  "gap.epoch": { type: "gap", epoch: "Zr81mA", from: 1, to: 2, reason: "epoch" },
-  "gap.epoch-nothing-gone": { type: "gap", epoch: "Zr81mA", from: 1, to: 0, reason: "epoch" },
+  "gap.retention": { type: "gap", epoch, from: 42, to: 120, reason: "retention", snapshots: 1 },
+  "gap.slow": { type: "gap", epoch, from: 130, to: 171, reason: "slow", snapshots: 2 },
+  "gap.epoch": { type: "gap", epoch: "Zr81mA", from: 1, to: 2, reason: "epoch", snapshots: 0 },
+  "gap.epoch-nothing-gone": { type: "gap", epoch: "Zr81mA", from: 1, to: 0, reason: "epoch", snapshots: 0 },
   "snapshot.active": {
     type: "snapshot",
     run,

@@ -10,8 +10,9 @@ const reactionTo = (code) => {
 
 export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSnapshot, onStatus }) => {
   const ids = new Set()
-  let socket, silence, ackTimer, ackAt, retry, settleTimer, welcomedAt
-  let snapshotsFrom // where to resume from while snapshots may still be on their way
+  let socket, silence, ackTimer, ackAt, retry, welcomedAt
+  let snapshots = 0 // how many are still to come
+  let snapshotsFrom // where to resume from until they are there
   let attempt = 0, lastAck = 0, notBefore = 0, heartbeatMs = 25_000, done = false
 
   const send = (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame))
@@ -32,15 +33,9 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
     position = { epoch, offset }
   }
 
-  const awaitSnapshots = (resume) => {
-    snapshotsFrom ??= { resume }
-    clearTimeout(settleTimer)
-    settleTimer = setTimeout(settle, 1_000)
-  }
-
-  const settle = () => {
-    clearTimeout(settleTimer)
-    snapshotsFrom = undefined
+  const awaitSnapshots = (count, resume) => {
+    snapshots = count
+    snapshotsFrom = count === 0 ? undefined : snapshotsFrom ?? { resume }
   }
 
   const take = {
@@ -49,11 +44,12 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
       heartbeatMs = frame.heartbeatMs
       if (position === undefined) {
         moveTo(frame.epoch, frame.offset)
-        awaitSnapshots(undefined)
+        awaitSnapshots(frame.snapshots, undefined)
       } else if (frame.recovered && position.offset > 0) ack(true)
       onStatus?.("live", frame)
     },
     events(frame) {
+      if (snapshots > 0) throw new Error("events before all snapshots")
       if (frame.epoch !== position.epoch) throw new Error("events of another epoch")
       for (const event of frame.events) {
         if (event.offset <= position.offset) continue
@@ -69,12 +65,13 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
       if (frame.upTo > position.offset) moveTo(frame.epoch, frame.upTo)
     },
     gap(frame) {
-      awaitSnapshots(position)
+      awaitSnapshots(frame.snapshots, position)
       if (frame.reason === "epoch" || frame.to > position.offset) moveTo(frame.epoch, frame.to)
       onGap?.(frame)
     },
     snapshot(frame) {
-      awaitSnapshots(position)
+      if (snapshots === 0) throw new Error("a snapshot that was not announced")
+      awaitSnapshots(snapshots - 1)
       onSnapshot?.(frame)
     },
     status(frame) {
@@ -102,10 +99,10 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
     const end = (code) => {
       if (ended) return
       ended = true
-      for (const timer of [silence, ackTimer, settleTimer]) clearTimeout(timer)
+      for (const timer of [silence, ackTimer]) clearTimeout(timer)
       ackTimer = undefined
       if (snapshotsFrom !== undefined) position = snapshotsFrom.resume
-      snapshotsFrom = undefined
+      awaitSnapshots(0)
       const reaction = reactionTo(code)
       const refused = reaction === "renew" && renewed && welcomedAt === undefined
       if (done || refused || reaction === "stop") return onStatus?.("stopped", { code })
@@ -134,7 +131,6 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
         if (!Object.hasOwn(take, frame.type)) throw new Error("an unknown frame")
         const early = welcomedAt === undefined && !["welcome", "goodbye", "error"].includes(frame.type)
         if (early) throw new Error(`${frame.type} before the welcome`)
-        if (!["welcome", "gap", "snapshot"].includes(frame.type)) settle()
         take[frame.type](frame)
         hear()
       } catch (error) {
@@ -152,7 +148,7 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
     cut: () => socket?.close(),
     close() {
       done = true
-      for (const timer of [silence, ackTimer, settleTimer, retry]) clearTimeout(timer)
+      for (const timer of [silence, ackTimer, retry]) clearTimeout(timer)
       socket?.close()
     }
   }
