@@ -18,6 +18,7 @@ import * as Schema from "effect/Schema"
 import * as AgentEvents from "../protocol/AgentEvents.ts"
 import type { Event } from "../protocol/Event.ts"
 import { RunId } from "../protocol/Identity.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import { emit } from "./Accepting.ts"
 import { bind, type Binding } from "./Binding.ts"
 import type { EmitError } from "./EmitError.ts"
@@ -114,7 +115,7 @@ export const run = <A, E, R, R2>(
       const { clock } = binding.engine
       const { parent, runId } = yield* runIdFor(binding)
       const child = bind(binding, { ...binding.context, runId })
-      const startedAt = clock.currentTimeMillisUnsafe()
+      const startedAt = Monotonic.millisUnsafe(clock)
       yield* emit(
         child,
         AgentEvents.AgentStarted.make({
@@ -131,7 +132,7 @@ export const run = <A, E, R, R2>(
       const exit = yield* Effect.exit(restore(traced))
       const ending = Effect.suspend(() =>
         Exit.isSuccess(exit)
-          ? complete(child, options, exit.value, clock.currentTimeMillisUnsafe() - startedAt)
+          ? complete(child, options, exit.value, Monotonic.elapsedUnsafe(clock, startedAt))
           : fail(child, options, exit.cause)
       )
       yield* Effect.catchCause(ending, (cause) => endPlainly(child, exit, cause))
@@ -265,9 +266,9 @@ export const tool = <A, E, R>(
       const count = runId === undefined ? 0 : ++binding.outbox.run(runId).tools
       const toolCallId = `call-${count}`
       yield* emit(binding, AgentEvents.ToolExecuting.make({ toolCallId, toolName, input }), false)
-      const startedAt = clock.currentTimeMillisUnsafe()
+      const startedAt = Monotonic.millisUnsafe(clock)
       const exit = yield* Effect.exit(restore(effect))
-      const durationMs = Math.max(0, clock.currentTimeMillisUnsafe() - startedAt)
+      const durationMs = Monotonic.elapsedUnsafe(clock, startedAt)
       const completed = (output: Schema.Json) =>
         end(
           binding,

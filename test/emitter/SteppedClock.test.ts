@@ -1,0 +1,30 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer } from "effect"
+import { Emitter, Emitters, Identity } from "effect-emitter"
+import { TestBroker } from "effect-emitter/testing"
+import { TestClock } from "effect/testing"
+import * as WallClock from "../support/wallClock.ts"
+import { layer, shown } from "./support/emitting.ts"
+
+const logOf = (user: string) => Effect.flatMap(TestBroker.TestBroker, ({ log }) => log(Identity.UserId.make(user)))
+
+describe("while the wall clock steps", () => {
+  for (const by of ["-2 seconds", "-1 hours", "1 hours"] as const) {
+    it.effect(`fault 35: a run and its tool complete, and took as long as they did (${by})`, () =>
+      Effect.gen(function*() {
+        const emitter = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
+        const answer = Effect.delay(Effect.succeed(42), "300 millis")
+        const work = Effect.flatMap(
+          Emitter.Emitter,
+          ({ tool }) => tool("add", {})(Effect.andThen(WallClock.step(by), answer))
+        )
+        const run = yield* Effect.forkChild(emitter.run({ agentName: "a" }, work), { startImmediately: true })
+        yield* TestClock.adjust("300 millis")
+        assert.strictEqual(yield* Fiber.join(run), 42)
+        assert.deepStrictEqual(shown(yield* logOf("ada")).slice(2), [
+          ["tool_completed", { toolCallId: "call-1", toolName: "add", output: 42, isError: false, durationMs: 300 }],
+          ["agent_completed", { agentName: "a", durationMs: 300 }]
+        ])
+      }).pipe(Effect.provide(layer().pipe(Layer.provideMerge(WallClock.WallClock.layer)))))
+  }
+})
