@@ -27,6 +27,7 @@ import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { checkId } from "../protocol/Identity.ts"
 import * as Settings from "../protocol/Settings.ts"
 import { millis, Positive, Time, TimeText } from "../protocol/Settings.ts"
 import * as Retry from "./Retry.ts"
@@ -181,14 +182,21 @@ const Overrides = Schema.Struct({
   maxEventBytes: Schema.optionalKey(Positive),
   lifecycle: Schema.optionalKey(Schema.Literals(["enforce", "observe"])),
   spans: Schema.optionalKey(Schema.Boolean),
-  tiers: Schema.optionalKey(Schema.Record(
-    Schema.String,
-    Schema.Struct({
-      profile: Schema.optionalKey(Profile),
-      batching: Schema.optionalKey(BatchingOverrides),
-      maxEventBytes: Schema.optionalKey(Positive)
-    })
-  ))
+  tiers: Schema.optionalKey(
+    Schema.Record(
+      Schema.String,
+      Schema.Struct({
+        profile: Schema.optionalKey(Profile),
+        batching: Schema.optionalKey(BatchingOverrides),
+        maxEventBytes: Schema.optionalKey(Positive)
+      })
+    ).check(Schema.makeFilter((tiers) =>
+      Object.keys(tiers).flatMap((name) => {
+        const issue = checkId(name)
+        return issue === undefined ? [] : [{ path: [name], issue }]
+      })
+    ))
+  )
 })
 
 const kibi = 1024

@@ -10,15 +10,18 @@
 import * as Schema from "effect/Schema"
 import { define } from "./Defining.ts"
 import * as Event from "./Event.ts"
-import { RunId } from "./Identity.ts"
+import { checkWellFormed, RunId } from "./Identity.ts"
 
 /**
- * Names of agents and tools, message and call ids: 1 to 256 characters.
+ * Names of agents and tools, message and call ids: 1 to 256 characters of
+ * well-formed Unicode.
  *
  * @category models
  * @since 0.1.0
  */
-export const Label = Schema.String.check(Schema.isBetweenLength(1, 256))
+export const Label = Schema.String.check(Schema.isBetweenLength(1, 256)).check(Schema.makeFilter(checkWellFormed, {
+  arbitraryConstraint: { patterns: [{ source: "^[A-Za-z0-9 _.:@|-]{1,32}$", flags: "" }] }
+}))
 
 const Count = Schema.Natural
 const Millis = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))

@@ -4,8 +4,18 @@
  *
  * Every id is a branded string, so one cannot stand in for another, and every
  * id is checked against the same rules wherever it enters: 1 to 128 characters,
- * no white space, no control characters, no braces, and none of the words that
- * a bug elsewhere puts in place of a missing id (`undefined`, `null`, …).
+ * well-formed Unicode without white space, braces, and characters that nobody
+ * sees, and none of the words that a bug elsewhere puts in place of a missing id
+ * (`undefined`, `null`, …).
+ *
+ * Two ids that differ must look different to whoever reads a log, and must stay
+ * different wherever they are written as bytes. So no id has a control or
+ * formatting character (zero width ones, marks of writing direction, joiners,
+ * variation selectors), a character without meaning (unassigned, private use) or
+ * half of a surrogate pair, which UTF-8 cannot write. These are the characters
+ * that RFC 8264 disallows in every class of names, with its joiners, which it
+ * allows in some places. Letters of different scripts that look alike are not
+ * told apart.
  *
  * @since 0.1.0
  */
@@ -36,30 +46,67 @@ export const placeholders: ReadonlySet<string> = new Set([
   "placeholder"
 ])
 
-// White space, control characters, and the braces of unfilled templates and of Redis hash tags.
-const forbidden = /[\s{}\p{Cc}]/u
+// White space, the braces of unfilled templates and of Redis hash tags, and what RFC 8264 calls controls, ignorable,
+// unassigned and other. A lone surrogate is of category C too.
+const forbidden = /[\s{}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}]/u
 
-const checkId = (value: string): string | undefined => {
+const codePoint = (value: string, index: number): string =>
+  `U+${(value.codePointAt(index) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`
+
+/**
+ * Why a text is no id, if it is none.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const checkId = (value: string): string | undefined => {
   if (value.length === 0) return "an id must not be empty"
   if (value.length > maxIdLength) {
     return `an id may have ${maxIdLength} characters at most, this one has ${value.length}`
   }
   const at = value.search(forbidden)
-  if (at >= 0) return `an id may have no white space, control character or brace, this one has one at index ${at}`
+  if (at >= 0) {
+    return "an id must be well-formed Unicode without white space, braces and invisible characters, " +
+      `this one has ${codePoint(value, at)} at index ${at}`
+  }
   if (placeholders.has(value.toLowerCase())) return `"${value}" is a placeholder, not an id`
   return undefined
 }
 
-// JSON Schema cannot say "in any letter case", so it lets the placeholders pass; arbitraries draw plain ids.
-const Id = Schema.String.check(
+/**
+ * Why a text is not well-formed Unicode, if it is not: UTF-8 cannot write half
+ * of a surrogate pair, so what is not well-formed is another text afterwards.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const checkWellFormed = (value: string): string | undefined => {
+  const at = value.search(/\p{Surrogate}/u)
+  return at < 0 ? undefined : `must be well-formed Unicode, but has ${codePoint(value, at)} alone at index ${at}`
+}
+
+/**
+ * An id of no kind of its own. JSON Schema cannot say "in any letter case", so
+ * there the placeholders pass; arbitraries draw plain ids.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Id = Schema.String.check(
   Schema.makeFilter(checkId, {
     arbitraryConstraint: {
       minLength: 1,
       maxLength: maxIdLength,
       patterns: [{ source: "^[A-Za-z0-9_.:@|-]{1,32}$", flags: "" }]
     },
-    toJsonSchema:
-      () => [{ minLength: 1, maxLength: maxIdLength, pattern: String.raw`^[^\s{}\u0000-\u001f\u007f-\u009f]+$` }, true]
+    toJsonSchema: () => [
+      {
+        minLength: 1,
+        maxLength: maxIdLength,
+        pattern: String.raw`^[^\s\{\}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}]+$`
+      },
+      true
+    ]
   })
 )
 

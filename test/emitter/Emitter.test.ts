@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters, Event } from "effect-emitter"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer, note, notes, shown, urgent, within } from "./support/emitting.ts"
+import { forSeeds } from "./support/random.ts"
 
 const config = { batching: { maxDelay: "20 millis" } } as const
 
@@ -116,6 +117,26 @@ describe("a batched event", () => {
       assert.deepStrictEqual(notes(yield* broker.log(ada.context.userId)), [1, 2])
       assert.deepStrictEqual((yield* broker.calls).map(({ at, batch }) => [at, batch.length]), [[20, 2]])
     }).pipe(Effect.provide(layer({ config }))))
+
+  it.effect("fault 8: joins a text that was cut inside a character, whichever pieces share a window", () =>
+    forSeeds({ count: 30 }, (draw) =>
+      Effect.gen(function*() {
+        const broker = yield* TestBroker.TestBroker
+        const ada = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r" })
+        const text = Array.from({ length: 20 }, () => draw.pick(["a", "é", "用", "👩‍💻", "\ud801", "\udc01"])).join("")
+        yield* ada.emit(AgentEvents.AgentStarted.make({ agentName: "a" }))
+        for (let at = 0; at < text.length;) {
+          const to = at + 1 + draw.below(3)
+          yield* ada.emit(AgentEvents.TextDelta.make({ messageId: "m", delta: text.slice(at, to) }))
+          if (draw.chance(0.3)) yield* TestClock.adjust("20 millis")
+          at = to
+        }
+        yield* TestClock.adjust("20 millis")
+        const log = yield* broker.log(ada.context.userId)
+        assert.strictEqual(log.slice(1).map(({ event }) => event.data["delta"]).join(""), text)
+        const state = Option.getOrThrow(yield* ada.snapshot)
+        assert.strictEqual(state.messages[0]?.text, text)
+      }).pipe(Effect.provide(layer({ config })))))
 
   it.effect("goes at once with the list that it fills by number", () =>
     Effect.gen(function*() {

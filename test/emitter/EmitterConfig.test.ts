@@ -153,6 +153,15 @@ describe("settings that disagree", () => {
       ])
     }))
 
+  it.effect("fault 8: refuses a tier whose name no emitter could have", () =>
+    Effect.gen(function*() {
+      for (const name of ["x\ud801", "a b", "null"]) {
+        const [[path, message = ""] = []] = yield* problems({ tiers: { [name]: {} } })
+        assert.strictEqual(path, `tiers.${name}`)
+        assert.match(message, /an id must be well-formed|is a placeholder/)
+      }
+    }))
+
   it.effect("are refused within a tier too", () =>
     Effect.gen(function*() {
       const [[path, message = ""] = []] = yield* problems({ tiers: { free: { batching: { capacity: 1 } } } })

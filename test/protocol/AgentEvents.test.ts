@@ -112,6 +112,20 @@ describe("AgentEvents", () => {
     }
   })
 
+  it("fault 8: refuses half a surrogate pair in every name and id of every event, with its path", () => {
+    for (const [name, { definition, payload, type }] of Object.entries(builtInEvents)) {
+      for (const [key, value] of Object.entries(payload)) {
+        const isName = /^(agentName|parentRunId|toolName|toolCallId|messageId|operation|provider|name)$/.test(key)
+        if (typeof value !== "string" || type === "agent_error") continue
+        for (const half of ["\ud801", "\udc01"]) {
+          const reason = refused(definition, { ...payload, [key]: `x${half}` })
+          if (isName) assert.match(reason ?? "", new RegExp(`well-formed Unicode.* at \\["${key}"\\]$`, "u"), name)
+          else assert.isUndefined(reason, `${name}.${key}`)
+        }
+      }
+    }
+  })
+
   describe("refuses", () => {
     const long = "x".repeat(257)
     const cases: ReadonlyArray<readonly [what: string, Event.AnyDefinition, payload: unknown, reason: string]> = [

@@ -8,8 +8,9 @@ const notJson = "the message is not JSON"
 const noType = `the message has no "type"`
 const noClientType = `the message's "type" is none of hello, ack, pong, token`
 const noServerType = `the message's "type" is none of welcome, events, gap, snapshot, status, ping, goodbye, error`
-const noId = (index: number) =>
-  `an id may have no white space, control character or brace, this one has one at index ${index}`
+const noId = (point: string, index: number) =>
+  "an id must be well-formed Unicode without white space, braces and invisible characters, " +
+  `this one has ${point} at index ${index}`
 
 const nested = (levels: number) => "[".repeat(levels) + "]".repeat(levels)
 
@@ -98,7 +99,13 @@ const fromClients: ReadonlyArray<Case> = [
     "a thread that is no id",
     `{"type":"hello","threads":["t","{{t}}"]}`,
     "fields",
-    `hello: ${noId(0)} at ["threads"][1]`
+    `hello: ${noId("U+007B", 0)} at ["threads"][1]`
+  ],
+  [
+    "fault 8: a thread with half a surrogate pair",
+    String.raw`{"type":"hello","threads":["t\ud801"]}`,
+    "fields",
+    `hello: ${noId("U+D801", 1)} at ["threads"][0]`
   ],
   [
     "65 threads",

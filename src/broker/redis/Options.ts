@@ -36,7 +36,7 @@ const Url = Schema.String.check(Schema.isPattern(/^rediss?:\/\/\S+$/u)).check(
  */
 export const Shard = Schema.Struct({
   url: Url,
-  name: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[^\s{}@]{1,128}$/u))),
+  name: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[^\s{}@\p{C}]{1,128}$/u))),
   weight: Schema.Finite.check(Schema.isBetween({ minimum: 0.1, maximum: 100 })).pipe(
     Schema.withDecodingDefault(Effect.succeed(1))
   )
@@ -81,7 +81,7 @@ export const Shard = Schema.Struct({
 export const Options = Schema.Struct({
   url: Schema.optionalKey(Url),
   urls: Schema.optionalKey(Schema.NonEmptyArray(Schema.Union([Url, Shard]))),
-  prefix: Schema.String.check(Schema.isPattern(/^[^\s{}]{1,64}$/u)).pipe(
+  prefix: Schema.String.check(Schema.isPattern(/^[^\s{}\p{C}]{1,64}$/u)).pipe(
     Schema.withDecodingDefault(Effect.succeed("emitter"))
   ),
   maxEvents: positiveOr(4096),

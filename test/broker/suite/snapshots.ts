@@ -5,7 +5,7 @@ import { Effect } from "effect"
 import { type Broker, type Envelope, RunSnapshot } from "effect-emitter"
 import { forSeeds } from "../../emitter/support/random.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
-import { envelope, newUser, numbered, plenty } from "../events.ts"
+import { envelope, newUser, numbered, plenty, start } from "../events.ts"
 
 const started = (sequence: number, run: string) =>
   envelope({ sequence, run, type: "agent_started", data: { agentName: `agent of ${run}` }, at: sequence })
@@ -92,6 +92,27 @@ export const snapshots = (test: BrokerTest) => {
       const { snapshots } = yield* broker.snapshots(user)
       assert.deepStrictEqual<unknown>(snapshots, [{ run: "a", offset: 31, state: stateAfter(events) }])
     }), { maxEvents: 4 })
+
+  test("fault 8: gives a text whole that was cut inside a character, and looked at there", (broker) =>
+    forSeeds({ count: 5 }, (draw) =>
+      Effect.gen(function*() {
+        const user = newUser()
+        const from = yield* start(broker, user)
+        const text = Array.from({ length: 12 }, () => draw.pick(["a", "é", "用", "👩", "\ud801", "\udc01", "\n"])).join(
+          ""
+        )
+        yield* broker.append(user, [started(1, "a")])
+        for (const [n, unit] of text.split("").entries()) {
+          yield* broker.append(user, [said(n + 2, "a", unit)])
+          if (draw.chance(0.3)) yield* broker.snapshots(user)
+        }
+        const { snapshots } = yield* broker.snapshots(user)
+        assert.strictEqual(snapshots[0]?.state.messages[0]?.text, text)
+        const { entries } = yield* broker.pull(user, from, plenty)
+        const deltas = entries.slice(1).map(({ body }) => JSON.parse(`{${body}`).data.delta)
+        assert.strictEqual(deltas.join(""), text)
+        for (const { body, bytes } of entries) assert.strictEqual(Buffer.from(body).toString(), body, String(bytes))
+      })))
 
   test("folds a repeated append once", (broker) =>
     Effect.gen(function*() {
