@@ -188,16 +188,37 @@ export interface Revocation {
 }
 
 /**
- * What a reader is told besides that there may be something to pull: the broker
- * cannot serve the user for now, so wake-ups may not come (`down`), or it can
- * again, and there may be something to pull (`up`); or the user's access was
- * revoked. A broker that is never away tells neither `down` nor `up`. A pull may
- * fail without any news.
+ * That events of the user are late: an emitter holds them, since the broker was
+ * away, and they come within `lateMs` milliseconds, or (0) all of them have come.
  *
  * @category models
  * @since 0.1.0
  */
-export type News = "down" | "up" | Revocation
+export interface Lateness {
+  readonly lateMs: number
+}
+
+/**
+ * What a reader is told besides that there may be something to pull: the broker
+ * cannot serve the user for now, so wake-ups may not come (`down`), or it can
+ * again, and there may be something to pull (`up`); or the user's access was
+ * revoked; or the user's events are late, or late no more. A broker that is never
+ * away tells neither `down` nor `up`. A pull may fail without any news.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type News = "down" | "up" | Revocation | Lateness
+
+/**
+ * Is told when the broker cannot be reached any more (`down`), and when it can
+ * again (`up`); `domain` names the part of it that is meant, where it has several.
+ * It must return at once and not throw.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Watcher = (news: "down" | "up", domain?: string) => void
 
 /**
  * Makes somebody a reader of a user's log, until the scope closes.
@@ -256,6 +277,16 @@ export interface Unscoped {
  *   `agent_error` with reason `lost`, and `append` refuses its events from then on,
  *   until it starts anew. Others are left alone; it gives how many it ended. A
  *   broker for many processes does this by itself when one of them dies.
+ * - `late` tells all readers of a user, on all nodes, that the emitter `by` holds
+ *   events of the user that come late, for `forMs` milliseconds at most, or (0)
+ *   holds none any more. Readers who come later are told before their `subscribe`
+ *   succeeds. A user is late for as long as one emitter says so.
+ * - `canary` does for nobody what an append for this user needs of the broker: it
+ *   succeeds where the append of a user in good order would. Whoever was refused
+ *   without being told why learns from it whose trouble it is (see `Blame`). A
+ *   broker without one leaves that undecided.
+ * - `watch` calls its listener at each turn of the broker's state, until the scope
+ *   closes. A broker that is never away has none.
  * - `domains` are the parts that fail apart from each other, so that what is in
  *   trouble does not stand for the rest; without them the broker is one.
  *
@@ -275,6 +306,9 @@ export class Broker extends Context.Service<Broker, {
   readonly acknowledged: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly endLost: (user: UserId, runs: ReadonlyArray<RunId>) => Effect.Effect<number, BrokerError>
   readonly revoke: (user: UserId) => Effect.Effect<void, BrokerError>
+  readonly late?: (user: UserId, by: string, forMs: number) => Effect.Effect<void, BrokerError>
+  readonly canary?: (user: UserId) => Effect.Effect<void, BrokerError>
+  readonly watch?: (watcher: Watcher) => Effect.Effect<void, never, Scope.Scope>
   readonly retentionMs: number
   readonly domains?: Domains
 }>()("effect-emitter/Broker") {}

@@ -25,6 +25,7 @@ import type { Position } from "../protocol/Position.ts"
 import { positiveOr } from "../protocol/Settings.ts"
 import type { Broker, News, Subscribe, Unscoped } from "./Broker.ts"
 import { BrokerError, RunLost } from "./BrokerError.ts"
+import { LateUsers } from "./LateUsers.ts"
 import * as LostRun from "./LostRun.ts"
 import * as Reading from "./Reading.ts"
 import { type LogLimits, UserLog } from "./UserLog.ts"
@@ -97,6 +98,8 @@ export const make = Effect.fnUntraced(function*(
   const idle = new Map<UserId, UserRecord>()
   // When each user's access was last revoked, the oldest first.
   const revoked = new Map<UserId, number>()
+  const lateUsers = new LateUsers()
+  const monotonicMs = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
   const revocationMs = Duration.toMillis(options.revocationMemory)
   let lastSweep = clock.currentTimeMillisUnsafe()
   let epochs = 0
@@ -210,6 +213,8 @@ export const make = Effect.fnUntraced(function*(
       found.readers = [...found.readers, wake]
       const revokedAt = revoked.get(user)
       if (revokedAt !== undefined) wake({ revokedAt, isNew: false })
+      const lateMs = lateUsers.lateMs(user, monotonicMs())
+      if (lateMs > 0) wake({ lateMs })
     },
     // One wake function may be given twice: each subscription takes one of them away.
     delete: (user, wake) => {
@@ -272,7 +277,14 @@ export const make = Effect.fnUntraced(function*(
       for (const wake of users.get(user)?.readers ?? []) wake({ revokedAt, isNew: true })
     })
 
+  const late: Broker["Service"]["late"] = (user, by, forMs) =>
+    Effect.sync(() => {
+      const lateMs = lateUsers.note(user, by, forMs, monotonicMs())
+      for (const wake of users.get(user)?.readers ?? []) wake({ lateMs })
+    })
+
   const sweep = Effect.sync(() => {
+    lateUsers.sweep(monotonicMs())
     lastSweep = clock.currentTimeMillisUnsafe()
     for (const [user, revokedAt] of revoked) {
       if (lastSweep - revokedAt < revocationMs) break
@@ -310,6 +322,8 @@ export const make = Effect.fnUntraced(function*(
     acknowledged,
     endLost,
     revoke,
+    late,
+    canary: () => Effect.void,
     retentionMs: maxAgeMs
   }
 })

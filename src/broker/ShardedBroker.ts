@@ -14,6 +14,7 @@
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
 import * as HashRing from "effect/HashRing"
 import * as PrimaryKey from "effect/PrimaryKey"
 import { hash } from "node:crypto"
@@ -95,6 +96,16 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
     acknowledged: (user, position) => of(user).acknowledged(user, position),
     endLost: (user, runs) => of(user).endLost(user, runs),
     revoke: (user) => of(user).revoke(user),
+    late: (user, by, forMs) => of(user).late?.(user, by, forMs) ?? Effect.void,
+    ...(shards.every(({ broker }) => broker.canary !== undefined)
+      ? { canary: (user) => of(user).canary?.(user) ?? Effect.void }
+      : {}),
+    watch: (watcher) =>
+      Effect.forEach(
+        shards,
+        ({ broker, name }) => broker.watch?.((news) => watcher(news, name)) ?? Effect.void,
+        { discard: true }
+      ),
     retentionMs: Math.min(...shards.map(({ broker }) => broker.retentionMs)),
     domains: {
       names: [shards[0].name, ...shards.slice(1).map(({ name }) => name)],

@@ -53,6 +53,7 @@ export const broker: Layer.Layer<Broker.Broker, never, Broker.Broker | Outage> =
     return {
       ...inner,
       append: (user, batch) => guard("append")(inner.append(user, batch)),
+      canary: () => guard("canary")(Effect.void),
       subscribe: (user, wake) =>
         Effect.andThen(
           Effect.acquireRelease(Effect.sync(() => readers.add(wake)), () => Effect.sync(() => readers.delete(wake))),

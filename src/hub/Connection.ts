@@ -374,6 +374,7 @@ export class Connection {
   private learn(news: News): void {
     if (this.phase === "closed") return
     if (typeof news === "object") {
+      if ("lateMs" in news) return
       if (news.isNew) this.close(Revoked.farewell)
       // It comes while this connection subscribes, which then fails.
       else if (this.issuedAt !== undefined && this.issuedAt < news.revokedAt) this.end()

@@ -23,6 +23,7 @@ const late = Effect.map(Broker.Broker, (broker) => {
     acknowledged: (user, position) => takesTime(broker.acknowledged(user, position)),
     endLost: (user, runs) => takesTime(broker.endLost(user, runs)),
     revoke: (user) => takesTime(broker.revoke(user)),
+    late: (user, by, forMs) => takesTime(broker.late?.(user, by, forMs) ?? Effect.void),
     retentionMs: broker.retentionMs
   } satisfies Omit<Broker.Broker["Service"], "read">
   return { ...slow, read: Reading.fromPull(slow) }

@@ -7,6 +7,7 @@ import { Broker } from "effect-emitter"
 import { acknowledging } from "./suite/acknowledging.ts"
 import { appending } from "./suite/appending.ts"
 import { bounds } from "./suite/bounds.ts"
+import { lateness } from "./suite/lateness.ts"
 import { losing } from "./suite/losing.ts"
 import { pulling } from "./suite/pulling.ts"
 import { reading } from "./suite/reading.ts"
@@ -49,7 +50,8 @@ export const brokerSuite = <E>(name: string, makeLayer: (limits: Limits) => Laye
     snapshots,
     acknowledge: acknowledging,
     endLost: losing,
-    revoke: revoking
+    revoke: revoking,
+    late: lateness
   }
   for (const [part, define] of Object.entries(parts)) {
     describe(`Broker, ${name}: ${part}`, () => void define(test))

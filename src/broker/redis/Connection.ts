@@ -54,6 +54,9 @@ export interface Live {
  * - `restart` gives the connection up and makes a new one.
  * - `tried` waits until there was a connection, or the first attempt failed.
  * - `awaitLive` waits for a connection.
+ * - `watch` calls its listener when the server can be used no more (`down`), and
+ *   when it can again (`up`): there is a connection again, or the server answers
+ *   again after calls had no answer in time. It does so until the scope closes.
  *
  * @category models
  * @since 0.1.0
@@ -64,6 +67,7 @@ export interface Connection {
   readonly restart: Effect.Effect<void>
   readonly tried: Effect.Effect<void>
   readonly awaitLive: Effect.Effect<void>
+  readonly watch: (listener: (news: "down" | "up") => void) => Effect.Effect<void, never, Scope.Scope>
 }
 
 /**
@@ -114,6 +118,13 @@ export const make = Effect.fnUntraced(function*(
   const isLive = Latch.makeUnsafe(false)
   let live: Live | undefined
   let drop: (() => void) | undefined
+  const listeners = new Set<(news: "down" | "up") => void>()
+  let isUp = true
+  const tell = (news: "down" | "up"): void => {
+    if (isUp === (news === "up")) return
+    isUp = news === "up"
+    for (const listener of listeners) listener(news)
+  }
 
   const open = Effect.acquireRelease(
     Effect.sync(() => {
@@ -195,6 +206,7 @@ export const make = Effect.fnUntraced(function*(
     drop = () => end(new Error("The connection was given up"))
     wasTried.openUnsafe()
     isLive.openUnsafe()
+    tell("up")
     return yield* Effect.raceFirst(whenEnded, heartbeat(found))
   }).pipe(
     Effect.scoped,
@@ -203,6 +215,7 @@ export const make = Effect.fnUntraced(function*(
       drop = undefined
       metrics.connected(kind, false)
       isLive.closeUnsafe()
+      tell("down")
       wasTried.openUnsafe()
     })),
     Effect.catchCause((cause) =>
@@ -252,6 +265,7 @@ export const make = Effect.fnUntraced(function*(
       }
       const expire = () => {
         underWay.delete(one)
+        tell("down")
         fail(
           "deadline",
           unavailable(operation, Math.round(elapsed()), new Error("There was no answer in time"), "undecided")
@@ -261,6 +275,8 @@ export const make = Effect.fnUntraced(function*(
       underWay.add(one)
       isBusy.openUnsafe()
       const answered = (answer: A): void => {
+        // Also an answer that comes too late shows that the server is back.
+        if (live === found) tell("up")
         metrics.answered(operation, elapsed())
         if (underWay.delete(one)) resume(Effect.succeed(answer))
       }
@@ -283,6 +299,11 @@ export const make = Effect.fnUntraced(function*(
     isLive: () => live !== undefined,
     restart: Effect.sync(() => drop?.()),
     tried: wasTried.await,
-    awaitLive: isLive.await
+    awaitLive: isLive.await,
+    watch: (listener) =>
+      Effect.acquireRelease(
+        Effect.sync(() => void listeners.add(listener)),
+        () => Effect.sync(() => void listeners.delete(listener))
+      )
   }
 })

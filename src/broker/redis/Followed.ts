@@ -54,6 +54,8 @@ export class Followed {
   private down = false
   // When the user's access was last revoked, as far as it is known here, or 0.
   private revoked = 0
+  // Whether readers were told that events are late.
+  private late = false
   // Readers whose own first look will tell them whether they came before that.
   private joining = none
 
@@ -102,6 +104,18 @@ export class Followed {
     if (this.down === isDown) return
     this.down = isDown
     for (const reader of this.readers) reader(isDown ? "down" : "up")
+  }
+
+  /** Tells all readers for how long events are late, or (0) that they are no more. */
+  lag(lateMs: number): void {
+    this.late = lateMs > 0
+    for (const reader of this.readers) reader({ lateMs })
+  }
+
+  /** The same, found by a look: all are told if it is news, else only who `joined`. */
+  lagging(lateMs: number, joined: Wake | undefined): void {
+    if (lateMs > 0 !== this.late) this.lag(lateMs)
+    else if (lateMs > 0) joined?.({ lateMs })
   }
 
   /** Tells of a revocation, unless it is known. */

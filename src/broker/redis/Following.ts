@@ -90,6 +90,7 @@ export const make = Effect.fnUntraced(function*(
       one.wake(`${epoch}:${last}`)
     } else if (kind === "a") one.release({ epoch, offset })
     else if (kind === "r") one.revoke(Number(epoch))
+    else if (kind === "l") one.lag(Number(epoch))
   }
 
   // Tells Redis how many read here, and looks whether a wake-up was lost: since `known`, if looking is for that.
@@ -102,16 +103,18 @@ export const make = Effect.fnUntraced(function*(
     const keys = [
       RedisKeys.ofReaders(prefix, one.user),
       RedisKeys.ofRevoked(prefix, one.user),
+      RedisKeys.ofLate(prefix, one.user),
       ...RedisKeys.ofLog(prefix, one.user)
     ]
     one.lookedAt = clock.currentTimeMillisUnsafe()
     const revokedBefore = one.revokedAt
     const args = [node, String(one.readers.size), String(3 * pollMs), ttl]
     return commands.call("subscribe", async ({ client }) => {
-      const [revoked, epoch, last, ack] = Reply.list(await RedisScript.run(client, attend, keys, args))
+      const [revoked, late, epoch, last, ack] = Reply.list(await RedisScript.run(client, attend, keys, args))
       const revokedAt = Reply.integer(revoked)
       one.revoke(revokedAt)
       if (joined !== undefined) one.join(joined, Math.max(revokedBefore, revokedAt))
+      one.lagging(Reply.integer(late), joined)
       const seen = epoch === undefined ? "" : `${Reply.text(epoch)}:${Reply.text(last)}`
       if (one.seen !== seen) {
         if (by !== undefined && isLater(seen, one.seen || known)) lostWakes.found(one.channel, seen, by)

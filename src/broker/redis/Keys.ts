@@ -14,7 +14,9 @@
  * - `active`: a hash from run to where it stands (see `StandingLua`);
  * - `readers`: a hash from process to its number of readers and until when it
  *   counts, `number:milliseconds`;
- * - `revoked`: when the user's access was last revoked, in milliseconds.
+ * - `revoked`: when the user's access was last revoked, in milliseconds;
+ * - `late`: a hash from emitter to until when it may hold events of the user that
+ *   come late, in milliseconds.
  *
  * The processes' leases have the hash tag `{leases}` (see `LeaseLua`).
  *
@@ -63,6 +65,20 @@ export const ofReaders = (prefix: string, user: UserId): string => `${prefix}:{$
  * @since 0.1.0
  */
 export const ofRevoked = (prefix: string, user: UserId): string => `${prefix}:{${user}}:revoked`
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export const ofLate = (prefix: string, user: UserId): string => `${prefix}:{${user}}:late`
+
+/**
+ * The key that a canary writes. It is nobody's.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofCanary = (prefix: string): string => `${prefix}:canary`
 
 /**
  * The channel on which a user's readers and waiters are woken.

@@ -10,18 +10,47 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 `
 
+// For how many milliseconds yet the user's events are late at most, or 0.
+const lateLua = `
+local function lateMs(late)
+  local left = 0
+  local all = redis.call('HGETALL', late)
+  for i = 2, #all, 2 do left = math.max(left, tonumber(all[i]) - now) end
+  return string.format('%.0f', left)
+end
+`
+
+/**
+ * Notes that an emitter holds events of the user, or none any more, and tells it to
+ * those who read. `KEYS`: late. `ARGV`: the emitter, for how long at most in
+ * milliseconds, or 0, the channel.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const late = RedisScript.make(`${nowLua}${lateLua}
+if ARGV[2] == '0' then redis.call('HDEL', KEYS[1], ARGV[1])
+else redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now + tonumber(ARGV[2]))) end
+local left = lateMs(KEYS[1])
+if left ~= '0' then redis.call('PEXPIRE', KEYS[1], left) end
+redis.call('PUBLISH', ARGV[3], 'l ' .. left)
+return left
+`)
+
 /**
  * Tells how many readers a process has, keeps the user's log from being
- * forgotten, and gives when the user's access was last revoked, or 0, and the
- * log's epoch, last offset and acknowledged offset, unless there is no log.
- * `KEYS`: readers, revoked, then those of the log. `ARGV`: the process, its
+ * forgotten, and gives when the user's access was last revoked, or 0, for how long
+ * the user's events are late, or 0, and the log's epoch, last offset and
+ * acknowledged offset, unless there is no log.
+ * `KEYS`: readers, revoked, late, then those of the log. `ARGV`: the process, its
  * readers, for how long they count, the log's time to live, both in milliseconds.
  *
  * @category scripts
  * @since 0.1.0
  */
-export const attend = RedisScript.make(`${nowLua}
-local readers, log, meta = KEYS[1], KEYS[3], KEYS[4]
+export const attend = RedisScript.make(`${nowLua}${lateLua}
+local readers, log, meta = KEYS[1], KEYS[4], KEYS[5]
+local left = lateMs(KEYS[3])
 local revoked = redis.call('GET', KEYS[2]) or '0'
 if ARGV[2] == '0' then
   redis.call('HDEL', readers, ARGV[1])
@@ -30,10 +59,10 @@ else
   redis.call('PEXPIRE', readers, ARGV[3])
 end
 local found = redis.call('HMGET', meta, 'epoch', 'last', 'ack', 'checkpoint')
-if not found[1] then return { revoked } end
-for i = 4, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
+if not found[1] then return { revoked, left } end
+for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
 if tonumber(found[4]) < tonumber(found[2]) then redis.call('PEXPIRE', log, ARGV[4]) end
-return { revoked, found[1], found[2], found[3] }
+return { revoked, left, found[1], found[2], found[3] }
 `)
 
 /**

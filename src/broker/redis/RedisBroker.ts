@@ -50,7 +50,12 @@ import * as RedisLeases from "./Leases.ts"
 import { look as lookScript } from "./LookLua.ts"
 import * as RedisMetrics from "./Metrics.ts"
 import { type Input, Options, type ServerOptions, serversOf } from "./Options.ts"
-import { acknowledge as acknowledgeScript, countReaders, revoke as revokeScript } from "./PresenceLua.ts"
+import {
+  acknowledge as acknowledgeScript,
+  countReaders,
+  late as lateScript,
+  revoke as revokeScript
+} from "./PresenceLua.ts"
 import * as Reply from "./Reply.ts"
 import * as RedisScript from "./Script.ts"
 import * as Standing from "./StandingLua.ts"
@@ -61,6 +66,9 @@ export { Options, Shard } from "./Options.ts"
 // So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
 const checkpointEvery = 512
 const checkpointsAtOnce = 4
+
+// How long what a canary writes stays there.
+const canaryMs = "10000"
 
 const onlyHead = { after: { epoch: "", offset: 0 }, limits: { maxEvents: 0, maxBytes: 0 }, withRuns: false }
 const onlyRuns = { ...onlyHead, withRuns: true }
@@ -304,6 +312,23 @@ const makeOverOne = Effect.fnUntraced(function*(
         ]))
     )
 
+  const late: Broker["Service"]["late"] = (user, by, forMs) =>
+    Effect.asVoid(
+      connection.call("late", ({ client }) =>
+        RedisScript.run(client, lateScript, [RedisKeys.ofLate(prefix, user)], [
+          by,
+          String(Math.round(forMs)),
+          RedisKeys.ofChannel(prefix, user)
+        ]))
+    )
+
+  // A write, since a server that is out of memory or read-only answers whoever reads.
+  const canary = () =>
+    Effect.asVoid(
+      connection.call("canary", ({ client }) =>
+        client.sendCommand(["SET", RedisKeys.ofCanary(prefix), node, "PX", canaryMs]))
+    )
+
   const { acknowledged, subscribe } = following
   return {
     append,
@@ -317,6 +342,9 @@ const makeOverOne = Effect.fnUntraced(function*(
     acknowledged,
     endLost: (user, runs) => endActive(user, (run) => runs.includes(run)),
     revoke,
+    late,
+    canary,
+    watch: connection.watch,
     retentionMs: maxAgeMs
   }
 })

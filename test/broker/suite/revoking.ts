@@ -10,7 +10,7 @@ const listener = () => {
   const told: Array<Broker.Revocation> = []
   return {
     wake: (news?: Broker.News) => {
-      if (typeof news === "object") told.push(news)
+      if (typeof news === "object" && "isNew" in news) told.push(news)
     },
     told: Effect.sync(() => told.slice())
   }
