@@ -159,6 +159,18 @@ export interface Head {
 }
 
 /**
+ * The head of a log and the state of one of its runs, taken in one step. There is
+ * no `snapshot` of a run that is not known, or not any more.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunAtHead {
+  readonly position: Position
+  readonly snapshot: RunSnapshotAt | undefined
+}
+
+/**
  * Parts of a broker that fail apart from each other, such as several servers
  * over which users are spread.
  *
@@ -269,6 +281,8 @@ export interface Unscoped {
  * - `head` is the position of the newest event (offset 0 if there is none).
  * - `snapshots` is the head together with the state of the active runs, and of
  *   those whose last event is not before the offset `since`, if that is given.
+ * - `snapshot` is the head together with the state of one run, whether active or
+ *   ended, so that nobody need hold the states of all of a user's runs.
  * - `readers` tells how many readers the user has, on all nodes.
  * - `acknowledge` records that a device handled all events up to a position;
  *   `acknowledged` waits until some device has acknowledged it. Positions of
@@ -301,6 +315,7 @@ export class Broker extends Context.Service<Broker, {
   readonly subscribe: Subscribe
   readonly head: (user: UserId) => Effect.Effect<Position, BrokerError>
   readonly snapshots: (user: UserId, since?: number) => Effect.Effect<Head, BrokerError>
+  readonly snapshot: (user: UserId, run: RunId) => Effect.Effect<RunAtHead, BrokerError>
   readonly readers: (user: UserId) => Effect.Effect<number, BrokerError>
   readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly acknowledged: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>

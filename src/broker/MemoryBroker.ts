@@ -317,6 +317,11 @@ export const make = Effect.fnUntraced(function*(
         const { log } = record(user)
         return { position: log.head, snapshots: log.snapshots(since) }
       }),
+    snapshot: (user, run) =>
+      Effect.sync(() => {
+        const { log } = record(user)
+        return { position: log.head, snapshot: log.snapshot(run) }
+      }),
     readers: (user) => Effect.sync(() => users.get(user)?.readers.length ?? 0),
     acknowledge,
     acknowledged,

@@ -76,6 +76,12 @@ export class Runs {
     record.fold.apply(type, data, at)
   }
 
+  /** The state of one run, if anything is known of it. */
+  snapshot(run: RunId): RunSnapshotAt | undefined {
+    const record = this.get(run)
+    return record === undefined ? undefined : { run, offset: record.offset, state: record.fold.snapshot() }
+  }
+
   /** The state of the runs that are active, or whose last event is not before `from`. */
   snapshots(from: number): ReadonlyArray<RunSnapshotAt> {
     const snapshots: Array<RunSnapshotAt> = []

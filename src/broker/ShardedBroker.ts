@@ -91,6 +91,7 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
     subscribe: (user, wake) => of(user).subscribe(user, wake),
     head: (user) => of(user).head(user),
     snapshots: (user, since) => of(user).snapshots(user, since),
+    snapshot: (user, run) => of(user).snapshot(user, run),
     readers: (user) => of(user).readers(user),
     acknowledge: (user, position) => of(user).acknowledge(user, position),
     acknowledged: (user, position) => of(user).acknowledged(user, position),

@@ -250,6 +250,11 @@ export class UserLog {
     return this.runs?.snapshots(from) ?? []
   }
 
+  /** The state of one run, if anything is known of it. */
+  snapshot(run: RunId): RunSnapshotAt | undefined {
+    return this.runs?.snapshot(run)
+  }
+
   private gapAfter(after: Position): Gap | undefined {
     // A position past the head was not given out by this log, so it is none of this epoch.
     if (after.epoch !== this.epoch || after.offset > this.last) {

@@ -18,6 +18,7 @@ const late = Effect.map(Broker.Broker, (broker) => {
     subscribe: (user, wake) => takesTime(broker.subscribe(user, wake)),
     head: (user) => takesTime(broker.head(user)),
     snapshots: (user, since) => takesTime(broker.snapshots(user, since)),
+    snapshot: (user, run) => takesTime(broker.snapshot(user, run)),
     readers: (user) => takesTime(broker.readers(user)),
     acknowledge: (user, position) => takesTime(broker.acknowledge(user, position)),
     acknowledged: (user, position) => takesTime(broker.acknowledged(user, position)),

@@ -47,6 +47,7 @@ const broker: Broker.Broker["Service"] = {
   subscribe: () => nobody,
   head: () => nobody,
   snapshots: () => nobody,
+  snapshot: () => nobody,
   readers: () => nobody,
   acknowledge: () => nobody,
   acknowledged: () => nobody,

@@ -181,6 +181,7 @@ export class FakeBroker {
           : this.look(user, () => void this.acknowledged.push(position)),
       snapshots: (user, since = Infinity) =>
         this.look(user, () => ({ position: this.log.head, snapshots: this.log.snapshots(since) })),
+      snapshot: (user, run) => this.look(user, () => ({ position: this.log.head, snapshot: this.log.snapshot(run) })),
       pull: (user, after, limits) =>
         this.look(user, () => {
           this.pulls++

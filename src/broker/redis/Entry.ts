@@ -95,16 +95,24 @@ const toData = (body: string): Schema.JsonObject => {
 
 /**
  * The runs as they were saved at a checkpoint, with the events since folded in:
- * those in the blocks `tail` past the offset `checkpoint`.
+ * those in the blocks `tail` past the offset `checkpoint`. With `only` it is that
+ * run alone.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toRuns = (maxRuns: number, saved: unknown, tail: unknown, checkpoint: number): Runs => {
+export const toRuns = (
+  maxRuns: number,
+  saved: unknown,
+  tail: unknown,
+  checkpoint: number,
+  only?: RunId
+): Runs => {
   const runs = new Runs(maxRuns)
   for (const { run, since, offset, state } of toSaved(saved)) runs.restore(run, since, offset, state)
   for (const { at, body, offset, run, type } of RedisBlock.entriesIn(tail, checkpoint)) {
-    if (run !== undefined) runs.apply(run, type, RunFold.reads(type) ? toData(body) : noData, at, offset)
+    if (run === undefined || (only !== undefined && run !== only)) continue
+    runs.apply(run, type, RunFold.reads(type) ? toData(body) : noData, at, offset)
   }
   return runs
 }

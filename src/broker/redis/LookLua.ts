@@ -3,7 +3,7 @@
  * asked for, the runs at the checkpoint and the events since.
  *
  * `ARGV` from 7 on: the position's epoch and offset, maxEvents, maxBytes,
- * whether runs are wanted in any case (1 or 0). Gives the epoch, the first and
+ * which runs are wanted in any case (`all`, `none`, or `=` and the id of one). Gives the epoch, the first and
  * last offset, the checkpoint, the gap's reason (or nothing) and its first
  * offset, the blocks that hold the events, the runs, and the blocks that hold
  * the events past the checkpoint.
@@ -55,8 +55,14 @@ while #chunk > 0 do
 end
 
 local states, tail = {}, {}
-if gap ~= '' or ARGV[11] == '1' then
-  states = redis.call('HGETALL', runs)
+local one = string.match(ARGV[11], '^=(.*)$')
+if gap ~= '' or ARGV[11] ~= 'none' then
+  if one then
+    local state = redis.call('HGET', runs, one)
+    if state then states = { one, state } end
+  else
+    states = redis.call('HGETALL', runs)
+  end
   local from = checkpoint < last and blockOf(checkpoint + 1)
   if from then tail = redis.call('XRANGE', log, from[1], '+') end
 end

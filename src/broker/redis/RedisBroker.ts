@@ -70,8 +70,8 @@ const checkpointsAtOnce = 4
 // How long what a canary writes stays there.
 const canaryMs = "10000"
 
-const onlyHead = { after: { epoch: "", offset: 0 }, limits: { maxEvents: 0, maxBytes: 0 }, withRuns: false }
-const onlyRuns = { ...onlyHead, withRuns: true }
+const onlyHead = { after: { epoch: "", offset: 0 }, limits: { maxEvents: 0, maxBytes: 0 }, runs: "none" }
+const onlyRuns = { ...onlyHead, runs: "all" }
 
 const makeOverOne = Effect.fnUntraced(function*(
   options: ServerOptions
@@ -126,7 +126,7 @@ const makeOverOne = Effect.fnUntraced(function*(
   const lookAt = <A>(
     operation: string,
     user: UserId,
-    wanted: { readonly after: Position; readonly limits: PullLimits; readonly withRuns: boolean },
+    wanted: { readonly after: Position; readonly limits: PullLimits; readonly runs: string },
     decode: (reply: ReadonlyArray<unknown>) => A
   ) =>
     onLog(operation, lookScript, 2, user, [
@@ -134,7 +134,7 @@ const makeOverOne = Effect.fnUntraced(function*(
       String(wanted.after.offset),
       String(Math.min(wanted.limits.maxEvents, Number.MAX_SAFE_INTEGER)),
       String(Math.min(wanted.limits.maxBytes, Number.MAX_SAFE_INTEGER)),
-      wanted.withRuns ? "1" : "0"
+      wanted.runs
     ]).pipe(Effect.flatMap((reply) => RedisEntry.read(operation, () => decode(Reply.list(reply)))))
 
   // One at a time for each user; what is appended meanwhile asks for the next. Each reads much of a log, so that many at
@@ -258,7 +258,7 @@ const makeOverOne = Effect.fnUntraced(function*(
   }
 
   const pullFromRedis: Broker["Service"]["pull"] = (user, after, limits) =>
-    lookAt("pull", user, { after, limits, withRuns: false }, (reply) => {
+    lookAt("pull", user, { after, limits, runs: "none" }, (reply) => {
       const epoch = Reply.text(reply[0])
       const reason = reply[4]
       const gap: Gap | undefined = reason === "epoch" || reason === "retention"
@@ -281,6 +281,12 @@ const makeOverOne = Effect.fnUntraced(function*(
     lookAt("snapshots", user, onlyRuns, ([epoch, , last, checkpoint, , , , saved, tail]) => ({
       position: { epoch: Reply.text(epoch), offset: Reply.integer(last) },
       snapshots: RedisEntry.toRuns(maxRuns, saved, tail, Reply.integer(checkpoint)).snapshots(since)
+    }))
+
+  const snapshot: Broker["Service"]["snapshot"] = (user, run) =>
+    lookAt("snapshot", user, { ...onlyHead, runs: `=${run}` }, ([epoch, , last, checkpoint, , , , saved, tail]) => ({
+      position: { epoch: Reply.text(epoch), offset: Reply.integer(last) },
+      snapshot: RedisEntry.toRuns(1, saved, tail, Reply.integer(checkpoint), run).snapshot(run)
     }))
 
   const head: Broker["Service"]["head"] = (user) =>
@@ -337,6 +343,7 @@ const makeOverOne = Effect.fnUntraced(function*(
     head,
     read: Reading.fromPull({ pull, subscribe, head }),
     snapshots,
+    snapshot,
     readers,
     acknowledge,
     acknowledged,

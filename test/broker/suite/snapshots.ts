@@ -4,6 +4,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import { Effect } from "effect"
 import { type Broker, type Envelope, RunSnapshot } from "effect-emitter"
 import { forSeeds } from "../../emitter/support/random.ts"
+import { RunId } from "../../../src/protocol/Identity.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { envelope, newUser, numbered, plenty, start } from "../events.ts"
 
@@ -83,6 +84,35 @@ export const snapshots = (test: BrokerTest) => {
       const all = yield* broker.pull(user, { epoch: "another", offset: 1 }, plenty)
       assert.deepStrictEqual(runsOf(all.snapshots), ["a", "b"])
     }), { maxEvents: 4 })
+
+  test("fault 16: gives one run by itself: active, ended, or not known any more", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const ids = [RunId.make("a"), RunId.make("b"), RunId.make("c"), RunId.make("d")] as const
+      const none = yield* broker.snapshot(user, ids[0])
+      assert.deepStrictEqual(none, { position: yield* broker.head(user), snapshot: undefined })
+      const ofA = [started(1, "a"), said(2, "a", "Hel"), said(5, "a", "lo")] as const
+      const ofB = [started(3, "b"), completed(4, "b")] as const
+      const first = yield* broker.append(user, [ofA[0], ofA[1], ...ofB, ofA[2]])
+      assert.deepStrictEqual<unknown>(
+        yield* Effect.forEach(ids, (run) => broker.snapshot(user, run)),
+        [
+          { position: first, snapshot: { run: "a", offset: 5, state: stateAfter(ofA) } },
+          { position: first, snapshot: { run: "b", offset: 4, state: stateAfter(ofB) } },
+          { position: first, snapshot: undefined },
+          { position: first, snapshot: undefined }
+        ]
+      )
+      const position = yield* broker.append(user, [started(6, "c"), started(7, "d")])
+      assert.deepStrictEqual<unknown>(
+        yield* Effect.forEach([ids[0], ids[2], ids[3]], (run) => broker.snapshot(user, run)),
+        [
+          { position, snapshot: { run: "a", offset: 5, state: stateAfter(ofA) } },
+          { position, snapshot: { run: "c", offset: 6, state: stateAfter([started(6, "c")]) } },
+          { position, snapshot: { run: "d", offset: 7, state: stateAfter([started(7, "d")]) } }
+        ]
+      )
+    }), { maxRuns: 3 })
 
   test("has a run's whole state also when its first events were dropped", (broker) =>
     Effect.gen(function*() {
