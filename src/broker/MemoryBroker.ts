@@ -21,6 +21,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Position } from "../protocol/Position.ts"
 import { positiveOr } from "../protocol/Settings.ts"
 import type { Broker, News, Subscribe, Unscoped } from "./Broker.ts"
@@ -35,8 +36,7 @@ import { type LogLimits, UserLog } from "./UserLog.ts"
  *
  * - `maxEvents` per user, 4096;
  * - `maxBytes` of event text per user, 4 MiB;
- * - `maxAge` of an event, 1 hour, counted from when it was appended (an event
- *   that came late may go up to a quarter earlier);
+ * - `maxAge` of an event, 1 hour, counted from when it was appended;
  * - `maxRuns` whose folded state is kept per user, 32;
  * - `maxTotalBytes` of event text of all users, 512 MiB;
  * - `revocationMemory`: for how long it is remembered that a user's access was
@@ -96,12 +96,11 @@ export const make = Effect.fnUntraced(function*(
   const users = new Map<UserId, UserRecord>()
   // Those of them that nobody reads and nobody waits for, in the order they will be looked at when room is short.
   const idle = new Map<UserId, UserRecord>()
-  // When each user's access was last revoked, the oldest first.
-  const revoked = new Map<UserId, number>()
+  // When each user's access was last revoked, the oldest first: on the wall clock, as tokens tell it, and on the monotonic one.
+  const revoked = new Map<UserId, { readonly at: number; readonly since: number }>()
   const lateUsers = new LateUsers()
-  const monotonicMs = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
   const revocationMs = Duration.toMillis(options.revocationMemory)
-  let lastSweep = clock.currentTimeMillisUnsafe()
+  const now = () => Monotonic.millisUnsafe(clock)
   let epochs = 0
   let endingsMade = 0
   let totalBytes = 0
@@ -178,7 +177,7 @@ export const make = Effect.fnUntraced(function*(
 
   const take = (found: UserRecord, batch: NonEmptyReadonlyArray<Envelope>): Position => {
     const before = found.log.bytes
-    const position = found.log.append(batch, lastSweep)
+    const position = found.log.append(batch, now())
     totalBytes += found.log.bytes - before
     if (totalBytes > options.maxTotalBytes) makeRoom(found)
     for (const wake of found.readers) wake()
@@ -202,7 +201,7 @@ export const make = Effect.fnUntraced(function*(
     Effect.sync(() => {
       const { log } = record(user)
       const before = log.bytes
-      log.expire(clock.currentTimeMillisUnsafe())
+      log.expire(now())
       totalBytes += log.bytes - before
       return log.pull(after, pullLimits)
     })
@@ -211,9 +210,9 @@ export const make = Effect.fnUntraced(function*(
     add: (user, wake) => {
       const found = use(user)
       found.readers = [...found.readers, wake]
-      const revokedAt = revoked.get(user)
-      if (revokedAt !== undefined) wake({ revokedAt, isNew: false })
-      const lateMs = lateUsers.lateMs(user, monotonicMs())
+      const known = revoked.get(user)
+      if (known !== undefined) wake({ revokedAt: known.at, isNew: false })
+      const lateMs = lateUsers.lateMs(user, now())
       if (lateMs > 0) wake({ lateMs })
     },
     // One wake function may be given twice: each subscription takes one of them away.
@@ -271,28 +270,29 @@ export const make = Effect.fnUntraced(function*(
 
   const revoke: Broker["Service"]["revoke"] = (user) =>
     Effect.sync(() => {
-      const revokedAt = clock.currentTimeMillisUnsafe()
+      // After the one before, also where the wall clock has stepped back since.
+      const revokedAt = Math.max(clock.currentTimeMillisUnsafe(), (revoked.get(user)?.at ?? 0) + 1)
       revoked.delete(user)
-      revoked.set(user, revokedAt)
+      revoked.set(user, { at: revokedAt, since: now() })
       for (const wake of users.get(user)?.readers ?? []) wake({ revokedAt, isNew: true })
     })
 
   const late: Broker["Service"]["late"] = (user, by, forMs) =>
     Effect.sync(() => {
-      const lateMs = lateUsers.note(user, by, forMs, monotonicMs())
+      const lateMs = lateUsers.note(user, by, forMs, now())
       for (const wake of users.get(user)?.readers ?? []) wake({ lateMs })
     })
 
   const sweep = Effect.sync(() => {
-    lateUsers.sweep(monotonicMs())
-    lastSweep = clock.currentTimeMillisUnsafe()
-    for (const [user, revokedAt] of revoked) {
-      if (lastSweep - revokedAt < revocationMs) break
+    const sweptAt = now()
+    lateUsers.sweep(sweptAt)
+    for (const [user, { since }] of revoked) {
+      if (sweptAt - since < revocationMs) break
       revoked.delete(user)
     }
     for (const [user, found] of users) {
       const before = found.log.bytes
-      found.log.expire(lastSweep)
+      found.log.expire(sweptAt)
       totalBytes += found.log.bytes - before
       if (found.log.size === 0 && idle.has(user)) forget(user, found)
     }

@@ -145,22 +145,20 @@ export class UserLog {
 
   /**
    * Appends what of the batch the log does not hold yet, and returns the
-   * position of the batch's last event. `now` may lag behind the clock: events
-   * tell the time too.
+   * position of the batch's last event. Ages count from `now`, in milliseconds
+   * of any clock that `expire` goes by too.
    */
   append(batch: NonEmptyReadonlyArray<Envelope>, now = 0): Position {
     let last = batch[0]
-    let newest = now
     let isNew = false
     for (const envelope of batch) {
       last = envelope
-      if (envelope.at > newest) newest = envelope.at
       const source = this.sourceOf(envelope)
       isNew = source.taken.add(envelope.sequence)
       if (isNew) this.push(envelope, source, now)
     }
     const offset = isNew ? this.last : this.offsetOf(last)
-    this.expire(newest)
+    this.expire(now)
     return { epoch: this.epoch, offset }
   }
 
@@ -315,7 +313,7 @@ export class UserLog {
     this.ring[slot] = new Stored(offset, envelope)
     this.sourceRing[slot] = source
     this.bytesRing[slot] = envelope.bytes
-    this.sinceRing[slot] = envelope.at > now ? envelope.at : now
+    this.sinceRing[slot] = now
     this.textBytes += envelope.bytes
     if (envelope.run !== undefined) {
       this.runs ??= new Runs(this.limits.maxRuns)

@@ -32,6 +32,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Monotonic from "../protocol/Monotonic.ts"
 
 /**
  * When a breaker opens, and for how long.
@@ -159,7 +160,7 @@ export const make = Effect.fnUntraced(function*(
   let openedTotal = 0
   let probeAt = 0
 
-  const monotonicMs = () => Number(clock.monotonicTimeNanosUnsafe()) / 1_000_000
+  const monotonicMs = () => Monotonic.millisUnsafe(clock)
 
   const become = (event: Transition["event"], to: State): void => {
     const from = Ref.getUnsafe(stateRef)

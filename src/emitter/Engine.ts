@@ -25,6 +25,7 @@ import type { Broker } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { AnyDefinition } from "../protocol/Event.ts"
 import type { RunId, UserId } from "../protocol/Identity.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import type { DeliveryPipeline } from "./Delivery.ts"
 import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
 import type { Kind } from "./Binding.ts"
@@ -95,7 +96,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const counters = new Counters()
   const outboxes = new Map<UserId, Outbox>()
-  const startedAt = clock.currentTimeMillisUnsafe()
+  const startedAt = Monotonic.millisUnsafe(clock)
   let closed = false
   // Closing took too long: nothing is sent any more, what is left is kept.
   let abandoned = false
@@ -164,25 +165,30 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const flush = (outbox: Outbox): Settlement | undefined => {
     if (outbox.inFlight || outbox.size === 0) return undefined
-    const hasVolatile = outbox.hasVolatile
+    const { hasVolatile, pendingSince } = outbox
     const batch = outbox.take()
+    outbox.pendingSince = undefined
     outbox.inFlight = true
     return hasVolatile
-      ? run(withoutUnseen(outbox.user, batch), (exit) => send(outbox, Exit.isSuccess(exit) ? exit.value : batch, false))
-      : send(outbox, batch, false)
+      ? run(
+        withoutUnseen(outbox.user, batch),
+        (exit) => send(outbox, Exit.isSuccess(exit) ? exit.value : batch, pendingSince)
+      )
+      : send(outbox, batch, pendingSince)
   }
 
   const sendNow = (outbox: Outbox, event: Pending): Settlement | undefined => {
     if (outbox.inFlight || outbox.size > 0) {
       outbox.push(event)
+      outbox.pendingSince ??= Monotonic.millisUnsafe(clock)
       return flush(outbox)
     }
     outbox.inFlight = true
-    return send(outbox, [event], true)
+    return send(outbox, [event], undefined)
   }
 
   // What goes out within its own call has not waited.
-  const send = (outbox: Outbox, batch: ReadonlyArray<Pending>, isOfThisCall: boolean): Settlement | undefined => {
+  const send = (outbox: Outbox, batch: ReadonlyArray<Pending>, since: number | undefined): Settlement | undefined => {
     if (!isReadonlyArrayNonEmpty(batch)) {
       outbox.inFlight = false
       goOn(outbox)
@@ -190,20 +196,21 @@ export const make = Effect.fnUntraced(function*(options: {
     }
     const outcome = deliverAtOnce(outbox.user, batch)
     if (outcome !== undefined) {
-      if (!isOfThisCall) observeWait(batch)
+      if (since !== undefined) observeWait(since)
       return settle(outbox, batch, outcome)
     }
+    const from = since ?? Monotonic.millisUnsafe(clock)
     return run(
       delivery.deliver(outbox.user, batch),
       (exit) => {
-        observeWait(batch)
+        observeWait(from)
         return settle(outbox, batch, Exit.isSuccess(exit) ? exit.value : interrupted)
       }
     )
   }
 
-  const observeWait = ([oldest]: NonEmptyReadonlyArray<Pending>): void => {
-    const ms = Math.max(0, clock.currentTimeMillisUnsafe() - oldest.at)
+  const observeWait = (since: number): void => {
+    const ms = Monotonic.millisUnsafe(clock) - since
     counters.waitedMs += ms
     options.observeWait(ms)
   }
@@ -353,7 +360,7 @@ export const make = Effect.fnUntraced(function*(options: {
         breakers,
         users: outboxes.size,
         pending: pendingEvents(),
-        uptimeMs: clock.currentTimeMillisUnsafe() - startedAt
+        uptimeMs: Monotonic.elapsedUnsafe(clock, startedAt)
       })
   )
 
@@ -369,6 +376,7 @@ export const make = Effect.fnUntraced(function*(options: {
     flush,
     sendNow,
     pendingChanged: (outbox) => {
+      outbox.pendingSince ??= Monotonic.millisUnsafe(clock)
       if (isFull(outbox)) flush(outbox)
       else mark(outbox)
     },

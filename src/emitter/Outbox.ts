@@ -114,6 +114,8 @@ export class Outbox {
   inFlight = false
   /** Whether the batcher knows that something is pending. */
   marked = false
+  /** Since when something is pending, on the monotonic clock; `undefined` for an event that goes out in its own call. */
+  pendingSince: number | undefined
   /** How many open emitters share this outbox. */
   emitters = 0
   // Made with the first run: most emitters are idle, and an empty map is not small.

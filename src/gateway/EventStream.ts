@@ -26,9 +26,10 @@ import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Envelope from "../protocol/Envelope.ts"
 import * as Frame from "../protocol/Frame.ts"
 import type { ThreadId } from "../protocol/Identity.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import * as Position from "../protocol/Position.ts"
 import type { Principal } from "./Authenticator.ts"
-import { forCause, hasExpired, type Session, type Shared } from "./Session.ts"
+import { forCause, lapsesAt, type Session, type Shared } from "./Session.ts"
 import { Unauthenticated } from "./Unauthenticated.ts"
 
 /**
@@ -90,15 +91,15 @@ type State =
 class EventStreamSession implements Session, Transport {
   private readonly shared: Shared
   private readonly response: Response
-  private readonly principal: Principal
+  private readonly lapsesAt: number
   private state: State = { _tag: "Opening" }
   private pingedAt: number
 
   constructor(shared: Shared, response: Response, principal: Principal) {
     this.shared = shared
     this.response = response
-    this.principal = principal
-    this.pingedAt = shared.clock.currentTimeMillisUnsafe()
+    this.lapsesAt = lapsesAt(shared, principal)
+    this.pingedAt = Monotonic.millisUnsafe(shared.clock)
   }
 
   live(connection: Connection): void {
@@ -139,7 +140,7 @@ class EventStreamSession implements Session, Transport {
   tick(now: number): void {
     const { state } = this
     if (state._tag !== "Live") return
-    if (hasExpired(this.principal, now, this.shared.limits.expiryGraceMs)) {
+    if (now > this.lapsesAt) {
       return this.close(forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "expired" }).message))
     }
     state.connection.tick(now)

@@ -43,6 +43,7 @@ import * as Hub from "../hub/Hub.ts"
 import type * as Slowness from "../hub/Slowness.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import { ConnectionId, type UserId } from "../protocol/Identity.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import * as Settings from "../protocol/Settings.ts"
 import * as Acknowledging from "./Acknowledging.ts"
 import { Authenticator, type Principal } from "./Authenticator.ts"
@@ -105,7 +106,7 @@ const make = Effect.fnUntraced(function*(
   const sessions = new Sessions(Duration.toMillis(config.drainTimeout))
   const named = config.name === undefined ? "" : `${config.name}.`
   const life = Math.floor(random.nextDoubleUnsafe() * 36 ** 6).toString(36)
-  const admission = new TokenBucket(config.connections.perSecond, clock.currentTimeMillisUnsafe())
+  const admission = new TokenBucket(config.connections.perSecond, Monotonic.millisUnsafe(clock))
   let ids = 0
   let refusedByRate = 0
 
@@ -211,7 +212,7 @@ const make = Effect.fnUntraced(function*(
       if (sessions.size >= config.connections.perNode) {
         return Effect.succeed(Refusal.unavailable("full", comeBackAfterMs()))
       }
-      if (!admission.take(clock.currentTimeMillisUnsafe())) {
+      if (!admission.take(Monotonic.millisUnsafe(clock))) {
         refusedByRate++
         return Effect.succeed(Refusal.unavailable("busy", comeBackAfterMs()))
       }
@@ -225,7 +226,7 @@ const make = Effect.fnUntraced(function*(
       return identified(request, (principal) =>
         principal === undefined
           ? Effect.fail(new Unauthenticated({ reason: "missing" }))
-          : Acknowledging.answer(acknowledging, request, principal, clock.currentTimeMillisUnsafe()).pipe(
+          : Acknowledging.answer(acknowledging, request, principal, Monotonic.millisUnsafe(clock)).pipe(
             Effect.catchTag("BrokerError", (error) => Effect.as(logUnserved(error), brokerUnavailable()))
           ))
     })

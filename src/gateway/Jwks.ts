@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as Jose from "jose"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import type { KeyFor } from "./Jwt.ts"
 import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
 
@@ -87,7 +88,7 @@ export const make = Effect.fnUntraced(function*(
   // Fetches unless somebody else did while this caller waited, or the last try was a moment ago.
   const refresh = (seen: Fetched | undefined): Effect.Effect<void, AuthenticatorUnavailable> =>
     oneAtATime(Effect.suspend((): Effect.Effect<void, AuthenticatorUnavailable> => {
-      const now = clock.currentTimeMillisUnsafe()
+      const now = Monotonic.millisUnsafe(clock)
       if (fetched !== seen) return Effect.void
       if (now - triedAt < (fetched === undefined ? retryMs : cooldownMs)) {
         return failure === undefined ? Effect.void : Effect.fail(failure)
@@ -112,7 +113,7 @@ export const make = Effect.fnUntraced(function*(
     const known = fetched
     if (known === undefined) {
       yield* refresh(known)
-    } else if (clock.currentTimeMillisUnsafe() - known.at >= maxAgeMs) {
+    } else if (Monotonic.millisUnsafe(clock) - known.at >= maxAgeMs) {
       yield* Effect.catch(refresh(known), (error) => Effect.logWarning("Keys were not renewed; known ones stay", error))
     }
     const kept: Fetched | undefined = fetched

@@ -8,6 +8,7 @@ import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import { type CloseCode, closeCodes } from "../protocol/CloseCode.ts"
 import type { ConnectionId } from "../protocol/Identity.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Hub } from "../hub/Hub.ts"
 import type { Farewell } from "../hub/Transport.ts"
 import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
@@ -56,7 +57,7 @@ export interface Shared {
  * One conversation with a device.
  *
  * - `tick` is called several times per heartbeat: it sends pings, and ends the
- *   session when a time limit has passed. `forgivenMs` is time that passed while
+ *   session when a time limit has passed. `now` is monotonic. `forgivenMs` is time that passed while
  *   this process did not run, and is not held against the device.
  * - `close` tells the device why, and ends the session.
  * - `destroy` ends it without a word.
@@ -94,10 +95,13 @@ export const unauthenticated = (error: AuthenticationError, comeBackAfterMs: num
     }
 
 /**
- * Whether a credential has run out, and its grace with it.
+ * When a credential that was just verified runs out, and its grace with it, on the monotonic clock: however the wall clock
+ * steps from now on, it is good for as long as it was issued for. `Infinity` for one without an end.
  *
- * @category checks
+ * @category getters
  * @since 0.1.0
  */
-export const hasExpired = (principal: Principal, now: number, graceMs: number): boolean =>
-  principal.expiresAt !== undefined && now > principal.expiresAt + graceMs
+export const lapsesAt = ({ clock, limits }: Pick<Shared, "clock" | "limits">, { expiresAt }: Principal): number =>
+  expiresAt === undefined
+    ? Infinity
+    : Monotonic.millisUnsafe(clock) + expiresAt - clock.currentTimeMillisUnsafe() + limits.expiryGraceMs

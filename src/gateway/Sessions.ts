@@ -13,6 +13,7 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import { IncomingMessage } from "node:http"
 import { Server } from "node:net"
 import type { Farewell } from "../hub/Transport.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Session } from "./Session.ts"
 
 /**
@@ -74,9 +75,9 @@ export class Sessions {
    * listen, `drain` runs: an HTTP server that closes waits for its sockets.
    */
   watch(clock: Clock.Clock, everyMs: number, drain: Effect.Effect<void>): Effect.Effect<never> {
-    let last = clock.currentTimeMillisUnsafe()
+    let last = Monotonic.millisUnsafe(clock)
     const tick = Effect.suspend(() => {
-      const now = clock.currentTimeMillisUnsafe()
+      const now = Monotonic.millisUnsafe(clock)
       const late = now - last - everyMs
       last = now
       const forgivenMs = late > everyMs ? late : 0

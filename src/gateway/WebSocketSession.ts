@@ -23,10 +23,11 @@ import * as Revoked from "../hub/Revoked.ts"
 import type { Farewell, Message, Transport } from "../hub/Transport.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Frame from "../protocol/Frame.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import type { AuthenticationError, Principal } from "./Authenticator.ts"
 import type { Listener } from "./DeviceSocket.ts"
 import { TokenBucket } from "./TokenBucket.ts"
-import { forCause, hasExpired, type Session, type Shared, unauthenticated } from "./Session.ts"
+import { forCause, lapsesAt, type Session, type Shared, unauthenticated } from "./Session.ts"
 import { Unauthenticated } from "./Unauthenticated.ts"
 
 /**
@@ -52,7 +53,7 @@ export interface Wire {
 type State =
   | { readonly _tag: "Waiting"; readonly principal: Principal | undefined; readonly deadline: number }
   | { readonly _tag: "Greeting"; readonly deadline: number }
-  | { readonly _tag: "Live"; readonly connection: Connection; readonly principal: Principal }
+  | { readonly _tag: "Live"; readonly connection: Connection; readonly principal: Principal; readonly lapsesAt: number }
   | { readonly _tag: "Closing"; readonly connection: Connection | undefined }
   | { readonly _tag: "Closed" }
 
@@ -74,7 +75,7 @@ export class WebSocketSession implements Session, Listener, Transport {
   private inbox: Array<Frame.ClientFrame> | undefined
 
   constructor(shared: Shared, wire: Wire, principal: Principal | undefined) {
-    const now = shared.clock.currentTimeMillisUnsafe()
+    const now = Monotonic.millisUnsafe(shared.clock)
     this.shared = shared
     this.wire = wire
     this.state = { _tag: "Waiting", principal, deadline: now + shared.limits.helloTimeoutMs }
@@ -152,7 +153,7 @@ export class WebSocketSession implements Session, Listener, Transport {
 
   tick(now: number, forgivenMs: number): void {
     const { state } = this
-    const { expiryGraceMs, heartbeatMs, silenceMs } = this.shared.limits
+    const { heartbeatMs, silenceMs } = this.shared.limits
     this.heardAt += forgivenMs
     if (this.rate?.isFull(now) === true) this.rate = undefined
     switch (state._tag) {
@@ -162,7 +163,7 @@ export class WebSocketSession implements Session, Listener, Transport {
         return
       case "Live":
         if (now - this.heardAt >= silenceMs) return this.close(forCause(closeCodes.heartbeatLost))
-        if (hasExpired(state.principal, now, expiryGraceMs)) {
+        if (now > state.lapsesAt) {
           return this.close(forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "expired" }).message))
         }
         state.connection.tick(now)
@@ -184,9 +185,13 @@ export class WebSocketSession implements Session, Listener, Transport {
 
   // The conversation.
 
+  private live(connection: Connection, principal: Principal): State {
+    return { _tag: "Live", connection, principal, lapsesAt: lapsesAt(this.shared, principal) }
+  }
+
   private hear(): boolean {
     if (this.state._tag === "Closing" || this.state._tag === "Closed") return false
-    const now = this.shared.clock.currentTimeMillisUnsafe()
+    const now = Monotonic.millisUnsafe(this.shared.clock)
     this.heardAt = now
     this.rate ??= new TokenBucket(this.shared.limits.framesPerSecond, now)
     if (this.rate.take(now)) return true
@@ -240,7 +245,7 @@ export class WebSocketSession implements Session, Listener, Transport {
         (principal) =>
           Effect.flatMap(restore(open(principal)), (connection) => {
             if (this.state._tag !== "Greeting") return hub.release(connection)
-            this.state = { _tag: "Live", connection, principal }
+            this.state = this.live(connection, principal)
             return Effect.void
           })
       )
@@ -276,7 +281,7 @@ export class WebSocketSession implements Session, Listener, Transport {
     token: Redacted.Redacted<string>
   ): Effect.Effect<void, AuthenticationError> {
     return Effect.map(this.verify(token, known), (principal) => {
-      if (this.state._tag === "Live") this.state = { _tag: "Live", connection, principal }
+      if (this.state._tag === "Live") this.state = this.live(connection, principal)
     })
   }
 

@@ -30,6 +30,7 @@ import * as Scope from "effect/Scope"
 import type { BrokerError, News, Slice } from "../broker/Broker.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import type { ConnectionId, UserId } from "../protocol/Identity.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Position } from "../protocol/Position.ts"
 import { Narration, type Portion } from "./Narration.ts"
 import { Outage } from "./Outage.ts"
@@ -440,6 +441,6 @@ export class Connection {
   }
 
   private get now(): number {
-    return this.shared.clock.currentTimeMillisUnsafe()
+    return Monotonic.millisUnsafe(this.shared.clock)
   }
 }

@@ -7,8 +7,8 @@
 import type { Position } from "../protocol/Position.ts"
 
 /**
- * - `until`: when the connection is given up, in milliseconds since the Unix
- *   epoch, so that the device may find a node that is better off.
+ * - `until`: when the connection is given up, on the monotonic clock, so
+ *   that the device may find a node that is better off.
  * - `isDown`: the broker has said that it is away, and will say when it is back.
  * - `isTold`: the device knows.
  *

@@ -6,6 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Monotonic from "../protocol/Monotonic.ts"
 
 /**
  * - `ok`: it takes what it is given.
@@ -71,13 +72,13 @@ export const schedule = (
   parts: ReadonlyArray<{ readonly during: Duration.Input; readonly behave: Behaviour }>
 ): Effect.Effect<() => Behaviour> =>
   Effect.map(Clock.Clock, (clock) => {
-    let end = clock.currentTimeMillisUnsafe()
+    let end = Monotonic.millisUnsafe(clock)
     const ends = parts.map(({ behave, during }) => {
       end += Duration.toMillis(Duration.fromInputUnsafe(during))
       return { behave, end }
     })
     return () => {
-      const now = clock.currentTimeMillisUnsafe()
+      const now = Monotonic.millisUnsafe(clock)
       return ends.find((part) => now < part.end)?.behave ?? "ok"
     }
   })

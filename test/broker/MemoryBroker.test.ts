@@ -4,6 +4,7 @@ import { Broker } from "effect-emitter"
 import { TestClock } from "effect/testing"
 import * as Reading from "../../src/broker/Reading.ts"
 import { brokerSuite } from "./brokerSuite.ts"
+import * as WallClock from "../support/wallClock.ts"
 import { envelope, idOf, newUser, numbered, plenty, start } from "./events.ts"
 
 brokerSuite("memory", (limits) => Broker.layerMemory(limits))
@@ -111,6 +112,36 @@ describe("MemoryBroker, age", () => {
         yield* TestClock.adjust("17 seconds")
         assert.deepStrictEqual((yield* broker.pull(user, from, plenty)).entries, [])
       })))
+
+  for (const by of ["-1 hours", "1 hours"] as const) {
+    it.effect(`fault 35: keeps an event for its age while the wall clock steps (${by})`, () =>
+      Effect.flatMap(
+        WallClock.WallClock,
+        (wall) =>
+          withBroker({ maxAge: "1 minute", revocationMemory: "10 minutes" }, (broker) =>
+            Effect.gen(function*() {
+              const user = newUser()
+              yield* broker.subscribe(user, () => {})
+              const from = yield* start(broker, user)
+              yield* broker.append(user, numbered(1, 1, { at: yield* Clock.currentTimeMillis }))
+              yield* broker.revoke(user)
+              yield* wall.step(by)
+              yield* broker.append(user, numbered(2, 2, { at: yield* Clock.currentTimeMillis }))
+              yield* TestClock.adjust("1 minute")
+              assert.deepStrictEqual((yield* broker.pull(user, from, plenty)).entries.map(idOf), ["s.1", "s.2"])
+              yield* TestClock.adjust("1 millis")
+              assert.deepStrictEqual((yield* broker.pull(user, from, plenty)).entries, [])
+
+              const told: Array<Broker.News | undefined> = []
+              yield* TestClock.adjust("7 minutes")
+              yield* broker.subscribe(user, (news) => void told.push(news))
+              assert.lengthOf(told, 1)
+              yield* TestClock.adjust("3 minutes")
+              yield* broker.subscribe(user, (news) => void told.push(news))
+              assert.lengthOf(told, 1)
+            }))
+      ).pipe(Effect.provide(WallClock.WallClock.layer)))
+  }
 
   it.effect("forgets users of whom nothing is left, and comes back under a new epoch", () =>
     withBroker({ maxAge: "1 minute" }, (broker) =>

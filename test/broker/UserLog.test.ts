@@ -152,10 +152,10 @@ class Model {
 
   append(batch: ReadonlyArray<Envelope.Envelope>, now: number): void {
     for (const one of batch) {
-      this.entries.push({ envelope: one, since: Math.max(one.at, now) })
+      this.entries.push({ envelope: one, since: now })
       while (this.kept.length > this.limits.maxEvents) this.dropped++
     }
-    this.expire(Math.max(now, ...batch.map(({ at }) => at)))
+    this.expire(now)
   }
 
   expire(now: number): void {

@@ -9,6 +9,7 @@ import { Unauthenticated } from "../../src/gateway/Unauthenticated.ts"
 import { WebSocketSession, type Wire } from "../../src/gateway/WebSocketSession.ts"
 import type { Farewell, Message } from "../../src/hub/Transport.ts"
 import { ConnectionId, UserId } from "../../src/protocol/Identity.ts"
+import * as WallClock from "../support/wallClock.ts"
 import { FakeBroker, random } from "../hub/fakes.ts"
 import { makeHub, now } from "../hub/hub.ts"
 
@@ -288,4 +289,27 @@ describe("WebSocketSession", () => {
       }),
     Math.max(30_000, seeds)
   )
+})
+
+describe("WebSocketSession, while the wall clock steps", () => {
+  for (const by of ["-1 hours", "1 hours"] as const) {
+    it.effect(`fault 35: pings, and lets go of silent devices and of expired ones, at the same times (${by})`, () =>
+      Effect.gen(function*() {
+        const { greet } = yield* makeSessions
+        const [silent, expiring, lively] = [yield* greet(), yield* greet("ada:60000"), yield* greet()]
+        yield* WallClock.step(by)
+        const pongs = Effect.sync(() => {
+          for (const { send, wire } of [expiring, lively]) if (wire.closed === undefined) send({ type: "pong" })
+        })
+        for (let second = 1; second <= 36; second++) yield* Effect.andThen(TestClock.adjust("1 second"), pongs)
+        assert.deepStrictEqual(silent.wire.types, ["welcome", "ping"])
+        yield* Effect.andThen(TestClock.adjust("1 second"), pongs)
+        assert.strictEqual(silent.wire.closed, 4501)
+        for (let second = 38; second <= 69; second++) yield* Effect.andThen(TestClock.adjust("1 second"), pongs)
+        assert.isUndefined(expiring.wire.closed)
+        yield* Effect.andThen(TestClock.adjust("2 seconds"), pongs)
+        assert.strictEqual(expiring.wire.closed, 4401)
+        assert.deepStrictEqual(lively.wire.types, ["welcome", "ping", "ping"])
+      }).pipe(Effect.provide(WallClock.WallClock.layer)))
+  }
 })

@@ -17,6 +17,7 @@ import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { createClient, ErrorReply } from "redis"
+import * as Monotonic from "../../protocol/Monotonic.ts"
 import type { BrokerError } from "../BrokerError.ts"
 import { toBrokerError, unavailable } from "./Failure.ts"
 import type { ConnectionKind, FailureKind, RedisMetrics } from "./Metrics.ts"
@@ -253,8 +254,8 @@ export const make = Effect.fnUntraced(function*(
 
   const call: Connection["call"] = <A>(operation: string, send: (live: Live) => Promise<A>) =>
     Effect.callback<A, BrokerError>((resume) => {
-      const startedAt = clock.monotonicTimeNanosUnsafe()
-      const elapsed = () => Number(clock.monotonicTimeNanosUnsafe() - startedAt) / 1_000_000
+      const startedAt = Monotonic.millisUnsafe(clock)
+      const elapsed = () => Monotonic.millisUnsafe(clock) - startedAt
       const fail = (kind: FailureKind, error: BrokerError): void => {
         metrics.failed(operation, kind)
         resume(Effect.fail(error))

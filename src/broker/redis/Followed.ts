@@ -35,8 +35,7 @@ export interface Waiter {
  * - `seen` is the epoch and last offset that readers were last woken for, as
  *   `<epoch>:<offset>`, or empty.
  * - `front` is where somebody here last had nothing left to read.
- * - `lookedAt` is when the log was last asked, in milliseconds since the Unix
- *   epoch.
+ * - `lookedAt` is when the log was last asked, on the monotonic clock.
  *
  * @category models
  * @since 0.1.0

@@ -22,6 +22,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { UserId } from "../../protocol/Identity.ts"
+import * as Monotonic from "../../protocol/Monotonic.ts"
 import type { Position } from "../../protocol/Position.ts"
 import { type Broker, BrokerError, BrokerUnavailable, type PullLimits, type Slice } from "../Broker.ts"
 import { Canary } from "./Canary.ts"
@@ -106,7 +107,7 @@ export const make = Effect.fnUntraced(function*(
       RedisKeys.ofLate(prefix, one.user),
       ...RedisKeys.ofLog(prefix, one.user)
     ]
-    one.lookedAt = clock.currentTimeMillisUnsafe()
+    one.lookedAt = Monotonic.millisUnsafe(clock)
     const revokedBefore = one.revokedAt
     const args = [node, String(one.readers.size), String(3 * pollMs), ttl]
     return commands.call("subscribe", async ({ client }) => {
@@ -189,7 +190,7 @@ export const make = Effect.fnUntraced(function*(
       unfollowed.delete(channel)
       const found = followed.get(channel)
       if (found !== undefined) return Effect.succeed(found)
-      const one = new Followed(user, channel, Deferred.makeUnsafe(), clock.currentTimeMillisUnsafe())
+      const one = new Followed(user, channel, Deferred.makeUnsafe(), Monotonic.millisUnsafe(clock))
       followed.set(channel, one)
       return Effect.as(Effect.forkIn(subscribeTo(one), scope), one)
     })
@@ -212,7 +213,7 @@ export const make = Effect.fnUntraced(function*(
   })
 
   const poll = Effect.suspend(() => {
-    const now = clock.currentTimeMillisUnsafe()
+    const now = Monotonic.millisUnsafe(clock)
     lostWakes.tick()
     const isUp = connection.isLive() && commands.isLive()
     const isDue = (one: Followed) => one.isNeeded && (one.isDown ? isUp : now - one.lookedAt >= pollMs)
