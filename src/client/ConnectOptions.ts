@@ -42,8 +42,10 @@ export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag"
  *   its position saved, when the call has returned.
  * - `onGap`, `onSnapshot`: what cannot come any more, and what stands for it.
  * - `onLost`: the server knows nothing of this open run any more.
- * - `onError`: what a callback, the token function or the storage threw; by
- *   default it is thrown as an uncaught error. The client goes on.
+ * - `onError`: what a callback, the token function, the storage or a socket threw,
+ *   or what the promise of a callback was rejected with. The client goes on, and no
+ *   event is lost. Without `onError`, and when `onError` itself throws, it is thrown
+ *   as an uncaught error.
  * - `threads`: only events of these threads (64 at most), and of none.
  * - `start`: where to begin when `storage` has no position: `head` (default),
  *   `earliest`, or a position.
@@ -94,7 +96,8 @@ export type Token = string | TokenAnswer | undefined
  *
  * - `status`: how it stands now. `position`: up to where events were handled.
  * - `renew`: asks for a new token and sends it, without a new connection.
- * - `close`: ends it for good; no callback but the last `onStatus` comes after.
+ * - `close`: ends it for good. It calls `onStatus` with `stopped` once, and nothing
+ *   after that; what a handler's promise is rejected with later is uncaught.
  *
  * @category models
  * @since 0.1.0

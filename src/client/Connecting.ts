@@ -32,7 +32,8 @@ export const ask = (turn: Turn): void => {
   const { state } = turn
   state.request += 1
   state.asking = true
-  state.renewAt = undefined
+  // An answer that never comes must not be the end of all renewals.
+  state.renewAt = state.phase._tag === "Open" ? turn.now + state.config.tokenTimeoutMs : undefined
   turn.actions.push({ _tag: "askToken", request: state.request, refused: state.refused !== undefined })
 }
 
@@ -65,6 +66,7 @@ export const greet = (turn: Turn): void => {
 export const onToken = (turn: Turn, answer: TokenAnswer | undefined): void => {
   const { state } = turn
   state.asking = false
+  state.renewAt = undefined
   const connecting = state.phase._tag === "Asking"
   if (answer === undefined || answer.token === state.refused) {
     return connecting ? stop(turn, { _tag: "noToken", detail: state.complaint ?? "there is no token" }) : undefined
@@ -72,10 +74,8 @@ export const onToken = (turn: Turn, answer: TokenAnswer | undefined): void => {
   const changed = answer.token !== state.token?.token
   state.token = answer
   state.refused = undefined
-  if (answer.expiresAt !== undefined) {
-    const left = answer.expiresAt + state.skew - turn.now
-    state.renewAt = left > 0 ? turn.now + Math.max(1_000, left * renewAtPart) : undefined
-  }
+  const left = answer.expiresAt === undefined ? 0 : answer.expiresAt + state.skew - turn.now
+  if (left > 0) state.renewAt = turn.now + Math.max(1_000, left * renewAtPart)
   if (connecting) return open(turn)
   if (!changed || state.phase._tag !== "Open") return
   if (state.transport === "websocket") return send(turn, { type: "token", token: answer.token })

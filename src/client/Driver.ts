@@ -19,6 +19,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import type * as Event from "../protocol/Event.ts"
 import type { Position } from "../protocol/Position.ts"
+import { call, loadPosition } from "./Callback.ts"
 import type { OpenSocket } from "./Platform.ts"
 import { onReturn } from "./Platform.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
@@ -62,7 +63,16 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
   options: Options<E, R>
 ) {
   const clock = yield* Clock.Clock
-  const stored = yield* fromStorage("load", () => options.storage?.load())
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  /** What the program's own threw costs no event; the log says it. */
+  const warn = (message: string) => (error: unknown): void => {
+    runFork(Effect.logWarning(message, error))
+  }
+  const attempt = (what: string, run: () => void): Effect.Effect<void> => {
+    const failed = warn(what)
+    return Effect.sync(() => call(run, failed))
+  }
+  const stored = loadPosition(options.storage, warn("The position storage did not load"))
   let state = init(
     stored === undefined ? options.session : { ...options.session, start: stored },
     yield* Random.nextInt,
@@ -133,13 +143,13 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
       case "check":
         return check(action.connection)
       case "send":
-        return Effect.sync(() => socket.send(action.frame))
+        return attempt("The socket did not take a frame", () => socket.send(action.frame))
       case "disconnect":
-        return Effect.sync(() => socket.close(action.code, action.reason))
+        return attempt("The socket did not close", () => socket.close(action.code, action.reason))
       case "deliver":
         return Effect.sync(() => deliver(action.items, action.position))
       case "save":
-        return fromStorage("save", () => options.storage?.save(action.position))
+        return attempt("The position storage did not save", () => options.storage?.save(action.position))
       case "status": {
         if (action.status._tag === "stopped") subscribers.close(endOf(action.status.reason))
         return SubscriptionRef.set(status, action.status)
@@ -198,8 +208,9 @@ const makeSocket = (
 ) => {
   let current: OpenSocket | undefined
   const close = (code: number, reason: string): void => {
-    current?.close(code, reason)
+    const last = current
     current = undefined
+    last?.close(code, reason)
   }
   const open = (connection: number, transport: Transport.Transport): void => {
     current = Transport.open(means, url, transport, {
@@ -212,7 +223,7 @@ const makeSocket = (
   const send = (frame: ClientFrame): void => current?.send(frame)
   return Effect.acquireRelease(
     Effect.succeed({ open, close, send }),
-    () => Effect.sync(() => close(1000, ""))
+    () => Effect.ignoreCause(Effect.sync(() => close(1000, "")), { log: "Warn" })
   )
 }
 
@@ -254,13 +265,6 @@ const makeRuns = Effect.fnUntraced(function*(capacity: number) {
     changes: Stream.map(Stream.fromPubSub(news), () => runs.current())
   }
 })
-
-/** A storage that fails costs only what it would have saved. */
-const fromStorage = <A>(operation: "load" | "save", run: () => A): Effect.Effect<A | undefined> =>
-  Effect.matchCauseEffect(Effect.sync(run), {
-    onSuccess: (value): Effect.Effect<A | undefined> => Effect.succeed(value),
-    onFailure: (cause) => Effect.as(Effect.logWarning(`The position storage did not ${operation}`, cause), undefined)
-  })
 
 const endOf = (reason: StopReason): Cause.Cause<Refused | Cause.Done> => {
   switch (reason._tag) {

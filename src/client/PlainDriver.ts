@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import type { Position } from "../protocol/Position.ts"
+import { call, loadPosition, rethrow } from "./Callback.ts"
 import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
 import type { OpenSocket, Platform } from "./Platform.ts"
 import { onReturn } from "./Platform.ts"
@@ -28,8 +29,9 @@ export class PlainDriver implements Connection {
   private state: State
   private socket: OpenSocket | undefined
   private timer: { readonly at: number; readonly cancel: () => void } | undefined
-  private readonly inbox: Array<Input> = []
+  private inbox: Array<Input> = []
   private busy = false
+  private closing = false
   private readonly end = new AbortController()
   private readonly leave: () => void
 
@@ -37,7 +39,7 @@ export class PlainDriver implements Connection {
     this.options = options
     this.platform = platform
     this.url = url
-    const stored = this.guard(() => options.storage?.load())
+    const stored = loadPosition(options.storage, this.report)
     this.state = init(
       {
         ...defaults,
@@ -61,28 +63,64 @@ export class PlainDriver implements Connection {
       signal?.removeEventListener("abort", this.close)
     }
     // Later, so that callbacks find the connection that `connect` returns.
-    queueMicrotask(() => this.tell({ _tag: signal?.aborted === true ? "close" : "start" }))
+    queueMicrotask(() => signal?.aborted === true ? this.close() : this.tell({ _tag: "start" }))
   }
 
   readonly status = (): Status => statusOf(this.state)
   readonly position = (): Position | undefined => this.state.handled
   readonly renew = (): void => this.tell({ _tag: "renew" })
-  readonly close = (): void => this.tell({ _tag: "close" })
+
+  /** Nothing else is told any more, but that what was handled is handled. */
+  readonly close = (): void => {
+    if (this.closing) return
+    this.closing = true
+    this.inbox = this.inbox.filter((input) => input._tag === "handled")
+    this.advance()
+  }
+
+  private tell(input: Input): void {
+    if (this.closing) return
+    this.inbox.push(input)
+    this.advance()
+  }
 
   /** One input after another, also when a callback causes the next one. */
-  private tell(input: Input): void {
-    this.inbox.push(input)
+  private advance(): void {
     if (this.busy) return
     this.busy = true
     try {
-      for (let next = this.inbox.shift(); next !== undefined; next = this.inbox.shift()) {
+      for (let next = this.next(); next !== undefined; next = this.next()) {
         const { actions, state } = step(this.state, next, this.platform.now())
         this.state = state
-        for (const action of actions) this.run(action)
+        for (const action of actions) {
+          if (this.mayRun(action)) call(() => this.run(action), this.report)
+        }
       }
     } finally {
       this.busy = false
       this.arm()
+    }
+  }
+
+  private next(): Input | undefined {
+    const next = this.inbox.shift()
+    return next === undefined && this.closing && this.state.phase._tag !== "Stopped" ? { _tag: "close" } : next
+  }
+
+  /** A program that has closed is only told that it has stopped. */
+  private mayRun(action: Action): boolean {
+    switch (action._tag) {
+      case "askToken":
+      case "connect":
+      case "check":
+      case "deliver":
+        return !this.closing
+      case "status":
+        return !this.closing || action.status._tag === "stopped"
+      case "send":
+      case "disconnect":
+      case "save":
+        return true
     }
   }
 
@@ -101,7 +139,7 @@ export class PlainDriver implements Connection {
       case "deliver":
         return this.deliver(action.items, action.position)
       case "save":
-        return this.guard(() => this.options.storage?.save(action.position))
+        return this.options.storage?.save(action.position)
       case "status":
         return this.show(action.status)
     }
@@ -118,6 +156,8 @@ export class PlainDriver implements Connection {
           answer: typeof value === "string" ? { token: value } : value ?? undefined
         }),
       (error: unknown) => {
+        // Nobody waits for a token any more.
+        if (this.closing || this.state.phase._tag === "Stopped") return
         this.report(error)
         this.tell({ _tag: "tokenFailed", request })
       }
@@ -148,17 +188,14 @@ export class PlainDriver implements Connection {
   }
 
   private deliver(items: ReadonlyArray<Item>, position: Position): void {
-    const closing = () => this.inbox.some((input) => input._tag === "close")
     for (const item of items) {
-      if (closing()) return
-      this.guard(() => this.hand(item))
-      if (closing()) {
-        // What was handled up to here is known before the end, the rest stays for another time.
-        if (item._tag === "Event") {
-          this.inbox.unshift({ _tag: "handled", position: { epoch: item.epoch, offset: item.event.offset } })
-        }
-        return
+      call(() => this.hand(item), this.report)
+      if (!this.closing) continue
+      // What was handled up to here is known before the end, the rest stays for another time.
+      if (item._tag === "Event") {
+        this.inbox.push({ _tag: "handled", position: { epoch: item.epoch, offset: item.event.offset } })
       }
+      return
     }
     this.inbox.push({ _tag: "handled", position })
   }
@@ -182,24 +219,17 @@ export class PlainDriver implements Connection {
 
   private show(status: Status): void {
     if (status._tag === "stopped") this.leave()
-    this.guard(() => this.options.onStatus?.(status))
+    return this.options.onStatus?.(status)
   }
 
   /** What a callback throws is the program's to see, and must not end the loop. */
-  private guard<A>(run: () => A): A | undefined {
-    try {
-      return run()
-    } catch (error) {
-      this.report(error)
-      return undefined
-    }
-  }
-
-  private report(error: unknown): void {
+  private readonly report = (error: unknown): void => {
     const { onError } = this.options
-    if (onError !== undefined) return onError(error)
-    queueMicrotask(() => {
-      throw error
+    const over = this.closing && !this.busy
+    if (onError === undefined || over) return rethrow(error)
+    call(() => onError(error), (another) => {
+      rethrow(error)
+      rethrow(another)
     })
   }
 

@@ -111,15 +111,24 @@ export const openSocket = (Socket: SocketConstructor, url: string, listener: Soc
   const socket = new Socket(url, subprotocol)
   // A socket may take its time to close: it must not keep its listener alive meanwhile.
   let told: SocketListener | undefined = listener
-  socket.addEventListener("open", () => told?.opened())
-  socket.addEventListener("message", ({ data }) => told?.message(data))
-  socket.addEventListener("close", ({ code, reason }) => {
+  const end = (code: number, reason: string): void => {
     const last = told
     told = undefined
     last?.closed(code, reason)
-  })
+  }
+  socket.addEventListener("open", () => told?.opened())
+  socket.addEventListener("message", ({ data }) => told?.message(data))
+  socket.addEventListener("close", ({ code, reason }) => end(code, reason))
   return {
-    send: (frame) => socket.send(JSON.stringify(frame)),
+    send: (frame) => {
+      try {
+        socket.send(JSON.stringify(frame))
+      } catch (error) {
+        // A socket that takes no more is lost, whatever it says of itself.
+        end(1006, String(error))
+        socket.close()
+      }
+    },
     close: (code, reason) => {
       told = undefined
       socket.close(code, reason)

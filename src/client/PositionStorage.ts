@@ -13,7 +13,8 @@ import { fromText, toText } from "./PositionText.ts"
 /**
  * Keeps one position. Both calls are synchronous; a storage that is not gives
  * its position as `start` and saves in the background. What `load` and `save`
- * throw is reported, and does not stop the client.
+ * throw is reported, and does not stop the client; a `load` that gives a promise is
+ * reported too, and counts as nothing kept.
  *
  * @category models
  * @since 0.1.0

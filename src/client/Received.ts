@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import * as Result from "effect/Result"
+import * as Cause from "effect/Cause"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type * as Event from "../protocol/Event.ts"
 import type { Item as SessionItem } from "./SessionIO.ts"
@@ -84,7 +85,7 @@ export const decoder = <D extends Event.AnyDefinition>(
 ): (epoch: string, event: WireEvent) => Received<D> => {
   const decoders = new Map(
     Array.from(catalog.definitions.values(), (definition) => {
-      const decode = Schema.decodeUnknownResult(definition.payload, { errors: "first" })
+      const decode = Schema.decodeUnknownExit(definition.payload, { errors: "first" })
       return [definition.name, decode] as const
     })
   )
@@ -110,8 +111,14 @@ export const decoder = <D extends Event.AnyDefinition>(
     const decode = decoders.get(event.type)
     if (decode === undefined) return unknown(undefined)
     const payload = decode(event.data)
-    if (Result.isFailure(payload)) return unknown(payload.failure.message)
+    // A transformation of the program's own may throw: that is its definition's problem, and no other event's.
+    if (Exit.isFailure(payload)) return unknown(problemOf(payload.cause))
     // The decoder was found by this type, so the payload is that of its definition; types cannot follow a map's keys.
-    return { ...meta, type: event.type, payload: payload.success } as Known<D>
+    return { ...meta, type: event.type, payload: payload.value } as Known<D>
   }
+}
+
+const problemOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  return error instanceof Error ? error.message : String(error)
 }

@@ -65,7 +65,8 @@ export const step = (before: State, input: Input, now: number): Result => {
     onTime(turn)
   }
   const status = statusOf(turn.state)
-  if (input._tag === "start" || !Statuses.equals(statusOf(before), status)) {
+  const started = input._tag === "start" && before.phase._tag === "Idle"
+  if (started || !Statuses.equals(statusOf(before), status)) {
     turn.actions.push({ _tag: "status", status })
   }
   return turn
@@ -207,6 +208,6 @@ const onTime = (turn: Turn): void => {
   if (state.ackDue !== undefined && turn.now >= state.ackDue && state.handled !== undefined) {
     acknowledge(turn, state.handled)
   }
-  if (state.renewAt !== undefined && turn.now >= state.renewAt && !state.asking) ask(turn)
+  if (state.renewAt !== undefined && turn.now >= state.renewAt) ask(turn)
   settle(turn)
 }

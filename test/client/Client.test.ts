@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Random, Result, Schema, Stream, SubscriptionRef } from "effect"
+import { Effect, Fiber, Option, Random, Result, Schema, SchemaGetter, Stream, SubscriptionRef } from "effect"
 import { AgentEvents, Event } from "effect-emitter"
 import { Client, PositionStorage } from "effect-emitter/client"
 import { TestClock } from "effect/testing"
@@ -86,6 +86,33 @@ describe("Client", () => {
       })
       const [placed] = yield* Fiber.join(collected)
       assert.strictEqual(placed?.type === "order_placed" ? placed.payload.at.getUTCFullYear() : placed, 2026)
+    }))
+
+  it.effect("fault 19: takes an event whose definition throws for an unknown one, and goes on", () =>
+    Effect.gen(function*() {
+      const Odd = Event.make("odd", {
+        payload: {
+          n: Schema.Number.pipe(Schema.decodeTo(Schema.Number, {
+            decode: SchemaGetter.transform((n: number) => {
+              if (n === 1) throw new Error("no ones")
+              return n
+            }),
+            encode: SchemaGetter.passthrough()
+          }))
+        }
+      })
+      const { last, WebSocket } = fakeSockets()
+      const client = yield* Client.makeWith(Event.catalog(Odd), { url, webSocket: WebSocket })
+      const collected = yield* Effect.forkChild(client.events.pipe(Stream.take(2), Stream.runCollect))
+      yield* settle
+      last().open()
+      last().push(welcome(), {
+        ...events([]),
+        events: [wireEvent(1, { type: "odd", data: { n: 1 } }), wireEvent(2, { type: "odd", data: { n: 2 } })]
+      })
+      const [first, second] = yield* Fiber.join(collected)
+      assert.include(first?.type === "$unknown" ? first.problem : "", "no ones")
+      assert.deepStrictEqual(second?.type === "odd" ? second.payload : second, { n: 2 })
     }))
 
   it.effect("waits with full jitter below a doubling ceiling, and resumes from its position", () =>

@@ -139,6 +139,179 @@ describe("connect", () => {
     assert.deepStrictEqual(last().sent[0], { type: "hello", resume: { epoch: "E1", offset: 2 } })
   })
 
+  it("fault 19: goes on when onError throws too, and leaves both errors to the platform", async () => {
+    const uncaught: Array<unknown> = []
+    const native = queueMicrotask
+    vi.stubGlobal("queueMicrotask", (run: () => void) =>
+      native(() => {
+        try {
+          run()
+        } catch (error) {
+          uncaught.push(error)
+        }
+      }))
+    try {
+      const storage = PositionStorage.memory()
+      const handled: Array<number> = []
+      const { last, pass } = start({
+        storage,
+        onEvent: ({ offset }) => {
+          handled.push(offset)
+          if (offset === 2) throw new Error("handler")
+        },
+        onError: () => {
+          throw new Error("onError")
+        }
+      })
+      await pass(0)
+      last().open()
+      last().push(welcome(), events([1, 2, 3, 4]), events([5]))
+      await pass(0)
+      assert.deepStrictEqual(handled, [1, 2, 3, 4, 5])
+      assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 5 })
+      assert.deepStrictEqual(uncaught.map(String), ["Error: handler", "Error: onError"])
+    } finally {
+      vi.unstubAllGlobals()
+    }
+  })
+
+  it("fault 19: reports what an async handler is rejected with, and a storage that gives no position", async () => {
+    const { errors, last, pass } = start({
+      // An async function fits the type of a handler.
+      onEvent: async () => {
+        await Promise.resolve()
+        throw new Error("later")
+      },
+      storage: PositionStorage.web({ getItem: () => "E1:1", setItem: () => {} }, "p")
+    })
+    await pass(0)
+    last().open()
+    last().push(welcome({ offset: 2 }), events([2]))
+    await pass(0)
+    assert.deepStrictEqual(errors.map(String), ["Error: later"])
+
+    const load = async () => ({ epoch: "E1", offset: 1 })
+    const asynchronous: { readonly load: () => never; readonly save: () => void } = {
+      load: () => load() as never,
+      save: () => {}
+    }
+    const other = start({ storage: asynchronous })
+    await other.pass(0)
+    other.last().open()
+    assert.deepStrictEqual(other.last().sent, [{ type: "hello" }])
+    assert.deepStrictEqual(other.errors.map(String), [
+      "TypeError: load must return { epoch, offset } or undefined, and no promise"
+    ])
+  })
+
+  it("fault 19: takes a socket that throws for one that is lost", async () => {
+    let broken = true
+    const made: Array<FakeSocket> = []
+    class Broken extends FakeSocket {
+      constructor(url: string, protocol: string) {
+        super(url, protocol)
+        made.push(this)
+      }
+      override send(data: string): void {
+        if (broken) throw new Error("not open")
+        super.send(data)
+      }
+      override close(): void {
+        throw new Error("not closed")
+      }
+    }
+    const world = fakeWorld()
+    const { connection, errors, seen } = start({ platform: { ...world.platform, WebSocket: Broken } })
+    await world.pass(0)
+    made.at(-1)?.open()
+    const status = connection.status()
+    assert.deepInclude(status._tag === "waiting" ? status.cause : {}, { code: 1006, detail: "Error: not open" })
+    broken = false
+    await world.pass(200)
+    made.at(-1)?.open()
+    made.at(-1)?.push(welcome(), events([1]))
+    connection.close()
+    assert.deepStrictEqual(seen, [1])
+    assert.deepStrictEqual(errors.map(String), ["Error: not closed", "Error: not closed"])
+    assert.deepStrictEqual(connection.status()._tag, "stopped")
+  })
+
+  it("fault 19: asks for a token again when the renewal is never answered", async () => {
+    let asked = 0
+    const token = () => ++asked === 2 ? new Promise<never>(() => {}) : `t-${asked}`
+    const { connection, last, pass } = start({ token })
+    await pass(0)
+    last().open()
+    last().push(welcome({ heartbeatMs: 0 }))
+    connection.renew()
+    await pass(29_999)
+    assert.strictEqual(asked, 2)
+    await pass(1)
+    assert.deepStrictEqual(last().sent.at(-1), { type: "token", token: "t-3" })
+  })
+
+  it("fault 21: tells that it stopped once, however early it is closed and however often", async () => {
+    const { connection, last, pass, sockets, statuses } = start({ token: "t" })
+    connection.close()
+    connection.close()
+    await pass(1_000)
+    assert.deepStrictEqual([statuses, sockets.length], [["stopped"], 0])
+
+    const controller = new AbortController()
+    const refused = start({ signal: controller.signal })
+    await refused.pass(0)
+    refused.last().open()
+    refused.last().drop(4400)
+    refused.connection.close()
+    controller.abort()
+    await refused.pass(1_000)
+    assert.deepStrictEqual(refused.statuses, ["connecting", "stopped"])
+    assert.throws(last)
+  })
+
+  it("fault 21: calls nothing after it is closed, whatever is on its way", async () => {
+    let reject: (error: Error) => void = () => {}
+    let asked = 0
+    const token = () => {
+      asked += 1
+      return asked === 1 ? "t" : new Promise<never>((_, no) => reject = no)
+    }
+    const { connection, errors, last, pass, seen, statuses } = start({ token })
+    await pass(0)
+    last().open()
+    last().push(welcome(), events([1]))
+    connection.renew()
+    await pass(0)
+    assert.strictEqual(asked, 2)
+    connection.close()
+    reject(new Error("aborted"))
+    last().push(events([2]))
+    last().drop(4500)
+    connection.renew()
+    await pass(100_000)
+    assert.deepStrictEqual([seen, errors, asked], [[1], [], 2])
+    assert.deepStrictEqual(statuses, ["connecting", "live", "stopped"])
+  })
+
+  it("fault 21: calls nothing more when a handler closes it in the frame that makes it live", async () => {
+    let asked = 0
+    const { connection, last, pass, statuses } = start({
+      token: () => `t-${++asked}`,
+      start: { epoch: "E1", offset: 0 },
+      onEvent: () => {
+        connection.renew()
+        connection.close()
+      }
+    })
+    await pass(0)
+    last().open()
+    last().push(welcome({ offset: 2 }), events([1, 2]))
+    await pass(100_000)
+    assert.deepStrictEqual(statuses, ["resuming", "stopped"])
+    assert.deepStrictEqual(connection.position(), { epoch: "E1", offset: 1 })
+    assert.strictEqual(asked, 1)
+  })
+
   it("calls nothing more once a handler has closed it", async () => {
     const calls: Array<number> = []
     const storage = PositionStorage.memory()
