@@ -14,7 +14,8 @@
  * - **prompt**: what was appended before a turn of the scheduler goes out in
  *   that turn, together;
  * - **bounded**: at most one frame is written beyond what the transport has
- *   room for;
+ *   room for, snapshots included. Of a run whose state the device is owed only
+ *   the id is kept, and the state is taken when there is room for it;
  * - **patient**: while the log cannot be read the connection stays, says that it
  *   is degraded, and then goes on from its cursor. Acknowledgements that come
  *   meanwhile are kept. Only when that takes too long it is closed;
@@ -27,12 +28,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import type { BrokerError, News, Slice } from "../broker/Broker.ts"
+import type { BrokerError, News, RunAtHead, RunSnapshotAt, Slice } from "../broker/Broker.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
-import type { ConnectionId, UserId } from "../protocol/Identity.ts"
+import type { ConnectionId, RunId, UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Position } from "../protocol/Position.ts"
-import { Narration, type Portion } from "./Narration.ts"
+import { Narration, type Portion, type Told } from "./Narration.ts"
 import { Outage } from "./Outage.ts"
 import type { Opening, Request } from "./Request.ts"
 import * as Revoked from "./Revoked.ts"
@@ -54,6 +55,7 @@ export type Phase = "opening" | "idle" | "scheduled" | "draining" | "blocked" | 
 
 const gone: Farewell = { code: closeCodes.brokerUnavailable, detail: closeCodes.brokerUnavailable.meaning }
 const tooSlow: Farewell = { code: closeCodes.tooSlow, detail: closeCodes.tooSlow.meaning }
+const nothing: ReadonlyArray<RunId> = []
 
 /**
  * @category models
@@ -75,6 +77,8 @@ export class Connection {
   private fiber: Fiber.Fiber<void> | undefined
   private cursor: Position = { epoch: "", offset: 0 }
   private head = 0
+  // The runs of which the device was promised a snapshot that is not written yet, in their order.
+  private owed = nothing
   // While the device is behind what the transport takes.
   private slowness: Slowness | undefined
   // Since the broker failed, or said that it is away.
@@ -109,7 +113,7 @@ export class Connection {
 
   /** Whether there is more to send than the device has taken. */
   get isBehind(): boolean {
-    return this.phase === "blocked" || this.lag > 0
+    return this.phase === "blocked" || this.lag > 0 || this.owed.length > 0
   }
 
   /** Whether the device was told that events may be late. */
@@ -148,10 +152,8 @@ export class Connection {
             this.cursor = position
             this.head = position.offset
             this.narration.startAt(position.offset)
-            this.begin([
-              greeting({ ...position, recovered: true, snapshots: snapshots.length }),
-              ...this.narration.snapshots(snapshots)
-            ])
+            const opening = { ...position, recovered: true, snapshots: snapshots.length }
+            this.begin(greeting(opening), { messages: [], snapshots, next: position })
           })
       )
     }
@@ -163,7 +165,7 @@ export class Connection {
         Effect.sync(() => {
           const { gap, head, next } = slice
           const opening = { epoch: next.epoch, offset: head, recovered: gap === undefined, snapshots: 0 }
-          this.begin([greeting(opening), ...this.take(slice)])
+          this.begin(greeting(opening), this.take(slice))
         })
     )
   }
@@ -265,11 +267,11 @@ export class Connection {
     this.shared.recovery.delete(this)
   }
 
-  private begin(messages: ReadonlyArray<Message>): void {
+  private begin(greeting: string, { messages, snapshots }: Told): void {
     if (this.phase !== "opening") return
     this.phase = "draining"
     this.issuedAt = undefined
-    if (!this.write(messages)) return
+    if (!this.writeWith([greeting, ...messages], snapshots)) return
     if (this.woken || this.lag > 0) return this.schedule()
     this.settle()
   }
@@ -291,20 +293,34 @@ export class Connection {
     return Effect.catchCause(
       Effect.whileLoop({
         while: () => this.phase === "draining",
-        body: () => this.look(),
-        step: (slice) => this.deliver(slice)
+        body: () => this.next(),
+        step: (found) => "entries" in found ? this.deliver(found) : this.deliverRun(found)
       }),
       (cause) => this.fail(cause)
     )
   }
 
+  // The state of a run that is owed comes before what follows in the log.
+  private next(): Effect.Effect<Portion | RunAtHead, BrokerError> {
+    const [run] = this.owed
+    return run === undefined ? this.look() : this.lookAtRun(run)
+  }
+
   private look(): Effect.Effect<Portion, BrokerError> {
     this.woken = false
     const { broker, limits } = this.shared
-    const pulled = broker.pull(this.user, this.cursor, limits)
-    const kept = this.outage?.acknowledged
-    const pull = kept === undefined ? pulled : Effect.tap(pulled, () => this.pass(kept))
+    const pull = this.thenPass(broker.pull(this.user, this.cursor, limits))
     return this.slowness === undefined || !this.caughtUp ? pull : Effect.flatMap(pull, (slice) => this.shed(slice))
+  }
+
+  private lookAtRun(run: RunId): Effect.Effect<RunAtHead, BrokerError> {
+    return this.thenPass(this.shared.broker.snapshot(this.user, run))
+  }
+
+  // When the log can be read again, acknowledgements can be passed on, too.
+  private thenPass<A>(read: Effect.Effect<A, BrokerError>): Effect.Effect<A, BrokerError> {
+    const kept = this.outage?.acknowledged
+    return kept === undefined ? read : Effect.tap(read, () => this.pass(kept))
   }
 
   private shed(slice: Slice): Effect.Effect<Portion, BrokerError> {
@@ -316,19 +332,33 @@ export class Connection {
     return Effect.as(Effect.sync(() => this.close(tooSlow)), slice)
   }
 
-  // The messages for a portion; the cursor moves past it.
-  private take(portion: Portion): ReadonlyArray<Message> {
-    const messages = this.narration.take(portion, this.cursor)
-    this.cursor = portion.next
+  // What to write of a portion; the cursor moves past it.
+  private take(portion: Portion): Told {
+    const told = this.narration.take(portion, this.cursor)
+    this.cursor = told.next
     this.head = portion.head
-    return messages
+    return told
   }
 
   private deliver(portion: Portion): void {
     if (this.phase !== "draining") return
-    const taken = this.take(portion)
-    const messages = this.outage === undefined ? taken : [...this.recover(), ...taken]
-    if (messages.length > 0 && !this.write(messages)) return
+    const { messages, snapshots } = this.take(portion)
+    if (!this.writeWith(this.outage === undefined ? messages : [...this.recover(), ...messages], snapshots)) return
+    if (this.lag === 0 && !this.woken) this.settle()
+  }
+
+  private deliverRun({ position, snapshot }: RunAtHead): void {
+    if (this.phase !== "draining") return
+    const [run, ...others] = this.owed
+    if (run === undefined) return
+    // The log is not what it was: the next pull says so, with a gap that counts anew.
+    if (position.epoch !== this.cursor.epoch || position.offset < this.cursor.offset) {
+      this.owed = nothing
+      return
+    }
+    this.owed = others
+    const messages = [...this.recover(), this.narration.snapshot(snapshot ?? forgotten(run, this.cursor.offset))]
+    if (!this.write(messages) || this.owed.length > 0) return
     if (this.lag === 0 && !this.woken) this.settle()
   }
 
@@ -340,6 +370,25 @@ export class Connection {
     if (this.caughtUp) return
     this.caughtUp = true
     this.announce()
+  }
+
+  // Writes messages and the snapshots after them, about a frame's worth at a time. What there is no room for is owed.
+  private writeWith(messages: ReadonlyArray<Message>, snapshots: ReadonlyArray<RunSnapshotAt>): boolean {
+    if (snapshots.length === 0) return messages.length === 0 || this.write(messages)
+    this.owed = snapshots.map(({ run }) => run)
+    let waiting = [...messages]
+    let size = waiting.reduce((sum, message) => sum + message.length, 0)
+    for (const snapshot of snapshots) {
+      const message = this.narration.snapshot(snapshot)
+      waiting.push(message)
+      size += message.length
+      this.owed = this.owed.slice(1)
+      if (size < this.shared.limits.maxBytes && this.owed.length > 0) continue
+      if (!this.write(waiting)) return false
+      waiting = []
+      size = 0
+    }
+    return true
   }
 
   private write(messages: ReadonlyArray<Message>): boolean {
@@ -444,3 +493,10 @@ export class Connection {
     return Monotonic.millisUnsafe(this.shared.clock)
   }
 }
+
+// A run that ended, and of which nothing is kept any more. Where the log still has its ending, that follows.
+const forgotten = (run: RunId, offset: number): RunSnapshotAt => ({
+  run,
+  offset,
+  state: { status: "lost", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+})

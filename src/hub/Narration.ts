@@ -26,7 +26,23 @@ export interface Portion extends Slice {
   readonly makeUp?: ReadonlyArray<RunSnapshotAt>
 }
 
+/**
+ * What a connection writes next: `messages`, which bring the device to `next`, and
+ * then the `snapshots` that the last of them, a gap, has announced. What lies past
+ * that gap comes after them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Told {
+  readonly messages: ReadonlyArray<Message>
+  readonly snapshots: ReadonlyArray<RunSnapshotAt>
+  readonly next: Position
+}
+
 type Explanation = Omit<Gap, "reason"> & { readonly reason: GapReason }
+
+const none: ReadonlyArray<RunSnapshotAt> = []
 
 /**
  * What one device has been told so far.
@@ -52,17 +68,18 @@ export class Narration {
     this.told = offset
   }
 
-  /** The messages for a portion, which begins after `cursor`. */
-  take({ diet, entries, gap, makeUp, next, snapshots }: Portion, cursor: Position): Array<Message> {
+  /** What to write of a portion, which begins after `cursor`: all of it, or up to the first gap with snapshots. */
+  take({ diet, entries, gap, makeUp, next, snapshots }: Portion, cursor: Position): Told {
     const messages: Array<Message> = []
     if (gap !== undefined) {
       if (gap.epoch === cursor.epoch) messages.push(...this.upTo(cursor))
       this.explain(messages, gap, snapshots)
+      if (snapshots.length > 0) return { messages, snapshots, next: { epoch: gap.epoch, offset: gap.to } }
     }
     const wanted = this.wanted(entries)
-    if (diet === undefined) this.tell(messages, wanted, next)
-    else this.tellPart(messages, wanted, next, diet, makeUp)
-    return messages
+    if (diet !== undefined) return this.tellPart(messages, wanted, next, diet, makeUp)
+    this.tell(messages, wanted, next)
+    return { messages, snapshots: none, next }
   }
 
   /** Tells how far the device has come, unless it knows. */
@@ -72,9 +89,9 @@ export class Narration {
     return [this.encoding.events(cursor.epoch, [], cursor.offset)]
   }
 
-  /** The messages for the state of runs. */
-  snapshots(snapshots: ReadonlyArray<RunSnapshotAt>): ReadonlyArray<string> {
-    return snapshots.map((snapshot) => this.encoding.frame({ type: "snapshot", ...snapshot }))
+  /** The message for the state of a run. */
+  snapshot(snapshot: RunSnapshotAt): string {
+    return this.encoding.frame({ type: "snapshot", ...snapshot })
   }
 
   /** The message that tells whether events may be late. */
@@ -89,23 +106,20 @@ export class Narration {
     this.counters.events += entries.length
   }
 
-  // Tells what the diet allows, and a gap for each stretch that it does not.
+  // Tells what the diet allows, and a gap for each stretch that it does not; what makes up for them comes with the first.
   private tellPart(
     messages: Array<Message>,
     entries: ReadonlyArray<Entry>,
     next: Position,
     diet: Diet,
-    makeUp: ReadonlyArray<RunSnapshotAt> = []
-  ): void {
+    makeUp: ReadonlyArray<RunSnapshotAt> = none
+  ): Told {
     const { epoch } = next
     let kept: Array<Entry> = []
     let leftOut: Entry | undefined
-    const explainLeftOut = () => {
-      if (leftOut === undefined) return
-      this.explain(messages, { epoch, from: this.told + 1, to: leftOut.offset, reason: "slow" }, makeUp)
-      makeUp = []
-      leftOut = undefined
-    }
+    const explain = ({ offset: to }: Entry) =>
+      this.explain(messages, { epoch, from: this.told + 1, to, reason: "slow" }, makeUp)
+    const upTo = ({ offset }: Entry): Told => ({ messages, snapshots: makeUp, next: { epoch, offset } })
     for (const entry of entries) {
       if (isLeftOut(diet, entry.delivery)) {
         if (leftOut === undefined) this.tell(messages, kept, { epoch, offset: entry.offset - 1 })
@@ -113,19 +127,24 @@ export class Narration {
         leftOut = entry
         this.counters.leftOut[entry.delivery]++
       } else {
-        explainLeftOut()
+        if (leftOut !== undefined) {
+          explain(leftOut)
+          if (makeUp.length > 0) return upTo(leftOut)
+          leftOut = undefined
+        }
         kept.push(entry)
       }
     }
-    explainLeftOut()
-    this.tell(messages, kept, next)
+    if (leftOut === undefined) {
+      this.tell(messages, kept, next)
+      return { messages, snapshots: none, next }
+    }
+    explain(leftOut)
+    return makeUp.length > 0 ? upTo(leftOut) : { messages, snapshots: none, next }
   }
 
   private explain(messages: Array<Message>, gap: Explanation, snapshots: ReadonlyArray<RunSnapshotAt>): void {
-    messages.push(
-      this.encoding.frame({ type: "gap", ...gap, snapshots: snapshots.length }),
-      ...this.snapshots(snapshots)
-    )
+    messages.push(this.encoding.frame({ type: "gap", ...gap, snapshots: snapshots.length }))
     this.told = gap.to
     this.counters.gaps[gap.reason]++
   }

@@ -193,6 +193,7 @@ describe("Connection", () => {
 
 let slowGaps = 0
 let degradations = 0
+let owedAfterSnapshot = 0
 
 /** What a device must be able to conclude from its frames: each offset came once, was filtered, or was said to be gone. */
 class Device {
@@ -235,6 +236,7 @@ class Device {
         return
       case "snapshot":
         assert.isAtLeast(--this.owed, 0)
+        if (this.owed > 0) owedAfterSnapshot++
         return
       case "events": {
         assert.strictEqual(frame.epoch, this.position?.epoch)
@@ -279,9 +281,13 @@ describe("Any order of appends, looks, full transports, filters, outages and los
       const append = () => {
         const thread = ["t1", "t2", undefined][int(3)]
         const run = ["r1", "r2", undefined][int(3)]
+        const texts = run === undefined
+          ? {}
+          : { type: "text_delta", data: { messageId: "m", delta: "x".repeat(int(400)) } }
         const delivery = (["critical", "batched", "volatile"] as const)[int(3)] ?? "critical"
         const offset = broker.append({
           delivery,
+          ...texts,
           ...(thread === undefined ? {} : { thread }),
           ...(run === undefined ? {} : { run })
         })
@@ -377,7 +383,12 @@ describe("Any order of appends, looks, full transports, filters, outages and los
   it.effect("shows a device each event once and in order, or says why not", () =>
     Effect.forEach(Array.from({ length: 300 }, (_, index) => index + 1), run, { discard: true }).pipe(
       Effect.andThen(
-        Effect.sync(() => assert.isTrue(slowGaps > 100 && degradations > 100, `${slowGaps} ${degradations}`))
+        Effect.sync(() =>
+          assert.isTrue(
+            slowGaps > 100 && degradations > 100 && owedAfterSnapshot > 100,
+            `${slowGaps} ${degradations} ${owedAfterSnapshot}`
+          )
+        )
       )
     ))
 })

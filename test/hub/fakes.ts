@@ -126,7 +126,8 @@ export class FakeBroker {
     return offset
   }
 
-  private envelope(
+  /** An event that is appended nowhere yet. */
+  envelope(
     { data: more, delivery = "critical", run, thread, type = "custom" }: EventOptions
   ): Envelope.Envelope {
     const sequence = ++this.sequence

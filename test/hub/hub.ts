@@ -6,6 +6,7 @@ import { Broker, Frame, type Position } from "effect-emitter"
 import { frames } from "../../src/hub/Encoding.ts"
 import * as Hub from "../../src/hub/Hub.ts"
 import { ConnectionId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
+import type { Transport } from "../../src/hub/Transport.ts"
 import type { FakeBroker, FakeTransport } from "./fakes.ts"
 
 export const ada = UserId.make("ada")
@@ -13,14 +14,18 @@ export const ada = UserId.make("ada")
 export const never = { bytes: Infinity, ms: Infinity }
 export const patient = { volatile: never, batched: never, close: never }
 
-export const makeHub = (broker: FakeBroker, options: Partial<Hub.Options> = {}) =>
+export const makeHub = (
+  broker: FakeBroker,
+  options: Partial<Hub.Options> = {},
+  service: Broker.Broker["Service"] = broker.service
+) =>
   Hub.make({ perUser: 100, perNode: 100, maxFrameBytes: 1024, slow: patient, degradedMs: 300_000, ...options }).pipe(
-    Effect.provideService(Broker.Broker, broker.service)
+    Effect.provideService(Broker.Broker, service)
   )
 
 export const open = (
   hub: Hub.Hub["Service"],
-  transport: FakeTransport,
+  transport: Transport,
   options: {
     readonly resume?: Position.Position
     readonly threads?: ReadonlyArray<string>
