@@ -15,13 +15,13 @@ import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Arra
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
+import * as Names from "../protocol/Names.ts"
 import type { Position } from "../protocol/Position.ts"
 import { positiveOr } from "../protocol/Settings.ts"
 import type { Broker, News, Subscribe, Unscoped } from "./Broker.ts"
@@ -92,7 +92,7 @@ export const make = Effect.fnUntraced(function*(
     maxAgeMs,
     maxRuns: options.maxRuns
   }
-  const life = (yield* Random.nextInt).toString(36).replace("-", "_")
+  const life = yield* Names.next
   const users = new Map<UserId, UserRecord>()
   // Those of them that nobody reads and nobody waits for, in the order they will be looked at when room is short.
   const idle = new Map<UserId, UserRecord>()

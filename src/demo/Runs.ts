@@ -2,7 +2,7 @@
  * The runs that the demo has under way: starts them, and cancels them.
  */
 import { Cause, Context, Effect, Exit, FiberMap, Layer, Schema } from "effect"
-import { Emitter, Emitters, Identity } from "../index.ts"
+import { Emitter, Emitters, Identity, Names } from "../index.ts"
 import * as Agent from "./agent/Agent.ts"
 import * as Library from "./agent/Library.ts"
 
@@ -49,7 +49,7 @@ export const layer = (documents: Library.Library) =>
       const emitters = yield* Emitters
       const fibers = yield* FiberMap.make<string>()
       let started = 0
-      const prefix = Date.now().toString(36)
+      const prefix = yield* Names.next
 
       const start = Effect.fnUntraced(function*(user: Identity.UserId, question: string, text: string | undefined) {
         const own = [...fibers].filter(([key]) => key.startsWith(`${user} `))

@@ -25,9 +25,9 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { Broker } from "../broker/Broker.ts"
+import * as Names from "../protocol/Names.ts"
 import * as Settings from "../protocol/Settings.ts"
 import * as Batcher from "./Batcher.ts"
 import { DeadLetters, DeadLetterStore } from "./DeadLetters.ts"
@@ -50,7 +50,8 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     outbox.marked = false
     engine.flush(outbox)
   })
-  const name = yield* randomName
+  // Names the engine among all that there are, so that a count tells its emitters apart.
+  const name = yield* Names.next
   const delivery = yield* Delivery.make({
     broker,
     isOwn: (source) => source.startsWith(name),
@@ -76,12 +77,6 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   yield* Metrics.publish(engine.stats)
   return Context.make(Emitters, yield* fromEngine(engine)).pipe(Context.add(DeadLetters, delivery.deadLetters))
 })
-
-// Names an engine among all that there are, so that a count tells its emitters apart.
-const randomName = Effect.map(
-  Effect.all([Random.nextInt, Random.nextInt]),
-  (parts) => parts.map((part) => Math.abs(part).toString(36)).join("")
-)
 
 // One batcher for each window that a tier asks for; most often that is one.
 const makeBatchers = Effect.fnUntraced(function*(

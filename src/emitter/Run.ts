@@ -13,12 +13,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as AgentEvents from "../protocol/AgentEvents.ts"
 import type { Event } from "../protocol/Event.ts"
 import { RunId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
+import * as Names from "../protocol/Names.ts"
 import { emit } from "./Accepting.ts"
 import { bind, type Binding } from "./Binding.ts"
 import type { EmitError } from "./EmitError.ts"
@@ -86,10 +86,7 @@ const reasonOf = (cause: Cause.Cause<unknown>): "cancelled" | "timeout" | "faile
   return Option.isSome(failure) && Cause.isTimeoutError(failure.value) ? "timeout" : "failed"
 }
 
-const freshRunId: Effect.Effect<RunId> = Effect.map(
-  Effect.all([Random.nextInt, Random.nextInt]),
-  (parts) => RunId.make(`run-${parts.map((part) => Math.abs(part).toString(36)).join("")}`)
-)
+const freshRunId: Effect.Effect<RunId> = Effect.map(Names.next, (name) => RunId.make(`run-${name}`))
 
 // The context's run while it has not started, else a run of its own below it.
 const runIdFor = (binding: Binding): Effect.Effect<{ readonly runId: RunId; readonly parent: RunId | undefined }> => {

@@ -44,6 +44,7 @@ import type * as Slowness from "../hub/Slowness.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import { ConnectionId, type UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
+import * as Names from "../protocol/Names.ts"
 import * as Settings from "../protocol/Settings.ts"
 import * as Acknowledging from "./Acknowledging.ts"
 import { Authenticator, type Principal } from "./Authenticator.ts"
@@ -105,7 +106,7 @@ const make = Effect.fnUntraced(function*(
   const run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = Effect.runForkWith(context)
   const sessions = new Sessions(Duration.toMillis(config.drainTimeout))
   const named = config.name === undefined ? "" : `${config.name}.`
-  const life = Math.floor(random.nextDoubleUnsafe() * 36 ** 6).toString(36)
+  const life = yield* Names.next
   const admission = new TokenBucket(config.connections.perSecond, Monotonic.millisUnsafe(clock))
   let ids = 0
   let refusedByRate = 0

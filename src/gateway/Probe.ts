@@ -10,7 +10,6 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError, type Domains } from "../broker/Broker.ts"
@@ -20,6 +19,7 @@ import type { Revoked } from "../hub/Revoked.ts"
 import type { Transport } from "../hub/Transport.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import { ConnectionId, EventId, UserId } from "../protocol/Identity.ts"
+import * as Names from "../protocol/Names.ts"
 
 /**
  * A canary did not come back within `afterMs` milliseconds.
@@ -70,7 +70,7 @@ export const make = Effect.fnUntraced(function*(options: {
     slow: { volatile: patient, batched: patient, close: patient },
     degradedMs: Infinity
   })
-  const source = `canary-${(yield* Random.next).toString(36).slice(2, 12)}`
+  const source = `canary-${yield* Names.next}`
   const users = usersOf(source, broker.domains)
   let sequence = 0
 

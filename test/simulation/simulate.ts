@@ -2,6 +2,7 @@
  * Runs schedules and holds each to the promises. A schedule that breaks one is cut down to the steps that it takes.
  */
 import { Cause, Effect, Exit, Layer, Logger, Random, Scope } from "effect"
+import { Names } from "effect-emitter"
 import { TestClock } from "effect/testing"
 import { Broken } from "./Facts.ts"
 import { Promises } from "./Promises.ts"
@@ -35,7 +36,8 @@ const play = (schedule: Schedule, at: { step: number }) =>
     // Never closed: what still waits on the clock of a schedule that failed would wait for ever.
     Scope.provide(Scope.makeUnsafe()),
     Effect.provide(Layer.mergeAll(TestClock.layer(), Logger.layer([]))),
-    Random.withSeed(schedule.seed)
+    Random.withSeed(schedule.seed),
+    Effect.provideService(Names.Names, Names.sequence("sim"))
   )
 
 /** How a schedule breaks a promise, if it does. */

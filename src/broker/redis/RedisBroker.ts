@@ -26,12 +26,12 @@ import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { RunId, UserId } from "../../protocol/Identity.ts"
+import * as Names from "../../protocol/Names.ts"
 import type { Position } from "../../protocol/Position.ts"
 import { Broker, BrokerError, type Entry, type Gap, type PullLimits, RunLost, type Slice } from "../Broker.ts"
 import * as Leases from "../Leases.ts"
@@ -80,7 +80,7 @@ const makeOverOne = Effect.fnUntraced(function*(
   const maxAgeMs = Duration.toMillis(options.maxAge)
   const ttl = String(RedisKeys.ttlMs(options))
   const scope = yield* Effect.scope
-  const node = `${yield* randomName}${yield* randomName}`
+  const node = yield* Names.next
   const clock = yield* Clock.Clock
   let epochs = 0
   let endingsMade = 0
@@ -367,9 +367,6 @@ const within = ({ maxBytes, maxEvents }: PullLimits, entries: ReadonlyArray<Entr
   })
   return end < 0 ? entries : entries.slice(0, end)
 }
-
-// The names of processes and epochs: letters, digits and lines, 8 of them at most.
-const randomName = Effect.map(Random.nextIntBetween(0, 36 ** 6), (n) => n.toString(36).padStart(6, "0"))
 
 /**
  * Makes the broker, over one server or, with `urls`, over several.

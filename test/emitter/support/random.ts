@@ -2,6 +2,7 @@
  * A small seeded generator for property tests: a failing test names its seed, and the seed replays it.
  */
 import { Cause, Effect, Random } from "effect"
+import { Names } from "effect-emitter"
 
 export interface Draw {
   /** A number in [0, 1). */
@@ -49,6 +50,7 @@ export const forSeeds = <E, R>(
     (seed) =>
       Effect.suspend(() => property(seeded(seed), seed)).pipe(
         Random.withSeed(seed),
+        Effect.provideService(Names.Names, Names.sequence("test")),
         Effect.catchCause((cause) => Effect.die(new Error(`seed ${seed}: ${Cause.pretty(cause)}`, { cause })))
       ),
     { discard: true }
