@@ -65,6 +65,23 @@ export const encoderOf = (definition: AnyDefinition): Encoder => {
   return encoder
 }
 
+/**
+ * An encoded payload that shares nothing with its program, which may change what
+ * it emitted as it likes: `data` as it is where nothing in it can change, else as
+ * its text `json` says. Encoding makes the payload itself anew, but not what is
+ * JSON in it already.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const owned = (data: Schema.JsonObject, json: string): Schema.JsonObject => {
+  for (const key in data) {
+    const value = data[key]
+    if (typeof value === "object" && value !== null) return JSON.parse(json)
+  }
+  return data
+}
+
 // Long enough to name a few problems; a payload may be as large as it likes.
 const maxExplanation = 1000
 

@@ -10,7 +10,7 @@ import type { Coalesce, Event } from "../protocol/Event.ts"
 import type { RunId } from "../protocol/Identity.ts"
 import type { Binding } from "./Binding.ts"
 import { InvalidPayload } from "./EmitError.ts"
-import { contextPart, type Encoder, explain } from "./Encoding.ts"
+import { contextPart, type Encoder, explain, owned } from "./Encoding.ts"
 import { bodyBytes, eventId, type Merging, type Pending } from "./Outbox.ts"
 
 /**
@@ -106,15 +106,11 @@ export const envelop = (
     confirm,
     body: `${head}${json}}`,
     bytes: bodyBytes(head, json),
-    data: coalesce?._tag === "Concatenate" ? ownData(data, json) : data,
+    data: owned(data, json),
     merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data),
     onReceipt: undefined
   }
 }
-
-// What text is still joined to is written again later, so it must not share anything with its program.
-const ownData = (data: Schema.JsonObject, json: string): Schema.JsonObject =>
-  Object.values(data).some((value) => typeof value === "object" && value !== null) ? JSON.parse(json) : data
 
 const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject): Merging => {
   const text = coalesce._tag === "Concatenate" ? data[coalesce.text] : ""

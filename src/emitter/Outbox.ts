@@ -15,6 +15,7 @@ import type { Coalesce, DeliveryClass } from "../protocol/Event.ts"
 import type { EventId, RunId, ThreadId, UserId } from "../protocol/Identity.ts"
 import * as RunState from "../protocol/RunState.ts"
 import type { TierSettings } from "./EmitterConfig.ts"
+import { owned } from "./Encoding.ts"
 import type { Outcome, Place } from "./Outcome.ts"
 import type { DropReason } from "./Stats.ts"
 
@@ -332,6 +333,7 @@ const writeMerged = (event: Pending): void => {
   if (merging?.grown !== true) return
   const { coalesce, head, text } = merging
   if (coalesce._tag === "Concatenate") event.data = { ...event.data, [coalesce.text]: text }
+  else event.data = owned(event.data, text)
   const json = coalesce._tag === "Concatenate" ? JSON.stringify(event.data) : text
   event.body = `${head}${json}}`
   event.bytes = bodyBytes(head, json)

@@ -24,7 +24,8 @@ import type { EventId, RunId, ThreadId } from "./Identity.ts"
  *   `"id":"…","type":"…",…,"data":{…}}`.
  * - `bytes` is the length of `body` in UTF-8.
  * - `data` is the encoded payload, for folding the run's state; a broker need
- *   not keep it.
+ *   not keep it. It is what `body` says, and shares nothing with the program that
+ *   emitted it.
  *
  * @category models
  * @since 0.1.0

@@ -98,6 +98,10 @@ const finite = (data: Data, key: string): number | undefined => {
   return typeof value === "number" && Number.isFinite(value) ? value : undefined
 }
 
+// A result is kept as text: then nobody who holds the value can change it.
+const toText = (value: Schema.Json | undefined): string | undefined =>
+  value === undefined ? undefined : JSON.stringify(value)
+
 const count = (data: Data, key: string): number | undefined => {
   const value = data[key]
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined
@@ -131,8 +135,12 @@ const dropOldest = <V>(map: Map<string, V>): void => {
 
 type Scalars = Omit<RunSnapshot, "messages" | "tools" | "usage">
 
+type State =
+  & { -readonly [K in Exclude<keyof Scalars, "result">]-?: Scalars[K] | undefined }
+  & { status: Scalars["status"]; result: string | undefined }
+
 // Every field is there from the beginning, so that setting one is cheap.
-const blank = (): { -readonly [K in keyof Scalars]-?: Scalars[K] | undefined } & { status: Scalars["status"] } => ({
+const blank = (): State => ({
   status: "active",
   agentName: undefined,
   parentRunId: undefined,
@@ -148,7 +156,7 @@ const blank = (): { -readonly [K in keyof Scalars]-?: Scalars[K] | undefined } &
 
 const present = (
   { agentName, endedAt, error, parentRunId, progress, progressMessage, result, startedAt, status, step, thinking }:
-    ReturnType<typeof blank>
+    State
 ): Scalars => ({
   status,
   ...(agentName === undefined ? {} : { agentName }),
@@ -159,7 +167,7 @@ const present = (
   ...(step === undefined ? {} : { step }),
   ...(progress === undefined ? {} : { progress }),
   ...(progressMessage === undefined ? {} : { progressMessage }),
-  ...(result === undefined ? {} : { result }),
+  ...(result === undefined ? {} : { result: JSON.parse(result) }),
   ...(error === undefined ? {} : { error })
 })
 
@@ -198,8 +206,8 @@ export class RunFold {
    */
   static from(snapshot: RunSnapshot): RunFold {
     const fold = new RunFold()
-    const { messages, tools, usage, ...state } = snapshot
-    fold.state = { ...blank(), ...state }
+    const { messages, result, tools, usage, ...state } = snapshot
+    fold.state = { ...blank(), ...state, result: toText(result) }
     for (const message of messages) {
       fold.messages.set(`${message.kind}:${message.messageId}`, { ...message })
       fold.chars += size(message)
@@ -256,7 +264,7 @@ export class RunFold {
       case "agent_completed": {
         this.state.status = "completed"
         this.state.endedAt = at
-        this.state.result = data["result"]
+        this.state.result = toText(data["result"])
         return
       }
       case "agent_error": {

@@ -366,6 +366,23 @@ describe("RunSnapshot", () => {
     assert.notDeepEqual(run.snapshot(), snapshot)
   })
 
+  it("fault 6: keeps a result as it was, whoever changes what was given to it or what it gave", () => {
+    const result = { list: [1, { deep: true }] }
+    const meant = structuredClone(result)
+    const run = fold([of("agent_completed", { agentName: "a", durationMs: 1, result }, 1)])
+    const spoil = (value: unknown) => {
+      const changed: { list: Array<unknown>; self?: unknown } = value as typeof result
+      changed.list.push("changed")
+      changed.self = changed
+    }
+    spoil(result)
+    const first = run.snapshot()
+    const next = RunFold.from(first)
+    assert.deepStrictEqual(first.result, meant)
+    spoil(first.result)
+    for (const each of [run, next]) assert.deepStrictEqual(each.snapshot().result, meant)
+  })
+
   it("takes a long answer in small pieces without copying it each time", () => {
     const run = new RunFold()
     const started = performance.now()
