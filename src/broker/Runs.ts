@@ -7,11 +7,12 @@
 import type * as Schema from "effect/Schema"
 import type { RunId, ThreadId } from "../protocol/Identity.ts"
 import { RunFold, type RunSnapshot } from "../protocol/RunSnapshot.ts"
+import * as RunState from "../protocol/RunState.ts"
 import type { RunSnapshotAt } from "./Broker.ts"
 
 /**
  * What is known of a run: its state after the event at `offset`, and the thread
- * of its first event. Runs are as old as the offset `since` of that event says.
+ * that it began in. Runs are as old as the offset `since` of that event says.
  *
  * @category models
  * @since 0.1.0
@@ -19,7 +20,7 @@ import type { RunSnapshotAt } from "./Broker.ts"
 export interface RunRecord {
   readonly since: number
   readonly fold: RunFold
-  readonly thread: ThreadId | undefined
+  thread: ThreadId | undefined
   offset: number
 }
 
@@ -73,7 +74,8 @@ export class Runs {
       if (this.records.size > this.maxRuns) forgetOne(this.records)
     }
     record.offset = offset
-    record.fold.apply(type, data, at)
+    if (RunState.isStart(type) && record.fold.ended && record.fold.isStartedBy(at)) record.thread = thread
+    record.fold.apply(type, data, at, thread)
   }
 
   /** The state of one run, if anything is known of it. */

@@ -172,7 +172,7 @@ export class UserLog {
       const { run, type } = envelope
       if (run === undefined || !lost.has(run) || restarted.has(run)) continue
       if (this.sources?.get(envelope.source)?.taken.has(envelope.sequence) === true) continue
-      if (RunState.isStart(type)) restarted.add(run)
+      if (RunState.isStart(type) && this.isStartedBy(run, envelope.at)) restarted.add(run)
       else refused.add(run)
     }
     return [...refused]
@@ -253,6 +253,11 @@ export class UserLog {
     return this.runs?.snapshot(run)
   }
 
+  // Whether a start at this time begins the run anew; otherwise it is the start of the run as it was, and came late.
+  private isStartedBy(run: RunId, at: number): boolean {
+    return this.runs?.get(run)?.fold.isStartedBy(at) ?? true
+  }
+
   private gapAfter(after: Position): Gap | undefined {
     // A position past the head was not given out by this log, so it is none of this epoch.
     if (after.epoch !== this.epoch || after.offset > this.last) {
@@ -317,8 +322,10 @@ export class UserLog {
     this.textBytes += envelope.bytes
     if (envelope.run !== undefined) {
       this.runs ??= new Runs(this.limits.maxRuns)
+      if (this.lost !== undefined && RunState.isStart(envelope.type) && this.isStartedBy(envelope.run, envelope.at)) {
+        this.lost.delete(envelope.run)
+      }
       this.runs.apply(envelope.run, envelope.type, envelope.data, envelope.at, offset, envelope.thread)
-      if (this.lost !== undefined && RunState.isStart(envelope.type)) this.lost.delete(envelope.run)
     }
     if (this.size > this.limits.maxEvents) this.dropOldest()
   }

@@ -46,12 +46,12 @@ export class Runs {
   apply(item: Item): void {
     switch (item._tag) {
       case "Event": {
-        const { at, data, offset, run, type } = item.event
+        const { at, data, offset, run, thread, type } = item.event
         if (run === undefined || !ofRun(type)) return
         const known = this.entries.get(run)
         if (known !== undefined && known.epoch === item.epoch && offset <= known.offset) return
         const fold = known?.alive ?? known?.fold ?? new RunFold()
-        fold.apply(type, data, at)
+        fold.apply(type, data, at, thread)
         return this.set(run, { fold, epoch: item.epoch, offset })
       }
       case "Snapshot": {

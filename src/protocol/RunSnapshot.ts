@@ -14,6 +14,7 @@
  */
 import * as Schema from "effect/Schema"
 import { ErrorReason, Usage } from "./AgentEvents.ts"
+import { bytesOf, GrowingText, tail, textOverhead } from "./GrowingText.ts"
 
 /**
  * The most characters a snapshot keeps of one text.
@@ -56,13 +57,15 @@ const ToolCall = Schema.Struct({
 /**
  * A run's state. Times are milliseconds since the Unix epoch.
  *
- * `status` is `active`, `completed`, or the reason of its `agent_error`.
+ * `status` is `active`, `completed`, or the reason of its `agent_error`. `thread`
+ * is the thread of its first event.
  *
  * @category models
  * @since 0.1.0
  */
 export const RunSnapshot = Schema.Struct({
   status: Schema.Union([Schema.Literals(["active", "completed"]), ErrorReason]),
+  thread: Schema.optionalKey(Schema.String),
   agentName: Schema.optionalKey(Schema.String),
   parentRunId: Schema.optionalKey(Schema.String),
   startedAt: Schema.optionalKey(Schema.Int),
@@ -83,8 +86,6 @@ export const RunSnapshot = Schema.Struct({
  * @since 0.1.0
  */
 export type RunSnapshot = typeof RunSnapshot.Type
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 type Data = { readonly [key: string]: Schema.Json | undefined }
 
@@ -107,31 +108,30 @@ const count = (data: Data, key: string): number | undefined => {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined
 }
 
-// The last `maxText` characters, one fewer where the cut would halve a surrogate pair.
-const tail = (value: string): string => {
-  if (value.length <= maxText) return value
-  const start = value.length - maxText
-  const halvesPair = /^[\uD800-\uDBFF][\uDC00-\uDFFF]$/.test(value.slice(start - 1, start + 1))
-  return value.slice(halvesPair ? start + 1 : start)
-}
-
 const shortText = (data: Data, key: string): string | undefined => {
   const value = text(data, key)
-  return value === undefined ? undefined : tail(value)
+  return value === undefined ? undefined : tail(value, maxText)
 }
 
-// What a message counts for does not depend on when its text was last cut.
-const size = (message: typeof Message.Type): number =>
-  message.truncated === true ? maxText : Math.min(message.text.length, maxText)
-
-const shown = (message: typeof Message.Type): typeof Message.Type =>
-  message.text.length > maxText ? { ...message, text: tail(message.text), truncated: true } : { ...message }
-
-const dropOldest = <V>(map: Map<string, V>): void => {
-  if (map.size <= maxItems) return
-  const [oldest] = map.keys()
-  if (oldest !== undefined) map.delete(oldest)
+interface FoldedMessage {
+  readonly messageId: string
+  readonly kind: "text" | "thinking"
+  readonly text: GrowingText
 }
+
+const shown = ({ kind, messageId, text }: FoldedMessage): typeof Message.Type => ({
+  messageId,
+  kind,
+  text: text.text,
+  ...(text.isTruncated ? { truncated: true } : {})
+})
+
+// What is kept takes about so much, in bytes: measured in V8. Labels may be of any script.
+const foldOverhead = 800
+const itemOverhead = 160
+const messageBytes = ({ messageId, text }: FoldedMessage): number => itemOverhead + 4 * messageId.length + text.bytes
+const toolBytes = ({ toolCallId, toolName }: typeof ToolCall.Type): number =>
+  itemOverhead + 2 * toolCallId.length + 2 * toolName.length
 
 type Scalars = Omit<RunSnapshot, "messages" | "tools" | "usage">
 
@@ -142,6 +142,7 @@ type State =
 // Every field is there from the beginning, so that setting one is cheap.
 const blank = (): State => ({
   status: "active",
+  thread: undefined,
   agentName: undefined,
   parentRunId: undefined,
   startedAt: undefined,
@@ -154,11 +155,40 @@ const blank = (): State => ({
   error: undefined
 })
 
+// The texts of a state. A result may be large, others seldom are: these count as if each character took two bytes.
+const texts = [
+  "thread",
+  "agentName",
+  "parentRunId",
+  "thinking",
+  "progressMessage",
+  "result",
+  "error"
+] as const satisfies ReadonlyArray<keyof State>
+
+const scalarBytes = (value: string | undefined): number =>
+  value === undefined ? 0 : value.length > maxScanned ? bytesOf(value) : textOverhead + 2 * value.length
+
+const maxScanned = 1024
+
 const present = (
-  { agentName, endedAt, error, parentRunId, progress, progressMessage, result, startedAt, status, step, thinking }:
-    State
+  {
+    agentName,
+    endedAt,
+    error,
+    parentRunId,
+    progress,
+    progressMessage,
+    result,
+    startedAt,
+    status,
+    step,
+    thinking,
+    thread
+  }: State
 ): Scalars => ({
   status,
+  ...(thread === undefined ? {} : { thread }),
   ...(agentName === undefined ? {} : { agentName }),
   ...(parentRunId === undefined ? {} : { parentRunId }),
   ...(startedAt === undefined ? {} : { startedAt }),
@@ -193,13 +223,14 @@ const read: ReadonlySet<string> = new Set([
  * @since 0.1.0
  */
 export class RunFold {
-  private readonly messages = new Map<string, Mutable<typeof Message.Type>>()
+  private readonly messages = new Map<string, FoldedMessage>()
   private readonly tools = new Map<string, typeof ToolCall.Type>()
   private state = blank()
   private inputTokens = 0
   private outputTokens = 0
   private cost: number | undefined = undefined
   private chars = 0
+  private held = foldOverhead
 
   /**
    * A fold that goes on from a snapshot.
@@ -208,11 +239,11 @@ export class RunFold {
     const fold = new RunFold()
     const { messages, result, tools, usage, ...state } = snapshot
     fold.state = { ...blank(), ...state, result: toText(result) }
-    for (const message of messages) {
-      fold.messages.set(`${message.kind}:${message.messageId}`, { ...message })
-      fold.chars += size(message)
+    for (const key of texts) fold.held += scalarBytes(fold.state[key])
+    for (const { kind, messageId, text, truncated } of messages) {
+      fold.open(`${kind}:${messageId}`, { kind, messageId, text: new GrowingText(text, maxText, truncated) })
     }
-    for (const tool of tools) fold.tools.set(tool.toolCallId, tool)
+    for (const tool of tools) fold.setTool(tool)
     fold.inputTokens = usage.inputTokens
     fold.outputTokens = usage.outputTokens
     fold.cost = usage.cost
@@ -235,18 +266,38 @@ export class RunFold {
   }
 
   /**
-   * Takes the next event: its wire name, its encoded payload, and its time.
+   * About what the fold takes in memory, in bytes.
    */
-  apply(type: string, data: Data, at: number): void {
+  get bytes(): number {
+    return this.held
+  }
+
+  /**
+   * Whether a start at this time begins the run, or begins it anew: not where the
+   * run has ended since, and its start only came late.
+   */
+  isStartedBy(at: number): boolean {
+    const { endedAt, startedAt, status } = this.state
+    if (status === "active") return true
+    // The ending of a lost run is told by another clock, and some time after the run's last event.
+    if (status === "lost" && startedAt !== undefined) return at >= startedAt
+    return endedAt === undefined || at > endedAt
+  }
+
+  /**
+   * Takes the next event: its wire name, its encoded payload, its time, and its
+   * thread if it has one.
+   */
+  apply(type: string, data: Data, at: number, thread?: string): void {
+    if (type === "agent_started") return this.start(data, at, thread)
+    if (thread !== undefined && this.state.thread === undefined) this.set("thread", thread)
     switch (type) {
       case "text_delta":
         return this.append("text", data)
       case "thinking_delta":
         return this.append("thinking", data)
-      case "agent_started":
-        return this.start(data, at)
       case "agent_thinking": {
-        this.state.thinking = shortText(data, "text")
+        this.set("thinking", shortText(data, "text"))
         this.state.step = count(data, "step")
         return
       }
@@ -256,7 +307,7 @@ export class RunFold {
         return this.closeTool(data)
       case "progress_update": {
         this.state.progress = finite(data, "progress")
-        this.state.progressMessage = shortText(data, "message")
+        this.set("progressMessage", shortText(data, "message"))
         return
       }
       case "usage_reported":
@@ -264,14 +315,14 @@ export class RunFold {
       case "agent_completed": {
         this.state.status = "completed"
         this.state.endedAt = at
-        this.state.result = toText(data["result"])
+        this.set("result", toText(data["result"]))
         return
       }
       case "agent_error": {
         const reason = data["reason"]
         this.state.status = Schema.is(ErrorReason)(reason) ? reason : "failed"
         this.state.endedAt = at
-        this.state.error = shortText(data, "message")
+        this.set("error", shortText(data, "message"))
         return
       }
     }
@@ -293,13 +344,20 @@ export class RunFold {
     }
   }
 
-  private start(data: Data, at: number): void {
+  private set(key: (typeof texts)[number], value: string | undefined): void {
+    this.held += scalarBytes(value) - scalarBytes(this.state[key])
+    this.state[key] = value
+  }
+
+  private start(data: Data, at: number, thread: string | undefined): void {
+    if (!this.isStartedBy(at)) return
     if (this.ended) this.clear()
+    if (this.state.thread === undefined) this.set("thread", thread)
     this.state.startedAt = at
     const agentName = text(data, "agentName")
-    if (agentName !== undefined) this.state.agentName = agentName
+    if (agentName !== undefined) this.set("agentName", agentName)
     const parentRunId = text(data, "parentRunId")
-    if (parentRunId !== undefined) this.state.parentRunId = parentRunId
+    if (parentRunId !== undefined) this.set("parentRunId", parentRunId)
   }
 
   // A run id that starts again is a new run.
@@ -311,6 +369,7 @@ export class RunFold {
     this.outputTokens = 0
     this.cost = undefined
     this.chars = 0
+    this.held = foldOverhead
   }
 
   private append(kind: "text" | "thinking", data: Data): void {
@@ -318,22 +377,23 @@ export class RunFold {
     const delta = text(data, "delta")
     if (messageId === undefined || delta === undefined) return
     const key = `${kind}:${messageId}`
-    let message = this.messages.get(key)
+    const message = this.messages.get(key)
     if (message === undefined) {
-      message = { messageId, kind, text: delta }
-      this.messages.set(key, message)
-      this.chars += size(message)
+      this.open(key, { messageId, kind, text: new GrowingText(delta, maxText) })
     } else {
-      this.chars -= size(message)
-      message.text += delta
-      this.chars += size(message)
-    }
-    // Cut only now and then, so that a long answer does not copy itself at each piece.
-    if (message.text.length > 2 * maxText) {
-      message.text = tail(message.text)
-      message.truncated = true
+      this.chars -= message.text.length
+      this.held -= message.text.bytes
+      message.text.append(delta)
+      this.chars += message.text.length
+      this.held += message.text.bytes
     }
     if (this.messages.size > maxItems || this.chars > maxTotalText) this.dropOldestMessages(key)
+  }
+
+  private open(key: string, message: FoldedMessage): void {
+    this.messages.set(key, message)
+    this.chars += message.text.length
+    this.held += messageBytes(message)
   }
 
   private dropOldestMessages(current: string): void {
@@ -341,16 +401,28 @@ export class RunFold {
       if (this.messages.size <= maxItems && this.chars <= maxTotalText) return
       if (key === current) continue
       this.messages.delete(key)
-      this.chars -= size(message)
+      this.chars -= message.text.length
+      this.held -= messageBytes(message)
     }
+  }
+
+  private setTool(tool: typeof ToolCall.Type): void {
+    const before = this.tools.get(tool.toolCallId)
+    if (before !== undefined) this.held -= toolBytes(before)
+    this.tools.set(tool.toolCallId, tool)
+    this.held += toolBytes(tool)
+    if (this.tools.size <= maxItems) return
+    const [oldest] = this.tools.values()
+    if (oldest === undefined) return
+    this.tools.delete(oldest.toolCallId)
+    this.held -= toolBytes(oldest)
   }
 
   private openTool(data: Data): void {
     const toolCallId = text(data, "toolCallId")
     const toolName = text(data, "toolName")
     if (toolCallId === undefined || toolName === undefined) return
-    this.tools.set(toolCallId, { toolCallId, toolName, status: "executing" })
-    dropOldest(this.tools)
+    this.setTool({ toolCallId, toolName, status: "executing" })
   }
 
   private closeTool(data: Data): void {
@@ -358,13 +430,12 @@ export class RunFold {
     const toolName = text(data, "toolName")
     if (toolCallId === undefined || toolName === undefined) return
     const durationMs = finite(data, "durationMs")
-    this.tools.set(toolCallId, {
+    this.setTool({
       toolCallId,
       toolName,
       status: data["isError"] === true ? "failed" : "completed",
       ...(durationMs === undefined ? {} : { durationMs })
     })
-    dropOldest(this.tools)
   }
 
   private addUsage(data: Data): void {

@@ -2,8 +2,13 @@ import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
 import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
 import { maxItems, maxText, maxTotalText, RunFold, RunSnapshot } from "../../src/protocol/RunSnapshot.ts"
+import v8 from "node:v8"
+import vm from "node:vm"
 import { builtInEvents } from "./events.ts"
 import { hasEscapedKey, roundTrips, throughJson } from "./roundTrip.ts"
+
+v8.setFlagsFromString("--expose-gc")
+const collect: () => void = vm.runInNewContext("gc")
 
 interface Happening {
   readonly type: string
@@ -381,6 +386,78 @@ describe("RunSnapshot", () => {
     assert.deepStrictEqual(first.result, meant)
     spoil(first.result)
     for (const each of [run, next]) assert.deepStrictEqual(each.snapshot().result, meant)
+  })
+
+  it("fault 39b: tells the thread that its run began in, also after a snapshot, and that of a run that starts anew", () => {
+    const run = new RunFold()
+    run.apply("agent_started", { agentName: "a" }, 1, "t1")
+    run.apply("agent_thinking", { text: "hm" }, 2, "t2")
+    assert.strictEqual(run.snapshot().thread, "t1")
+    const next = RunFold.from(run.snapshot())
+    assert.strictEqual(next.snapshot().thread, "t1")
+    next.apply("agent_completed", { agentName: "a", durationMs: 1 }, 3, "t1")
+    next.apply("agent_started", { agentName: "a" }, 4)
+    assert.isUndefined(next.snapshot().thread)
+    next.apply("agent_thinking", { text: "hm" }, 5, "t3")
+    assert.strictEqual(next.snapshot().thread, "t3")
+  })
+
+  it("fault 36: a start that came late opens nothing, and a later one begins the run anew", () => {
+    const happenings = [
+      of("agent_started", { agentName: "a" }, 10),
+      of("text_delta", { messageId: "m", delta: "said" }, 12)
+    ]
+    for (const reason of ["completed", ...AgentEvents.ErrorReason.literals]) {
+      const ending = reason === "completed"
+        ? of("agent_completed", { agentName: "a", durationMs: 5 }, 15)
+        : of("agent_error", { reason, message: "m", retryable: true }, 15)
+      const run = fold([...happenings, ending])
+      const before = run.snapshot()
+      // A lost run may start anew by a clock that is behind the one that told its ending.
+      for (const at of reason === "lost" ? [9] : [9, 10, 15]) run.apply("agent_started", { agentName: "late" }, at, "t")
+      assert.deepStrictEqual(run.snapshot(), before, reason)
+      run.apply("agent_started", { agentName: "anew" }, reason === "lost" ? 11 : 16)
+      assert.deepStrictEqual(
+        [run.ended, run.snapshot().agentName, run.snapshot().messages],
+        [false, "anew", []],
+        reason
+      )
+    }
+    const unseen = fold([
+      of("agent_completed", { agentName: "a", durationMs: 5 }, 15),
+      of("agent_started", { agentName: "a" }, 10)
+    ])
+    assert.isTrue(unseen.ended)
+  })
+
+  it("fault 39d: a text that comes in small pieces costs little more than its characters", () => {
+    const used = () => {
+      collect()
+      return v8.getHeapStatistics().used_heap_size
+    }
+    // Or the second measurement would see the first folds go.
+    const kept: Array<ReadonlyArray<RunFold>> = []
+    for (
+      const [what, piece, width] of [["ASCII", "thirteen char", 1], ["other scripts", "тринадцать зн", 2]] as const
+    ) {
+      const before = used()
+      const folds = Array.from({ length: 20 }, () => new RunFold())
+      for (const [n, run] of folds.entries()) {
+        for (let i = 0; i < 4_000; i++) {
+          run.apply("text_delta", {
+            messageId: "m",
+            delta: `${piece.slice(1)}${(i + n) % 10}`
+          }, i)
+        }
+      }
+      const cost = (used() - before) / folds.length
+      const length = width * (folds[0]?.snapshot().messages[0]?.text.length ?? 0)
+      assert.strictEqual(length, width * 52_000)
+      assert.isBelow(cost, 1.3 * length + 4096, what)
+      // What the fold says of itself is what the engine says.
+      for (const run of folds) assert.closeTo(run.bytes / cost, 1, 0.25, what)
+      kept.push(folds)
+    }
   })
 
   it("takes a long answer in small pieces without copying it each time", () => {

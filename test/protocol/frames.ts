@@ -129,6 +129,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
     offset: 120,
     state: {
       status: "active",
+      thread,
       agentName: "researcher",
       parentRunId: "run-1",
       startedAt: 1_732_320_000_000,
@@ -154,6 +155,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
     offset: 171,
     state: {
       status: "completed",
+      thread,
       agentName: "researcher",
       startedAt: 1_732_320_000_000,
       endedAt: 1_732_320_004_500,

@@ -110,9 +110,9 @@ export const toRuns = (
 ): Runs => {
   const runs = new Runs(maxRuns)
   for (const { run, since, offset, state } of toSaved(saved)) runs.restore(run, since, offset, state)
-  for (const { at, body, offset, run, type } of RedisBlock.entriesIn(tail, checkpoint)) {
+  for (const { at, body, offset, run, thread, type } of RedisBlock.entriesIn(tail, checkpoint)) {
     if (run === undefined || (only !== undefined && run !== only)) continue
-    runs.apply(run, type, RunFold.reads(type) ? toData(body) : noData, at, offset)
+    runs.apply(run, type, RunFold.reads(type) ? toData(body) : noData, at, offset, thread)
   }
   return runs
 }

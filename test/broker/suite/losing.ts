@@ -7,12 +7,12 @@ import type { BrokerService, BrokerTest } from "../brokerSuite.ts"
 import { envelope, eventually, idOf, newUser, plenty, start } from "../events.ts"
 
 const [r, other] = [RunId.make("r"), RunId.make("other")]
-const startOf = (run: string, sequence: number, source = "s") =>
-  envelope({ source, sequence, run, type: "agent_started", thread: "t", data: { agentName: "a" } })
-const thought = (run: string, sequence: number, source = "s") =>
-  envelope({ source, sequence, run, type: "agent_thinking", thread: "t", data: { text: "hm" } })
-const endOf = (run: string, sequence: number, source = "s") =>
-  envelope({ source, sequence, run, type: "agent_completed", thread: "t", data: { agentName: "a", durationMs: 1 } })
+const startOf = (run: string, sequence: number, source = "s", at = 1_000) =>
+  envelope({ at, source, sequence, run, type: "agent_started", thread: "t", data: { agentName: "a" } })
+const thought = (run: string, sequence: number, source = "s", at = 1_000) =>
+  envelope({ at, source, sequence, run, type: "agent_thinking", thread: "t", data: { text: "hm" } })
+const endOf = (run: string, sequence: number, source = "s", at = 1_000) =>
+  envelope({ at, source, sequence, run, type: "agent_completed", thread: "t", data: { agentName: "a", durationMs: 1 } })
 
 const typesOf = Effect.fnUntraced(function*(broker: BrokerService, user: ReturnType<typeof newUser>) {
   const { entries } = yield* broker.pull(user, yield* start(broker, user), plenty)
@@ -125,6 +125,17 @@ export const losing = (test: BrokerTest) => {
       ])
       const { entries } = yield* broker.pull(user, yield* start(broker, user), plenty)
       assert.strictEqual(new Set(entries.map(idOf)).size, 6)
+    }))
+
+  test("fault 36: takes a start that came late as an event, and opens nothing by it", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      yield* broker.append(user, [thought("r", 2, "s", 2_000), endOf("r", 3, "s", 3_000)])
+      yield* broker.append(user, [startOf("r", 1, "s", 1_000)])
+      const { snapshots } = yield* broker.snapshots(user, 1)
+      assert.deepStrictEqual(snapshots.map(({ run, state }) => [run, state.status]), [["r", "completed"]])
+      assert.strictEqual(yield* broker.endLost(user, [r]), 0)
+      assert.deepStrictEqual(yield* typesOf(broker, user), ["r agent_thinking", "r agent_completed", "r agent_started"])
     }))
 
   test("knows nothing to end of a user without a log", (broker) =>
