@@ -22,14 +22,11 @@
  */
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
 import { Broker } from "../broker/Broker.ts"
 import * as Names from "../protocol/Names.ts"
 import * as Settings from "../protocol/Settings.ts"
-import * as Batcher from "./Batcher.ts"
 import { DeadLetters, DeadLetterStore } from "./DeadLetters.ts"
 import * as Delivery from "./Delivery.ts"
 import { Emitters, fromEngine } from "./Emitter.ts"
@@ -38,24 +35,22 @@ import * as Engine from "./Engine.ts"
 import { Channels } from "./FallbackChannel.ts"
 import * as Metrics from "./Metrics.ts"
 import * as OperatorAlert from "./OperatorAlert.ts"
-import type { Outbox } from "./Outbox.ts"
+import { Outbox } from "./Outbox.ts"
 import * as Spans from "./Spans.ts"
 import * as Spool from "./Spool.ts"
+import { Turns } from "./user/Turns.ts"
 
-// What is made first ends last: the engine closes while its batcher and its delivery still work.
+// Each part needs only those before it. What is made first ends last: the engine closes while its delivery still works.
 const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   const broker = yield* Broker
   const alert = yield* OperatorAlert.Current
-  const batchers = yield* makeBatchers(config, (outbox) => {
-    outbox.marked = false
-    engine.flush(outbox)
-  })
   // Names the engine among all that there are, so that a count tells its emitters apart.
   const name = yield* Names.next
+  const outboxes = new Turns((user) => new Outbox(user, config))
   const delivery = yield* Delivery.make({
     broker,
     isOwn: (source) => source.startsWith(name),
-    onRunsLost: (user, runs) => engine.loseRuns(user, runs),
+    onRunsLost: (user, runs) => outboxes.find(user)?.loseRuns(runs),
     retry: config.retry,
     breaker: {
       failures: config.breaker.failures,
@@ -63,33 +58,19 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     },
     channels: (yield* Channels) ?? [yield* Spool.memory()],
     deadLetters: new DeadLetterStore(),
-    exclusive: (user, effect) => Effect.suspend(() => engine.exclusive(user, effect)),
+    exclusive: outboxes.exclusive,
     ...(alert === undefined ? {} : { alert })
   })
-  const engine: Engine.Engine = yield* Engine.make({
+  const engine = yield* Engine.make({
     name,
     config,
     broker,
     delivery: config.spans ? Spans.ofDelivery(delivery) : delivery,
-    mark: (outbox) => batchers(outbox.settings.batching.maxDelay).mark(outbox),
+    outboxes,
     observeWait: yield* Metrics.observeWait
   })
   yield* Metrics.publish(engine.stats)
   return Context.make(Emitters, yield* fromEngine(engine)).pipe(Context.add(DeadLetters, delivery.deadLetters))
-})
-
-// One batcher for each window that a tier asks for; most often that is one.
-const makeBatchers = Effect.fnUntraced(function*(
-  config: EmitterConfig.EmitterConfig,
-  send: (outbox: Outbox) => void
-): Effect.fn.Return<(maxDelay: Duration.Duration) => Batcher.Batcher<Outbox>, never, Scope.Scope> {
-  const standard = yield* Batcher.make<Outbox>({ maxDelay: config.batching.maxDelay, send })
-  const byDelay = new Map([[Duration.toMillis(config.batching.maxDelay), standard]])
-  for (const { batching: { maxDelay } } of Object.values(config.tiers)) {
-    const millis = Duration.toMillis(maxDelay)
-    if (!byDelay.has(millis)) byDelay.set(millis, yield* Batcher.make<Outbox>({ maxDelay, send }))
-  }
-  return byDelay.size === 1 ? () => standard : (maxDelay) => byDelay.get(Duration.toMillis(maxDelay)) ?? standard
 })
 
 const fromOptions = (

@@ -24,15 +24,17 @@ import * as Scope from "effect/Scope"
 import type { Broker } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { AnyDefinition } from "../protocol/Event.ts"
-import type { RunId, UserId } from "../protocol/Identity.ts"
+import type { UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { DeliveryPipeline } from "./Delivery.ts"
 import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
+import * as Batchers from "./Batchers.ts"
 import type { Kind } from "./Binding.ts"
 import { Middle } from "./Encoding.ts"
-import { Outbox, type Pending, type Settlement } from "./Outbox.ts"
+import type { Outbox, Pending, Settlement } from "./Outbox.ts"
 import { countOutcome, interrupted, receiptOf } from "./Settling.ts"
 import { type BreakerState, Counters, type Stats } from "./Stats.ts"
+import type { Turns } from "./user/Turns.ts"
 
 /**
  * @category models
@@ -63,10 +65,6 @@ export interface Engine {
    * the caller does not stop it, and closing waits for it.
    */
   readonly deliverAgain: (user: UserId, envelope: Envelope) => Effect.Effect<Settlement>
-  /** Runs an effect while nothing of this user is in flight. */
-  readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
-  /** The broker has ended these runs as lost, though they run here. */
-  readonly loseRuns: (user: UserId, runs: ReadonlySet<RunId>) => void
   readonly middle: Middle
   /** What is known of each definition that was emitted. */
   readonly kinds: WeakMap<AnyDefinition, Kind>
@@ -84,18 +82,16 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly config: EmitterConfig
   readonly broker: Broker["Service"]
   readonly delivery: DeliveryPipeline
-  /** Tells the batcher that this outbox has something pending. */
-  readonly mark: (outbox: Outbox) => void
+  readonly outboxes: Turns<Outbox>
   /** Is told how long a list waited from its oldest emit to the end of its delivery, if that was not within one call. */
   readonly observeWait: (ms: number) => void
 }): Effect.fn.Return<Engine, never, Scope.Scope> {
-  const { broker, config, delivery } = options
+  const { broker, config, delivery, outboxes } = options
   const clock = yield* Clock.Clock
   // Made before the finalizer that closes the engine, so that it ends after it.
   const deliveries = yield* Scope.fork(yield* Effect.scope)
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const counters = new Counters()
-  const outboxes = new Map<UserId, Outbox>()
   const startedAt = Monotonic.millisUnsafe(clock)
   let closed = false
   // Closing took too long: nothing is sent any more, what is left is kept.
@@ -130,13 +126,12 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   const settle = (outbox: Outbox, batch: ReadonlyArray<Pending>, settlement: Settlement): Settlement => {
-    outbox.inFlight = false
     countOutcome(counters, settlement, batch)
     for (let index = batch.length - 1; index >= 0; index--) {
       const onReceipt = batch[index]?.onReceipt
       if (onReceipt !== undefined) onReceipt(receiptOf(settlement, batch, index))
     }
-    goOn(outbox)
+    outbox.leave()
     return settlement
   }
 
@@ -145,13 +140,12 @@ export const make = Effect.fnUntraced(function*(options: {
 
   // Who waits for the turn comes first: one of them may take it, and the list then follows. What goes makes room.
   const goOn = (outbox: Outbox): void => {
-    if (outbox.isWaitedFor) { for (const wake of outbox.waiting.splice(0)) wake() }
     if (outbox.size > 0) {
       if (!closed && !outbox.isUrgent && !isFull(outbox)) mark(outbox)
       else if (!abandoned) flush(outbox)
     }
     if (outbox.isWaitedForRoom) letIn(outbox)
-    if (outbox.size === 0) retire(outbox)
+    if (outbox.size === 0) outboxes.retire(outbox)
     if (active === 0 && idle !== undefined) idle()
   }
 
@@ -168,7 +162,7 @@ export const make = Effect.fnUntraced(function*(options: {
     const { hasVolatile, pendingSince } = outbox
     const batch = outbox.take()
     outbox.pendingSince = undefined
-    outbox.inFlight = true
+    outbox.enter()
     return hasVolatile
       ? run(
         withoutUnseen(outbox.user, batch),
@@ -183,15 +177,14 @@ export const make = Effect.fnUntraced(function*(options: {
       outbox.pendingSince ??= Monotonic.millisUnsafe(clock)
       return flush(outbox)
     }
-    outbox.inFlight = true
+    outbox.enter()
     return send(outbox, [event], undefined)
   }
 
   // What goes out within its own call has not waited.
   const send = (outbox: Outbox, batch: ReadonlyArray<Pending>, since: number | undefined): Settlement | undefined => {
     if (!isReadonlyArrayNonEmpty(batch)) {
-      outbox.inFlight = false
-      goOn(outbox)
+      outbox.leave()
       return undefined
     }
     const outcome = deliverAtOnce(outbox.user, batch)
@@ -224,30 +217,21 @@ export const make = Effect.fnUntraced(function*(options: {
     }
   }
 
+  // Made before the finalizer that closes the engine, so that it ends after it.
+  const toBatcher = yield* Batchers.make(config, (outbox) => {
+    outbox.marked = false
+    flush(outbox)
+  })
+
   const mark = (outbox: Outbox): void => {
     if (outbox.marked || outbox.inFlight) return
     outbox.marked = true
-    options.mark(outbox)
-  }
-
-  const retire = (outbox: Outbox): void => {
-    if (outbox.emitters > 0 || outbox.size > 0 || outbox.inFlight) return
-    if (!outbox.isWaitedFor && !outbox.isWaitedForRoom) {
-      outboxes.delete(outbox.user)
-    }
-  }
-
-  const outboxOf = (user: UserId): Outbox => {
-    let outbox = outboxes.get(user)
-    if (outbox === undefined) {
-      outbox = new Outbox(user, config)
-      outboxes.set(user, outbox)
-    }
-    return outbox
+    toBatcher(outbox)
   }
 
   const hold = (user: UserId, settings: TierSettings): Outbox => {
-    const outbox = outboxOf(user)
+    const outbox = outboxes.of(user)
+    outbox.onFree = goOn
     outbox.settings = settings
     outbox.emitters++
     counters.emitters++
@@ -257,7 +241,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const drained = (outbox: Outbox): Effect.Effect<void> =>
     Effect.suspend(() => {
       flush(outbox)
-      return outbox.inFlight ? Effect.andThen(turn(outbox), drained(outbox)) : Effect.void
+      return outbox.inFlight ? Effect.andThen(outbox.left, drained(outbox)) : Effect.void
     })
 
   const closeTimeout = config.closeTimeout
@@ -268,42 +252,15 @@ export const make = Effect.fnUntraced(function*(options: {
       counters.emitters--
       if (abandoned || outbox.emitters > 0 && outbox.size === 0) return Effect.void
       if (outbox.size === 0 && !outbox.inFlight) {
-        retire(outbox)
+        outboxes.retire(outbox)
         return Effect.void
       }
       return Effect.asVoid(Effect.timeoutOption(drained(outbox), closeTimeout))
     })
 
-  const turn = (outbox: Outbox): Effect.Effect<void> =>
-    Effect.callback<void>((resume) => {
-      const wake = () => resume(Effect.void)
-      outbox.waiting.push(wake)
-      return Effect.sync(() => {
-        const index = outbox.waiting.indexOf(wake)
-        if (index >= 0) outbox.waiting.splice(index, 1)
-      })
-    })
-
-  // Waiting for the turn can be interrupted, or closing would wait for whoever has it.
-  const exclusive: Engine["exclusive"] = (user, effect) =>
-    Effect.uninterruptibleMask((restore) => {
-      const take: Effect.Effect<Outbox> = Effect.suspend(() => {
-        const outbox = outboxOf(user)
-        if (outbox.inFlight) return Effect.andThen(restore(turn(outbox)), take)
-        outbox.inFlight = true
-        return Effect.succeed(outbox)
-      })
-      return Effect.flatMap(take, (outbox) =>
-        Effect.onExit(restore(effect), () =>
-          Effect.sync(() => {
-            outbox.inFlight = false
-            goOn(outbox)
-          })))
-    })
-
   const deliverAgain: Engine["deliverAgain"] = (user, envelope) =>
     Effect.callback((resume) => {
-      run(exclusive(user, delivery.deliver(user, [envelope])), (exit) => {
+      run(outboxes.exclusive(user, delivery.deliver(user, [envelope])), (exit) => {
         resume(Exit.isSuccess(exit) ? exit : Effect.succeed(interrupted))
         if (active === 0 && idle !== undefined) idle()
       })
@@ -381,8 +338,6 @@ export const make = Effect.fnUntraced(function*(options: {
       else mark(outbox)
     },
     deliverAgain,
-    exclusive,
-    loseRuns: (user, runs) => outboxes.get(user)?.loseRuns(runs),
     middle: new Middle(),
     kinds: new WeakMap(),
     isClosed: () => closed,

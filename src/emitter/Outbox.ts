@@ -3,8 +3,8 @@
  * ordered list of pending events, merged where their definitions allow it.
  *
  * Plain synchronous state: every step is atomic. The engine decides when a
- * list is taken; at most one taken list is in flight at a time, so the order of
- * acceptance is the order of delivery.
+ * list is taken; at most one taken list is in flight at a time (see `Turn`), so the
+ * order of acceptance is the order of delivery.
  *
  * @since 0.1.0
  */
@@ -18,6 +18,7 @@ import type { TierSettings } from "./EmitterConfig.ts"
 import { owned } from "./Encoding.ts"
 import type { Outcome, Place } from "./Outcome.ts"
 import type { DropReason } from "./Stats.ts"
+import { Turn } from "./user/Turn.ts"
 
 /**
  * An event on the list. A merged one still grows until it is taken: its `body`
@@ -107,21 +108,19 @@ const mergeReach = 16
  * @category models
  * @since 0.1.0
  */
-export class Outbox {
-  readonly user: UserId
+export class Outbox extends Turn {
   /** The settings of the user's tier; those of the emitter made last. */
   settings: TierSettings
-  /** Whether a taken list is being delivered. */
-  inFlight = false
   /** Whether the batcher knows that something is pending. */
   marked = false
   /** Since when something is pending, on the monotonic clock; `undefined` for an event that goes out in its own call. */
   pendingSince: number | undefined
+  /** What goes on with the list whenever the turn was given back. */
+  onFree: ((outbox: Outbox) => void) | undefined = undefined
   /** How many open emitters share this outbox. */
   emitters = 0
   // Made with the first run: most emitters are idle, and an empty map is not small.
   private runs: Map<RunId, RunRecord> | undefined
-  private turnQueue: Array<() => void> | undefined
   private roomQueue: Array<() => void> | undefined
   private list: Array<Pending> | undefined
   private listBytes = 0
@@ -130,8 +129,12 @@ export class Outbox {
   private volatiles = 0
 
   constructor(user: UserId, settings: TierSettings) {
-    this.user = user
+    super(user)
     this.settings = settings
+  }
+
+  protected override freed(): void {
+    this.onFree?.(this)
   }
 
   get size(): number {
@@ -147,18 +150,13 @@ export class Outbox {
     return this.size < capacity && this.listBytes < capacityBytes
   }
 
-  /** Who waits until nothing is in flight. */
-  get waiting(): Array<() => void> {
-    return this.turnQueue ??= []
-  }
-
   /** Callers that wait for room, in order. */
   get waitingForRoom(): Array<() => void> {
     return this.roomQueue ??= []
   }
 
-  get isWaitedFor(): boolean {
-    return this.turnQueue !== undefined && this.turnQueue.length > 0
+  override get isNeeded(): boolean {
+    return this.emitters > 0 || this.size > 0 || this.isWaitedForRoom || super.isNeeded
   }
 
   get isWaitedForRoom(): boolean {
