@@ -34,6 +34,8 @@ const reject = (binding: Binding, reason: EmitError["reason"]): Effect.Effect<ne
  * call, except where it must wait for room; the effect waits for what becomes
  * of it. The ending of a run never waits for room. With `confirm` the devices are asked
  * for an acknowledgement, and `onEnvelope` gets the event as it was accepted.
+ * What is `owed` closes what was accepted before, so it is refused neither for
+ * want of room nor for its size, up to 16 KiB.
  *
  * @category operations
  * @since 0.1.0
@@ -42,12 +44,13 @@ export const emit = (
   binding: Binding,
   event: Event,
   confirm: boolean,
-  onEnvelope?: (envelope: Envelope) => void
+  onEnvelope?: (envelope: Envelope) => void,
+  owed = false
 ): Effect.Effect<Receipt, EmitError> => {
   const { engine, outbox } = binding
   if (binding.origin.isClosed || engine.isClosed()) return closed
   const { batching, maxEventBytes } = outbox.settings
-  const full = !outbox.hasRoom && !RunState.isTerminal(event.type)
+  const full = !outbox.hasRoom && !owed && !RunState.isTerminal(event.type)
   if (full) {
     const room = makeRoom(binding, event)
     if (room !== undefined) return room === "wait" ? waitForRoom(binding, event, confirm, onEnvelope) : room
@@ -89,7 +92,9 @@ export const emit = (
     const json = stringify(event, data)
     if (typeof json !== "string") return reject(binding, json)
     pending = envelop(binding, event, encoder, data, json, run, coalesce, confirm)
-    if (pending.bytes > maxEventBytes && !(event.type === "agent_error" && pending.bytes <= endingBytes)) {
+    if (
+      pending.bytes > maxEventBytes && !((owed || event.type === "agent_error") && pending.bytes <= endingBytes)
+    ) {
       return reject(binding, new EventTooLarge({ event: event.type, bytes: pending.bytes, limit: maxEventBytes }))
     }
     // Only now, since an event that is refused must not cost another its place.
@@ -143,6 +148,7 @@ const advance = (binding: Binding, record: RunRecord, state: RunState.RunState):
   if (state._tag === "Ended") {
     record.owner = undefined
     record.cancel = undefined
+    record.interrupt = undefined
   } else if (record.state._tag === "Idle") {
     record.owner = binding.origin
     record.cancel = () => void emit(binding, cancelled, false)

@@ -37,6 +37,8 @@ export interface Binding {
   readonly outbox: Outbox
   readonly context: EmissionContext
   readonly origin: Origin
+  /** Whether it was made for the run of its context, and so stands within it. */
+  readonly isWithinRun: boolean
   /** What goes with every event of the emitter, within its run and without; written when it is first needed. */
   freePart: string | undefined
   runPart: string | undefined
@@ -59,19 +61,22 @@ export interface Kind {
 }
 
 /**
- * Binds to another context: of a run, or of the emitter itself.
+ * Binds to another context: of a run that is about to begin, or of the emitter
+ * itself.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const bind = (
   parent: Pick<Binding, "engine" | "outbox" | "origin">,
-  context: EmissionContext
+  context: EmissionContext,
+  isWithinRun = false
 ): Binding => ({
   engine: parent.engine,
   outbox: parent.outbox,
   origin: parent.origin,
   context,
+  isWithinRun,
   freePart: undefined,
   runPart: undefined,
   kind: undefined,

@@ -21,7 +21,6 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
@@ -46,11 +45,14 @@ import type { Engine } from "./Engine.ts"
 import type { Receipt } from "./Outbox.ts"
 import * as Run from "./Run.ts"
 import type { Stats } from "./Stats.ts"
+import { tool, type ToolOptions } from "./Tool.ts"
 
 export type { ConfirmOptions } from "./Confirming.ts"
 export type { Receipt } from "./Outbox.ts"
-export type { PlainRunOptions, RunOptions } from "./Run.ts"
+export { DescribeFailure, errorMessage } from "./Failure.ts"
+export type { OnlyLogged, PlainRunOptions, RunOptions } from "./Run.ts"
 export type { DropReason, Stats } from "./Stats.ts"
+export type { ToolOptions } from "./Tool.ts"
 export * from "./EmitError.ts"
 
 /**
@@ -63,7 +65,10 @@ export * from "./EmitError.ts"
  * - `emitConfirmed` emits an event as a critical one and waits until a device
  *   has acknowledged it; it gives the event's position.
  * - `run` and `tool` wrap an effect in the events of its beginning and its one
- *   ending; inside `run` the `Emitter` is bound to the run.
+ *   ending; inside `run` the `Emitter` is bound to the run. What the effect takes,
+ *   gives or fails with is shown as far as it can be, and never costs the effect
+ *   anything: the only failure of their own is a start that was refused, before
+ *   which nothing ran. With `onEmitError: "log"` a run has none.
  * - `usage` totals what `usage_reported` events told of this emitter's run.
  * - `snapshot` is the state of this emitter's run as the log has it.
  *
@@ -74,13 +79,20 @@ export class Emitter extends Context.Service<Emitter, {
   readonly context: EmissionContext
   readonly emit: (event: Event) => Effect.Effect<Receipt, EmitError>
   readonly emitConfirmed: (event: Event, options: ConfirmOptions) => Effect.Effect<Position, EmitError>
-  readonly run: <A, E, R>(
-    options: Run.RunOptions<A, E>,
-    effect: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | EmitError | Cause.TimeoutError, Exclude<R, Emitter>>
+  readonly run: {
+    <A, E, R>(
+      options: Run.RunOptions<A, E> & Run.OnlyLogged,
+      effect: Effect.Effect<A, E, R>
+    ): Effect.Effect<A, E, Exclude<R, Emitter>>
+    <A, E, R>(
+      options: Run.RunOptions<A, E>,
+      effect: Effect.Effect<A, E, R>
+    ): Effect.Effect<A, E | EmitError, Exclude<R, Emitter>>
+  }
   readonly tool: (
     name: string,
-    input: Schema.Json
+    input: unknown,
+    options?: ToolOptions
   ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError, R>
   readonly usage: Effect.Effect<AgentEvents.Usage>
   readonly snapshot: Effect.Effect<Option.Option<RunSnapshot>, BrokerError>
@@ -188,16 +200,26 @@ class BoundEmitter {
   }
 
   get run(): Emitter["Service"]["run"] {
-    return (options, effect) =>
-      Run.run(
-        this.#binding,
-        options,
-        (child) => Effect.provideService(effect, Emitter, new BoundEmitter(child))
-      )
+    const binding = this.#binding
+    function run<A, E, R>(
+      options: Run.RunOptions<A, E> & Run.OnlyLogged,
+      effect: Effect.Effect<A, E, R>
+    ): Effect.Effect<A, E, Exclude<R, Emitter>>
+    function run<A, E, R>(
+      options: Run.RunOptions<A, E>,
+      effect: Effect.Effect<A, E, R>
+    ): Effect.Effect<A, E | EmitError, Exclude<R, Emitter>>
+    function run<A, E, R>(options: Run.RunOptions<A, E>, effect: Effect.Effect<A, E, R>) {
+      const inside = (child: Binding) => Effect.provideService(effect, Emitter, new BoundEmitter(child))
+      return options.onEmitError === "log"
+        ? Run.runAnyway(binding, options, inside)
+        : Run.run(binding, options, inside)
+    }
+    return run
   }
 
   get tool(): Emitter["Service"]["tool"] {
-    return (name, input) => (effect) => Run.tool(this.#binding, name, input, effect)
+    return (name, input, options = {}) => (effect) => tool(this.#binding, name, input, options, effect)
   }
 
   get usage(): Emitter["Service"]["usage"] {
@@ -298,17 +320,18 @@ export const layerUser = (
  */
 export const run: {
   (
+    options: Run.PlainRunOptions & Run.OnlyLogged
+  ): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Emitter | Exclude<R, Emitter>>
+  (
     options: Run.PlainRunOptions
-  ): <A, E, R>(
-    effect: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | EmitError | Cause.TimeoutError, Emitter | Exclude<R, Emitter>>
+  ): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError, Emitter | Exclude<R, Emitter>>
+  <A, E>(
+    options: Run.RunOptions<A, E> & Run.OnlyLogged
+  ): <R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Emitter | Exclude<R, Emitter>>
   <A, E>(
     options: Run.RunOptions<A, E>
-  ): <R>(
-    effect: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | EmitError | Cause.TimeoutError, Emitter | Exclude<R, Emitter>>
-} = <A, E>(options: Run.RunOptions<A, E>) =>
-<R>(
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | EmitError | Cause.TimeoutError, Emitter | Exclude<R, Emitter>> =>
-  Effect.flatMap(Emitter, (emitter) => emitter.run(options, effect))
+  ): <R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError, Emitter | Exclude<R, Emitter>>
+} =
+  <A, E>(options: Run.RunOptions<A, E>) =>
+  <R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | EmitError, Emitter | Exclude<R, Emitter>> =>
+    Effect.flatMap(Emitter, (emitter) => emitter.run(options, effect))

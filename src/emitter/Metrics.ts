@@ -5,7 +5,7 @@
  * |---|---|---|
  * | `emitter_events_total` | counter: accepted events | `type`: wire name |
  * | `emitter_rejected_total` | counter: calls that failed | `reason`: tag of the error |
- * | `emitter_merged_total`, `emitter_illegal_total` | counter | |
+ * | `emitter_merged_total`, `emitter_illegal_total`, `emitter_unreported_total` | counter | |
  * | `emitter_outcomes_total` | counter: events | `outcome`: `appended`, `handedOver`, `deadLettered` |
  * | `emitter_dropped_total` | counter: events | `reason` |
  * | `emitter_batches_total` | counter: lists delivered | |
@@ -32,6 +32,7 @@ const counter = (name: string, description: string) => Metric.counter(name, { de
 const plain: ReadonlyArray<readonly [Metric.Counter<number>, (stats: Stats) => number]> = [
   [counter("emitter_merged_total", "Events merged into an earlier one"), (stats) => stats.merged],
   [counter("emitter_illegal_total", "Events that broke their run's order and passed"), (stats) => stats.illegal],
+  [counter("emitter_unreported_total", "Endings of runs and tools that no event tells"), (stats) => stats.unreported],
   [counter("emitter_batches_total", "Lists delivered"), (stats) => stats.batches],
   [counter("emitter_append_failures_total", "Appends that failed"), (stats) => stats.delivery.appendFailures],
   [counter("emitter_retries_total", "Appends tried again"), (stats) => stats.delivery.retries]

@@ -93,9 +93,16 @@ export interface RunRecord {
   outputTokens: number
   cost: number | undefined
   tools: number
-  /** While the run is active: whose emitter started it, and how to end it in its stead. */
+  /** The run within which it began. */
+  parent: RunRecord | undefined
+  /** Whether somebody is about to start it. */
+  claimed: boolean
+  /** It was cancelled or lost: nothing new begins within it, also where interruption does not reach. */
+  stopped: boolean
+  /** While the run is active: whose emitter started it, how to end it in its stead, and how to interrupt its fiber. */
   owner: object | undefined
   cancel: (() => void) | undefined
+  interrupt: (() => void) | undefined
 }
 
 // Ended runs are remembered, to refuse what comes after their end, up to this many runs in all. Active ones always are.
@@ -184,8 +191,12 @@ export class Outbox extends Turn {
         outputTokens: 0,
         cost: undefined,
         tools: 0,
+        parent: undefined,
+        claimed: false,
+        stopped: false,
         owner: undefined,
-        cancel: undefined
+        cancel: undefined,
+        interrupt: undefined
       }
       if (this.runs.size >= rememberedRuns) forgetRun(this.runs)
       this.runs.set(run, record)
@@ -193,23 +204,41 @@ export class Outbox extends Turn {
     return record
   }
 
-  /** Ends the active runs of this owner, or all of them, as cancelled: those that began last, and so are innermost, first. */
+  /**
+   * Cancels the active runs of this owner, or all of them. Their fibers are
+   * interrupted, and what does not end by that at once is ended in its stead:
+   * runs that began last, and so are innermost, first.
+   */
   cancelRuns(owner?: object): void {
-    if (this.runs === undefined) return
-    for (const record of [...this.runs.values()].toReversed()) {
-      if (owner === undefined || record.owner === owner) record.cancel?.()
-    }
+    const runs = this.activeRuns((record) => owner === undefined || record.owner === owner)
+    stop(runs)
+    for (const record of runs.toReversed()) record.cancel?.()
   }
 
-  /** The broker has ended these runs as lost: what their programs still emit is refused. */
+  /** The broker has ended these runs as lost: their fibers are interrupted, and what their programs still emit is refused. */
   loseRuns(lost: ReadonlySet<RunId>): void {
+    const runs: Array<RunRecord> = []
     for (const run of lost) {
       const record = this.runs?.get(run)
       if (record?.state._tag !== "Active") continue
       record.state = { _tag: "Ended", outcome: "lost" }
       record.owner = undefined
       record.cancel = undefined
+      runs.push(record)
     }
+    stop(runs)
+    for (const record of runs) this.stopWithin(record)
+  }
+
+  /** Stops the runs that began within this one, on whatever fiber they are. */
+  stopWithin(run: RunRecord): void {
+    stop(this.activeRuns((record) => isWithin(record, run)))
+  }
+
+  // In the order in which they began.
+  private activeRuns(isMeant: (record: RunRecord) => boolean): ReadonlyArray<RunRecord> {
+    if (this.runs === undefined) return []
+    return [...this.runs.values()].filter((record) => record.state._tag === "Active" && isMeant(record))
   }
 
   push(event: Pending): void {
@@ -313,6 +342,15 @@ export class Outbox extends Turn {
     this.mergeable = undefined
   }
 }
+
+// Nothing new may begin in any of them before the first is interrupted, since that may run programs.
+const stop = (runs: ReadonlyArray<RunRecord>): void => {
+  for (const record of runs) record.stopped = true
+  for (const record of runs) record.interrupt?.()
+}
+
+const isWithin = ({ parent }: RunRecord, run: RunRecord): boolean =>
+  parent !== undefined && (parent === run || isWithin(parent, run))
 
 const forgetRun = (runs: Map<RunId, RunRecord>): void => {
   for (const [run, record] of runs) {

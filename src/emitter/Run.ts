@@ -1,55 +1,88 @@
 /**
- * Runs and tool calls: effects whose beginning and one ending are events.
+ * Runs: effects whose beginning and one ending are events.
  *
  * A run emits `agent_started` before its effect, and exactly one terminal event
  * after it, however the effect ends: `agent_completed` when it succeeds, else
  * `agent_error` with reason `failed`, `cancelled` (interrupted) or `timeout`.
- * A tool call emits `tool_executing` and `tool_completed` in the same way.
+ *
+ * - The effect's value and failure are the run's. An ending that cannot be
+ *   emitted is counted (`unreported`) and logged; a run fails for its own sake
+ *   only when its start is refused, and then its effect does not run.
+ * - A run is a fiber of its own. Interrupting its caller interrupts it, where the
+ *   caller can be interrupted. Cancelling it, as when its emitter or its layer
+ *   closes, or losing it, interrupts it in any case; its caller then sees an
+ *   interrupted exit, and is not interrupted itself. Fibers that are forked as
+ *   children within it end with it.
+ * - Nested runs, on whatever fiber, and tool calls are stopped with it. In a run
+ *   that was cancelled or lost none begins any more, also where interruption does
+ *   not reach: it is interrupted instead.
+ * - A run is the child of the run in whose fiber it begins, or from whose emitter,
+ *   while that one is active; beginning beside another makes no child.
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
+import * as Fiber from "effect/Fiber"
 import * as AgentEvents from "../protocol/AgentEvents.ts"
-import type { Event } from "../protocol/Event.ts"
 import { RunId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import * as Names from "../protocol/Names.ts"
 import { emit } from "./Accepting.ts"
 import { bind, type Binding } from "./Binding.ts"
 import type { EmitError } from "./EmitError.ts"
+import * as Failure from "./Failure.ts"
+import type { Outbox, RunRecord } from "./Outbox.ts"
+import { emitShowing } from "./ProgramValue.ts"
+import { ask, describe, isActive, report } from "./Reporting.ts"
 import * as Spans from "./Spans.ts"
+import { closeOpen } from "./Tool.ts"
 
 /**
  * What a run says of itself.
  *
+ * - `describe` writes the message of `agent_error`. Without it, and without a
+ *   `DescribeFailure` of the program, devices learn that the run failed, was
+ *   cancelled or took too long, and nothing of what its errors say: that may
+ *   quote secrets. The first 1,000 characters are sent.
  * - `agentName` names the agent.
- * - `input` goes into `agent_started`.
+ * - `input`, any value, goes into `agent_started`.
  * - `result` makes the `result` of `agent_completed` from what the effect gave;
- *   without it there is none. One that is too large for an event is left out,
- *   and says so; one that is no JSON makes the run fail.
- * - `timeout` ends the run with reason `timeout`, and the effect fails with
- *   Effect's `TimeoutError`.
- * - `describe` writes the message of `agent_error`. By default the message of a
- *   typed error is shown, and a defect is called an internal error, so that
- *   nothing private reaches the user. The first 1,000 characters are sent.
+ *   without it there is none. Input and result are copied as JSON; what cannot
+ *   be, or is too large, is replaced by `{ omitted: "…" }`.
  * - `retryable` tells whether asking again may help; by default it may after
  *   `cancelled` and `timeout`.
+ * - `onEmitError` says what a refused start does: `fail` (default) fails with
+ *   `EmitError`, and the effect does not run; `log` logs it and runs the effect
+ *   without the events of its run, whose own emits are then refused.
+ *
+ * There is no timeout: put `Effect.timeout` around the effect, inside of the run.
+ * The run ends as `timeout` when it fails with a `TimeoutError`, except with one
+ * that came out of one of its tool calls or nested runs: then it was their time
+ * that was over, and the run has failed.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RunOptions<in A = unknown, in E = unknown> {
   readonly agentName: string
-  readonly input?: Schema.Json
-  readonly result?: (value: A) => Schema.Json
-  readonly timeout?: Duration.Input
-  readonly describe?: (cause: Cause.Cause<E | Cause.TimeoutError>) => string
-  readonly retryable?: (cause: Cause.Cause<E | Cause.TimeoutError>) => boolean
+  readonly describe?: ((cause: Cause.Cause<E>) => string | undefined) | undefined
+  readonly input?: unknown
+  readonly result?: ((value: A) => unknown) | undefined
+  readonly retryable?: ((cause: Cause.Cause<E>) => boolean) | undefined
+  readonly onEmitError?: "fail" | "log" | undefined
+}
+
+/**
+ * What makes a run that never fails for its own sake.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OnlyLogged {
+  readonly onEmitError: "log"
 }
 
 /**
@@ -59,164 +92,215 @@ export interface RunOptions<in A = unknown, in E = unknown> {
  * @category models
  * @since 0.1.0
  */
-export interface PlainRunOptions extends Pick<RunOptions, "agentName" | "input" | "timeout"> {
+export interface PlainRunOptions extends Pick<RunOptions, "agentName" | "input" | "onEmitError"> {
   readonly result?: never
   readonly describe?: never
   readonly retryable?: never
 }
 
-const cancelledMessage = "The run was cancelled"
-const internalMessage = "An internal error occurred"
+// The innermost run in whose fiber, or a fiber forked there, something happens.
+const CurrentRun = Context.Reference<Current | undefined>("effect-emitter/CurrentRun", {
+  defaultValue: () => undefined
+})
 
-// Long error messages help nobody on a small screen.
-const maxMessage = 1000
-
-const defaultMessage = (cause: Cause.Cause<unknown>): string => {
-  if (Cause.hasInterruptsOnly(cause)) return cancelledMessage
-  const failure = Cause.findErrorOption(cause)
-  if (Option.isNone(failure)) return internalMessage
-  const error = failure.value
-  const message = error instanceof Error ? error.message : typeof error === "string" ? error : "The run failed"
-  return message.slice(0, maxMessage)
-}
-
-const reasonOf = (cause: Cause.Cause<unknown>): "cancelled" | "timeout" | "failed" => {
-  if (Cause.hasInterruptsOnly(cause)) return "cancelled"
-  const failure = Cause.findErrorOption(cause)
-  return Option.isSome(failure) && Cause.isTimeoutError(failure.value) ? "timeout" : "failed"
-}
-
-const freshRunId: Effect.Effect<RunId> = Effect.map(Names.next, (name) => RunId.make(`run-${name}`))
-
-// The context's run while it has not started, else a run of its own below it.
-const runIdFor = (binding: Binding): Effect.Effect<{ readonly runId: RunId; readonly parent: RunId | undefined }> => {
-  const { runId } = binding.context
-  if (runId === undefined) return Effect.map(freshRunId, (fresh) => ({ runId: fresh, parent: undefined }))
-  const { state } = binding.outbox.run(runId)
-  if (state._tag === "Idle") return Effect.succeed({ runId, parent: undefined })
-  const parent = state._tag === "Active" ? runId : undefined
-  return Effect.map(freshRunId, (fresh) => ({ runId: fresh, parent }))
+interface Current {
+  readonly outbox: Outbox
+  readonly record: RunRecord
+  readonly runId: RunId
 }
 
 /**
+ * Runs an effect as a run, which fails if its start is refused.
+ *
  * @category operations
  * @since 0.1.0
  */
-export const run = <A, E, R, R2>(
+export const run = <A, E, R>(
   binding: Binding,
   options: RunOptions<A, E>,
-  inside: (child: Binding) => Effect.Effect<A, E, R2>
-): Effect.Effect<A, E | EmitError | Cause.TimeoutError, R | R2> =>
+  inside: (child: Binding) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | EmitError, R> => begin(binding, options, inside, (error) => Effect.fail(error))
+
+/**
+ * Runs an effect as a run, or without its events if its start is refused.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const runAnyway = <A, E, R>(
+  binding: Binding,
+  options: RunOptions<A, E>,
+  inside: (child: Binding) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  begin(binding, options, inside, (error, effect): Effect.Effect<A, E, R> => {
+    binding.engine.counters.unreported++
+    return Effect.andThen(Effect.logWarning(`No event tells of a run of user ${binding.context.userId}`, error), effect)
+  })
+
+const begin = <A, E, R, E2>(
+  binding: Binding,
+  options: RunOptions<A, E>,
+  inside: (child: Binding) => Effect.Effect<A, E, R>,
+  refused: (error: EmitError, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | E2, R>
+): Effect.Effect<A, E | E2, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { clock } = binding.engine
-      const { parent, runId } = yield* runIdFor(binding)
-      const child = bind(binding, { ...binding.context, runId })
+      const { clock, config } = binding.engine
+      const parent = parentOf(binding, yield* CurrentRun)
+      if (parent?.record.stopped === true) return yield* Effect.interrupt
+      const { free, runId } = yield* claim(binding)
+      const child = bind(binding, { ...binding.context, runId }, true)
+      const effect = inside(child)
+      const traced = config.spans ? Spans.ofRun(effect, options.agentName, child.context) : effect
       const startedAt = Monotonic.millisUnsafe(clock)
-      yield* emit(
-        child,
-        AgentEvents.AgentStarted.make({
-          agentName: options.agentName,
-          ...(options.input === undefined ? {} : { input: options.input }),
-          ...(parent === undefined ? {} : { parentRunId: parent })
-        }),
-        false
-      )
-      const effect: Effect.Effect<A, E | Cause.TimeoutError, R2> = options.timeout === undefined
-        ? inside(child)
-        : Effect.timeout(inside(child), options.timeout)
-      const traced = binding.engine.config.spans ? Spans.ofRun(effect, options.agentName, child.context) : effect
-      const exit = yield* Effect.exit(restore(traced))
-      const ending = Effect.suspend(() =>
-        Exit.isSuccess(exit)
-          ? complete(child, options, exit.value, Monotonic.elapsedUnsafe(clock, startedAt))
-          : fail(child, options, exit.cause)
-      )
-      yield* Effect.catchCause(ending, (cause) => endPlainly(child, exit, cause))
-      return yield* exit
+      return yield* Effect.matchEffect(start(child, options, parent), {
+        onFailure: (error) => {
+          free()
+          return refused(error, restore(effect))
+        },
+        onSuccess: () => {
+          const record = binding.outbox.run(runId)
+          record.parent = parent?.record
+          const current: Current = { outbox: binding.outbox, record, runId }
+          return Effect.flatMap(
+            conduct(record, binding.outbox, Effect.provideService(traced, CurrentRun, current), restore),
+            (exit) =>
+              Effect.andThen(end(child, options, exit, Monotonic.elapsedUnsafe(clock, startedAt)), () => {
+                if (Exit.isFailure(exit)) Failure.noteWithin(exit.cause)
+                return exit
+              })
+          )
+        }
+      })
     })
   )
 
-const isActive = (binding: Binding): boolean =>
-  binding.context.runId !== undefined && binding.outbox.run(binding.context.runId).state._tag === "Active"
+// Only a run of the same user can be a parent, and only an active one; one that was stopped forbids what would begin in it.
+const parentOf = (binding: Binding, current: Current | undefined): Current | undefined => {
+  const { context: { runId }, isWithinRun, outbox } = binding
+  const found = current?.outbox === outbox
+    ? current
+    : isWithinRun && runId !== undefined
+    ? { outbox, record: outbox.run(runId), runId }
+    : undefined
+  return found !== undefined && (found.record.state._tag === "Active" || found.record.stopped) ? found : undefined
+}
 
-// The effect may have ended its run itself, and a closing engine ends runs too: then the ending stands.
-const end = (binding: Binding, event: Event): Effect.Effect<void, EmitError> =>
-  Effect.suspend(() => isActive(binding) ? Effect.asVoid(emit(binding, event, false)) : Effect.void)
+// The context's run while nobody has started it, else one of its own.
+const claim = (binding: Binding): Effect.Effect<{ readonly runId: RunId; readonly free: () => void }> =>
+  Effect.suspend(() => {
+    const { context, outbox } = binding
+    const named = context.runId === undefined ? undefined : outbox.run(context.runId)
+    const isFree = named?.state._tag === "Idle" && !named.claimed
+    const id = isFree && context.runId !== undefined ? Effect.succeed(context.runId) : freshRunId
+    return Effect.map(id, (runId) => {
+      const record = outbox.run(runId)
+      record.claimed = true
+      return { runId, free: () => void (record.claimed = false) }
+    })
+  })
 
-// The ending that was meant cannot be emitted, or its text could not be made. The run ends all the same.
-const endPlainly = <E>(
+const freshRunId: Effect.Effect<RunId> = Effect.map(Names.next, (name) => RunId.make(`run-${name}`))
+
+const start = <A, E>(child: Binding, { agentName, input }: RunOptions<A, E>, parent: Current | undefined) => {
+  const plain = { agentName, ...(parent === undefined ? {} : { parentRunId: parent.runId }) }
+  return input === undefined
+    ? emit(child, AgentEvents.AgentStarted.make(plain), false)
+    : emitShowing(child, "input", input, (shown) => AgentEvents.AgentStarted.make({ ...plain, input: shown }))
+}
+
+// Runs the effect on a fiber that can be interrupted whatever region its caller is in, and waits for its exit.
+const conduct = <A, E, R>(
+  record: RunRecord,
+  outbox: Outbox,
+  effect: Effect.Effect<A, E, R>,
+  restore: <B>(effect: Effect.Effect<B>) => Effect.Effect<B>
+): Effect.Effect<Exit.Exit<A, E>, never, R> =>
+  Effect.gen(function*() {
+    const interruptibly = Effect.withFiber<A, E, R>((fiber) => {
+      record.interrupt = () => fiber.interruptUnsafe()
+      return effect
+    })
+    const fiber = yield* Effect.forkDetach(interruptibly, { startImmediately: true })
+    if (fiber.pollUnsafe() === undefined) {
+      const awaited = yield* Effect.exit(restore(Fiber.await(fiber)))
+      if (Exit.isFailure(awaited)) {
+        record.stopped = true
+        yield* Fiber.interrupt(fiber)
+      }
+    }
+    record.interrupt = undefined
+    const exit = yield* Fiber.await(fiber)
+    if (Exit.isFailure(exit) && Failure.reasonOf(exit.cause) === "cancelled") {
+      record.stopped = true
+      outbox.stopWithin(record)
+    }
+    return exit
+  })
+
+const end = <A, E>(
   binding: Binding,
-  exit: Exit.Exit<unknown, E | Cause.TimeoutError>,
-  cause: Cause.Cause<EmitError>
-): Effect.Effect<never, E | EmitError | Cause.TimeoutError> => {
-  const reason = Exit.isSuccess(exit) ? "failed" : reasonOf(exit.cause)
-  const message = reason === "cancelled" ? cancelledMessage : internalMessage
-  const event = AgentEvents.AgentError.make({ reason, message, retryable: reason !== "failed" })
+  options: RunOptions<A, E>,
+  exit: Exit.Exit<A, E>,
+  durationMs: number
+): Effect.Effect<void> => {
+  if (!isActive(binding)) return Effect.void
+  const whole = Exit.isSuccess(exit)
+    ? complete(binding, options, exit.value, durationMs)
+    : fail(binding, options, exit.cause)
+  // What cannot fail for anything that its program gave.
+  const bare = Exit.isSuccess(exit)
+    ? AgentEvents.AgentCompleted.make({ agentName: options.agentName, durationMs })
+    : AgentEvents.AgentError.make(plainError(exit.cause))
   return Effect.andThen(
-    end(binding, event),
-    Effect.failCause(Exit.isSuccess(exit) ? cause : Cause.combine(exit.cause, cause))
+    report(binding, "the end", whole),
+    report(binding, "the end", Effect.suspend(() => emit(binding, bare, false, undefined, true)))
   )
+}
+
+const plainError = (cause: Cause.Cause<unknown>) => {
+  const reason = Failure.reasonOf(cause)
+  return { reason, message: Failure.plainMessage("run", cause), retryable: reason !== "failed" }
 }
 
 const complete = <A, E>(
   binding: Binding,
-  options: RunOptions<A, E>,
+  { agentName, result }: RunOptions<A, E>,
   value: A,
   durationMs: number
 ): Effect.Effect<void, EmitError> =>
   Effect.gen(function*() {
-    if (!isActive(binding)) return
-    yield* closeTools(binding)
+    yield* closeOpen(binding)
     const usage = usageOf(binding)
-    const completed = (result: Schema.Json | undefined) =>
-      end(
+    const plain = { agentName, durationMs, ...(usage === undefined ? {} : { usage }) }
+    const given = yield* ask(binding, "result", () => result?.(value), { omitted: "the result could not be made" })
+    if (given === undefined) {
+      yield* emit(binding, AgentEvents.AgentCompleted.make(plain), false, undefined, true)
+    } else {
+      yield* emitShowing(
         binding,
-        AgentEvents.AgentCompleted.make({
-          agentName: options.agentName,
-          durationMs,
-          ...(result === undefined ? {} : { result }),
-          ...(usage === undefined ? {} : { usage })
-        })
+        "result",
+        given,
+        (shown) => AgentEvents.AgentCompleted.make({ ...plain, result: shown }),
+        true
       )
-    yield* Effect.catchReason(completed(options.result?.(value)), "EmitError", "EventTooLarge", ({ bytes, limit }) =>
-      completed({ omitted: `the result has ${bytes} bytes, ${limit} are allowed` }))
+    }
   })
 
 const fail = <A, E>(
   binding: Binding,
   options: RunOptions<A, E>,
-  cause: Cause.Cause<E | Cause.TimeoutError>
-): Effect.Effect<void, EmitError> => {
-  const reason = reasonOf(cause)
-  return end(
-    binding,
-    AgentEvents.AgentError.make({
-      reason,
-      message: options.describe?.(cause).slice(0, maxMessage) ?? defaultMessage(cause),
-      retryable: options.retryable?.(cause) ?? reason !== "failed"
+  cause: Cause.Cause<E>
+): Effect.Effect<void, EmitError> =>
+  Effect.gen(function*() {
+    const plain = plainError(cause)
+    const event = AgentEvents.AgentError.make({
+      reason: plain.reason,
+      message: yield* describe(binding, "run", options.describe, cause),
+      retryable: yield* ask(binding, "retryable", () => options.retryable?.(cause) ?? plain.retryable, plain.retryable)
     })
-  )
-}
-
-// A tool call that its program left open is said to have failed, since a completed run has none.
-const closeTools = (binding: Binding): Effect.Effect<void, EmitError> => {
-  const { runId } = binding.context
-  const state = runId === undefined ? undefined : binding.outbox.run(runId).state
-  if (state?._tag !== "Active") return Effect.void
-  return Effect.forEach(state.openTools, ([toolCallId, toolName]) =>
-    emit(
-      binding,
-      AgentEvents.ToolCompleted.make({
-        toolCallId,
-        toolName,
-        output: "the tool call was never completed",
-        isError: true,
-        durationMs: 0
-      }),
-      false
-    ), { discard: true })
-}
+    yield* emit(binding, event, false, undefined, true)
+  })
 
 /**
  * What the binding's run reported of its usage; `undefined` when nothing.
@@ -231,53 +315,3 @@ export const usageOf = (binding: Binding): AgentEvents.Usage | undefined => {
   if (inputTokens === 0 && outputTokens === 0 && cost === undefined) return undefined
   return { inputTokens, outputTokens, ...(cost === undefined ? {} : { cost }) }
 }
-
-const isJson = Schema.is(Schema.Json)
-
-// What a tool gave, as JSON: as it is where it is JSON, else as JSON.stringify would write it.
-const toJson = (value: unknown): Schema.Json => {
-  if (value === undefined) return null
-  if (isJson(value)) return value
-  try {
-    const parsed: unknown = JSON.parse(JSON.stringify(value) ?? "null")
-    return isJson(parsed) ? parsed : null
-  } catch {
-    return String(value)
-  }
-}
-
-/**
- * @category operations
- * @since 0.1.0
- */
-export const tool = <A, E, R>(
-  binding: Binding,
-  toolName: string,
-  input: Schema.Json,
-  effect: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | EmitError, R> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      const { clock } = binding.engine
-      const { runId } = binding.context
-      const count = runId === undefined ? 0 : ++binding.outbox.run(runId).tools
-      const toolCallId = `call-${count}`
-      yield* emit(binding, AgentEvents.ToolExecuting.make({ toolCallId, toolName, input }), false)
-      const startedAt = Monotonic.millisUnsafe(clock)
-      const exit = yield* Effect.exit(restore(effect))
-      const durationMs = Monotonic.elapsedUnsafe(clock, startedAt)
-      const completed = (output: Schema.Json) =>
-        end(
-          binding,
-          AgentEvents.ToolCompleted.make({ toolCallId, toolName, output, isError: Exit.isFailure(exit), durationMs })
-        )
-      const output = Exit.isSuccess(exit) ? toJson(exit.value) : defaultMessage(exit.cause)
-      yield* Effect.catchReason(
-        completed(output),
-        "EmitError",
-        "EventTooLarge",
-        ({ bytes, limit }) => completed({ omitted: `the output has ${bytes} bytes, ${limit} are allowed` })
-      )
-      return yield* exit
-    })
-  )

@@ -33,7 +33,8 @@ export type BreakerState = "closed" | "open" | "halfOpen"
  * - `accepted` and `merged`: events by wire name, and how many of them were
  *   merged into an earlier one;
  * - `rejected`: calls that failed, by reason; `illegal`: events that broke their
- *   run's order and passed, with `lifecycle: "observe"`;
+ *   run's order and passed, with `lifecycle: "observe"`; `unreported`: endings of
+ *   runs and tool calls, and starts of runs that only log, that no event tells;
  * - `appended`, `handedOver`, `deadLettered`: events by outcome; `batches`: lists
  *   delivered; `waitedMs`: how long their oldest events waited for that, all
  *   together (one divided by the other is the average from emit to append; the
@@ -54,6 +55,7 @@ export interface Stats {
   readonly merged: number
   readonly rejected: Readonly<Record<string, number>>
   readonly illegal: number
+  readonly unreported: number
   readonly appended: number
   readonly handedOver: number
   readonly deadLettered: number
@@ -81,6 +83,7 @@ export class Counters {
   readonly rejected = new Map<string, number>()
   merged = 0
   illegal = 0
+  unreported = 0
   appended = 0
   handedOver = 0
   deadLettered = 0
@@ -114,6 +117,7 @@ export class Counters {
       merged: this.merged,
       rejected: Object.fromEntries(this.rejected),
       illegal: this.illegal,
+      unreported: this.unreported,
       appended: this.appended,
       handedOver: this.handedOver,
       deadLettered: this.deadLettered,

@@ -198,7 +198,7 @@ const make = Effect.fnUntraced(function*<E, R>(engine: Layer.Layer<Emitters | De
           options,
           Effect.flatMap(Emitter, (child) => Effect.provideService(effect, Emitter, recording(child, number)))
         ),
-      tool: (name, input) => service.tool(name, input),
+      tool: service.tool,
       usage: service.usage,
       snapshot: service.snapshot
     }

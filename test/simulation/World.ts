@@ -539,8 +539,8 @@ export class World {
       if (step.ending === "die") return yield* Effect.die(new Error("a bug in the agent"))
       if (step.ending === "never") return yield* Effect.never
     })
-    const timeout = step.timeout === undefined ? {} : { timeout: step.timeout }
-    const running = service.run({ agentName: "agent", ...timeout }, program).pipe(
+    const timed = step.timeout === undefined ? program : Effect.timeout(program, step.timeout)
+    const running = service.run({ agentName: "agent" }, timed).pipe(
       Effect.onExit(() =>
         Effect.sync(() => {
           process.inRun.delete(key)

@@ -138,9 +138,11 @@ export const run = Effect.fnUntraced(function*(question: string, library: Librar
     }))
   }
 }, (effect, question, library) =>
-  effect.pipe(Emitter.run({
-    agentName: "librarian",
-    input: { question, documents: library.name },
-    result: (result) => result,
-    timeout: Duration.minutes(2)
-  })))
+  effect.pipe(
+    Effect.timeout(Duration.minutes(2)),
+    Emitter.run({
+      agentName: "librarian",
+      input: { question, documents: library.name },
+      result: (result) => result
+    })
+  ))
