@@ -19,6 +19,8 @@
  * - **patient**: while the log cannot be read the connection stays, says that it
  *   is degraded, and then goes on from its cursor. Acknowledgements that come
  *   meanwhile are kept. Only when that takes too long it is closed;
+ * - **honest**: it says that it is live once the log can be read and no emitter is
+ *   known to hold events of its user (see `Lateness`);
  * - **alone**: a pull that dies ends this connection, and no other.
  *
  * @since 0.1.0
@@ -34,6 +36,7 @@ import type { ConnectionId, RunId, UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Position } from "../protocol/Position.ts"
 import { Narration, type Portion, type Told } from "./Narration.ts"
+import { Lateness } from "./Lateness.ts"
 import { Outage } from "./Outage.ts"
 import type { Opening, Request } from "./Request.ts"
 import * as Revoked from "./Revoked.ts"
@@ -83,6 +86,9 @@ export class Connection {
   private slowness: Slowness | undefined
   // Since the broker failed, or said that it is away.
   private outage: Outage | undefined
+  // While events may be late though the log can be read.
+  private lateness: Lateness | undefined
+  private toldDegraded = false
   // While it is being opened: afterwards every revocation ends it.
   private issuedAt: number | undefined
 
@@ -118,7 +124,7 @@ export class Connection {
 
   /** Whether the device was told that events may be late. */
   get isDegraded(): boolean {
-    return this.outage?.isTold === true
+    return this.toldDegraded
   }
 
   /** Whether everything that can be read has been written. */
@@ -200,6 +206,7 @@ export class Connection {
     const { outage, slowness } = this
     if (this.phase === "closed") return
     if (outage !== undefined && now >= outage.until) return this.close(gone)
+    if (this.lateness !== undefined && this.phase === "idle") this.tellStatus(now)
     if (slowness?.fullSince === undefined) return
     const { ms } = this.shared.slow.close
     const stuckSince = this.caughtUp ? slowness.since : slowness.fullSince
@@ -262,6 +269,8 @@ export class Connection {
 
   private end(): void {
     this.phase = "closed"
+    this.lateness = undefined
+    this.toldDegraded = false
     if (this.outage === undefined) return
     this.outage = undefined
     this.shared.recovery.delete(this)
@@ -271,7 +280,7 @@ export class Connection {
     if (this.phase !== "opening") return
     this.phase = "draining"
     this.issuedAt = undefined
-    if (!this.writeWith([greeting, ...messages], snapshots)) return
+    if (!this.writeWith([greeting, ...this.status(this.now), ...messages], snapshots)) return
     if (this.woken || this.lag > 0) return this.schedule()
     this.settle()
   }
@@ -343,7 +352,7 @@ export class Connection {
   private deliver(portion: Portion): void {
     if (this.phase !== "draining") return
     const { messages, snapshots } = this.take(portion)
-    if (!this.writeWith(this.outage === undefined ? messages : [...this.recover(), ...messages], snapshots)) return
+    if (!this.writeWith(this.isTroubled ? [...this.recover(), ...messages] : messages, snapshots)) return
     if (this.lag === 0 && !this.woken) this.settle()
   }
 
@@ -424,7 +433,7 @@ export class Connection {
   private learn(news: News): void {
     if (this.phase === "closed") return
     if (typeof news === "object") {
-      if ("lateMs" in news) return
+      if ("lateMs" in news) return this.hearOfLateness(news.lateMs)
       if (news.isNew) this.close(Revoked.farewell)
       // It comes while this connection subscribes, which then fails.
       else if (this.issuedAt !== undefined && this.issuedAt < news.revokedAt) this.end()
@@ -439,10 +448,20 @@ export class Connection {
         const { outage } = this
         if (outage === undefined) return
         outage.isDown = false
+        this.lateness ??= new Lateness(this.now)
+        this.lateness.back(this.now)
         if (this.phase === "degraded") this.shared.recovery.hurry(this)
         return
       }
     }
+  }
+
+  // Events that have come since are looked for before the device is told.
+  private hearOfLateness(lateMs: number): void {
+    if (lateMs <= 0 && this.lateness === undefined) return
+    this.lateness ??= new Lateness(this.now)
+    this.lateness.said(lateMs, this.now)
+    if (this.phase === "idle") this.schedule()
   }
 
   private suffer(): Outage {
@@ -456,20 +475,36 @@ export class Connection {
     // What waits after an outage is not the device's fault: it may catch up as after a reconnect.
     this.slowness = undefined
     this.caughtUp = false
-    if (!outage.isTold) {
-      outage.isTold = true
-      this.shared.counters.degradations++
-      if (!this.write([this.narration.status("degraded")])) return
-    }
+    if (!this.tellStatus(this.now)) return
     if (!outage.isDown) this.shared.recovery.add(this)
   }
 
   // The log can be read. While the broker says that it is away, new events may still not be heard of.
   private recover(): ReadonlyArray<Message> {
     const { outage } = this
-    if (outage === undefined || outage.isDown || outage.acknowledged !== undefined) return []
+    if (outage?.isDown === true || outage?.acknowledged !== undefined) return []
     this.outage = undefined
-    return outage.isTold ? [this.narration.status("live")] : []
+    return this.status(this.now)
+  }
+
+  // Whether the device knows of trouble, or should.
+  private get isTroubled(): boolean {
+    return this.toldDegraded || this.outage !== undefined || this.lateness !== undefined
+  }
+
+  // The message that tells whether events may be late, unless the device knows.
+  private status(now: number): ReadonlyArray<Message> {
+    if (this.lateness !== undefined && now >= this.lateness.until) this.lateness = undefined
+    const isLate = this.outage !== undefined || this.lateness !== undefined
+    if (isLate === this.toldDegraded) return []
+    this.toldDegraded = isLate
+    if (isLate) this.shared.counters.degradations++
+    return [this.narration.status(isLate ? "degraded" : "live")]
+  }
+
+  private tellStatus(now: number): boolean {
+    const messages = this.status(now)
+    return messages.length === 0 || this.write(messages)
   }
 
   // Passes an acknowledgement on, or keeps it until that is possible.

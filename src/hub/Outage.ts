@@ -1,6 +1,5 @@
 /**
- * One time in which a connection cannot read its user's log: events may be late,
- * and the device is told so.
+ * One time in which a connection cannot read its user's log.
  *
  * @since 0.1.0
  */
@@ -10,7 +9,6 @@ import type { Position } from "../protocol/Position.ts"
  * - `until`: when the connection is given up, on the monotonic clock, so
  *   that the device may find a node that is better off.
  * - `isDown`: the broker has said that it is away, and will say when it is back.
- * - `isTold`: the device knows.
  *
  * @category models
  * @since 0.1.0
@@ -18,7 +16,6 @@ import type { Position } from "../protocol/Position.ts"
 export class Outage {
   readonly until: number
   isDown = false
-  isTold = false
   private kept: Position | undefined
 
   constructor(until: number) {

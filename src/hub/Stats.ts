@@ -20,7 +20,7 @@ import type { GapReason } from "../protocol/Frame.ts"
  * - `blocked`: how often a transport was full;
  * - `acknowledgements`: those that were passed on;
  * - `degradations`: how often a device was told that events may be late, since
- *   its log could not be read.
+ *   its log could not be read or an emitter held events of its user.
  *
  * @category models
  * @since 0.1.0
@@ -50,7 +50,7 @@ export type LimitScope = "user" | "node"
  * One consistent view of a hub: its counters, and what is so right now.
  * `lag` is the largest number of events that a connection was behind when it
  * last looked, `behind` the number of connections that are, `degraded` of those
- * whose log cannot be read, and `backlog` the bytes that wait for the network,
+ * that were told that events may be late, and `backlog` the bytes that wait for the network,
  * all connections together.
  *
  * @category models

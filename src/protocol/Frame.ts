@@ -217,9 +217,9 @@ export const Snapshot = Schema.Struct({
 })
 
 /**
- * Whether events come in time. While `degraded`, the server cannot read the
- * log: events may be late, and the connection is kept. With `live` it reads
- * again, and what was missed follows.
+ * Whether events come in time. While `degraded`, events may be late: the server
+ * cannot read the log, or a program holds events that it could not write there.
+ * The connection is kept.
  *
  * @category server frames
  * @since 0.1.0

@@ -3,6 +3,7 @@ import { Effect, Fiber } from "effect"
 import { Broker, CloseCode, type Frame, Position } from "effect-emitter"
 import { TestClock } from "effect/testing"
 import type { Connection } from "../../src/hub/Connection.ts"
+import * as Monotonic from "../../src/protocol/Monotonic.ts"
 import { FakeBroker, FakeTransport, random } from "./fakes.ts"
 import { makeHub, never, now, offsets, open } from "./hub.ts"
 
@@ -353,6 +354,7 @@ describe("Any order of appends, looks, full transports, filters, outages and los
         else if (choice < 0.965) connection?.announce()
         else if (choice < 0.975) broker.fail = broker.fail === undefined ? unavailable : undefined
         else if (choice < 0.98) setDown(!isDown)
+        else if (choice < 0.985) broker.tell({ lateMs: int(2) * int(500) })
         else if (choice < 0.99) yield* Effect.forkChild(acknowledge)
         else yield* connect
         look()
@@ -364,6 +366,7 @@ describe("Any order of appends, looks, full transports, filters, outages and los
       for (let turn = 0; turn < 10; turn++) {
         transport.drain(Infinity)
         yield* TestClock.adjust("1 second")
+        connection?.tick(yield* Effect.clockWith((clock) => Effect.sync(() => Monotonic.millisUnsafe(clock))))
       }
       connection?.announce()
       look()

@@ -2,11 +2,26 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { Broker, CloseCode } from "effect-emitter"
 import { TestClock } from "effect/testing"
+import type { Connection } from "../../src/hub/Connection.ts"
+import { graceMs, maxMs } from "../../src/hub/Lateness.ts"
 import { atOnce } from "../../src/hub/Recovery.ts"
+import * as Monotonic from "../../src/protocol/Monotonic.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
 import { makeHub, never, now, offsets, open } from "./hub.ts"
 
 const settle = TestClock.adjust("1 second")
+
+/** The gateway's tick, once so much time has passed. */
+const tickAfter = (ms: number, ...connections: ReadonlyArray<Connection>) =>
+  Effect.andThen(
+    TestClock.adjust(ms),
+    Effect.clockWith((clock) =>
+      Effect.sync(() => {
+        for (const connection of connections) connection.tick(Monotonic.millisUnsafe(clock))
+      })
+    )
+  )
+
 const unavailable = Effect.fail(
   new Broker.BrokerError({
     reason: new Broker.BrokerUnavailable({ operation: "pull", afterMs: 0, cause: new Error("a test") })
@@ -166,8 +181,8 @@ describe("A connection whose log cannot be read", () => {
       broker.fail = undefined
       broker.append()
       broker.tell("up")
-      yield* settle
-      assert.deepStrictEqual(story(transport), [1, "degraded", "live", 2])
+      yield* tickAfter(graceMs, connection)
+      assert.deepStrictEqual(story(transport), [1, "degraded", 2, "live"])
     }))
 
   it.effect("loses nothing for the time in which it could not be served", () =>
@@ -209,18 +224,18 @@ describe("A connection whose log cannot be read", () => {
 describe("A broker that says how it is", () => {
   it.effect("is believed by idle connections, which look at nothing until it is back", () =>
     Effect.gen(function*() {
-      const { broker, transport } = yield* openOne
+      const { broker, connection, transport } = yield* openOne
       broker.tell("down")
       assert.deepStrictEqual(story(transport), ["degraded"])
       broker.tell("down")
       yield* TestClock.adjust("4 minutes")
       assert.strictEqual(broker.looks, 1)
       broker.tell("up")
-      yield* settle
+      yield* tickAfter(graceMs, connection)
       assert.deepStrictEqual(story(transport), ["degraded", "live"])
       // An `up` that nobody waits for changes nothing.
       broker.tell("up")
-      yield* settle
+      yield* tickAfter(graceMs, connection)
       assert.deepStrictEqual(story(transport), ["degraded", "live"])
     }))
 
@@ -230,10 +245,10 @@ describe("A broker that says how it is", () => {
       broker.onSubscribe = (wake) => wake("down")
       const transport = new FakeTransport()
       const hub = yield* makeHub(broker)
-      yield* open(hub, transport)
+      const connection = yield* open(hub, transport)
       assert.deepStrictEqual(transport.frames.map(({ type }) => type), ["welcome", "status"])
       broker.tell("up")
-      yield* settle
+      yield* tickAfter(graceMs, connection)
       assert.deepStrictEqual(story(transport), ["degraded", "live"])
     }))
 
@@ -251,6 +266,66 @@ describe("A broker that says how it is", () => {
     }))
 })
 
+describe("A user whose events are late", () => {
+  it.effect("fault 33: a device is not live before its emitters had time to say so, and then not while one does", () =>
+    Effect.gen(function*() {
+      const { broker, connection, hub, transport } = yield* openOne
+      broker.tell("down")
+      broker.tell("up")
+      yield* tickAfter(graceMs - 1, connection)
+      assert.deepStrictEqual(story(transport), ["degraded"])
+      broker.tell({ lateMs: 20_000 })
+      broker.append()
+      yield* tickAfter(15_000, connection)
+      assert.deepStrictEqual(story(transport), ["degraded", 1])
+      assert.strictEqual((yield* hub.stats).degraded, 1)
+      broker.append()
+      broker.tell({ lateMs: 0 })
+      yield* settle
+      assert.deepStrictEqual(story(transport), ["degraded", 1, "live", 2])
+      assert.deepStrictEqual([(yield* hub.stats).degraded, connection.state], [0, "idle"])
+    }))
+
+  it.effect("fault 33: a device hears of it also where its own log was there all the time", () =>
+    Effect.gen(function*() {
+      const { broker, connection, transport } = yield* openOne
+      broker.tell({ lateMs: 0 })
+      yield* settle
+      assert.deepStrictEqual(story(transport), [])
+      broker.tell({ lateMs: 5_000 })
+      yield* tickAfter(4_000, connection)
+      assert.deepStrictEqual(story(transport), ["degraded"])
+      // The emitter died, and says nothing more.
+      yield* tickAfter(1_000, connection)
+      assert.deepStrictEqual(story(transport), ["degraded", "live"])
+    }))
+
+  it.effect("fault 33: a device that comes meanwhile is welcomed, and told at once", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: now })
+      broker.onSubscribe = (wake) => wake({ lateMs: 10_000 })
+      const transport = new FakeTransport()
+      yield* open(yield* makeHub(broker), transport)
+      assert.deepStrictEqual(transport.frames.map(({ type }) => type), ["welcome", "status"])
+      assert.deepStrictEqual(story(transport), ["degraded"])
+    }))
+
+  it.effect("fault 33: keeps nobody degraded for more than a minute, and closes nobody", () =>
+    Effect.gen(function*() {
+      const { broker, connection, transport } = yield* openOne
+      broker.tell("down")
+      broker.tell("up")
+      for (let seconds = 0; seconds < maxMs / 1_000 - 1; seconds++) {
+        broker.tell({ lateMs: 30_000 })
+        yield* tickAfter(1_000, connection)
+      }
+      assert.deepStrictEqual(story(transport), ["degraded"])
+      yield* tickAfter(1_000, connection)
+      assert.deepStrictEqual(story(transport), ["degraded", "live"])
+      assert.deepStrictEqual(transport.farewells, [])
+    }))
+})
+
 describe("A node full of connections whose broker is away", () => {
   const many = 1_000
 
@@ -258,10 +333,12 @@ describe("A node full of connections whose broker is away", () => {
     Effect.gen(function*() {
       const hub = yield* makeHub(broker, { perUser: many, perNode: many })
       const transports = Array.from({ length: many }, () => new FakeTransport())
-      yield* Effect.forEach(transports, (transport, index) => open(hub, transport, { user: `user${index}` }), {
-        concurrency: "unbounded"
-      })
-      return { hub, transports }
+      const connections = yield* Effect.forEach(
+        transports,
+        (transport, index) => open(hub, transport, { user: `user${index}` }),
+        { concurrency: "unbounded" }
+      )
+      return { connections, hub, transports }
     })
 
   it.effect("tries a few now and then, less and less often", () =>
@@ -286,15 +363,18 @@ describe("A node full of connections whose broker is away", () => {
       const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("2 millis") })
       const opening = yield* Effect.forkChild(openMany(broker))
       yield* TestClock.adjust("1 second")
-      const { hub, transports } = yield* Fiber.join(opening)
+      const { connections, hub, transports } = yield* Fiber.join(opening)
       broker.tell("down")
       broker.append()
       broker.most = 0
       broker.tell("up")
-      for (let steps = 0; steps < 100 && (yield* hub.stats).degraded > 0; steps++) yield* TestClock.adjust("2 millis")
-      assert.strictEqual((yield* hub.stats).degraded, 0)
+      const isServed = () => transports.every((transport) => offsets(transport).length === 1)
+      for (let steps = 0; steps < 100 && !isServed(); steps++) yield* TestClock.adjust("2 millis")
       assert.strictEqual(broker.most, atOnce)
-      for (const transport of transports) assert.deepStrictEqual(story(transport), ["degraded", "live", 1])
+      for (const transport of transports) assert.deepStrictEqual(story(transport), ["degraded", 1])
+      yield* tickAfter(graceMs, ...connections)
+      for (const transport of transports) assert.deepStrictEqual(story(transport), ["degraded", 1, "live"])
+      assert.strictEqual((yield* hub.stats).degraded, 0)
     }))
 
   it.effect("also brings back those whose broker is well while that of others stays away", () =>
