@@ -18,6 +18,7 @@ import * as Http from "node:http"
 import type { Socket } from "node:net"
 import type { Message } from "../hub/Transport.ts"
 import { subprotocol } from "../protocol/Frame.ts"
+import type { Servers } from "./Servers.ts"
 
 /**
  * What happens on a socket. Each is called from the event loop, and must not
@@ -158,39 +159,49 @@ const removeListeners = (socket: Socket, event: string): void => {
  */
 export const accept = (
   server: Server,
+  servers: Servers,
   request: HttpServerRequest,
   makeListener: (socket: DeviceSocket) => Listener
 ): Effect.Effect<void, HandshakeRefused | HttpServerError> =>
-  // The HTTP server puts its listeners on the socket once the handler's first turn is over.
-  Effect.andThen(
-    Effect.andThen(request.upgrade, Effect.yieldNow),
-    Effect.suspend(() => {
-      const incoming = NodeHttpServerRequest.toIncomingMessage(request)
-      if (!(incoming instanceof Http.IncomingMessage)) {
-        return Effect.fail(new HandshakeRefused({ detail: "WebSocket needs HTTP/1.1" }))
-      }
-      const tcp = incoming.socket
-      let refusal: string | undefined
-      const onRefused = (error: Error) => {
-        refusal = error.message
-      }
-      let accepted = false
-      server.once("wsClientError", onRefused)
-      server.handleUpgrade(incoming, tcp, noBytes, (socket) => {
-        accepted = true
-        socket.listen(tcp, makeListener(socket))
+  Effect.flatMap(validate(request), (incoming) =>
+    // The HTTP server puts its listeners on the socket once the handler's first turn is over.
+    Effect.andThen(
+      Effect.andThen(request.upgrade, Effect.yieldNow),
+      Effect.suspend(() => {
+        const tcp = incoming.socket
+        let refusal: string | undefined
+        const onRefused = (error: Error) => {
+          refusal = error.message
+        }
+        let accepted = false
+        server.once("wsClientError", onRefused)
+        server.handleUpgrade(incoming, tcp, servers.headOf(incoming), (socket) => {
+          accepted = true
+          socket.listen(tcp, makeListener(socket))
+        })
+        server.off("wsClientError", onRefused)
+        if (!accepted) return refuse(refusal ?? "the client has gone")
+        endRequest(request)
+        return Effect.void
       })
-      server.off("wsClientError", onRefused)
-      if (!accepted) {
-        return Effect.fail(new HandshakeRefused({ detail: refusal ?? "the client has gone" }))
-      }
-      endRequest(request)
-      return Effect.void
-    })
-  )
+    ))
 
-// A client may not send frames before it has the answer to its handshake, so nothing can have come with the request.
-const noBytes = Buffer.alloc(0)
+// ws takes the drafts before RFC 6455 as well, and connections without a subprotocol.
+const validate = (request: HttpServerRequest): Effect.Effect<Http.IncomingMessage, HandshakeRefused> => {
+  const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+  if (!(incoming instanceof Http.IncomingMessage)) return refuse("WebSocket needs HTTP/1.1")
+  const version = incoming.headers["sec-websocket-version"]
+  if (version !== "13") return refuse("version 13 of WebSocket is spoken here", version !== undefined)
+  return isOffered(incoming)
+    ? Effect.succeed(incoming)
+    : refuse(`the subprotocol "${subprotocol}" must be asked for`)
+}
+
+const refuse = (detail: string, isVersion = false): Effect.Effect<never, HandshakeRefused> =>
+  Effect.fail(new HandshakeRefused({ detail, isVersion }))
+
+const isOffered = ({ headers }: Http.IncomingMessage): boolean =>
+  headers["sec-websocket-protocol"]?.split(",").some((name) => name.trim() === subprotocol) === true
 
 // The handler's response would go out as HTTP on a socket that speaks WebSocket by now. A response that has ended
 // without a socket is never written.
@@ -203,13 +214,15 @@ const endRequest = (request: HttpServerRequest): void => {
 }
 
 /**
- * A handshake that is not valid.
+ * A handshake that is not valid. `isVersion`: it asks for another version of
+ * WebSocket.
  *
  * @category errors
  * @since 0.1.0
  */
 export class HandshakeRefused extends Schema.TaggedError<HandshakeRefused>()("HandshakeRefused", {
-  detail: Schema.String
+  detail: Schema.String,
+  isVersion: Schema.Boolean
 }) {
   override get message() {
     return `The WebSocket handshake was refused: ${this.detail}`

@@ -25,19 +25,21 @@
  *
  * @since 0.1.0
  */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as HttpRouter from "effect/http/HttpRouter"
-import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { IncomingMessage, ServerResponse } from "node:http"
 import { Broker, type BrokerError } from "../broker/Broker.ts"
 import * as Hub from "../hub/Hub.ts"
 import type * as Slowness from "../hub/Slowness.ts"
@@ -59,6 +61,8 @@ import * as Metrics from "./Metrics.ts"
 import type { Shared } from "./Session.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Stats } from "./Stats.ts"
+import { Servers } from "./Servers.ts"
+import { type Kind, Strangers } from "./Strangers.ts"
 import { TokenBucket } from "./TokenBucket.ts"
 import { Unauthenticated } from "./Unauthenticated.ts"
 import { UserRates } from "./UserRates.ts"
@@ -90,7 +94,12 @@ export class Gateway extends Context.Service<Gateway, {
 const make = Effect.fnUntraced(function*(
   config: GatewayConfig.GatewayConfig
 ): Effect.fn.Return<
-  { readonly gateway: Gateway["Service"]; readonly handle: Handler; readonly acknowledge: Handler },
+  {
+    readonly gateway: Gateway["Service"]
+    readonly handle: Handler
+    readonly acknowledge: Handler
+    readonly watch: Middleware
+  },
   never,
   Authenticator | Broker | Scope.Scope
 > {
@@ -104,7 +113,15 @@ const make = Effect.fnUntraced(function*(
   const comeBackAfterMs = () => Math.floor(random.nextDoubleUnsafe() * spreadMs)
   const context = yield* Effect.context<never>()
   const run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = Effect.runForkWith(context)
-  const sessions = new Sessions(Duration.toMillis(config.drainTimeout))
+  const strangers = new Strangers({
+    silent: { count: config.strangers.silent, ms: Duration.toMillis(config.silentTimeout) },
+    // Each has a deadline of its own.
+    unauthenticated: { count: config.strangers.unauthenticated, ms: Infinity },
+    refused: { count: config.strangers.refused, ms: refusedMs }
+  }, () => Monotonic.millisUnsafe(clock))
+  const servers = new Servers(strangers)
+  yield* Effect.addFinalizer(() => Effect.sync(() => servers.close()))
+  const sessions = new Sessions(Duration.toMillis(config.drainTimeout), strangers, servers)
   const named = config.name === undefined ? "" : `${config.name}.`
   const life = yield* Names.next
   const admission = new TokenBucket(config.connections.perSecond, Monotonic.millisUnsafe(clock))
@@ -140,6 +157,7 @@ const make = Effect.fnUntraced(function*(
     },
     hub,
     authenticator,
+    strangers,
     clock,
     run,
     add: (session) => sessions.add(session),
@@ -163,9 +181,12 @@ const make = Effect.fnUntraced(function*(
   yield* Effect.addFinalizer(() => drain)
 
   const upgrade = (request: HttpServerRequest, principal: Principal | undefined) =>
-    DeviceSocket.accept(sockets, request, (socket) => new WebSocketSession(shared, socket, principal)).pipe(
+    DeviceSocket.accept(sockets, servers, request, (socket) => new WebSocketSession(shared, socket, principal)).pipe(
       Effect.as(Refusal.switching),
-      Effect.catchTag("HandshakeRefused", (error) => Effect.succeed(Refusal.badRequest(error.detail))),
+      Effect.catchTag(
+        "HandshakeRefused",
+        ({ detail, isVersion }) => Effect.succeed(isVersion ? Refusal.otherVersion : Refusal.badRequest(detail))
+      ),
       Effect.catchTag("HttpServerError", () => Effect.succeed(Refusal.upgradeRequired))
     )
 
@@ -201,7 +222,7 @@ const make = Effect.fnUntraced(function*(
       : stream(request, principal)
   }
 
-  const identified = Identifying.make({ authenticator, timeout: config.helloTimeout, comeBackAfterMs })
+  const identified = Identifying.make({ authenticator, timeout: config.helloTimeout, comeBackAfterMs, strangers })
 
   const isForeign = ({ headers }: HttpServerRequest): boolean =>
     !Origin.isAllowed(config.origins, headers["origin"], headers["host"])
@@ -210,14 +231,13 @@ const make = Effect.fnUntraced(function*(
     Effect.suspend((): Effect.Effect<HttpServerResponse> => {
       if (sessions.isDraining) return Effect.succeed(Refusal.unavailable("draining", comeBackAfterMs()))
       if (isForeign(request)) return Effect.succeed(Refusal.originRefused)
-      if (sessions.size >= config.connections.perNode) {
+      if (sessions.size - strangers.unauthenticated.size >= config.connections.perNode) {
         return Effect.succeed(Refusal.unavailable("full", comeBackAfterMs()))
       }
       if (!admission.take(Monotonic.millisUnsafe(clock))) {
         refusedByRate++
         return Effect.succeed(Refusal.unavailable("busy", comeBackAfterMs()))
       }
-      sessions.servedBy(request)
       return identified(request, (principal) => serve(request, principal))
     })
 
@@ -237,14 +257,30 @@ const make = Effect.fnUntraced(function*(
     refused: { ...seen.refused, rate: refusedByRate },
     sessions: sessions.size,
     closed: sessions.closed,
-    draining: sessions.isDraining
+    draining: sessions.isDraining,
+    strangers: countsOf((kind) => strangers[kind].size),
+    cut: countsOf((kind) => strangers[kind].cutCount)
   }))
   const publish = Effect.map(stats, Metrics.makePublisher(context))
   yield* Effect.forkScoped(Effect.repeat(publish, Schedule.spaced("5 seconds")))
 
+  // Every request of the server passes here, those that find no route included.
+  const watch: Middleware = (app) =>
+    Effect.flatMap(HttpServerRequest, (request) => {
+      const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+      if (!(incoming instanceof IncomingMessage)) return app
+      servers.watch(incoming)
+      if (!isUpgrade(incoming)) return app
+      return Effect.onExit(app, () =>
+        Effect.sync(() => {
+          if (!wasUpgraded(request)) strangers.refuse(incoming.socket)
+        }))
+    })
+
   return {
     handle,
     acknowledge,
+    watch,
     gateway: {
       publish,
       stats,
@@ -255,6 +291,27 @@ const make = Effect.fnUntraced(function*(
 })
 
 type Handler = (request: HttpServerRequest) => Effect.Effect<HttpServerResponse>
+type Middleware = <E, R>(
+  app: Effect.Effect<HttpServerResponse, E, R>
+) => Effect.Effect<HttpServerResponse, E, R | HttpServerRequest>
+
+// What Node's parser found, and its types leave out.
+const isUpgrade = (incoming: IncomingMessage): boolean => "upgrade" in incoming && incoming.upgrade === true
+
+// The response to an upgrade ends at once, without a socket, if the socket was taken over.
+const wasUpgraded = (request: HttpServerRequest): boolean => {
+  const response = NodeHttpServerRequest.toServerResponse(request)
+  return response instanceof ServerResponse && response.writableEnded && response.socket === null
+}
+
+const countsOf = (count: (kind: Kind) => number): Readonly<Record<Kind, number>> => ({
+  silent: count("silent"),
+  unauthenticated: count("unauthenticated"),
+  refused: count("refused")
+})
+
+/** How long a refused device may take to read why, before its socket is cut. */
+const refusedMs = 500
 
 const toLimit = (limit: { readonly bytes: number; readonly after: Duration.Duration }): Slowness.Limit => ({
   bytes: limit.bytes,
@@ -279,8 +336,9 @@ const layerWith = <E>(
     Gateway,
     Effect.gen(function*() {
       const settings = yield* config
-      const { acknowledge, gateway, handle } = yield* make(settings)
+      const { acknowledge, gateway, handle, watch } = yield* make(settings)
       const router = yield* HttpRouter.HttpRouter
+      yield* router.addGlobalMiddleware(watch)
       const path = startsWithSlash(settings.path)
       yield* router.add("GET", path, handle)
       yield* router.add("POST", path, acknowledge)

@@ -56,6 +56,8 @@ const Resolved = Schema.Struct({
   maxFrameBytesOut: Positive,
   framesPerSecond: Positive,
   connections: Schema.Struct({ perUser: Positive, perNode: Positive, perSecond: Positive }),
+  strangers: Schema.Struct({ silent: Positive, unauthenticated: Positive, refused: Positive }),
+  silentTimeout: Time,
   slow: Schema.Struct({ volatile: Limit, batched: Limit, close: Limit }),
   expiryGrace: Time,
   degradedTimeout: Time,
@@ -118,6 +120,12 @@ const Overrides = Schema.Struct({
     perNode: Schema.optionalKey(Positive),
     perSecond: Schema.optionalKey(Positive)
   })),
+  strangers: Schema.optionalKey(Schema.Struct({
+    silent: Schema.optionalKey(Positive),
+    unauthenticated: Schema.optionalKey(Positive),
+    refused: Schema.optionalKey(Positive)
+  })),
+  silentTimeout: Schema.optionalKey(TimeText),
   slow: Schema.optionalKey(Schema.Struct({
     volatile: Schema.optionalKey(LimitText),
     batched: Schema.optionalKey(LimitText),
@@ -140,6 +148,8 @@ const defaults: Resolved = {
   maxFrameBytesOut: 64 * kibi,
   framesPerSecond: 50,
   connections: { perUser: 20, perNode: 20_000, perSecond: 1_000 },
+  strangers: { silent: 1_000, unauthenticated: 2_000, refused: 100 },
+  silentTimeout: Duration.seconds(10),
   slow: {
     volatile: { bytes: 256 * kibi, after: Duration.seconds(2) },
     batched: { bytes: 1024 * kibi, after: Duration.seconds(10) },
@@ -155,6 +165,7 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
   ...defaults,
   ...overrides,
   connections: { ...defaults.connections, ...overrides.connections },
+  strangers: { ...defaults.strangers, ...overrides.strangers },
   slow: {
     volatile: { ...defaults.slow.volatile, ...overrides.slow?.volatile },
     batched: { ...defaults.slow.batched, ...overrides.slow?.batched },
@@ -180,6 +191,13 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
  * - `connections.perUser`, 20, and `connections.perNode`, 20,000;
  *   `connections.perSecond`: how many devices may come per second, and at once,
  *   1,000; further ones are told to come back later;
+ * - `strangers`: how many sockets may be open whose device is not known:
+ *   `silent` ones on which no request has come, 1,000, `unauthenticated` ones
+ *   without a valid hello or being identified, 2,000, and `refused` upgrades whose
+ *   device has not hung up, 100. Where one more comes, the oldest of its kind is
+ *   cut. They count from the first request on that a server gets, and need fewer
+ *   descriptors than the process may open;
+ * - `silentTimeout`: how long a socket may stay without a request, 10 seconds;
  * - `slow`: when a device that reads too slowly loses its volatile events
  *   (`slow.volatile`: 256 KiB behind, or behind for 2 seconds), its batched ones
  *   (`slow.batched`: 1 MiB, 10 seconds), and its connection (`slow.close`: 8 MiB

@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
@@ -16,6 +17,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
 import * as Refusal from "./Refusal.ts"
+import type { Strangers } from "./Strangers.ts"
 import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
 
 /**
@@ -34,14 +36,16 @@ export type Identified = (
  * - `timeout` is how long the authenticator may take.
  * - `comeBackAfterMs` is what a device is told that finds it unavailable, in
  *   milliseconds.
+ * - `strangers` bounds the requests whose sender is not known yet.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = ({ authenticator, comeBackAfterMs, timeout }: {
+export const make = ({ authenticator, comeBackAfterMs, strangers, timeout }: {
   readonly authenticator: Authenticator["Service"]
   readonly timeout: Duration.Duration
   readonly comeBackAfterMs: () => number
+  readonly strangers: Strangers
 }): Identified => {
   const authenticate = (request: HttpServerRequest): Effect.Effect<Principal | undefined, AuthenticationError> => {
     const header = request.headers["authorization"]
@@ -53,7 +57,7 @@ export const make = ({ authenticator, comeBackAfterMs, timeout }: {
   }
 
   return (request, then) =>
-    authenticate(request).pipe(
+    strangers.identify(NodeHttpServerRequest.toIncomingMessage(request), authenticate(request)).pipe(
       Effect.timeoutOrElse({
         duration: timeout,
         orElse: () =>

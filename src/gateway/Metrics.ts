@@ -12,6 +12,8 @@
  * | `emitter_gateway_backlog_bytes` | gauge: bytes that wait for the network | |
  * | `emitter_gateway_opened_total` | counter: connections greeted | |
  * | `emitter_gateway_refused_total` | counter | `limit`: `user`, `node`, `rate` |
+ * | `emitter_gateway_strangers` | gauge: sockets whose device is not known | `kind`: `silent`, `unauthenticated`, `refused` |
+ * | `emitter_gateway_cut_total` | counter: strangers cut, being too many or too late | `kind` |
  * | `emitter_gateway_closed_total` | counter: closed by this side | `code`: names of close codes |
  * | `emitter_gateway_events_total` | counter: events written to devices | |
  * | `emitter_gateway_messages_total` | counter: messages written to devices | |
@@ -55,6 +57,12 @@ const labelled = {
     label: "limit",
     metric: Metric.counter("emitter_gateway_refused_total", { description: "Devices refused by a limit" })
   },
+  cut: {
+    label: "kind",
+    metric: Metric.counter("emitter_gateway_cut_total", {
+      description: "Sockets cut whose device was not known, being too many or staying for too long"
+    })
+  },
   closed: {
     label: "code",
     metric: Metric.counter("emitter_gateway_closed_total", { description: "Connections closed by the server" })
@@ -68,6 +76,8 @@ const labelled = {
     metric: Metric.counter("emitter_gateway_left_out_total", { description: "Events slow devices did not get" })
   }
 }
+
+const strangers = Metric.gauge("emitter_gateway_strangers", { description: "Sockets whose device is not known" })
 
 const keys = <A extends object>(record: A): ReadonlyArray<keyof A & string> =>
   Object.keys(record).filter((key): key is keyof A & string => key in record)
@@ -101,6 +111,9 @@ export const makePublisher = (context: Context.Context<never>): (stats: Stats) =
 
   return (stats) => {
     for (const key of keys(gauges)) gauges[key].updateUnsafe(stats[key], context)
+    for (const [kind, count] of Object.entries(stats.strangers)) {
+      Metric.withAttributes(strangers, { kind }).updateUnsafe(count, context)
+    }
     for (const key of keys(counters)) counters[key].updateUnsafe(since(key, stats[key]), context)
     for (const key of keys(labelled)) {
       for (const [value, total] of Object.entries(stats[key])) {

@@ -59,6 +59,19 @@ export const upgradeRequired: HttpServerResponse.HttpServerResponse = respond(
 )
 
 /**
+ * The handshake asks for another version of WebSocket.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const otherVersion: HttpServerResponse.HttpServerResponse = respond(
+  426,
+  "upgradeRequired",
+  "version 13 of WebSocket is spoken here",
+  { upgrade: "websocket", "sec-websocket-version": "13" }
+)
+
+/**
  * The page's origin is not allowed.
  *
  * @category responses

@@ -12,6 +12,7 @@ import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Hub } from "../hub/Hub.ts"
 import type { Farewell } from "../hub/Transport.ts"
 import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
+import type { Strangers } from "./Strangers.ts"
 
 /**
  * Times in milliseconds and limits, as sessions use them.
@@ -33,6 +34,7 @@ export interface Limits {
  *
  * - `run` starts an effect in the gateway's context, at once.
  * - `add` and `remove` keep the set of sessions.
+ * - `strangers` bounds those whose device is not known yet.
  * - `closed` counts and logs an end from this side.
  * - `comeBackAfterMs` is a random time, so that devices that are sent away
  *   together do not come back together.
@@ -44,6 +46,7 @@ export interface Shared {
   readonly limits: Limits
   readonly hub: Hub["Service"]
   readonly authenticator: Authenticator["Service"]
+  readonly strangers: Strangers
   readonly clock: Clock.Clock
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   readonly add: (session: Session) => void

@@ -4,17 +4,15 @@
  *
  * @since 0.1.0
  */
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
-import type { HttpServerRequest } from "effect/http/HttpServerRequest"
-import { IncomingMessage } from "node:http"
-import { Server } from "node:net"
 import type { Farewell } from "../hub/Transport.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Session } from "./Session.ts"
+import type { Servers } from "./Servers.ts"
+import type { Strangers } from "./Strangers.ts"
 
 /**
  * @category models
@@ -22,14 +20,17 @@ import type { Session } from "./Session.ts"
  */
 export class Sessions {
   private readonly all = new Set<Session>()
-  private readonly servers = new Set<Server>()
   private readonly closedByName: Record<string, number> = {}
   private readonly drainTimeoutMs: number
+  private readonly strangers: Strangers
+  private readonly servers: Servers
   private readonly empty = Latch.makeUnsafe(true)
   private draining = false
 
-  constructor(drainTimeoutMs: number) {
+  constructor(drainTimeoutMs: number, strangers: Strangers, servers: Servers) {
     this.drainTimeoutMs = drainTimeoutMs
+    this.strangers = strangers
+    this.servers = servers
   }
 
   get size(): number {
@@ -61,16 +62,8 @@ export class Sessions {
     this.closedByName[name] = (this.closedByName[name] ?? 0) + 1
   }
 
-  /** Notes the server that a request came from. */
-  servedBy(request: HttpServerRequest): void {
-    const incoming = NodeHttpServerRequest.toIncomingMessage(request)
-    if (!(incoming instanceof IncomingMessage)) return
-    const { socket } = incoming
-    if ("server" in socket && socket.server instanceof Server) this.servers.add(socket.server)
-  }
-
   /**
-   * Ticks all sessions for ever. Time in which this process did not run, because
+   * Ticks all sessions and strangers for ever. Time in which this process did not run, because
    * it was busy or its machine slept, is forgiven. Once a server has stopped to
    * listen, `drain` runs: an HTTP server that closes waits for its sockets.
    */
@@ -90,7 +83,8 @@ export class Sessions {
           failures.push(Cause.die(defect))
         }
       }
-      const drained = this.draining || this.allListen() ? Effect.void : Effect.forkChild(drain)
+      this.strangers.tick()
+      const drained = this.draining || this.servers.allListen ? Effect.void : Effect.forkChild(drain)
       return Effect.andThen(
         Effect.forEach(failures, (cause) => Effect.logError("A session was cut, its tick failed", cause)),
         Effect.asVoid(drained)
@@ -121,12 +115,5 @@ export class Sessions {
         }
       })
     )
-  }
-
-  private allListen(): boolean {
-    for (const server of this.servers) {
-      if (!server.listening) return false
-    }
-    return true
   }
 }

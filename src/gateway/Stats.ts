@@ -4,13 +4,16 @@
  * @since 0.1.0
  */
 import type * as HubStats from "../hub/Stats.ts"
+import type * as Strangers from "./Strangers.ts"
 
 /**
  * The hub's view, and what only the gateway sees: `sessions`, the sockets and
  * streams that are open (those that have not said hello included), `closed`, how
  * many were closed by this side, by name of close code, and whether new devices
  * are refused because the gateway is `draining`. `refused.rate` counts devices
- * that came too many at once.
+ * that came too many at once. `strangers` counts the sockets whose device is not
+ * known, by kind, and `cut` those of them that were too many or stayed for too
+ * long.
  *
  * @category models
  * @since 0.1.0
@@ -20,4 +23,6 @@ export interface Stats extends Omit<HubStats.Stats, "refused"> {
   readonly sessions: number
   readonly closed: Readonly<Record<string, number>>
   readonly draining: boolean
+  readonly strangers: Readonly<Record<Strangers.Kind, number>>
+  readonly cut: Readonly<Record<Strangers.Kind, number>>
 }

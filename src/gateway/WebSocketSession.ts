@@ -28,6 +28,7 @@ import type { AuthenticationError, Principal } from "./Authenticator.ts"
 import type { Listener } from "./DeviceSocket.ts"
 import { TokenBucket } from "./TokenBucket.ts"
 import { forCause, lapsesAt, type Session, type Shared, unauthenticated } from "./Session.ts"
+import type * as Strangers from "./Strangers.ts"
 import { Unauthenticated } from "./Unauthenticated.ts"
 
 /**
@@ -63,7 +64,7 @@ const ping = Frame.encode({ type: "ping" })
  * @category models
  * @since 0.1.0
  */
-export class WebSocketSession implements Session, Listener, Transport {
+export class WebSocketSession implements Session, Listener, Transport, Strangers.Unauthenticated {
   private readonly shared: Shared
   private readonly wire: Wire
   // While frames came of late: a bucket that is full again is as good as none.
@@ -82,6 +83,7 @@ export class WebSocketSession implements Session, Listener, Transport {
     this.heardAt = now
     this.pingedAt = now
     shared.add(this)
+    shared.strangers.unauthenticated.add(this, now)
   }
 
   // What the socket tells.
@@ -113,6 +115,7 @@ export class WebSocketSession implements Session, Listener, Transport {
     this.work = undefined
     this.inbox = undefined
     this.shared.remove(this)
+    this.shared.strangers.unauthenticated.delete(this)
     if (work !== undefined) this.shared.run(Fiber.interrupt(work))
     if (state._tag === "Live" || state._tag === "Closing") this.letGo(state.connection)
   }
@@ -183,6 +186,10 @@ export class WebSocketSession implements Session, Listener, Transport {
     this.wire.terminate()
   }
 
+  giveUp(): void {
+    this.wire.terminate()
+  }
+
   // The conversation.
 
   private live(connection: Connection, principal: Principal): State {
@@ -246,6 +253,7 @@ export class WebSocketSession implements Session, Listener, Transport {
           Effect.flatMap(restore(open(principal)), (connection) => {
             if (this.state._tag !== "Greeting") return hub.release(connection)
             this.state = this.live(connection, principal)
+            this.shared.strangers.unauthenticated.delete(this)
             return Effect.void
           })
       )

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
-import { CloseCode, type Frame } from "effect-emitter"
+import { CloseCode, Frame } from "effect-emitter"
 import { request } from "node:http"
 import { append, connect, type Device, dial, Refused, serve, type Served, token } from "./server.ts"
 
@@ -240,14 +240,18 @@ describe("Bad input", () => {
       Effect.gen(function*() {
         const plain = yield* Effect.promise(() => fetch(`${served.http}/events`))
         assert.strictEqual(plain.status, 426)
-        const status = yield* Effect.callback<number | undefined>((resume) => {
-          const headers = { connection: "upgrade", upgrade: "websocket", "sec-websocket-version": "7" }
-          request(`${served.http}/events`, { headers }, (response) => {
-            response.resume()
-            resume(Effect.succeed(response.statusCode))
-          }).end()
-        })
-        assert.strictEqual(status, 400)
+        const statusOf = (more: Record<string, string>) =>
+          Effect.callback<number | undefined>((resume) => {
+            const headers = { connection: "upgrade", upgrade: "websocket", ...more }
+            request(`${served.http}/events`, { headers }, (response) => {
+              response.resume()
+              resume(Effect.succeed(response.statusCode))
+            }).end()
+          })
+        assert.strictEqual(yield* statusOf({}), 400)
+        assert.strictEqual(yield* statusOf({ "sec-websocket-version": "7" }), 426)
+        const known = { "sec-websocket-version": "13", "sec-websocket-protocol": Frame.subprotocol }
+        assert.strictEqual(yield* statusOf(known), 400)
       })))
 
   it.live("a taken port is a typed error, and the server that has it stays up", () =>

@@ -151,7 +151,7 @@ describe("Operations", () => {
       const child = yield* Effect.acquireRelease(
         Effect.sync(() =>
           spawn(process.execPath, [fileURLToPath(new URL("standalone.ts", import.meta.url))], {
-            env: { ...process.env, SECRET: secret },
+            env: { ...process.env, SECRET: secret, GATEWAY_RECONNECT_SPREAD: "1 second" },
             stdio: ["ignore", "pipe", "inherit"]
           })
         ),

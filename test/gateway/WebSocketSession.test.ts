@@ -5,11 +5,14 @@ import { TestClock } from "effect/testing"
 import type { Principal } from "../../src/gateway/Authenticator.ts"
 import type { Shared } from "../../src/gateway/Session.ts"
 import { Sessions } from "../../src/gateway/Sessions.ts"
+import { Servers } from "../../src/gateway/Servers.ts"
+import { Strangers } from "../../src/gateway/Strangers.ts"
 import { Unauthenticated } from "../../src/gateway/Unauthenticated.ts"
 import { WebSocketSession, type Wire } from "../../src/gateway/WebSocketSession.ts"
 import type { Farewell, Message } from "../../src/hub/Transport.ts"
 import { ConnectionId, UserId } from "../../src/protocol/Identity.ts"
 import * as WallClock from "../support/wallClock.ts"
+import * as Monotonic from "../../src/protocol/Monotonic.ts"
 import { FakeBroker, random } from "../hub/fakes.ts"
 import { makeHub, now } from "../hub/hub.ts"
 
@@ -44,6 +47,8 @@ class FakeWire implements Wire {
   }
 }
 
+const few = { count: 100, ms: Infinity }
+
 const heartbeatMs = 25_000
 const tickMs = 1_000
 
@@ -52,7 +57,11 @@ const makeSessions = Effect.gen(function*() {
   const broker = new FakeBroker({ maxEvents: 100, delay: now })
   const hub = yield* makeHub(broker)
   const clock = yield* Clock.Clock
-  const sessions = new Sessions(5_000)
+  const strangers = new Strangers(
+    { silent: few, unauthenticated: few, refused: few },
+    () => clock.currentTimeMillisUnsafe()
+  )
+  const sessions = new Sessions(5_000, strangers, new Servers(strangers))
   const farewells: Array<Farewell> = []
   let ids = 0
   const verify = (token: Redacted.Redacted<string>): Effect.Effect<Principal, Unauthenticated> => {
@@ -74,6 +83,7 @@ const makeSessions = Effect.gen(function*() {
     },
     hub,
     authenticator: { verify, recognize: () => Effect.succeed(Option.none()) },
+    strangers,
     clock,
     run: Effect.runForkWith(yield* Effect.context<never>()),
     add: (session) => sessions.add(session),

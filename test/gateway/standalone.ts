@@ -1,5 +1,6 @@
 /**
- * A gateway as a process of its own. It prints its port, and stops when it is asked to.
+ * A gateway as a process of its own, with settings from its environment. It prints its port, and stops when it is asked
+ * to.
  */
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Cause, Effect, Exit, Layer, Redacted } from "effect"
@@ -18,7 +19,7 @@ const printPort = Layer.effectDiscard(Effect.gen(function*() {
 }))
 
 Operations.layer().pipe(
-  Layer.provideMerge(Gateway.layer({ reconnectSpread: "1 second" })),
+  Layer.provideMerge(Gateway.layerConfig),
   (routes) => HttpRouter.serve(routes, { disableListenLog: true, disableLogger: true }),
   Layer.merge(printPort),
   Layer.provide(Authenticator.jwt({ secret, issuer: "tests", audience: "events" })),

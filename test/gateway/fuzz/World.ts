@@ -6,6 +6,7 @@ import { Clock, Effect, type Fiber } from "effect"
 import { Broker } from "../../../src/broker/Broker.ts"
 import { Authenticator } from "../../../src/gateway/Authenticator.ts"
 import type { Session, Shared } from "../../../src/gateway/Session.ts"
+import { Strangers } from "../../../src/gateway/Strangers.ts"
 import { WebSocketSession, type Wire } from "../../../src/gateway/WebSocketSession.ts"
 import * as Hub from "../../../src/hub/Hub.ts"
 import type { Message } from "../../../src/hub/Transport.ts"
@@ -18,6 +19,7 @@ import { principal } from "./authenticator.ts"
 /** So many messages a session may send at once; no time passes in a world. */
 export const burst = 50
 
+const many = { count: Infinity, ms: Infinity }
 const patient = { bytes: Infinity, ms: Infinity }
 
 /** The network's end of a session: what was written to it, and how it was closed. */
@@ -64,6 +66,7 @@ export const make = Effect.gen(function*() {
     slow: { volatile: patient, batched: patient, close: patient }
   })
   const sessions = new Set<Session>()
+  const strangers = new Strangers({ silent: many, unauthenticated: many, refused: many }, () => 0)
   const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
   let ids = 0
   const shared: Shared = {
@@ -77,6 +80,7 @@ export const make = Effect.gen(function*() {
     },
     hub,
     authenticator,
+    strangers,
     clock,
     run: (effect) => {
       const fiber = fork(effect)

@@ -1,0 +1,180 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, type Scope } from "effect"
+import { Authenticator } from "effect-emitter/gateway"
+import { type ChildProcess, spawn } from "node:child_process"
+import { connect as connectTcp, type Socket } from "node:net"
+import { fileURLToPath } from "node:url"
+import { until } from "../client/devices.ts"
+import { connect, dial, secret, serve, token } from "./server.ts"
+
+/** How a refused request looks on the wire: what it asks for, and the headers that make it one. */
+const upgrade = (path: string, headers: ReadonlyArray<string>) =>
+  [
+    `GET ${path} HTTP/1.1`,
+    "Host: 127.0.0.1",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Protocol: emitter.v1.json",
+    ...headers,
+    "",
+    ""
+  ].join("\r\n")
+
+/** A peer that says this, and then neither reads to the end nor hangs up when it is told to. */
+const stubborn = (port: number, says: string): Effect.Effect<Socket, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const socket = connectTcp({ port, host: "127.0.0.1", allowHalfOpen: true })
+      socket.on("error", () => {})
+      socket.on("connect", () => socket.write(says))
+      return socket
+    }),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+
+/** A gateway as a process of its own that may open `descriptors` files and sockets. */
+const confined = Effect.fnUntraced(function*(descriptors: number, env: Record<string, string> = {}) {
+  const child: ChildProcess = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      spawn("sh", ["-c", `ulimit -n ${descriptors}; exec "$0" "$1"`, process.execPath, standalone], {
+        env: { ...process.env, SECRET: secret, ...env },
+        stdio: ["ignore", "pipe", "inherit"]
+      })
+    ),
+    (child) => Effect.sync(() => child.kill("SIGKILL"))
+  )
+  const port = yield* Effect.callback<number>((resume) => {
+    child.stdout?.once("data", (data) => resume(Effect.succeed(Number(/\d+/.exec(String(data))?.[0]))))
+  })
+  const alive = Effect.promise(() =>
+    fetch(`http://127.0.0.1:${port}/healthz`, { headers: { connection: "close" } }).then(
+      ({ status }) => status,
+      () => 0
+    )
+  )
+  return { port, alive }
+})
+
+const standalone = fileURLToPath(new URL("standalone.ts", import.meta.url))
+
+const slow = Layer.succeed(Authenticator.Authenticator, { verify: () => Effect.never, recognize: () => Effect.never })
+
+describe("Strangers", () => {
+  const forged = "Authorization: Bearer forged"
+  for (
+    const [what, says] of [
+      ["a foreign origin (403)", upgrade("/events", ["Origin: https://evil.example"])],
+      ["a forged token (401)", upgrade("/events", [forged])],
+      ["a path that is not there (404)", upgrade("/nowhere", [])],
+      ["another version of WebSocket (426)", upgrade("/events", []).replace("Version: 13", "Version: 8")]
+    ] as const
+  ) {
+    it.live(
+      `fault 14: 500 refused upgrades with ${what}, whose peers ignore the end, hold nobody up`,
+      () =>
+        Effect.gen(function*() {
+          const { alive, port } = yield* confined(400)
+          yield* Effect.forEach(Array.from({ length: 500 }), () => stubborn(port, says), { discard: true })
+          yield* Effect.sleep("200 millis")
+          const began = performance.now()
+          while ((yield* alive) !== 200) yield* Effect.sleep("20 millis")
+          assert.isBelow(performance.now() - began, 1_000)
+          const device = yield* connect({ url: `ws://127.0.0.1:${port}/events` }, "ada")
+          assert.strictEqual(device.welcome.offset, 0)
+        }),
+      20_000
+    )
+  }
+
+  it.live("fault 14: sockets that say nothing, or half a request, hold nobody up", () =>
+    Effect.gen(function*() {
+      const { alive, port } = yield* confined(400, { GATEWAY_STRANGERS_SILENT: "200" })
+      assert.strictEqual(yield* alive, 200)
+      for (const says of ["", "GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n"]) {
+        yield* Effect.forEach(Array.from({ length: 250 }), () => stubborn(port, says), { discard: true })
+      }
+      yield* Effect.sleep("200 millis")
+      const began = performance.now()
+      while ((yield* alive) !== 200) yield* Effect.sleep("20 millis")
+      assert.isBelow(performance.now() - began, 1_000)
+      yield* connect({ url: `ws://127.0.0.1:${port}/events` }, "ada")
+    }), 20_000)
+
+  it.live("fault 14: a refused upgrade is read by its device, and cut soon where that does not hang up", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const refused = yield* Effect.flip(dial(served.url, { origin: "https://evil.example" }))
+      assert.deepStrictEqual([refused.status, JSON.parse(refused.body).code], [403, "originRefused"])
+      yield* Effect.sleep("50 millis")
+      assert.strictEqual((yield* served.gateway.stats).strangers.refused, 0)
+
+      const socket = yield* stubborn(served.port, upgrade("/events", [forged]))
+      let answer = ""
+      let cut = false
+      socket.on("data", (data) => answer += data.toString())
+      socket.on("close", () => cut = true)
+      yield* until("the answer", () => answer.startsWith("HTTP/1.1 401"))
+      assert.strictEqual((yield* served.gateway.stats).strangers.refused, 1)
+      // A write shows that the other side is gone.
+      yield* until("the cut", () => {
+        socket.write("x")
+        return cut
+      }, 2)
+      assert.deepStrictEqual((yield* served.gateway.stats).strangers, { silent: 0, unauthenticated: 0, refused: 0 })
+      assert.strictEqual((yield* served.gateway.stats).cut.refused, 1)
+    }))
+
+  it.live("fault 14: each kind has a limit, beyond which the oldest is cut", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({
+        strangers: { silent: 5, unauthenticated: 6, refused: 7 },
+        silentTimeout: "1 minute",
+        helloTimeout: "1 minute"
+      })
+      const ada = yield* connect(served, "ada")
+      for (const says of [upgrade("/events", [forged]), upgrade("/events", []), ""]) {
+        // One after the other, since each is silent before it says something.
+        yield* Effect.forEach(Array.from({ length: 20 }), () => Effect.delay(stubborn(served.port, says), 10), {
+          discard: true
+        })
+        yield* Effect.sleep("100 millis")
+      }
+      const { connections, cut, strangers } = yield* served.gateway.stats
+      assert.deepStrictEqual(strangers, { silent: 5, unauthenticated: 6, refused: 7 })
+      assert.deepStrictEqual(cut, { silent: 15, unauthenticated: 14, refused: 13 })
+      assert.strictEqual(connections, 1)
+      assert.strictEqual(ada.socket.readyState, ada.socket.OPEN)
+      const bob = yield* connect(served, "bob")
+      assert.strictEqual(bob.welcome.offset, 0)
+    }))
+
+  it.live("fault 14: a socket on which no request comes is cut in time, and one with a device is not", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ silentTimeout: "300 millis", helloTimeout: "2 seconds" })
+      const device = yield* connect(served, "ada")
+      const silent = yield* stubborn(served.port, "")
+      let cut = false
+      silent.on("end", () => cut = true)
+      silent.resume()
+      yield* until("the cut", () => cut, 2)
+      assert.deepStrictEqual((yield* served.gateway.stats).cut, { silent: 1, unauthenticated: 0, refused: 0 })
+      yield* device.send({ type: "token", token: yield* token("ada") })
+      yield* Effect.sleep("50 millis")
+      assert.strictEqual(device.socket.readyState, device.socket.OPEN)
+    }))
+
+  it.live("fault 14: requests that their authenticator is slow with are bounded as well", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ strangers: { unauthenticated: 3 } }, { authenticator: slow })
+      yield* Effect.forEach(
+        Array.from({ length: 10 }),
+        () => stubborn(served.port, "GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer any\r\n\r\n"),
+        { discard: true }
+      )
+      yield* Effect.sleep("100 millis")
+      const { cut, strangers } = yield* served.gateway.stats
+      assert.deepStrictEqual([strangers.unauthenticated, cut.unauthenticated], [3, 7])
+    }))
+})
