@@ -59,7 +59,7 @@ const makeSessions = Effect.gen(function*() {
   const clock = yield* Clock.Clock
   const strangers = new Strangers(
     { silent: few, unauthenticated: few, refused: few },
-    () => clock.currentTimeMillisUnsafe()
+    () => Monotonic.millisUnsafe(clock)
   )
   const sessions = new Sessions(5_000, strangers, new Servers(strangers))
   const farewells: Array<Farewell> = []
