@@ -4,7 +4,7 @@ import { Authenticator } from "effect-emitter/gateway"
 import { type ChildProcess, spawn } from "node:child_process"
 import { connect as connectTcp, type Socket } from "node:net"
 import { fileURLToPath } from "node:url"
-import { until } from "../client/devices.ts"
+import { until, untilEffect } from "../client/devices.ts"
 import { connect, dial, secret, serve, token } from "./server.ts"
 
 /** How a refused request looks on the wire: what it asks for, and the headers that make it one. */
@@ -63,52 +63,43 @@ const slow = Layer.succeed(Authenticator.Authenticator, { verify: () => Effect.n
 
 describe("Strangers", () => {
   const forged = "Authorization: Bearer forged"
-  for (
-    const [what, says] of [
-      ["a foreign origin (403)", upgrade("/events", ["Origin: https://evil.example"])],
-      ["a forged token (401)", upgrade("/events", [forged])],
-      ["a path that is not there (404)", upgrade("/nowhere", [])],
-      ["another version of WebSocket (426)", upgrade("/events", []).replace("Version: 13", "Version: 8")]
-    ] as const
-  ) {
-    it.live(
-      `fault 14: 500 refused upgrades with ${what}, whose peers ignore the end, hold nobody up`,
-      () =>
-        Effect.gen(function*() {
-          const { alive, port } = yield* confined(400)
-          yield* Effect.forEach(Array.from({ length: 500 }), () => stubborn(port, says), { discard: true })
+
+  it.live(
+    "fault 14: hundreds of sockets that are refused or silent, and whose peers ignore the end, hold nobody up",
+    () =>
+      Effect.gen(function*() {
+        const { alive, port } = yield* confined(400, { GATEWAY_STRANGERS_SILENT: "200" })
+        const floods = [
+          ["a foreign origin (403)", upgrade("/events", ["Origin: https://evil.example"])],
+          ["a forged token (401)", upgrade("/events", [forged])],
+          ["a path that is not there (404)", upgrade("/nowhere", [])],
+          ["another version of WebSocket (426)", upgrade("/events", []).replace("Version: 13", "Version: 8")],
+          ["silence", ""],
+          ["half a request", "GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n"]
+        ] as const
+        for (const [what, says] of floods) {
+          const peers = yield* Effect.forEach(Array.from({ length: 500 }), () => stubborn(port, says))
+          yield* until(`${what}: the flood`, () => peers.every(({ connecting }) => !connecting))
           yield* Effect.sleep("200 millis")
           const began = performance.now()
           while ((yield* alive) !== 200) yield* Effect.sleep("20 millis")
-          assert.isBelow(performance.now() - began, 1_000)
+          // Well under a second on a machine with nothing else to do; it took minutes.
+          assert.isBelow(performance.now() - began, 4_000, what)
           const device = yield* connect({ url: `ws://127.0.0.1:${port}/events` }, "ada")
-          assert.strictEqual(device.welcome.offset, 0)
-        }),
-      20_000
-    )
-  }
-
-  it.live("fault 14: sockets that say nothing, or half a request, hold nobody up", () =>
-    Effect.gen(function*() {
-      const { alive, port } = yield* confined(400, { GATEWAY_STRANGERS_SILENT: "200" })
-      assert.strictEqual(yield* alive, 200)
-      for (const says of ["", "GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n"]) {
-        yield* Effect.forEach(Array.from({ length: 250 }), () => stubborn(port, says), { discard: true })
-      }
-      yield* Effect.sleep("200 millis")
-      const began = performance.now()
-      while ((yield* alive) !== 200) yield* Effect.sleep("20 millis")
-      assert.isBelow(performance.now() - began, 1_000)
-      yield* connect({ url: `ws://127.0.0.1:${port}/events` }, "ada")
-    }), 20_000)
+          device.socket.close()
+          for (const peer of peers) peer.destroy()
+        }
+      }),
+    120_000
+  )
 
   it.live("fault 14: a refused upgrade is read by its device, and cut soon where that does not hang up", () =>
     Effect.gen(function*() {
       const served = yield* serve()
       const refused = yield* Effect.flip(dial(served.url, { origin: "https://evil.example" }))
       assert.deepStrictEqual([refused.status, JSON.parse(refused.body).code], [403, "originRefused"])
-      yield* Effect.sleep("50 millis")
-      assert.strictEqual((yield* served.gateway.stats).strangers.refused, 0)
+      yield* untilEffect("it has gone", Effect.map(served.gateway.stats, ({ strangers }) => strangers.refused === 0))
+      assert.strictEqual((yield* served.gateway.stats).cut.refused, 0)
 
       const socket = yield* stubborn(served.port, upgrade("/events", [forged]))
       let answer = ""
@@ -116,12 +107,11 @@ describe("Strangers", () => {
       socket.on("data", (data) => answer += data.toString())
       socket.on("close", () => cut = true)
       yield* until("the answer", () => answer.startsWith("HTTP/1.1 401"))
-      assert.strictEqual((yield* served.gateway.stats).strangers.refused, 1)
       // A write shows that the other side is gone.
       yield* until("the cut", () => {
         socket.write("x")
         return cut
-      }, 2)
+      })
       assert.deepStrictEqual((yield* served.gateway.stats).strangers, { silent: 0, unauthenticated: 0, refused: 0 })
       assert.strictEqual((yield* served.gateway.stats).cut.refused, 1)
     }))
@@ -134,17 +124,24 @@ describe("Strangers", () => {
         helloTimeout: "1 minute"
       })
       const ada = yield* connect(served, "ada")
+      const limits = { silent: 5, unauthenticated: 6, refused: 7 }
       for (const says of [upgrade("/events", [forged]), upgrade("/events", []), ""]) {
         // One after the other, since each is silent before it says something.
-        yield* Effect.forEach(Array.from({ length: 20 }), () => Effect.delay(stubborn(served.port, says), 10), {
-          discard: true
-        })
-        yield* Effect.sleep("100 millis")
+        for (let n = 0; n < 20; n++) {
+          yield* Effect.delay(stubborn(served.port, says), 10)
+          const { strangers } = yield* served.gateway.stats
+          for (const kind of ["silent", "unauthenticated", "refused"] as const) {
+            assert.isAtMost(strangers[kind], limits[kind], kind)
+          }
+        }
       }
-      const { connections, cut, strangers } = yield* served.gateway.stats
-      assert.deepStrictEqual(strangers, { silent: 5, unauthenticated: 6, refused: 7 })
-      assert.deepStrictEqual(cut, { silent: 15, unauthenticated: 14, refused: 13 })
-      assert.strictEqual(connections, 1)
+      yield* untilEffect(
+        "all that are too many are cut",
+        Effect.map(served.gateway.stats, ({ cut, strangers }) =>
+          cut.silent >= 15 && cut.unauthenticated >= 14 && cut.refused >= 13 && strangers.silent === 5
+          && strangers.unauthenticated === 6)
+      )
+      assert.strictEqual((yield* served.gateway.stats).connections, 1)
       assert.strictEqual(ada.socket.readyState, ada.socket.OPEN)
       const bob = yield* connect(served, "bob")
       assert.strictEqual(bob.welcome.offset, 0)
@@ -158,7 +155,7 @@ describe("Strangers", () => {
       let cut = false
       silent.on("end", () => cut = true)
       silent.resume()
-      yield* until("the cut", () => cut, 2)
+      yield* until("the cut", () => cut)
       assert.deepStrictEqual((yield* served.gateway.stats).cut, { silent: 1, unauthenticated: 0, refused: 0 })
       yield* device.send({ type: "token", token: yield* token("ada") })
       yield* Effect.sleep("50 millis")
@@ -173,8 +170,10 @@ describe("Strangers", () => {
         () => stubborn(served.port, "GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer any\r\n\r\n"),
         { discard: true }
       )
-      yield* Effect.sleep("100 millis")
-      const { cut, strangers } = yield* served.gateway.stats
-      assert.deepStrictEqual([strangers.unauthenticated, cut.unauthenticated], [3, 7])
+      yield* untilEffect(
+        "3 are left",
+        Effect.map(served.gateway.stats, ({ cut, strangers }) =>
+          strangers.unauthenticated === 3 && cut.unauthenticated === 7)
+      )
     }))
 })
