@@ -3,12 +3,14 @@
  *
  * @since 0.1.0
  */
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { RunId, ThreadId } from "../../protocol/Identity.ts"
-import type { Position } from "../../protocol/Position.ts"
+import * as Position from "../../protocol/Position.ts"
 import { RunFold, RunSnapshot } from "../../protocol/RunSnapshot.ts"
-import { type BrokerError, RunLost } from "../BrokerError.ts"
+import type { Gap } from "../Broker.ts"
+import type { BrokerError } from "../BrokerError.ts"
 import * as RedisBlock from "./Block.ts"
 import * as Failure from "./Failure.ts"
 import * as Reply from "./Reply.ts"
@@ -20,35 +22,118 @@ const decodeSaved = Schema.decodeUnknownSync(Saved)
 const encodeSaved = Schema.encodeUnknownSync(Saved)
 const decodeRun = Schema.decodeUnknownSync(RunId)
 
-const decodeRuns = Schema.decodeUnknownSync(Schema.NonEmptyArray(RunId))
 const decodeThread = Schema.decodeUnknownSync(ThreadId)
 
 /**
- * What the append script tells: `left` as in `StandingLua`.
+ * What the append script tells of a batch that is in the log: its `position`,
+ * the `log` before it, and whether a checkpoint is due and whether readers could
+ * be told; `left` as in `AppendLua`.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Appended {
-  readonly position: Position
-  readonly isDue: boolean
+  readonly _tag: "Appended"
+  readonly log: Position.Position
+  readonly position: Position.Position
   readonly left: number
+  readonly isDue: boolean
+  readonly isTold: boolean
 }
+
+/**
+ * What the append script tells: nothing was appended where runs of the batch were
+ * lost (`Lost`), or do not stand as they were found (`Changed`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AppendReply =
+  | Appended
+  | { readonly _tag: "Lost"; readonly log: undefined; readonly runs: NonEmptyReadonlyArray<RunId> }
+  | { readonly _tag: "Changed"; readonly log: undefined }
+
+const Flag = Schema.Literals([0, 1])
+const decodeAppendReply = Schema.decodeUnknownSync(Schema.Union([
+  Schema.Tuple([
+    Schema.Literal("appended"),
+    Position.Epoch,
+    Position.Offset,
+    Position.Offset,
+    Schema.Int,
+    Flag,
+    Flag
+  ]),
+  Schema.TupleWithRest(Schema.Tuple([Schema.Literal("lost"), RunId]), [RunId]),
+  Schema.Tuple([Schema.Literal("changed")])
+]))
 
 /**
  * @category conversions
  * @since 0.1.0
  */
-export const toAppended = (reply: unknown): Appended | RunLost | "changed" => {
-  const [epoch, ...rest] = Reply.list(reply)
-  if (epoch === "?") return "changed"
-  if (epoch === "!") return new RunLost({ runs: decodeRuns(rest) })
-  const [offset, isDue, , left] = rest
-  return {
-    position: { epoch: Reply.text(epoch), offset: Reply.integer(offset) },
-    isDue: isDue === 1,
-    left: Reply.integer(left)
+export const toAppendReply = (reply: unknown): AppendReply => {
+  const answer = decodeAppendReply(reply)
+  switch (answer[0]) {
+    case "appended": {
+      const [, epoch, offset, before, left, isDue, isTold] = answer
+      return {
+        _tag: "Appended",
+        log: { epoch, offset: before },
+        position: { epoch, offset },
+        left,
+        isDue: isDue === 1,
+        isTold: isTold === 1
+      }
+    }
+    case "lost": {
+      const [, first, ...others] = answer
+      return { _tag: "Lost", log: undefined, runs: [first, ...others] }
+    }
+    case "changed":
+      return { _tag: "Changed", log: undefined }
   }
+}
+
+/**
+ * What the look script tells: the epoch and head of the `log`, the `first` offset
+ * that is served, the `checkpoint` up to which the runs are folded in `states`,
+ * the `gap`, and the blocks that hold what lies past the position and what lies
+ * past the checkpoint.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Look {
+  readonly log: Position.Position
+  readonly first: number
+  readonly checkpoint: number
+  readonly gap: Gap | undefined
+  readonly blocks: unknown
+  readonly states: unknown
+  readonly tail: unknown
+}
+
+const decodeLook = Schema.decodeUnknownSync(Schema.Tuple([
+  Position.Epoch,
+  Position.Offset,
+  Position.Offset,
+  Position.Offset,
+  Schema.Literals(["", "epoch", "retention"]),
+  Position.Offset,
+  Schema.Unknown,
+  Schema.Unknown,
+  Schema.Unknown
+]))
+
+/**
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toLook = (reply: unknown): Look => {
+  const [epoch, first, last, checkpoint, reason, from, blocks, states, tail] = decodeLook(reply)
+  const gap = reason === "" ? undefined : { epoch, from, to: first - 1, reason }
+  return { log: { epoch, offset: last }, first, checkpoint, gap, blocks, states, tail }
 }
 
 /**
@@ -94,22 +179,15 @@ const toData = (body: string): Schema.JsonObject => {
 }
 
 /**
- * The runs as they were saved at a checkpoint, with the events since folded in:
- * those in the blocks `tail` past the offset `checkpoint`. With `only` it is that
- * run alone.
+ * The runs as they were saved at a checkpoint, with the events since folded in.
+ * With `only` it is that run alone.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toRuns = (
-  maxRuns: number,
-  saved: unknown,
-  tail: unknown,
-  checkpoint: number,
-  only?: RunId
-): Runs => {
+export const toRuns = (maxRuns: number, { checkpoint, states, tail }: Look, only?: RunId): Runs => {
   const runs = new Runs(maxRuns)
-  for (const { run, since, offset, state } of toSaved(saved)) runs.restore(run, since, offset, state)
+  for (const { run, since, offset, state } of toSaved(states)) runs.restore(run, since, offset, state)
   for (const { at, body, offset, run, thread, type } of RedisBlock.entriesIn(tail, checkpoint)) {
     if (run === undefined || (only !== undefined && run !== only)) continue
     runs.apply(run, type, RunFold.reads(type) ? toData(body) : noData, at, offset, thread)
@@ -127,17 +205,26 @@ const toSaved = (reply: unknown) => {
 
 /**
  * The arguments to the checkpoint script that save what changed since the
- * checkpoint `before`.
+ * checkpoint that was looked at.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toCheckpoint = (runs: Runs, saved: unknown, before: number): ReadonlyArray<string> => {
-  const forgotten = toSaved(saved).flatMap(({ run }) => runs.has(run) ? [] : [run])
+export const toCheckpoint = (maxRuns: number, look: Look): ReadonlyArray<string> => {
+  const { checkpoint, log, states } = look
+  const runs = toRuns(maxRuns, look)
+  const forgotten = toSaved(states).flatMap(({ run }) => runs.has(run) ? [] : [run])
   const changed = Array.from(runs.entries()).flatMap(([run, { fold, offset, since }]) =>
-    offset > before ? [run, encodeSaved({ since, offset, state: fold.snapshot() })] : []
+    offset > checkpoint ? [run, encodeSaved({ since, offset, state: fold.snapshot() })] : []
   )
-  return [String(forgotten.length), ...forgotten, ...changed]
+  return [
+    log.epoch,
+    String(checkpoint),
+    String(log.offset),
+    String(forgotten.length),
+    ...forgotten,
+    ...changed
+  ]
 }
 
 /**

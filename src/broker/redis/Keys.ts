@@ -6,11 +6,13 @@
  * - `meta`: a hash of the epoch, the server it began on, the `first` and `last`
  *   offset that are served, the `bytes` and the age (`since`) of what is
  *   served, the `checkpoint` up to which runs are folded, the bytes kept only
- *   to be folded (`linger`), the acknowledged offset (`ack`), and when the time
- *   to live was renewed (`touched`);
- * - `sources`: a hash from source to its last offset and the numbers taken,
- *   `offset;from-to,from-to`;
- * - `runs`: a hash from run to its folded state at the checkpoint;
+ *   to be folded (`linger`), the acknowledged offset (`ack`), when the time
+ *   to live was renewed (`touched`), and what tells whether the other keys are of
+ *   the same time (see `LogLua`): the number of `blocks` of the stream, and the
+ *   offsets at which runs were folded and noted last (`folded`, `stood`);
+ * - `sources`: a hash from source to the numbers taken (see `SourcesLua`);
+ * - `runs`: a hash from run to its folded state at the checkpoint (see
+ *   `CheckpointLua`);
  * - `active`: a hash from run to where it stands (see `StandingLua`);
  * - `readers`: a hash from process to its number of readers and until when it
  *   counts, `number:milliseconds`;

@@ -3,68 +3,82 @@
  * asked for, the runs at the checkpoint and the events since.
  *
  * `ARGV` from 7 on: the position's epoch and offset, maxEvents, maxBytes,
- * which runs are wanted in any case (`all`, `none`, or `=` and the id of one). Gives the epoch, the first and
- * last offset, the checkpoint, the gap's reason (or nothing) and its first
- * offset, the blocks that hold the events, the runs, and the blocks that hold
- * the events past the checkpoint.
+ * which runs are wanted in any case (`all`, `none`, or `=` and the id of one).
+ * Gives the epoch, the first and last offset, the checkpoint, the gap's reason
+ * (or nothing) and its first offset, the blocks that hold the events, the runs,
+ * and the blocks that hold the events past the checkpoint.
  *
  * @since 0.1.0
  */
-import { openLua } from "./OpenLua.ts"
-import * as RedisScript from "./Script.ts"
+import * as LogLua from "./LogLua.ts"
+
+const functions = `
+-- The gap between a position and what is served: its reason, or nothing, its first offset, and from where on to give.
+local function gapAfter(log, epoch, offset)
+  if epoch ~= log.epoch or offset > log.last then return 'epoch', 1, log.first - 1 end
+  if offset + 1 < log.first then return 'retention', offset + 1, log.first - 1 end
+  return '', 0, offset
+end
+
+-- The runs as they were folded at the checkpoint, names and states by turns.
+local function foldedRuns(keys, log)
+  local all, states, stamp = redis.call('HGETALL', keys.runs), {}, '0;0'
+  for i = 1, #all, 2 do
+    if all[i] == ' ' then
+      stamp = all[i + 1]
+    else
+      states[#states + 1] = all[i]
+      states[#states + 1] = all[i + 1]
+    end
+  end
+  if stamp ~= text(log.folded) .. ';' .. text(#states / 2) then torn(log.epoch, 'its runs are of another time') end
+  return states
+end
+
+-- One of them alone.
+local function foldedRun(keys, log, name)
+  local found = redis.call('HMGET', keys.runs, ' ', name)
+  if string.match(found[1] or '0', '^%d+') ~= text(log.folded) then torn(log.epoch, 'its runs are of another time') end
+  return found[2] and { name, found[2] } or {}
+end
+
+-- Writes down what a look dropped. A server without memory or rights may refuse this; then it is found again.
+local function tryToSaveDrop(keys, log, needed)
+  local saved = redis.pcall('HSET', keys.meta, 'first', text(log.first), 'bytes', text(log.bytes), 'since', text(log.since),
+    'checkpoint', text(log.checkpoint), 'linger', text(log.linger))
+  if type(saved) ~= 'number' then return end
+  local removed = redis.pcall('XTRIM', keys.log, 'MINID', needed)
+  if type(removed) == 'number' then redis.call('HSET', keys.meta, 'blocks', text(log.blocks - removed)) end
+end
+`
 
 /**
  * @category scripts
  * @since 0.1.0
  */
-export const look = RedisScript.make(`${openLua}
-local after, wantedEvents, wantedBytes = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-if isOver() and drop() then
-  -- A server without memory may refuse this; then it is found again.
-  redis.pcall('HSET', meta, 'first', text(first), 'bytes', text(bytes), 'since', text(since),
-    'checkpoint', text(checkpoint), 'linger', text(linger))
-end
-
-local gap, from = '', 0
-if wantedEvents > 0 then
-  if ARGV[7] ~= epoch or after > last then
-    gap, from, after = 'epoch', 1, first - 1
-  elseif after + 1 < first then
-    gap, from, after = 'retention', after + 1, first - 1
-  end
-end
-
+export const look = LogLua.make(
+  functions,
+  `
+local wantedEvents, wantedBytes, wantedRuns = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
+local isDropped = drop(keys, log, {}, limits, now)
+local needed = isDropped and firstNeeded(keys, log, {})
+local gap, from, after = '', 0, log.last
+if wantedEvents > 0 then gap, from, after = gapAfter(log, ARGV[7], tonumber(ARGV[8])) end
 -- Whole blocks, and at least what is wanted: who asked cuts it to size.
-local blocks = {}
-local events, size = 0, 0
-local chunk = after < last and wantedEvents > 0 and { blockOf(after + 1) } or {}
-while #chunk > 0 do
-  local upTo, count, bytes
-  for _, block in ipairs(chunk) do
-    if events >= wantedEvents or size > wantedBytes then break end
-    blocks[#blocks + 1] = block
-    count, bytes = string.match(block[2][2], '^%d+ (%d+) (%d+)$')
-    count, bytes = tonumber(count), tonumber(bytes)
-    upTo = firstOf(block) + count - 1
-    if firstOf(block) > after then size = size + bytes end
-    events = upTo - after
-  end
-  if upTo >= last or events >= wantedEvents or size > wantedBytes then break end
-  local more = math.min((wantedEvents - events) / count, (wantedBytes - size) / bytes + 1, 64)
-  chunk = redis.call('XRANGE', log, text(upTo + 1) .. '-0', '+', 'COUNT', math.max(1, math.ceil(more)))
+local blocks = blocksPast(keys, log, after, wantedEvents, wantedBytes)
+local states, tail = {}, {}
+if (gap ~= '' or wantedRuns ~= 'none') and not log.isNew then
+  local one = string.match(wantedRuns, '^=(.*)$')
+  if one then states = foldedRun(keys, log, one) else states = foldedRuns(keys, log) end
+  tail = blocksPast(keys, log, log.checkpoint, math.huge, math.huge)
 end
 
-local states, tail = {}, {}
-local one = string.match(ARGV[11], '^=(.*)$')
-if gap ~= '' or ARGV[11] ~= 'none' then
-  if one then
-    local state = redis.call('HGET', runs, one)
-    if state then states = { one, state } end
-  else
-    states = redis.call('HGETALL', runs)
-  end
-  local from = checkpoint < last and blockOf(checkpoint + 1)
-  if from then tail = redis.call('XRANGE', log, from[1], '+') end
+if log.isNew or log.isMoved or log.isVanished then
+  -- Redis refuses what may need memory unless the script has written something before.
+  redis.call('PEXPIRE', keys.meta, limits.ttl)
+  writeOpened(keys, log, limits.ttl)
 end
-return { epoch, first, last, checkpoint, gap, from, blocks, states, tail }
-`)
+if isDropped then tryToSaveDrop(keys, log, needed) end
+return { log.epoch, log.first, log.last, log.checkpoint, gap, from, blocks, states, tail }
+`
+)

@@ -33,7 +33,7 @@ import type { Envelope } from "../../protocol/Envelope.ts"
 import type { RunId, UserId } from "../../protocol/Identity.ts"
 import * as Names from "../../protocol/Names.ts"
 import type { Position } from "../../protocol/Position.ts"
-import { Broker, BrokerError, type Entry, type Gap, type PullLimits, RunLost, type Slice } from "../Broker.ts"
+import { Broker, BrokerError, type Entry, type PullLimits, RunLost, type Slice } from "../Broker.ts"
 import * as Leases from "../Leases.ts"
 import * as LostRun from "../LostRun.ts"
 import { maxRanges, maxSpentSources } from "../Numbers.ts"
@@ -48,6 +48,7 @@ import * as RedisKeys from "./Keys.ts"
 import * as RedisLeaseMetrics from "./LeaseMetrics.ts"
 import * as RedisLeases from "./Leases.ts"
 import { look as lookScript } from "./LookLua.ts"
+import * as RedisMending from "./Mending.ts"
 import * as RedisMetrics from "./Metrics.ts"
 import { type Input, Options, type ServerOptions, serversOf } from "./Options.ts"
 import {
@@ -83,6 +84,7 @@ const makeOverOne = Effect.fnUntraced(function*(
   const node = yield* Names.next
   const clock = yield* Clock.Clock
   let epochs = 0
+  const nextEpoch = () => `${node}-${(epochs++).toString(36)}`
   let endingsMade = 0
 
   const metrics = yield* RedisMetrics.make(options.name)
@@ -100,42 +102,57 @@ const makeOverOne = Effect.fnUntraced(function*(
   // A server that is up is used at once; one that is down is not waited for.
   yield* Effect.andThen(connection.tried, following.tried).pipe(Effect.timeoutOption(options.silence))
 
-  // `lastAt` is where the script's answer has the last offset that the log had before.
-  const onLog = (
+  const onLog = <A extends { readonly log: Position | undefined }>(
     operation: string,
     script: RedisScript.Script,
-    lastAt: number,
     user: UserId,
-    args: ReadonlyArray<string>
-  ): Effect.Effect<unknown, BrokerError> =>
-    connection.call(operation, async ({ client, server }) => {
-      const epoch = `${node}-${(epochs++).toString(36)}`
-      const answer = await RedisScript.run(client, script, RedisKeys.ofLog(prefix, user), [
-        epoch,
-        options.trustRestarts ? "any" : server,
-        ttl,
-        String(maxEvents),
-        String(maxBytes),
-        String(maxAgeMs),
-        ...args
-      ])
-      if (Array.isArray(answer) && answer[0] === epoch) metrics.epochBegun(answer[lastAt] === 0 ? "new" : "kept")
-      return answer
+    args: ReadonlyArray<string>,
+    decode: (reply: unknown) => A
+  ): Effect.Effect<A, BrokerError> =>
+    Effect.suspend(() => {
+      const epoch = nextEpoch()
+      return connection.call(operation, ({ client, server: id }) => {
+        const keys = RedisKeys.ofLog(prefix, user)
+        const server = options.trustRestarts ? "any" : id
+        const log = { keys, channel: RedisKeys.ofChannel(prefix, user), epoch: nextEpoch(), server, ttl }
+        const bounds = [ttl, String(maxEvents), String(maxBytes), String(maxAgeMs)]
+        return RedisMending.run(client, { script, keys, args: [epoch, server, ...bounds, ...args], log })
+      }).pipe(
+        Effect.tap(({ mended }) =>
+          mended === undefined
+            ? Effect.void
+            : Effect.logWarning(`The log of user ${user} was begun anew, since its keys in Redis disagreed: ${mended}`)
+        ),
+        Effect.flatMap(({ reply }) => RedisEntry.read(operation, () => decode(reply))),
+        Effect.tap(({ log }) =>
+          Effect.sync(() => {
+            if (log?.epoch === epoch) metrics.epochBegun(log.offset === 0 ? "new" : "kept")
+          })
+        )
+      )
     })
 
-  const lookAt = <A>(
+  const lookAt = (
     operation: string,
     user: UserId,
-    wanted: { readonly after: Position; readonly limits: PullLimits; readonly runs: string },
-    decode: (reply: ReadonlyArray<unknown>) => A
-  ) =>
-    onLog(operation, lookScript, 2, user, [
+    wanted: { readonly after: Position; readonly limits: PullLimits; readonly runs: string }
+  ): Effect.Effect<RedisEntry.Look, BrokerError> =>
+    onLog(operation, lookScript, user, [
       wanted.after.epoch,
       String(wanted.after.offset),
       String(Math.min(wanted.limits.maxEvents, Number.MAX_SAFE_INTEGER)),
       String(Math.min(wanted.limits.maxBytes, Number.MAX_SAFE_INTEGER)),
       wanted.runs
-    ]).pipe(Effect.flatMap((reply) => RedisEntry.read(operation, () => decode(Reply.list(reply)))))
+    ], RedisEntry.toLook)
+
+  // What was looked at, read as `decode` says; what cannot be read is refused.
+  const lookFor = <A>(
+    operation: string,
+    user: UserId,
+    wanted: Parameters<typeof lookAt>[2],
+    decode: (look: RedisEntry.Look) => A
+  ): Effect.Effect<A, BrokerError> =>
+    Effect.flatMap(lookAt(operation, user, wanted), (look) => RedisEntry.read(operation, () => decode(look)))
 
   // One at a time for each user; what is appended meanwhile asks for the next. Each reads much of a log, so that many at
   // once would keep Redis from all else.
@@ -143,12 +160,8 @@ const makeOverOne = Effect.fnUntraced(function*(
   const few = Semaphore.makeUnsafe(checkpointsAtOnce)
   const saveCheckpoint = (user: UserId) =>
     Effect.gen(function*() {
-      const args = yield* lookAt("checkpoint", user, onlyRuns, ([epoch, , last, before, , , , saved, tail]) => {
-        const from = Reply.integer(before)
-        const changes = RedisEntry.toCheckpoint(RedisEntry.toRuns(maxRuns, saved, tail, from), saved, from)
-        return [Reply.text(epoch), String(from), String(Reply.integer(last)), ...changes]
-      })
-      yield* onLog("checkpoint", checkpointScript, 0, user, args)
+      const args = yield* lookFor("checkpoint", user, onlyRuns, (look) => RedisEntry.toCheckpoint(maxRuns, look))
+      yield* onLog("checkpoint", checkpointScript, user, args, () => ({ log: undefined }))
     }).pipe(
       few.withPermits(1),
       Effect.catchCause((cause) => Effect.logWarning("The state of runs was not saved, and will be later", cause)),
@@ -166,28 +179,40 @@ const makeOverOne = Effect.fnUntraced(function*(
     batch: NonEmptyReadonlyArray<Envelope>,
     lease: string,
     besides: (envelope: Envelope, run: RunId) => string
-  ): Effect.Effect<RedisEntry.Appended | "changed", BrokerError> =>
-    onLog("append", appendScript, 3, user, [
+  ): Effect.Effect<RedisEntry.AppendReply, BrokerError> =>
+    onLog("append", appendScript, user, [
       String(checkpointEvery),
       String(maxRanges),
       String(maxSpentSources),
       RedisKeys.ofChannel(prefix, user),
       RedisBlock.bodyStart(batch[batch.length - 1] ?? batch[0]),
-      ...Standing.toArguments(lease, batch, besides),
+      lease,
+      ...Standing.toArguments(batch, besides),
       ...RedisBlock.toArguments(batch)
-    ]).pipe(
-      Effect.flatMap((reply) => RedisEntry.read("append", () => RedisEntry.toAppended(reply))),
-      Effect.flatMap((reply): Effect.Effect<RedisEntry.Appended | "changed", BrokerError> => {
-        if (reply instanceof RunLost) return Effect.fail(new BrokerError({ reason: reply }))
-        return reply === "changed" ? Effect.succeed(reply) : Effect.as(keepCheckpoint(user, reply.isDue), reply)
-      })
+    ], RedisEntry.toAppendReply).pipe(
+      Effect.tap((reply) => reply._tag === "Appended" ? afterAppend(user, reply) : Effect.void)
     )
+
+  const afterAppend = (user: UserId, { isDue, isTold }: RedisEntry.Appended) =>
+    isTold
+      ? keepCheckpoint(user, isDue)
+      : Effect.logWarning(
+        `Redis at ${options.name} took events of user ${user}, but not the right to tell readers of them`
+      )
 
   const appendUnder = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>, lease: string) =>
     Effect.flatMap(
       appendWith(user, batch, lease, threadOf),
-      (reply) =>
-        reply === "changed" ? Effect.die(new Error("only endings are asked to stand as before")) : Effect.succeed(reply)
+      (reply): Effect.Effect<RedisEntry.Appended, BrokerError> => {
+        switch (reply._tag) {
+          case "Appended":
+            return Effect.succeed(reply)
+          case "Lost":
+            return Effect.fail(new BrokerError({ reason: new RunLost({ runs: reply.runs }) }))
+          case "Changed":
+            return Effect.die(new Error("only endings are asked to stand as before"))
+        }
+      }
     )
 
   const append: Broker["Service"]["append"] = (user, batch) =>
@@ -212,12 +237,9 @@ const makeOverOne = Effect.fnUntraced(function*(
           isMeant(run, lease)
         )
       if (meant.length === 0) return 0
-      const runs = yield* lookAt("runs", user, onlyRuns, ([, , , checkpoint, , , , saved, tail]) =>
-        RedisEntry.toRuns(maxRuns, saved, tail, Reply.integer(checkpoint)))
+      const runs = yield* lookFor("runs", user, onlyRuns, (look) => RedisEntry.toRuns(maxRuns, look))
       const at = clock.currentTimeMillisUnsafe()
-      const active = meant.filter(({ run }) =>
-        runs.get(run)?.fold.ended !== true
-      )
+      const active = meant.filter(({ run }) => runs.get(run)?.fold.ended !== true)
       const fields = new Map(active.map(({ field, run }) => [run, field]))
       const endings = active.map(({ run, thread }) =>
         LostRun.ending({ run, thread, at, source: `${node}-lost${(endingsMade++).toString(36)}-` })
@@ -225,9 +247,8 @@ const makeOverOne = Effect.fnUntraced(function*(
       if (!isReadonlyArrayNonEmpty(endings)) {
         return 0
       }
-      const reply = yield* appendWith(user, endings, "", (_, run) =>
-        fields.get(run) ?? "")
-      return reply === "changed" ? yield* endActive(user, isMeant) : reply.left
+      const reply = yield* appendWith(user, endings, "", (_, run) => fields.get(run) ?? "")
+      return reply._tag === "Appended" ? reply.left : yield* endActive(user, isMeant)
     })
 
   const leases = yield* Leases.make({
@@ -258,39 +279,31 @@ const makeOverOne = Effect.fnUntraced(function*(
   }
 
   const pullFromRedis: Broker["Service"]["pull"] = (user, after, limits) =>
-    lookAt("pull", user, { after, limits, runs: "none" }, (reply) => {
-      const epoch = Reply.text(reply[0])
-      const reason = reply[4]
-      const gap: Gap | undefined = reason === "epoch" || reason === "retention"
-        ? { epoch, from: Reply.integer(reply[5]), to: Reply.integer(reply[1]) - 1, reason }
-        : undefined
-      const runs = gap === undefined
-        ? undefined
-        : RedisEntry.toRuns(maxRuns, reply[7], reply[8], Reply.integer(reply[3]))
-      const entries = within(limits, RedisBlock.entriesIn(reply[6], gap?.to ?? after.offset))
+    lookFor("pull", user, { after, limits, runs: "none" }, (look) => {
+      const { gap, log: { epoch, offset: head } } = look
+      const entries = within(limits, RedisBlock.entriesIn(look.blocks, gap?.to ?? after.offset))
       return noted(user, after, {
         gap,
-        snapshots: gap === undefined || runs === undefined ? [] : runs.snapshots(gap.from),
+        snapshots: gap === undefined ? [] : RedisEntry.toRuns(maxRuns, look).snapshots(gap.from),
         entries,
         next: { epoch, offset: entries.at(-1)?.offset ?? gap?.to ?? after.offset },
-        head: Reply.integer(reply[2])
+        head
       })
     })
 
   const snapshots: Broker["Service"]["snapshots"] = (user, since = Number.POSITIVE_INFINITY) =>
-    lookAt("snapshots", user, onlyRuns, ([epoch, , last, checkpoint, , , , saved, tail]) => ({
-      position: { epoch: Reply.text(epoch), offset: Reply.integer(last) },
-      snapshots: RedisEntry.toRuns(maxRuns, saved, tail, Reply.integer(checkpoint)).snapshots(since)
+    lookFor("snapshots", user, onlyRuns, (look) => ({
+      position: look.log,
+      snapshots: RedisEntry.toRuns(maxRuns, look).snapshots(since)
     }))
 
   const snapshot: Broker["Service"]["snapshot"] = (user, run) =>
-    lookAt("snapshot", user, { ...onlyHead, runs: `=${run}` }, ([epoch, , last, checkpoint, , , , saved, tail]) => ({
-      position: { epoch: Reply.text(epoch), offset: Reply.integer(last) },
-      snapshot: RedisEntry.toRuns(1, saved, tail, Reply.integer(checkpoint), run).snapshot(run)
+    lookFor("snapshot", user, { ...onlyHead, runs: `=${run}` }, (look) => ({
+      position: look.log,
+      snapshot: RedisEntry.toRuns(1, look, run).snapshot(run)
     }))
 
-  const head: Broker["Service"]["head"] = (user) =>
-    lookAt("head", user, onlyHead, ([epoch, , last]) => ({ epoch: Reply.text(epoch), offset: Reply.integer(last) }))
+  const head: Broker["Service"]["head"] = (user) => Effect.map(lookAt("head", user, onlyHead), ({ log }) => log)
 
   const readers: Broker["Service"]["readers"] = (user) =>
     connection.call(

@@ -1,20 +1,30 @@
 /**
- * Where a user's runs stand: which are active, under whose lease, and which were
- * ended as lost.
+ * Where a user's runs stand: which are active, under whose lease, and which
+ * ended.
  *
  * The hash `active` has a field for each run that
  *
- * - is active: `lease`, `thread` and `barred`, one a line. The lease is that of
- *   the process that appended last, so a run goes with whoever drains what was
- *   left of it;
- * - was ended as lost: `!`, when, and `barred`. It takes no more events, from
- *   whomever, until it starts anew.
+ * - is active: `lease`, `thread`, the time of its start (nothing if it was not
+ *   seen) and `barred`, one a line. The lease is that of the process that appended
+ *   last, so a run goes with whoever drains what was left of it;
+ * - was ended as lost: `!`, the time up to which a start is late, when it was
+ *   written down, and `barred`. It takes no more events, from whomever, until it
+ *   starts anew;
+ * - ended otherwise: the same with `.`. What comes late of it opens nothing, until
+ *   it starts anew.
+ *
+ * A start is late that is not later than the run's ending, or, where the ending is
+ * another process's word that it was lost, that is earlier than the run's own
+ * start (see `RunFold.isStartedBy`).
  *
  * `barred` are the processes, `,a,b,`, whose lease ran out while the run was
  * theirs: when another starts the run anew, what they still have of it is not
  * taken for the new run's. It is mostly empty.
  *
  * A lease is the name of a process and a number, `name.number`.
+ *
+ * The hash's own field ` ` has the offset of the append that wrote it last, and
+ * how many runs are active and how many ended: `offset;active;ended`.
  *
  * @since 0.1.0
  */
@@ -24,147 +34,201 @@ import * as RunState from "../../protocol/RunState.ts"
 import * as RedisScript from "./Script.ts"
 
 /**
- * Finds out what the batch's runs allow, before anything is written. `firstRun` is
- * where in `ARGV` they begin: the lease and the number of runs, then for each its
- * name, its thread, and what the batch has of it: 1 a start, 2 an ending, the last
- * of them if there are several, 0 neither. With an empty lease the batch is made
- * of the endings of lost runs, and what stands for the thread is the run's field
- * as it must be found.
+ * The most runs that ended which are remembered. Those that were lost stay for
+ * as long as their log may.
  *
- * A batch with something new of a run that was ended as lost is answered with `!`
- * and the names of these runs; endings of runs that do not stand as they must, with
- * `?`.
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxEndedRuns = 64
+
+/**
+ * Functions over the runs of a batch. A run has a `name`, what there is `besides`
+ * (its thread, or for the ending of a lost run its field as it must be found),
+ * `kind` (what the batch has of it: 1 a start, 2 an ending, the last of them if
+ * there are several, 0 neither), `at` (when that was) and `value` (its field).
  *
  * @category scripts
  * @since 0.1.0
  */
-export const admitLua = `
-local active = KEYS[5]
-local lease, runCount = ARGV[firstRun], tonumber(ARGV[firstRun + 1])
-local firstBlock = firstRun + 2 + 3 * runCount
-local isEnding = lease == ''
-local holder = string.match(lease, '^[^.]*')
+export const standingLua = `
+local function isEnded(value) return value and string.match(value, '^[!.]\\n') and true or false end
+local function isUnder(value, lease) return string.sub(value, 1, #lease + 1) == lease .. '\\n' end
 local function barredIn(value) return value and string.match(value, '\\n(,[^\\n]*)$') or '' end
+local function holderOf(lease) return string.match(lease, '^[^.\\n]*') end
 
-local standing, shut, isSomeShut = {}, {}, false
-for n = 1, runCount do
-  local run = ARGV[firstRun + 3 * n - 1]
-  local value = redis.call('HGET', active, run)
-  standing[run] = value
-  if isEnding then
-    if value ~= ARGV[firstRun + 3 * n] then return { '?' } end
-  elseif value and string.sub(value, 1, #lease + 1) ~= lease .. '\\n' then
-    local isShut = string.sub(value, 1, 2) == '!\\n' or string.find(barredIn(value), ',' .. holder .. ',', 1, true)
-    shut[run] = isShut and true
-    isSomeShut = isSomeShut or shut[run]
-  end
+-- The barred processes without one.
+local function without(barred, process)
+  local from, to = string.find(barred, ',' .. process .. ',', 1, true)
+  if not from then return barred end
+  local rest = string.sub(barred, 1, from) .. string.sub(barred, to + 1)
+  return rest == ',' and '' or rest
 end
 
--- In its array a header tells an event's type first and its run third. Only where something is wrong is it worth reading.
+-- Whether a start at this time is that of a run which has ended since, and only came late.
+local function isLate(value, at)
+  local latest = value and string.match(value, '^[!.]\\n(%d+)')
+  return latest and at <= tonumber(latest) or false
+end
+
+-- The time of an active run's start, as text: nothing if it was not seen.
+local function startIn(value) return value and string.match(value, '^[^!.][^\\n]*\\n[^\\n]*\\n(%d*)\\n') or '' end
+
+-- Whether a run takes nothing of this lease until it starts anew.
+local function isShut(value, lease)
+  if not value or isUnder(value, lease) then return false end
+  return string.sub(value, 1, 2) == '!\\n' or string.find(barredIn(value), ',' .. holderOf(lease) .. ',', 1, true) and true
+end
+
+-- The runs of a batch, which stand in the arguments from one on: their number, then four of each.
+local function readRuns(args, at)
+  local runs = {}
+  for n = 1, tonumber(args[at]) do
+    local from = at + 4 * n - 3
+    runs[n] = {
+      name = args[from], besides = args[from + 1], kind = tonumber(args[from + 2]), at = tonumber(args[from + 3])
+    }
+  end
+  return runs, at + 4 * #runs + 1
+end
+
+-- Gives each run its field, and how many runs are active and how many ended. They must be of the same time as the log.
+local function readStanding(keys, log, runs)
+  if #runs == 0 then return { active = 0, ended = 0 } end
+  local names = {}
+  for n, run in ipairs(runs) do names[n] = run.name end
+  local found = redis.call('HMGET', keys.active, ' ', unpack(names))
+  for n, run in ipairs(runs) do run.value = found[n + 1] end
+  local at, active, ended = string.match(found[1] or '0;0;0', '^(%d+);(%d+);(%d+)$')
+  if tonumber(at) ~= log.stood then torn(log.epoch, 'where its runs stand is of another time') end
+  return { isNew = not found[1], active = tonumber(active), ended = tonumber(ended) }
+end
+
+-- Calls for each event with its time, type and run. In its array a header tells an event's type first and its run third.
 local function eachHeader(events, see)
   local isHeader = true
   for line in string.gmatch(events, '[^\\n]+') do
     if isHeader then
       local header = cjson.decode(string.match(line, '%[.*'))
-      see(header[3], header[1])
+      see(tonumber(string.match(line, '^%d+')), header[1], header[3])
     end
     isHeader = not isHeader
   end
 end
 
-local function isTaken(ranges, number)
-  for _, range in ipairs(ranges) do
-    if range[1] <= number and number <= range[2] then return true end
+-- The runs that something new of the batch is refused of, since they were ended as lost.
+local function refusedRuns(runs, lease, batch, sources)
+  local shut, isSomeShut, refused = {}, false, {}
+  for _, run in ipairs(runs) do
+    if isShut(run.value, lease) then shut[run.name], isSomeShut = run.value, true end
   end
-  return false
-end
-
-if isSomeShut then
-  local refused, at = { '!' }, firstBlock
-  while at <= #ARGV do
-    local stretches = at + 6 + 3 * tonumber(ARGV[at])
-    local stretch, number, upTo = at + 3, 0, 0
-    eachHeader(ARGV[at + 5], function(run, type)
+  if not isSomeShut then return refused end
+  for _, block in ipairs(batch) do
+    local stretch, number, upTo = 0, 0, 0
+    eachHeader(block.events, function(at, type, run)
       number = number + 1
       if number > upTo then
-        stretch = stretch + 3
-        number = tonumber(ARGV[stretch + 1])
-        upTo = number + tonumber(ARGV[stretch + 2]) - 1
+        stretch = stretch + 1
+        number = block.stretches[stretch].from
+        upTo = number + block.stretches[stretch].count - 1
       end
-      if not shut[run] or isTaken(rangesOf(ARGV[stretch]).ranges, number) then return end
-      shut[run] = nil
-      if type ~= 'agent_started' then refused[#refused + 1] = run end
+      if not shut[run] or isTaken(sources[block.stretches[stretch].source], number) then return end
+      if type ~= 'agent_started' then
+        refused[#refused + 1] = run
+        shut[run] = nil
+      elseif not isLate(shut[run], at) then
+        shut[run] = nil
+      end
     end)
-    at = stretches
   end
-  if #refused > 1 then return refused end
+  return refused
 end
-`
 
-/**
- * Writes down where the runs stand after the batch. Sets `left`: the number of
- * fields that are left, -1 where no run ended, or how many were ended as lost.
- *
- * @category scripts
- * @since 0.1.0
- */
-export const standLua = `
-local left, kinds, threads = -1, {}, {}
-if last > before then
-  for n = 1, runCount do
-    local run = ARGV[firstRun + 3 * n - 1]
-    threads[run] = ARGV[firstRun + 3 * n]
-    if isAllNew then kinds[run] = tonumber(ARGV[firstRun + 3 * n + 1]) end
+-- What was taken of each run, where that is not all of the batch.
+local function recount(runs, added)
+  local byName = {}
+  for _, run in ipairs(runs) do
+    run.kind = -1
+    byName[run.name] = run
   end
-  if runCount > 0 and not isAllNew then
-    for _, events in ipairs(published) do
-      eachHeader(events, function(run, type)
-        if threads[run] then
-          if type == 'agent_started' then kinds[run] = 1
-          elseif type == 'agent_completed' or type == 'agent_error' then kinds[run] = 2
-          else kinds[run] = kinds[run] or 0 end
-        end
-      end)
-    end
+  for _, block in ipairs(added) do
+    eachHeader(block.events, function(at, type, name)
+      local run = byName[name]
+      if not run then return end
+      if type == 'agent_started' then
+        if run.kind ~= 2 or at > run.at then run.kind, run.at = 1, at end
+      elseif type == 'agent_completed' or type == 'agent_error' then
+        run.kind, run.at = 2, at
+      elseif run.kind < 0 then
+        run.kind = 0
+      end
+    end)
   end
 end
-local lostNow, hasWritten = 0, false
-for run, kind in pairs(kinds) do
-  local value = standing[run]
-  local barred = barredIn(value)
-  if isEnding then
-    local owner = string.match(value, '^[^.\\n]*')
-    redis.call('HSET', active, run, '!\\n' .. text(now) .. '\\n' .. (barred == '' and ',' or barred) .. owner .. ',')
-    lostNow, hasWritten = lostNow + 1, true
-  elseif kind == 2 then
-    left = 0
-    if barred == '' then
-      redis.call('HDEL', active, run)
-    else
-      redis.call('HSET', active, run, '!\\n' .. text(now) .. '\\n' .. barred)
-      hasWritten = true
-    end
-  elseif kind == 1 or not value or string.sub(value, 1, #lease + 1) ~= lease .. '\\n' then
-    if kind == 1 then
-      barred = string.gsub(barred, ',' .. holder .. ',', ',')
-      if barred == ',' then barred = '' end
-    end
-    redis.call('HSET', active, run, lease .. '\\n' .. threads[run] .. '\\n' .. barred)
-    hasWritten = true
-  end
+
+-- The field of a run that ended.
+local function endedField(mark, latestStart, now, barred)
+  return mark .. '\\n' .. text(latestStart) .. '\\n' .. text(now) .. '\\n' .. barred
 end
-if hasWritten and redis.call('PTTL', active) < 0 then redis.call('PEXPIRE', active, ttl) end
-if left == 0 then left = redis.call('HLEN', active) end
-if isEnding then
-  left = lostNow
-  -- Who was lost so long ago that the log of that time is gone is forgotten.
-  if redis.call('HLEN', active) > 32 then
-    local all = redis.call('HGETALL', active)
-    for i = 1, #all, 2 do
-      local at = string.match(all[i + 1], '^!\\n(%d+)')
-      if at and tonumber(at) < now - tonumber(ttl) then redis.call('HDEL', active, all[i]) end
+
+-- The field of a run that is active.
+local function activeField(lease, thread, startedAt, barred)
+  return lease .. '\\n' .. thread .. '\\n' .. startedAt .. '\\n' .. barred
+end
+
+-- A run's field after the batch; nothing where it stays as it is.
+local function standingAfter(run, lease, now)
+  local value, barred = run.value, barredIn(run.value)
+  if run.kind < 0 then return nil end
+  if run.kind == 2 then return endedField(barred == '' and '.' or '!', run.at, now, barred) end
+  if run.kind == 1 and not isLate(value, run.at) then
+    return activeField(lease, run.besides, text(run.at), without(barred, holderOf(lease)))
+  end
+  if isEnded(value) or value and isUnder(value, lease) then return nil end
+  return activeField(lease, run.besides, startIn(value), barred)
+end
+
+-- A run's field after it was ended as lost: whoever held it is barred.
+local function lostAfter(run, now)
+  local barred, startedAt = barredIn(run.value), tonumber(startIn(run.value))
+  local after = (barred == '' and ',' or barred) .. holderOf(run.value) .. ','
+  return endedField('!', startedAt and math.max(startedAt - 1, 0) or run.at, now, after)
+end
+
+-- The fields to set where runs stand otherwise after the batch, names and values by turns, and how many were changed.
+local function standingFields(runs, standing, after)
+  local fields = {}
+  for _, run in ipairs(runs) do
+    local value = after(run)
+    if value then
+      fields[#fields + 1] = run.name
+      fields[#fields + 1] = value
+      if isEnded(run.value) then standing.ended = standing.ended - 1
+      elseif run.value then standing.active = standing.active - 1 end
+      if isEnded(value) then standing.ended = standing.ended + 1 else standing.active = standing.active + 1 end
     end
   end
+  return fields
+end
+
+-- The ended runs to forget once they are too many: all but the latest half; of those that were lost, and none of which can
+-- be among them, those whose log is gone.
+local function endedToForget(keys, fields, standing, now, limits)
+  local forgotten = {}
+  if standing.ended <= ${maxEndedRuns} then return forgotten end
+  local kept, ended = {}, {}
+  for i = 1, #fields, 2 do kept[fields[i]] = true end
+  local all = redis.call('HGETALL', keys.active)
+  for i = 1, #all, 2 do
+    local mark, at = string.match(all[i + 1], '^([!.])\\n%d+\\n(%d+)\\n')
+    if mark and not kept[all[i]] then
+      if mark == '.' then ended[#ended + 1] = { tonumber(at), all[i] }
+      elseif tonumber(at) < now - limits.ttl then forgotten[#forgotten + 1] = all[i] end
+    end
+  end
+  table.sort(ended, function(a, b) return a[1] > b[1] end)
+  for i = ${maxEndedRuns / 2} + 1, #ended do forgotten[#forgotten + 1] = ended[i][2] end
+  return forgotten
 end
 `
 
@@ -176,42 +240,45 @@ end
  * @since 0.1.0
  */
 export const carryOver = RedisScript.make(`
-local all = redis.call('HGETALL', KEYS[1])
+local all, fields = redis.call('HGETALL', KEYS[1]), {}
 local from = ARGV[1] .. '\\n'
 for i = 1, #all, 2 do
   if string.sub(all[i + 1], 1, #from) == from then
-    redis.call('HSET', KEYS[1], all[i], ARGV[2] .. string.sub(all[i + 1], #from))
+    fields[#fields + 1] = all[i]
+    fields[#fields + 1] = ARGV[2] .. string.sub(all[i + 1], #from)
   end
 end
-return 1
+for i = 1, #fields, 1000 do redis.call('HSET', KEYS[1], unpack(fields, i, math.min(i + 999, #fields))) end
+return #fields / 2
 `)
 
 /**
- * The arguments of `admitLua`: the lease, and what there is to know of the
- * batch's runs, each with what `besides` gives.
+ * The arguments that tell of a batch's runs (see `standingLua`): their number,
+ * then of each its name, what `besides` gives, its kind and time.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const toArguments = (
-  lease: string,
   batch: ReadonlyArray<Envelope>,
   besides: (envelope: Envelope, run: RunId) => string
 ): ReadonlyArray<string> => {
-  const runs = new Map<RunId, { readonly besides: string; kind: "0" | "1" | "2" }>()
+  const runs = new Map<RunId, { readonly besides: string; kind: "0" | "1" | "2"; at: number }>()
   for (const envelope of batch) {
-    const { run, type } = envelope
+    const { at, run, type } = envelope
     if (run === undefined) continue
     let found = runs.get(run)
     if (found === undefined) {
-      found = { besides: besides(envelope, run), kind: "0" }
+      found = { besides: besides(envelope, run), kind: "0", at }
       runs.set(run, found)
     }
-    if (RunState.isStart(type)) found.kind = "1"
-    else if (RunState.isTerminal(type)) found.kind = "2"
+    const isStart = RunState.isStart(type)
+    if (!isStart && !RunState.isTerminal(type) || isStart && found.kind === "2" && at <= found.at) continue
+    found.kind = isStart ? "1" : "2"
+    found.at = at
   }
-  const args = [lease, String(runs.size)]
-  for (const [run, { besides, kind }] of runs) args.push(run, besides, kind)
+  const args = [String(runs.size)]
+  for (const [run, { at, besides, kind }] of runs) args.push(run, besides, kind, String(at))
   return args
 }
 
@@ -222,6 +289,6 @@ export const toArguments = (
  * @since 0.1.0
  */
 export const readActive = (value: string): { readonly lease: string; readonly thread: string } | undefined => {
-  const [lease = "", thread = ""] = value.split("\n")
-  return lease === "!" ? undefined : { lease, thread }
+  const [lease = "", thread] = value.split("\n")
+  return lease === "!" || lease === "." || thread === undefined ? undefined : { lease, thread }
 }
