@@ -1,8 +1,10 @@
 /**
  * Where all processes keep their leases, and who has runs under them.
  *
- * It promises one thing above all: a lease that ran out is claimed once and for
- * all, and nothing is written down under it any more.
+ * It promises two things above all. A lease that was claimed is so once and for
+ * all, and nothing is written down under it any more. And it keeps no time: each
+ * renewal gives a lease a higher count, and how long one has stayed the same is
+ * for those to tell who look.
  *
  * @since 0.1.0
  */
@@ -11,24 +13,35 @@ import type { UserId } from "../protocol/Identity.ts"
 import type { BrokerError } from "./Broker.ts"
 
 /**
+ * A lease with the count that it was last seen at.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Counted {
+  readonly lease: string
+  readonly count: number
+}
+
+/**
  * What renewing a lease tells: it was `held`, it is `taken` anew, or it is `lost`
- * for ever; in how many milliseconds that of another runs out, if there is one;
- * and whose runs are to be ended.
+ * for ever; leases of others, those renewed longest ago first; and whose runs are
+ * to be ended.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Beat {
   readonly state: "held" | "taken" | "lost"
-  readonly nextOverMs: number | undefined
+  readonly others: ReadonlyArray<Counted>
   readonly claimed: ReadonlyArray<string>
 }
 
 /**
  * Where leases are kept, for all processes.
  *
- * - `beat` renews or takes a lease, and with `mayClaim` claims those that ran
- *   out.
+ * - `beat` renews or takes a lease by giving it a higher count than any has, and
+ *   claims those of `over` whose count is still the same.
  * - `enter` writes down that a lease has runs of a user, and tells whether it
  *   did: under a lease that is not alive nothing is written down. `leave` takes
  *   back entries that were not made again since, `release` a lease without any.
@@ -41,7 +54,7 @@ export interface Beat {
  * @since 0.1.0
  */
 export interface LeaseStore {
-  readonly beat: (lease: string, mayClaim: boolean) => Effect.Effect<Beat, BrokerError>
+  readonly beat: (lease: string, over: ReadonlyArray<Counted>) => Effect.Effect<Beat, BrokerError>
   readonly enter: (lease: string, user: UserId, mark: number) => Effect.Effect<boolean, BrokerError>
   readonly leave: (
     lease: string,

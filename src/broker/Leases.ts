@@ -4,12 +4,16 @@
  *
  * Each process holds a lease, and renews it three times within its time. Under
  * the lease it is written down which users have runs of this process, before the
- * first event of such a run is appended. When a lease runs out, any other process
+ * first event of such a run is appended. A lease is a counter: renewing it counts
+ * on. A process that saw the lease of another unchanged for a whole lease's time
  * claims it, once and for all, and ends those of its runs that are active.
  *
- * - Only a process that has itself kept its lease for a whole lease's time claims
- *   others. So when the store was away, or all machines slept, nobody is taken
- *   for dead before everybody had the time to come back.
+ * - That time is told by the monotonic clock of the process that looks. No wall
+ *   clock, neither its own nor the store's, makes a live process lost or a dead
+ *   one live on.
+ * - It counts only while the process kept its own lease. So when the store was
+ *   away, or all machines slept, nobody is taken for dead before everybody had
+ *   the time to come back.
  * - A process that was taken for dead and lives learns of it when it renews, goes
  *   on under another lease, and takes along what has not been ended.
  * - It costs one call for each third of a lease's time, and one for the first run
@@ -27,8 +31,9 @@ import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { UserId } from "../protocol/Identity.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
 import { BrokerError, BrokerUnavailable } from "./Broker.ts"
-import type { Beat, LeaseStore } from "./LeaseStore.ts"
+import type { Beat, Counted, LeaseStore } from "./LeaseStore.ts"
 
 /**
  * - `hold` appends something of runs: it gives the lease to do so under, and
@@ -70,6 +75,12 @@ interface Entry {
   usedAt: number
 }
 
+interface Seen extends Counted {
+  readonly since: number
+}
+
+const nothing: ReadonlyMap<string, Seen> = new Map()
+
 const usersAtOnce = 16
 const looksPerBeat = 64
 const entriesPerCall = 256
@@ -102,31 +113,45 @@ export const make = Effect.fnUntraced(function*(options: {
   let lease = `${name}.0`
   let marks = 0
   let beatAt = Number.NEGATIVE_INFINITY
-  // Since when the lease was kept without a break.
-  let steadySince = Number.POSITIVE_INFINITY
+  // The leases of others as they were last seen, and since when they have been the same.
+  let seen: ReadonlyMap<string, Seen> = nothing
   let claimed: ReadonlyArray<string> = []
   let failures = 0
 
-  const isLate = (now: number): boolean => now - beatAt > 2 * beatMs
+  const now = (): number => Monotonic.millisUnsafe(clock)
+
+  const unchanged = (askedAt: number): ReadonlyArray<Counted> =>
+    Array.from(seen.values()).filter(({ since }) => askedAt - since >= leaseMs)
+
+  const watch = (others: ReadonlyArray<Counted>): void => {
+    const seenAt = now()
+    seen = new Map(others.map(({ count, lease }) => {
+      const known = seen.get(lease)
+      return [lease, known?.count === count ? known : { lease, count, since: seenAt }]
+    }))
+  }
+
+  // In how many milliseconds a lease of another will have been the same for too long.
+  const nextOverMs = (): number => Math.min(...Array.from(seen.values(), ({ since }) => since + leaseMs)) - now()
 
   const renew: Effect.Effect<Beat, BrokerError> = Effect.gen(function*() {
-    const now = clock.currentTimeMillisUnsafe()
-    if (isLate(now)) steadySince = Number.POSITIVE_INFINITY
-    const found = yield* store.beat(lease, now - steadySince >= leaseMs)
+    const askedAt = now()
+    // Who was away knows nothing of what others could do meanwhile.
+    if (askedAt - beatAt > 2 * beatMs) seen = nothing
+    const found = yield* store.beat(lease, unchanged(askedAt))
     const isFirst = beatAt === Number.NEGATIVE_INFINITY
     if (found.state === "held") {
-      if (steadySince === Number.POSITIVE_INFINITY) steadySince = now
-      beatAt = now
+      beatAt = askedAt
     } else if (found.state === "taken") {
-      steadySince = now
-      beatAt = now
+      seen = nothing
+      beatAt = askedAt
       // A store that knows a lease no more knows nothing of its users either.
       if (!isFirst) yield* Effect.forkIn(moveAll(lease, undefined), scope)
     } else {
       const before = lease
       lease = `${name}.${++generation}`
       beatAt = Number.NEGATIVE_INFINITY
-      steadySince = Number.POSITIVE_INFINITY
+      seen = nothing
       notes.leaseLost()
       yield* Effect.logWarning(
         `This process did not renew its lease of ${leaseMs} ms in time, so it was taken for dead: its runs end as lost`
@@ -134,6 +159,7 @@ export const make = Effect.fnUntraced(function*(options: {
       yield* Effect.forkIn(moveAll(lease, before), scope)
       return yield* renew
     }
+    watch(found.others)
     claimed = found.claimed
     if (claimed.length > 0) work.openUnsafe()
     return found
@@ -216,7 +242,7 @@ export const make = Effect.fnUntraced(function*(options: {
       })
       return Effect.onExit(appending, () => {
         own.appends--
-        own.usedAt = clock.currentTimeMillisUnsafe()
+        own.usedAt = now()
         return under === undefined || under === lease
           ? Effect.void
           : Effect.asVoid(Effect.forkIn(persist(move(user, own, under)), scope))
@@ -225,22 +251,24 @@ export const make = Effect.fnUntraced(function*(options: {
 
   // Entries of users without runs go after a while: many come back at once.
   const tidy = Effect.gen(function*() {
-    const now = clock.currentTimeMillisUnsafe()
+    const lookedAt = now()
     const gone: Array<readonly [UserId, number]> = []
     const doubtful: Array<readonly [UserId, Entry]> = []
     for (const [user, entry] of entries) {
-      if (entry.appends > 0 || now - entry.usedAt < leaseMs) continue
+      if (entry.appends > 0 || lookedAt - entry.usedAt < leaseMs) continue
       // Nothing was appended under it.
       if (entry.under === undefined) entries.delete(user)
       if (entry.under !== lease) continue
       if (entry.isQuiet) gone.push([user, entry.mark])
-      else if (now - entry.usedAt >= patience * leaseMs && doubtful.length < looksPerBeat) doubtful.push([user, entry])
+      else if (lookedAt - entry.usedAt >= patience * leaseMs && doubtful.length < looksPerBeat) {
+        doubtful.push([user, entry])
+      }
       if (gone.length === entriesPerCall) break
     }
     for (const [user] of gone) entries.delete(user)
     if (gone.length > 0) yield* store.leave(lease, gone)
     for (const [user, entry] of doubtful) {
-      entry.usedAt = now
+      entry.usedAt = lookedAt
       if (!(yield* store.hasRuns(user, lease)) && entry.appends === 0) entry.isQuiet = true
     }
   })
@@ -254,8 +282,7 @@ export const make = Effect.fnUntraced(function*(options: {
       }
       // Where it fails, an entry is left over, and does no harm.
       yield* Effect.ignore(tidy)
-      const { nextOverMs = beatMs } = found.value
-      yield* Effect.sleep(Math.min(beatMs, Math.max(nextOverMs + 1, failurePauseMs)))
+      yield* Effect.sleep(Math.min(beatMs, Math.max(nextOverMs(), failurePauseMs)))
     }
   })
 
@@ -303,13 +330,13 @@ export const make = Effect.fnUntraced(function*(options: {
     }).pipe(Effect.ignore, Effect.timeoutOption(options.lease))
   )
 
-  const watch = (what: string, effect: Effect.Effect<never, BrokerError>) =>
+  const supervise = (what: string, effect: Effect.Effect<never, BrokerError>) =>
     effect.pipe(
       Effect.catchCause((cause) => Effect.andThen(Effect.logError(what, cause), Effect.sleep(failurePauseMs))),
       Effect.forever,
       Effect.forkScoped
     )
-  yield* watch("Keeping the lease of this process failed, and goes on", keep)
-  yield* watch("Ending the runs of a process that died failed, and goes on", end)
+  yield* supervise("Keeping the lease of this process failed, and goes on", keep)
+  yield* supervise("Ending the runs of a process that died failed, and goes on", end)
   return { hold }
 })

@@ -3,8 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Logger, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { TestClock } from "effect/testing"
+import * as WallClock from "../support/wallClock.ts"
 import { envelope, newUser, plenty, start } from "./events.ts"
 import { LeaseRegistry, unavailable } from "./leaseRegistry.ts"
+import { leaseStoreSuite } from "./leaseStoreSuite.ts"
 
 type User = ReturnType<typeof newUser>
 type BrokerService = Broker.Broker["Service"]
@@ -67,7 +69,48 @@ const test = <E>(
       yield* body(yield* LeaseRegistry.make("30 seconds", broker), broker)
     }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))))
 
+leaseStoreSuite({
+  name: "memory",
+  provide: (body) =>
+    Effect.gen(function*() {
+      const broker = Context.get(yield* Layer.build(Broker.layerMemory()), Broker.Broker)
+      yield* body((yield* LeaseRegistry.make("30 seconds", broker)).store)
+    }).pipe(Effect.scoped)
+})
+
 describe("Leases", () => {
+  for (const by of ["-1 hours", "1 hours"] as const) {
+    it.effect(
+      `fault 35: keep the living alive and let the dead go in time while wall clocks step (${by})`,
+      () =>
+        Effect.gen(function*() {
+          const broker = Context.get(yield* Layer.build(Broker.layerMemory()), Broker.Broker)
+          const registry = yield* LeaseRegistry.make("30 seconds", broker)
+          const [a, b, c] = [yield* join(registry, "a"), yield* join(registry, "b"), yield* join(registry, "c")]
+          const [ada, bob] = [newUser(), newUser()]
+          const run = yield* startRun(a.broker, ada)
+          yield* startRun(c.broker, bob)
+          yield* TestClock.adjust("1 minute")
+          yield* WallClock.step(by)
+          yield* TestClock.adjust("10 minutes")
+          yield* run.think(2)
+          assert.deepStrictEqual(yield* story(broker, ada), ["r started", "r thinking"])
+          assert.deepStrictEqual(yield* story(broker, bob), ["r started"])
+          assert.strictEqual(a.counts.lost + b.counts.lost + c.counts.lost, 0)
+
+          yield* c.become("dead")
+          yield* TestClock.adjust("15 seconds")
+          yield* WallClock.step(by)
+          yield* TestClock.adjust("26 seconds")
+          assert.deepStrictEqual(yield* story(broker, bob), ["r started", "r lost"])
+          yield* TestClock.adjust("10 minutes")
+          yield* run.end
+          assert.deepStrictEqual(yield* story(broker, ada), ["r started", "r thinking", "r completed"])
+          assert.strictEqual(a.counts.lost + b.counts.lost, 0)
+        }).pipe(Effect.scoped, Effect.provide([WallClock.WallClock.layer, Logger.layer([])]))
+    )
+  }
+
   test(
     "end the runs of a process that died when its lease runs out, once, whoever watches",
     (registry, broker) =>

@@ -1,18 +1,17 @@
 /** Leases, and where runs stand, as scripts on a real server keep them. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Layer, type Scope } from "effect"
+import { Duration, Effect, Exit, Layer } from "effect"
 import { Broker } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
-import type { LeaseStore } from "../../src/broker/LeaseStore.ts"
+import * as LeaseLua from "../../src/broker/redis/LeaseLua.ts"
 import * as RedisConnection from "../../src/broker/redis/Connection.ts"
 import * as RedisLeases from "../../src/broker/redis/Leases.ts"
 import * as RedisMetrics from "../../src/broker/redis/Metrics.ts"
 import { RunId } from "../../src/protocol/Identity.ts"
 import type { RedisServer } from "../support/redis.ts"
 import { envelope, newUser, plenty, start } from "./events.ts"
+import { leaseStoreSuite } from "./leaseStoreSuite.ts"
 import { program, startNode, withServer } from "./redisNode.ts"
-
-const leaseMs = 300
 
 const startStore = Effect.fnUntraced(function*({ url }: RedisServer) {
   const connection = yield* RedisConnection.make({
@@ -28,79 +27,22 @@ const startStore = Effect.fnUntraced(function*({ url }: RedisServer) {
   yield* connection.awaitLive
   return RedisLeases.make({
     prefix: "p",
-    leaseMs,
     ttlMs: 60_000,
     connection,
     endRuns: () => Effect.die(new Error("not part of this test"))
   })
 })
 
-const store = <E>(name: string, body: (leases: LeaseStore) => Effect.Effect<void, E, Scope.Scope>) =>
-  it.live(name, () => withServer({}, (server) => Effect.flatMap(startStore(server), body)), 30_000)
-
-const stateOf = (beat: ReturnType<LeaseStore["beat"]>) => Effect.map(beat, ({ state }) => state)
-const runsOut = Effect.sleep(leaseMs + 50)
+leaseStoreSuite({
+  name: "Redis",
+  skip: program === undefined,
+  provide: (body) => withServer({}, (server) => Effect.flatMap(startStore(server), body))
+})
 
 describe.skipIf(program === undefined)("RedisLeases", () => {
-  store("takes a lease, renews it, and tells when another runs out", (leases) =>
-    Effect.gen(function*() {
-      assert.deepStrictEqual(yield* leases.beat("a.0", false), { state: "taken", nextOverMs: undefined, claimed: [] })
-      assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "held")
-      const { nextOverMs = -1 } = yield* leases.beat("b.0", false)
-      assert.isTrue(nextOverMs > 0 && nextOverMs <= leaseMs, String(nextOverMs))
-      yield* runsOut
-      assert.strictEqual((yield* leases.beat("b.0", false)).nextOverMs, 0)
-    }))
-
-  store("claims what ran out only for who may, and never gives it back", (leases) =>
-    Effect.gen(function*() {
-      yield* leases.beat("a.0", false)
-      yield* leases.beat("b.0", false)
-      yield* runsOut
-      assert.deepStrictEqual((yield* leases.beat("b.0", false)).claimed, [])
-      // One that ran out, and that nobody claimed, is still its own.
-      assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "held")
-      yield* runsOut
-      assert.deepStrictEqual((yield* leases.beat("b.0", true)).claimed, ["a.0"])
-      assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "lost")
-      assert.isTrue(yield* leases.finish("a.0", []))
-      assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "lost")
-      assert.deepStrictEqual((yield* leases.beat("b.0", true)).claimed, [])
-    }))
-
-  store(
-    "writes users down only under a lease that lives, and forgets no entry that was made again",
-    (leases) =>
-      Effect.gen(function*() {
-        const [ada, bob] = [newUser(), newUser()]
-        assert.isFalse(yield* leases.enter("a.0", ada, 1))
-        yield* leases.beat("a.0", false)
-        assert.isTrue(yield* leases.enter("a.0", ada, 1))
-        assert.isTrue(yield* leases.enter("a.0", bob, 2))
-        assert.isTrue(yield* leases.enter("a.0", ada, 3))
-        yield* leases.leave("a.0", [[ada, 1], [bob, 2]])
-        assert.deepStrictEqual(yield* leases.usersOf("a.0"), [ada])
-        yield* leases.release("a.0")
-        assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "held")
-        yield* leases.leave("a.0", [[ada, 3]])
-        yield* leases.release("a.0")
-        assert.strictEqual(yield* stateOf(leases.beat("a.0", false)), "taken")
-      })
-  )
-
-  store("is done with a lease when the last of its users is", (leases) =>
-    Effect.gen(function*() {
-      const users = Array.from({ length: 100 }, () => newUser())
-      yield* leases.beat("a.0", false)
-      for (const [mark, user] of users.entries()) yield* leases.enter("a.0", user, mark)
-      yield* runsOut
-      yield* leases.beat("b.0", true)
-      assert.isFalse(yield* leases.enter("a.0", newUser(), 1000))
-      const some = yield* leases.usersOf("a.0")
-      assert.strictEqual(some.length, 64)
-      assert.isFalse(yield* leases.finish("a.0", some))
-      assert.isTrue(yield* leases.finish("a.0", yield* leases.usersOf("a.0")))
-    }))
+  it("fault 35: ask for no time, since the server's clock may step", () => {
+    for (const { lua } of Object.values(LeaseLua)) assert.notMatch(lua, /TIME/u)
+  })
 })
 
 const r = RunId.make("r")

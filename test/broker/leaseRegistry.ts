@@ -5,8 +5,9 @@
 import { Clock, Duration, Effect, type Scope } from "effect"
 import { Broker } from "../../src/index.ts"
 import * as Leases from "../../src/broker/Leases.ts"
-import type { Beat, LeaseStore } from "../../src/broker/LeaseStore.ts"
+import type { Beat, Counted, LeaseStore } from "../../src/broker/LeaseStore.ts"
 import type { RunId, UserId } from "../../src/protocol/Identity.ts"
+import * as Monotonic from "../../src/protocol/Monotonic.ts"
 import * as RunState from "../../src/protocol/RunState.ts"
 
 type BrokerService = Broker.Broker["Service"]
@@ -19,7 +20,7 @@ export const unavailable = new Broker.BrokerError({
 export type Log = Array<string>
 
 export class LeaseRegistry {
-  /** Leases by when they run out. */
+  /** Leases by their counts. */
   readonly alive = new Map<string, number>()
   readonly claimed = new Set<string>()
   readonly gone = new Set<string>()
@@ -54,7 +55,7 @@ export class LeaseRegistry {
 
   // A process that asks for ever while no time passes would keep its test from failing.
   private patience(what: string): void {
-    const now = this.clock.currentTimeMillisUnsafe()
+    const now = Monotonic.millisUnsafe(this.clock)
     this.callsNow = now === this.now ? this.callsNow + 1 : 1
     this.now = now
     if (this.callsNow > 1_000) throw new Error(`"${what}" is asked for ever, while no time passes`)
@@ -71,7 +72,7 @@ export class LeaseRegistry {
 
   get store(): LeaseStore {
     return {
-      beat: (lease, mayClaim) => this.do(`beat ${lease}`, () => this.beat(lease, mayClaim)),
+      beat: (lease, over) => this.do(`beat ${lease}`, () => this.beat(lease, over)),
       enter: (lease, user, mark) =>
         this.do(`enter ${lease} ${user}`, () => {
           if (!this.alive.has(lease)) return false
@@ -172,21 +173,17 @@ export class LeaseRegistry {
     return runs.size
   }
 
-  private beat(lease: string, mayClaim: boolean): Beat {
-    const now = this.clock.currentTimeMillisUnsafe()
+  private beat(lease: string, over: ReadonlyArray<Counted>): Beat {
     const isLost = this.claimed.has(lease) || this.gone.has(lease)
     const state = isLost ? "lost" : this.alive.has(lease) ? "held" : "taken"
-    if (!isLost) this.alive.set(lease, now + Duration.toMillis(this.lease))
-    for (const [over, till] of mayClaim ? this.alive : []) {
-      if (till > now) continue
-      this.alive.delete(over)
-      this.claimed.add(over)
+    if (!isLost) this.alive.set(lease, Math.max(0, ...this.alive.values()) + 1)
+    for (const other of over) {
+      if (this.alive.get(other.lease) !== other.count) continue
+      this.alive.delete(other.lease)
+      this.claimed.add(other.lease)
     }
-    const others = [...this.alive].flatMap(([other, till]) => other === lease ? [] : [Math.max(0, till - now)])
-    return {
-      state,
-      nextOverMs: others.length === 0 ? undefined : Math.min(...others),
-      claimed: [...this.claimed]
-    }
+    const others = [...this.alive].flatMap(([other, count]) => other === lease ? [] : [{ lease: other, count }])
+      .toSorted((one, other) => one.count - other.count)
+    return { state, others, claimed: [...this.claimed] }
   }
 }

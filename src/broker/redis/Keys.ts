@@ -57,6 +57,23 @@ export const ofLeases = (prefix: string, lease: string) => ({
 })
 
 /**
+ * The version of the layout that is described here. Another one in a server's
+ * keys is refused.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const layout = "2"
+
+/**
+ * Where the version of the layout is kept.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofLayout = (prefix: string): string => `${prefix}:{leases}:layout`
+
+/**
  * @category models
  * @since 0.1.0
  */

@@ -2,56 +2,59 @@
  * Which processes live, by the leases they renew, and which users they have
  * active runs of. All keys are of one hash tag:
  *
- * - `alive`: a sorted set of leases by when they run out, in milliseconds;
- * - `claimed`: leases that ran out, and whose runs are being ended; by when;
- * - `gone`: leases whose runs were ended, by when; kept for a while, so that who
- *   held one learns that it was taken, and not that this server knows nothing;
+ * - `alive`: a sorted set of leases by their counts: each renewal takes the next
+ *   after the highest, so those renewed longest ago come first;
+ * - `claimed`: leases whose runs are being ended, by the count they stopped at;
+ * - `gone`: leases whose runs were ended, in that order; many of them are kept, so
+ *   that who held one learns that it was taken, and not that this server knows
+ *   nothing;
  * - `users` of a lease: a hash from user to a mark that rises with each entry.
  *
- * Times are the server's.
+ * No time is told here, since the server's clock may step: see `Leases`.
  *
  * @since 0.1.0
  */
 import * as RedisScript from "./Script.ts"
 
-const nowLua = `
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local function text(number) return string.format('%.0f', number) end
+const nextLua = `
+local function nextIn(key)
+  local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2]
+  return string.format('%.0f', tonumber(last or '0') + 1)
+end
 `
+
+// So many that were lost are remembered.
+const maxGone = 10_000
+
+// So many of others are looked at: those that died are among them, unless more have died.
+const maxOthers = 128
 
 /**
  * Renews a lease, or takes it if it is not known; one that was claimed is not
- * given back. `KEYS`: alive, claimed, gone, users. `ARGV`: the lease, its
- * milliseconds, whether those that ran out may be claimed (1 or 0), for how long
- * to keep what is kept.
+ * given back. `KEYS`: alive, claimed, gone, users, layout. `ARGV`: the lease, for
+ * how long to keep what is kept, then by turns leases to claim and the counts
+ * that they must still have.
  *
- * Gives `held`, `taken` or `lost`, in how many milliseconds another runs out (-1
- * if there is none), and the leases whose runs are to be ended.
+ * Gives `held`, `taken` or `lost`, others' leases and counts by turns, and the
+ * leases whose runs are to be ended.
  *
  * @category scripts
  * @since 0.1.0
  */
-export const beat = RedisScript.make(`${nowLua}
+export const beat = RedisScript.make(`${nextLua}
 local alive, claimed, gone = KEYS[1], KEYS[2], KEYS[3]
 local state = 'lost'
 if not redis.call('ZSCORE', claimed, ARGV[1]) and not redis.call('ZSCORE', gone, ARGV[1]) then
-  state = redis.call('ZADD', alive, text(now + tonumber(ARGV[2])), ARGV[1]) == 1 and 'taken' or 'held'
+  state = redis.call('ZADD', alive, nextIn(alive), ARGV[1]) == 1 and 'taken' or 'held'
 end
-if ARGV[3] == '1' then
-  for _, over in ipairs(redis.call('ZRANGEBYSCORE', alive, '-inf', text(now), 'LIMIT', 0, 64)) do
-    redis.call('ZREM', alive, over)
-    redis.call('ZADD', claimed, text(now), over)
+for i = 3, #ARGV, 2 do
+  if redis.call('ZSCORE', alive, ARGV[i]) == ARGV[i + 1] then
+    redis.call('ZADD', claimed, ARGV[i + 1], ARGV[i])
+    redis.call('ZREM', alive, ARGV[i])
   end
 end
-redis.call('ZREMRANGEBYSCORE', gone, '-inf', text(now - tonumber(ARGV[4])))
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[4]) end
-local nextOver = -1
-local first = redis.call('ZRANGE', alive, 0, 1, 'WITHSCORES')
-for i = 1, #first, 2 do
-  if nextOver < 0 and first[i] ~= ARGV[1] then nextOver = math.max(0, tonumber(first[i + 1]) - now) end
-end
-return { state, nextOver, redis.call('ZRANGE', claimed, 0, 63) }
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[2]) end
+return { state, redis.call('ZRANGE', alive, 0, ${maxOthers}, 'WITHSCORES'), redis.call('ZRANGE', claimed, 0, 63) }
 `)
 
 /**
@@ -102,10 +105,11 @@ return redis.call('ZREM', KEYS[1], ARGV[1])
  * @category scripts
  * @since 0.1.0
  */
-export const finish = RedisScript.make(`${nowLua}
+export const finish = RedisScript.make(`${nextLua}
 for i = 2, #ARGV do redis.call('HDEL', KEYS[3], ARGV[i]) end
 if redis.call('HLEN', KEYS[3]) > 0 then return 0 end
+redis.call('ZADD', KEYS[2], nextIn(KEYS[2]), ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -${maxGone + 1})
 redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('ZADD', KEYS[2], text(now), ARGV[1])
 return 1
 `)

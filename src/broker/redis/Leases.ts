@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import { UserId } from "../../protocol/Identity.ts"
 import type { BrokerError } from "../Broker.ts"
@@ -17,19 +18,17 @@ import { carryOver, readActive } from "./StandingLua.ts"
 
 const usersPerCall = 64
 
-// After so long a process that was taken for dead is not told so any more, but that nothing is known of it.
+// For so long at least what is known of leases is kept while nobody renews one.
 const leastKeepMs = 24 * 60 * 60 * 1000
 
-const toBeat = (reply: unknown): Beat => {
-  const [state, nextOver, claimed] = Reply.list(reply)
-  const nextOverMs = Reply.integer(nextOver)
+const toBeat = (own: string, reply: unknown): Beat => {
+  const [state, counted, claimed] = Reply.list(reply)
   const name = Reply.text(state)
   if (name !== "held" && name !== "taken" && name !== "lost") throw new Reply.UnexpectedReply("a state", name)
-  return {
-    state: name,
-    nextOverMs: nextOverMs < 0 ? undefined : nextOverMs,
-    claimed: Reply.list(claimed).map(Reply.text)
-  }
+  const others = Arr.chunksOf(Reply.list(counted), 2).flatMap(([lease, count]) =>
+    lease === own ? [] : [{ lease: Reply.text(lease), count: Reply.integer(count) }]
+  )
+  return { state: name, others, claimed: Reply.list(claimed).map(Reply.text) }
 }
 
 /**
@@ -38,13 +37,12 @@ const toBeat = (reply: unknown): Beat => {
  */
 export const make = (options: {
   readonly prefix: string
-  readonly leaseMs: number
   /** For how long the keys of a user stay. */
   readonly ttlMs: number
   readonly connection: Connection
   readonly endRuns: LeaseStore["endRuns"]
 }): LeaseStore => {
-  const { connection, endRuns, leaseMs, prefix, ttlMs } = options
+  const { connection, endRuns, prefix, ttlMs } = options
   const keepMs = String(Math.max(leastKeepMs, ttlMs))
   const keysOf = (lease: string) => RedisKeys.ofLeases(prefix, lease)
 
@@ -63,12 +61,12 @@ export const make = (options: {
     )
 
   return {
-    beat: (lease, mayClaim) => {
+    beat: (lease, over) => {
       const { alive, claimed, gone, users } = keysOf(lease)
-      const args = [lease, String(leaseMs), mayClaim ? "1" : "0", keepMs]
+      const args = [lease, keepMs, ...over.flatMap((other) => [other.lease, String(other.count)])]
       return Effect.flatMap(
-        run("renew", LeaseLua.beat, [alive, claimed, gone, users], args),
-        (reply) => RedisEntry.read("renew", () => toBeat(reply))
+        run("renew", LeaseLua.beat, [alive, claimed, gone, users, RedisKeys.ofLayout(prefix)], args),
+        (reply) => RedisEntry.read("renew", () => toBeat(lease, reply))
       )
     },
     enter: (lease, user, mark) => {

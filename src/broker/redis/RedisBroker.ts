@@ -256,7 +256,6 @@ const makeOverOne = Effect.fnUntraced(function*(
     lease: options.lease,
     store: RedisLeases.make({
       prefix,
-      leaseMs: Duration.toMillis(options.lease),
       ttlMs: RedisKeys.ttlMs(options),
       connection,
       endRuns: (user, lease) => endActive(user, (_, holder) => holder === lease)
