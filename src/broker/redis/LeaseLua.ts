@@ -18,7 +18,7 @@ import * as RedisScript from "./Script.ts"
 
 const nextLua = `
 local function nextIn(key)
-  local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2]
+  local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
   return string.format('%.0f', tonumber(last or '0') + 1)
 end
 `
@@ -109,7 +109,8 @@ export const finish = RedisScript.make(`${nextLua}
 for i = 2, #ARGV do redis.call('HDEL', KEYS[3], ARGV[i]) end
 if redis.call('HLEN', KEYS[3]) > 0 then return 0 end
 redis.call('ZADD', KEYS[2], nextIn(KEYS[2]), ARGV[1])
-redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -${maxGone + 1})
+local tooMany = redis.call('ZRANGE', KEYS[2], 0, -${maxGone + 1})
+if #tooMany > 0 then redis.call('ZREM', KEYS[2], unpack(tooMany)) end
 redis.call('ZREM', KEYS[1], ARGV[1])
 return 1
 `)

@@ -64,8 +64,8 @@ export const Shard = Schema.Struct({
  * - `poll`, 30 seconds: how often a user's log is looked at without a wake-up,
  *   so that a lost one only delays. Also after how long at most (three times
  *   this) the readers of a process that was killed count no more;
- * - `lease`, 15 seconds: a process that says nothing for so long is taken for
- *   dead, and others end its runs as lost. It must be at least three times the
+ * - `lease`, 15 seconds: a process that another sees say nothing for so long is
+ *   taken for dead, and others end its runs as lost: at most a third of it later. It must be at least three times the
  *   `deadline` and twice the `silence`, or a process could not be late once;
  * - `revocationMemory`, 1 day: for how long it is remembered that a user's access
  *   was revoked. Credentials should not live longer;
