@@ -4,10 +4,20 @@
  * For one process, for development and for tests. Logs are lost when the
  * process ends: a new one starts new epochs, and devices are told so.
  *
- * Memory is bounded per user (count, bytes, age) and in total: past
- * `maxTotalBytes` the logs of users that nobody reads go first, each as a whole
- * and those not used for longest before others, then the oldest events of the
- * user that asked for more.
+ * Memory is bounded per user (count, bytes, age) and in total. Past
+ * `maxTotalBytes` there go, until there is room:
+ *
+ * 1. the logs of users that nobody reads or waits for and who have no active
+ *    run, each as a whole, those not used for longest before others;
+ * 2. of the user that asked for more, the oldest events, then runs that have
+ *    ended;
+ * 3. the same of others, by turns;
+ * 4. of texts of active runs, all but the end.
+ *
+ * A log that has an active run, a reader or somebody who waits for a confirmation
+ * is never forgotten: what is least of it comes on top of the bound. How much is
+ * held is the gauge `emitter_memory_bytes`, of how many users
+ * `emitter_memory_users`.
  *
  * @since 0.1.0
  */
@@ -28,6 +38,7 @@ import type { Broker, News, Subscribe, Unscoped } from "./Broker.ts"
 import { BrokerError, RunLost } from "./BrokerError.ts"
 import { LateUsers } from "./LateUsers.ts"
 import * as LostRun from "./LostRun.ts"
+import * as MemoryMetrics from "./MemoryMetrics.ts"
 import * as Reading from "./Reading.ts"
 import { type LogLimits, UserLog } from "./UserLog.ts"
 
@@ -38,7 +49,9 @@ import { type LogLimits, UserLog } from "./UserLog.ts"
  * - `maxBytes` of event text per user, 4 MiB;
  * - `maxAge` of an event, 1 hour, counted from when it was appended;
  * - `maxRuns` whose folded state is kept per user, 32;
- * - `maxTotalBytes` of event text of all users, 512 MiB;
+ * - `maxTotalBytes` of all that is held of all users, 512 MiB: texts, the pages
+ *   they stand on, folded runs, and what each log and event takes besides. It is
+ *   an estimate, within a quarter of what V8 takes;
  * - `revocationMemory`: for how long it is remembered that a user's access was
  *   revoked, 1 day. Credentials should not live longer.
  *
@@ -65,6 +78,9 @@ interface Waiter {
   readonly offset: number
   readonly resume: () => void
 }
+
+// Of how many users at most room is made at once, besides those that nobody reads.
+const usersInTurn = 64
 
 const nobody: ReadonlyArray<() => void> = []
 
@@ -104,22 +120,31 @@ export const make = Effect.fnUntraced(function*(
   let epochs = 0
   let endingsMade = 0
   let totalBytes = 0
+  const gauges = yield* MemoryMetrics.make
 
   const record = (user: UserId): UserRecord => {
-    let found = users.get(user)
-    if (found === undefined) {
-      found = {
-        log: new UserLog(`${life}-${(epochs++).toString(36)}`, limits),
-        readers: nobody,
-        waiters: undefined,
-        acknowledged: 0,
-        usedSinceLook: true
-      }
-      users.set(user, found)
-      idle.set(user, found)
+    const known = users.get(user)
+    if (known !== undefined) {
+      known.usedSinceLook = true
+      return known
     }
-    found.usedSinceLook = true
+    const found: UserRecord = {
+      log: new UserLog(`${life}-${(epochs++).toString(36)}`, limits),
+      readers: nobody,
+      waiters: undefined,
+      acknowledged: 0,
+      usedSinceLook: true
+    }
+    users.set(user, found)
+    idle.set(user, found)
+    count(found, 0)
     return found
+  }
+  // What of a log's memory has changed since it took `before`.
+  const count = (found: UserRecord, before: number): void => {
+    totalBytes += found.log.held - before
+    if (totalBytes > options.maxTotalBytes) makeRoom(found)
+    gauges.set(totalBytes, users.size)
   }
 
   const use = (user: UserId): UserRecord => {
@@ -128,21 +153,52 @@ export const make = Effect.fnUntraced(function*(
     return found
   }
 
+  const isIdle = ({ log, readers, waiters }: UserRecord): boolean =>
+    readers.length === 0 && !log.isActive && (waiters === undefined || waiters.size === 0)
+
   const unuse = (user: UserId, found: UserRecord): void => {
-    const waits = found.waiters !== undefined && found.waiters.size > 0
-    if (found.readers.length === 0 && !waits) idle.set(user, found)
+    if (isIdle(found) && users.get(user) === found) idle.set(user, found)
   }
 
   const forget = (user: UserId, found: UserRecord): void => {
-    totalBytes -= found.log.bytes
+    totalBytes -= found.log.held
     users.delete(user)
     idle.delete(user)
   }
 
-  // A second chance for each log: one that was used since the last look moves to the end, and goes when met again.
+  const hasRoom = (): boolean => totalBytes <= options.maxTotalBytes
+
+  const reduce = ({ log }: UserRecord, by: (log: UserLog) => void): void => {
+    const before = log.held
+    by(log)
+    totalBytes += log.held - before
+  }
+
+  const shrink = (found: UserRecord): void => {
+    const { log } = found
+    const before = totalBytes - log.held
+    reduce(found, () => log.shrink(() => before + log.held <= options.maxTotalBytes))
+  }
+
   const makeRoom = (wanted: UserRecord): void => {
+    forgetIdle(wanted)
+    if (!hasRoom()) shrink(wanted)
+    if (hasRoom()) return
+    const others = nextInTurn()
+    for (const found of others) {
+      if (hasRoom()) return
+      shrink(found)
+    }
+    for (const found of [wanted, ...others]) {
+      if (hasRoom()) return
+      reduce(found, (log) => log.shorten())
+    }
+  }
+
+  // A second chance for each log: one that was used since the last look moves to the end, and goes when met again.
+  const forgetIdle = (wanted: UserRecord): void => {
     for (const [user, found] of idle) {
-      if (totalBytes <= options.maxTotalBytes) return
+      if (hasRoom()) return
       if (found === wanted) continue
       if (found.usedSinceLook) {
         found.usedSinceLook = false
@@ -152,11 +208,19 @@ export const make = Effect.fnUntraced(function*(
         forget(user, found)
       }
     }
-    while (totalBytes > options.maxTotalBytes && wanted.log.size > 1) {
-      const before = wanted.log.bytes
-      wanted.log.dropOldest()
-      totalBytes += wanted.log.bytes - before
+  }
+
+  // Some users at a time, so that making room takes nobody long; whoever has had a turn comes again after all others.
+  const nextInTurn = (): ReadonlyArray<UserRecord> => {
+    const next: Array<UserRecord> = []
+    const most = Math.min(usersInTurn, users.size)
+    for (const [user, found] of users) {
+      if (next.length === most) break
+      next.push(found)
+      users.delete(user)
+      users.set(user, found)
     }
+    return next
   }
 
   const append: Broker["Service"]["append"] = (user, batch) =>
@@ -172,14 +236,17 @@ export const make = Effect.fnUntraced(function*(
   const appendUnsafe = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Position | undefined => {
     const found = record(user)
     if (found.log.refusedOf(batch).length > 0) return undefined
-    return take(found, batch)
+    return take(user, found, batch)
   }
 
-  const take = (found: UserRecord, batch: NonEmptyReadonlyArray<Envelope>): Position => {
-    const before = found.log.bytes
+  const take = (user: UserId, found: UserRecord, batch: NonEmptyReadonlyArray<Envelope>): Position => {
+    const { held, isActive } = found.log
     const position = found.log.append(batch, now())
-    totalBytes += found.log.bytes - before
-    if (totalBytes > options.maxTotalBytes) makeRoom(found)
+    if (found.log.isActive !== isActive) {
+      if (isActive) unuse(user, found)
+      else idle.delete(user)
+    }
+    count(found, held)
     for (const wake of found.readers) wake()
     return position
   }
@@ -192,18 +259,19 @@ export const make = Effect.fnUntraced(function*(
       const at = clock.currentTimeMillisUnsafe()
       const endings = active.map((one) => LostRun.ending({ ...one, at, source: `${life}-lost-${endingsMade++}-` }))
       if (found === undefined || !isReadonlyArrayNonEmpty(endings)) return 0
-      take(found, endings)
+      take(user, found, endings)
       found.log.close(active.map(({ run }) => run))
       return endings.length
     })
 
   const pull: Broker["Service"]["pull"] = (user, after, pullLimits) =>
     Effect.sync(() => {
-      const { log } = record(user)
-      const before = log.bytes
-      log.expire(now())
-      totalBytes += log.bytes - before
-      return log.pull(after, pullLimits)
+      const found = record(user)
+      const { held } = found.log
+      found.log.expire(now())
+      const slice = found.log.pull(after, pullLimits)
+      totalBytes += found.log.held - held
+      return slice
     })
 
   const unscoped: Unscoped = {
@@ -291,11 +359,10 @@ export const make = Effect.fnUntraced(function*(
       revoked.delete(user)
     }
     for (const [user, found] of users) {
-      const before = found.log.bytes
-      found.log.expire(sweptAt)
-      totalBytes += found.log.bytes - before
+      reduce(found, (log) => log.expire(sweptAt))
       if (found.log.size === 0 && idle.has(user)) forget(user, found)
     }
+    gauges.set(totalBytes, users.size)
   })
   yield* sweep.pipe(
     Effect.repeat(Schedule.spaced(Duration.millis(Math.max(1000, maxAgeMs / 4)))),

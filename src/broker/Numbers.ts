@@ -44,6 +44,11 @@ export class Numbers {
   // The highest of them, to which nearly every number is added.
   private last: Range | undefined = undefined
 
+  /** How many ranges are kept. */
+  get size(): number {
+    return this.ranges.length
+  }
+
   /** Whether a number was added, and is not forgotten. */
   has(number: number): boolean {
     const at = this.lastFrom(number)

@@ -21,6 +21,8 @@ const overhead = 32
  */
 export class Page {
   readonly bytes: Buffer
+  /** The highest offset of an entry whose text stands here. */
+  last = 0
   private used = 0
 
   private constructor(size: number) {
@@ -42,6 +44,7 @@ export class Page {
   write(offset: number, body: string, bytes: number): number {
     // Where every character is one byte they are all ASCII, and copied as they are.
     const encoding = bytes === body.length ? "latin1" : "utf8"
+    if (offset > this.last) this.last = offset
     this.used += this.bytes.write(`${Envelope.toJson(offset, body)},`, this.used, encoding)
     return this.used
   }

@@ -31,9 +31,21 @@ export interface RunRecord {
 export class Runs {
   private readonly maxRuns: number
   private records: Map<RunId, RunRecord> | undefined
+  private heldBytes = 0
+  private activeRuns = 0
 
   constructor(maxRuns: number) {
     this.maxRuns = maxRuns
+  }
+
+  /** About what all of it takes in memory, in bytes. */
+  get bytes(): number {
+    return this.heldBytes
+  }
+
+  /** How many runs are active. */
+  get active(): number {
+    return this.activeRuns
   }
 
   /** Every run that is not forgotten, the oldest first. */
@@ -54,7 +66,7 @@ export class Runs {
   /** Takes up a run where a snapshot left it. Runs must come in order, the oldest first. */
   restore(run: RunId, since: number, offset: number, state: RunSnapshot): void {
     this.records ??= new Map()
-    this.records.set(run, { since, fold: RunFold.from(state), thread: undefined, offset })
+    this.put(this.records, run, { since, fold: RunFold.from(state), thread: undefined, offset })
   }
 
   /** Takes the next event of a run. */
@@ -70,12 +82,35 @@ export class Runs {
     let record = this.records.get(run)
     if (record === undefined) {
       record = { since: offset, fold: new RunFold(), thread, offset }
-      this.records.set(run, record)
-      if (this.records.size > this.maxRuns) forgetOne(this.records)
+      this.put(this.records, run, record)
+      if (this.records.size > this.maxRuns) this.forgetOne(this.records)
     }
+    const { bytes, ended } = record.fold
     record.offset = offset
     if (RunState.isStart(type) && record.fold.ended && record.fold.isStartedBy(at)) record.thread = thread
     record.fold.apply(type, data, at, thread)
+    this.heldBytes += record.fold.bytes - bytes
+    if (record.fold.ended !== ended) this.activeRuns += ended ? 1 : -1
+  }
+
+  /** Forgets the oldest run that has ended; `false` if there is none. */
+  forgetEnded(): boolean {
+    for (const [run, record] of this.entries()) {
+      if (record.fold.ended) {
+        this.forget(run, record)
+        return true
+      }
+    }
+    return false
+  }
+
+  /** Of each text of the runs that are active, keeps so many of the last characters. */
+  shorten(maxCharacters: number): void {
+    for (const [, { fold }] of this.entries()) {
+      const { bytes } = fold
+      fold.shorten(maxCharacters)
+      this.heldBytes += fold.bytes - bytes
+    }
   }
 
   /** The state of one run, if anything is known of it. */
@@ -92,13 +127,26 @@ export class Runs {
     }
     return snapshots
   }
+
+  private put(records: Map<RunId, RunRecord>, run: RunId, record: RunRecord): void {
+    records.set(run, record)
+    this.heldBytes += recordOverhead + record.fold.bytes
+    if (!record.fold.ended) this.activeRuns++
+  }
+
+  // The oldest run that has ended; without one, the oldest.
+  private forgetOne(records: Map<RunId, RunRecord>): void {
+    if (this.forgetEnded()) return
+    const [oldest] = records
+    if (oldest !== undefined) this.forget(...oldest)
+  }
+
+  private forget(run: RunId, { fold }: RunRecord): void {
+    this.records?.delete(run)
+    this.heldBytes -= recordOverhead + fold.bytes
+    if (!fold.ended) this.activeRuns--
+  }
 }
 
-// The oldest run that has ended; without one, the oldest.
-const forgetOne = (records: Map<RunId, RunRecord>): void => {
-  for (const [run, { fold }] of records) {
-    if (fold.ended) return void records.delete(run)
-  }
-  const [oldest] = records.keys()
-  if (oldest !== undefined) records.delete(oldest)
-}
+// A record, its id, and its place in the map.
+const recordOverhead = 200

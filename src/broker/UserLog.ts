@@ -75,9 +75,8 @@ class Stored implements Entry, Written {
     return this.home?.bytes ?? none
   }
 
-  /** Moves the text to the page, or to a new one if that has no room; returns the page it stands on. */
-  moveTo(latest: Page | undefined): Page | undefined {
-    if (this.home !== undefined) return latest
+  /** Moves the text to the page, or to a new one if that has no room; returns the page it stands on from now on. */
+  moveTo(latest: Page | undefined): Page {
     const page = Page.withRoom(this.bytes, latest)
     this.start = page.end
     this.end = page.write(this.offset, this.text, this.bytes)
@@ -109,6 +108,7 @@ export class UserLog {
   private ring: Array<Stored | undefined> = empty
   private sourceRing: Array<Source | undefined> = empty
   private bytesRing: Array<number> = empty
+  private costRing: Array<number> = empty
   // When the log took an entry, in milliseconds: the entry's own time, unless it came late.
   private sinceRing: Array<number> = empty
   private first = 1
@@ -116,12 +116,19 @@ export class UserLog {
   private sources: Map<string, Source> | undefined
   // Those of them that no entry is from, in the order of their last entries.
   private spent: Set<Source> | undefined
+  // How many ranges of numbers all of them have.
+  private ranges = 0
   private latestSource: Source | undefined = undefined
   private runs: Runs | undefined = undefined
   // The runs that were ended as lost. Made with the first: hardly any user has one.
   private lost: Set<RunId> | undefined = undefined
   private textBytes = 0
   private page: Page | undefined = undefined
+  // Those that entries stand on, and an offset before which none of them is free.
+  private pages: ReadonlyArray<Page> = noPages
+  private pagesFreeAt = 0
+  // What entries and pages take besides the rings, in bytes.
+  private entryBytes = 0
 
   constructor(epoch: string, limits: LogLimits) {
     this.epoch = epoch
@@ -131,6 +138,21 @@ export class UserLog {
   /** The bytes of all bodies held. */
   get bytes(): number {
     return this.textBytes
+  }
+
+  /**
+   * About what the log takes in memory, in bytes: texts, pages, sources, folded
+   * runs and itself.
+   */
+  get held(): number {
+    const sources = this.sources === undefined ? 0 : this.sources.size
+    return logOverhead + slotOverhead * this.ring.length + this.entryBytes + sourceOverhead * sources +
+      rangeOverhead * this.ranges + (this.runs === undefined ? 0 : this.runs.bytes)
+  }
+
+  /** Whether a run is active. */
+  get isActive(): boolean {
+    return this.runs !== undefined && this.runs.active > 0
   }
 
   /** How many entries are held. */
@@ -154,7 +176,9 @@ export class UserLog {
     for (const envelope of batch) {
       last = envelope
       const source = this.sourceOf(envelope)
+      const before = source.taken.size
       isNew = source.taken.add(envelope.sequence)
+      this.ranges += source.taken.size - before
       if (isNew) this.push(envelope, source, now)
     }
     const offset = isNew ? this.last : this.offsetOf(last)
@@ -216,8 +240,21 @@ export class UserLog {
     this.ring[slot] = undefined
     this.sourceRing[slot] = undefined
     this.textBytes -= this.bytesRing[slot] ?? 0
+    this.entryBytes -= this.costRing[slot] ?? 0
     this.first++
     if (this.size === 0) this.page = undefined
+    if (this.first > this.pagesFreeAt && this.pages.length > 0) this.freePages()
+  }
+
+  /** Gives up what is only kept for those who come back: all events but the newest, and runs that have ended. */
+  shrink(isEnough: () => boolean): void {
+    while (this.size > 1 && !isEnough()) this.dropOldest()
+    while (!isEnough() && this.runs?.forgetEnded() === true);
+  }
+
+  /** Of each text of the active runs, keeps only the end. */
+  shorten(): void {
+    this.runs?.shorten(shortText)
   }
 
   /** What lies past a position. */
@@ -230,7 +267,7 @@ export class UserLog {
       const entry = this.at(offset + 1)
       bytes += entry.bytes
       if (entries.length > 0 && bytes > limits.maxBytes) break
-      this.page = entry.moveTo(this.page)
+      this.move(entry)
       entries.push(entry)
       offset++
     }
@@ -268,6 +305,35 @@ export class UserLog {
       : undefined
   }
 
+  // The text of an entry that a reader asks for moves to a page.
+  private move(entry: Stored): void {
+    if (entry.written !== undefined) return
+    const page = entry.moveTo(this.page)
+    const slot = this.slot(entry.offset)
+    this.entryBytes += entryOverhead - (this.costRing[slot] ?? 0)
+    this.costRing[slot] = entryOverhead
+    if (page === this.page) return
+    this.page = page
+    this.pages = [...this.pages, page]
+    this.entryBytes += pageOverhead + page.bytes.length
+    this.freePages()
+  }
+
+  // Pages on which no entry stands any more, but for the one that is being written.
+  private freePages(): void {
+    const kept: Array<Page> = []
+    this.pagesFreeAt = Number.POSITIVE_INFINITY
+    for (const page of this.pages) {
+      if (page !== this.page && page.last < this.first) {
+        this.entryBytes -= pageOverhead + page.bytes.length
+      } else {
+        kept.push(page)
+        this.pagesFreeAt = Math.min(this.pagesFreeAt, page.last)
+      }
+    }
+    this.pages = kept.length === 0 ? noPages : kept
+  }
+
   private slot(offset: number): number {
     return offset & (this.ring.length - 1)
   }
@@ -299,6 +365,7 @@ export class UserLog {
     if (oldest === undefined) return
     this.spent.delete(oldest)
     this.sources?.delete(oldest.name)
+    this.ranges -= oldest.taken.size
     if (this.latestSource === oldest) this.latestSource = undefined
   }
 
@@ -318,6 +385,10 @@ export class UserLog {
     this.ring[slot] = new Stored(offset, envelope)
     this.sourceRing[slot] = source
     this.bytesRing[slot] = envelope.bytes
+    // An engine keeps one byte for each character where none needs more, else two.
+    const cost = entryOverhead + textOverhead + (envelope.bytes === envelope.body.length ? 1 : 2) * envelope.body.length
+    this.costRing[slot] = cost
+    this.entryBytes += cost
     this.sinceRing[slot] = now
     this.textBytes += envelope.bytes
     if (envelope.run !== undefined) {
@@ -331,18 +402,20 @@ export class UserLog {
   }
 
   private grow(): void {
-    const { bytesRing, ring, sinceRing, sourceRing } = this
+    const { bytesRing, costRing, ring, sinceRing, sourceRing } = this
     const before = ring.length - 1
     const capacity = Math.max(initialCapacity, ring.length * 2)
     this.ring = new Array(capacity)
     this.sourceRing = new Array(capacity)
     this.bytesRing = new Array(capacity)
+    this.costRing = new Array(capacity)
     this.sinceRing = new Array(capacity)
     for (let offset = this.first; offset <= this.last; offset++) {
       const slot = this.slot(offset)
       this.ring[slot] = ring[offset & before]
       this.sourceRing[slot] = sourceRing[offset & before]
       this.bytesRing[slot] = bytesRing[offset & before] ?? 0
+      this.costRing[slot] = costRing[offset & before] ?? 0
       this.sinceRing[slot] = sinceRing[offset & before] ?? 0
     }
   }
@@ -352,3 +425,17 @@ const initialCapacity = 8
 
 // One for all logs, since `grow` replaces it.
 const empty: Array<never> = []
+
+const noPages: ReadonlyArray<never> = []
+
+// What things take in memory besides their texts, in bytes, as measured in V8.
+const logOverhead = 900
+const slotOverhead = 40
+const entryOverhead = 160
+const textOverhead = 200
+const pageOverhead = 250
+const sourceOverhead = 350
+const rangeOverhead = 48
+
+// How many characters are kept of a text when memory is short.
+const shortText = 1024

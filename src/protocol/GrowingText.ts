@@ -100,6 +100,13 @@ export class GrowingText {
     if (this.pieces.length > Math.max(16, joined / 256) || this.waiting > Math.max(4096, joined / 4)) this.join()
   }
 
+  /** Gives up all but the last `max` characters, now. */
+  shorten(max: number): void {
+    if (this.held <= max) return
+    this.join()
+    this.keep(tail(this.pieces[0] ?? "", max))
+  }
+
   /** The last characters, as one text. */
   get text(): string {
     this.join()
@@ -108,15 +115,16 @@ export class GrowingText {
 
   private join(): void {
     const all = this.pieces.length === 1 ? this.pieces[0] ?? "" : this.pieces.join("")
-    // Cut only now and then, so that a long text does not copy itself at each piece.
-    const isTooLong = all.length > this.max + this.max / 8
-    const kept = isTooLong ? tail(all, this.max) : all
-    if (isTooLong) {
-      this.isCut = true
-      this.isWide = isWide(kept)
-    }
-    this.pieces = [kept]
-    this.held = kept.length
+    this.pieces = [all]
     this.waiting = 0
+    // Cut only now and then, so that a long text does not copy itself at each piece.
+    if (all.length > this.max + this.max / 8) this.keep(tail(all, this.max))
+  }
+
+  private keep(end: string): void {
+    this.pieces = [end]
+    this.isCut = true
+    this.isWide = isWide(end)
+    this.held = end.length
   }
 }

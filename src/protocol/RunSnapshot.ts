@@ -273,6 +273,19 @@ export class RunFold {
   }
 
   /**
+   * Keeps of each text the last `max` characters, where memory is short.
+   */
+  shorten(max: number): void {
+    for (const { text } of this.messages.values()) {
+      this.chars -= text.length
+      this.held -= text.bytes
+      text.shorten(max)
+      this.chars += text.length
+      this.held += text.bytes
+    }
+  }
+
+  /**
    * Whether a start at this time begins the run, or begins it anew: not where the
    * run has ended since, and its start only came late.
    */

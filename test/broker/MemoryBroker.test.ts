@@ -3,6 +3,7 @@ import { Clock, Context, type Duration, Effect, Exit, Fiber, Layer, Schema, Scop
 import { Broker } from "effect-emitter"
 import { TestClock } from "effect/testing"
 import * as Reading from "../../src/broker/Reading.ts"
+import { UserLog } from "../../src/broker/UserLog.ts"
 import { brokerSuite } from "./brokerSuite.ts"
 import * as WallClock from "../support/wallClock.ts"
 import { envelope, idOf, newUser, numbered, plenty, start } from "./events.ts"
@@ -169,14 +170,19 @@ describe("MemoryBroker, age", () => {
 
 describe("MemoryBroker, the bound of all users", () => {
   const data = { text: "x".repeat(200) }
-  const size = envelope({ sequence: 1, data }).bytes
-  /** Room for four events of all users. */
-  const room: Options = { maxBytes: 3 * size + 20, maxTotalBytes: 4 * size + 40 }
+  /** What the broker counts for a log of so many events. */
+  const held = (events: number) => {
+    const limits = { maxEvents: 100, maxBytes: 10_000, maxAgeMs: 1e9, maxRuns: 32 }
+    const log = new UserLog("an-epoch", limits)
+    for (let n = 1; n <= events; n++) log.append(numbered(n, n, { data }))
+    return log.held
+  }
+  const room = (maxTotalBytes: number): Options => ({ maxBytes: 3_500, maxTotalBytes })
   const one = (broker: Broker.Broker["Service"], user: ReturnType<typeof newUser>, sequence: number) =>
     broker.append(user, numbered(sequence, sequence, { data }))
 
   it.effect("forgets users that nobody reads first, and then those keep a new epoch", () =>
-    withBroker(room, (broker) =>
+    withBroker(room(held(1) + held(3) + held(0) + 100), (broker) =>
       Effect.gen(function*() {
         const [idle, read, other] = [newUser("idle"), newUser("read"), newUser("other")]
         yield* broker.subscribe(read, () => {})
@@ -196,7 +202,7 @@ describe("MemoryBroker, the bound of all users", () => {
       })))
 
   it.effect("forgets those not used for longest before others", () =>
-    withBroker(room, (broker) =>
+    withBroker(room(4 * held(1) + held(0) + 50), (broker) =>
       Effect.gen(function*() {
         const users = Array.from({ length: 4 }, (_, n) => newUser(`u${n}`))
         const [first, second, third, fourth] = yield* Effect.forEach(users, (user) => one(broker, user, 1))
@@ -215,7 +221,7 @@ describe("MemoryBroker, the bound of all users", () => {
       })))
 
   it.effect("drops the oldest events of whoever asks for more when all others are being read", () =>
-    withBroker(room, (broker) =>
+    withBroker(room(held(3) + held(1) + 100), (broker) =>
       Effect.gen(function*() {
         const [ada, bob] = [newUser("ada"), newUser("bob")]
         yield* broker.subscribe(ada, () => {})
@@ -227,6 +233,107 @@ describe("MemoryBroker, the bound of all users", () => {
         assert.deepStrictEqual(slice.gap, { epoch: from.epoch, from: 1, to: 2, reason: "retention" })
         assert.deepStrictEqual(slice.entries.map(idOf), ["s.3"])
         assert.strictEqual((yield* broker.pull(bob, yield* start(broker, bob), plenty)).entries.length, 3)
+      })))
+
+  it.effect("fault 45: forgets no log that somebody waits on, whoever else has read it", () =>
+    withBroker(room(4 * held(1)), (broker) =>
+      Effect.gen(function*() {
+        const [plainly, afterReading] = [newUser("awaited"), newUser("read")]
+        const positions = yield* Effect.forEach([plainly, afterReading], (user) => one(broker, user, 1))
+        const waits = yield* Effect.forEach([plainly, afterReading], (user, n) =>
+          Effect.forkChild(broker.acknowledged(user, positions[n] ?? assert.fail()), { startImmediately: true }))
+        yield* Effect.scoped(broker.subscribe(afterReading, () => {}))
+        for (let n = 0; n < 8; n++) {
+          yield* one(broker, newUser("other"), 1)
+        }
+        const heads = yield* Effect.forEach([plainly, afterReading], broker.head)
+        assert.deepStrictEqual(heads, positions)
+        yield* Effect.forEach(waits, Fiber.interrupt)
+        for (let n = 0; n < 8; n++) {
+          yield* one(broker, newUser("other"), 1)
+        }
+        const after = yield* Effect.forEach([plainly, afterReading], broker.head)
+        assert.deepStrictEqual(
+          after.map(({ offset }) =>
+            offset
+          ),
+          [0, 0]
+        )
+      })))
+
+  const expiring = (
+    how: string,
+    look: (
+      broker: Broker.Broker["Service"],
+      user: ReturnType<typeof newUser>
+    ) => Effect.Effect<unknown, Broker.BrokerError>
+  ) =>
+    it.effect(`fault 45: counts no longer what has expired ${how}`, () =>
+      withBroker({ ...room(held(8) + held(3)), maxAge: "1 minute" }, (broker) =>
+        Effect.gen(function*() {
+          const [gone, here] = [newUser("gone"), newUser("here")]
+          yield* broker.subscribe(gone, () => {})
+          yield* broker.subscribe(here, () => {})
+          const from = yield* start(broker, here)
+          for (let n = 1; n <= 3; n++) yield* one(broker, gone, n)
+          yield* look(broker, gone)
+          for (let n = 1; n <= 3; n++) yield* one(broker, here, n)
+          for (let n = 4; n <= 8; n++) yield* one(broker, here, n)
+          const { entries } = yield* broker.pull(here, from, plenty)
+          assert.deepStrictEqual(entries.map(idOf), Array.from({ length: 8 }, (_, n) => `s.${n + 1}`))
+        })))
+  expiring(
+    "by a look",
+    (broker, user) =>
+      Effect.andThen(TestClock.adjust("61 seconds"), broker.pull(user, { epoch: "e", offset: 0 }, plenty))
+  )
+  expiring("by time", () => TestClock.adjust("76 seconds"))
+
+  const started = (sequence: number, run: string) =>
+    envelope({ sequence, run, type: "agent_started", data: { agentName: "a" } })
+  const ended = (sequence: number, run: string) =>
+    envelope({ sequence, run, type: "agent_completed", data: { agentName: "a", durationMs: 1 }, at: 2_000 })
+
+  it.effect("fault 39a: forgets no log with an active run for its age, however quiet it is", () =>
+    withBroker({ maxAge: "1 minute" }, (broker) =>
+      Effect.gen(function*() {
+        const user = newUser()
+        const position = yield* broker.append(user, [started(1, "r")])
+        yield* TestClock.adjust("1 hour")
+        const head = yield* broker.snapshots(user)
+        assert.deepStrictEqual(head.position, position)
+        assert.deepStrictEqual(head.snapshots.map(({ run, state }) => [run, state.status]), [["r", "active"]])
+        yield* broker.append(user, [ended(2, "r")])
+        yield* TestClock.adjust("1 hour")
+        assert.notStrictEqual((yield* broker.head(user)).epoch, position.epoch)
+      })))
+
+  it.effect("fault 39a: forgets no log with an active run for room, but one whose runs have ended", () =>
+    withBroker(room(8 * held(1)), (broker) =>
+      Effect.gen(function*() {
+        const [active, done] = [newUser("active"), newUser("done")]
+        const ofActive = yield* broker.append(active, [started(1, "r")])
+        const ofDone = yield* broker.append(done, [started(1, "r")])
+        yield* broker.append(done, [ended(2, "r")])
+        yield* Effect.scoped(broker.subscribe(active, () => {}))
+        for (let n = 0; n < 50; n++) yield* one(broker, newUser("other"), 1)
+        const head = yield* broker.snapshots(active)
+        assert.strictEqual(head.position.epoch, ofActive.epoch)
+        assert.deepStrictEqual(head.snapshots.map(({ run }) => run), ["r"])
+        assert.notStrictEqual((yield* broker.head(done)).epoch, ofDone.epoch)
+      })))
+
+  it.effect("fault 15: makes room of others' events and ended runs when the one that asks has none to give", () =>
+    withBroker(room(2 * held(8)), (broker) =>
+      Effect.gen(function*() {
+        const users = Array.from({ length: 8 }, (_, n) => newUser(`u${n}`))
+        yield* Effect.forEach(users, (user) => broker.subscribe(user, () => {}))
+        for (const user of users) for (let n = 1; n <= 8; n++) yield* one(broker, user, n)
+        for (const user of users) {
+          const { entries, head } = yield* broker.pull(user, yield* start(broker, user), plenty)
+          assert.strictEqual(head, 8)
+          assert.strictEqual(entries.at(-1)?.offset, 8)
+        }
       })))
 })
 

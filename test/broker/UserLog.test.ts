@@ -105,6 +105,24 @@ describe("UserLog", () => {
     assert.strictEqual(log.head.offset, before + 1)
   })
 
+  it("fault 45: forgets of the sources without events the one whose last event is the oldest, also if it came first", () => {
+    const log = new UserLog("e", { ...unbounded, maxEvents: 1 })
+    const append = (source: string, sequence: number) => log.append([envelope({ source, sequence })])
+    const takes = (source: string, sequence: number) => {
+      const before = log.head.offset
+      append(source, sequence)
+      return log.head.offset > before
+    }
+    append("first", 1)
+    append("second", 1)
+    for (let n = 2; n < maxSpentSources; n++) append(`s${n}`, 1)
+    // It comes back, so the second is now the oldest.
+    append("first", 2)
+    append("more", 1)
+    append("most", 1)
+    assert.deepStrictEqual([takes("first", 1), takes("s2", 1), takes("second", 1)], [false, false, true])
+  })
+
   it("keeps at most so many bytes, and counts them", () => {
     const [small, large] = [envelope({ sequence: 1 }), envelope({ sequence: 2, data: { text: "x".repeat(500) } })]
     const log = new UserLog("e", { ...unbounded, maxBytes: small.bytes + large.bytes })
