@@ -3,20 +3,23 @@
  * replays or clears them.
  *
  * The store is in memory and bounded by count and bytes. When it is full the
- * oldest letter makes room for the newest, and is counted as dropped.
+ * oldest letter makes room for the newest, and is counted as dropped. Letters of
+ * what a spool in a file held are in that file too, until they are delivered,
+ * cleared or dropped: the death of the process loses none.
  *
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type { BrokerError } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { BreakerOpen } from "./CircuitBreaker.ts"
 import type { ChannelError } from "./FallbackChannel.ts"
-import { plain } from "./SpoolStore.ts"
+import { type DurableLetters, plain, type StoredLetter } from "./SpoolStore.ts"
 
 /**
  * Why one way out did not take an event. `outlet` is `broker`, or the name of a
@@ -40,12 +43,29 @@ export interface Reason {
  * - `runLost`: its run was ended as lost meanwhile, since the lease of this
  *   process ran out;
  * - `defect`: the append died;
- * - `interrupted`: the delivery was interrupted, as when its layer closes.
+ * - `interrupted`: the delivery was interrupted, as when its layer closes;
+ * - `damaged`: the spool's file gave it back otherwise than it was written. The
+ *   letter's event has type `damaged`, and the text as it was read as its data;
+ *   it is not replayed.
  *
  * @category models
  * @since 0.1.0
  */
-export type Trigger = "brokerFailed" | "breakerOpen" | "behindSpool" | "runLost" | "defect" | "interrupted"
+export const Trigger = Schema.Literals([
+  "brokerFailed",
+  "breakerOpen",
+  "behindSpool",
+  "runLost",
+  "defect",
+  "interrupted",
+  "damaged"
+])
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export type Trigger = typeof Trigger.Type
 
 /**
  * An event that no way out took. `sequence` numbers the letters of one process;
@@ -105,7 +125,8 @@ export interface Size {
  *
  * - `list` gives letters, oldest first.
  * - `replay` delivers letters again, each user's in order and behind what is
- *   being delivered now. Letters that fail again become new letters.
+ *   being delivered now. Letters that fail again become new letters; those whose
+ *   event was damaged stay.
  * - `clear` forgets letters, and tells how many.
  *
  * @category services
@@ -144,6 +165,7 @@ export class DeadLetterStore {
   private sequence = 0
   private bytes = 0
   private dropped = 0
+  private durable: DurableLetters | undefined
 
   constructor(limits: Limits = {}) {
     this.maxEvents = limits.maxEvents ?? 10_000
@@ -154,23 +176,40 @@ export class DeadLetterStore {
     return { events: this.letters.size, bytes: this.bytes, dropped: this.dropped }
   }
 
+  /** Takes over what is kept durably, and keeps there what is added as durable from now on. */
+  attach(durable: DurableLetters): void {
+    this.durable = durable
+    this.keep(durable.load().map(letterOf))
+    durable.onFound((letters) => this.keep(letters.map(letterOf)))
+  }
+
+  /** With `durably` they are kept beyond this process too, where there is such a place. */
   add(
     user: UserId,
     batch: NonEmptyReadonlyArray<Envelope>,
     trigger: Trigger,
     reasons: ReadonlyArray<Reason>,
-    at: number
+    at: number,
+    durably = false
   ): void {
-    for (const envelope of batch) {
-      const letter: DeadLetter = { sequence: ++this.sequence, user, event: plain(envelope), trigger, reasons, at }
-      this.letters.set(letter.sequence, letter)
-      this.bytes += envelope.bytes
+    const letters = batch.map((envelope) => ({ user, event: plain(envelope), trigger, reasons, at }))
+    if (durably) this.durable?.put(letters.map(storedOf))
+    this.keep(letters)
+  }
+
+  private keep(letters: ReadonlyArray<Omit<DeadLetter, "sequence">>): void {
+    for (const letter of letters) {
+      this.letters.set(++this.sequence, { sequence: this.sequence, ...letter })
+      this.bytes += letter.event.bytes
     }
+    const dropped: Array<DeadLetter> = []
     for (const letter of this.letters.values()) {
-      if (this.letters.size <= this.maxEvents && this.bytes <= this.maxBytes) return
+      if (this.letters.size <= this.maxEvents && this.bytes <= this.maxBytes) break
       this.forget(letter)
       this.dropped++
+      dropped.push(letter)
     }
+    this.erase(dropped)
   }
 
   list(selection: Selection = {}): ReadonlyArray<DeadLetter> {
@@ -183,9 +222,17 @@ export class DeadLetterStore {
     return found
   }
 
-  /** Takes those of the letters out that are still there. */
+  /**
+   * Takes those of the letters out that are still there. They stay where they are
+   * kept durably until they are erased, so that none is nowhere.
+   */
   take(letters: ReadonlyArray<DeadLetter>): ReadonlyArray<DeadLetter> {
     return letters.filter((letter) => this.forget(letter))
+  }
+
+  /** Erases letters that were taken out, where they are kept durably. */
+  erase(letters: ReadonlyArray<DeadLetter>): void {
+    if (letters.length > 0) this.durable?.remove(letters)
   }
 
   private forget(letter: DeadLetter): boolean {
@@ -194,3 +241,17 @@ export class DeadLetterStore {
     return true
   }
 }
+
+const storedOf = ({ reasons, ...letter }: Omit<DeadLetter, "sequence">): StoredLetter => ({
+  ...letter,
+  reasons: reasons.map(({ cause, outlet }) => ({ outlet, why: String(Cause.squash(cause)) }))
+})
+
+// What was failed with is kept as text: an earlier process's errors cannot be made anew.
+const letterOf = ({ reasons, trigger, ...letter }: StoredLetter): Omit<DeadLetter, "sequence"> => ({
+  ...letter,
+  trigger: isTrigger(trigger) ? trigger : "defect",
+  reasons: reasons.map(({ outlet, why }) => ({ outlet, cause: Cause.die(new Error(why)) }))
+})
+
+const isTrigger = Schema.is(Trigger)

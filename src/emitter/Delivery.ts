@@ -143,8 +143,13 @@ export const make = Effect.fnUntraced(function*(
     return Exit.succeed({ _tag: "Appended", position })
   }
 
-  const deadLetter = (journey: Journey, trigger: Trigger, reasons: ReadonlyArray<Reason>): Place => {
-    deadLetters.add(journey.user, journey.batch, trigger, reasons, clock.currentTimeMillisUnsafe())
+  const deadLetter = (
+    journey: Journey,
+    trigger: Trigger,
+    reasons: ReadonlyArray<Reason>,
+    wasDurable = false
+  ): Place => {
+    deadLetters.add(journey.user, journey.batch, trigger, reasons, clock.currentTimeMillisUnsafe(), wasDurable)
     counters.deadLettered[trigger] += journey.batch.length
     alert?.deadLettered(trigger, journey.batch.length)
     journey.ended = true
@@ -235,9 +240,15 @@ export const make = Effect.fnUntraced(function*(
   const arrived = (journey: Journey, answer: Position | LostRuns.Lost): Effect.Effect<Outcome> =>
     answer instanceof LostRuns.Lost ? divided(journey, answer) : appended(journey, answer)
 
-  const setAside = (user: UserId, late: ReadonlyArray<Envelope>, { error, runs }: LostRuns.Lost): void => {
+  const setAside = (
+    user: UserId,
+    late: ReadonlyArray<Envelope>,
+    { error, runs }: LostRuns.Lost,
+    wasDurable = false
+  ): void => {
     if (isReadonlyArrayNonEmpty(late)) {
-      deadLetter({ user, batch: late, ended: false }, "runLost", [{ outlet: "broker", cause: Cause.fail(error) }])
+      const reason = { outlet: "broker", cause: Cause.fail(error) }
+      deadLetter({ user, batch: late, ended: false }, "runLost", [reason], wasDurable)
     }
     onRunsLost(user, runs)
   }
@@ -338,17 +349,26 @@ export const make = Effect.fnUntraced(function*(
     return { _tag: "Appended", position }
   }
 
+  // Those of an earlier process are here before anything is drained.
+  if (held?.letters !== undefined) {
+    deadLetters.attach(held.letters)
+    held.letters.onFound(({ length }) => {
+      counters.deadLettered.damaged += length
+      alert?.deadLettered("damaged", length)
+    })
+  }
+
   const drainer = held === undefined ? undefined : yield* SpoolDrainer.make({
     store: held,
     breakers,
     append: broker.append,
     endLost: broker.endLost,
     isOwn,
-    setAside,
+    setAside: (user, late, lost) => setAside(user, late, lost, true),
     exclusive,
     counters,
     giveUp: (user, batch, cause) =>
-      void deadLetter({ user, batch, ended: false }, "defect", [{ outlet: "broker", cause }])
+      void deadLetter({ user, batch, ended: false }, "defect", [{ outlet: "broker", cause }], true)
   })
 
   return {

@@ -65,7 +65,8 @@ export class DeliveryCounters {
     behindSpool: 0,
     runLost: 0,
     defect: 0,
-    interrupted: 0
+    interrupted: 0,
+    damaged: 0
   }
 
   constructor(breakers: ReadonlyArray<string>, channels: ReadonlyArray<string>) {

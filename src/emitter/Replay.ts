@@ -31,21 +31,29 @@ export const replayer = (options: {
   ) =>
     Effect.uninterruptible(Effect.suspend(() => {
       // Some may have been cleared or dropped meanwhile.
-      const batch = store.take(letters).map(({ event }) => event)
+      const taken = store.take(letters)
+      const batch = taken.map(({ event }) => event)
       if (!isReadonlyArrayNonEmpty(batch)) return Effect.void
       return Effect.map(deliver(user, batch), (outcome) => {
-        for (const [index] of batch.entries()) add(fields[placeOf(outcome, batch, index).place._tag], 1)
+        const places = batch.map((_, index) => placeOf(outcome, batch, index).place._tag)
+        for (const place of places) add(fields[place], 1)
+        store.erase(taken.filter((_, index) => places[index] !== "DeadLettered"))
       })
     }))
 
   return {
     list: (selection) => Effect.sync(() => store.list(selection)),
-    clear: (selection) => Effect.sync(() => store.take(store.list(selection)).length),
+    clear: (selection) =>
+      Effect.sync(() => {
+        const cleared = store.take(store.list(selection))
+        store.erase(cleared)
+        return cleared.length
+      }),
     size: Effect.sync(() => store.size),
     replay: Effect.fnUntraced(function*(selection): Effect.fn.Return<Replayed> {
       const replayed = { appended: 0, handedOver: 0, deadLettered: 0 }
       // What fails again becomes a new letter, which is none of those listed here.
-      for (const [user, letters] of Map.groupBy(store.list(selection), (letter) => letter.user)) {
+      for (const [user, letters] of Map.groupBy(store.list(selection).filter(isWhole), (letter) => letter.user)) {
         for (let start = 0; start < letters.length; start += eventsPerBatch) {
           const some = letters.slice(start, start + eventsPerBatch)
           yield* exclusive(user, redeliver(user, some, (outcome, by) => replayed[outcome] += by))
@@ -55,6 +63,8 @@ export const replayer = (options: {
     })
   }
 }
+
+const isWhole = ({ trigger }: DeadLetter): boolean => trigger !== "damaged"
 
 const fields = { Appended: "appended", HandedOver: "handedOver", DeadLettered: "deadLettered" } as const
 

@@ -92,11 +92,9 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     deaths.set(user, died)
     if (died < maxDeaths) return
     yield* Effect.uninterruptible(Effect.andThen(
-      store.remove(user, chunk),
-      Effect.sync(() => {
-        giveUp(user, chunk.envelopes, cause)
-        deaths.delete(user)
-      })
+      // They are kept elsewhere before they leave the spool: a process that dies in between loses none.
+      Effect.sync(() => giveUp(user, chunk.envelopes, cause)),
+      Effect.andThen(store.remove(user, chunk), Effect.sync(() => deaths.delete(user)))
     ))
   })
 
@@ -145,10 +143,10 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
         if (chunk === undefined) return 0
         const { late, taken } = exit.value
         yield* Effect.uninterruptible(Effect.andThen(
-          store.remove(user, chunk),
           Effect.sync(() => {
             for (const { events, lost } of late) setAside(user, events, lost)
-          })
+          }),
+          store.remove(user, chunk)
         ))
         orphans.note(user, chunk.envelopes)
         deaths.delete(user)

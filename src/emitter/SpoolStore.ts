@@ -46,8 +46,8 @@ export interface ChunkLimits {
 }
 
 /**
- * What a spool holds. `unreadable` counts batches that were kept but could not
- * be read back; they stay where they are, and are never delivered.
+ * What a spool holds. `unreadable` counts events that could not be read back as
+ * they were written; they became dead letters, and are never delivered.
  *
  * @category models
  * @since 0.1.0
@@ -73,6 +73,39 @@ export interface SpoolLimits {
 }
 
 /**
+ * A dead letter as a store keeps it: `why` is what each way out failed with, as
+ * text.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StoredLetter {
+  readonly user: UserId
+  readonly event: Envelope
+  readonly trigger: string
+  readonly reasons: ReadonlyArray<{ readonly outlet: string; readonly why: string }>
+  readonly at: number
+}
+
+/**
+ * Where dead letters outlive their process. An event of a user has one at most.
+ * What cannot be written or erased is logged.
+ *
+ * - `load` gives what is there, oldest first.
+ * - `onFound` is told of letters that the store makes itself, of what it found to
+ *   be damaged; they are there already.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DurableLetters {
+  readonly load: () => ReadonlyArray<StoredLetter>
+  readonly put: (letters: ReadonlyArray<StoredLetter>) => void
+  readonly remove: (letters: ReadonlyArray<Pick<StoredLetter, "user" | "event">>) => void
+  readonly onFound: (listener: (letters: ReadonlyArray<StoredLetter>) => void) => void
+}
+
+/**
  * A store of spooled batches.
  *
  * - `put` keeps a batch behind all others of its user. When it succeeds the
@@ -81,7 +114,12 @@ export interface SpoolLimits {
  * - `peek` gives a user's oldest batches and keeps them; `remove` forgets them.
  *   Between the two nobody else may remove batches of this user.
  * - `users` lists users with something kept, those who wait longest first.
+ * - `remove` succeeds also where the store cannot erase: then it no longer gives
+ *   what was removed, and erases it as soon as it can. A process that dies before
+ *   that finds it again.
  * - `holds` tells whether a user has something kept. It costs a look-up.
+ * - `letters` is there on a store that outlives its process: it keeps the dead
+ *   letters of what it held.
  *
  * @category models
  * @since 0.1.0
@@ -96,6 +134,7 @@ export interface SpoolStore {
   readonly users: (limit: number) => ReadonlyArray<UserId>
   readonly holds: (user: UserId) => boolean
   readonly depth: () => Depth
+  readonly letters?: DurableLetters
 }
 
 /**

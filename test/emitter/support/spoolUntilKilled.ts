@@ -1,13 +1,26 @@
-import { spawn } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
+import { promisify } from "node:util"
+
+const script = new URL("spool-child.ts", import.meta.url).pathname
+const quiet = "--disable-warning=ExperimentalWarning"
+
+/** What comes of opening the file in another process: `opened`, or why not. */
+export const openElsewhere = async (file: string): Promise<string> =>
+  (await promisify(execFile)(process.execPath, [quiet, script, file, "0", "open"], { timeout: 30_000 })).stdout.trim()
 
 /**
  * Starts a process that spools events 1, 2, 3, … of users u0, u1, …, kills it with SIGKILL once it said of `lines` events
- * that they are kept, and gives the last that it said of each user.
+ * that they are kept, and gives the last that it said of each user. With `letters` it makes a dead letter of each first.
  */
-export const spoolUntilKilled = (options: { readonly file: string; readonly users: number; readonly lines: number }) =>
+export const spoolUntilKilled = (options: {
+  readonly file: string
+  readonly users: number
+  readonly lines: number
+  readonly letters?: boolean
+}) =>
   new Promise<ReadonlyMap<string, number>>((resolve, reject) => {
-    const script = new URL("spool-child.ts", import.meta.url).pathname
-    const args = ["--disable-warning=ExperimentalWarning", script, options.file, String(options.users)]
+    const mode = options.letters === true ? "letters" : "spool"
+    const args = [quiet, script, options.file, String(options.users), mode]
     const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] })
     let said = ""
     let complaint = ""
