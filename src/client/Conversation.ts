@@ -6,7 +6,7 @@
 import type { Position } from "../protocol/Position.ts"
 import { abandon, send } from "./Connecting.ts"
 import * as Fallback from "./Fallback.ts"
-import { awaitSnapshots, endPending, onEvents, onGap, onSnapshot } from "./Ordering.ts"
+import { awaitSnapshots, onEvents, onGap, onSnapshot, settle } from "./Ordering.ts"
 import { earliest, type Turn } from "./SessionState.ts"
 import type { Loss } from "./Status.ts"
 import type { ServerFrame } from "./Wire.ts"
@@ -19,11 +19,9 @@ export const onMessage = (turn: Turn, data: unknown): void => {
   if (state.phase._tag === "Open") state.phase = { ...state.phase, heardAt: turn.now }
   const frame = decode(data)
   const loss = frame.type === "bad" ? badFrame(frame.detail) : onFrame(turn, frame)
-  if (loss !== undefined) {
-    endPending(turn)
-    return abandon(turn, loss, 4400, "protocol violation")
-  }
+  if (loss !== undefined) return abandon(turn, loss, 4400, "protocol violation")
   catchUp(turn)
+  settle(turn)
 }
 
 const badFrame = (detail: string): Loss => ({ _tag: "badFrame", detail })
@@ -40,7 +38,6 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
       return
     case "ping":
       send(turn, { type: "pong" })
-      endPending(turn)
       return
     case "welcome":
       return welcomed ? badFrame("a second welcome came") : onWelcome(turn, frame)
@@ -55,14 +52,13 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
       return onSnapshot(turn, frame)
     case "status":
       if (state.phase._tag === "Open") state.phase = { ...state.phase, degraded: frame.state === "degraded" }
-      endPending(turn)
       return
   }
 }
 
 const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "welcome" }>): Loss | undefined => {
   const { state } = turn
-  const { epoch, heartbeatMs, offset } = frame
+  const { epoch, heartbeatMs, offset, snapshots } = frame
   const resumed = state.pending?.back?.resume ?? state.position
   if (resumed !== undefined && frame.recovered && resumed.epoch !== epoch) {
     return badFrame("the welcome recovered a position of another epoch")
@@ -79,12 +75,13 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
   }
   state.acked = -1
   Fallback.onWelcome(turn)
-  if (state.pending !== undefined) awaitSnapshots(turn)
+  // A position that is served again has no gap behind it, and so no snapshots.
+  if (frame.recovered) awaitSnapshots(turn, 0)
   if (state.position === undefined) {
     state.position = { epoch, offset }
     state.handled = state.position
     state.acked = offset
-    awaitSnapshots(turn, { position: state.position, resume: earliest })
+    awaitSnapshots(turn, snapshots, { position: state.position, resume: earliest })
     turn.actions.push({ _tag: "save", position: state.position })
   } else if (state.handled?.epoch === epoch && state.handled.offset > 0) {
     // The last acknowledgement may have been lost with its connection.

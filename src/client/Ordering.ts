@@ -14,9 +14,6 @@ import type { ServerFrame, WireEvent } from "./Wire.ts"
 
 type Frame<Type extends ServerFrame["type"]> = Extract<ServerFrame, { readonly type: Type }>
 
-/** How long an open run may go unnamed after what came last, before it counts as lost. */
-const snapshotsMs = 5_000
-
 /**
  * Takes an `events` frame. Returns how the frame breaks the order, if it does;
  * then nothing of it was delivered.
@@ -53,8 +50,9 @@ export const onEvents = (turn: Turn, frame: Frame<"events">): Loss | undefined =
     offset = upTo
   }
 
-  endPending(turn)
   if (offset === start.offset) return undefined
+  const { left = 0 } = state.pending ?? {}
+  if (left > 0) return { _tag: "badFrame", detail: `events came before ${left} snapshots that had to come` }
   const position = { epoch: start.epoch, offset }
   const unseen = state.former.size === 0 ? fresh : fresh.filter((event) => !state.former.has(event.id))
   note(turn, fresh)
@@ -76,6 +74,7 @@ export const onEvents = (turn: Turn, frame: Frame<"events">): Loss | undefined =
  */
 export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
   const { state } = turn
+  const { snapshots } = frame
   const start = state.position
   // A log that lost its newest events may keep its epoch's name: then its head is behind what was seen, and all that
   // was known of it is void.
@@ -83,14 +82,14 @@ export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
     state.phase.head < start.offset
   const known = start !== undefined && start.epoch === frame.epoch && !lostNewest
   if (known && frame.to <= start.offset) {
-    awaitSnapshots(turn)
+    awaitSnapshots(turn, snapshots, { position: start, resume: start })
     return undefined
   }
   if (known && frame.from > start.offset + 1) return hole(start, { epoch: frame.epoch, offset: frame.from })
 
   const position = { epoch: frame.epoch, offset: frame.to }
   const previous = start?.epoch === earliest.epoch ? undefined : start
-  if (start !== undefined) awaitSnapshots(turn, { position: start, resume: start })
+  if (start !== undefined) awaitSnapshots(turn, snapshots, { position: start, resume: start })
   if (!known) newEpoch(turn)
   state.position = position
   if (state.phase._tag === "Open" && state.phase.epoch !== frame.epoch) {
@@ -120,7 +119,7 @@ export const onSnapshot = (turn: Turn, frame: Frame<"snapshot">): Loss | undefin
   const { position } = state
   if (position === undefined) return { _tag: "badFrame", detail: "a snapshot came before any position" }
   heard(turn, frame.run)
-  awaitSnapshots(turn)
+  if (state.pending !== undefined) awaitSnapshots(turn, Math.max(0, state.pending.left - 1))
   setRunning(turn, frame.run, frame.state.status === "active")
   turn.actions.push({
     _tag: "deliver",
@@ -131,9 +130,9 @@ export const onSnapshot = (turn: Turn, frame: Frame<"snapshot">): Loss | undefin
 }
 
 /**
- * The snapshots that followed a gap are all here: runs of the old epoch that
- * none of them named, and no event, are lost. While events that were in the log
- * at the welcome are still to come, the runs may yet be among them.
+ * Ends the runs of the old epoch that no snapshot named, and no event, once all
+ * snapshots are here: they are lost. While events that were in the log at the
+ * welcome are still to come, the runs may yet be among them.
  *
  * @category frames
  * @since 0.1.0
@@ -141,10 +140,9 @@ export const onSnapshot = (turn: Turn, frame: Frame<"snapshot">): Loss | undefin
 export const settle = (turn: Turn): void => {
   const { state } = turn
   const { pending, phase, position } = state
-  if (pending === undefined || position === undefined || phase._tag !== "Open") return
-  if (!phase.caughtUp || turn.now < pending.until) return
-  // Silence says nothing about snapshots on a stalled network: only another frame ends the way back.
-  state.pending = pending.back === undefined ? undefined : { ...pending, runs: new Set(), until: Infinity }
+  if (pending === undefined || pending.left > 0 || position === undefined) return
+  if (phase._tag !== "Open" || !phase.caughtUp) return
+  state.pending = undefined
   if (pending.runs.size === 0) return
   turn.actions.push({
     _tag: "deliver",
@@ -154,29 +152,17 @@ export const settle = (turn: Turn): void => {
 }
 
 /**
- * Snapshots come right after their gap, so anything else shows that all are
- * here: a reconnect may now resume past the gap.
+ * So many snapshots are to come, whatever was to come before. If the connection
+ * is lost before they are here, the session goes back.
  *
  * @category frames
  * @since 0.1.0
  */
-export const endPending = (turn: Turn): void => {
-  const { pending } = turn.state
-  if (pending?.back !== undefined) turn.state.pending = { ...pending, back: undefined, until: turn.now }
-}
-
-/**
- * Snapshots are about to come, or more of them. If the connection is lost before
- * they are here, the session goes back.
- *
- * @category frames
- * @since 0.1.0
- */
-export const awaitSnapshots = ({ now, state }: Turn, back?: Back): void => {
+export const awaitSnapshots = ({ state }: Turn, left: number, back?: Back): void => {
   const { pending } = state
   state.pending = {
-    back: pending?.back ?? back,
-    until: now + snapshotsMs,
+    back: left > 0 ? pending?.back ?? back : undefined,
+    left,
     runs: pending?.runs ?? new Set()
   }
 }

@@ -33,7 +33,6 @@ import {
 } from "./Connecting.ts"
 import { acknowledge, onHandled, onMessage, onUnacknowledged } from "./Conversation.ts"
 import * as Fallback from "./Fallback.ts"
-import { settle } from "./Ordering.ts"
 import type { Action, Input } from "./SessionIO.ts"
 import type { State, Turn } from "./SessionState.ts"
 import type { Status } from "./Status.ts"
@@ -158,7 +157,7 @@ const onClose = (turn: Turn): void => {
 const silentBeats = 1.5
 
 const deadlines = (state: State): ReadonlyArray<number | undefined> => {
-  const { config, pending, phase } = state
+  const { config, phase } = state
   switch (phase._tag) {
     case "Asking":
       return [phase.since + config.tokenTimeoutMs]
@@ -169,8 +168,7 @@ const deadlines = (state: State): ReadonlyArray<number | undefined> => {
       return [
         phase.heartbeatMs > 0 ? phase.heardAt + phase.heartbeatMs * silentBeats : undefined,
         state.ackDue,
-        state.renewAt,
-        pending !== undefined && phase.caughtUp ? pending.until : undefined
+        state.renewAt
       ]
     case "Waiting":
       return [phase.retryAt]
@@ -209,5 +207,4 @@ const onTime = (turn: Turn): void => {
     acknowledge(turn, state.handled)
   }
   if (state.renewAt !== undefined && turn.now >= state.renewAt) ask(turn)
-  settle(turn)
 }

@@ -89,17 +89,18 @@ export type Phase =
   | { readonly _tag: "Stopped"; readonly reason: StopReason }
 
 /**
- * Snapshots that may still be on their way, after a gap or a first welcome.
- * Until they are here, a lost connection means to go back and ask for them
- * again. `runs` are those of an old epoch that no snapshot and no event has
- * named yet; they are given up as lost after `until`.
+ * Snapshots on their way, after a gap or a first welcome: `left` of them. Until
+ * they are here, a lost connection means to go back and ask for them again.
+ * `runs` are those of an old epoch that no snapshot and no event has named yet;
+ * they are lost once all snapshots are here, and all that was in the log at the
+ * welcome.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Pending {
   readonly back: Back | undefined
-  readonly until: number
+  readonly left: number
   readonly runs: ReadonlySet<string>
 }
 

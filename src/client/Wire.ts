@@ -46,8 +46,10 @@ export type ServerFrame =
     readonly epoch: string
     readonly offset: number
     readonly recovered: boolean
+    readonly snapshots: number
     readonly heartbeatMs: number
     readonly retentionMs: number
+    readonly accepts?: ReadonlyArray<string>
   }
   | {
     readonly type: "events"
@@ -61,6 +63,7 @@ export type ServerFrame =
     readonly from: number
     readonly to: number
     readonly reason: GapReason
+    readonly snapshots: number
   }
   | { readonly type: "snapshot"; readonly run: string; readonly offset: number; readonly state: RunSnapshot }
   | { readonly type: "status"; readonly state: "degraded" | "live" }
@@ -119,6 +122,9 @@ const isCount: Check = (value) => typeof value === "number" && Number.isSafeInte
 const isAmount: Check = (value) => typeof value === "number" && Number.isFinite(value) && value >= 0
 const isAny: Check = () => true
 
+const isAccepts: Check = (value) =>
+  Array.isArray(value) && value.length <= 32 && value.every((name) => isName(name) && name.length <= 64)
+
 const isOneOf = (...values: ReadonlyArray<string>): Check => (value) =>
   typeof value === "string" && values.includes(value)
 
@@ -175,11 +181,18 @@ const frames: { readonly [Type in ServerFrame["type"]]: Check } = {
     epoch: isEpoch,
     offset: isCount,
     recovered: isBoolean,
+    snapshots: isCount,
     heartbeatMs: isInt,
     retentionMs: isInt
-  }),
+  }, { accepts: isAccepts }),
   events: isShape({ epoch: isEpoch, events: isArrayOf(isWireEvent) }, { upTo: isCount }),
-  gap: isShape({ epoch: isEpoch, from: isCount, to: isCount, reason: isOneOf("retention", "epoch", "slow") }),
+  gap: isShape({
+    epoch: isEpoch,
+    from: isCount,
+    to: isCount,
+    reason: isOneOf("retention", "epoch", "slow"),
+    snapshots: isCount
+  }),
   snapshot: isShape({ run: isName, offset: isCount, state: isSnapshot }),
   status: isShape({ state: isOneOf("degraded", "live") }),
   ping: isAny,

@@ -387,7 +387,7 @@ describe("Client", () => {
       }
       last().open()
       last().push(
-        welcome({ offset: 5 }),
+        welcome({ offset: 5, snapshots: 1 }),
         { type: "snapshot", run: "r-1", offset: 6, state },
         { type: "events", epoch: "E1", events: [delta(6, "r-1", "b"), delta(7, "r-1", "c"), delta(8, "r-2", "x")] }
       )
@@ -403,12 +403,12 @@ describe("Client", () => {
       last().open()
       last().push(
         welcome({ epoch: "E2", offset: 0, recovered: false }),
-        { type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch" },
-        { type: "snapshot", run: "r-2", offset: 0, state }
+        { type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch", snapshots: 1 }
       )
-      yield* settle
-      assert.deepStrictEqual(yield* texts, [["r-1", "active", "abc"], ["r-2", "active", "ab"]])
       yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(yield* texts, [["r-1", "active", "abc"], ["r-2", "active", "x"]])
+      last().push({ type: "snapshot", run: "r-2", offset: 0, state })
+      yield* settle
       assert.deepStrictEqual(yield* texts, [["r-1", "lost", "abc"], ["r-2", "active", "ab"]])
       const [changed] = yield* client.runChanges.pipe(Stream.take(1), Stream.runCollect)
       assert.strictEqual(changed?.get("r-1")?.status, "lost")

@@ -79,6 +79,7 @@ export const welcome = (fields: object = {}) => ({
   epoch: "E1",
   offset: 0,
   recovered: true,
+  snapshots: 0,
   heartbeatMs: 25_000,
   retentionMs: 60_000,
   ...fields

@@ -174,7 +174,12 @@ export class ModelServer {
   damage(socket: ServerSocket, how: Damage): void {
     const at = this.dice.int(0, socket.frames.length - 1)
     const frame = socket.frames[at]
-    if (frame === undefined) return
+    const isStatus = (index: number) => {
+      const at = socket.frames[index]
+      return typeof at === "object" && at.type === "status"
+    }
+    // Nothing tells that word of late events was lost, and it costs none.
+    if (frame === undefined || isStatus(at) || isStatus(at + 1)) return
     socket.damaged = true
     const next = socket.frames[at + 1]
     if (how === "drop") socket.frames.splice(at, 1)
@@ -192,6 +197,7 @@ export class ModelServer {
   ): void {
     socket.threads = threads
     const { epoch, first } = this.log
+    const snapshots = resume === undefined ? this.snapshots(this.head + 1) : []
     const served = resume === undefined ||
       (resume.epoch === epoch && resume.offset + 1 >= first && resume.offset <= this.head)
     socket.frames.push({
@@ -200,12 +206,13 @@ export class ModelServer {
       epoch,
       offset: this.head,
       recovered: served,
+      snapshots: snapshots.length,
       heartbeatMs: 25_000,
       retentionMs: 60_000
     })
     if (resume === undefined) {
       socket.cursor = { epoch, offset: this.head }
-      return this.snapshots(socket, this.head + 1)
+      return this.send(socket, snapshots)
     }
     socket.cursor = { ...resume }
     if (!served) {
@@ -215,18 +222,27 @@ export class ModelServer {
   }
 
   private gap(socket: ServerSocket, reason: "retention" | "epoch" | "slow", from: number, to: number): void {
-    const frame = { type: "gap", epoch: this.log.epoch, from, to, reason } as const
+    const snapshots = this.snapshots(from)
+    const frame = { type: "gap", epoch: this.log.epoch, from, to, reason, snapshots: snapshots.length } as const
     this.gaps.push(frame)
     socket.frames.push(frame)
     socket.cursor = { epoch: this.log.epoch, offset: to }
-    this.snapshots(socket, from)
+    this.send(socket, snapshots)
   }
 
   /** Active runs, and those that had not ended before `from`. */
-  private snapshots(socket: ServerSocket, from: number): void {
-    for (const [run, { fold, offset }] of this.log.folds) {
-      if (fold.ended && offset < from) continue
-      socket.frames.push({ type: "snapshot", run, offset: this.head, state: fold.snapshot() })
+  private snapshots(from: number): ReadonlyArray<ServerFrame> {
+    return Array.from(this.log.folds).flatMap(([run, { fold, offset }]) =>
+      fold.ended && offset < from ? [] : [{ type: "snapshot", run, offset: this.head, state: fold.snapshot() } as const]
+    )
+  }
+
+  /** What may stand between snapshots ends none of them. */
+  private send(socket: ServerSocket, snapshots: ReadonlyArray<ServerFrame>): void {
+    for (const snapshot of snapshots) {
+      if (this.dice.chance(0.2)) socket.frames.push({ type: "ping" })
+      if (this.dice.chance(0.1)) socket.frames.push({ type: "status", state: socket.degraded ? "degraded" : "live" })
+      socket.frames.push(snapshot)
     }
   }
 

@@ -271,7 +271,7 @@ describe("Session", () => {
 
   it("never acknowledges offsets of another epoch", () => {
     const hands = new Hands({ start: { epoch: "E0", offset: 90 } })
-    const gap = { type: "gap", epoch: "E1", from: 1, to: 0, reason: "epoch" }
+    const gap = { type: "gap", epoch: "E1", from: 1, to: 0, reason: "epoch", snapshots: 0 }
     assert.deepStrictEqual(sentBy(hands.greet(welcome({ offset: 3, recovered: false }))), [])
     assert.deepStrictEqual(sentBy(hands.tell({ _tag: "handled", position: { epoch: "E0", offset: 95 } })), [])
     assert.deepStrictEqual(itemsOf(hands.push(gap)), [
@@ -301,22 +301,24 @@ describe("Session", () => {
   it("begins again when a log lost its newest events, though its epoch has the same name", () => {
     const hands = new Hands({ start: { epoch: "E1", offset: 9 } })
     hands.greet(welcome({ offset: 4, recovered: false }))
-    const gap = { type: "gap", epoch: "E1", from: 1, to: 2, reason: "epoch" }
+    const gap = { type: "gap", epoch: "E1", from: 1, to: 2, reason: "epoch", snapshots: 0 }
     assert.deepStrictEqual(itemsOf(hands.push(gap, events([3, 4]))).map(({ _tag }) => _tag), ["Gap", "Event", "Event"])
     assert.deepStrictEqual(hands.state.position, { epoch: "E1", offset: 4 })
   })
 
-  it("goes back before a gap whose snapshots did not all come", () => {
+  it("fault 39b: goes back before a gap whose snapshots did not all come, whatever else came", () => {
     const snapshot = {
       type: "snapshot",
       run: "r",
       offset: 9,
       state: { status: "active", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
     }
-    const gap = { type: "gap", epoch: "E1", from: 3, to: 9, reason: "slow" }
+    const gap = { type: "gap", epoch: "E1", from: 3, to: 9, reason: "slow", snapshots: 2 }
     const resumed = (...after: ReadonlyArray<object>) => {
       const hands = new Hands()
       hands.greet(welcome(), { type: "ping" }, events([1, 2]), gap, ...after)
+      // Silence says nothing of snapshots.
+      hands.pass(30_000)
       hands.close(1006)
       hands.pass(hands.delay)
       return sentBy(hands.tell({ _tag: "opened", connection: 2 })).map((frame) =>
@@ -324,9 +326,48 @@ describe("Session", () => {
       )
     }
     assert.deepStrictEqual(resumed(), [{ epoch: "E1", offset: 2 }])
-    assert.deepStrictEqual(resumed(snapshot), [{ epoch: "E1", offset: 2 }])
-    assert.deepStrictEqual(resumed(snapshot, { type: "ping" }), [{ epoch: "E1", offset: 9 }])
-    assert.deepStrictEqual(resumed(snapshot, events([10])), [{ epoch: "E1", offset: 10 }])
+    const ping = { type: "ping" }
+    const live = { type: "status", state: "live" }
+    assert.deepStrictEqual(resumed(snapshot, ping, live), [{ epoch: "E1", offset: 2 }])
+    assert.deepStrictEqual(resumed(ping, snapshot, events([], { upTo: 9 })), [{ epoch: "E1", offset: 2 }])
+    assert.deepStrictEqual(resumed(snapshot, ping, snapshot), [{ epoch: "E1", offset: 9 }])
+    assert.deepStrictEqual(resumed(snapshot, snapshot, events([10])), [{ epoch: "E1", offset: 10 }])
+    // Another gap says anew how many are to come, and the way back stays the same.
+    const next = { ...gap, from: 10, to: 12, snapshots: 1 }
+    assert.deepStrictEqual(resumed(snapshot, next), [{ epoch: "E1", offset: 2 }])
+    assert.deepStrictEqual(resumed(snapshot, next, snapshot), [{ epoch: "E1", offset: 12 }])
+  })
+
+  it("fault 39b: hangs up on events that come before the snapshots that were announced", () => {
+    const hands = new Hands()
+    hands.greet(welcome({ snapshots: 2 }))
+    assert.deepStrictEqual(itemsOf(hands.push(events([1]))), [])
+    assert.deepStrictEqual(hands.cause, {
+      _tag: "badFrame",
+      detail: "events came before 2 snapshots that had to come"
+    })
+  })
+
+  it("fault 39b: gives runs up as lost only when all snapshots are here and all of the log", () => {
+    const state = { status: "active", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+    const started = (offset: number, run: string, epoch: string) => ({
+      ...events([], { epoch }),
+      events: [wireEvent(offset, { id: `${epoch}-${run}`, type: "agent_started", run, data: { agentName: "a" } })]
+    })
+    const lost = (actions: ReadonlyArray<Action>) =>
+      itemsOf(actions).flatMap((item) => item._tag === "Lost" ? [item.run] : [])
+    const hands = new Hands()
+    hands.greet(welcome(), started(1, "a", "E1"), started(2, "b", "E1"), started(3, "c", "E1"))
+    hands.close(1006)
+    hands.pass(hands.delay)
+    const gap = { type: "gap", epoch: "E2", from: 1, to: 1, reason: "epoch", snapshots: 1 }
+    assert.deepStrictEqual(
+      lost(hands.greet(welcome({ epoch: "E2", offset: 2, recovered: false }), gap, { type: "ping" })),
+      []
+    )
+    assert.deepStrictEqual(lost(hands.pass(30_000)), [])
+    assert.deepStrictEqual(lost(hands.push({ type: "snapshot", run: "a", offset: 2, state })), [])
+    assert.deepStrictEqual(lost(hands.push(started(2, "b", "E2"))), ["c"])
   })
 
   it("ignores what comes from a connection it has given up", () => {

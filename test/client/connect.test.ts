@@ -83,7 +83,7 @@ describe("connect", () => {
     last().open()
     last().push(
       welcome({ offset: 3, recovered: false }),
-      { type: "gap", epoch: "E1", from: 1, to: 2, reason: "epoch" },
+      { type: "gap", epoch: "E1", from: 1, to: 2, reason: "epoch", snapshots: 1 },
       { type: "snapshot", run: "new", offset: 3, state },
       events([3])
     )

@@ -4,7 +4,7 @@
 import type { Transport } from "../../src/client/Transport.ts"
 import type { Config } from "../../src/client/SessionState.ts"
 import { ModelClient } from "./ModelClient.ts"
-import { type Damage, Dice, ModelServer } from "./ModelServer.ts"
+import { type Damage, Dice, ModelServer, type ServerSocket } from "./ModelServer.ts"
 
 /** What goes wrong besides connections that are cut at any point. */
 export interface Weather {
@@ -63,7 +63,17 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
     client.posting = true
     if (client.socket !== undefined && client.blocked.includes(client.transport)) client.cut(1006)
   }
-  // Fair weather from here on; a connection that was damaged may still be found out.
+  const socket = catchUp(client, server)
+  server.ping(socket)
+  while (socket.frames.length > 0) client.advance()
+  client.handle(Infinity)
+  client.pass(1_500)
+  server.hear(socket)
+  return { client, server, socket }
+}
+
+/** Fair weather until all is there; a connection that was damaged may still be found out. */
+export const catchUp = (client: ModelClient, server: ModelServer): ServerSocket => {
   const caughtUp = () => {
     const { socket } = client
     return client.live && socket?.frames.length === 0 && socket.cursor?.epoch === server.log.epoch &&
@@ -81,10 +91,5 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
   }
   const { socket } = client
   if (socket === undefined) throw new Error("live without a socket")
-  server.ping(socket)
-  while (socket.frames.length > 0) client.advance()
-  client.handle(Infinity)
-  client.pass(1_500)
-  server.hear(socket)
-  return { client, server, socket }
+  return socket
 }
