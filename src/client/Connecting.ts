@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
-import { fromCode, reactionTo } from "../protocol/CloseCode.ts"
+import { closeCodes, fromCode, reactionTo } from "../protocol/CloseCode.ts"
 import * as Fallback from "./Fallback.ts"
+import * as HttpAnswer from "./HttpAnswer.ts"
 import * as Reconnect from "./Reconnect.ts"
 import type { ClientFrame, TokenAnswer } from "./SessionIO.ts"
 import type { State, Turn } from "./SessionState.ts"
@@ -12,6 +13,12 @@ import type { Loss, StopReason } from "./Status.ts"
 
 /** Which part of a token's time passes before it is renewed. */
 const renewAtPart = 0.75
+
+/** How many tokens in a row the server may refuse before there is no sense in another. */
+const refusalsAtMost = 3
+
+/** How far apart refusals must be for a new token to be asked for at once. */
+const renewAtOnceMs = 10_000
 
 /** How long a renewal in band that failed waits before it is tried again. */
 const renewAgainMs = 5_000
@@ -100,25 +107,75 @@ export const onRenew = (turn: Turn): void => {
   else if (!state.asking) state.renewAt = turn.now
 }
 
+/** Takes what the gateway answers to a plain request. */
+export const onChecked = (turn: Turn, answer: HttpAnswer.HttpAnswer | undefined): void => {
+  const { state } = turn
+  state.checking = undefined
+  if (answer === undefined) return
+  const { status } = answer
+  const refusal = HttpAnswer.refusal(state, answer)
+  if (refusal?.final === true) {
+    if (hasSocket(state)) turn.actions.push({ _tag: "disconnect", code: 1000, reason: "" })
+    return stop(turn, { _tag: "refused", code: status, ...refusal.reason })
+  }
+  const answered = status === HttpAnswer.upgradeRequired
+  if (answered) Fallback.onAnswered(turn)
+  const { phase } = state
+  const isBlocked = answered && state.config.transports.length < 2 && state.transport === "websocket"
+  const reason = isBlocked ? HttpAnswer.blocked : refusal?.reason
+  if (reason !== undefined && phase._tag === "Waiting" && phase.cause._tag === "closed") {
+    state.phase = { ...phase, cause: { ...phase.cause, ...reason } }
+  }
+}
+
 /** Takes the end of the socket, and does what its close code says. */
 export const onClosed = (turn: Turn, { code, reason }: { readonly code: number; readonly reason: string }): void => {
   const { state } = turn
   const known = fromCode(code)
   const detail = state.complaint ?? (reason === "" ? known?.meaning ?? "the connection was lost" : reason)
   const closed = { code, name: known?.name, detail }
+  const refusal = HttpAnswer.refusal(state, { status: code })
+  if (refusal?.final === true) return stop(turn, { _tag: "refused", code, ...refusal.reason })
+  if (code === HttpAnswer.upgradeRequired && state.config.transports.length < 2) {
+    return stop(turn, { _tag: "refused", code, ...HttpAnswer.notOffered })
+  }
   if (known === undefined && Fallback.isOnItsWay(state)) Fallback.onFailure(turn)
   switch (reactionTo(code)) {
     case "stop":
       return stop(turn, { _tag: "refused", ...closed })
-    case "renew": {
-      if (!state.config.hasToken) return stop(turn, { _tag: "refused", ...closed })
-      state.refused = state.token?.token
-      state.complaint = detail
-      return wait(turn, { _tag: "closed", ...closed })
-    }
+    case "renew":
+      return onRefused(turn, closed)
     case "resume":
       return wait(turn, { _tag: "closed", ...closed })
   }
+}
+
+interface Closed {
+  readonly code: number
+  readonly name: string | undefined
+  readonly detail: string
+}
+
+/**
+ * The server wants another token. Once it gets one at once: the first refusal
+ * after a while says no more than that the token is old.
+ */
+const onRefused = (turn: Turn, closed: Closed): void => {
+  const { state } = turn
+  state.refusals += 1
+  if (!state.config.hasToken) return stop(turn, { _tag: "refused", ...closed })
+  if (state.refusals >= refusalsAtMost) {
+    const detail = `${state.refusals} tokens in a row were not accepted, the last: ${closed.detail}`
+    return stop(turn, { _tag: "refused", ...closed, detail })
+  }
+  state.refused = state.token?.token
+  state.complaint = closed.detail
+  if (state.reconnectAfterMs > 0 || turn.now < state.renewedAt + renewAtOnceMs) {
+    return wait(turn, { _tag: "closed", ...closed })
+  }
+  state.renewedAt = turn.now
+  letGo(turn)
+  dial(turn)
 }
 
 /** Gives up the socket, for cause, and connects again later. */
@@ -130,17 +187,43 @@ export const abandon = (turn: Turn, loss: Loss, code: number, reason: string): v
 /** Waits before the next attempt. */
 export const wait = (turn: Turn, cause: Loss): void => {
   const { state } = turn
-  const { backoff } = state.config
-  if (state.phase._tag === "Open" && turn.now - state.phase.since >= backoff.stableAfterMs) state.attempt = 0
+  if (state.phase._tag === "Open") begin(turn, cause, turn.now - state.phase.since)
   const [random, seed] = Reconnect.nextRandom(state.seed)
+  const [delayMs, pace] = Reconnect.next(state.config.backoff, state.pace, turn.now, random)
   const notBefore = turn.now + state.reconnectAfterMs
-  const retryAt = turn.now + Reconnect.delayMs(backoff, state.attempt, random, state.reconnectAfterMs)
-  state.phase = { _tag: "Waiting", retryAt, notBefore, cause }
+  state.phase = { _tag: "Waiting", retryAt: notBefore + delayMs, notBefore, cause }
+  state.pace = pace
   state.seed = seed
   state.attempt += 1
   state.reconnectAfterMs = 0
   letGo(turn)
 }
+
+/** A connection that had been welcomed is lost: counts anew, or counts how often its server throws out who it let in. */
+const begin = ({ now, state }: Turn, cause: Loss, lastedMs: number): void => {
+  state.flaps = lastedMs < state.config.backoff.stableAfterMs && isForCause(cause) ? state.flaps + 1 : 0
+  if (state.flaps <= 1) state.attempt = 0
+  state.pace = state.flaps <= 1
+    ? { step: 0, quickUntil: now + Reconnect.quickForMs }
+    : { step: state.flaps - 1, quickUntil: now }
+}
+
+/** Whether this end says that the next connection may well end the same way. */
+const isForCause = (cause: Loss): boolean => {
+  switch (cause._tag) {
+    case "closed":
+      return fromCode(cause.code) !== undefined && !planned.has(cause.code)
+    case "hole":
+    case "badFrame":
+      return true
+    case "silent":
+    case "timeout":
+    case "tokenFailed":
+      return false
+  }
+}
+
+const planned: ReadonlySet<number> = new Set([closeCodes.draining.code, closeCodes.heartbeatLost.code])
 
 /** What the lost connection did not finish begins again with the next one. */
 const letGo = ({ state }: Turn): void => {

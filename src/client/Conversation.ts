@@ -74,6 +74,8 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
     degraded: false
   }
   state.acked = -1
+  state.refusals = 0
+  state.welcomed = true
   Fallback.onWelcome(turn)
   // A position that is served again has no gap behind it, and so no snapshots.
   if (frame.recovered) awaitSnapshots(turn, 0)

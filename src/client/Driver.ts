@@ -129,8 +129,8 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     FiberHandle.run(
       checking,
       Effect.flatMap(
-        Effect.promise((signal) => Transport.answers(options.means, options.url, signal)),
-        (answered) => Effect.sync(() => tell({ _tag: "checked", connection, answered }))
+        Effect.promise((signal) => Transport.ask(options.means, options.url, signal)),
+        (answer) => Effect.sync(() => tell({ _tag: "checked", connection, answer }))
       )
     )
 

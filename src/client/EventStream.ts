@@ -61,7 +61,7 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
     })
     const { body, headers, ok, status } = response
     if (!ok || body === null || headers.get("content-type")?.startsWith("text/event-stream") !== true) {
-      const { code, goodbye, reason } = refusal(status, headers.get("retry-after"), jsonOf(await response.text()))
+      const { code, goodbye, reason } = refusal(status, headers.get("retry-after"), wordsOf(await response.text()))
       if (goodbye !== undefined) told?.message(goodbye)
       return finish(code, reason)
     }
@@ -157,12 +157,30 @@ const codeByName: ReadonlyMap<string, number> = new Map([
   ...["busy", "full", "unauthenticatable"].map((name) => [name, closeCodes.draining.code] as const)
 ])
 
-/** What a WebSocket would have been closed with. Only a gateway names its reasons; proxies have statuses of their own. */
-const refusal = (status: number, retryAfter: string | null, body: unknown) => {
-  const reason = textOf(body, "message") ?? `HTTP status ${status}`
-  const code = codeByName.get(textOf(body, "code") ?? "") ??
-    (status === 401 ? closeCodes.unauthenticated.code : lost)
-  const seconds = status === 503 && code !== lost ? Number(retryAfter ?? 0) : 0
+/**
+ * The words of a gateway's refusal.
+ *
+ * @category codecs
+ * @since 0.1.0
+ */
+export const wordsOf = (text: string): { readonly code: string | undefined; readonly message: string | undefined } => {
+  const json = jsonOf(text)
+  return { code: textOf(json, "code"), message: textOf(json, "message") }
+}
+
+/**
+ * What a WebSocket would have been closed with; the status itself where no gateway names its reason: proxies have
+ * statuses of their own.
+ */
+const refusal = (
+  status: number,
+  retryAfter: string | null,
+  { code: name = "", message }: ReturnType<typeof wordsOf>
+) => {
+  const reason = message ?? `HTTP status ${status}`
+  const named = codeByName.get(name)
+  const code = named ?? (status === 401 ? closeCodes.unauthenticated.code : status)
+  const seconds = named === undefined ? 0 : Number(retryAfter ?? 0)
   const goodbye = seconds > 0
     ? JSON.stringify({ type: "goodbye", reason, reconnectAfterMs: Math.ceil(seconds * 1_000) })
     : undefined

@@ -49,20 +49,19 @@ export const choose = ({ now, state }: Turn): Transport => {
  * @since 0.1.0
  */
 export const onFailure = ({ actions, state }: Turn): void => {
-  if (state.config.transports.length < 2 || state.checking !== undefined) return
+  if (state.checking !== undefined) return
   state.checking = state.connection
   actions.push({ _tag: "check", connection: state.connection })
 }
 
 /**
- * Takes the answer to `check`.
+ * The gateway answers a plain request, so the failure was the transport's own.
  *
  * @category transitions
  * @since 0.1.0
  */
-export const onChecked = ({ now, state }: Turn, answered: boolean): void => {
-  state.checking = undefined
-  if (!answered) return
+export const onAnswered = ({ now, state }: Turn): void => {
+  if (state.config.transports.length < 2) return
   state.failures += 1
   const { phase } = state
   if (state.failures >= tries && phase._tag === "Waiting") {

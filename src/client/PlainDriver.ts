@@ -177,8 +177,8 @@ export class PlainDriver implements Connection {
   }
 
   private check(connection: number): void {
-    void Transport.answers(this.platform, this.url, this.end.signal).then((answered) =>
-      this.tell({ _tag: "checked", connection, answered })
+    void Transport.ask(this.platform, this.url, this.end.signal).then((answer) =>
+      this.tell({ _tag: "checked", connection, answer })
     )
   }
 

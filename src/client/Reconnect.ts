@@ -3,10 +3,14 @@
  * full jitter, so that the clients of a server that came back do not arrive
  * together.
  *
- * The wait before attempt n is drawn evenly between 0 and
- * `min(capMs, baseMs · 2ⁿ)`. A server that says goodbye may ask for a longer
- * wait, which comes on top of nothing less than it asked for. Attempts count
- * from 0 again once a connection has lasted `stableAfterMs`.
+ * - The wait before attempt n is drawn evenly between 0 and
+ *   `min(capMs, baseMs · 2ⁿ)`.
+ * - A connection that was welcomed was a success: attempts count from 0 again, and
+ *   for 5 s after its loss no wait is longer than 500 ms. A network that is gone
+ *   for moments, however often, costs no more than that.
+ * - A server that welcomes and then closes for cause does not count as one, from
+ *   the second time on, unless the connection lasted `stableAfterMs`.
+ * - The server may ask for a minimum wait; the random wait is added to it.
  *
  * @since 0.1.0
  */
@@ -32,23 +36,48 @@ export interface Backoff {
 export const defaults: Backoff = { baseMs: 200, capMs: 20_000, stableAfterMs: 10_000 }
 
 /**
- * The longest wait before this attempt (0 is the first one after a loss).
+ * How long after the loss of a connection waits stay short.
  *
- * @category waits
+ * @category constants
  * @since 0.1.0
  */
-export const ceilingMs = (backoff: Backoff, attempt: number): number =>
-  Math.min(backoff.capMs, backoff.baseMs * 2 ** attempt)
+export const quickForMs = 5_000
+
+/** The longest of the short waits. */
+const quickMs = 500
 
 /**
- * The wait before this attempt: at least `atLeastMs`, which the server asked
- * for, and then up to the ceiling. `random` is in [0, 1).
+ * Waits that grow, and how far they have grown: `step` counts from 0 (the first
+ * attempt after a loss). Until `quickUntil` they are short, and grow no further
+ * than that.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Pace {
+  readonly step: number
+  readonly quickUntil: number
+}
+
+/**
+ * The next wait, up to its ceiling, and the pace after it. `random` is in [0, 1).
  *
  * @category waits
  * @since 0.1.0
  */
-export const delayMs = (backoff: Backoff, attempt: number, random: number, atLeastMs = 0): number =>
-  atLeastMs + Math.floor(random * ceilingMs(backoff, attempt))
+export const next = (
+  { baseMs, capMs }: Backoff,
+  { quickUntil, step }: Pace,
+  now: number,
+  random: number
+): readonly [delayMs: number, pace: Pace] => {
+  const ceilingMs = Math.min(capMs, baseMs * 2 ** step)
+  const quick = now < quickUntil
+  return [
+    Math.floor(random * (quick ? Math.min(quickMs, ceilingMs) : ceilingMs)),
+    { quickUntil, step: quick && ceilingMs >= quickMs ? step : step + 1 }
+  ]
+}
 
 /**
  * The next number in [0, 1) and the next seed: mulberry32. A session draws its

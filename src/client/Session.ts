@@ -22,6 +22,7 @@ import {
   dial,
   greet,
   hasSocket,
+  onChecked,
   onClosed,
   onRenew,
   onRest,
@@ -126,7 +127,7 @@ const take = (turn: Turn, input: Input): void => {
     case "unacknowledged":
       return input.connection === state.connection ? onUnacknowledged(turn) : undefined
     case "checked":
-      return input.connection === state.checking ? Fallback.onChecked(turn, input.answered) : undefined
+      return input.connection === state.checking ? onChecked(turn, input.answer) : undefined
     case "handled":
       return onHandled(turn, input.position)
     case "wake":

@@ -6,6 +6,7 @@
 import type { Ack, Hello, Pong, Token } from "../protocol/Frame.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
+import type { HttpAnswer } from "./HttpAnswer.ts"
 import type { Status } from "./Status.ts"
 import type { Transport } from "./Transport.ts"
 import type { WireEvent } from "./Wire.ts"
@@ -81,7 +82,7 @@ export type Input =
   | { readonly _tag: "message"; readonly connection: number; readonly data: unknown }
   | { readonly _tag: "closed"; readonly connection: number; readonly code: number; readonly reason: string }
   | { readonly _tag: "unacknowledged"; readonly connection: number }
-  | { readonly _tag: "checked"; readonly connection: number; readonly answered: boolean }
+  | { readonly _tag: "checked"; readonly connection: number; readonly answer: HttpAnswer | undefined }
   | { readonly _tag: "handled"; readonly position: Position }
   | { readonly _tag: "tick" }
   | { readonly _tag: "wake" }
@@ -109,8 +110,8 @@ export type ClientFrame =
  *   that the last one was not taken.
  * - `connect`: open a connection by this transport, and name it by `connection`
  *   from now on.
- * - `check`: ask whether the gateway answers a plain request over HTTP, and tell
- *   `checked` with the same `connection`.
+ * - `check`: ask what the gateway answers to a plain request over HTTP, and tell
+ *   `checked` with the same `connection`; without an `answer` there was none.
  * - `send`: write a frame to the open socket.
  * - `disconnect`: close the socket and forget it; nothing is expected from it.
  * - `deliver`: hand these items over, then answer `handled` with `position`.

@@ -113,11 +113,14 @@ export interface Pending {
  *   last offset acknowledged on this connection, at `ackedAt`, `confirms` are
  *   delivered events that ask for it at once, `ackDue` is when the next one is
  *   due.
- * - `attempt`: connections lost in a row. `seed`: of the jitter.
+ * - `attempt`: connections lost in a row. `pace` of the waits between, `seed` of
+ *   their jitter. `flaps`: connections in a row that the server closed for cause
+ *   soon after their welcome. `welcomed`: whether there ever was one.
  * - `transport`: of the last connection; `failures` in a row that were its own,
  *   `checking` which connection's is being looked into, `preferAgainAt` when the
  *   preferred one is tried again. See `Fallback`.
- * - `refused`: the token that the server did not take.
+ * - `refused`: the token that the server did not take; `refusals` in a row, and
+ *   `renewedAt` when the last was answered at once.
  * - `running`: runs that are open, as far as their events tell.
  * - `former`: ids of events delivered under older epochs.
  *
@@ -133,6 +136,9 @@ export interface State {
   readonly request: number
   readonly asking: boolean
   readonly attempt: number
+  readonly pace: Reconnect.Pace
+  readonly flaps: number
+  readonly welcomed: boolean
   readonly seed: number
   readonly transport: Transport
   readonly failures: number
@@ -140,6 +146,8 @@ export interface State {
   readonly preferAgainAt: number
   readonly token: TokenAnswer | undefined
   readonly refused: string | undefined
+  readonly refusals: number
+  readonly renewedAt: number
   readonly renewAt: number | undefined
   readonly reconnectAfterMs: number
   readonly complaint: string | undefined
@@ -195,6 +203,9 @@ export const init = (config: Config, seed: number, now: number): State => {
     request: 0,
     asking: false,
     attempt: 0,
+    pace: { step: 0, quickUntil: -Infinity },
+    flaps: 0,
+    welcomed: false,
     seed,
     transport: config.transports[0],
     failures: 0,
@@ -202,6 +213,8 @@ export const init = (config: Config, seed: number, now: number): State => {
     preferAgainAt: 0,
     token: undefined,
     refused: undefined,
+    refusals: 0,
+    renewedAt: -Infinity,
     renewAt: undefined,
     reconnectAfterMs: 0,
     complaint: undefined,

@@ -33,8 +33,10 @@ export type Status =
 /**
  * How a connection was lost.
  *
- * - `closed`: the server or the network closed it; `name` is the close code's
- *   name, if it is one of the protocol; `detail` what the server said.
+ * - `closed`: the server or the network closed it, or never opened it. `code` is
+ *   the close code, or the status of an HTTP response in its place; `name` is the
+ *   code's name, if it is one of the protocol, or says what an HTTP response means;
+ *   `detail` is what the server said, or what to do.
  * - `silent`: nothing came for `silentMs` milliseconds.
  * - `timeout`: no connection, or no answer to `hello`, within `afterMs`.
  * - `hole`: the server sent `received` where `expected` had to come, and did not
@@ -57,8 +59,9 @@ export type Loss =
  * Why a client stopped.
  *
  * - `closed`: its program closed it.
- * - `refused`: the server closed with a code that says not to come back; `name`
- *   is the close code's name, if it is one of the protocol.
+ * - `refused`: the server closed with a code that says not to come back, or
+ *   answered over HTTP that this address, origin or request will never do. `code`
+ *   and `name` are as in `Loss`; `detail` says why, and what to do.
  * - `noToken`: the server wants a new token, and there is none; `detail` says
  *   why.
  *
@@ -75,7 +78,9 @@ export type StopReason =
  * @since 0.1.0
  */
 export const equals = (a: Status, b: Status): boolean => {
-  if (a._tag === "waiting" && b._tag === "waiting") return a.retryAt === b.retryAt && a.attempt === b.attempt
+  if (a._tag === "waiting" && b._tag === "waiting") {
+    return a.retryAt === b.retryAt && a.attempt === b.attempt && a.cause === b.cause
+  }
   if (a._tag === "live" && b._tag === "live") return a.transport === b.transport
   return a._tag === b._tag
 }

@@ -4,7 +4,8 @@
  *
  * @since 0.1.0
  */
-import { openEventStream } from "./EventStream.ts"
+import { openEventStream, wordsOf } from "./EventStream.ts"
+import type { HttpAnswer } from "./HttpAnswer.ts"
 import type { Fetch, OpenSocket, SocketConstructor, SocketListener } from "./Platform.ts"
 import { httpUrl, openSocket } from "./Platform.ts"
 
@@ -85,24 +86,24 @@ export const open = (
 /** How long a gateway may take to answer a plain request. */
 const answerMs = 10_000
 
-/** What a gateway answers to a request that is no handshake. */
-const upgradeRequired = 426
-
 /**
- * Whether the gateway itself answers a plain request: then a WebSocket that
- * failed did so because something on the way does not let it through.
+ * What the gateway itself answers to a plain request; `undefined` if nobody does.
+ * A page that may not read the answer learns by another request that there is
+ * one.
  *
  * @category checks
  * @since 0.1.0
  */
-export const answers = async ({ fetch }: Means, url: string, end: AbortSignal): Promise<boolean> => {
-  try {
-    const signal = AbortSignal.any([end, AbortSignal.timeout(answerMs)])
-    const response = await fetch?.(httpUrl(url), { cache: "no-store", signal })
-    await response?.body?.cancel()
-    return response?.status === upgradeRequired
-  } catch {
-    // It does not answer: that is all there is to know.
-    return false
+export const ask = async ({ fetch }: Means, url: string, end: AbortSignal): Promise<HttpAnswer | undefined> => {
+  const signal = AbortSignal.any([end, AbortSignal.timeout(answerMs)])
+  const request = async (mode: "cors" | "no-cors"): Promise<HttpAnswer | undefined> => {
+    try {
+      const response = await fetch?.(httpUrl(url), { cache: "no-store", mode, signal })
+      return response && { status: response.status, ...wordsOf(await response.text()) }
+    } catch {
+      // There is no answer, or none for this page: that is all there is to know.
+      return undefined
+    }
   }
+  return await request("cors") ?? (typeof document === "undefined" ? undefined : await request("no-cors"))
 }

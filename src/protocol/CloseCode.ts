@@ -6,7 +6,8 @@
  * stops, or first gets a new token. Codes 4500 to 4599 tell that the server or
  * the network is at fault: it reconnects with backoff and resumes. So it does
  * after 4408: a hello is late when the network or the server was held up, which a
- * client that means well must survive.
+ * client that means well must survive; and after 4409: other devices of the user
+ * leave, or are found to be gone.
  *
  * @since 0.1.0
  */
@@ -55,7 +56,7 @@ export const closeCodes = {
   tooManyConnections: {
     code: 4409,
     name: "tooManyConnections",
-    reaction: "stop",
+    reaction: "resume",
     meaning: "the user has too many connections"
   },
   frameTooLarge: { code: 4413, name: "frameTooLarge", reaction: "stop", meaning: "a frame was too large" },

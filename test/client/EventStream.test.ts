@@ -163,7 +163,7 @@ describe("An event stream", () => {
     assert.strictEqual(await ends(""), 1006)
   })
 
-  it("knows a gateway's refusals by their names, and takes those of a proxy for a lost network", async () => {
+  it("knows a gateway's refusals by their names, and tells the status of what a proxy answers", async () => {
     const refused = async (status: number, body: string, headers: Record<string, string> = {}) => {
       const { closed, heard } = open(() => new Response(body, { status, headers }))
       return [...await closed, ...heard]
@@ -172,18 +172,23 @@ describe("An event stream", () => {
     assert.deepStrictEqual(await refused(401, json("unauthenticated")), [4401, "m"])
     assert.deepStrictEqual(await refused(401, "<html>"), [4401, "HTTP status 401"])
     assert.deepStrictEqual(await refused(403, json("originRefused")), [4403, "m"])
-    assert.deepStrictEqual(await refused(403, "<html>"), [1006, "HTTP status 403"])
+    assert.deepStrictEqual(await refused(403, "<html>"), [403, "HTTP status 403"])
     assert.deepStrictEqual(await refused(429, json("tooManyConnections")), [4409, "m"])
-    assert.deepStrictEqual(await refused(426, json("upgradeRequired")), [1006, "m"])
-    assert.deepStrictEqual(await refused(502, ""), [1006, "HTTP status 502"])
-    assert.deepStrictEqual(await refused(200, "hello"), [1006, "HTTP status 200"])
+    assert.deepStrictEqual(await refused(429, json("tooManyConnections"), { "retry-after": "30" }), [
+      4409,
+      "m",
+      { type: "goodbye", reason: "m", reconnectAfterMs: 30_000 }
+    ])
+    assert.deepStrictEqual(await refused(426, json("upgradeRequired")), [426, "m"])
+    assert.deepStrictEqual(await refused(502, ""), [502, "HTTP status 502"])
+    assert.deepStrictEqual(await refused(200, "hello"), [200, "HTTP status 200"])
     assert.deepStrictEqual(await refused(503, json("full"), { "retry-after": "3" }), [
       4500,
       "m",
       { type: "goodbye", reason: "m", reconnectAfterMs: 3_000 }
     ])
     assert.deepStrictEqual(await refused(503, json("brokerUnavailable"), { "retry-after": "0" }), [4503, "m"])
-    assert.deepStrictEqual(await refused(503, "", { "retry-after": "9" }), [1006, "HTTP status 503"])
+    assert.deepStrictEqual(await refused(503, "", { "retry-after": "9" }), [503, "HTTP status 503"])
   })
 
   it("that cannot be had is a lost network, and one that was closed is heard of no more", async () => {

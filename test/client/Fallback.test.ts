@@ -28,7 +28,8 @@ const begin = (config: Partial<Config> = {}) => {
   }
   const checks = (actions: ReadonlyArray<Action>) => actions.some(({ _tag }) => _tag === "check")
   const closed = (code = 1006) => tell({ _tag: "closed", connection: state.connection, code, reason: "" })
-  const checked = (answered: boolean, connection = state.connection) => tell({ _tag: "checked", connection, answered })
+  const checked = (answered: boolean, connection = state.connection) =>
+    tell({ _tag: "checked", connection, answer: answered ? { status: 426 } : undefined })
   return {
     tell,
     pass,
@@ -192,9 +193,105 @@ describe("The choice of a transport", () => {
     const session = begin({ transports: ["websocket"] })
     session.start()
     for (let attempt = 0; attempt < 4; attempt++) {
-      assert.isFalse(session.checks(session.closed()))
+      session.fail(true)
+      assert.deepStrictEqual(session.connected(), [])
       assert.deepStrictEqual(session.next(), ["websocket"])
     }
+  })
+})
+
+describe("fault 31: what the gateway answers over HTTP", () => {
+  const stopped = (status: number, config: Partial<Config> = {}, words: object = {}) => {
+    const session = begin(config)
+    session.start()
+    session.closed()
+    session.tell({ _tag: "checked", connection: session.connection(), answer: { status, ...words } })
+    return session.status()
+  }
+  const reason = (code: number, name: string, detail: string) => ({
+    _tag: "stopped",
+    reason: { _tag: "refused", code, name, detail }
+  })
+
+  it("stops a session at a wrong path, a refused origin and headers that are too large, and says what to do", () => {
+    assert.deepStrictEqual<unknown>(
+      stopped(404),
+      reason(404, "notFound", `nothing is at this address: "url" must be the gateway's path (HTTP 404)`)
+    )
+    assert.deepStrictEqual<unknown>(
+      stopped(403, {}, { code: "originRefused", message: "the page's origin is not allowed" }),
+      reason(
+        403,
+        "originRefused",
+        `this page's origin is not allowed: add it to the gateway's "origins" (HTTP 403; the server says: the page's origin is not allowed)`
+      )
+    )
+    assert.deepStrictEqual<unknown>(
+      stopped(431),
+      reason(
+        431,
+        "headersTooLarge",
+        "the request's headers are too large: make the site's cookies smaller (HTTP 431)"
+      )
+    )
+    const only = begin({ transports: ["sse"] })
+    only.start()
+    only.closed(426)
+    assert.deepStrictEqual<unknown>(
+      only.status(),
+      reason(426, "upgradeRequired", `the gateway offers no server-sent events: add "websocket" to "transports"`)
+    )
+  })
+
+  it("takes no end of a stream for a gateway without any", () => {
+    const session = begin({ transports: ["sse"] })
+    session.start()
+    session.fail(true)
+    assert.strictEqual(session.status()._tag, "waiting")
+  })
+
+  it("does not stop one for what may pass, and says what it is", () => {
+    for (const [status, name] of [[0, "hidden"], [426, "blocked"]] as const) {
+      const waiting = stopped(status, { transports: ["websocket"] })
+      assert.strictEqual(waiting._tag === "waiting" && waiting.cause._tag === "closed" ? waiting.cause.name : "", name)
+    }
+    for (const status of [200, 401, 500, 502, 503]) {
+      const waiting = stopped(status)
+      assert.isUndefined(waiting._tag === "waiting" && waiting.cause._tag === "closed" ? waiting.cause.name : "")
+    }
+  })
+
+  it("does not stop one that was welcomed before at a status of a proxy, but at the gateway's own word", () => {
+    const session = begin()
+    session.start()
+    session.greet(welcome())
+    session.closed()
+    for (const status of [404, 403]) {
+      session.next()
+      session.closed()
+      session.tell({ _tag: "checked", connection: session.connection(), answer: { status } })
+      const waiting = session.status()
+      assert.strictEqual(waiting._tag, "waiting")
+      assert.include(JSON.stringify(waiting), `HTTP ${status}`)
+    }
+    session.next()
+    session.closed()
+    session.tell({
+      _tag: "checked",
+      connection: session.connection(),
+      answer: { status: 403, code: "originRefused" }
+    })
+    assert.strictEqual(session.status()._tag, "stopped")
+  })
+
+  it("gives up an attempt that is on its way when the answer says that it is in vain", () => {
+    const session = begin()
+    session.start()
+    session.closed()
+    const first = session.connection()
+    session.next()
+    const actions = session.tell({ _tag: "checked", connection: first, answer: { status: 404 } })
+    assert.deepStrictEqual(actions.map(({ _tag }) => _tag), ["disconnect", "status"])
   })
 })
 

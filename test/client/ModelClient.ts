@@ -68,7 +68,9 @@ export class ModelClient {
   /** The gateway's answer to a plain request arrives, and word of acknowledgements that did not. */
   answer(): void {
     const connection = this.checks.shift()
-    if (connection !== undefined) this.tell({ _tag: "checked", connection, answered: this.answering })
+    if (connection !== undefined) {
+      this.tell({ _tag: "checked", connection, answer: this.answering ? { status: 426 } : undefined })
+    }
     for (const lost of this.unposted.splice(0)) this.tell({ _tag: "unacknowledged", connection: lost })
   }
 

@@ -156,19 +156,128 @@ describe("Session", () => {
     assert.isAtMost(hands.delay, 400)
   })
 
-  it("counts its attempts anew only after a connection that lasted", () => {
+  it("fault 23a: waits half a second at most for five seconds after a connection that was welcomed, then ever longer", () => {
     const hands = new Hands()
-    for (let attempt = 1; attempt <= 5; attempt++) {
-      hands.greet(welcome(), { type: "ping" })
-      hands.pass(9_999)
+    hands.tell({ _tag: "start" })
+    for (let attempt = 1; attempt <= 12; attempt++) {
       hands.close(1006)
       assert.strictEqual(hands.state.attempt, attempt)
       hands.pass(hands.delay)
     }
+    hands.greet(welcome(), { type: "ping" })
+    const lostAt = hands.now
+    const later: Array<number> = []
+    for (let attempt = 1; hands.now < lostAt + 120_000; attempt++) {
+      hands.close(1006)
+      assert.strictEqual(hands.state.attempt, attempt)
+      if (hands.now < lostAt + 5_000) assert.isAtMost(hands.delay, 500)
+      else later.push(hands.delay)
+      hands.pass(Math.max(1, hands.delay))
+    }
+    assert.isBelow(later[0] ?? Infinity, 1_000)
+    assert.isAbove(Math.max(...later), 10_000)
+    assert.isAtMost(later.length, 30)
+  })
+
+  it("fault 23a: backs off from a server that closes for cause whoever it has welcomed", () => {
+    const hands = new Hands()
+    const delays: Array<number> = []
+    for (let attempt = 1; attempt <= 40; attempt++) {
+      hands.greet(welcome(), { type: "ping" })
+      hands.pass(9_999)
+      hands.close(4502)
+      delays.push(hands.delay)
+      hands.pass(hands.delay)
+    }
+    assert.isAtMost(Math.max(...delays.slice(0, 2)), 500)
+    assert.isAbove(Math.max(...delays.slice(-20)), 10_000)
     hands.greet(welcome())
     hands.pass(10_000)
-    hands.close(1006)
+    hands.close(4502)
+    assert.isAtMost(hands.delay, 200)
     assert.strictEqual(hands.state.attempt, 1)
+  })
+
+  it("fault 3: comes back to a server with too many connections, after the time that it says", () => {
+    const hands = new Hands()
+    hands.greet({ type: "goodbye", reason: "tooManyConnections", reconnectAfterMs: 30_000 })
+    hands.close(4409)
+    assert.strictEqual(hands.cause?._tag === "closed" ? hands.cause.name : "", "tooManyConnections")
+    assert.isAtLeast(hands.delay, 30_000)
+    assert.isAtMost(hands.delay, 30_200)
+    hands.tell({ _tag: "wake" })
+    assert.strictEqual(hands.delay, 30_000)
+    hands.pass(30_000)
+    hands.greet(welcome())
+    assert.strictEqual(hands.status._tag, "live")
+  })
+
+  it("fault 23: asks for a new token at once when the first is refused after a while, and the next time waits", () => {
+    const hands = new Hands({ hasToken: true })
+    const answer = (token: string) => hands.tell({ _tag: "token", request: hands.state.request, answer: { token } })
+    hands.tell({ _tag: "start" })
+    answer("one")
+    // The server is away for long, and has other keys when it is back.
+    for (let attempt = 0; attempt < 12; attempt++) {
+      hands.close(1006)
+      hands.pass(hands.delay)
+    }
+    hands.greet()
+    assert.deepStrictEqual(tags(hands.close(4401)), ["askToken"])
+    assert.deepStrictEqual(tags(answer("two")), ["connect"])
+    hands.greet(welcome())
+    assert.strictEqual(hands.status._tag, "live")
+
+    hands.pass(9_000)
+    assert.deepStrictEqual(tags(hands.close(4401)), ["status"])
+    assert.strictEqual(hands.status._tag, "waiting")
+    hands.pass(hands.delay)
+    answer("three")
+    hands.greet(welcome())
+    hands.pass(10_000)
+    assert.deepStrictEqual(tags(hands.close(4401)), ["askToken", "status"])
+  })
+
+  it("fault 20: stops when three tokens in a row are refused, each of them new", () => {
+    const hands = new Hands({ hasToken: true })
+    hands.tell({ _tag: "start" })
+    let connects = 0
+    for (let n = 1; hands.status._tag !== "stopped"; n++) {
+      if (n > 100) assert.fail("it never stops")
+      connects += tags(hands.tell({ _tag: "token", request: hands.state.request, answer: { token: `t-${n}` } }))
+        .filter((tag) => tag === "connect").length
+      hands.greet({ type: "error", code: "unauthenticated", message: "the issuer is not accepted" })
+      hands.close(4401)
+      if (hands.status._tag === "waiting") hands.pass(hands.delay)
+    }
+    assert.strictEqual(connects, 3)
+    assert.deepStrictEqual(hands.status, {
+      _tag: "stopped",
+      reason: {
+        _tag: "refused",
+        code: 4401,
+        name: "unauthenticated",
+        detail: "3 tokens in a row were not accepted, the last: unauthenticated: the issuer is not accepted"
+      }
+    })
+  })
+
+  it("fault 20: does not ask ever faster for tokens that are taken and refused soon after", () => {
+    const hands = new Hands({ hasToken: true })
+    hands.tell({ _tag: "start" })
+    let asked = 0
+    const began = hands.now
+    while (hands.now < began + 60_000) {
+      if (hands.state.phase._tag === "Asking") {
+        asked += 1
+        hands.tell({ _tag: "token", request: hands.state.request, answer: { token: `t-${asked}` } })
+      }
+      hands.greet(welcome())
+      hands.close(4401)
+      if (hands.status._tag === "waiting") hands.pass(Math.max(1, hands.delay))
+    }
+    assert.isAtMost(asked, 30)
+    assert.notStrictEqual(hands.status._tag, "stopped")
   })
 
   it("does not wait out its time when the page comes back", () => {
