@@ -162,6 +162,7 @@ const isSnapshot = isShape(
     usage: isShape({ inputTokens: isCount, outputTokens: isCount }, { cost: isAmount })
   },
   {
+    thread: isString,
     agentName: isString,
     parentRunId: isString,
     startedAt: isInt,

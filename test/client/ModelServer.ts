@@ -274,10 +274,10 @@ export class ModelServer {
     const placed: WireEvent = { ...event, offset: this.head + 1 }
     this.log.events.push(placed)
     this.all.push({ epoch: this.log.epoch, event: placed })
-    const { at, data, offset, run, type } = placed
+    const { at, data, offset, run, thread, type } = placed
     if (run === undefined) return
     const known = this.log.folds.get(run) ?? { fold: new RunFold(), offset }
-    known.fold.apply(type, data, at)
+    known.fold.apply(type, data, at, thread)
     known.offset = offset
     this.log.folds.set(run, known)
   }
