@@ -23,6 +23,7 @@ export interface Emission {
   readonly tag: number
   readonly user: Identity.UserId
   readonly life: number
+  readonly run: string | undefined
   readonly kind: Kind
   /** When it was accepted: not before `from`, not after `by`; times are counted in steps of this record. */
   readonly from: number
@@ -32,6 +33,13 @@ export interface Emission {
   channel: string | undefined
   /** It may come late: it was a dead letter, or asked for confirmation. */
   mayBeLate: boolean
+}
+
+/** Events that an engine counted as dropped, all at once. Times are those of `Emission`. */
+export interface Drop {
+  readonly life: number
+  readonly at: number
+  readonly events: number
 }
 
 /** An event as it was seen somewhere. */

@@ -4,6 +4,7 @@
  */
 import type { Identity } from "../../src/index.ts"
 import { broken, type Emission, isCritical, type Logged, merges, type Seen } from "./Facts.ts"
+import { firstUnaccounted } from "./Losses.ts"
 import type { World } from "./World.ts"
 
 const isEnding = (type: string): boolean => type === "agent_completed" || type === "agent_error"
@@ -200,7 +201,7 @@ export class Promises {
     const spooled = new Set([...world.spooled.held.values()].flat().flatMap(({ tags }) => tags))
     const pushed = new Set(world.pushed.flatMap(({ tags }) => tags))
     const letters = new Set([...world.letters.values()].flatMap(({ tags }) => tags))
-    const lost: Array<number> = []
+    const lost: Array<Emission> = []
     for (const emission of world.emissions.values()) {
       const { accepted, channel, life, outcome, tag } = emission
       if (accepted !== true) continue
@@ -225,11 +226,14 @@ export class Promises {
           broken("P3", `the critical event ${tag} is nowhere after its layer closed`)
         }
       } else if (!isKept && world.closed.has(life) && (emission.kind === "batched" || emission.kind === "text")) {
-        lost.push(tag)
+        lost.push(emission)
       }
     }
-    // What was merged counts as one when it is dropped.
-    if (lost.length > 0 && world.drops === 0) broken("P3", `${lost.join(", ")} are nowhere, and no drop was counted`)
+    const unaccounted = firstUnaccounted(lost, world.emissions.values(), world.drops)
+    if (unaccounted !== undefined) {
+      const { drops, tags } = unaccounted
+      broken("P3", `${tags.join(", ")} are nowhere, and ${drops} drops were counted after they were emitted`)
+    }
   }
 
   /** A run has at most one ending; one that began in a process that did not die has one once its layer was closed. */

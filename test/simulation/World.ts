@@ -21,7 +21,7 @@ import * as MemorySpoolStore from "../../src/emitter/MemorySpoolStore.ts"
 import * as Hub from "../../src/hub/Hub.ts"
 import { LeaseRegistry } from "../broker/leaseRegistry.ts"
 import { Device } from "./Device.ts"
-import { broken, type Emission, isCritical, type Seen } from "./Facts.ts"
+import { broken, type Drop, type Emission, isCritical, type Seen } from "./Facts.ts"
 import { type Life, Logs, seen, Spooled } from "./Places.ts"
 import type { Kind, Setting, Step } from "./Schedule.ts"
 
@@ -55,6 +55,8 @@ interface OpenEmitter {
 }
 
 interface Process extends Life {
+  /** How many of its drops were noted. */
+  dropped: number
   /** Appends under way. */
   outstanding: number
   /** Replays and confirmations under way: they deliver on their own. */
@@ -111,8 +113,8 @@ export class World {
   readonly finished = new Set<string>()
   /** The most runs that may have begun. */
   mayHaveBegun = 0
-  /** Events that engines said they dropped for want of room, or in closing. */
-  drops = 0
+  /** What engines said they dropped for want of room, or in closing: when, and how many events. */
+  readonly drops: Array<Drop> = []
   private current: Process | undefined
   /** The lives that were closed in good order. */
   readonly closed = new Set<number>()
@@ -221,8 +223,6 @@ export class World {
     }
     yield* this.settle
     yield* this.noteLetters
-    const { dropped } = yield* process.emitters.stats
-    this.drops += dropped.overflow + dropped.closed
     process.closed = true
     this.closed.add(process.number)
   })
@@ -249,6 +249,16 @@ export class World {
   private readonly settle: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
     yield* TestClock.adjust(0)
     yield* this.noteLetters
+    yield* this.noteDrops
+  })
+
+  private readonly noteDrops: Effect.Effect<void> = Effect.suspend(() => {
+    const { process } = this
+    return Effect.map(process.emitters.stats, ({ dropped }) => {
+      const events = dropped.overflow + dropped.closed - process.dropped
+      if (events > 0) this.drops.push({ life: process.number, at: ++this.ticks, events })
+      process.dropped += events
+    })
   })
 
   private readonly start: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
@@ -279,7 +289,8 @@ export class World {
       emitters: Context.get(context, Emitters),
       letters: Context.get(context, DeadLetters),
       open: new Map<string, OpenEmitter>(),
-      inRun: new Map<string, Emitter.Emitter["Service"]>()
+      inRun: new Map<string, Emitter.Emitter["Service"]>(),
+      dropped: 0
     })
     for (const user of this.users.keys()) yield* this.open(user, 0, true)
   })
@@ -443,6 +454,7 @@ export class World {
         tag: this.emissions.size + 1,
         user,
         life: process.number,
+        run: service.context.runId,
         kind,
         from: ++this.ticks,
         by: Infinity,
