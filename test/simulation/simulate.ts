@@ -2,7 +2,7 @@
  * Runs schedules and holds each to the promises. A schedule that breaks one is cut down to the steps that it takes.
  */
 import { Cause, Effect, Exit, Layer, Logger, Random, Scope } from "effect"
-import { Names } from "effect-emitter"
+import { Names } from "../../src/index.ts"
 import { TestClock } from "effect/testing"
 import { Broken } from "./Facts.ts"
 import { Promises } from "./Promises.ts"
