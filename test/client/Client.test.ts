@@ -263,6 +263,70 @@ describe("Client", () => {
       assert.lengthOf(sockets, 2)
     }))
 
+  it.effect("fault 45: connects again when the subscriber that is too far behind leaves", () =>
+    Effect.gen(function*() {
+      const { last, sockets, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket, capacity: 4 })
+      const slow = yield* Effect.forkChild(Stream.runForEach(client.events, () => Effect.never))
+      const seen: Array<number> = []
+      yield* settle
+      yield* Effect.forkChild(Stream.runForEach(client.events, (event) => Effect.sync(() => seen.push(event.offset))))
+      yield* settle
+      last().open()
+      last().push(welcome(), events([1]))
+      yield* settle
+      last().push(events([2, 3, 4, 5, 6]))
+      yield* settle
+      assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "resting" })
+      yield* TestClock.adjust("1 hours")
+      assert.lengthOf(sockets, 1)
+      yield* Fiber.interrupt(slow)
+      yield* settle
+      assert.lengthOf(sockets, 2)
+      last().open()
+      last().push(welcome({ offset: 7 }), events([7]))
+      yield* settle
+      assert.deepStrictEqual(seen, [1, 2, 3, 4, 5, 6, 7])
+    }))
+
+  it.effect("fault 45: does not connect again before half of what waits was taken", () =>
+    Effect.gen(function*() {
+      const { last, sockets, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket, capacity: 200 })
+      yield* Effect.forkChild(Stream.runForEach(client.events, () => Effect.sleep("1 seconds")))
+      yield* settle
+      last().open()
+      last().push(welcome(), events([1]))
+      yield* settle
+      last().push(events(Array.from({ length: 210 }, (_, n) => n + 2)))
+      yield* settle
+      assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "resting" })
+      // It takes 64 at a time: the first of them leave more than half.
+      yield* TestClock.adjust("2 seconds")
+      assert.lengthOf(sockets, 1)
+      yield* TestClock.adjust("70 seconds")
+      assert.lengthOf(sockets, 2)
+    }))
+
+  it.effect("fault 45: counts nothing as handled that a subscriber has only taken, whatever comes after it", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const storage = PositionStorage.memory()
+      const client = yield* Client.make({ url, webSocket: WebSocket, storage, threads: ["a"] })
+      yield* Effect.forkChild(Stream.runForEach(client.events, () => Effect.sleep("10 seconds")))
+      yield* settle
+      last().open()
+      last().push(welcome(), events([1], { upTo: 1 }))
+      yield* settle
+      // Nothing of this is for the subscriber, so nothing waits for it.
+      last().push(events([], { upTo: 5 }))
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 0 })
+      assert.deepStrictEqual(last().sent.filter((frame) => frame.type === "ack"), [])
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 5 })
+    }))
+
   it.effect("keeps what comes before the first subscription for it", () =>
     Effect.gen(function*() {
       const { last, WebSocket } = fakeSockets()

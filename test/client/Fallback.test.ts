@@ -84,6 +84,27 @@ describe("The choice of a transport", () => {
     assert.deepStrictEqual(session.status(), { _tag: "live", transport: "sse" })
   })
 
+  it("fault 45: does not hurry a server that asked for a wait, whatever it finds out meanwhile", () => {
+    const session = begin()
+    session.start()
+    session.fail(true)
+    session.next()
+    session.greet({ type: "goodbye", reason: "busy", reconnectAfterMs: 7_000 })
+    session.closed()
+    session.checked(true)
+    assert.deepStrictEqual(session.connected(), [])
+    session.pass(6_999)
+    assert.deepStrictEqual(session.connected(), [])
+  })
+
+  it("fault 45: asks one thing at a time", () => {
+    const session = begin()
+    session.start()
+    assert.isTrue(session.checks(session.closed()))
+    session.next()
+    assert.isFalse(session.checks(session.closed()))
+  })
+
   it("is left as it is while nobody answers", () => {
     const session = begin()
     session.start()

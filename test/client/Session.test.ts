@@ -479,6 +479,84 @@ describe("Session", () => {
     assert.deepStrictEqual(lost(hands.push(started(2, "b", "E2"))), ["c"])
   })
 
+  it("fault 45: acknowledges at once when it is closed what it has handled and not said", () => {
+    const hands = new Hands()
+    hands.greet(welcome(), events([1, 2]))
+    hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 2 } })
+    assert.deepStrictEqual(sentBy(hands.tell({ _tag: "close" })), [{ type: "ack", offset: 2, epoch: "E1" }])
+  })
+
+  it("fault 45: owes no acknowledgement of an old epoch to a new one", () => {
+    const hands = new Hands()
+    hands.greet(welcome(), { ...events([]), events: [wireEvent(1), wireEvent(2, { confirm: true })] })
+    hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 2 } })
+    const acks = sentBy(hands.push(
+      { type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch", snapshots: 0 },
+      { ...events([], { epoch: "E2" }), events: [wireEvent(1, { id: "new-1" }), wireEvent(2, { id: "new-2" })] }
+    ))
+    assert.deepStrictEqual(acks, [])
+    hands.tell({ _tag: "handled", position: { epoch: "E2", offset: 2 } })
+    // Nobody waits for these, so they take their second.
+    assert.deepStrictEqual(sentBy(hands.pass(999)), [])
+    assert.deepStrictEqual(sentBy(hands.pass(1)), [{ type: "ack", offset: 2, epoch: "E2" }])
+  })
+
+  it("fault 45: takes neither the wait nor the words of one connection for those of the next", () => {
+    const hands = new Hands()
+    hands.greet(
+      welcome(),
+      { type: "goodbye", reason: "drain", reconnectAfterMs: 7_000 },
+      { type: "error", code: "draining", message: "the words of the first" }
+    )
+    hands.tell({ _tag: "rest" })
+    hands.tell({ _tag: "resume" })
+    hands.greet(welcome())
+    hands.close(1006)
+    assert.isAtMost(hands.delay, 200)
+    assert.deepInclude(hands.cause, { detail: "the connection was lost" })
+  })
+
+  it("fault 45: goes back before a gap whose snapshots did not all come, also after it has rested", () => {
+    const hands = new Hands()
+    hands.greet(
+      welcome(),
+      events([1, 2]),
+      { type: "gap", epoch: "E1", from: 3, to: 9, reason: "slow", snapshots: 1 }
+    )
+    hands.tell({ _tag: "rest" })
+    assert.deepStrictEqual(hands.state.position, { epoch: "E1", offset: 2 })
+  })
+
+  it("fault 45: uses no token that has expired, and none again that it was told to renew", () => {
+    const hands = new Hands({ hasToken: true })
+    hands.tell({ _tag: "start" })
+    const answer = (token: string, expiresAt?: number) =>
+      hands.tell({
+        _tag: "token",
+        request: hands.state.request,
+        answer: expiresAt === undefined ? { token } : { token, expiresAt }
+      })
+    answer("one", hands.now + 100)
+    hands.close(1006)
+    hands.pass(1_000)
+    assert.strictEqual(hands.state.phase._tag, "Asking")
+    answer("two")
+    hands.close(1006)
+    hands.tell({ _tag: "renew" })
+    hands.pass(hands.delay)
+    assert.strictEqual(hands.state.phase._tag, "Asking")
+    // Who never answers is asked again.
+    assert.strictEqual(hands.delay, 30_000)
+    hands.pass(30_000)
+    assert.deepStrictEqual(hands.cause, { _tag: "tokenFailed" })
+  })
+
+  it("fault 45: refuses a welcome that claims to go on in an epoch that was not asked for", () => {
+    const hands = new Hands({ start: { epoch: "E0", offset: 4 } })
+    hands.greet(welcome())
+    assert.deepInclude(hands.cause, { _tag: "badFrame" })
+  })
+
   it("ignores what comes from a connection it has given up", () => {
     const hands = new Hands()
     hands.greet(welcome())
