@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber } from "effect"
-import { AgentEvents, Broker, Emitter, Emitters, type Event } from "effect-emitter"
+import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters, type Event } from "effect-emitter"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer, note, shown, urgent } from "./support/emitting.ts"
@@ -123,6 +123,62 @@ describe("emitConfirmed", () => {
       yield* Fiber.join(fiber)
       assert.strictEqual((yield* broker.calls).length, 1)
     }).pipe(Effect.provide(layer())))
+
+  it.effect("fault 45: waits for the event in the new epoch, when its log began anew, and puts it there again", () =>
+    Effect.gen(function*() {
+      const memory = Effect.map(Layer.build(Broker.layerMemory()), Context.get(Broker.Broker))
+      const { appendUnsafe: _, ...first } = yield* memory
+      const second = yield* memory
+      let current: Broker.Broker["Service"] = first
+      const forgetful = Layer.succeed(Broker.Broker, {
+        ...first,
+        append: (user, batch) => current.append(user, batch),
+        head: (user) => current.head(user),
+        acknowledged: (user, position) => current.acknowledged(user, position),
+        readers: (user) => current.readers(user)
+      })
+      yield* Effect.gen(function*() {
+        const ada = yield* forAda
+        const user = ada.context.userId
+        const fiber = yield* Effect.forkChild(ada.emitConfirmed(note("x"), { within: "10 seconds", attempts: 3 }), {
+          startImmediately: true
+        })
+        const before = yield* first.head(user)
+        yield* TestClock.adjust("5 seconds")
+        current = second
+        yield* TestClock.adjust("5 seconds")
+        const after = yield* second.head(user)
+        assert.deepStrictEqual([before.offset, after.offset], [1, 1])
+        // What was acknowledged in the old epoch says nothing of the new one.
+        yield* second.acknowledge(user, before)
+        yield* TestClock.adjust("1 second")
+        assert.isUndefined(fiber.pollUnsafe())
+        yield* second.acknowledge(user, after)
+        assert.deepStrictEqual(yield* Fiber.join(fiber), after)
+      }).pipe(Effect.provide(EmitterLayer().pipe(Layer.provide(forgetful))))
+    }))
+
+  it.effect("fault 45: makes no further attempt once its emitter has closed", () =>
+    Effect.gen(function*() {
+      const broker = yield* TestBroker.TestBroker
+      const scope = yield* Scope.make()
+      const ada = yield* forAda.pipe(Scope.provide(scope))
+      yield* broker.behave("fail")
+      const fiber = yield* Effect.forkChild(
+        Effect.exit(ada.emitConfirmed(note("x"), { within: "10 seconds", attempts: 5 }))
+      )
+      yield* TestClock.adjust("5 seconds")
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* broker.behave("ok")
+      const calls = (yield* broker.calls).length
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(
+        yield* Fiber.join(fiber),
+        notConfirmed({ event: "custom", progress: "notAppended", attempts: 1, withinMs: 10_000 })
+      )
+      assert.strictEqual((yield* broker.calls).length, calls)
+    }).pipe(Effect.provide(layer({ config: { breaker: { failures: 100 } } }))))
 
   it.effect("is given up by interrupting it, and the event stays", () =>
     Effect.gen(function*() {

@@ -240,6 +240,21 @@ describe("SqliteSpoolStore", () => {
       assert.deepStrictEqual(yield* peekAll(yield* SqliteSpoolStore.make({ file })), [])
     }))
 
+  it.effect("fault 45: has its room back for others when a batch could not be written", () =>
+    Effect.gen(function*() {
+      yield* Effect.scoped(SqliteSpoolStore.make({ file }))
+      tamper(`
+        CREATE TRIGGER full BEFORE INSERT ON spool WHEN NEW.user = 'bob'
+        BEGIN SELECT RAISE(ABORT, 'the disk is full'); END
+      `)
+      const store = yield* SqliteSpoolStore.make({ file, maxEvents: 2 })
+      const error = yield* Effect.flip(store.put(userId("bob"), envelopes("b", 1, 2)))
+      assert.deepInclude(error, { _tag: "SpoolFailure", operation: "put" })
+      assert.deepInclude(store.depth(), { users: 0, events: 0, bytes: 0 })
+      yield* store.put(ada, envelopes("a", 1, 2))
+      assert.deepStrictEqual(yield* peekAll(store), [1, 2])
+    }))
+
   it.effect(
     "fault 41: keeps its lock against other processes when a second spool of its own process is refused",
     () =>
