@@ -286,7 +286,8 @@ export interface Unscoped {
  * - `readers` tells how many readers the user has, on all nodes.
  * - `acknowledge` records that a device handled all events up to a position;
  *   `acknowledged` waits until some device has acknowledged it. Positions of
- *   other epochs are ignored, and one past the head counts as the head.
+ *   other epochs are ignored, and so is one past the head: the log has given out no
+ *   such position.
  * - `endLost` ends runs whose process is gone: each of them that is active gets an
  *   `agent_error` with reason `lost`, and `append` refuses its events from then on,
  *   until it starts anew. Others are left alone; it gives how many it ended. A

@@ -306,8 +306,8 @@ export const make = Effect.fnUntraced(function*(
     Effect.sync(() => {
       const found = users.get(user)
       if (found === undefined || position.epoch !== found.log.epoch) return
-      const offset = Math.min(position.offset, found.log.head.offset)
-      if (offset <= found.acknowledged) return
+      const { offset } = position
+      if (offset > found.log.head.offset || offset <= found.acknowledged) return
       found.acknowledged = offset
       for (const waiter of found.waiters ?? []) {
         if (waiter.offset <= offset) waiter.resume()

@@ -4,7 +4,7 @@
  *
  * The request stands for itself, so it may arrive at any node, with or without
  * the device's stream. It is authenticated like every other; a position counts
- * for its own user alone, and one past the head counts as the head.
+ * for its own user alone, and one past the head for nothing.
  *
  * @since 0.1.0
  */

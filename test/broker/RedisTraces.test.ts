@@ -138,7 +138,7 @@ const play = Effect.fnUntraced(function*(broker: BrokerService, user: UserId, { 
       case "acknowledge": {
         yield* broker.acknowledge(user, { epoch: epochOf(step.isOwn), offset: step.offset })
         const { offset: head } = yield* broker.head(user)
-        if (step.isOwn) acknowledged = Math.max(acknowledged, Math.min(step.offset, head))
+        if (step.isOwn && step.offset <= head) acknowledged = Math.max(acknowledged, step.offset)
         return { head }
       }
       case "acknowledged": {

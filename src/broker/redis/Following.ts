@@ -29,13 +29,13 @@ import { Canary } from "./Canary.ts"
 import * as RedisConnection from "./Connection.ts"
 import { Followed, isLater, type Waiter, type Wake } from "./Followed.ts"
 import * as RedisKeys from "./Keys.ts"
+import * as RedisMending from "./Mending.ts"
 import { LostWakes } from "./LostWakes.ts"
 import type { RedisMetrics, Repair } from "./Metrics.ts"
 import type { ServerOptions } from "./Options.ts"
 import { attend } from "./PresenceLua.ts"
 import { Recents } from "./Recent.ts"
 import * as Reply from "./Reply.ts"
-import * as RedisScript from "./Script.ts"
 
 /**
  * @category models
@@ -75,6 +75,7 @@ export const make = Effect.fnUntraced(function*(
   const canary = new Canary(`${prefix}:canary:${node}`, server, metrics)
   const lostWakes = new LostWakes(metrics.repaired)
   const followed = new Map<string, Followed>()
+  let mended = 0
   const unfollowed = new Set<string>()
   const recents = new Recents()
 
@@ -110,8 +111,20 @@ export const make = Effect.fnUntraced(function*(
     one.lookedAt = Monotonic.millisUnsafe(clock)
     const revokedBefore = one.revokedAt
     const args = [node, String(one.readers.size), String(3 * pollMs), ttl]
-    return commands.call("subscribe", async ({ client }) => {
-      const [revoked, late, epoch, last, ack] = Reply.list(await RedisScript.run(client, attend, keys, args))
+    return commands.call("subscribe", async ({ client, server: id }) => {
+      const { reply } = await RedisMending.run(client, {
+        script: attend,
+        keys,
+        args,
+        log: {
+          keys: RedisKeys.ofLog(prefix, one.user),
+          channel: one.channel,
+          epoch: `${node}-r${(mended++).toString(36)}`,
+          server: options.trustRestarts ? "any" : id,
+          ttl
+        }
+      })
+      const [revoked, late, epoch, last, ack] = Reply.list(reply)
       const revokedAt = Reply.integer(revoked)
       one.revoke(revokedAt)
       if (joined !== undefined) one.join(joined, Math.max(revokedBefore, revokedAt))

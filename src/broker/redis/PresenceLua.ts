@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { basics } from "./LogLua.ts"
 import * as RedisScript from "./Script.ts"
 
 const nowLua = `
@@ -48,20 +49,24 @@ return left
  * @category scripts
  * @since 0.1.0
  */
-export const attend = RedisScript.make(`${nowLua}${lateLua}
+export const attend = RedisScript.make(`${basics}${nowLua}${lateLua}
 local readers, log, meta = KEYS[1], KEYS[4], KEYS[5]
 local left = lateMs(KEYS[3])
 local revoked = redis.call('GET', KEYS[2]) or '0'
+local found = redis.call('HMGET', meta, 'epoch', 'last', 'ack', 'checkpoint')
+local last, ack, checkpoint = tonumber(found[2]), tonumber(found[3]), tonumber(found[4])
+if found[1] and not (last and ack and checkpoint) then torn(found[1], 'its hash lacks a number') end
 if ARGV[2] == '0' then
   redis.call('HDEL', readers, ARGV[1])
 else
+  -- A key that is none of this package's counts for nothing.
+  if redis.call('TYPE', readers)['ok'] ~= 'hash' then redis.call('DEL', readers) end
   redis.call('HSET', readers, ARGV[1], ARGV[2] .. ':' .. string.format('%.0f', now + tonumber(ARGV[3])))
   redis.call('PEXPIRE', readers, ARGV[3])
 end
-local found = redis.call('HMGET', meta, 'epoch', 'last', 'ack', 'checkpoint')
 if not found[1] then return { revoked, left } end
 for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
-if tonumber(found[4]) < tonumber(found[2]) then redis.call('PEXPIRE', log, ARGV[4]) end
+if checkpoint < last then redis.call('PEXPIRE', log, ARGV[4]) end
 return { revoked, left, found[1], found[2], found[3] }
 `)
 
@@ -75,8 +80,9 @@ return { revoked, left, found[1], found[2], found[3] }
  */
 export const revoke = RedisScript.make(`${nowLua}
 local at = string.format('%.0f', math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0') + 1))
-redis.call('SET', KEYS[1], at, 'PX', ARGV[2])
+-- Told first: where it cannot be written down as well, it is to be done again.
 redis.call('PUBLISH', ARGV[1], 'r ' .. at)
+redis.call('SET', KEYS[1], at, 'PX', ARGV[2])
 return at
 `)
 
@@ -97,18 +103,21 @@ return count
 `)
 
 /**
- * Records that all events up to a position were handled. `KEYS`: meta. `ARGV`:
- * the position's epoch and offset, the channel.
+ * Records that all events up to a position were handled, unless it is of another
+ * epoch or past the head: the log has given out no such position. `KEYS`: meta.
+ * `ARGV`: the position's epoch and offset, the channel.
  *
  * @category scripts
  * @since 0.1.0
  */
-export const acknowledge = RedisScript.make(`
+export const acknowledge = RedisScript.make(`${basics}
 local found = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'ack')
 if found[1] ~= ARGV[1] then return 0 end
-local offset = math.min(tonumber(ARGV[2]), tonumber(found[2]))
-if offset <= tonumber(found[3]) then return 0 end
-redis.call('HSET', KEYS[1], 'ack', string.format('%.0f', offset))
-redis.call('PUBLISH', ARGV[3], 'a ' .. ARGV[1] .. ' ' .. string.format('%.0f', offset))
+local offset, last, ack = tonumber(ARGV[2]), tonumber(found[2]), tonumber(found[3])
+if not (last and ack) then torn(found[1], 'its hash lacks a number') end
+if offset > last or offset <= ack then return 0 end
+-- Told first: where it cannot be written down as well, it is to be done again.
+redis.call('PUBLISH', ARGV[3], 'a ' .. ARGV[1] .. ' ' .. text(offset))
+redis.call('HSET', KEYS[1], 'ack', text(offset))
 return 1
 `)

@@ -37,14 +37,18 @@ export const acknowledging = (test: BrokerTest) => {
       assert.isFalse(yield* settled(yield* Effect.forkChild(broker.acknowledged(user, { epoch, offset: 5 }))))
     }))
 
-  test("counts past the head as the head, so nothing is acknowledged before it came", (broker) =>
+  test("fault 37: means nothing past the head, for no log has given out such a position", (broker) =>
     Effect.gen(function*() {
       const user = newUser()
       const { epoch } = yield* broker.append(user, numbered(1, 2))
       yield* broker.acknowledge(user, { epoch, offset: 9 })
-      yield* broker.acknowledged(user, { epoch, offset: 2 })
+      for (const offset of [1, 2]) {
+        assert.isFalse(yield* settled(yield* Effect.forkChild(broker.acknowledged(user, { epoch, offset }))))
+      }
       yield* broker.append(user, numbered(3, 9))
       assert.isFalse(yield* settled(yield* Effect.forkChild(broker.acknowledged(user, { epoch, offset: 3 }))))
+      yield* broker.acknowledge(user, { epoch, offset: 9 })
+      yield* broker.acknowledged(user, { epoch, offset: 9 })
     }))
 
   test("means nothing in another epoch", (broker) =>
