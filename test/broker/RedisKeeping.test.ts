@@ -6,7 +6,7 @@ import { RedisBroker } from "effect-emitter/redis"
 import { forSeeds } from "../emitter/support/random.ts"
 import { maxSpentSources } from "../../src/broker/Numbers.ts"
 import { checkpoint } from "../../src/broker/redis/CheckpointLua.ts"
-import type { UserId } from "../../src/protocol/Identity.ts"
+import { RunId, type UserId } from "../../src/protocol/Identity.ts"
 import { envelope, eventually, idOf, newUser, numbered, plenty, start } from "./events.ts"
 import { program, startNode, watch, withServer } from "./redisNode.ts"
 
@@ -211,6 +211,69 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           assert.strictEqual(yield* clients, 3)
           yield* Scope.close(scope, Exit.void)
           yield* eventually(clients, (n) => n === 1, "no connection but the one that asks")
+        })),
+    30_000
+  )
+})
+
+const quietStart = envelope({
+  sequence: 1,
+  run: "quiet",
+  thread: "t",
+  type: "agent_started",
+  at: 1_000,
+  data: { agentName: "waits" }
+})
+
+describe.skipIf(program === undefined)("RedisBroker, runs that say nothing", () => {
+  it.live(
+    "fault 39a: keep their log for as long as their process holds them, past every event's age",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url, { maxAge: "500 millis", poll: "100 millis" })
+          const [user, ended] = [newUser("quiet"), newUser("ended")]
+          const { epoch } = yield* broker.append(user, [quietStart])
+          const ofEnded = yield* broker.append(ended, [
+            quietStart,
+            envelope({ sequence: 2, run: "quiet", type: "agent_completed", at: 2_000 })
+          ])
+          yield* Effect.sleep("2500 millis")
+          const { position, snapshots } = yield* broker.snapshots(user)
+          assert.deepStrictEqual(position, { epoch, offset: 1 })
+          assert.deepStrictEqual(
+            snapshots.map(({ run, state: { agentName, status, thread } }) => ({
+              run: String(run),
+              agentName,
+              status,
+              thread
+            })),
+            [{ run: "quiet", agentName: "waits", status: "active", thread: "t" }]
+          )
+          assert.notStrictEqual((yield* broker.head(ended)).epoch, ofEnded.epoch)
+        })),
+    30_000
+  )
+
+  it.live(
+    "fault 39a: are written down anew, with their thread, where the server forgot them, and who reads is told",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url, { poll: "200 millis" })
+          const [other, user] = [yield* startNode(server.url), newUser("emptied")]
+          const position = yield* broker.append(user, [quietStart])
+          const reader = yield* watch(other, user, position)
+          yield* server.send("FLUSHALL")
+          const active = Effect.map(
+            other.snapshots(user),
+            ({ snapshots }) =>
+              snapshots.map(({ run, state: { agentName, status, thread } }) => ({ run, agentName, status, thread }))
+          )
+          const found = yield* eventually(active, (runs) => runs.length > 0, "the run that is still there")
+          assert.deepStrictEqual<unknown>(found, [{ run: "quiet", agentName: "waits", status: "active", thread: "t" }])
+          yield* eventually(reader.items, (items) => items.some((item) => item.startsWith("epoch ")), "a gap")
+          assert.strictEqual(yield* other.endLost(user, [RunId.make("quiet")]), 1)
         })),
     30_000
   )

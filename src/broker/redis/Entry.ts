@@ -13,6 +13,7 @@ import type { Gap } from "../Broker.ts"
 import type { BrokerError } from "../BrokerError.ts"
 import * as RedisBlock from "./Block.ts"
 import * as Failure from "./Failure.ts"
+import type { HeldRun } from "./HeldRuns.ts"
 import * as Reply from "./Reply.ts"
 import { readActive } from "./StandingLua.ts"
 import { Runs } from "../Runs.ts"
@@ -225,6 +226,40 @@ export const toCheckpoint = (maxRuns: number, look: Look): ReadonlyArray<string>
     ...forgotten,
     ...changed
   ]
+}
+
+const encodeState = Schema.encodeUnknownSync(Schema.fromJsonString(RunSnapshot))
+
+/**
+ * The arguments that tell of the runs that a process holds (see `KeepLua`).
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toHeld = (runs: ReadonlyArray<HeldRun>): ReadonlyArray<string> => [
+  String(runs.length),
+  ...runs.flatMap(({ epoch, run, startedAt, state, thread }) => [
+    run,
+    thread ?? "",
+    startedAt === undefined ? "" : String(startedAt),
+    epoch,
+    encodeState(state)
+  ])
+]
+
+const decodeKept = Schema.decodeUnknownSync(
+  Schema.TupleWithRest(Schema.Tuple([Position.Epoch, Position.Offset]), [RunId])
+)
+
+/**
+ * What keeping runs tells: the log, and which of them have ended.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toKept = (reply: unknown): { readonly log: Position.Position; readonly ended: ReadonlyArray<RunId> } => {
+  const [epoch, offset, ...ended] = decodeKept(reply)
+  return { log: { epoch, offset }, ended }
 }
 
 /**

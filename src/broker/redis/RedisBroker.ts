@@ -25,6 +25,7 @@ import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -32,6 +33,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { RunId, UserId } from "../../protocol/Identity.ts"
 import * as Names from "../../protocol/Names.ts"
+import * as Monotonic from "../../protocol/Monotonic.ts"
 import type { Position } from "../../protocol/Position.ts"
 import { Broker, BrokerError, type Entry, type PullLimits, RunLost, type Slice } from "../Broker.ts"
 import * as Leases from "../Leases.ts"
@@ -43,6 +45,8 @@ import { checkpoint as checkpointScript } from "./CheckpointLua.ts"
 import * as RedisBlock from "./Block.ts"
 import * as RedisConnection from "./Connection.ts"
 import * as RedisEntry from "./Entry.ts"
+import { HeldRuns } from "./HeldRuns.ts"
+import { keep as keepScript } from "./KeepLua.ts"
 import * as RedisFollowing from "./Following.ts"
 import * as RedisKeys from "./Keys.ts"
 import * as RedisLeaseMetrics from "./LeaseMetrics.ts"
@@ -67,6 +71,7 @@ export { Options, Shard } from "./Options.ts"
 // So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
 const checkpointEvery = 512
 const checkpointsAtOnce = 4
+const keepsAtOnce = 16
 
 // How long what a canary writes stays there.
 const canaryMs = "10000"
@@ -86,6 +91,11 @@ const makeOverOne = Effect.fnUntraced(function*(
   let epochs = 0
   const nextEpoch = () => `${node}-${(epochs++).toString(36)}`
   let endingsMade = 0
+  const pollMs = Duration.toMillis(options.poll)
+  const monotonicMs = () => Monotonic.millisUnsafe(clock)
+  const held = new HeldRuns()
+  const forgotten = new Set<UserId>()
+  const isKeepingDue = Latch.makeUnsafe(false)
 
   const metrics = yield* RedisMetrics.make(options.name)
   const connection = yield* RedisConnection.make({
@@ -218,10 +228,22 @@ const makeOverOne = Effect.fnUntraced(function*(
   const append: Broker["Service"]["append"] = (user, batch) =>
     batch.some(({ run }) => run !== undefined)
       ? leases.hold(user, (lease, quiet) =>
-        Effect.map(appendUnder(user, batch, lease), ({ left, position }) => {
-          if (left === 0) quiet()
-          return position
-        }))
+        appendUnder(user, batch, lease).pipe(
+          Effect.tapError(({ reason }) =>
+            Effect.sync(() => {
+              if (reason._tag === "RunLost") held.ended(user, reason.runs)
+            })
+          ),
+          Effect.map(({ left, position }) => {
+            if (left === 0) quiet()
+            // Another log than before may know nothing of the user's other runs.
+            if (held.appended(user, batch, position.epoch, monotonicMs())) {
+              forgotten.add(user)
+              isKeepingDue.openUnsafe()
+            }
+            return position
+          })
+        ))
       : Effect.map(appendUnder(user, batch, "-"), ({ position }) => position)
 
   // What is ended must stand in the log as active, and in its field as it stood there when it was looked at.
@@ -262,6 +284,51 @@ const makeOverOne = Effect.fnUntraced(function*(
     }),
     notes: yield* RedisLeaseMetrics.make(options.name)
   })
+
+  // Runs that say nothing keep their log all the same, and are written down anew where the server forgot them.
+  const keepRuns = (user: UserId): Effect.Effect<void, BrokerError> =>
+    leases.hold(user, (lease, quiet) =>
+      Effect.suspend(() => {
+        const runs = Array.from(held.of(user)?.runs.values() ?? [])
+        if (runs.length === 0) return Effect.sync(quiet)
+        const args = [RedisKeys.ofChannel(prefix, user), lease, ...RedisEntry.toHeld(runs)]
+        return Effect.map(onLog("keep", keepScript, user, args, RedisEntry.toKept), ({ ended, log }) => {
+          held.ended(user, ended)
+          held.kept(user, log.epoch, monotonicMs())
+        })
+      }))
+
+  const keepAll = Effect.suspend(() => {
+    const due = new Set([...forgotten, ...held.quietSince(monotonicMs() - pollMs)])
+    forgotten.clear()
+    let failures = 0
+    return Effect.forEach(due, (user) =>
+      Effect.catch(keepRuns(user), (error) =>
+        Effect.suspend(() => {
+          forgotten.add(user)
+          return failures++ === 0
+            ? Effect.logWarning("Where active runs stand was not renewed, and is tried again at the next poll", error)
+            : Effect.void
+        })), { concurrency: keepsAtOnce, discard: true })
+  })
+
+  // A server that comes back may have forgotten everything, and need not be asked by anybody else.
+  yield* connection.watch((news) => {
+    if (news === "down") return
+    for (const user of held.quietSince(Number.POSITIVE_INFINITY)) forgotten.add(user)
+    isKeepingDue.openUnsafe()
+  })
+  yield* Effect.gen(function*() {
+    while (true) {
+      yield* Effect.timeoutOption(isKeepingDue.await, pollMs)
+      isKeepingDue.closeUnsafe()
+      yield* keepAll
+    }
+  }).pipe(
+    Effect.catchCause((cause) => Effect.logError("Keeping the logs of active runs failed, and goes on", cause)),
+    Effect.forever,
+    Effect.forkScoped
+  )
 
   const pull: Broker["Service"]["pull"] = (user, after, limits) =>
     Effect.suspend(() => {
@@ -312,13 +379,16 @@ const makeOverOne = Effect.fnUntraced(function*(
     )
 
   const acknowledge: Broker["Service"]["acknowledge"] = (user, { epoch, offset }) =>
-    Effect.asVoid(connection.call("acknowledge", ({ client }) => {
-      const [, meta = ""] = RedisKeys.ofLog(prefix, user)
-      return RedisScript.run(client, acknowledgeScript, [meta], [
-        epoch,
-        String(offset),
-        RedisKeys.ofChannel(prefix, user)
-      ])
+    Effect.asVoid(connection.call("acknowledge", ({ client, server: id }) => {
+      const keys = RedisKeys.ofLog(prefix, user)
+      const channel = RedisKeys.ofChannel(prefix, user)
+      const server = options.trustRestarts ? "any" : id
+      return RedisMending.run(client, {
+        script: acknowledgeScript,
+        keys: keys.slice(1, 2),
+        args: [epoch, String(offset), channel],
+        log: { keys, channel, epoch: nextEpoch(), server, ttl }
+      })
     }))
 
   const revoke: Broker["Service"]["revoke"] = (user) =>

@@ -1,0 +1,90 @@
+/**
+ * Keeps a log from being forgotten while runs of it are active and say nothing,
+ * and writes down anew where they stand if the server forgot it.
+ *
+ * `ARGV` from 7 on: the channel, the lease, the number of runs, then of each its
+ * name, thread, the time of its start (or nothing), the epoch of the log that its
+ * start is in, and its state after its start. Gives the epoch, the last offset,
+ * and the runs that have ended meanwhile.
+ *
+ * Where a state was written down readers are told by a new epoch, since those who
+ * looked before did not see the run.
+ *
+ * @since 0.1.0
+ */
+import * as LogLua from "./LogLua.ts"
+import { standingLua } from "./StandingLua.ts"
+
+const functions = `
+-- The runs that are held, which stand in the arguments from one on: their number, then five of each.
+local function readHeld(args, at)
+  local runs = {}
+  for n = 1, tonumber(args[at]) do
+    local from = at + 5 * n - 4
+    runs[n] = {
+      name = args[from], besides = args[from + 1], startedAt = args[from + 2], epoch = args[from + 3], state = args[from + 4]
+    }
+  end
+  return runs
+end
+
+-- The states to write down, names and states by turns, and how many there are then: of the runs whose start is of another
+-- time of the log, and of which it knows nothing.
+local function statesToSave(keys, log, runs)
+  local names, fields = {}, {}
+  for n, run in ipairs(runs) do names[n] = run.name end
+  local found = log.isNew and {} or redis.call('HMGET', keys.runs, ' ', unpack(names))
+  local at, count = string.match(found[1] or '0;0', '^(%d+);(%d+)$')
+  if not log.isNew and at ~= text(log.folded) then torn(log.epoch, 'its runs are of another time') end
+  for n, run in ipairs(runs) do
+    if run.epoch ~= log.epoch and not found[n + 1] and not isEnded(run.value) then
+      local offset = text(log.checkpoint)
+      fields[#fields + 1] = run.name
+      fields[#fields + 1] = '{"since":' .. offset .. ',"offset":' .. offset .. ',"state":' .. run.state .. '}'
+    end
+  end
+  return fields, tonumber(count) + #fields / 2
+end
+`
+
+/**
+ * @category scripts
+ * @since 0.1.0
+ */
+export const keep = LogLua.make(
+  `${standingLua}${functions}`,
+  `
+local channel, lease = ARGV[7], ARGV[8]
+local runs = readHeld(ARGV, 9)
+local standing = readStanding(keys, log, runs)
+local states, count = statesToSave(keys, log, runs)
+local fields = standingFields(runs, standing, function(run)
+  return not run.value and activeField(lease, run.besides, run.startedAt, '') or nil
+end)
+local reply = { log.epoch, log.last }
+for _, run in ipairs(runs) do
+  if isEnded(run.value) then reply[#reply + 1] = run.name end
+end
+if #states > 0 then
+  if not log.isNew then log.epoch, log.ack = ARGV[1], 0 end
+  reply[1] = log.epoch
+  states[#states + 1] = ' '
+  states[#states + 1] = text(log.folded) .. ';' .. text(count)
+end
+if #fields > 0 then
+  log.stood = log.last
+  fields[#fields + 1] = ' '
+  fields[#fields + 1] = text(log.stood) .. ';' .. text(standing.active) .. ';' .. text(standing.ended)
+end
+
+writeOpened(keys, log, limits.ttl)
+redis.call('PEXPIRE', keys.meta, limits.ttl)
+if #states > 0 then redis.call('PUBLISH', channel, '') end
+if #fields > 0 then redis.call('HSET', keys.active, unpack(fields)) end
+if #states > 0 then redis.call('HSET', keys.runs, unpack(states)) end
+redis.call('HSET', keys.meta, 'stood', text(log.stood), 'touched', text(now))
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, limits.ttl) end
+if #states > 0 then redis.call('PUBLISH', channel, 'e ' .. log.epoch .. ' ' .. text(log.last + 1) .. ' ' .. text(log.last)) end
+return reply
+`
+)
