@@ -269,19 +269,22 @@ describe("MemoryBroker, the bound of all users", () => {
     ) => Effect.Effect<unknown, Broker.BrokerError>
   ) =>
     it.effect(`fault 45: counts no longer what has expired ${how}`, () =>
-      withBroker({ ...room(held(8) + held(3)), maxAge: "1 minute" }, (broker) =>
-        Effect.gen(function*() {
-          const [gone, here] = [newUser("gone"), newUser("here")]
-          yield* broker.subscribe(gone, () => {})
-          yield* broker.subscribe(here, () => {})
-          const from = yield* start(broker, here)
-          for (let n = 1; n <= 3; n++) yield* one(broker, gone, n)
-          yield* look(broker, gone)
-          for (let n = 1; n <= 3; n++) yield* one(broker, here, n)
-          for (let n = 4; n <= 8; n++) yield* one(broker, here, n)
-          const { entries } = yield* broker.pull(here, from, plenty)
-          assert.deepStrictEqual(entries.map(idOf), Array.from({ length: 8 }, (_, n) => `s.${n + 1}`))
-        })))
+      withBroker(
+        { ...room(held(8) + held(3) - (held(3) - held(2))), maxAge: "1 minute" },
+        (broker) =>
+          Effect.gen(function*() {
+            const [gone, here] = [newUser("gone"), newUser("here")]
+            yield* broker.subscribe(gone, () => {})
+            yield* broker.subscribe(here, () => {})
+            const from = yield* start(broker, here)
+            for (let n = 1; n <= 3; n++) yield* one(broker, gone, n)
+            yield* look(broker, gone)
+            for (let n = 1; n <= 3; n++) yield* one(broker, here, n)
+            for (let n = 4; n <= 8; n++) yield* one(broker, here, n)
+            const { entries } = yield* broker.pull(here, from, plenty)
+            assert.deepStrictEqual(entries.map(idOf), Array.from({ length: 8 }, (_, n) => `s.${n + 1}`))
+          })
+      ))
   expiring(
     "by a look",
     (broker, user) =>

@@ -144,6 +144,19 @@ export const snapshots = (test: BrokerTest) => {
         for (const { body, bytes } of entries) assert.strictEqual(Buffer.from(body).toString(), body, String(bytes))
       })))
 
+  test("fault 39b: tells the thread that each run began in", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      yield* broker.append(user, [
+        envelope({ sequence: 1, run: "a", thread: "t1", type: "agent_started", data: { agentName: "a" } }),
+        envelope({ sequence: 2, run: "b", type: "agent_started", data: { agentName: "b" } }),
+        envelope({ sequence: 3, run: "a", thread: "t2", type: "agent_thinking", data: { text: "hm" } })
+      ])
+      for (let n = 4; n <= 20; n++) yield* broker.append(user, numbered(n))
+      const { snapshots } = yield* broker.snapshots(user)
+      assert.deepStrictEqual(byRun(snapshots).map(({ state }) => state.thread), ["t1", undefined])
+    }), { maxEvents: 4 })
+
   test("folds a repeated append once", (broker) =>
     Effect.gen(function*() {
       const user = newUser()
