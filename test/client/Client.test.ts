@@ -289,6 +289,34 @@ describe("Client", () => {
       assert.deepStrictEqual(seen, [1, 2, 3, 4, 5, 6, 7])
     }))
 
+  it.effect("fault 45: waits for no subscriber that did not keep up before it was there", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const storage = PositionStorage.memory()
+      const client = yield* Client.make({ url, webSocket: WebSocket, storage, capacity: 4, overflow: "fail" })
+      yield* settle
+      last().open()
+      last().push(welcome(), events([1, 2, 3, 4, 5, 6]))
+      yield* settle
+      const seen: Array<number> = []
+      const late = yield* Effect.forkChild(
+        Effect.flip(Stream.runForEach(client.events, ({ offset }) =>
+          Effect.andThen(
+            Effect.sync(() => seen.push(offset)),
+            Effect.sleep("10 seconds")
+          )))
+      )
+      yield* settle
+      yield* Effect.forkChild(Stream.runDrain(client.events))
+      yield* settle
+      last().push(events([7]))
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 7 })
+      yield* TestClock.adjust("60 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(late), new Client.SubscriberOverflow({ capacity: 4 }))
+      assert.deepStrictEqual(seen, [1, 2, 3, 4])
+    }))
+
   it.effect("fault 45: does not connect again before half of what waits was taken", () =>
     Effect.gen(function*() {
       const { last, sockets, WebSocket } = fakeSockets()

@@ -501,6 +501,16 @@ describe("Session", () => {
     assert.deepStrictEqual(sentBy(hands.pass(1)), [{ type: "ack", offset: 2, epoch: "E2" }])
   })
 
+  it("fault 45: lets an acknowledgement go that was still to come when its epoch ended", () => {
+    const hands = new Hands()
+    hands.greet(welcome(), events([1, 2]))
+    hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 2 } })
+    hands.push({ type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch", snapshots: 0 })
+    assert.deepStrictEqual(sentBy(hands.pass(2_000)), [])
+    hands.tell({ _tag: "unacknowledged", connection: hands.state.connection })
+    assert.deepStrictEqual(sentBy(hands.pass(2_000)), [])
+  })
+
   it("fault 45: takes neither the wait nor the words of one connection for those of the next", () => {
     const hands = new Hands()
     hands.greet(
