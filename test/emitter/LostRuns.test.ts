@@ -210,13 +210,20 @@ describe("An emitter whose run was ended as lost", () => {
           outcomes.push(error.reason._tag)
         }
       })
-      yield* Effect.gen(function*() {
+      // What is lost is interrupted, except where that does not reach.
+      const exit = yield* Effect.gen(function*() {
         const own = yield* Emitter.Emitter
         yield* emit(own, "one")
         yield* broker.endLost(ada, [r])
         yield* emit(own, "two")
         yield* emit(own, "three")
-      }).pipe(Emitter.run({ agentName: "a" }), Effect.provideService(Emitter.Emitter, emitter))
+      }).pipe(
+        Effect.uninterruptible,
+        Emitter.run({ agentName: "a" }),
+        Effect.provideService(Emitter.Emitter, emitter),
+        Effect.exit
+      )
+      assert.isTrue(Exit.hasInterrupts(exit))
       assert.deepStrictEqual(outcomes, ["Appended", "DeadLettered", "IllegalEvent"])
       // Whatever its program still emits is meant for the run; what others emit for the user is not.
       assert.strictEqual((yield* Effect.flip(emitter.emit(Event))).reason._tag, "IllegalEvent")
@@ -239,15 +246,21 @@ describe("An emitter whose run was ended as lost", () => {
       const { forUser } = yield* Emitters
       const emitter = yield* forUser({ userId: "ada", runId: "r" })
       const free = yield* forUser({ userId: "ada" })
-      const receipt = yield* Effect.gen(function*() {
+      const receipts: Array<Emitter.Receipt> = []
+      yield* Effect.gen(function*() {
         const own = yield* Emitter.Emitter
         yield* broker.endLost(ada, [r])
         // They go out together: one of the run, and one of none.
         yield* own.emit(AgentEvents.TextDelta.make({ messageId: "m", delta: "…" }))
-        return yield* free.emit(Event)
-      }).pipe(Emitter.run({ agentName: "a" }), Effect.provideService(Emitter.Emitter, emitter))
+        receipts.push(yield* free.emit(Event))
+      }).pipe(
+        Effect.uninterruptible,
+        Emitter.run({ agentName: "a" }),
+        Effect.provideService(Emitter.Emitter, emitter),
+        Effect.exit
+      )
       const { epoch, offset } = yield* broker.head(ada)
-      assert.deepStrictEqual(receipt, { _tag: "Appended", position: { epoch, offset: 3 } })
+      assert.deepStrictEqual(receipts, [{ _tag: "Appended", position: { epoch, offset: 3 } }])
       assert.strictEqual(offset, 3)
     }).pipe(Effect.scoped, Effect.provide(layer())))
 
