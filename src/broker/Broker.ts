@@ -37,6 +37,7 @@ import type { DeliveryClass } from "../protocol/Event.ts"
 import type { RunId, ThreadId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
+import { present } from "../protocol/Settings.ts"
 import type { BrokerError } from "./BrokerError.ts"
 import * as MemoryBroker from "./MemoryBroker.ts"
 
@@ -347,7 +348,7 @@ export const layerMemory = (
         errors: "all",
         onExcessProperty: "error",
         reportInput: true
-      })(options),
+      })(present(options)),
       MemoryBroker.make
     )
   )

@@ -36,6 +36,7 @@ import type { Event } from "../protocol/Event.ts"
 import { EmissionContext } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
+import * as Settings from "../protocol/Settings.ts"
 import { emit } from "./Accepting.ts"
 import { bind, type Binding } from "./Binding.ts"
 import { awaitAcknowledged, type ConfirmOptions } from "./Confirming.ts"
@@ -257,7 +258,7 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
 
     const forUser: Emitters["Service"]["forUser"] = (context) =>
       Effect.flatMap(Effect.scope, (scope) => {
-        const decoded = decodeContext(context)
+        const decoded = decodeContext(Settings.present(context))
         if (decoded._tag === "Failure") return Effect.fail(invalidContext(decoded))
         const settings = settingsFor(decoded.value)
         return settings === undefined

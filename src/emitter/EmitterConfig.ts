@@ -343,7 +343,10 @@ const decodeOptions = Schema.decodeUnknownEffect(EmitterConfig, Settings.parseOp
  * @since 0.1.0
  */
 export const decode = (options: unknown): Effect.Effect<EmitterConfig, EmitterConfigError> =>
-  Effect.mapError(decodeOptions(options), (error) => new EmitterConfigError({ issues: Settings.issuesOf(error) }))
+  Effect.mapError(
+    decodeOptions(Settings.present(options)),
+    (error) => new EmitterConfigError({ issues: Settings.issuesOf(error) })
+  )
 
 /**
  * The same settings from `Config`, under the name `EMITTER`: `EMITTER_PROFILE`,

@@ -261,7 +261,10 @@ const decodeOptions = Schema.decodeUnknownEffect(GatewayConfig, Settings.parseOp
  * @since 0.1.0
  */
 export const decode = (options: unknown): Effect.Effect<GatewayConfig, GatewayConfigError> =>
-  Effect.mapError(decodeOptions(options), (error) => new GatewayConfigError({ issues: Settings.issuesOf(error) }))
+  Effect.mapError(
+    decodeOptions(Settings.present(options)),
+    (error) => new GatewayConfigError({ issues: Settings.issuesOf(error) })
+  )
 
 /**
  * The same settings from `Config`, under the name `GATEWAY`: `GATEWAY_PATH`,

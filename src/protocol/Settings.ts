@@ -81,6 +81,23 @@ export type Issue = typeof Issue.Type
  */
 export const parseOptions = { errors: "all", onExcessProperty: "error", reportInput: true } as const
 
+/**
+ * The same without fields that are present and `undefined`, at any depth: they
+ * count as absent. Only plain objects are looked into.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const present = (value: unknown): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return value
+  const fields = Object.entries(value).flatMap(([key, field]) =>
+    field === undefined ? [] : [[key, present(field)] as const]
+  )
+  return Object.fromEntries(fields)
+}
+
 const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /**

@@ -62,7 +62,7 @@ describe("gaps of the seed", () => {
         ["registry", "is a placeholder"],
         ["{{user_id}}", "brace"],
         ["a b", "white space"],
-        ["a\u0000b", "control character"]
+        ["a\u0000b", "U+0000 at index 1"]
       ]
       for (const [userId, reason] of bad) {
         const { problem } = yield* Effect.flip(forUser({ userId }))
