@@ -72,7 +72,7 @@ export const make = Effect.fnUntraced(function*(
   const { name: server, prefix } = options
   const pollMs = Duration.toMillis(options.poll)
   const ttl = String(RedisKeys.ttlMs(options))
-  const canary = new Canary(`${prefix}:canary:${node}`, server, metrics)
+  const canary = new Canary(`${prefix}:${options.database}:canary:${node}`, server, metrics)
   const lostWakes = new LostWakes(metrics.repaired)
   const followed = new Map<string, Followed>()
   let mended = 0
@@ -199,7 +199,7 @@ export const make = Effect.fnUntraced(function*(
 
   const follow = (user: UserId): Effect.Effect<Followed> =>
     Effect.suspend(() => {
-      const channel = RedisKeys.ofChannel(prefix, user)
+      const channel = RedisKeys.ofChannel(options, user)
       unfollowed.delete(channel)
       const found = followed.get(channel)
       if (found !== undefined) return Effect.succeed(found)
@@ -297,13 +297,13 @@ export const make = Effect.fnUntraced(function*(
   const recall: Following["recall"] = (user, after, limits) => {
     // What is published while there is no connection is missed.
     if (!connection.isLive()) return undefined
-    const channel = RedisKeys.ofChannel(prefix, user)
+    const channel = RedisKeys.ofChannel(options, user)
     const [epoch, head] = followed.get(channel)?.seen.split(":") ?? []
     return epoch === after.epoch ? recents.pull(channel, after, Number(head), limits) : undefined
   }
 
   const advance: Following["advance"] = (user, after, next, head) => {
-    const one = followed.get(RedisKeys.ofChannel(prefix, user))
+    const one = followed.get(RedisKeys.ofChannel(options, user))
     if (one === undefined) return false
     const { front } = one
     if (next.offset === head) one.front = next

@@ -26,7 +26,7 @@
  */
 import * as Duration from "effect/Duration"
 import type { UserId } from "../../protocol/Identity.ts"
-import type { Options } from "./Options.ts"
+import type { Options, ServerOptions } from "./Options.ts"
 
 /**
  * The keys of a log, in the order in which scripts take them.
@@ -100,12 +100,14 @@ export const ofLate = (prefix: string, user: UserId): string => `${prefix}:{${us
 export const ofCanary = (prefix: string): string => `${prefix}:canary`
 
 /**
- * The channel on which a user's readers and waiters are woken.
+ * The channel on which a user's readers and waiters are woken. Channels are of a
+ * whole server, keys of one of its databases: so the channel carries its number.
  *
  * @category models
  * @since 0.1.0
  */
-export const ofChannel = (prefix: string, user: UserId): string => `${prefix}:{${user}}:wake`
+export const ofChannel = ({ database, prefix }: Pick<ServerOptions, "database" | "prefix">, user: UserId): string =>
+  `${prefix}:${database}:{${user}}:wake`
 
 /**
  * How often within its time to live a log that is written to renews it.

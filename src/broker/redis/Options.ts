@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { positiveOr } from "../../protocol/Settings.ts"
+import * as Address from "./Address.ts"
 
 const duration = (byDefault: string) =>
   Schema.DurationFromString.pipe(
@@ -18,9 +19,7 @@ const duration = (byDefault: string) =>
   )
 
 // What stands in a URL may be secret, so it is never told what was there instead.
-const Url = Schema.String.check(Schema.isPattern(/^rediss?:\/\/\S+$/u)).check(
-  Schema.makeFilter((url) => URL.canParse(url) ? undefined : "must be a URL")
-)
+const Url = Schema.String.check(Schema.makeFilter(Address.problemOf))
 
 /**
  * One of several servers over which users are spread:
@@ -45,8 +44,10 @@ export const Shard = Schema.Struct({
 /**
  * Options of the Redis broker, each with its default:
  *
- * - `url` of the server, `redis://…` or `rediss://…`. A user name and a password
- *   may be part of it;
+ * - `url` of the server: `redis://user:password@host:6379/0`, `rediss://…` for
+ *   TLS, or `unix://user:password@/path/to/socket?db=0`. All but the host or path
+ *   may be left out; the number is the database's. Special characters of user
+ *   name and password are escaped, such as `%25` for `%`;
  * - `urls` instead of `url` if users are spread over several servers by
  *   consistent hashing: URLs, or a `Shard` each where names or weights are
  *   wanted. All processes must have the same, in any order. One of the two must
@@ -143,13 +144,16 @@ export interface ServerOptions extends Omit<Options, "url" | "urls"> {
   readonly url: string
   readonly name: string
   readonly weight: number
+  readonly database: number
 }
+
+const urlOf = (shard: string | typeof Shard.Type): string => typeof shard === "string" ? shard : shard.url
 
 // The address is what a server is known by; how one gets in is not part of it.
 const nameOf = (shard: string | typeof Shard.Type): string => {
   if (typeof shard !== "string" && shard.name !== undefined) return shard.name
-  const { hostname, pathname, port } = new URL(typeof shard === "string" ? shard : shard.url)
-  return `${hostname.toLowerCase()}:${port || "6379"}/${pathname.slice(1) || "0"}`
+  const { database, place } = Address.of(urlOf(shard))
+  return `${place}/${database}`
 }
 
 /**
@@ -161,7 +165,8 @@ const nameOf = (shard: string | typeof Shard.Type): string => {
 export const serversOf = ({ url, urls, ...shared }: Options): NonEmptyReadonlyArray<ServerOptions> => {
   const servers = [...(url === undefined ? [] : [url]), ...(urls ?? [])].map((shard): ServerOptions => ({
     ...shared,
-    url: typeof shard === "string" ? shard : shard.url,
+    url: urlOf(shard),
+    database: Address.of(urlOf(shard)).database,
     name: nameOf(shard),
     weight: typeof shard === "string" ? 1 : shard.weight
   }))

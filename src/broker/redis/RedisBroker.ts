@@ -124,7 +124,7 @@ const makeOverOne = Effect.fnUntraced(function*(
       return connection.call(operation, ({ client, server: id }) => {
         const keys = RedisKeys.ofLog(prefix, user)
         const server = options.trustRestarts ? "any" : id
-        const log = { keys, channel: RedisKeys.ofChannel(prefix, user), epoch: nextEpoch(), server, ttl }
+        const log = { keys, channel: RedisKeys.ofChannel(options, user), epoch: nextEpoch(), server, ttl }
         const bounds = [ttl, String(maxEvents), String(maxBytes), String(maxAgeMs)]
         return RedisMending.run(client, { script, keys, args: [epoch, server, ...bounds, ...args], log })
       }).pipe(
@@ -194,7 +194,7 @@ const makeOverOne = Effect.fnUntraced(function*(
       String(checkpointEvery),
       String(maxRanges),
       String(maxSpentSources),
-      RedisKeys.ofChannel(prefix, user),
+      RedisKeys.ofChannel(options, user),
       RedisBlock.bodyStart(batch[batch.length - 1] ?? batch[0]),
       lease,
       ...Standing.toArguments(batch, besides),
@@ -291,7 +291,7 @@ const makeOverOne = Effect.fnUntraced(function*(
       Effect.suspend(() => {
         const runs = Array.from(held.of(user)?.runs.values() ?? [])
         if (runs.length === 0) return Effect.sync(quiet)
-        const args = [RedisKeys.ofChannel(prefix, user), lease, ...RedisEntry.toHeld(runs)]
+        const args = [RedisKeys.ofChannel(options, user), lease, ...RedisEntry.toHeld(runs)]
         return Effect.map(onLog("keep", keepScript, user, args, RedisEntry.toKept), ({ ended, log }) => {
           held.ended(user, ended)
           held.kept(user, log.epoch, monotonicMs())
@@ -381,7 +381,7 @@ const makeOverOne = Effect.fnUntraced(function*(
   const acknowledge: Broker["Service"]["acknowledge"] = (user, { epoch, offset }) =>
     Effect.asVoid(connection.call("acknowledge", ({ client, server: id }) => {
       const keys = RedisKeys.ofLog(prefix, user)
-      const channel = RedisKeys.ofChannel(prefix, user)
+      const channel = RedisKeys.ofChannel(options, user)
       const server = options.trustRestarts ? "any" : id
       return RedisMending.run(client, {
         script: acknowledgeScript,
@@ -395,7 +395,7 @@ const makeOverOne = Effect.fnUntraced(function*(
     Effect.asVoid(
       connection.call("revoke", ({ client }) =>
         RedisScript.run(client, revokeScript, [RedisKeys.ofRevoked(prefix, user)], [
-          RedisKeys.ofChannel(prefix, user),
+          RedisKeys.ofChannel(options, user),
           String(Duration.toMillis(options.revocationMemory))
         ]))
     )
@@ -406,7 +406,7 @@ const makeOverOne = Effect.fnUntraced(function*(
         RedisScript.run(client, lateScript, [RedisKeys.ofLate(prefix, user)], [
           by,
           String(Math.round(forMs)),
-          RedisKeys.ofChannel(prefix, user)
+          RedisKeys.ofChannel(options, user)
         ]))
     )
 
