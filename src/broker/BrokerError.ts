@@ -32,7 +32,8 @@ const blameOr = (byDefault: Blame) =>
   )
 
 /**
- * The broker cannot be reached or does not answer. `operation` took
+ * The broker cannot be reached or does not answer; `cause` says why, and what to
+ * do where that is known. `operation` took
  * `afterMs` milliseconds. It is the broker's trouble unless `blame` says
  * otherwise: a call that had no answer in time is `undecided`.
  *
@@ -46,7 +47,8 @@ export class BrokerUnavailable extends Schema.TaggedError<BrokerUnavailable>()("
   blame: blameOr("broker")
 }) {
   override get message() {
-    return `The broker did not take "${this.operation}" (after ${this.afterMs} ms)`
+    const why = this.cause instanceof Error && this.cause.message !== "" ? `: ${this.cause.message}` : ""
+    return `The broker did not take "${this.operation}" (after ${this.afterMs} ms)${why}`
   }
 }
 

@@ -10,6 +10,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,10 +19,11 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import { createClient, ErrorReply } from "redis"
 import * as Monotonic from "../../protocol/Monotonic.ts"
-import type { BrokerError } from "../BrokerError.ts"
+import { BrokerError } from "../BrokerError.ts"
 import { toBrokerError, unavailable } from "./Failure.ts"
 import type { ConnectionKind, FailureKind, RedisMetrics } from "./Metrics.ts"
 import * as Reply from "./Reply.ts"
+import * as Why from "./Why.ts"
 
 /**
  * What is used of a client. `scriptLoaded` notes that the server did not know a
@@ -100,8 +102,20 @@ interface Call {
 // A server that was demoted keeps its connections; another has its place, which only a new connection finds.
 const isDemoted = (cause: unknown): boolean => cause instanceof ErrorReply && cause.message.startsWith("READONLY")
 
+const saysNothing = (ms: number) =>
+  new Error(`the server said nothing for ${ms} ms: it is frozen or overloaded, or something else listens there`)
+
+const reasonOf = (cause: Cause.Cause<BrokerError>): string => {
+  const error = Cause.squash(cause)
+  if (!(error instanceof BrokerError)) return Why.whyOf(error)
+  const { reason } = error
+  if (reason._tag === "BrokerRefused") return reason.detail
+  return reason._tag === "BrokerUnavailable" && reason.cause instanceof Error ? reason.cause.message : reason.message
+}
+
+// A server that is back is found within half a second, since all that was emitted meanwhile waits for it.
 const firstDelayMs = 50
-const maxDelayMs = 2000
+const maxDelayMs = 500
 
 /**
  * Keeps a connection for as long as the scope is open.
@@ -148,7 +162,7 @@ export const make = Effect.fnUntraced(function*(
       }
       client.on("error", end).on("terminated", end).on("end", end)
       const whenEnded = Effect.callback<never, BrokerError>((resume) => {
-        onEnd = (cause) => resume(Effect.fail(unavailable("connect", 0, cause)))
+        onEnd = (cause) => resume(Effect.fail(toBrokerError("connect", 0, cause)))
         if (ended !== undefined) onEnd(ended)
       })
       return { client, whenEnded, end }
@@ -185,11 +199,11 @@ export const make = Effect.fnUntraced(function*(
   const heartbeat = ({ client }: Live): Effect.Effect<never, BrokerError> =>
     Effect.tryPromise({
       try: () => client.sendCommand(["PING"]),
-      catch: (cause) => unavailable("ping", 0, cause)
+      catch: (cause) => toBrokerError("ping", 0, cause)
     }).pipe(
       Effect.timeoutOrElse({
         duration: silence,
-        orElse: () => Effect.fail(unavailable("ping", silenceMs, new Error("The server says nothing")))
+        orElse: () => Effect.fail(unavailable("ping", silenceMs, saysNothing(silenceMs)))
       }),
       Effect.delay(Duration.millis(silenceMs / 3)),
       Effect.forever
@@ -197,10 +211,19 @@ export const make = Effect.fnUntraced(function*(
 
   let failures = 0
   let sessions = 0
+  // Why there is no connection, and what of it was told.
+  let why = "it was not tried yet"
+  let told: string | undefined
   const session = Effect.gen(function*() {
-    const { end, found, whenEnded } = yield* serve.pipe(Effect.timeout(Duration.times(silence, 2)))
+    const { end, found, whenEnded } = yield* serve.pipe(
+      Effect.timeoutOrElse({
+        duration: Duration.times(silence, 2),
+        orElse: () => Effect.fail(unavailable("connect", 2 * silenceMs, saysNothing(2 * silenceMs)))
+      })
+    )
     if (failures > 0) yield* Effect.logInfo(`Redis at ${serverName} can be reached again, after ${failures} attempts`)
     failures = 0
+    told = undefined
     live = found
     metrics.connected(kind, true)
     if (sessions++ > 0) metrics.reconnected(kind)
@@ -219,11 +242,14 @@ export const make = Effect.fnUntraced(function*(
       tell("down")
       wasTried.openUnsafe()
     })),
-    Effect.catchCause((cause) =>
-      failures++ === 0
-        ? Effect.logWarning(`Redis at ${serverName} cannot be reached, and is tried again`, cause)
-        : Effect.void
-    )
+    Effect.catchCause((cause) => {
+      failures++
+      why = reasonOf(cause)
+      // Once for each reason, not for each try.
+      if (why === told) return Effect.void
+      told = why
+      return Effect.logWarning(`Redis at ${serverName} cannot be used, and is tried again: ${why}`)
+    })
   )
 
   yield* Effect.gen(function*() {
@@ -262,14 +288,22 @@ export const make = Effect.fnUntraced(function*(
       }
       const found = live
       if (found === undefined) {
-        return fail("disconnected", unavailable(operation, 0, new Error("There is no connection")))
+        return fail(
+          "disconnected",
+          unavailable(operation, 0, new Error(`there is no connection to Redis at ${serverName}: ${why}`))
+        )
       }
       const expire = () => {
         underWay.delete(one)
         tell("down")
         fail(
           "deadline",
-          unavailable(operation, Math.round(elapsed()), new Error("There was no answer in time"), "undecided")
+          unavailable(
+            operation,
+            Math.round(elapsed()),
+            new Error(`Redis at ${serverName} did not answer in time`),
+            "undecided"
+          )
         )
       }
       const one: Call = { elapsed, expire }

@@ -6,6 +6,7 @@
 import { ErrorReply } from "redis"
 import { type Blame, BrokerError, BrokerRefused, BrokerUnavailable } from "../BrokerError.ts"
 import * as Reply from "./Reply.ts"
+import * as Why from "./Why.ts"
 
 /**
  * There is no connection, it broke, or (`undecided`) there was no answer in time.
@@ -56,8 +57,10 @@ export const blameOf = (message: string): Blame => {
  */
 export const toBrokerError = (operation: string, afterMs: number, cause: unknown): BrokerError => {
   if (cause instanceof Reply.UnexpectedReply) return refused(operation, cause.message, "user")
-  if (!(cause instanceof ErrorReply) || passing.test(cause.message)) return unavailable(operation, afterMs, cause)
-  return refused(operation, cause.message, blameOf(cause.message))
+  if (!(cause instanceof ErrorReply)) return unavailable(operation, afterMs, new Error(Why.whyOf(cause), { cause }))
+  // The answer itself is not kept: it may repeat arguments, a password among them.
+  if (passing.test(cause.message)) return unavailable(operation, afterMs, new Error(Why.whyOf(cause)))
+  return refused(operation, Why.whyOf(cause), blameOf(cause.message))
 }
 
 /**
