@@ -26,6 +26,9 @@ const refusals: ReadonlyArray<readonly [url: string, what: RegExp]> = [
   ["unix:///tmp/100%.sock", /write %25/u]
 ]
 
+// On a busy machine the first connection may take its time.
+const patient = { silence: "20 seconds", lease: "1 minute" } as const
+
 const build = (url: string) => Effect.exit(Effect.scoped(Layer.build(RedisBroker.layer({ url }))))
 
 describe("The address of a Redis", () => {
@@ -50,9 +53,9 @@ describe("The address of a Redis", () => {
           const path = join(directory, "re dis.sock")
           yield* withServer({ args: ["--unixsocket", path] }, ({ url }) =>
             Effect.gen(function*() {
-              const overSocket = yield* startNode(`unix://${path.replace(" ", "%20")}?db=3`)
-              const overTcp = yield* startNode(`${url}/3`)
-              const other = yield* startNode(url)
+              const overSocket = yield* startNode(`unix://${path.replace(" ", "%20")}?db=3`, patient)
+              const overTcp = yield* startNode(`${url}/3`, patient)
+              const other = yield* startNode(url, patient)
               const user = newUser()
               let woken = 0
               yield* overTcp.subscribe(user, () => void woken++)
@@ -73,10 +76,10 @@ describe("The address of a Redis", () => {
         withServer({ args: ["--requirepass", "100%:@/#? é"] }, ({ port }) =>
           Effect.gen(function*() {
             const password = encodeURIComponent("100%:@/#? é")
-            const node = yield* startNode(`redis://:${password}@127.0.0.1:${port}/1`)
+            const node = yield* startNode(`redis://:${password}@127.0.0.1:${port}/1`, patient)
             assert.strictEqual((yield* node.append(newUser(), numbered(1))).offset, 1)
-          })),
-      30_000
+          }), 35),
+      40_000
     )
   })
 })

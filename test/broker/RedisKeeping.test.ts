@@ -279,8 +279,9 @@ describe.skipIf(program === undefined)("RedisBroker, runs that say nothing", () 
   )
 })
 
-const refusal = (layer: Layer.Layer<Broker.Broker, Schema.SchemaError | Config.ConfigError>) =>
-  Effect.map(Effect.flip(Effect.scoped(Layer.build(layer))), (error) => error.message)
+const refusal = (
+  layer: Layer.Layer<Broker.Broker, Schema.SchemaError | RedisBroker.LayoutMismatch | Config.ConfigError>
+) => Effect.map(Effect.flip(Effect.scoped(Layer.build(layer))), (error) => error.message)
 
 describe("RedisBroker, its options", () => {
   it.effect("are refused, all of them at once and with their path, when wrong or unknown", () =>

@@ -18,7 +18,7 @@ const saidOf = (url: string) =>
       const broker = yield* Broker.Broker
       return yield* Effect.flip(broker.append(newUser(), numbered(1)))
     }).pipe(
-      Effect.provide(RedisBroker.layer({ url, silence: "3 seconds" })),
+      Effect.provide(RedisBroker.layer({ url, silence: "20 seconds", lease: "1 minute" })),
       Effect.provide(Logger.layer([logger]))
     )
     const all = [error.message, ...lines].join("\n")
@@ -35,17 +35,17 @@ describe("A Redis that cannot be used", () => {
   it.live("fault 30: is said to refuse connections", () =>
     Effect.gen(function*() {
       both(yield* saidOf(`redis://u:${secret}@127.0.0.1:1/0`), /nothing listens there.*ECONNREFUSED/u)
-    }), 20_000)
+    }), 40_000)
 
   it.live("fault 30: is said to have no socket", () =>
     Effect.gen(function*() {
       both(yield* saidOf(`unix://u:${secret}@/tmp/no-such-redis.sock`), /no such socket.*ENOENT/u)
-    }), 20_000)
+    }), 40_000)
 
   it.live("fault 30: is said to be unknown by name", () =>
     Effect.gen(function*() {
       both(yield* saidOf(`redis://u:${secret}@no-such-host.invalid:6379`), /ENOTFOUND|EAI_AGAIN/u)
-    }), 30_000)
+    }), 40_000)
 
   it.live("fault 30: is said not to speak TLS", () =>
     Effect.gen(function*() {

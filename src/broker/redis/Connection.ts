@@ -212,7 +212,7 @@ export const make = Effect.fnUntraced(function*(
   let failures = 0
   let sessions = 0
   // Why there is no connection, and what of it was told.
-  let why = "it was not tried yet"
+  let why = "the first try had no answer yet"
   let told: string | undefined
   const session = Effect.gen(function*() {
     const { end, found, whenEnded } = yield* serve.pipe(

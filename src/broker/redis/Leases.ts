@@ -21,6 +21,15 @@ const usersPerCall = 64
 // For so long at least what is known of leases is kept while nobody renews one.
 const leastKeepMs = 24 * 60 * 60 * 1000
 
+/**
+ * For how long, in milliseconds, what is known of leases stays when no process is
+ * left: longer than the keys of users.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const keepMs = (ttlMs: number): number => Math.max(leastKeepMs, ttlMs)
+
 const toBeat = (own: string, reply: unknown): Beat => {
   const [state, counted, claimed] = Reply.list(reply)
   const name = Reply.text(state)
@@ -43,7 +52,7 @@ export const make = (options: {
   readonly endRuns: LeaseStore["endRuns"]
 }): LeaseStore => {
   const { connection, endRuns, prefix, ttlMs } = options
-  const keepMs = String(Math.max(leastKeepMs, ttlMs))
+  const kept = String(keepMs(ttlMs))
   const keysOf = (lease: string) => RedisKeys.ofLeases(prefix, lease)
 
   const run = (
@@ -63,7 +72,7 @@ export const make = (options: {
   return {
     beat: (lease, over) => {
       const { alive, claimed, gone, users } = keysOf(lease)
-      const args = [lease, keepMs, ...over.flatMap((other) => [other.lease, String(other.count)])]
+      const args = [lease, kept, ...over.flatMap((other) => [other.lease, String(other.count)])]
       return Effect.flatMap(
         run("renew", LeaseLua.beat, [alive, claimed, gone, users, RedisKeys.ofLayout(prefix)], args),
         (reply) => RedisEntry.read("renew", () => toBeat(lease, reply))
@@ -71,7 +80,7 @@ export const make = (options: {
     },
     enter: (lease, user, mark) => {
       const { alive, users } = keysOf(lease)
-      const args = [lease, user, String(mark), keepMs]
+      const args = [lease, user, String(mark), kept]
       return Effect.map(run("enter", LeaseLua.enter, [alive, users], args), (reply) => reply === 1)
     },
     leave: (lease, entries) =>

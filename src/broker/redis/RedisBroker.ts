@@ -45,10 +45,12 @@ import { checkpoint as checkpointScript } from "./CheckpointLua.ts"
 import * as RedisBlock from "./Block.ts"
 import * as RedisConnection from "./Connection.ts"
 import * as RedisEntry from "./Entry.ts"
+import { refused, toBrokerError } from "./Failure.ts"
 import { HeldRuns } from "./HeldRuns.ts"
 import { keep as keepScript } from "./KeepLua.ts"
 import * as RedisFollowing from "./Following.ts"
 import * as RedisKeys from "./Keys.ts"
+import * as Layout from "./Layout.ts"
 import * as RedisLeaseMetrics from "./LeaseMetrics.ts"
 import * as RedisLeases from "./Leases.ts"
 import { look as lookScript } from "./LookLua.ts"
@@ -66,6 +68,7 @@ import * as RedisScript from "./Script.ts"
 import * as Standing from "./StandingLua.ts"
 import * as ShardedBroker from "../ShardedBroker.ts"
 
+export { LayoutMismatch } from "./Layout.ts"
 export { Options, Shard } from "./Options.ts"
 
 // So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
@@ -81,7 +84,7 @@ const onlyRuns = { ...onlyHead, runs: "all" }
 
 const makeOverOne = Effect.fnUntraced(function*(
   options: ServerOptions
-): Effect.fn.Return<Broker["Service"], never, Scope.Scope> {
+): Effect.fn.Return<Broker["Service"], Layout.LayoutMismatch, Scope.Scope> {
   const { maxBytes, maxEvents, maxRuns, prefix } = options
   const maxAgeMs = Duration.toMillis(options.maxAge)
   const ttl = String(RedisKeys.ttlMs(options))
@@ -98,6 +101,17 @@ const makeOverOne = Effect.fnUntraced(function*(
   const isKeepingDue = Latch.makeUnsafe(false)
 
   const metrics = yield* RedisMetrics.make(options.name)
+  const other: { layout: Layout.LayoutMismatch | undefined } = { layout: undefined }
+  const checkLayout = (client: RedisConnection.Client) =>
+    Effect.tryPromise({
+      try: () => Layout.read(client, prefix, RedisLeases.keepMs(RedisKeys.ttlMs(options))),
+      catch: (cause) => toBrokerError("connect", 0, cause)
+    }).pipe(Effect.flatMap((found) => {
+      const isSame = found === RedisKeys.layout
+      const mismatch = new Layout.LayoutMismatch({ server: options.name, prefix, found, expected: RedisKeys.layout })
+      other.layout = isSame ? undefined : mismatch
+      return isSame ? Effect.void : Effect.fail(refused("connect", mismatch.message, "broker"))
+    }))
   const connection = yield* RedisConnection.make({
     name: prefix,
     server: options.name,
@@ -106,11 +120,12 @@ const makeOverOne = Effect.fnUntraced(function*(
     url: options.url,
     deadline: options.deadline,
     silence: options.silence,
-    onLive: () => Effect.void
+    onLive: ({ client }) => checkLayout(client)
   })
   const following = yield* RedisFollowing.make(options, node, connection, metrics)
   // A server that is up is used at once; one that is down is not waited for.
   yield* Effect.andThen(connection.tried, following.tried).pipe(Effect.timeoutOption(options.silence))
+  if (other.layout !== undefined) return yield* other.layout
 
   const onLog = <A extends { readonly log: Position | undefined }>(
     operation: string,
@@ -456,7 +471,7 @@ const within = ({ maxBytes, maxEvents }: PullLimits, entries: ReadonlyArray<Entr
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): Effect.Effect<Broker["Service"], never, Scope.Scope> => {
+export const make = (options: Options): Effect.Effect<Broker["Service"], Layout.LayoutMismatch, Scope.Scope> => {
   const [first, ...others] = serversOf(options)
   const makeShard = (server: ServerOptions) =>
     Effect.map(makeOverOne(server), (broker) => ({ name: server.name, weight: server.weight, broker }))
@@ -472,17 +487,18 @@ export const make = (options: Options): Effect.Effect<Broker["Service"], never, 
 /**
  * A broker in Redis. For its options and their defaults see `Options`; a wrong
  * or unknown option fails the layer with every problem listed. A server that
- * cannot be reached does not.
+ * cannot be reached does not; one whose keys another version wrote does.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Input): Layer.Layer<Broker, Schema.SchemaError> => fromUnknown(options)
+export const layer = (options: Input): Layer.Layer<Broker, Schema.SchemaError | Layout.LayoutMismatch> =>
+  fromUnknown(options)
 
 // An option may hold a password, so a problem is told without the value.
 const decode = Schema.decodeUnknownEffect(Options, { errors: "all", onExcessProperty: "error" })
 
-const fromUnknown = (options: unknown): Layer.Layer<Broker, Schema.SchemaError> =>
+const fromUnknown = (options: unknown): Layer.Layer<Broker, Schema.SchemaError | Layout.LayoutMismatch> =>
   Layer.effect(Broker, Effect.flatMap(decode(options), make))
 
 /**
@@ -493,5 +509,5 @@ const fromUnknown = (options: unknown): Layer.Layer<Broker, Schema.SchemaError> 
  */
 export const layerConfig = (
   options: Config.Wrap<typeof Options.Encoded>
-): Layer.Layer<Broker, Schema.SchemaError | Config.ConfigError> =>
+): Layer.Layer<Broker, Schema.SchemaError | Layout.LayoutMismatch | Config.ConfigError> =>
   Layer.unwrap(Effect.map(Config.unwrap(options), fromUnknown))
