@@ -285,10 +285,11 @@ export interface Unscoped {
  * - `snapshot` is the head together with the state of one run, whether active or
  *   ended, so that nobody need hold the states of all of a user's runs.
  * - `readers` tells how many readers the user has, on all nodes.
- * - `acknowledge` records that a device handled all events up to a position;
- *   `acknowledged` waits until some device has acknowledged it. Positions of
- *   other epochs are ignored, and so is one past the head: the log has given out no
- *   such position.
+ * - `acknowledge` records that a device handled the event at a position, and says
+ *   nothing of the events before it, since the device may not have been sent them;
+ *   `acknowledged` waits until some device has acknowledged that event. Positions
+ *   of other epochs and past the head are ignored. At least the last 128 events
+ *   that were acknowledged are remembered.
  * - `endLost` ends runs whose process is gone: each of them that is active gets an
  *   `agent_error` with reason `lost`, and `append` refuses its events from then on,
  *   until it starts anew. Others are left alone; it gives how many it ended. A

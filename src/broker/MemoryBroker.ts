@@ -82,6 +82,9 @@ interface Waiter {
 // Of how many users at most room is made at once, besides those that nobody reads.
 const usersInTurn = 64
 
+// How many acknowledged events are remembered of a user.
+const maxAcknowledged = 128
+
 const nobody: ReadonlyArray<() => void> = []
 
 interface UserRecord {
@@ -89,7 +92,8 @@ interface UserRecord {
   // Replaced, not changed, since a wake-up may end its reader, or bring another.
   readers: ReadonlyArray<(news?: News) => void>
   waiters: Set<Waiter> | undefined
-  acknowledged: number
+  // The last events that were acknowledged, in the order in which they were.
+  acknowledged: Set<number> | undefined
   usedSinceLook: boolean
 }
 
@@ -132,7 +136,7 @@ export const make = Effect.fnUntraced(function*(
       log: new UserLog(`${life}-${(epochs++).toString(36)}`, limits),
       readers: nobody,
       waiters: undefined,
-      acknowledged: 0,
+      acknowledged: undefined,
       usedSinceLook: true
     }
     users.set(user, found)
@@ -307,10 +311,13 @@ export const make = Effect.fnUntraced(function*(
       const found = users.get(user)
       if (found === undefined || position.epoch !== found.log.epoch) return
       const { offset } = position
-      if (offset > found.log.head.offset || offset <= found.acknowledged) return
-      found.acknowledged = offset
+      if (offset > found.log.head.offset) return
+      found.acknowledged ??= new Set()
+      found.acknowledged.add(offset)
+      const [oldest] = found.acknowledged
+      if (found.acknowledged.size > maxAcknowledged && oldest !== undefined) found.acknowledged.delete(oldest)
       for (const waiter of found.waiters ?? []) {
-        if (waiter.offset <= offset) waiter.resume()
+        if (waiter.offset === offset) waiter.resume()
       }
     })
 
@@ -318,7 +325,7 @@ export const make = Effect.fnUntraced(function*(
     Effect.callback<void>((resume) => {
       const found = users.get(user)
       if (found === undefined || position.epoch !== found.log.epoch) return
-      if (position.offset <= found.acknowledged) return resume(Effect.void)
+      if (found.acknowledged?.has(position.offset) === true) return resume(Effect.void)
       const leave = () => {
         found.waiters?.delete(waiter)
         unuse(user, found)

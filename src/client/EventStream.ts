@@ -48,8 +48,11 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
     last?.closed(code, reason)
   }
 
+  // With the thread filter, which an acknowledgement has, too: events that it leaves out were not handled.
+  let address = httpUrl(url)
+
   const read = async (hello: Hello): Promise<void> => {
-    const response = await fetch(addressOf(url, hello), {
+    const response = await fetch(address, {
       headers: {
         accept: "text/event-stream",
         ...authorization,
@@ -90,7 +93,7 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
   /** Whether an acknowledgement has arrived, or never will. */
   const post = async (body: string): Promise<boolean> => {
     try {
-      const response = await fetch(httpUrl(url), {
+      const response = await fetch(address, {
         method: "POST",
         headers: { "content-type": "application/json", ...authorization },
         body,
@@ -113,6 +116,7 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
     send: (frame) => {
       switch (frame.type) {
         case "hello": {
+          address = addressOf(url, frame.threads)
           if (frame.token !== undefined) authorization = { authorization: `Bearer ${frame.token}` }
           read(frame).catch((error: unknown) => finish(lost, String(error)))
           return
@@ -132,9 +136,10 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
   }
 }
 
-const addressOf = (url: string, { threads = [] }: Hello): string => {
+// An empty filter is named by an empty thread: without any, all threads are meant.
+const addressOf = (url: string, threads: Hello["threads"]): string => {
   const address = new URL(httpUrl(url))
-  for (const thread of threads) address.searchParams.append("thread", thread)
+  for (const thread of threads?.length === 0 ? [""] : threads ?? []) address.searchParams.append("thread", thread)
   return address.href
 }
 

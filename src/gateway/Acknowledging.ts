@@ -4,7 +4,8 @@
  *
  * The request stands for itself, so it may arrive at any node, with or without
  * the device's stream. It is authenticated like every other; a position counts
- * for its own user alone, and one past the head for nothing.
+ * for its own user alone, for the events that pass the thread filter in the address
+ * (the same as the stream's), and not at all past the head.
  *
  * @since 0.1.0
  */
@@ -19,7 +20,9 @@ import type { BrokerError } from "../broker/Broker.ts"
 import type { Hub } from "../hub/Hub.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Frame from "../protocol/Frame.ts"
+import type { ThreadId, UserId } from "../protocol/Identity.ts"
 import type { Principal } from "./Authenticator.ts"
+import * as EventStreamWish from "./EventStreamWish.ts"
 import * as Refusal from "./Refusal.ts"
 import type { UserRates } from "./UserRates.ts"
 
@@ -47,24 +50,35 @@ const taken = HttpServerResponse.empty({ status: 204 })
  * @since 0.1.0
  */
 export const answer = (
-  { hub, maxBytes, rates, timeout }: Options,
+  options: Options,
   request: HttpServerRequest,
   { userId }: Principal,
   now: number
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError> => {
-  if (!rates.take(userId, now)) return Effect.succeed(Refusal.refuse(429, closeCodes.tooManyFrames))
-  return request.text.pipe(
+  if (!options.rates.take(userId, now)) return Effect.succeed(Refusal.refuse(429, closeCodes.tooManyFrames))
+  return EventStreamWish.readThreads(EventStreamWish.queryOf(request)).pipe(
+    Effect.flatMap((threads) => take(options, request, userId, threads)),
+    Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message)))
+  )
+}
+
+const take = (
+  { hub, maxBytes, timeout }: Options,
+  request: HttpServerRequest,
+  user: UserId,
+  threads: ReadonlyArray<ThreadId> | undefined
+): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError> =>
+  request.text.pipe(
     Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
     Effect.timeout(timeout),
     Effect.map(Frame.decodeAcknowledgement),
     Effect.flatMap(Effect.fromResult),
-    Effect.flatMap(({ epoch, offset }) => hub.acknowledge(userId, { epoch, offset })),
+    Effect.flatMap(({ epoch, offset }) => hub.acknowledge(user, { epoch, offset }, threads)),
     Effect.as(taken),
     Effect.catchTag("FrameError", (error) => Effect.succeed(Refusal.badRequest(error.detail))),
     Effect.catchTag("HttpServerError", (error) => Effect.succeed(unreadable(error))),
     Effect.catchTag("TimeoutError", () => Effect.succeed(late))
   )
-}
 
 // The request is cut with its body unread, so this is for middleware that logs.
 const late = Refusal.refuse(408, closeCodes.helloTimeout, "the body did not arrive in time")

@@ -2,8 +2,9 @@
  * What a request for server-sent events asks for.
  *
  * `Last-Event-ID` names the position to resume from; a page that was reloaded
- * cannot set it, and gives `?resume=<epoch>:<offset>` instead. `?thread=<id>`,
- * once or more often, filters threads. Tokens are not taken from the address,
+ * cannot set it, and gives `?resume=<epoch>:<offset>` instead. Where both come the
+ * header counts, unless it is empty. `?thread=<id>`,
+ * once or more often, filters threads, `?thread=` names none. Tokens are not taken from the address,
  * since addresses are logged everywhere.
  *
  * @since 0.1.0
@@ -42,9 +43,33 @@ const decodePosition = Schema.decodeUnknownEffect(PositionText)
 export const read = Effect.fnUntraced(function*(
   request: HttpServerRequest
 ): Effect.fn.Return<Omit<Wish, "principal">, Schema.SchemaError> {
-  const query = URL.parse(request.url, "http://localhost")?.searchParams ?? new URLSearchParams()
-  const named = request.headers["last-event-id"] ?? query.get("resume") ?? ""
+  const query = queryOf(request)
+  const lastEventId = request.headers["last-event-id"] ?? ""
+  const named = lastEventId === "" ? query.get("resume") ?? "" : lastEventId
   const resume = named === "" ? undefined : Position.fromText(yield* decodePosition(named))
-  const threads = query.getAll("thread")
-  return { resume, threads: threads.length === 0 ? undefined : yield* decodeThreads(threads) }
+  return { resume, threads: yield* readThreads(query) }
 })
+
+/**
+ * Reads the thread filter of a request: every `thread` of its address. Without any
+ * there is no filter; one that is empty names no thread, so that a filter can be
+ * empty, too.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const readThreads = (
+  query: URLSearchParams
+): Effect.Effect<ReadonlyArray<ThreadId> | undefined, Schema.SchemaError> =>
+  query.has("thread")
+    ? decodeThreads(query.getAll("thread").filter((thread) => thread !== ""))
+    : Effect.undefined
+
+/**
+ * The query of a request's address.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const queryOf = (request: HttpServerRequest): URLSearchParams =>
+  URL.parse(request.url, "http://localhost")?.searchParams ?? new URLSearchParams()

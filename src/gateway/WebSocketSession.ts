@@ -72,6 +72,8 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
   private state: State
   private heardAt: number
   private pingedAt: number
+  // What was waiting for the network at the last tick, while the device was behind.
+  private waiting = 0
   private work: Fiber.Fiber<void, unknown> | undefined
   private inbox: Array<Frame.ClientFrame> | undefined
 
@@ -126,8 +128,12 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
     return this.wire.sendAll(messages)
   }
 
+  // Whoever takes what was sent lives, also where no ping can go out.
   whenWritable(ready: () => void): void {
-    this.wire.whenWritable(ready)
+    this.wire.whenWritable(() => {
+      this.heardAt = Monotonic.millisUnsafe(this.shared.clock)
+      ready()
+    })
   }
 
   backlog(): number {
@@ -165,6 +171,7 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
         if (now >= state.deadline) this.close(forCause(closeCodes.helloTimeout))
         return
       case "Live":
+        if (this.progresses(state.connection)) this.heardAt = now
         if (now - this.heardAt >= silenceMs) return this.close(forCause(closeCodes.heartbeatLost))
         if (now > state.lapsesAt) {
           return this.close(forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "expired" }).message))
@@ -180,6 +187,13 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
       case "Closed":
         return
     }
+  }
+
+  // Whether the network has taken some of what waited for it at the last tick.
+  private progresses(connection: Connection): boolean {
+    const before = this.waiting
+    this.waiting = connection.state === "blocked" ? this.wire.backlog : 0
+    return connection.state === "blocked" && this.waiting < before
   }
 
   destroy(): void {

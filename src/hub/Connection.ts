@@ -36,6 +36,7 @@ import type { ConnectionId, RunId, UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Position } from "../protocol/Position.ts"
 import { Narration, type Portion, type Told } from "./Narration.ts"
+import { askedUpTo } from "./Confirmations.ts"
 import { Lateness } from "./Lateness.ts"
 import { Outage } from "./Outage.ts"
 import type { Opening, Request } from "./Request.ts"
@@ -82,6 +83,8 @@ export class Connection {
   private head = 0
   // The runs of which the device was promised a snapshot that is not written yet, in their order.
   private owed = nothing
+  // Up to where the device says that it was here before, until it has acknowledged that.
+  private resumedAt = 0
   // While the device is behind what the transport takes.
   private slowness: Slowness | undefined
   // Since the broker failed, or said that it is away.
@@ -171,6 +174,7 @@ export class Connection {
         Effect.sync(() => {
           const { gap, head, next } = slice
           const opening = { epoch: next.epoch, offset: head, recovered: gap === undefined, snapshots: 0 }
+          if (gap === undefined) this.resumedAt = resume.offset
           this.begin(greeting(opening), this.take(slice))
         })
     )
@@ -183,15 +187,38 @@ export class Connection {
   }
 
   /**
-   * Records that the device handled everything up to an offset. What it was never sent, it cannot have handled, and an
-   * epoch that is not the current one any more does not count.
+   * Records that the device handled everything up to an offset. It confirms what it was sent on this connection and,
+   * since the last acknowledgement may have been lost with the connection before, what passes its filter up to where it
+   * resumed. What it was never sent, it cannot have handled, and an epoch that is not the current one any more does not
+   * count.
    */
   acknowledge(offset: number, epoch = this.cursor.epoch): Effect.Effect<void> {
     if (offset > this.cursor.offset || epoch !== this.cursor.epoch) return Effect.void
-    const position = { epoch, offset }
-    if (this.outage === undefined) return this.pass(position)
-    this.outage.keep(position)
-    return Effect.void
+    const sent = this.passAll(this.narration.confirm(offset), epoch)
+    if (this.resumedAt === 0) return sent
+    const upTo = Math.min(offset, this.resumedAt)
+    if (offset >= this.resumedAt) this.resumedAt = 0
+    return Effect.andThen(this.confirmEarlier({ epoch, offset: upTo }), sent)
+  }
+
+  private confirmEarlier(position: Position): Effect.Effect<void> {
+    const { broker } = this.shared
+    return askedUpTo(broker, this.user, position, this.narration.threads).pipe(
+      Effect.matchEffect({
+        onSuccess: (offsets) => this.passAll(offsets, position.epoch),
+        // The next acknowledgement asks again.
+        onFailure: () => Effect.sync(() => this.resumedAt = position.offset)
+      })
+    )
+  }
+
+  private passAll(offsets: ReadonlyArray<number>, epoch: string): Effect.Effect<void> {
+    if (offsets.length === 0) return Effect.void
+    return Effect.forEach(
+      offsets.map((offset) => ({ epoch, offset })),
+      (position) => this.outage === undefined ? this.pass(position) : Effect.sync(() => this.outage?.keep(position)),
+      { discard: true }
+    )
   }
 
   /** Tells a device with a thread filter how far it has come, if it does not know yet. */
@@ -328,8 +355,9 @@ export class Connection {
 
   // When the log can be read again, acknowledgements can be passed on, too.
   private thenPass<A>(read: Effect.Effect<A, BrokerError>): Effect.Effect<A, BrokerError> {
-    const kept = this.outage?.acknowledged
-    return kept === undefined ? read : Effect.tap(read, () => this.pass(kept))
+    const kept = this.outage?.acknowledged ?? []
+    if (kept.length === 0) return read
+    return Effect.tap(read, () => Effect.forEach(kept, (position) => this.pass(position), { discard: true }))
   }
 
   private shed(slice: Slice): Effect.Effect<Portion, BrokerError> {
@@ -482,7 +510,7 @@ export class Connection {
   // The log can be read. While the broker says that it is away, new events may still not be heard of.
   private recover(): ReadonlyArray<Message> {
     const { outage } = this
-    if (outage?.isDown === true || outage?.acknowledged !== undefined) return []
+    if (outage?.isDown === true || (outage !== undefined && outage.acknowledged.length > 0)) return []
     this.outage = undefined
     return this.status(this.now)
   }

@@ -17,8 +17,9 @@ import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError, type PullLimits } from "../broker/Broker.ts"
-import type { UserId } from "../protocol/Identity.ts"
+import type { ThreadId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
+import { askedUpTo } from "./Confirmations.ts"
 import { Connection } from "./Connection.ts"
 import * as Encoding from "./Encoding.ts"
 import { Recovery } from "./Recovery.ts"
@@ -57,7 +58,10 @@ export interface Options {
  *   what it missed. It fails if a limit is met, the user's access was revoked or
  *   the log cannot be read; then nothing was registered.
  * - `release` forgets a connection whose transport has closed.
- * - `acknowledge` passes on what a device handled, outside of its connection.
+ * - `acknowledge` passes on what a device handled, outside of its connection: the
+ *   events up to a position that ask for a confirmation and that a device with the
+ *   filter `threads` was sent. It confirms nothing where the log has no such
+ *   position.
  * - `revoke` ends all connections of a user, those still being opened included,
  *   and returns how many there were on this node. They end here at once; the
  *   others hear of it through the broker, and if that fails may not have. Later
@@ -73,7 +77,11 @@ export class Hub extends Context.Service<Hub, {
     greeting: (opening: Opening) => string
   ) => Effect.Effect<Connection, TooManyConnections | Revoked.Revoked | BrokerError>
   readonly release: (connection: Connection) => Effect.Effect<void>
-  readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
+  readonly acknowledge: (
+    user: UserId,
+    position: Position,
+    threads: ReadonlyArray<ThreadId> | undefined
+  ) => Effect.Effect<void, BrokerError>
   readonly revoke: (user: UserId) => Effect.Effect<number, BrokerError>
   readonly settled: Effect.Effect<boolean>
   readonly stats: Effect.Effect<Stats>
@@ -155,11 +163,14 @@ export const make = Effect.fnUntraced(function*(
   return {
     open,
     release,
-    acknowledge: (user, position) =>
-      Effect.suspend(() => {
-        counters.acknowledgements++
-        return broker.acknowledge(user, position)
-      }),
+    acknowledge: (user, position, threads) =>
+      Effect.flatMap(
+        askedUpTo(broker, user, position, threads === undefined ? undefined : new Set(threads)),
+        Effect.forEach((offset) => {
+          counters.acknowledgements++
+          return broker.acknowledge(user, { epoch: position.epoch, offset })
+        }, { discard: true })
+      ),
     revoke: (user) =>
       Effect.suspend(() => {
         const connections = roster.of(user)

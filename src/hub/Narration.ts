@@ -9,6 +9,7 @@ import type { Entry, Gap, RunSnapshotAt, Slice } from "../broker/Broker.ts"
 import type { GapReason } from "../protocol/Frame.ts"
 import type { ThreadId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
+import { isWanted } from "./Confirmations.ts"
 import type { Encoding } from "./Encoding.ts"
 import { type Diet, isLeftOut } from "./Slowness.ts"
 import type { Counters } from "./Stats.ts"
@@ -43,6 +44,10 @@ export interface Told {
 type Explanation = Omit<Gap, "reason"> & { readonly reason: GapReason }
 
 const none: ReadonlyArray<RunSnapshotAt> = []
+const nothing: ReadonlyArray<number> = []
+
+// How many events may wait for a confirmation of one device.
+const maxAsked = 1024
 
 /**
  * What one device has been told so far.
@@ -52,10 +57,13 @@ const none: ReadonlyArray<RunSnapshotAt> = []
  */
 export class Narration {
   private readonly encoding: Encoding
-  private readonly threads: ReadonlySet<ThreadId> | undefined
+  /** The threads that the device asked for, if not all. */
+  readonly threads: ReadonlySet<ThreadId> | undefined
   private readonly counters: Counters
   // With a thread filter, the device may know of less than was looked at.
   private told = 0
+  // The offsets of events that were told, ask for a confirmation, and have none yet.
+  private asked = nothing
 
   constructor(encoding: Encoding, threads: ReadonlyArray<ThreadId> | undefined, counters: Counters) {
     this.encoding = encoding
@@ -89,6 +97,14 @@ export class Narration {
     return [this.encoding.events(cursor.epoch, [], cursor.offset)]
   }
 
+  /** The offsets up to `offset` of events that were told and ask for a confirmation. Each is given once. */
+  confirm(offset: number): ReadonlyArray<number> {
+    if (this.asked.length === 0) return nothing
+    const confirmed = this.asked.filter((asked) => asked <= offset)
+    this.asked = confirmed.length === this.asked.length ? nothing : this.asked.filter((asked) => asked > offset)
+    return confirmed
+  }
+
   /** The message for the state of a run. */
   snapshot(snapshot: RunSnapshotAt): string {
     return this.encoding.frame({ type: "snapshot", ...snapshot })
@@ -104,6 +120,9 @@ export class Narration {
     messages.push(this.encoding.events(upTo.epoch, entries, this.threads === undefined ? undefined : upTo.offset))
     this.told = upTo.offset
     this.counters.events += entries.length
+    for (const { confirm, offset } of entries) {
+      if (confirm) this.asked = [...this.asked.slice(1 - maxAsked), offset]
+    }
   }
 
   // Tells what the diet allows, and a gap for each stretch that it does not; what makes up for them comes with the first.
@@ -146,12 +165,13 @@ export class Narration {
   private explain(messages: Array<Message>, gap: Explanation, snapshots: ReadonlyArray<RunSnapshotAt>): void {
     messages.push(this.encoding.frame({ type: "gap", ...gap, snapshots: snapshots.length }))
     this.told = gap.to
+    if (gap.reason === "epoch") this.asked = nothing
     this.counters.gaps[gap.reason]++
   }
 
   private wanted(entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> {
     const { threads } = this
     if (threads === undefined) return entries
-    return entries.filter(({ thread }) => thread === undefined || threads.has(thread))
+    return entries.filter(({ thread }) => isWanted(threads, thread))
   }
 }

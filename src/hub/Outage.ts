@@ -6,6 +6,14 @@
 import type { Position } from "../protocol/Position.ts"
 
 /**
+ * The most acknowledgements that are kept.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxKept = 128
+
+/**
  * - `until`: when the connection is given up, on the monotonic clock, so
  *   that the device may find a node that is better off.
  * - `isDown`: the broker has said that it is away, and will say when it is back.
@@ -16,25 +24,25 @@ import type { Position } from "../protocol/Position.ts"
 export class Outage {
   readonly until: number
   isDown = false
-  private kept: Position | undefined
+  private kept: ReadonlyArray<Position> = []
 
   constructor(until: number) {
     this.until = until
   }
 
-  /** The acknowledgement that could not be passed on. */
-  get acknowledged(): Position | undefined {
+  /** The acknowledgements that could not be passed on. */
+  get acknowledged(): ReadonlyArray<Position> {
     return this.kept
   }
 
-  /** Keeps an acknowledgement, the highest of an epoch. */
+  /** Keeps an acknowledgement; of more than `maxKept` the last, and those of one epoch alone. */
   keep(position: Position): void {
-    const { kept } = this
-    if (kept === undefined || kept.epoch !== position.epoch || kept.offset < position.offset) this.kept = position
+    const others = this.kept.filter(({ epoch, offset }) => epoch === position.epoch && offset !== position.offset)
+    this.kept = [...others.slice(1 - maxKept), position]
   }
 
-  /** An acknowledgement was passed on; a higher one may have come meanwhile. */
+  /** An acknowledgement was passed on; others may have come meanwhile. */
   passed(position: Position): void {
-    if (this.kept === position) this.kept = undefined
+    this.kept = this.kept.filter((kept) => kept !== position)
   }
 }

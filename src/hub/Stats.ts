@@ -18,7 +18,7 @@ import type { GapReason } from "../protocol/Frame.ts"
  * - `gaps`: gaps that devices were told of, by reason;
  * - `leftOut`: events that slow devices did not get, by delivery class;
  * - `blocked`: how often a transport was full;
- * - `acknowledgements`: those that were passed on;
+ * - `acknowledgements`: confirmed events that were passed on;
  * - `degradations`: how often a device was told that events may be late, since
  *   its log could not be read or an emitter held events of its user.
  *

@@ -119,7 +119,7 @@ const play = Effect.fnUntraced(function*(broker: BrokerService, user: UserId, { 
     head
   })
   const readers: Array<Scope.Closeable> = []
-  let acknowledged = 0
+  const acknowledged = new Set<number>()
 
   const playStep = Effect.fnUntraced(function*(step: Step) {
     switch (step._tag) {
@@ -138,11 +138,11 @@ const play = Effect.fnUntraced(function*(broker: BrokerService, user: UserId, { 
       case "acknowledge": {
         yield* broker.acknowledge(user, { epoch: epochOf(step.isOwn), offset: step.offset })
         const { offset: head } = yield* broker.head(user)
-        if (step.isOwn && step.offset <= head) acknowledged = Math.max(acknowledged, step.offset)
+        if (step.isOwn && step.offset <= head) acknowledged.add(step.offset)
         return { head }
       }
       case "acknowledged": {
-        const isDue = step.offset <= acknowledged
+        const isDue = acknowledged.has(step.offset)
         const done = yield* broker.acknowledged(user, { epoch: own, offset: step.offset }).pipe(
           Effect.timeoutOption(isDue ? "5 seconds" : "50 millis")
         )

@@ -77,7 +77,7 @@ describe("Delivery", () => {
     Effect.gen(function*() {
       const served = yield* serve()
       const device = yield* connect(served, "ada")
-      yield* append(served, "ada", 1, 2)
+      for (const n of [1, 2]) yield* served.broker.append(user("ada"), [envelope({ n }, { confirm: true })])
       yield* device.received(2)
       const head = yield* served.broker.head(user("ada"))
       const confirmed = yield* Effect.forkChild(served.broker.acknowledged(user("ada"), head))

@@ -216,7 +216,54 @@ describe("Server-sent events", () => {
       assert.isUndefined(confirmed.pollUnsafe())
       assert.strictEqual((yield* post(other, yield* bearer("ada"), { ...ack, future: "field" })).status, 204)
       yield* Fiber.join(confirmed)
-      assert.strictEqual((yield* other.gateway.stats).acknowledgements, 3)
+      assert.strictEqual((yield* other.gateway.stats).acknowledgements, 1)
+    }))
+
+  it.live("fault 37: confirm by POST only what passes their filter, and nothing past the head", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const ofA = yield* served.broker.append(user("ada"), [envelope({ n: 1 }, { confirm: true, thread: "a" })])
+      const ofB = yield* served.broker.append(user("ada"), [envelope({ n: 2 }, { confirm: true, thread: "b" })])
+      const headers = yield* bearer("ada")
+      const acknowledge = (query: string, offset: number) =>
+        Effect.promise(() =>
+          fetch(`${served.http}/events${query}`, {
+            method: "POST",
+            headers: { ...headers, "content-type": "application/json" },
+            body: JSON.stringify({ type: "ack", epoch: ofB.epoch, offset })
+          })
+        )
+      const waits = yield* Effect.forEach(
+        [ofA, ofB],
+        (position) => Effect.forkChild(served.broker.acknowledged(user("ada"), position))
+      )
+      assert.strictEqual((yield* acknowledge("", 3)).status, 204)
+      assert.strictEqual((yield* acknowledge("?thread=", 2)).status, 204)
+      assert.strictEqual((yield* acknowledge("?thread=a%20b", 2)).status, 400)
+      assert.deepStrictEqual((yield* served.gateway.stats).acknowledgements, 0)
+      assert.strictEqual((yield* acknowledge("?thread=b", 2)).status, 204)
+      yield* Fiber.join(waits[1] ?? assert.fail("no wait"))
+      assert.isUndefined(waits[0]?.pollUnsafe())
+      assert.strictEqual((yield* acknowledge("", 2)).status, 204)
+      yield* Fiber.join(waits[0] ?? assert.fail("no wait"))
+    }))
+
+  it.live("fault 22: a filter without threads means no thread, over both transports, and events of no thread come", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const device = yield* connect(served, "ada", { threads: [] })
+      const stream = yield* listen(`${served.http}/events?thread=`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length > 0)
+      yield* served.broker.append(user("ada"), [
+        envelope({ n: 1 }, { thread: "a" }),
+        envelope({ n: 2 }),
+        envelope({ n: 3 }, { thread: "b" }),
+        envelope({ n: 4 })
+      ])
+      yield* device.received(2)
+      assert.deepStrictEqual(device.numbers(), [2, 4])
+      yield* stream.until((received) => events(received).length === 2)
+      assert.deepStrictEqual(offsets(stream.received), [2, 4])
     }))
 
   it.live("hold acknowledgements to the same limits, and repeat nothing of what is wrong with one", () =>

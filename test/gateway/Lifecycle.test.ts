@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Redacted, Stream } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator } from "effect-emitter/gateway"
-import { append, connect, dial, serve, token, user } from "./server.ts"
+import { append, connect, dial, envelope, serve, token, user } from "./server.ts"
 
 /** A memory broker whose operations fail, die or never end when told to. */
 const unreliable = (mode: { current: "works" | "fails" | "dies" | "hangs" }) =>
@@ -193,7 +193,7 @@ describe("A broker that does not answer", () => {
           if (String(data).includes(`"ping"`)) socket.send(`{"type":"pong"}`)
         })
       }
-      yield* append(served, "ada", 1)
+      yield* served.broker.append(user("ada"), [envelope({ n: 1 }, { confirm: true })])
       yield* ada.received(1)
       state.current = "fails"
       yield* append(served, "ada", 2, 3)

@@ -63,7 +63,8 @@ describe.skipIf(program === undefined)("A gateway whose Redis goes away", () => 
                 if (String(data).includes(`"ping"`)) socket.send(`{"type":"pong"}`)
               })
             }
-            yield* append(served, "ada", 1, 2)
+            yield* append(served, "ada", 1)
+            yield* served.broker.append(user("ada"), [envelope({ n: 2 }, { confirm: true })])
             yield* ada.received(2)
             yield* take(server)
             for (const device of [ada, bob]) assert.deepStrictEqual(yield* device.take("status"), degraded)

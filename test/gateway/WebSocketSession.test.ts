@@ -20,6 +20,9 @@ class FakeWire implements Wire {
   readonly frames: Array<Frame.ServerFrame> = []
   closed: number | undefined
   backlog = 0
+  /** What the network takes before it is full. */
+  room = Infinity
+  private ready: (() => void) | undefined
 
   sendAll(messages: ReadonlyArray<Message>): boolean {
     assert.isUndefined(this.closed, "sent after close")
@@ -28,10 +31,18 @@ class FakeWire implements Wire {
       if (frame._tag === "Failure") throw frame.failure
       this.frames.push(frame.success)
     }
-    return true
+    return --this.room > 0
   }
 
-  whenWritable(): void {}
+  whenWritable(ready: () => void): void {
+    this.ready = ready
+  }
+
+  /** The network has taken everything, and takes so many writes more. */
+  drain(room: number): void {
+    this.room = room
+    this.ready?.()
+  }
 
   close(code: number): void {
     assert.isUndefined(this.closed, "closed twice")
@@ -153,6 +164,49 @@ describe("WebSocketSession", () => {
       assert.isAtLeast(silent, heartbeatMs * 1.5 - 2 * tickMs)
       assert.strictEqual(wire.closed, 4501)
       assert.deepStrictEqual(wire.types, ["welcome", "ping", "ping", "error"])
+    }))
+
+  it.effect("fault 45: sends no ping into a full stream, and one when there is room again", () =>
+    Effect.gen(function*() {
+      const { broker, greet } = yield* makeSessions
+      const { send, wire } = yield* greet()
+      wire.room = 1
+      broker.append()
+      yield* TestClock.adjust("26 seconds")
+      send({ type: "pong" })
+      assert.deepStrictEqual(wire.types, ["welcome", "events"])
+      wire.drain(Infinity)
+      yield* TestClock.adjust(heartbeatMs)
+      assert.deepStrictEqual(wire.types, ["welcome", "events", "ping"])
+    }))
+
+  it.effect("fault 46: takes a slow device for alive while the network takes what was sent to it", () =>
+    Effect.gen(function*() {
+      const { broker, greet } = yield* makeSessions
+      const { wire } = yield* greet()
+      wire.room = 1
+      wire.backlog = 100_000
+      broker.append()
+      // It reads a little each 20 seconds, can be sent no ping, and so answers none.
+      for (let turn = 0; turn < 10; turn++) {
+        yield* TestClock.adjust("20 seconds")
+        wire.backlog -= 1_000
+      }
+      assert.isUndefined(wire.closed)
+      // Then nothing any more.
+      yield* TestClock.adjust(heartbeatMs * 1.5 + tickMs)
+      assert.strictEqual(wire.closed, 4501)
+    }))
+
+  it.effect("fault 46: takes a pong that nobody asked for as a sign of life", () =>
+    Effect.gen(function*() {
+      const { greet } = yield* makeSessions
+      const { send, wire } = yield* greet()
+      for (let turn = 0; turn < 10; turn++) {
+        yield* TestClock.adjust("20 seconds")
+        send({ type: "pong" })
+      }
+      assert.isUndefined(wire.closed)
     }))
 
   it.effect("keeps a device that answers for hours, with a ping every heartbeat", () =>

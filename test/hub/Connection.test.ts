@@ -175,6 +175,40 @@ describe("Connection", () => {
       ])
     }))
 
+  it.effect("fault 37: confirms what was sent on its connection, and nothing that its filter left out", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: now })
+      broker.append()
+      const transport = new FakeTransport()
+      const connection = yield* open(yield* makeHub(broker), transport, { threads: ["b"] })
+      const { epoch } = broker.log
+      for (const thread of ["a", "b", "a", "b", "a"]) broker.append({ thread })
+      yield* settle
+      connection.announce()
+      assert.strictEqual(connection.position.offset, 6)
+      yield* connection.acknowledge(4)
+      assert.deepStrictEqual(broker.acknowledged, [{ epoch, offset: 3 }])
+      yield* connection.acknowledge(6)
+      yield* connection.acknowledge(6)
+      assert.deepStrictEqual(broker.acknowledged, [{ epoch, offset: 3 }, { epoch, offset: 5 }])
+    }))
+
+  it.effect("fault 37: confirms once what it was sent before, where the last acknowledgement was lost", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: now })
+      for (const thread of ["a", "b", "a", "b", "a", "b"]) broker.append({ thread })
+      const { epoch } = broker.log
+      const transport = new FakeTransport()
+      const hub = yield* makeHub(broker)
+      const connection = yield* open(hub, transport, { resume: { epoch, offset: 5 }, threads: ["b"] })
+      yield* connection.acknowledge(5)
+      assert.deepStrictEqual(broker.acknowledged, [2, 4].map((offset) => ({ epoch, offset })))
+      const { looks } = broker
+      yield* connection.acknowledge(6)
+      assert.deepStrictEqual(broker.acknowledged, [2, 4, 6].map((offset) => ({ epoch, offset })))
+      assert.strictEqual(broker.looks, looks + 1)
+    }))
+
   it.effect("interrupts a look at the log when it is released", () =>
     Effect.gen(function*() {
       const broker = new FakeBroker({ maxEvents: 100, delay: now })
@@ -373,9 +407,12 @@ describe("Any order of appends, looks, full transports, filters, outages and los
       assert.deepStrictEqual(device.at, broker.log.head)
       assert.isFalse(device.degraded)
       if (handled?.epoch === broker.log.epoch) {
-        assert.isTrue(
-          broker.acknowledged.some(({ epoch, offset }) => epoch === handled?.epoch && offset >= handled.offset)
+        const { epoch, offset: upTo } = handled
+        const sent = transport.frames.flatMap((frame) =>
+          frame.type === "events" && frame.epoch === epoch ? frame.events.map(({ offset }) => offset) : []
         )
+        const confirmed = new Set(broker.acknowledged.filter((_) => _.epoch === epoch).map(({ offset }) => offset))
+        assert.deepStrictEqual(sent.filter((offset) => offset <= upTo && !confirmed.has(offset)), [])
       }
       assert.deepStrictEqual([...new Set(device.seen)], device.seen)
       assert.deepStrictEqual(transport.farewells, [])

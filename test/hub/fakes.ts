@@ -143,7 +143,7 @@ export class FakeBroker {
       at: 0,
       run: run === undefined ? undefined : RunId.make(run),
       thread: thread === undefined ? undefined : ThreadId.make(thread),
-      confirm: false,
+      confirm: true,
       body,
       bytes: body.length,
       data

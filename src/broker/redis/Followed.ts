@@ -18,8 +18,7 @@ import type { BrokerError, News } from "../Broker.ts"
 export type Wake = (news?: News) => void
 
 /**
- * Somebody who waits until devices have acknowledged everything up to
- * `position`.
+ * Somebody who waits until a device has acknowledged the event at `position`.
  *
  * @category models
  * @since 0.1.0
@@ -139,7 +138,7 @@ export class Followed {
   /** Lets those go on whose position was acknowledged. */
   release({ epoch, offset }: Position): void {
     for (const waiter of this.waiters) {
-      if (waiter.position.epoch === epoch && waiter.position.offset <= offset) waiter.resume()
+      if (waiter.position.epoch === epoch && waiter.position.offset === offset) waiter.resume()
     }
   }
 }

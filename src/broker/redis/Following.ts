@@ -124,7 +124,7 @@ export const make = Effect.fnUntraced(function*(
           ttl
         }
       })
-      const [revoked, late, epoch, last, ack] = Reply.list(reply)
+      const [revoked, late, epoch, last, acks] = Reply.list(reply)
       const revokedAt = Reply.integer(revoked)
       one.revoke(revokedAt)
       if (joined !== undefined) one.join(joined, Math.max(revokedBefore, revokedAt))
@@ -135,7 +135,10 @@ export const make = Effect.fnUntraced(function*(
         one.wake(seen)
       }
       if (connection.isLive()) one.tell(false)
-      if (epoch !== undefined) one.release({ epoch: Reply.text(epoch), offset: Reply.integer(ack) })
+      if (epoch === undefined) return
+      const [ackEpoch, ...offsets] = Reply.text(acks).split(" ")
+      if (ackEpoch === undefined || ackEpoch !== epoch) return
+      for (const offset of offsets) one.release({ epoch: ackEpoch, offset: Number(offset) })
     })
   }
 

@@ -41,8 +41,8 @@ return left
 /**
  * Tells how many readers a process has, keeps the user's log from being
  * forgotten, and gives when the user's access was last revoked, or 0, for how long
- * the user's events are late, or 0, and the log's epoch, last offset and
- * acknowledged offset, unless there is no log.
+ * the user's events are late, or 0, and the log's epoch, last offset and the
+ * record of acknowledged events, unless there is no log.
  * `KEYS`: readers, revoked, late, then those of the log. `ARGV`: the process, its
  * readers, for how long they count, the log's time to live, both in milliseconds.
  *
@@ -53,7 +53,7 @@ export const attend = RedisScript.make(`${basics}${nowLua}${lateLua}
 local readers, log, meta = KEYS[1], KEYS[4], KEYS[5]
 local left = lateMs(KEYS[3])
 local revoked = redis.call('GET', KEYS[2]) or '0'
-local found = redis.call('HMGET', meta, 'epoch', 'last', 'ack', 'checkpoint')
+local found = redis.call('HMGET', meta, 'epoch', 'last', 'ack', 'checkpoint', 'acks')
 local last, ack, checkpoint = tonumber(found[2]), tonumber(found[3]), tonumber(found[4])
 if found[1] and not (last and ack and checkpoint) then torn(found[1], 'its hash lacks a number') end
 if ARGV[2] == '0' then
@@ -67,7 +67,7 @@ end
 if not found[1] then return { revoked, left } end
 for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
 if checkpoint < last then redis.call('PEXPIRE', log, ARGV[4]) end
-return { revoked, left, found[1], found[2], found[3] }
+return { revoked, left, found[1], found[2], found[5] or '' }
 `)
 
 /**
@@ -103,21 +103,28 @@ return count
 `)
 
 /**
- * Records that all events up to a position were handled, unless it is of another
- * epoch or past the head: the log has given out no such position. `KEYS`: meta.
- * `ARGV`: the position's epoch and offset, the channel.
+ * Records that the event at a position was handled, among the last 128 of which
+ * that is known, unless it is of another epoch or past the head: the log has given
+ * out no such position. `KEYS`: meta. `ARGV`: the position's epoch and offset, the
+ * channel. The record begins with its epoch, so that it does not outlive it.
  *
  * @category scripts
  * @since 0.1.0
  */
 export const acknowledge = RedisScript.make(`${basics}
-local found = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'ack')
+local found = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'ack', 'acks')
 if found[1] ~= ARGV[1] then return 0 end
 local offset, last, ack = tonumber(ARGV[2]), tonumber(found[2]), tonumber(found[3])
 if not (last and ack) then torn(found[1], 'its hash lacks a number') end
-if offset > last or offset <= ack then return 0 end
+if offset > last then return 0 end
+local epoch, others = string.match(found[4] or '', '^(%S+)(.*)$')
+local known = { found[1], text(offset) }
+for other in string.gmatch(epoch == found[1] and others or '', '%d+') do
+  if tonumber(other) == offset then return 0 end
+  if #known <= 128 then known[#known + 1] = other end
+end
 -- Told first: where it cannot be written down as well, it is to be done again.
 redis.call('PUBLISH', ARGV[3], 'a ' .. ARGV[1] .. ' ' .. text(offset))
-redis.call('HSET', KEYS[1], 'ack', text(offset))
+redis.call('HSET', KEYS[1], 'ack', text(math.max(offset, ack)), 'acks', table.concat(known, ' '))
 return 1
 `)

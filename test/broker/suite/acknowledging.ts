@@ -8,7 +8,7 @@ const settled = <A, E>(fiber: Fiber.Fiber<A, E>) =>
   Effect.as(Effect.sleep("60 millis"), 0).pipe(Effect.map(() => fiber.pollUnsafe() !== undefined))
 
 export const acknowledging = (test: BrokerTest) => {
-  test("ends the wait for that position, and for those before it", (broker) =>
+  test("fault 37: ends the wait for that event, and for no other", (broker) =>
     Effect.gen(function*() {
       const user = newUser()
       const { epoch } = yield* broker.append(user, numbered(1, 5))
@@ -16,14 +16,17 @@ export const acknowledging = (test: BrokerTest) => {
         [1, 2, 3],
         (offset) => Effect.forkChild(broker.acknowledged(user, { epoch, offset }))
       )
-      const [, , third] = waits
-      if (third === undefined) throw new Error("no third wait")
+      const [first, second, third] = waits
+      if (first === undefined || second === undefined || third === undefined) throw new Error("no three waits")
       assert.isFalse(yield* settled(third))
       yield* broker.acknowledge(user, { epoch, offset: 2 })
-      for (const wait of waits.slice(0, 2)) yield* Fiber.join(wait)
-      assert.isFalse(yield* settled(third))
+      yield* Fiber.join(second)
       yield* broker.acknowledge(user, { epoch, offset: 4 })
+      assert.deepStrictEqual([yield* settled(first), yield* settled(third)], [false, false])
+      yield* broker.acknowledge(user, { epoch, offset: 3 })
       yield* Fiber.join(third)
+      yield* broker.acknowledge(user, { epoch, offset: 1 })
+      yield* Fiber.join(first)
     }))
 
   test("is remembered for whoever waits later", (broker) =>
@@ -32,23 +35,21 @@ export const acknowledging = (test: BrokerTest) => {
       const { epoch } = yield* broker.append(user, numbered(1, 5))
       yield* broker.acknowledge(user, { epoch, offset: 4 })
       yield* broker.acknowledge(user, { epoch, offset: 2 })
-      yield* broker.acknowledged(user, { epoch, offset: 3 })
+      yield* broker.acknowledged(user, { epoch, offset: 2 })
       yield* broker.acknowledged(user, { epoch, offset: 4 })
+      assert.isFalse(yield* settled(yield* Effect.forkChild(broker.acknowledged(user, { epoch, offset: 3 }))))
       assert.isFalse(yield* settled(yield* Effect.forkChild(broker.acknowledged(user, { epoch, offset: 5 }))))
     }))
 
-  test("fault 37: means nothing past the head, for no log has given out such a position", (broker) =>
+  test("fault 37: means nothing past the head, so nothing is acknowledged before it came", (broker) =>
     Effect.gen(function*() {
       const user = newUser()
       const { epoch } = yield* broker.append(user, numbered(1, 2))
       yield* broker.acknowledge(user, { epoch, offset: 9 })
-      for (const offset of [1, 2]) {
+      yield* broker.append(user, numbered(3, 9))
+      for (const offset of [2, 3, 9]) {
         assert.isFalse(yield* settled(yield* Effect.forkChild(broker.acknowledged(user, { epoch, offset }))))
       }
-      yield* broker.append(user, numbered(3, 9))
-      assert.isFalse(yield* settled(yield* Effect.forkChild(broker.acknowledged(user, { epoch, offset: 3 }))))
-      yield* broker.acknowledge(user, { epoch, offset: 9 })
-      yield* broker.acknowledged(user, { epoch, offset: 9 })
     }))
 
   test("means nothing in another epoch", (broker) =>
@@ -59,9 +60,18 @@ export const acknowledging = (test: BrokerTest) => {
       yield* broker.acknowledge(user, { epoch: "another", offset: 2 })
       assert.isFalse(yield* settled(wait))
       const foreign = yield* Effect.forkChild(broker.acknowledged(user, { epoch: "another", offset: 1 }))
-      yield* broker.acknowledge(user, { epoch, offset: 2 })
+      yield* broker.acknowledge(user, { epoch, offset: 1 })
       yield* Fiber.join(wait)
       assert.isFalse(yield* settled(foreign))
+    }))
+
+  test("is remembered of the last 128 events", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const { epoch } = yield* broker.append(user, numbered(1, 140))
+      for (let offset = 1; offset <= 140; offset++) yield* broker.acknowledge(user, { epoch, offset })
+      for (const offset of [13, 140]) yield* broker.acknowledged(user, { epoch, offset })
+      assert.isFalse(yield* settled(yield* Effect.forkChild(broker.acknowledged(user, { epoch, offset: 12 }))))
     }))
 
   test("of one user is none of another's", (broker) =>
