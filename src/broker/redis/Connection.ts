@@ -234,6 +234,7 @@ export const make = Effect.fnUntraced(function*(
     return yield* Effect.raceFirst(whenEnded, heartbeat(found))
   }).pipe(
     Effect.scoped,
+    Effect.tapCause((cause) => Effect.sync(() => void (why = reasonOf(cause)))),
     Effect.ensuring(Effect.sync(() => {
       live = undefined
       drop = undefined
@@ -242,9 +243,8 @@ export const make = Effect.fnUntraced(function*(
       tell("down")
       wasTried.openUnsafe()
     })),
-    Effect.catchCause((cause) => {
+    Effect.catchCause(() => {
       failures++
-      why = reasonOf(cause)
       // Once for each reason, not for each try.
       if (why === told) return Effect.void
       told = why
