@@ -81,8 +81,9 @@ export const checkId = (value: string): string | undefined => {
  * @since 0.1.0
  */
 export const checkWellFormed = (value: string): string | undefined => {
+  if (value.isWellFormed()) return undefined
   const at = value.search(/\p{Surrogate}/u)
-  return at < 0 ? undefined : `must be well-formed Unicode, but has ${codePoint(value, at)} alone at index ${at}`
+  return `must be well-formed Unicode, but has ${codePoint(value, at)} alone at index ${at}`
 }
 
 /**
