@@ -16,7 +16,8 @@ import { type Binding, kindOf } from "./Binding.ts"
 import { EmitError, EmitterClosed, EventTooLarge, InvalidPayload, NoRun, Overflow } from "./EmitError.ts"
 import type { Engine } from "./Engine.ts"
 import { encode, encodedAlready, envelop, stringify } from "./Enveloping.ts"
-import type { Outbox, Pending, Receipt, RunRecord, Settlement } from "./Outbox.ts"
+import { lateEvents } from "./Outcome.ts"
+import type { Outbox, Pending, Receipt, RunRecord } from "./Outbox.ts"
 
 const closed: Effect.Effect<never, EmitError> = Effect.fail(new EmitError({ reason: new EmitterClosed() }))
 
@@ -216,7 +217,7 @@ const send = (engine: Engine, outbox: Outbox, pending: Pending): Effect.Effect<R
   const settlement = engine.sendNow(outbox, pending)
   // The event is the last of its list, so what became of the list became of it.
   if (settlement !== undefined) {
-    return Exit.succeed(settlement._tag === "Divided" ? partOf(settlement, pending) : settlement)
+    return Exit.succeed(settlement._tag === "Divided" ? settlement.places.at(-1) ?? lateEvents : settlement)
   }
   let receipt: Receipt | undefined
   let resume: ((effect: Effect.Effect<Receipt>) => void) | undefined
@@ -229,8 +230,3 @@ const send = (engine: Engine, outbox: Outbox, pending: Pending): Effect.Effect<R
     else resumed(Exit.succeed(receipt))
   })
 }
-
-const partOf = (
-  { lost, rest }: Extract<Settlement, { readonly _tag: "Divided" }>,
-  { run }: Pending
-): Receipt => run !== undefined && lost.has(run) ? { _tag: "DeadLettered", reason: "runLost" } : rest

@@ -15,6 +15,7 @@ import * as CircuitBreaker from "./CircuitBreaker.ts"
 
 /**
  * - `of` gives the breaker that a user's events pass.
+ * - `within` are those of a domain, or all of them.
  * - `all` are all of them. The only one is called `broker`, one of several
  *   `broker/` and the name of its domain.
  *
@@ -23,8 +24,20 @@ import * as CircuitBreaker from "./CircuitBreaker.ts"
  */
 export interface BrokerBreakers {
   readonly of: (user: UserId) => CircuitBreaker.CircuitBreaker
+  readonly within: (domain: string | undefined) => ReadonlyArray<CircuitBreaker.CircuitBreaker>
   readonly all: NonEmptyReadonlyArray<CircuitBreaker.CircuitBreaker>
 }
+
+/**
+ * The names that breakers of these domains have.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const namesOf = (domains: Domains | undefined): ReadonlyArray<string> =>
+  domains === undefined ? ["broker"] : domains.names.map(nameOf)
+
+const nameOf = (domain: string): string => `broker/${domain}`
 
 /**
  * @category constructors
@@ -37,12 +50,17 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<BrokerBreakers> {
   if (domains === undefined) {
     const only = yield* CircuitBreaker.make("broker", options, onTransition)
-    return { of: () => only, all: [only] }
+    return { of: () => only, within: () => [only], all: [only] }
   }
-  const makeOne = (name: string) => CircuitBreaker.make(`broker/${name}`, options, onTransition)
+  const makeOne = (name: string) => CircuitBreaker.make(nameOf(name), options, onTransition)
   const [firstName, ...otherNames] = domains.names
   const first = yield* makeOne(firstName)
   const others = yield* Effect.forEach(otherNames, makeOne)
   const byName = new Map([[firstName, first], ...others.map((one, i) => [otherNames[i] ?? "", one] as const)])
-  return { of: (user) => byName.get(domains.of(user)) ?? first, all: [first, ...others] }
+  const all: BrokerBreakers["all"] = [first, ...others]
+  return {
+    of: (user) => byName.get(domains.of(user)) ?? first,
+    within: (domain) => domain === undefined ? all : all.filter(({ name }) => name === nameOf(domain)),
+    all
+  }
 })

@@ -101,8 +101,8 @@ export interface Permit {
  * A circuit breaker.
  *
  * - `run` makes a call through the breaker, or fails with `BreakerOpen` at once.
- *   A failure for which `counts` returns false says nothing about the health of
- *   what is guarded, and settles nothing; by default every failure counts.
+ *   An outcome for which `counts` returns false says nothing about the health of
+ *   what is guarded, and settles nothing; by default every one counts.
  * - `state` is the state now, `transitions` every change from now on. A consumer
  *   that lags by more than 64 changes loses the oldest.
  * - `openedTotal` counts all openings since the breaker was made.
@@ -112,6 +112,7 @@ export interface Permit {
  *   A probe must be asked for where no interruption can lose its permit.
  * - `outlookUnsafe` tells what `admitUnsafe` would do now: give a permit of the
  *   closed breaker, give that of the probe, or refuse.
+ * - `probeUnsafe` says that there is reason to probe at once, if it is open.
  * - `retryAfterMsUnsafe` is how long calls will be refused yet, as far as known:
  *   0 when closed, when a probe may start, and while one is under way.
  *
@@ -122,7 +123,7 @@ export interface CircuitBreaker {
   readonly name: string
   readonly run: <A, E, R>(
     effect: Effect.Effect<A, E, R>,
-    counts?: (cause: Cause.Cause<E>) => boolean
+    counts?: (exit: Exit.Exit<A, E>) => boolean
   ) => Effect.Effect<A, E | BreakerOpen, R>
   readonly state: Effect.Effect<State>
   readonly transitions: Stream.Stream<Transition>
@@ -131,6 +132,7 @@ export interface CircuitBreaker {
   readonly settleUnsafe: (permit: Permit, success: boolean) => void
   readonly releaseUnsafe: (permit: Permit) => void
   readonly outlookUnsafe: () => "closed" | "probe" | "refuse"
+  readonly probeUnsafe: () => void
   readonly retryAfterMsUnsafe: () => number
 }
 
@@ -233,7 +235,7 @@ export const make = Effect.fnUntraced(function*(
 
   const run = <A, E, R>(
     effect: Effect.Effect<A, E, R>,
-    counts?: (cause: Cause.Cause<E>) => boolean
+    counts?: (exit: Exit.Exit<A, E>) => boolean
   ): Effect.Effect<A, E | BreakerOpen, R> =>
     Effect.uninterruptibleMask((restore): Effect.Effect<A, E | BreakerOpen, R> => {
       const permit = admitUnsafe()
@@ -241,9 +243,8 @@ export const make = Effect.fnUntraced(function*(
         return Effect.fail(new BreakerOpen({ breaker: name, retryAfterMs: retryAfterMsUnsafe() }))
       }
       return Effect.onExitPrimitive(restore(effect), (exit) => {
-        if (Exit.isSuccess(exit)) settleUnsafe(permit, true)
-        else if (Cause.hasInterruptsOnly(exit.cause) || counts?.(exit.cause) === false) releaseUnsafe(permit)
-        else settleUnsafe(permit, false)
+        if (isInterrupted(exit) || counts?.(exit) === false) releaseUnsafe(permit)
+        else settleUnsafe(permit, Exit.isSuccess(exit))
         return undefined
       })
     })
@@ -258,6 +259,9 @@ export const make = Effect.fnUntraced(function*(
     settleUnsafe,
     releaseUnsafe,
     outlookUnsafe,
+    probeUnsafe: () => {
+      probeAt = Math.min(probeAt, monotonicMs())
+    },
     retryAfterMsUnsafe
   }
 })
@@ -291,6 +295,9 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
       : `The circuit breaker of "${this.breaker}" waits for its probe`
   }
 }
+
+const isInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
 
 const closed: State = { _tag: "Closed", failures: 0 }
 const halfOpen: State = { _tag: "HalfOpen" }

@@ -42,7 +42,9 @@ export interface Reason {
  *   more;
  * - `runLost`: its run was ended as lost meanwhile, since the lease of this
  *   process ran out;
- * - `defect`: the append died;
+ * - `refused`: the broker takes others' events, and does not take this one,
+ *   however often it is asked and whatever stands beside it;
+ * - `defect`: the same, and each append dies;
  * - `interrupted`: the delivery was interrupted, as when its layer closes;
  * - `damaged`: the spool's file gave it back otherwise than it was written. The
  *   letter's event has type `damaged`, and the text as it was read as its data;
@@ -56,6 +58,7 @@ export const Trigger = Schema.Literals([
   "breakerOpen",
   "behindSpool",
   "runLost",
+  "refused",
   "defect",
   "interrupted",
   "damaged"

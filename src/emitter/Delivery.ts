@@ -27,15 +27,24 @@ import { count, DeliveryCounters, type DeliveryStats } from "./DeliveryStats.ts"
 import { ChannelError, type FallbackChannel } from "./FallbackChannel.ts"
 import * as LostRuns from "./LostRuns.ts"
 import type { OperatorAlert } from "./OperatorAlert.ts"
-import { lateEvents, type Outcome, type Place } from "./Outcome.ts"
+import { lateEvents, type Outcome, type Place, placesOf } from "./Outcome.ts"
 import { replayer } from "./Replay.ts"
 import * as Retry from "./Retry.ts"
 import * as SpoolDrainer from "./SpoolDrainer.ts"
+import { halves } from "./Trouble.ts"
+import * as Verdict from "./Verdict.ts"
 
 export type { Outcome, Place } from "./Outcome.ts"
 
 /**
  * Delivers batches.
+ *
+ * It keeps P12, neighbours: what fails for one user, or what one user does, costs no
+ * other user an event or more than a bounded delay. A failure of one user's append
+ * that is not the broker's settles no breaker. It is tried a bounded number of times;
+ * then its batch is halved until the event is alone that the broker does not take,
+ * which becomes a dead letter (`refused`, or `defect`). The user's other events are
+ * appended in order, before and behind it.
  *
  * `deliver` never fails and never loses: each batch ends in exactly one outcome.
  * It is called for one batch of a user at a time, in order. It ends within its
@@ -75,6 +84,7 @@ export interface DeliveryPipeline extends Delivery {
 }
 
 /**
+ * - `name` tells this engine from others that deliver to the same broker.
  * - `isOwn` tells whether a source is of this engine; what a spool holds of others
  *   was left by a process that is gone.
  * - `onRunsLost` is told of runs that the broker has ended as lost, though this
@@ -90,7 +100,11 @@ export interface DeliveryPipeline extends Delivery {
  * @since 0.1.0
  */
 export interface Options {
-  readonly broker: Pick<Broker["Service"], "append" | "appendUnsafe" | "domains" | "endLost">
+  readonly name: string
+  readonly broker: Pick<
+    Broker["Service"],
+    "append" | "appendUnsafe" | "canary" | "domains" | "endLost" | "late" | "watch"
+  >
   readonly isOwn: (source: string) => boolean
   readonly onRunsLost: (user: UserId, runs: ReadonlySet<RunId>) => void
   readonly retry: Retry.Options
@@ -117,16 +131,17 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<DeliveryPipeline, never, Scope.Scope> {
   const { alert, broker, channels, deadLetters, exclusive, isOwn, onRunsLost, retry } = options
   const clock = yield* Clock.Clock
+  const names = [...BrokerBreakers.namesOf(broker.domains), ...channels.map(({ name }) => name)]
+  const mistake = mistakeIn(names, channels)
+  if (mistake !== undefined) return yield* Effect.die(new TypeError(mistake))
+  const counters = new DeliveryCounters(names, channels.map(({ name }) => name))
   const onTransition = ({ breaker, event }: CircuitBreaker.Transition): void => {
     if (event !== "opened") return
     count(counters.breakerOpenings, breaker)
     alert?.breakerOpened(breaker)
   }
   const breakers = yield* BrokerBreakers.make(broker.domains, options.breaker, onTransition)
-  const names = [...breakers.all, ...channels].map(({ name }) => name)
-  const mistake = mistakeIn(names, channels)
-  if (mistake !== undefined) return yield* Effect.die(new TypeError(mistake))
-  const counters = new DeliveryCounters(names, channels.map(({ name }) => name))
+  const judge = Verdict.make(broker.canary, (user) => breakers.of(user).name)
   const outlets = yield* Effect.forEach(channels, (channel) =>
     Effect.map(
       CircuitBreaker.make(channel.name, options.channelBreaker ?? defaultChannelBreaker, onTransition),
@@ -134,7 +149,8 @@ export const make = Effect.fnUntraced(function*(
     ))
   const spool = outlets.find(({ channel }) => channel.spool !== undefined)
   const held = spool?.channel.spool
-  const spoolFirst = spool === undefined ? outlets : [spool, ...outlets.filter((outlet) => outlet !== spool)]
+  const others = outlets.filter((outlet) => outlet !== spool)
+  const spoolFirst = spool === undefined ? outlets : [spool, ...others]
 
   const appended = (journey: Journey, position: Position): Exit.Exit<Outcome> => {
     counters.appendedBatches++
@@ -154,6 +170,53 @@ export const make = Effect.fnUntraced(function*(
     alert?.deadLettered(trigger, journey.batch.length)
     journey.ended = true
     return { _tag: "DeadLettered", reason: trigger }
+  }
+
+  const setAside = (
+    user: UserId,
+    late: ReadonlyArray<Envelope>,
+    { error, runs }: LostRuns.Lost,
+    wasDurable = false
+  ): void => {
+    if (isReadonlyArrayNonEmpty(late)) {
+      const reason = { outlet: "broker", cause: Cause.fail(error) }
+      deadLetter({ user, batch: late, ended: false }, "runLost", [reason], wasDurable)
+    }
+    onRunsLost(user, runs)
+  }
+
+  // Those of an earlier process are here before anything is drained.
+  if (held?.letters !== undefined) {
+    deadLetters.attach(held.letters)
+    held.letters.onFound(({ length }) => {
+      counters.deadLettered.damaged += length
+      alert?.deadLettered("damaged", length)
+    })
+  }
+
+  const drainer = held === undefined ? undefined : yield* SpoolDrainer.make({
+    name: options.name,
+    store: held,
+    breakers,
+    broker,
+    judge,
+    isOwn,
+    setAside: (user, late, lost) => setAside(user, late, lost, true),
+    exclusive,
+    counters,
+    giveUp: (user, batch, cause) =>
+      void deadLetter({ user, batch, ended: false }, triggerOfUser(cause), [{ outlet: "broker", cause }], true)
+  })
+
+  // Whoever waits for a breaker need not wait for its time once the broker says that it is back.
+  if (broker.watch !== undefined) {
+    yield* broker.watch((news, domain) => {
+      if (news === "down") return
+      for (const breaker of breakers.within(domain)) {
+        breaker.probeUnsafe()
+        drainer?.hurry(breaker)
+      }
+    })
   }
 
   const handOver = Effect.fnUntraced(function*(
@@ -193,6 +256,38 @@ export const make = Effect.fnUntraced(function*(
 
   const failed = (journey: Journey, cause: Cause.Cause<BrokerError | CircuitBreaker.BreakerOpen>) =>
     fallBack(journey, triggerOf(cause), () => [{ outlet: "broker", cause }], outlets)
+
+  // The broker takes others' events, and not these: a spool gives it time, else each event is asked for alone.
+  const troubled = (journey: Journey, cause: Cause.Cause<BrokerError>): Effect.Effect<Outcome> =>
+    spool === undefined
+      ? parted(journey, cause, [])
+      : Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(handOver(spool, journey, restore), (exit): Effect.Effect<Outcome> =>
+          Exit.isSuccess(exit)
+            ? Effect.succeed({ _tag: "HandedOver", channel: spool.channel.name })
+            : restore(parted(journey, cause, [{ outlet: spool.channel.name, cause: exit.cause }])))
+      )
+
+  const parted = (
+    journey: Journey,
+    cause: Cause.Cause<BrokerError>,
+    besides: ReadonlyArray<Reason>
+  ): Effect.Effect<Outcome> => {
+    const both = halves(journey.batch)
+    if (both === undefined) {
+      return fallBack(journey, triggerOfUser(cause), () => [{ outlet: "broker", cause }, ...besides], others)
+    }
+    const [first, second] = both
+    journey.batch = second
+    return Effect.flatMap(
+      kept({ user: journey.user, batch: first, ended: false }),
+      (before) =>
+        Effect.map(travel(journey), (after): Outcome => ({
+          _tag: "Divided",
+          places: [...placesOf(before, first.length), ...placesOf(after, second.length)]
+        }))
+    )
+  }
 
   const refused = (journey: Journey, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<Outcome> =>
     fallBack(journey, "breakerOpen", () => {
@@ -237,35 +332,30 @@ export const make = Effect.fnUntraced(function*(
   // An append that tells of lost runs as of any other answer.
   const answered = (journey: Journey) => Effect.suspend(() => LostRuns.asAnswer(append(journey), journey.batch))
 
-  const arrived = (journey: Journey, answer: Position | LostRuns.Lost): Effect.Effect<Outcome> =>
-    answer instanceof LostRuns.Lost ? divided(journey, answer) : appended(journey, answer)
-
-  const setAside = (
-    user: UserId,
-    late: ReadonlyArray<Envelope>,
-    { error, runs }: LostRuns.Lost,
-    wasDurable = false
-  ): void => {
-    if (isReadonlyArrayNonEmpty(late)) {
-      const reason = { outlet: "broker", cause: Cause.fail(error) }
-      deadLetter({ user, batch: late, ended: false }, "runLost", [reason], wasDurable)
-    }
-    onRunsLost(user, runs)
+  const arrived = (journey: Journey, answer: Position | LostRuns.Lost | Verdict.OfUser): Effect.Effect<Outcome> => {
+    if (answer instanceof LostRuns.Lost) return divided(journey, answer)
+    if (!(answer instanceof Verdict.OfUser)) return appended(journey, answer)
+    counters.appendFailures++
+    return troubled(journey, answer.cause)
   }
 
   // What is not of these runs goes on, behind nothing: it is still this batch's turn.
   const divided = (journey: Journey, lost: LostRuns.Lost): Effect.Effect<Outcome> => {
-    const { late, rest } = lost.divide(journey.batch)
+    const { batch } = journey
+    const { late, rest } = lost.divide(batch)
     setAside(journey.user, late, lost)
     if (!isReadonlyArrayNonEmpty(rest)) {
       journey.ended = true
       return Effect.succeed(lateEvents)
     }
     journey.batch = rest
-    return Effect.map(travel(journey), (outcome): Outcome =>
-      outcome._tag === "Divided"
-        ? { ...outcome, lost: new Set([...lost.runs, ...outcome.lost]) }
-        : { _tag: "Divided", lost: lost.runs, rest: outcome })
+    return Effect.map(travel(journey), (outcome): Outcome => {
+      const places = placesOf(outcome, rest.length).values()
+      return {
+        _tag: "Divided",
+        places: batch.map((event) => lost.has(event) ? lateEvents : places.next().value ?? lateEvents)
+      }
+    })
   }
 
   const retried = (
@@ -274,21 +364,28 @@ export const make = Effect.fnUntraced(function*(
     permit: CircuitBreaker.Permit,
     cause: Cause.Cause<BrokerError>
   ): Effect.Effect<Outcome> =>
-    Effect.matchCauseEffect(Retry.afterFailure(answered(journey), retry, cause, onRetry), {
-      onSuccess: (answer): Effect.Effect<Outcome> => {
-        breaker.settleUnsafe(permit, true)
-        return arrived(journey, answer)
-      },
-      onFailure: (cause) => {
-        counters.appendFailures++
-        breaker.settleUnsafe(permit, false)
-        return failed(journey, cause)
+    Effect.matchCauseEffect(
+      judge(journey.user, Retry.afterFailure(answered(journey), retry, cause, onRetry, Verdict.isForGood)),
+      {
+        onSuccess: (answer): Effect.Effect<Outcome> => {
+          if (answer instanceof Verdict.OfUser) breaker.releaseUnsafe(permit)
+          else breaker.settleUnsafe(permit, true)
+          return arrived(journey, answer)
+        },
+        onFailure: (cause) => {
+          counters.appendFailures++
+          breaker.settleUnsafe(permit, false)
+          return failed(journey, cause)
+        }
       }
-    })
+    )
 
   const probe = (journey: Journey, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<Outcome> =>
     Effect.matchCauseEffect(
-      breaker.run(Retry.run(answered(journey), retry, onRetry)),
+      breaker.run(
+        judge(journey.user, Retry.run(answered(journey), retry, onRetry, Verdict.isForGood)),
+        Verdict.tellsOfBroker
+      ),
       {
         onSuccess: (answer): Effect.Effect<Outcome> => arrived(journey, answer),
         onFailure: (cause) => {
@@ -316,17 +413,17 @@ export const make = Effect.fnUntraced(function*(
   const keepJourney = (journey: Journey, broker: () => ReadonlyArray<Reason>): Effect.Effect<Outcome> =>
     fallBack(journey, "interrupted", broker, spool === undefined ? [] : [spool])
 
-  const deliver: Delivery["deliver"] = (user, batch) => {
-    const journey: Journey = { user, batch, ended: false }
-    // Being the outermost step, it is there before anything can interrupt, and costs a success next to nothing.
-    return Effect.onExitPrimitive(
+  // Being the outermost step, it is there before anything can interrupt, and costs a success next to nothing.
+  const kept = (journey: Journey): Effect.Effect<Outcome> =>
+    Effect.onExitPrimitive(
       Effect.suspend(() => travel(journey)),
       (exit) =>
         Exit.isSuccess(exit) || journey.ended
           ? undefined
           : Effect.asVoid(keepJourney(journey, () => [{ outlet: "broker", cause: exit.cause }]))
     )
-  }
+
+  const deliver: Delivery["deliver"] = (user, batch) => kept({ user, batch, ended: false })
 
   const { appendUnsafe } = broker
   const deliverUnsafe = appendUnsafe === undefined ? undefined : (
@@ -348,28 +445,6 @@ export const make = Effect.fnUntraced(function*(
     counters.appendedEvents += batch.length
     return { _tag: "Appended", position }
   }
-
-  // Those of an earlier process are here before anything is drained.
-  if (held?.letters !== undefined) {
-    deadLetters.attach(held.letters)
-    held.letters.onFound(({ length }) => {
-      counters.deadLettered.damaged += length
-      alert?.deadLettered("damaged", length)
-    })
-  }
-
-  const drainer = held === undefined ? undefined : yield* SpoolDrainer.make({
-    store: held,
-    breakers,
-    append: broker.append,
-    endLost: broker.endLost,
-    isOwn,
-    setAside: (user, late, lost) => setAside(user, late, lost, true),
-    exclusive,
-    counters,
-    giveUp: (user, batch, cause) =>
-      void deadLetter({ user, batch, ended: false }, "defect", [{ outlet: "broker", cause }], true)
-  })
 
   return {
     deliver,
@@ -401,14 +476,15 @@ const defaultChannelBreaker: CircuitBreaker.Options = { failures: 3, openFor: { 
 const isRefusal = (reason: Cause.Reason<unknown>): boolean =>
   Cause.isFailReason(reason) && reason.error instanceof CircuitBreaker.BreakerOpen
 
-const triggerOf = (cause: Cause.Cause<BrokerError | CircuitBreaker.BreakerOpen>): Trigger => {
-  if (Cause.hasDies(cause)) return "defect"
-  return cause.reasons.some(isRefusal) ? "breakerOpen" : "brokerFailed"
-}
+const triggerOf = (cause: Cause.Cause<BrokerError | CircuitBreaker.BreakerOpen>): Trigger =>
+  cause.reasons.some(isRefusal) ? "breakerOpen" : "brokerFailed"
+
+const triggerOfUser = (cause: Cause.Cause<BrokerError>): Trigger => Cause.hasDies(cause) ? "defect" : "refused"
 
 // A spool that is full works as it should: only its limit was reached.
-const tellsOfHealth = (cause: Cause.Cause<ChannelError>): boolean =>
-  !cause.reasons.every((reason) => Cause.isFailReason(reason) && reason.error.reason._tag === "SpoolFull")
+const tellsOfHealth = (exit: Exit.Exit<void, ChannelError>): boolean =>
+  Exit.isSuccess(exit) ||
+  !exit.cause.reasons.every((reason) => Cause.isFailReason(reason) && reason.error.reason._tag === "SpoolFull")
 
 const mistakeIn = (names: ReadonlyArray<string>, channels: ReadonlyArray<FallbackChannel>): string | undefined => {
   const twice = names.find((name, index) => names.indexOf(name) !== index)

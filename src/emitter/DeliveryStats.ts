@@ -64,6 +64,7 @@ export class DeliveryCounters {
     breakerOpen: 0,
     behindSpool: 0,
     runLost: 0,
+    refused: 0,
     defect: 0,
     interrupted: 0,
     damaged: 0

@@ -48,6 +48,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   const name = yield* Names.next
   const outboxes = new Turns((user) => new Outbox(user, config))
   const delivery = yield* Delivery.make({
+    name,
     broker,
     isOwn: (source) => source.startsWith(name),
     onRunsLost: (user, runs) => outboxes.find(user)?.loseRuns(runs),

@@ -129,7 +129,7 @@ export const make = Effect.fnUntraced(function*(options: {
     countOutcome(counters, settlement, batch)
     for (let index = batch.length - 1; index >= 0; index--) {
       const onReceipt = batch[index]?.onReceipt
-      if (onReceipt !== undefined) onReceipt(receiptOf(settlement, batch, index))
+      if (onReceipt !== undefined) onReceipt(receiptOf(settlement, batch.length, index))
     }
     outbox.leave()
     return settlement
@@ -298,7 +298,7 @@ export const make = Effect.fnUntraced(function*(options: {
     if (!isReadonlyArrayNonEmpty(left)) return Effect.void
     return Effect.map(delivery.keep(outbox.user, left), (outcome) => {
       countOutcome(counters, outcome, left)
-      for (let index = 0; index < left.length; index++) left[index]?.onReceipt?.(receiptOf(outcome, left, index))
+      for (let index = 0; index < left.length; index++) left[index]?.onReceipt?.(receiptOf(outcome, left.length, index))
     })
   }
 

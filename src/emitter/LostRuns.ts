@@ -25,12 +25,17 @@ export class Lost {
     this.error = error
   }
 
+  /** Whether an event is of one of these runs. */
+  has({ run }: Envelope): boolean {
+    return run !== undefined && this.runs.has(run)
+  }
+
   /** The events of these runs, and the rest. */
   divide(batch: ReadonlyArray<Envelope>): { readonly late: Array<Envelope>; readonly rest: Array<Envelope> } {
     const late: Array<Envelope> = []
     const rest: Array<Envelope> = []
     for (const envelope of batch) {
-      if (envelope.run !== undefined && this.runs.has(envelope.run)) late.push(envelope)
+      if (this.has(envelope)) late.push(envelope)
       else rest.push(envelope)
     }
     return { late, rest }

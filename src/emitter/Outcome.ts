@@ -3,8 +3,6 @@
  *
  * @since 0.1.0
  */
-import type { Envelope } from "../protocol/Envelope.ts"
-import type { RunId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 
 /**
@@ -25,36 +23,39 @@ export type Place =
 
 /**
  * What became of a batch: it ended in one place, or was `Divided`, since some of
- * its runs were ended as lost: the events of these are dead letters, and the rest
- * ended in its place.
+ * its runs were ended as lost, or the broker takes some of its events for good and
+ * others never. `places` are then those of its events, one for each, in order; the
+ * position of one that was appended is its own.
  *
  * @category models
  * @since 0.1.0
  */
 export type Outcome =
   | Place
-  | { readonly _tag: "Divided"; readonly lost: ReadonlySet<RunId>; readonly rest: Place }
+  | { readonly _tag: "Divided"; readonly places: ReadonlyArray<Place> }
 
 /**
- * Where one event of a batch ended, and in which place of what ended there with
- * it: the `index`th of `size`.
+ * Where the event at `index` ended, of a batch of `size`. Batches are appended
+ * whole, so their offsets are consecutive and end at the batch's.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const placeOf = (
-  outcome: Outcome,
-  batch: ReadonlyArray<Envelope>,
-  index: number
-): { readonly place: Place; readonly index: number; readonly size: number } => {
-  if (outcome._tag !== "Divided") return { place: outcome, index, size: batch.length }
-  const { lost, rest } = outcome
-  const isLost = ({ run }: Envelope) => run !== undefined && lost.has(run)
-  const event = batch[index]
-  if (event === undefined || isLost(event)) return { place: lateEvents, index, size: batch.length }
-  const before = batch.slice(0, index).filter((other) => !isLost(other)).length
-  return { place: rest, index: before, size: batch.filter((other) => !isLost(other)).length }
+export const placeOf = (outcome: Outcome, size: number, index: number): Place => {
+  if (outcome._tag === "Divided") return outcome.places[index] ?? lateEvents
+  if (outcome._tag !== "Appended" || index === size - 1) return outcome
+  const { epoch, offset } = outcome.position
+  return { _tag: "Appended", position: { epoch, offset: offset - (size - 1 - index) } }
 }
+
+/**
+ * Where each event of a batch of `size` ended.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const placesOf = (outcome: Outcome, size: number): ReadonlyArray<Place> =>
+  Array.from({ length: size }, (_, index) => placeOf(outcome, size, index))
 
 /**
  * Where events of runs end that were ended as lost.

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type { UserId } from "../protocol/Identity.ts"
 import type { DeadLetter, DeadLetters, DeadLetterStore, Replayed } from "./DeadLetters.ts"
 import type { Delivery } from "./Delivery.ts"
-import { placeOf } from "./Outcome.ts"
+import { placesOf } from "./Outcome.ts"
 
 /**
  * The `DeadLetters` service over a store and a delivery.
@@ -35,7 +35,7 @@ export const replayer = (options: {
       const batch = taken.map(({ event }) => event)
       if (!isReadonlyArrayNonEmpty(batch)) return Effect.void
       return Effect.map(deliver(user, batch), (outcome) => {
-        const places = batch.map((_, index) => placeOf(outcome, batch, index).place._tag)
+        const places = placesOf(outcome, batch.length).map(({ _tag }) => _tag)
         for (const place of places) add(fields[place], 1)
         store.erase(taken.filter((_, index) => places[index] !== "DeadLettered"))
       })

@@ -49,7 +49,7 @@ export const budgetMs = (options: Options): number => {
 /**
  * Runs an effect, and again after each typed failure while attempts are left.
  * It ends as the last try ended. `onRetry` is called before each retry, and must
- * not throw.
+ * not throw. A failure that `isForGood` is not followed by another try.
  *
  * @category combinators
  * @since 0.1.0
@@ -57,8 +57,10 @@ export const budgetMs = (options: Options): number => {
 export const run = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   options: Options,
-  onRetry?: () => void
-): Effect.Effect<A, E, R> => Effect.catchCause(effect, (cause) => afterFailure(effect, options, cause, onRetry))
+  onRetry?: () => void,
+  isForGood?: (cause: Cause.Cause<E>) => boolean
+): Effect.Effect<A, E, R> =>
+  Effect.catchCause(effect, (cause) => afterFailure(effect, options, cause, onRetry, isForGood))
 
 /**
  * What `run` does after its first try failed with `cause`, for callers that made
@@ -71,10 +73,12 @@ export const afterFailure = Effect.fnUntraced(function*<A, E, R>(
   effect: Effect.Effect<A, E, R>,
   options: Options,
   cause: Cause.Cause<E>,
-  onRetry?: () => void
+  onRetry?: () => void,
+  isForGood?: (cause: Cause.Cause<E>) => boolean
 ): Effect.fn.Return<A, E, R> {
   let last = cause
   for (let retry = 1; retry <= options.attempts && isRetryable(last); retry++) {
+    if (isForGood?.(last) === true) break
     const random = yield* Random.next
     yield* Effect.sleep(Duration.millis(longestWaitMs(options, retry) * random))
     onRetry?.()

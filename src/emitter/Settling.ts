@@ -27,9 +27,7 @@ export const countOutcome = (counters: Counters, settlement: Settlement, batch: 
   if (settlement === interrupted) return
   counters.batches++
   if (settlement._tag !== "Divided") return countEvents(counters, settlement, batch.length)
-  const late = batch.filter(({ run }) => run !== undefined && settlement.lost.has(run)).length
-  counters.deadLettered += late
-  countEvents(counters, settlement.rest, batch.length - late)
+  for (const place of settlement.places) countEvents(counters, place, 1)
 }
 
 const countEvents = (
@@ -53,16 +51,10 @@ const countEvents = (
 }
 
 /**
- * The receipt of the event at `at`. Batches are appended whole, so their offsets
- * are consecutive and end at the batch's.
+ * The receipt of the event at `at`.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const receiptOf = (settlement: Settlement, batch: ReadonlyArray<Pending>, at: number): Receipt => {
-  if (settlement._tag === "Dropped") return settlement
-  const { index, place, size } = placeOf(settlement, batch, at)
-  if (place._tag !== "Appended" || index === size - 1) return place
-  const { epoch, offset } = place.position
-  return { _tag: "Appended", position: { epoch, offset: offset - (size - 1 - index) } }
-}
+export const receiptOf = (settlement: Settlement, size: number, at: number): Receipt =>
+  settlement._tag === "Dropped" ? settlement : placeOf(settlement, size, at)

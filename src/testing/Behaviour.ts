@@ -21,7 +21,7 @@ import * as Monotonic from "../protocol/Monotonic.ts"
  * @category models
  * @since 0.1.0
  */
-export type Deed = "ok" | "fail" | "refuse" | "die" | "loseAnswer" | "interrupt" | "hang"
+export type Deed = "ok" | "fail" | "refuse" | "reject" | "die" | "loseAnswer" | "interrupt" | "hang"
 
 /**
  * A deed, done at once, or `after` so much time.
@@ -106,6 +106,7 @@ export interface Actor<out A, out E> {
   readonly take: Effect.Effect<A, E>
   readonly unavailable: Effect.Effect<never, E>
   readonly refused: Effect.Effect<never, E>
+  readonly rejected: Effect.Effect<never, E>
 }
 
 /**
@@ -129,6 +130,8 @@ export const act = <A, E>(behaviour: Behaviour, actor: Actor<A, E>): Effect.Effe
       return actor.unavailable
     case "refuse":
       return actor.refused
+    case "reject":
+      return actor.rejected
     case "die":
       return Effect.die(new Error(`${actor.name} dies as it was told to`))
     case "hang":

@@ -34,7 +34,7 @@ import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
 import { Broker, BrokerError, BrokerRefused, BrokerUnavailable, type PullLimits } from "../broker/Broker.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { UserId } from "../protocol/Identity.ts"
+import { EventId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { act, type Decide, decide } from "./Behaviour.ts"
 import { fromEntry, type Logged } from "./Left.ts"
@@ -59,7 +59,9 @@ export interface Call {
  * The controls of a broker under test.
  *
  * - `behave` says what becomes of each append from now on, until it is called
- *   again. It is asked once for each append, when that begins.
+ *   again. It is asked once for each append, when that begins. To refuse one user
+ *   for good, let it give `reject` for calls of that user. It is also asked for
+ *   each canary (see `Broker`), as for an append of the user `canary`.
  * - `calls` are all appends that were asked for, in order.
  * - `log` is what a user's log has taken since the broker was made, in order;
  *   `logs` the same of all users. Events that the log has dropped meanwhile stay
@@ -141,7 +143,8 @@ export const make = Effect.fnUntraced(function*(
         name: "the broker",
         take: Effect.uninterruptible(take(user, batch)),
         unavailable,
-        refused
+        refused,
+        rejected
       })
       return Effect.onExit(done, (outcome) =>
         Effect.sync(() => {
@@ -150,9 +153,22 @@ export const make = Effect.fnUntraced(function*(
         }))
     })
 
+  const canary: Broker["Service"]["canary"] = (user) =>
+    Effect.suspend(() => {
+      const at = clock.currentTimeMillisUnsafe()
+      const call: Call = { number: 0, user: nobody, batch: [nothing], at, endedAt: undefined, outcome: undefined }
+      return act(decide(current, call), {
+        name: "the broker",
+        take: inner.canary?.(user) ?? Effect.void,
+        unavailable,
+        refused,
+        rejected
+      })
+    })
+
   const { appendUnsafe: _, ...others } = inner
   return {
-    broker: { ...others, append },
+    broker: { ...others, append, canary },
     controls: {
       behave: (decide) =>
         Effect.sync(() => {
@@ -186,6 +202,29 @@ const everything: PullLimits = { maxEvents: 1024, maxBytes: 16 * 1024 * 1024 }
 const unavailable = Effect.fail(
   new BrokerError({
     reason: new BrokerUnavailable({ operation: "append", afterMs: 0, cause: new Error("it was told to fail") })
+  })
+)
+
+// Of whom a canary is, and what it would append.
+const nobody = UserId.make("canary")
+const nothing: Envelope = {
+  id: EventId.make("canary-1"),
+  source: "canary-",
+  sequence: 1,
+  type: "canary",
+  delivery: "volatile",
+  at: 0,
+  run: undefined,
+  thread: undefined,
+  confirm: false,
+  body: "",
+  bytes: 0,
+  data: {}
+}
+
+const rejected = Effect.fail(
+  new BrokerError({
+    reason: new BrokerRefused({ operation: "append", detail: "it was told to reject", blame: "user" })
   })
 )
 

@@ -90,6 +90,9 @@ export const make = Effect.fnUntraced(function*(
       Effect.suspend(() => {
         const call: Call = { number: calls.length + 1, user, batch, at: clock.currentTimeMillisUnsafe() }
         calls.push(call)
+        const refused = Effect.fail(
+          new ChannelError({ channel: name, reason: new ChannelRefused({ detail: "it was told to refuse" }) })
+        )
         return act(decide(current, call), {
           name: `the channel "${name}"`,
           take: Effect.uninterruptible(take(call)),
@@ -99,9 +102,8 @@ export const make = Effect.fnUntraced(function*(
               reason: new ChannelUnavailable({ cause: new Error("it was told to fail") })
             })
           ),
-          refused: Effect.fail(
-            new ChannelError({ channel: name, reason: new ChannelRefused({ detail: "it was told to refuse" }) })
-          )
+          refused,
+          rejected: refused
         })
       }),
     behave: (decide) =>

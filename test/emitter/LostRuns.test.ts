@@ -73,8 +73,12 @@ describe("A delivery to a broker that has ended a run as lost", () => {
       const outcome = yield* deliver(bench, ada, [thought(1, "r"), note(2), thought(3, "other"), thought(4, "r")])
       assert.deepStrictEqual(outcome, {
         _tag: "Divided",
-        lost: new Set([r]),
-        rest: { _tag: "Appended", position: { epoch: "e", offset: 2 } }
+        places: [
+          { _tag: "DeadLettered", reason: "runLost" },
+          { _tag: "Appended", position: { epoch: "e", offset: 1 } },
+          { _tag: "Appended", position: { epoch: "e", offset: 2 } },
+          { _tag: "DeadLettered", reason: "runLost" }
+        ]
       })
       assert.deepStrictEqual(idsOf(broker.log(ada)), ["old.2", "old.3"])
       assert.deepStrictEqual(yield* letters, ["old.1 runLost", "old.4 runLost"])

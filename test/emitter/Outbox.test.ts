@@ -242,6 +242,27 @@ describe("when a user has as much pending as allowed", () => {
       assert.deepStrictEqual(yield* log, [0, 4, 5])
     }).pipe(Effect.provide(layer({ config: { batching: { ...full.batching, overflow: "dropOldest" } } }))))
 
+  it.effect("fault 45: a text that comes after its message's pending one was dropped is not lost with it", () =>
+    Effect.gen(function*() {
+      const broker = yield* TestBroker.TestBroker
+      const { forUser, stats } = yield* Emitters
+      const ada = yield* forUser({ userId: "ada", runId: "r" })
+      yield* ada.emit(AgentEvents.AgentStarted.make({ agentName: "a" }))
+      yield* broker.behave({ after: "1 second", do: "ok" })
+      yield* Effect.forkChild(ada.emit(step), { startImmediately: true })
+      for (const event of [text("m", "dropped"), note(1), note(2), text("m", "kept")]) yield* ada.emit(event)
+      yield* TestClock.adjust("5 seconds")
+      const left = shown(yield* broker.log(ada.context.userId)).slice(2)
+      assert.deepStrictEqual(left, [
+        ["custom", { name: "note", data: 2 }],
+        ["text_delta", { messageId: "m", delta: "kept" }]
+      ])
+      yield* broker.behave("ok")
+      const { accepted, appended, dropped, merged } = yield* stats
+      assert.deepStrictEqual([dropped.overflow, merged], [2, 0])
+      assert.strictEqual(Object.values(accepted).reduce((sum, n) => sum + n, 0), appended + dropped.overflow)
+    }).pipe(Effect.provide(layer({ config: { batching: { ...full.batching, overflow: "dropOldest" } } }))))
+
   it.effect("overflow dropOldest never drops a critical event: with nothing else pending, callers wait", () =>
     Effect.gen(function*() {
       const broker = yield* TestBroker.TestBroker

@@ -146,6 +146,67 @@ describe("SpoolDrainer", () => {
       assert.match(String(letters[0]?.reasons[0]?.cause), /a bug in the broker/)
     }))
 
+  it.effect("fault 45: counts only the tries of an event that failed in a row", () =>
+    Effect.gen(function*() {
+      const store = yield* MemorySpoolStore.make()
+      for (const sequence of count(4)) yield* store.put(ada, envelopes("ada", sequence))
+      const bench = yield* benchOver(store)
+      const failures = new Map<number, number>()
+      bench.broker.decide = ({ batch, user }) => {
+        if (user !== ada || batch.length > 1) return user === ada ? "die" : "ok"
+        const [{ sequence }] = batch
+        const failed = failures.get(sequence) ?? 0
+        failures.set(sequence, failed + 1)
+        // Each append is asked twice what becomes of it.
+        return failed < 8 ? "die" : "ok"
+      }
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(sequences(bench.broker.log(ada)), count(4))
+      assert.strictEqual((yield* bench.delivery.stats).deadLetters.events, 0)
+    }))
+
+  it.effect("fault 45: lets time pass between two tries of one user, also beside users who have nothing left", () =>
+    Effect.gen(function*() {
+      const store = yield* MemorySpoolStore.make()
+      const bench = yield* DeliveryBench.make({
+        channels: [Spool.make(store)],
+        breaker: { failures: 1_000_000, openFor: { first: "1 second", cap: "1 second" } }
+      })
+      bench.broker.decide = ({ user }) => user === ada ? "fail" : "ok"
+      yield* bench.emit(ada, envelopes("ada", 1))
+      yield* TestClock.adjust("10 millis")
+      const before = bench.broker.calls.length
+      for (const sequence of count(100)) {
+        yield* store.put(bob, envelopes("bob", sequence))
+        yield* bench.emit(bob, envelopes("bob", 1_000 + sequence))
+        yield* TestClock.adjust("100 millis")
+      }
+      const calls = bench.broker.calls.slice(before).filter(({ user }) => user === ada).length
+      assert.isTrue(calls >= 50 && calls <= 101, `${calls} calls in 10 seconds`)
+      assert.strictEqual(bench.broker.log(bob).length, 200)
+    }))
+
+  it.effect("fault 33: tries at once when the broker says that it is back, and tells who is late until they are not", () =>
+    Effect.gen(function*() {
+      const { bench, store } = yield* spooled(3, "fail", [ada, bob])
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual((yield* bench.delivery.breakers[0].state)._tag, "Open")
+      assert.deepStrictEqual(bench.broker.told, [])
+      // Whoever is not the first has to wait.
+      const isFirst = (user: UserId) => bench.broker.log(user === ada ? bob : ada).length === 0
+      bench.broker.decide = ({ user }) => isFirst(user) ? "ok" : { after: "5 seconds", do: "ok" }
+      bench.broker.tell("up")
+      yield* TestClock.adjust(0)
+      const [late = assert.fail("nobody is late"), ...others] = [ada, bob].filter((user) => store.holds(user))
+      assert.deepStrictEqual(others, [])
+      assert.deepStrictEqual(sequences(bench.broker.log(late === ada ? bob : ada)), [1, 2, 3])
+      const told = () => bench.broker.told.filter(([user]) => user === late)
+      assert.deepStrictEqual(told(), [[late, "bench", 60_000]])
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(sequences(bench.broker.log(late)), [1, 2, 3])
+      assert.deepStrictEqual(told(), [[late, "bench", 60_000], [late, "bench", 0]])
+    }))
+
   it.effect("gives up nothing that the broker merely does not take", () =>
     Effect.gen(function*() {
       const { bench, store } = yield* spooled(2, "refuse")
@@ -292,7 +353,8 @@ const survives = Effect.fnUntraced(function*(draw: Draw, behaviours: ReadonlyArr
   assert.deepInclude(life.store.depth(), { users: 0, batches: 0, events: 0, bytes: 0 })
   for (const user of users) {
     const log = sequences(broker.log(user))
-    const dead = deadLetters.list({ user }).map(({ event }) => event.sequence)
+    // A file gives its letters to each life, and so to this store again.
+    const dead = [...new Set(deadLetters.list({ user }).map(({ event }) => event.sequence))]
     const all = count(emitted.get(user) ?? 0)
     if (behaviours === clear) {
       assert.deepStrictEqual([...log, ...dead].toSorted((a, b) => a - b), all, `the events of ${user}`)

@@ -12,6 +12,7 @@ import type { UserId } from "../../../src/protocol/Identity.ts"
 import { ScriptedBroker } from "./ScriptedBroker.ts"
 
 export const defaults = {
+  name: "bench",
   isOwn: () => true,
   onRunsLost: () => {},
   retry: { attempts: 1, base: "1 millis", cap: "5 millis" },

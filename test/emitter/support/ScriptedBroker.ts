@@ -3,15 +3,24 @@
  *
  * It keeps a broker's promises otherwise: each batch whole or not at all, each event once, in order.
  */
-import { type Duration, Effect } from "effect"
+import { type Duration, Effect, type Scope } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import { BrokerError, BrokerRefused, BrokerUnavailable, type Domains, RunLost } from "../../../src/broker/Broker.ts"
+import {
+  BrokerError,
+  BrokerRefused,
+  BrokerUnavailable,
+  type Domains,
+  RunLost,
+  type Watcher
+} from "../../../src/broker/Broker.ts"
 import type { Envelope } from "../../../src/protocol/Envelope.ts"
 import type { RunId, UserId } from "../../../src/protocol/Identity.ts"
 import type { Position } from "../../../src/protocol/Position.ts"
+import { envelopes, userId } from "./envelopes.ts"
 
 /**
- * - `ok` takes the batch, `fail` and `refuse` fail typed, `die` dies, `throw` throws instead of giving an effect;
+ * - `ok` takes the batch, `die` dies, `throw` throws instead of giving an effect;
+ * - `fail`, `refuse`, `timeOut` and `reject` fail typed: it is the broker's trouble, undecided, undecided, the user's;
  * - `loseAck` takes the batch and fails all the same, `hang` never ends;
  * - with `after` it happens that much later.
  */
@@ -19,11 +28,13 @@ export type Behaviour =
   | "ok"
   | "fail"
   | "refuse"
+  | "timeOut"
+  | "reject"
   | "die"
   | "throw"
   | "loseAck"
   | "hang"
-  | { readonly after: Duration.Input; readonly do: "ok" | "fail" | "loseAck" }
+  | { readonly after: Duration.Input; readonly do: "ok" | "fail" | "timeOut" | "loseAck" }
 
 export interface Call {
   readonly user: UserId
@@ -59,6 +70,32 @@ export class ScriptedBroker {
       if (this.calls.length > 10_000) return Effect.die(new Error("the broker is asked for ever"))
       return this.act(this.decide({ user, batch }), user, batch)
     })
+  }
+
+  /** Does what would be done to an append of another user. */
+  canary?: (user: UserId) => Effect.Effect<void, BrokerError> = () =>
+    Effect.suspend(() => {
+      const behaviour = this.decide({ user: canary, batch: envelopes("canary", 1) })
+      return behaviour === "ok" ? Effect.void : Effect.asVoid(this.act(behaviour, canary, envelopes("canary", 1)))
+    })
+
+  /** What was told of users whose events are late: for how many milliseconds. */
+  readonly told: Array<readonly [UserId, string, number]> = []
+
+  readonly late = (user: UserId, by: string, forMs: number): Effect.Effect<void, BrokerError> =>
+    Effect.sync(() => void this.told.push([user, by, forMs]))
+
+  private readonly watchers = new Set<Watcher>()
+
+  readonly watch = (watcher: Watcher): Effect.Effect<void, never, Scope.Scope> =>
+    Effect.acquireRelease(
+      Effect.sync(() => void this.watchers.add(watcher)),
+      () => Effect.sync(() => void this.watchers.delete(watcher))
+    )
+
+  /** Tells all who watch. */
+  tell(news: "down" | "up", domain?: string): void {
+    for (const watcher of this.watchers) watcher(news, domain)
   }
 
   /** Runs that were ended as lost by others: a batch with something of them is refused. */
@@ -102,6 +139,10 @@ export class ScriptedBroker {
         return unavailable
       case "refuse":
         return Effect.fail(new BrokerError({ reason: new BrokerRefused({ operation: "append", detail: "no room" }) }))
+      case "timeOut":
+        return timedOut
+      case "reject":
+        return rejected
       case "die":
       case "throw":
         return Effect.die(new Error("a bug in the broker"))
@@ -120,6 +161,23 @@ export class ScriptedBroker {
     return { epoch: "e", offset: 1 + log.findIndex(({ id }) => id === last?.id) }
   }
 }
+
+const canary = userId("canary")
+
+const timedOut = Effect.fail(
+  new BrokerError({
+    reason: new BrokerUnavailable({
+      operation: "append",
+      afterMs: 500,
+      cause: new Error("no answer"),
+      blame: "undecided"
+    })
+  })
+)
+
+const rejected = Effect.fail(
+  new BrokerError({ reason: new BrokerRefused({ operation: "append", detail: "a poisoned batch", blame: "user" }) })
+)
 
 export const unavailable = Effect.fail(
   new BrokerError({ reason: new BrokerUnavailable({ operation: "append", afterMs: 1, cause: new Error("down") }) })
