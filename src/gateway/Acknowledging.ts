@@ -1,6 +1,7 @@
 /**
- * Acknowledgements of devices that receive server-sent events: a `POST` to the
- * gateway's path, with an `ack` frame that names its epoch as the body.
+ * Acknowledgements and signs of life of devices that receive server-sent events: a
+ * `POST` to the gateway's path, with an `ack` frame that names its epoch, or a
+ * `pong` that names its connection, as the body.
  *
  * The request stands for itself, so it may arrive at any node, with or without
  * the device's stream. It is authenticated like every other; a position counts
@@ -18,13 +19,14 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { BrokerError } from "../broker/Broker.ts"
 import type { Hub } from "../hub/Hub.ts"
+import type { Revoked } from "../hub/Revoked.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Frame from "../protocol/Frame.ts"
 import type { ThreadId, UserId } from "../protocol/Identity.ts"
 import type { Principal } from "./Authenticator.ts"
 import * as EventStreamWish from "./EventStreamWish.ts"
 import * as Refusal from "./Refusal.ts"
-import type { UserRates } from "./UserRates.ts"
+import type { Rates } from "./Rates.ts"
 
 /**
  * What acknowledgements need of their gateway. `rates` limits them per user,
@@ -36,7 +38,7 @@ import type { UserRates } from "./UserRates.ts"
  */
 export interface Options {
   readonly hub: Hub["Service"]
-  readonly rates: UserRates
+  readonly rates: Rates<UserId>
   readonly maxBytes: number
   readonly timeout: Duration.Duration
 }
@@ -52,12 +54,12 @@ const taken = HttpServerResponse.empty({ status: 204 })
 export const answer = (
   options: Options,
   request: HttpServerRequest,
-  { userId }: Principal,
+  { issuedAt, userId }: Principal,
   now: number
-): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError> => {
+): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError | Revoked> => {
   if (!options.rates.take(userId, now)) return Effect.succeed(Refusal.refuse(429, closeCodes.tooManyFrames))
   return EventStreamWish.readThreads(EventStreamWish.queryOf(request)).pipe(
-    Effect.flatMap((threads) => take(options, request, userId, threads)),
+    Effect.flatMap((threads) => take(options, request, { issuedAt, userId }, threads)),
     Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message)))
   )
 }
@@ -65,15 +67,25 @@ export const answer = (
 const take = (
   { hub, maxBytes, timeout }: Options,
   request: HttpServerRequest,
-  user: UserId,
+  { issuedAt, userId }: Pick<Principal, "issuedAt" | "userId">,
   threads: ReadonlyArray<ThreadId> | undefined
-): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError> =>
+): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError | Revoked> =>
   request.text.pipe(
     Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
     Effect.timeout(timeout),
-    Effect.map(Frame.decodeAcknowledgement),
+    Effect.map(Frame.decodePosted),
     Effect.flatMap(Effect.fromResult),
-    Effect.flatMap(({ epoch, offset }) => hub.acknowledge(user, { epoch, offset }, threads)),
+    Effect.flatMap((frame) =>
+      Effect.andThen(
+        hub.admit(userId, issuedAt),
+        Effect.suspend(() => {
+          hub.hear(userId, frame.connection)
+          return frame.type === "pong"
+            ? Effect.void
+            : hub.acknowledge(userId, { epoch: frame.epoch, offset: frame.offset }, threads)
+        })
+      )
+    ),
     Effect.as(taken),
     Effect.catchTag("FrameError", (error) => Effect.succeed(Refusal.badRequest(error.detail))),
     Effect.catchTag("HttpServerError", (error) => Effect.succeed(unreadable(error))),

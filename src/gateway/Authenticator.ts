@@ -42,8 +42,10 @@ export {
  * Who a device belongs to, and until when that is known: `expiresAt` is in
  * milliseconds since the Unix epoch, and a connection ends soon after it unless
  * its credential was renewed. `issuedAt`, the same for when the credential was
- * issued, keeps out those from before the user's access was revoked; without it
- * they can come in again.
+ * issued, keeps out those from before the user's access was revoked. Credentials
+ * without it count as older than any revocation: an authenticator that asks a
+ * store which knows of revocations itself gives the present time. A time that lies
+ * more than a minute ahead is refused.
  *
  * @category models
  * @since 0.1.0
@@ -111,10 +113,12 @@ const leastSecretBytes = 32
 
 /**
  * Accepts JSON Web Tokens signed with a key of a published key set, as identity
- * providers offer them. Keys are fetched when they are first needed, and kept:
- * for `maxAge` (10 minutes by default), or until a token names a key that is not
- * among them, though not more often than once in `cooldown` (30 seconds).
- * Should the provider be away, known keys go on to be used.
+ * providers offer them. Keys are fetched when they are first needed, and kept;
+ * they are fetched anew in the background once they are older than `maxAge` (10
+ * minutes by default), and for a token that names a key that is not among them.
+ * Such a token is told to come back later within `cooldown` (30 seconds) of the
+ * last fetch. Should the provider be away, known keys go on to be used. A key set
+ * has `maxBytes` at most (1 MiB), and is fetched without following a redirect.
  *
  * @category layers
  * @since 0.1.0

@@ -4,15 +4,18 @@
  * Events travel one by one, each with its position as id; all other frames are
  * events whose names begin with `frame:`, which no event of a catalog can have.
  * The position of the last event comes back in `Last-Event-ID`, so a browser's
- * `EventSource` resumes by itself. There are no acknowledgements this way.
+ * `EventSource` resumes by itself. Acknowledgements and signs of life are requests
+ * of their own.
  *
  * A session holds the request's fiber, and is told of a device that left when
- * the network learns of it.
+ * the network learns of it. One that does not take the end of its stream is cut.
  *
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @since 0.1.0
  */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import { ServerResponse } from "node:http"
@@ -21,7 +24,7 @@ import type { Connection } from "../hub/Connection.ts"
 import type { Encoding } from "../hub/Encoding.ts"
 import type { TooManyConnections } from "../hub/Hub.ts"
 import type { Revoked } from "../hub/Revoked.ts"
-import type { Farewell, Message, Transport } from "../hub/Transport.ts"
+import type { Farewell, Liveness, Message, Transport } from "../hub/Transport.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Envelope from "../protocol/Envelope.ts"
 import * as Frame from "../protocol/Frame.ts"
@@ -64,7 +67,7 @@ const ping = ": ping\n\n"
 export interface Response {
   readonly headersSent: boolean
   readonly writableLength: number
-  readonly writeHead: (status: number, headers: Record<string, string>) => unknown
+  readonly writeHead: (status: number, headers: Readonly<Record<string, string>>) => unknown
   readonly write: (text: string) => boolean
   readonly end: () => unknown
   readonly destroy: () => unknown
@@ -79,27 +82,40 @@ export interface Response {
  */
 export interface Wish {
   readonly principal: Principal
+  /** Headers besides those of every stream. */
+  readonly headers: Readonly<Record<string, string>>
   readonly resume: Position.Position | undefined
   readonly threads: ReadonlyArray<ThreadId> | undefined
 }
 
 type State =
-  | { readonly _tag: "Opening" }
+  | { readonly _tag: "Opening"; readonly refuse: (farewell: Farewell) => void }
   | { readonly _tag: "Live"; readonly connection: Connection }
-  | { readonly _tag: "Closing" }
+  | { readonly _tag: "Closing"; readonly since: number }
 
-class EventStreamSession implements Session, Transport {
+class EventStreamSession implements Session, Transport, Liveness {
   private readonly shared: Shared
   private readonly response: Response
   private readonly lapsesAt: number
-  private state: State = { _tag: "Opening" }
+  private readonly headers: Readonly<Record<string, string>>
+  private state: State
   private pingedAt: number
+  private lastHeard: number
 
-  constructor(shared: Shared, response: Response, principal: Principal) {
+  constructor(
+    shared: Shared,
+    response: Response,
+    headers: Readonly<Record<string, string>>,
+    principal: Principal,
+    refuse: (farewell: Farewell) => void
+  ) {
+    this.headers = headers
+    this.state = { _tag: "Opening", refuse }
     this.shared = shared
     this.response = response
     this.lapsesAt = lapsesAt(shared, principal)
     this.pingedAt = Monotonic.millisUnsafe(shared.clock)
+    this.lastHeard = this.pingedAt
   }
 
   live(connection: Connection): void {
@@ -108,7 +124,7 @@ class EventStreamSession implements Session, Transport {
 
   write(messages: ReadonlyArray<Message>): boolean {
     if (this.state._tag === "Closing") return true
-    if (!this.response.headersSent) this.response.writeHead(200, headers)
+    if (!this.response.headersSent) this.response.writeHead(200, this.headers)
     return this.response.write(messages.join(""))
   }
 
@@ -121,24 +137,46 @@ class EventStreamSession implements Session, Transport {
   }
 
   close(farewell: Farewell): void {
-    if (this.state._tag === "Closing") return
-    const { code, detail, reconnectAfterMs } = farewell
-    if (!this.response.headersSent) {
-      this.response.writeHead(code === closeCodes.unauthenticated ? 401 : 503, { "cache-control": "no-store" })
-    } else {
-      this.response.write(
-        reconnectAfterMs === undefined
-          ? encoding.frame({ type: "error", code: code.name, message: detail })
-          : `retry: ${reconnectAfterMs}\n${encoding.frame({ type: "goodbye", reason: detail, reconnectAfterMs })}`
-      )
-    }
-    this.state = { _tag: "Closing" }
+    const { state } = this
+    if (state._tag === "Closing") return
+    this.state = { _tag: "Closing", since: Monotonic.millisUnsafe(this.shared.clock) }
     this.shared.closed(farewell)
+    // Nothing was sent, so the request can still be refused as any other.
+    if (state._tag === "Opening" && !this.response.headersSent) return state.refuse(farewell)
+    const { code, detail, reconnectAfterMs } = farewell
+    this.response.write(
+      reconnectAfterMs === undefined
+        ? encoding.frame({ type: "error", code: code.name, message: detail })
+        : `retry: ${reconnectAfterMs}\n${encoding.frame({ type: "goodbye", reason: detail, reconnectAfterMs })}`
+    )
     this.response.end()
+  }
+
+  get liveness(): Liveness {
+    return this
+  }
+
+  heardAt(): number {
+    return this.lastHeard
+  }
+
+  ask(): void {
+    if (this.state._tag === "Live" && this.state.connection.state !== "blocked") this.write([ping])
+  }
+
+  // Programs that cannot answer, such as a browser's `EventSource`, keep their place for two heartbeats.
+  isSilent(_: number, now: number): boolean {
+    return now - this.lastHeard >= 2 * this.shared.limits.heartbeatMs
+  }
+
+  heardElsewhere(): void {
+    this.lastHeard = Monotonic.millisUnsafe(this.shared.clock)
   }
 
   tick(now: number): void {
     const { state } = this
+    // The end waits until the device has read what lies before it.
+    if (state._tag === "Closing" && now - state.since >= closeTimeoutMs) return this.destroy()
     if (state._tag !== "Live") return
     if (now > this.lapsesAt) {
       return this.close(forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "expired" }).message))
@@ -155,7 +193,16 @@ class EventStreamSession implements Session, Transport {
   }
 }
 
-const headers = {
+/** How long a device may take to read the end of its stream. */
+const closeTimeoutMs = 2_000
+
+/**
+ * What a response to such a request says of itself.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const headers = {
   "content-type": "text/event-stream; charset=utf-8",
   "cache-control": "no-store, no-transform",
   // Proxies that follow nginx must not hold events back.
@@ -172,13 +219,16 @@ const headers = {
 export const serve = (
   shared: Shared,
   request: HttpServerRequest,
-  { principal, resume, threads }: Wish
-): Effect.Effect<void, TooManyConnections | Revoked | BrokerError> =>
+  { headers: more, principal, resume, threads }: Wish
+): Effect.Effect<void, TooManyConnections | Revoked | BrokerError | SentAway> =>
   Effect.suspend(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     // A connection that was kept open for further requests would hold up the server's end.
     if (response instanceof ServerResponse) response.shouldKeepAlive = false
-    const session = new EventStreamSession(shared, response, principal)
+    const refused = Deferred.makeUnsafe<never, SentAway>()
+    const session = new EventStreamSession(shared, response, { ...headers, ...more }, principal, (farewell) => {
+      Deferred.doneUnsafe(refused, Effect.fail(new SentAway({ farewell })))
+    })
     const id = shared.nextId()
     const { heartbeatMs, retentionMs } = shared.limits
     const gone = Effect.callback<void>((resumeFiber) => {
@@ -197,10 +247,22 @@ export const serve = (
     )
     // A log that does not answer must hold up neither a device that leaves nor a server that closes.
     return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(Effect.raceFirst(opened, gone)), (connection) => {
+      Effect.flatMap(restore(Effect.raceAllFirst([opened, gone, Deferred.await(refused)])), (connection) => {
         if (connection === undefined) return Effect.void
         session.live(connection)
         return Effect.ensuring(restore(gone), shared.hub.release(connection))
       })
     ).pipe(Effect.ensuring(Effect.sync(() => shared.remove(session))))
   })
+
+/**
+ * The stream was refused before anything was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SentAway extends Data.TaggedError("SentAway")<{ readonly farewell: Farewell }> {
+  override get message() {
+    return this.farewell.detail
+  }
+}

@@ -42,7 +42,7 @@ const decodePosition = Schema.decodeUnknownEffect(PositionText)
  */
 export const read = Effect.fnUntraced(function*(
   request: HttpServerRequest
-): Effect.fn.Return<Omit<Wish, "principal">, Schema.SchemaError> {
+): Effect.fn.Return<Omit<Wish, "principal" | "headers">, Schema.SchemaError> {
   const query = queryOf(request)
   const lastEventId = request.headers["last-event-id"] ?? ""
   const named = lastEventId === "" ? query.get("resume") ?? "" : lastEventId

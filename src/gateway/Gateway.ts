@@ -33,8 +33,9 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as HttpRouter from "effect/http/HttpRouter"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
-import type { HttpServerResponse } from "effect/http/HttpServerResponse"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -49,23 +50,25 @@ import * as Monotonic from "../protocol/Monotonic.ts"
 import * as Names from "../protocol/Names.ts"
 import * as Settings from "../protocol/Settings.ts"
 import * as Acknowledging from "./Acknowledging.ts"
+import { Admission, type Admitted, makeAddresses } from "./Admission.ts"
 import { Authenticator, type Principal } from "./Authenticator.ts"
+import * as Credentials from "./Credentials.ts"
 import * as DeviceSocket from "./DeviceSocket.ts"
 import * as EventStream from "./EventStream.ts"
 import * as EventStreamWish from "./EventStreamWish.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Identifying from "./Identifying.ts"
 import * as Origin from "./Origin.ts"
+import { Rates } from "./Rates.ts"
 import * as Refusal from "./Refusal.ts"
 import * as Metrics from "./Metrics.ts"
-import type { Shared } from "./Session.ts"
+import { type Shared, tooMany } from "./Session.ts"
 import { Sessions } from "./Sessions.ts"
 import type { Stats } from "./Stats.ts"
 import { Servers } from "./Servers.ts"
 import { type Kind, Strangers } from "./Strangers.ts"
 import { TokenBucket } from "./TokenBucket.ts"
 import { Unauthenticated } from "./Unauthenticated.ts"
-import { UserRates } from "./UserRates.ts"
 import { WebSocketSession } from "./WebSocketSession.ts"
 
 /**
@@ -98,12 +101,12 @@ const make = Effect.fnUntraced(function*(
     readonly gateway: Gateway["Service"]
     readonly handle: Handler
     readonly acknowledge: Handler
+    readonly preflight: Handler
     readonly watch: Middleware
   },
   never,
   Authenticator | Broker | Scope.Scope
 > {
-  const authenticator = yield* Authenticator
   const { retentionMs } = yield* Broker
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
@@ -124,9 +127,16 @@ const make = Effect.fnUntraced(function*(
   const sessions = new Sessions(Duration.toMillis(config.drainTimeout), strangers, servers)
   const named = config.name === undefined ? "" : `${config.name}.`
   const life = yield* Names.next
-  const admission = new TokenBucket(config.connections.perSecond, Monotonic.millisUnsafe(clock))
+  const authenticator = Credentials.make(yield* Authenticator, { clock, timeout: config.helloTimeout })
+  const { addressHeader: header, requestsPerAddress } = config
+  const admission = Option.getOrElse(
+    yield* Effect.serviceOption(Admission),
+    () => makeAddresses({ clock, perSecond: requestsPerAddress, ...(header === undefined ? {} : { header }) })
+  )
+  const devices = new TokenBucket(config.connections.perSecond, Monotonic.millisUnsafe(clock))
   let ids = 0
   let refusedByRate = 0
+  let refusedByAddress = 0
 
   const hub = yield* Hub.make({
     ...config.connections,
@@ -140,7 +150,7 @@ const make = Effect.fnUntraced(function*(
   })
   const acknowledging = {
     hub,
-    rates: new UserRates(config.framesPerSecond),
+    rates: new Rates<UserId>(config.framesPerSecond),
     maxBytes: config.maxFrameBytesIn,
     timeout: config.helloTimeout
   }
@@ -168,7 +178,12 @@ const make = Effect.fnUntraced(function*(
       run(Effect.annotateLogs(Effect.logDebug("A device was sent away"), { code: code.code, name: code.name, detail }))
     },
     nextId: () => ConnectionId.make(`${named}${life}-${(ids++).toString(36)}`),
-    comeBackAfterMs
+    comeBackAfterMs,
+    admits: () => {
+      if (devices.take(Monotonic.millisUnsafe(clock))) return true
+      refusedByRate++
+      return false
+    }
   }
 
   const drain = sessions.drain(settle(hub, config.drainTimeout), () => ({
@@ -180,81 +195,109 @@ const make = Effect.fnUntraced(function*(
   yield* sessions.watch(clock, tickMs, drain).pipe(Effect.forkScoped)
   yield* Effect.addFinalizer(() => drain)
 
-  const upgrade = (request: HttpServerRequest, principal: Principal | undefined) =>
-    DeviceSocket.accept(sockets, servers, request, (socket) => new WebSocketSession(shared, socket, principal)).pipe(
-      Effect.as(Refusal.switching),
-      Effect.catchTag(
-        "HandshakeRefused",
-        ({ detail, isVersion }) => Effect.succeed(isVersion ? Refusal.otherVersion : Refusal.badRequest(detail))
-      ),
-      Effect.catchTag("HttpServerError", () => Effect.succeed(Refusal.upgradeRequired))
-    )
+  const upgrade = (request: HttpServerRequest, principal: Principal | undefined, { known }: Admitted) =>
+    DeviceSocket.accept(sockets, servers, request, (socket) => new WebSocketSession(shared, socket, principal, known))
+      .pipe(
+        Effect.as(Refusal.switching),
+        Effect.catchTag(
+          "HandshakeRefused",
+          ({ detail, isVersion }) => Effect.succeed(isVersion ? Refusal.otherVersion : Refusal.badRequest(detail))
+        ),
+        Effect.catchTag("HttpServerError", () => Effect.succeed(Refusal.upgradeRequired))
+      )
 
   const logUnserved = (error: BrokerError) => Effect.logError("A device could not be served", error)
   const brokerUnavailable = () => Refusal.unavailable("brokerUnavailable", comeBackAfterMs())
 
   const stream = (request: HttpServerRequest, principal: Principal) =>
-    Effect.flatMap(EventStreamWish.read(request), (wish) => EventStream.serve(shared, request, { principal, ...wish }))
-      .pipe(
-        Effect.as(Refusal.switching),
-        Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message))),
-        Effect.catchTag("TooManyConnections", (error) =>
-          Effect.succeed(
-            error.scope === "user"
-              ? Refusal.tooManyConnections(error.message)
-              : Refusal.unavailable("full", comeBackAfterMs())
-          )),
-        Effect.catchTag(
-          "Revoked",
-          () => Effect.succeed(Refusal.unauthenticated(new Unauthenticated({ reason: "revoked" })))
-        ),
-        Effect.catchTag("BrokerError", (error) => Effect.as(logUnserved(error), brokerUnavailable()))
-      )
+    Effect.flatMap(
+      EventStreamWish.read(request),
+      (wish) => EventStream.serve(shared, request, { principal, headers: corsOf(request), ...wish })
+    ).pipe(
+      Effect.as(Refusal.switching),
+      Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message))),
+      Effect.catchTag("TooManyConnections", (error) =>
+        Effect.sync(() =>
+          error.scope === "user"
+            ? Refusal.ofFarewell(tooMany(error, comeBackAfterMs()), comeBackAfterMs())
+            : Refusal.unavailable("full", comeBackAfterMs())
+        )),
+      Effect.catchTag("Revoked", refuseRevoked),
+      Effect.catchTag(
+        "SentAway",
+        ({ farewell }) => Effect.sync(() => Refusal.ofFarewell(farewell, comeBackAfterMs()))
+      ),
+      Effect.catchTag("BrokerError", (error) => Effect.as(logUnserved(error), brokerUnavailable()))
+    )
 
   const serve = (
     request: HttpServerRequest,
-    principal: Principal | undefined
-  ): Effect.Effect<HttpServerResponse, Unauthenticated> => {
-    if (request.headers["upgrade"] !== undefined) return upgrade(request, principal)
+    principal: Principal | undefined,
+    admitted: Admitted
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse, Unauthenticated> => {
+    if (request.headers["upgrade"] !== undefined) return upgrade(request, principal, admitted)
     if (!EventStreamWish.isMeant(request)) return Effect.succeed(Refusal.upgradeRequired)
-    return principal === undefined
-      ? Effect.fail(new Unauthenticated({ reason: "missing" }))
-      : stream(request, principal)
+    if (principal === undefined) return Effect.fail(new Unauthenticated({ reason: "missing" }))
+    admitted.known()
+    if (request.method === "HEAD") return Effect.succeed(streamHead)
+    return shared.admits()
+      ? stream(request, principal)
+      : Effect.sync(() => Refusal.unavailable("busy", comeBackAfterMs()))
   }
 
-  const identified = Identifying.make({ authenticator, timeout: config.helloTimeout, comeBackAfterMs, strangers })
+  const identified = Identifying.make({ authenticator, comeBackAfterMs, strangers })
 
-  const isForeign = ({ headers }: HttpServerRequest): boolean =>
-    !Origin.isAllowed(config.origins, headers["origin"], headers["host"])
+  const corsOf = ({ headers }: HttpServerRequest) => Origin.corsHeaders(config.origins, headers["origin"])
+
+  // Looks at a request: where its page may not, or its address sent too many, nobody asks who it is from.
+  const admitted = (
+    request: HttpServerRequest,
+    then: (admitted: Admitted) => Effect.Effect<HttpServerResponse.HttpServerResponse>
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+    if (!Origin.isAllowed(config.origins, request.headers)) return Effect.succeed(Refusal.originRefused)
+    return admission.admit(request).pipe(
+      Effect.flatMap(then),
+      Effect.catchTag("NotAdmitted", ({ retryAfterMs }) =>
+        Effect.sync(() => {
+          refusedByAddress++
+          return Refusal.tooManyRequests(retryAfterMs)
+        })),
+      Effect.map(HttpServerResponse.setHeaders(corsOf(request)))
+    )
+  }
 
   const handle: Handler = (request) =>
-    Effect.suspend((): Effect.Effect<HttpServerResponse> => {
+    Effect.suspend((): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
       if (sessions.isDraining) return Effect.succeed(Refusal.unavailable("draining", comeBackAfterMs()))
-      if (isForeign(request)) return Effect.succeed(Refusal.originRefused)
       if (sessions.size - strangers.unauthenticated.size >= config.connections.perNode) {
         return Effect.succeed(Refusal.unavailable("full", comeBackAfterMs()))
       }
-      if (!admission.take(Monotonic.millisUnsafe(clock))) {
-        refusedByRate++
-        return Effect.succeed(Refusal.unavailable("busy", comeBackAfterMs()))
-      }
-      return identified(request, (principal) => serve(request, principal))
+      return admitted(request, (sender) => identified(request, (principal) => serve(request, principal, sender)))
     })
 
   const acknowledge: Handler = (request) =>
-    Effect.suspend((): Effect.Effect<HttpServerResponse> => {
-      if (isForeign(request)) return Effect.succeed(Refusal.originRefused)
-      return identified(request, (principal) =>
-        principal === undefined
-          ? Effect.fail(new Unauthenticated({ reason: "missing" }))
-          : Acknowledging.answer(acknowledging, request, principal, Monotonic.millisUnsafe(clock)).pipe(
+    Effect.suspend(() =>
+      admitted(request, (sender) =>
+        identified(request, (principal) => {
+          if (principal === undefined) return Effect.fail(new Unauthenticated({ reason: "missing" }))
+          sender.known()
+          return Acknowledging.answer(acknowledging, request, principal, Monotonic.millisUnsafe(clock)).pipe(
+            Effect.catchTag("Revoked", refuseRevoked),
             Effect.catchTag("BrokerError", (error) => Effect.as(logUnserved(error), brokerUnavailable()))
-          ))
-    })
+          )
+        }))
+    )
+
+  const preflight: Handler = (request) =>
+    Effect.sync(() =>
+      Origin.isAllowed(config.origins, request.headers)
+        ? HttpServerResponse.empty({ status: 204, headers: { ...Origin.preflightHeaders, ...corsOf(request) } })
+        : Refusal.originRefused
+    )
 
   const stats: Effect.Effect<Stats> = Effect.map(hub.stats, (seen) => ({
     ...seen,
-    refused: { ...seen.refused, rate: refusedByRate },
+    refused: { ...seen.refused, rate: refusedByRate, address: refusedByAddress },
     sessions: sessions.size,
     closed: sessions.closed,
     draining: sessions.isDraining,
@@ -280,6 +323,7 @@ const make = Effect.fnUntraced(function*(
   return {
     handle,
     acknowledge,
+    preflight,
     watch,
     gateway: {
       publish,
@@ -290,10 +334,14 @@ const make = Effect.fnUntraced(function*(
   }
 })
 
-type Handler = (request: HttpServerRequest) => Effect.Effect<HttpServerResponse>
+type Handler = (request: HttpServerRequest) => Effect.Effect<HttpServerResponse.HttpServerResponse>
 type Middleware = <E, R>(
-  app: Effect.Effect<HttpServerResponse, E, R>
-) => Effect.Effect<HttpServerResponse, E, R | HttpServerRequest>
+  app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest>
+
+const refuseRevoked = () => Effect.succeed(Refusal.unauthenticated(new Unauthenticated({ reason: "revoked" }).message))
+
+const streamHead = HttpServerResponse.empty({ status: 200, headers: EventStream.headers })
 
 // What Node's parser found, and its types leave out.
 const isUpgrade = (incoming: IncomingMessage): boolean => "upgrade" in incoming && incoming.upgrade === true
@@ -336,12 +384,13 @@ const layerWith = <E>(
     Gateway,
     Effect.gen(function*() {
       const settings = yield* config
-      const { acknowledge, gateway, handle, watch } = yield* make(settings)
+      const { acknowledge, gateway, handle, preflight, watch } = yield* make(settings)
       const router = yield* HttpRouter.HttpRouter
       yield* router.addGlobalMiddleware(watch)
       const path = startsWithSlash(settings.path)
       yield* router.add("GET", path, handle)
       yield* router.add("POST", path, acknowledge)
+      yield* router.add("OPTIONS", path, preflight)
       return gateway
     })
   )

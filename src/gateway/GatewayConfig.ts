@@ -46,6 +46,10 @@ const Name = Schema.String.check(
   Schema.isPattern(/^[A-Za-z0-9_-]{1,32}$/u, { message: "a name of 1 to 32 letters, digits, - or _ is needed" })
 )
 
+const HeaderName = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9-]+$/u, { message: `the name of a header such as "x-real-ip" is needed` })
+)
+
 const Resolved = Schema.Struct({
   name: Schema.optionalKey(Name),
   path: Path,
@@ -56,6 +60,8 @@ const Resolved = Schema.Struct({
   maxFrameBytesOut: Positive,
   framesPerSecond: Positive,
   connections: Schema.Struct({ perUser: Positive, perNode: Positive, perSecond: Positive }),
+  requestsPerAddress: Positive,
+  addressHeader: Schema.optionalKey(HeaderName),
   strangers: Schema.Struct({ silent: Positive, unauthenticated: Positive, refused: Positive }),
   silentTimeout: Time,
   slow: Schema.Struct({ volatile: Limit, batched: Limit, close: Limit }),
@@ -120,6 +126,8 @@ const Overrides = Schema.Struct({
     perNode: Schema.optionalKey(Positive),
     perSecond: Schema.optionalKey(Positive)
   })),
+  requestsPerAddress: Schema.optionalKey(Positive),
+  addressHeader: Schema.optionalKey(HeaderName),
   strangers: Schema.optionalKey(Schema.Struct({
     silent: Schema.optionalKey(Positive),
     unauthenticated: Schema.optionalKey(Positive),
@@ -148,6 +156,7 @@ const defaults: Resolved = {
   maxFrameBytesOut: 64 * kibi,
   framesPerSecond: 50,
   connections: { perUser: 20, perNode: 20_000, perSecond: 1_000 },
+  requestsPerAddress: 100,
   strangers: { silent: 1_000, unauthenticated: 2_000, refused: 100 },
   silentTimeout: Duration.seconds(10),
   slow: {
@@ -179,8 +188,9 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
  * - `name` of this gateway, none; the ids of its connections then begin with
  *   `<name>.`, so that a device's `welcome` tells which of several it is on;
  * - `path` of the route, `/events`;
- * - `origins` that may connect, `same`; requests without an `Origin` do not come
- *   from a page, and always may;
+ * - `origins` that may connect, `same`, over WebSocket, by `GET` and by `POST`:
+ *   those of a list get CORS headers with credentials, `any` without; requests that
+ *   come from no page always may;
  * - `helloTimeout`: how long a socket may stay without a valid hello, 5 seconds;
  * - `heartbeat`: how often a `ping` is sent, 25 seconds; a device that was silent
  *   for one and a half is taken for gone;
@@ -190,7 +200,11 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
  * - `framesPerSecond` that a device may send, 50, and as many at once;
  * - `connections.perUser`, 20, and `connections.perNode`, 20,000;
  *   `connections.perSecond`: how many devices may come per second, and at once,
- *   1,000; further ones are told to come back later;
+ *   1,000; further ones are told to come back later. Who is no device does not count;
+ * - `requestsPerAddress`: how many requests of one address are looked at per second
+ *   that turn out to be no device's, and as many at once, 100; `addressHeader` that
+ *   names the address where a proxy stands before, none (see `Admission`, which
+ *   may also be provided instead);
  * - `strangers`: how many sockets may be open whose device is not known:
  *   `silent` ones on which no request has come, 1,000, `unauthenticated` ones
  *   without a valid hello or being identified, 2,000, and `refused` upgrades whose

@@ -9,7 +9,6 @@
  * @since 0.1.0
  */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
@@ -18,7 +17,7 @@ import * as Redacted from "effect/Redacted"
 import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
 import * as Refusal from "./Refusal.ts"
 import type { Strangers } from "./Strangers.ts"
-import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
+import { Unauthenticated } from "./Unauthenticated.ts"
 
 /**
  * Answers a request by what is known of its sender, or says why it is refused.
@@ -33,7 +32,6 @@ export type Identified = (
 ) => Effect.Effect<HttpServerResponse>
 
 /**
- * - `timeout` is how long the authenticator may take.
  * - `comeBackAfterMs` is what a device is told that finds it unavailable, in
  *   milliseconds.
  * - `strangers` bounds the requests whose sender is not known yet.
@@ -41,9 +39,8 @@ export type Identified = (
  * @category constructors
  * @since 0.1.0
  */
-export const make = ({ authenticator, comeBackAfterMs, strangers, timeout }: {
+export const make = ({ authenticator, comeBackAfterMs, strangers }: {
   readonly authenticator: Authenticator["Service"]
-  readonly timeout: Duration.Duration
   readonly comeBackAfterMs: () => number
   readonly strangers: Strangers
 }): Identified => {
@@ -58,17 +55,11 @@ export const make = ({ authenticator, comeBackAfterMs, strangers, timeout }: {
 
   return (request, then) =>
     strangers.identify(NodeHttpServerRequest.toIncomingMessage(request), authenticate(request)).pipe(
-      Effect.timeoutOrElse({
-        duration: timeout,
-        orElse: () =>
-          Effect.fail(new AuthenticatorUnavailable({ what: "the authenticator", cause: "it took too long" }))
-      }),
       Effect.flatMap(then),
-      Effect.catchTag("Unauthenticated", (error) => Effect.succeed(Refusal.unauthenticated(error))),
-      Effect.catchTag("AuthenticatorUnavailable", (error) =>
-        Effect.as(
-          Effect.logError(error.message, error),
-          Refusal.unavailable("unauthenticatable", comeBackAfterMs())
-        ))
+      Effect.catchTag("Unauthenticated", (error) => Effect.succeed(Refusal.unauthenticated(error.message))),
+      Effect.catchTag(
+        "AuthenticatorUnavailable",
+        () => Effect.sync(() => Refusal.unavailable("unauthenticatable", comeBackAfterMs()))
+      )
     )
 }

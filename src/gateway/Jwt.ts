@@ -8,13 +8,13 @@ import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Jose from "jose"
 import { UserId } from "../protocol/Identity.ts"
 import type { AuthenticationError, Principal } from "./Authenticator.ts"
-import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
+import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "./Unauthenticated.ts"
 
 /**
  * What a token must say.
@@ -26,8 +26,9 @@ import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
  * - `requireExpiry`: whether a token without `exp` is refused, true.
  *
  * A token whose `iat` lies before the last revocation of its user's access is not
- * let in; one of the same second is. The clocks of the issuer and of the broker
- * must agree for that.
+ * let in, nor is one without `iat`; one of the same second is. The clocks of the
+ * issuer and of the broker must agree for that. A token whose `iat` is ahead by
+ * more than `clockTolerance` is refused.
  *
  * @category config
  * @since 0.1.0
@@ -77,7 +78,7 @@ export type KeyFor = (
   header: Jose.JWTHeaderParameters
 ) => Effect.Effect<Jose.CryptoKey | Uint8Array, AuthenticationError>
 
-const decodeUser = Schema.decodeUnknownOption(UserId)
+const decodeUser = Schema.decodeUnknownResult(UserId)
 
 /**
  * Makes `Authenticator.verify` for tokens whose signature is one of
@@ -102,16 +103,22 @@ export const verifier = (
   return Effect.fnUntraced(function*(token) {
     const text = Redacted.value(token)
     const key = yield* keyFor(yield* headerOf(text, algorithms))
-    const currentDate = DateTime.toDateUtc(DateTime.makeUnsafe(yield* Clock.currentTimeMillis))
+    const now = yield* Clock.currentTimeMillis
     const { payload } = yield* Effect.tryPromise({
-      try: () => Jose.jwtVerify(text, key, { ...options, currentDate }),
-      catch: refusal
+      try: () => Jose.jwtVerify(text, key, { ...options, currentDate: DateTime.toDateUtc(DateTime.makeUnsafe(now)) }),
+      catch: refusal(claims)
     })
-    const userId = decodeUser(payload[claims.userClaim])
-    if (Option.isNone(userId)) return yield* new Unauthenticated({ reason: "user" })
-    const { exp, iat } = payload
+    const { exp, iat, [claims.userClaim]: named } = payload
+    if (named === undefined) return yield* refused("user", `it has no claim "${claims.userClaim}"`)
+    const userId = decodeUser(named)
+    if (Result.isFailure(userId)) {
+      return yield* refused("user", `claim "${claims.userClaim}": ${oneLine(userId.failure.message)}`)
+    }
+    if (iat !== undefined && iat * 1000 > now + Duration.toMillis(claims.clockTolerance)) {
+      return yield* refused("notYet", `it was issued ${Math.ceil(iat - now / 1000)} s ahead of this server's clock`)
+    }
     return {
-      userId: userId.value,
+      userId: userId.success,
       expiresAt: exp === undefined ? undefined : exp * 1000,
       issuedAt: iat === undefined ? undefined : toIssuedAt(iat)
     }
@@ -132,15 +139,34 @@ const headerOf = (
     Effect.flatMap(({ alg, ...rest }) =>
       alg !== undefined && algorithms.includes(alg)
         ? Effect.succeed({ ...rest, alg })
-        : Effect.fail(new Unauthenticated({ reason: "signature" }))
+        : refused("algorithm", `accepted are ${algorithms.join(", ")}`)
     )
   )
 
-// Messages of jose may quote claims, so only the kind of refusal is kept.
-const refusal = (error: unknown): AuthenticationError => {
+const refused = (reason: Reason, detail: string): Effect.Effect<never, Unauthenticated> =>
+  Effect.fail(new Unauthenticated({ reason, detail }))
+
+const oneLine = (text: string): string => text.replaceAll(/\s*\n\s*/gu, " ")
+
+// Messages of jose may quote any claim. Of them only issuer and audience are named, of tokens with a good signature.
+const refusal = (claims: Claims) => (error: unknown): AuthenticationError => {
   if (error instanceof Jose.errors.JWTExpired) return new Unauthenticated({ reason: "expired" })
   if (error instanceof Jose.errors.JWTClaimValidationFailed) {
-    return new Unauthenticated({ reason: error.claim === "nbf" ? "notYet" : "claims" })
+    const { claim, payload, reason } = error
+    switch (claim) {
+      case "nbf":
+        return new Unauthenticated({ reason: "notYet" })
+      case "exp":
+        return reason === "missing"
+          ? new Unauthenticated({ reason: "noExpiry", detail: `"requireExpiry: false" would take it` })
+          : new Unauthenticated({ reason: "claims", detail: `claim "exp" is no time` })
+      case "iss":
+        return new Unauthenticated({ reason: "issuer", detail: otherThan(payload.iss, claims.issuer) })
+      case "aud":
+        return new Unauthenticated({ reason: "audience", detail: otherThan(payload.aud, claims.audience) })
+      default:
+        return new Unauthenticated({ reason: "claims", detail: `claim "${claim}"` })
+    }
   }
   if (error instanceof Jose.errors.JWSInvalid || error instanceof Jose.errors.JWTInvalid) {
     return new Unauthenticated({ reason: "malformed" })
@@ -150,6 +176,11 @@ const refusal = (error: unknown): AuthenticationError => {
   }
   return new AuthenticatorUnavailable({ what: "the key", cause: error })
 }
+
+const otherThan = (shown: unknown, accepted: string | ReadonlyArray<string> = []): string =>
+  `it says ${shown === undefined ? "none" : (JSON.stringify(shown) ?? "none").slice(0, 200)}, accepted is ${
+    toArray(accepted).map((value) => JSON.stringify(value)).join(" or ")
+  }`
 
 const toArray = (values: string | ReadonlyArray<string>): Array<string> =>
   typeof values === "string" ? [values] : [...values]

@@ -11,7 +11,7 @@
  * | `emitter_gateway_lag_events` | gauge: the largest lag of one connection | |
  * | `emitter_gateway_backlog_bytes` | gauge: bytes that wait for the network | |
  * | `emitter_gateway_opened_total` | counter: connections greeted | |
- * | `emitter_gateway_refused_total` | counter | `limit`: `user`, `node`, `rate` |
+ * | `emitter_gateway_refused_total` | counter | `limit`: `user`, `node`, `rate`, `address` |
  * | `emitter_gateway_strangers` | gauge: sockets whose device is not known | `kind`: `silent`, `unauthenticated`, `refused` |
  * | `emitter_gateway_cut_total` | counter: strangers cut, being too many or too late | `kind` |
  * | `emitter_gateway_closed_total` | counter: closed by this side | `code`: names of close codes |

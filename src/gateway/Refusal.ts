@@ -5,8 +5,8 @@
  * @since 0.1.0
  */
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type { Farewell } from "../hub/Transport.ts"
 import { type CloseCode, closeCodes } from "../protocol/CloseCode.ts"
-import type { Unauthenticated } from "./Unauthenticated.ts"
 
 const respond = (
   status: number,
@@ -80,13 +80,29 @@ export const otherVersion: HttpServerResponse.HttpServerResponse = respond(
 export const originRefused: HttpServerResponse.HttpServerResponse = refuse(403, closeCodes.originRefused)
 
 /**
- * The user has too many connections.
+ * What a farewell is for a device that nothing was sent to. Those that name no time
+ * may come back after `comeBackAfterMs`.
  *
  * @category responses
  * @since 0.1.0
  */
-export const tooManyConnections = (detail: string): HttpServerResponse.HttpServerResponse =>
-  refuse(429, closeCodes.tooManyConnections, detail)
+export const ofFarewell = (
+  { code, detail, reconnectAfterMs }: Farewell,
+  comeBackAfterMs: number
+): HttpServerResponse.HttpServerResponse => {
+  if (code === closeCodes.unauthenticated) return unauthenticated(detail)
+  const status = code === closeCodes.tooManyConnections ? 429 : 503
+  return respond(status, code.name, detail, retryAfter(reconnectAfterMs ?? comeBackAfterMs))
+}
+
+/**
+ * Too many requests came: the same may be sent again after a while.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const tooManyRequests = (afterMs: number): HttpServerResponse.HttpServerResponse =>
+  respond(429, "busy", "too many requests came at once", retryAfter(afterMs))
 
 /**
  * Credentials were refused.
@@ -94,9 +110,9 @@ export const tooManyConnections = (detail: string): HttpServerResponse.HttpServe
  * @category responses
  * @since 0.1.0
  */
-export const unauthenticated = (error: Unauthenticated): HttpServerResponse.HttpServerResponse =>
-  respond(401, closeCodes.unauthenticated.name, error.message, {
-    "www-authenticate": `Bearer error="invalid_token", error_description="${error.message.replaceAll("\"", "'")}"`
+export const unauthenticated = (detail: string): HttpServerResponse.HttpServerResponse =>
+  respond(401, closeCodes.unauthenticated.name, detail, {
+    "www-authenticate": `Bearer error="invalid_token", error_description="${detail.replaceAll("\"", "'")}"`
   })
 
 /**
@@ -109,7 +125,9 @@ export const unavailable = (
   reason: keyof typeof unavailableReasons,
   reconnectAfterMs: number
 ): HttpServerResponse.HttpServerResponse =>
-  respond(503, reason, unavailableReasons[reason], { "retry-after": String(Math.ceil(reconnectAfterMs / 1000)) })
+  respond(503, reason, unavailableReasons[reason], retryAfter(reconnectAfterMs))
+
+const retryAfter = (ms: number) => ({ "retry-after": String(Math.max(1, Math.ceil(ms / 1000))) })
 
 const unavailableReasons = {
   draining: closeCodes.draining.meaning,

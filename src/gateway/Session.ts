@@ -9,7 +9,7 @@ import type * as Fiber from "effect/Fiber"
 import { type CloseCode, closeCodes } from "../protocol/CloseCode.ts"
 import type { ConnectionId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
-import type { Hub } from "../hub/Hub.ts"
+import type { Hub, TooManyConnections } from "../hub/Hub.ts"
 import type { Farewell } from "../hub/Transport.ts"
 import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
 import type { Strangers } from "./Strangers.ts"
@@ -36,6 +36,8 @@ export interface Limits {
  * - `add` and `remove` keep the set of sessions.
  * - `strangers` bounds those whose device is not known yet.
  * - `closed` counts and logs an end from this side.
+ * - `admits` takes a place among the devices of this second, and tells whether
+ *   there was one.
  * - `comeBackAfterMs` is a random time, so that devices that are sent away
  *   together do not come back together.
  *
@@ -53,6 +55,7 @@ export interface Shared {
   readonly remove: (session: Session) => void
   readonly nextId: () => ConnectionId
   readonly comeBackAfterMs: () => number
+  readonly admits: () => boolean
   readonly closed: (farewell: Farewell) => void
 }
 
@@ -96,6 +99,32 @@ export const unauthenticated = (error: AuthenticationError, comeBackAfterMs: num
       detail: "credentials cannot be checked at the moment",
       reconnectAfterMs: comeBackAfterMs
     }
+
+/**
+ * The farewell for a limit on connections. Those of the user may all be in use, so
+ * that another try makes sense only after a while.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const tooMany = ({ message, scope }: TooManyConnections, comeBackAfterMs: number): Farewell =>
+  scope === "user"
+    ? { code: closeCodes.tooManyConnections, detail: message, reconnectAfterMs: userFullMs + comeBackAfterMs }
+    : { code: closeCodes.draining, detail: message, reconnectAfterMs: comeBackAfterMs }
+
+const userFullMs = 30_000
+
+/**
+ * The farewell for devices that come too many at once.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const busy = (comeBackAfterMs: number): Farewell => ({
+  code: closeCodes.draining,
+  detail: "too many devices came at once",
+  reconnectAfterMs: comeBackAfterMs
+})
 
 /**
  * When a credential that was just verified runs out, and its grace with it, on the monotonic clock: however the wall clock

@@ -11,7 +11,8 @@ import type * as Strangers from "./Strangers.ts"
  * streams that are open (those that have not said hello included), `closed`, how
  * many were closed by this side, by name of close code, and whether new devices
  * are refused because the gateway is `draining`. `refused.rate` counts devices
- * that came too many at once. `strangers` counts the sockets whose device is not
+ * that came too many at once, `refused.address` requests of addresses that sent
+ * too many. `strangers` counts the sockets whose device is not
  * known, by kind, and `cut` those of them that were too many or stayed for too
  * long.
  *
@@ -19,7 +20,7 @@ import type * as Strangers from "./Strangers.ts"
  * @since 0.1.0
  */
 export interface Stats extends Omit<HubStats.Stats, "refused"> {
-  readonly refused: Readonly<Record<HubStats.LimitScope | "rate", number>>
+  readonly refused: Readonly<Record<HubStats.LimitScope | "rate" | "address", number>>
   readonly sessions: number
   readonly closed: Readonly<Record<string, number>>
   readonly draining: boolean

@@ -36,6 +36,11 @@ export class TokenBucket {
     return true
   }
 
+  /** Gives one back that was taken. */
+  giveBack(): void {
+    this.left = Math.min(this.perSecond, this.left + 1)
+  }
+
   private leftAt(now: number): number {
     return now > this.at ? Math.min(this.perSecond, this.left + ((now - this.at) * this.perSecond) / 1000) : this.left
   }

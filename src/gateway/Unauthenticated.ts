@@ -9,10 +9,15 @@ const details = {
   missing: "no token was shown",
   noTokens: "tokens are not accepted here",
   malformed: "the token is malformed",
-  signature: "the token's signature or key is not accepted",
+  algorithm: "the token's algorithm is not accepted",
+  key: "the token's key is not known",
+  signature: "the token's signature is not accepted",
   expired: "the token has expired",
+  noExpiry: "the token does not say when it expires",
   notYet: "the token is not valid yet",
-  claims: "the token's issuer, audience or another claim is not accepted",
+  issuer: "the token's issuer is not accepted",
+  audience: "the token's audience is not accepted",
+  claims: "a claim of the token is not accepted",
   user: "the token names no valid user",
   otherUser: "the token belongs to another user",
   revoked: "the user's access was revoked"
@@ -28,9 +33,14 @@ export const Reason = Schema.Literals([
   "missing",
   "noTokens",
   "malformed",
+  "algorithm",
+  "key",
   "signature",
   "expired",
+  "noExpiry",
   "notYet",
+  "issuer",
+  "audience",
   "claims",
   "user",
   "otherUser",
@@ -44,12 +54,16 @@ export const Reason = Schema.Literals([
 export type Reason = typeof Reason.Type
 
 /**
- * Credentials were refused: showing the same ones again would not help.
+ * Credentials were refused: showing the same ones again would not help. `message`
+ * is for the device; `detail` tells the operator more, and is sent to nobody.
  *
  * @category errors
  * @since 0.1.0
  */
-export class Unauthenticated extends Schema.TaggedError<Unauthenticated>()("Unauthenticated", { reason: Reason }) {
+export class Unauthenticated extends Schema.TaggedError<Unauthenticated>()("Unauthenticated", {
+  reason: Reason,
+  detail: Schema.optionalKey(Schema.String)
+}) {
   override get message(): string {
     return details[this.reason]
   }

@@ -4,9 +4,9 @@
  * close.
  *
  * A session reacts to messages and to the gateway's ticks, so an idle one has
- * no fiber and no timer. Frames are handled in the order they came: while a
- * token is being checked, what follows waits, and its number is bounded by the
- * limit on frames per second.
+ * no fiber and no timer. While a hello is being answered, the newest `ack` and
+ * the newest `token` wait for it. A renewed token is checked beside everything
+ * else, one at a time, and the newest follows.
  *
  * @since 0.1.0
  */
@@ -15,19 +15,20 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
 import type { BrokerError } from "../broker/Broker.ts"
 import { frames } from "../hub/Encoding.ts"
 import type { Connection } from "../hub/Connection.ts"
 import type { TooManyConnections } from "../hub/Hub.ts"
 import * as Revoked from "../hub/Revoked.ts"
-import type { Farewell, Message, Transport } from "../hub/Transport.ts"
+import type { Farewell, Liveness, Message, Transport } from "../hub/Transport.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import * as Frame from "../protocol/Frame.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { AuthenticationError, Principal } from "./Authenticator.ts"
 import type { Listener } from "./DeviceSocket.ts"
 import { TokenBucket } from "./TokenBucket.ts"
-import { forCause, lapsesAt, type Session, type Shared, unauthenticated } from "./Session.ts"
+import { busy, forCause, lapsesAt, type Session, type Shared, tooMany, unauthenticated } from "./Session.ts"
 import type * as Strangers from "./Strangers.ts"
 import { Unauthenticated } from "./Unauthenticated.ts"
 
@@ -52,11 +53,22 @@ export interface Wire {
  * socket is gone.
  */
 type State =
-  | { readonly _tag: "Waiting"; readonly principal: Principal | undefined; readonly deadline: number }
+  | {
+    readonly _tag: "Waiting"
+    readonly principal: Principal | undefined
+    readonly deadline: number
+    readonly identified: () => void
+  }
   | { readonly _tag: "Greeting"; readonly deadline: number }
   | { readonly _tag: "Live"; readonly connection: Connection; readonly principal: Principal; readonly lapsesAt: number }
   | { readonly _tag: "Closing"; readonly connection: Connection | undefined }
   | { readonly _tag: "Closed" }
+
+/** What came while something else was under way: of each kind the newest. */
+interface Waiting {
+  readonly ack?: typeof Frame.Ack.Type
+  readonly token?: typeof Frame.Token.Type
+}
 
 const ping = Frame.encode({ type: "ping" })
 
@@ -64,25 +76,26 @@ const ping = Frame.encode({ type: "ping" })
  * @category models
  * @since 0.1.0
  */
-export class WebSocketSession implements Session, Listener, Transport, Strangers.Unauthenticated {
+export class WebSocketSession implements Session, Listener, Transport, Liveness, Strangers.Unauthenticated {
   private readonly shared: Shared
   private readonly wire: Wire
   // While frames came of late: a bucket that is full again is as good as none.
   private rate: TokenBucket | undefined
   private state: State
-  private heardAt: number
+  private lastHeard: number
   private pingedAt: number
   // What was waiting for the network at the last tick, while the device was behind.
-  private waiting = 0
+  private stuck = 0
   private work: Fiber.Fiber<void, unknown> | undefined
-  private inbox: Array<Frame.ClientFrame> | undefined
+  private waiting: Waiting | undefined
 
-  constructor(shared: Shared, wire: Wire, principal: Principal | undefined) {
+  /** `identified` is called once it is known whose device it is. */
+  constructor(shared: Shared, wire: Wire, principal: Principal | undefined, identified: () => void = () => {}) {
     const now = Monotonic.millisUnsafe(shared.clock)
     this.shared = shared
     this.wire = wire
-    this.state = { _tag: "Waiting", principal, deadline: now + shared.limits.helloTimeoutMs }
-    this.heardAt = now
+    this.state = { _tag: "Waiting", principal, deadline: now + shared.limits.helloTimeoutMs, identified }
+    this.lastHeard = now
     this.pingedAt = now
     shared.add(this)
     shared.strangers.unauthenticated.add(this, now)
@@ -94,9 +107,7 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
     if (!this.hear()) return
     const decoded = Frame.decodeClient(text)
     if (Result.isFailure(decoded)) return this.close(forCause(closeCodes.badFrame, decoded.failure.detail))
-    const frame = decoded.success
-    if (this.work !== undefined) (this.inbox ??= []).push(frame)
-    else this.handle(frame)
+    this.handle(decoded.success)
   }
 
   onBinary(): void {
@@ -115,7 +126,7 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
     const { state, work } = this
     this.state = { _tag: "Closed" }
     this.work = undefined
-    this.inbox = undefined
+    this.waiting = undefined
     this.shared.remove(this)
     this.shared.strangers.unauthenticated.delete(this)
     if (work !== undefined) this.shared.run(Fiber.interrupt(work))
@@ -145,7 +156,7 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
     if (state._tag === "Closing" || state._tag === "Closed") return
     this.state = { _tag: "Closing", connection: undefined }
     this.work = undefined
-    this.inbox = undefined
+    this.waiting = undefined
     this.shared.closed(farewell)
     const { code, detail, reconnectAfterMs } = farewell
     this.wire.sendAll([
@@ -158,12 +169,31 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
     if (state._tag === "Live") this.letGo(state.connection)
   }
 
+  get liveness(): Liveness {
+    return this
+  }
+
+  heardAt(): number {
+    return this.lastHeard
+  }
+
+  ask(): void {
+    this.wire.sendAll([ping])
+  }
+
+  isSilent(askedAt: number): boolean {
+    return this.lastHeard < askedAt
+  }
+
+  // It would be heard here.
+  heardElsewhere(): void {}
+
   // What the gateway asks.
 
   tick(now: number, forgivenMs: number): void {
     const { state } = this
     const { heartbeatMs, silenceMs } = this.shared.limits
-    this.heardAt += forgivenMs
+    this.lastHeard += forgivenMs
     if (this.rate?.isFull(now) === true) this.rate = undefined
     switch (state._tag) {
       case "Waiting":
@@ -171,8 +201,8 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
         if (now >= state.deadline) this.close(forCause(closeCodes.helloTimeout))
         return
       case "Live":
-        if (this.progresses(state.connection)) this.heardAt = now
-        if (now - this.heardAt >= silenceMs) return this.close(forCause(closeCodes.heartbeatLost))
+        if (this.progresses(state.connection)) this.lastHeard = now
+        if (now - this.lastHeard >= silenceMs) return this.close(forCause(closeCodes.heartbeatLost))
         if (now > state.lapsesAt) {
           return this.close(forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "expired" }).message))
         }
@@ -191,9 +221,9 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
 
   // Whether the network has taken some of what waited for it at the last tick.
   private progresses(connection: Connection): boolean {
-    const before = this.waiting
-    this.waiting = connection.state === "blocked" ? this.wire.backlog : 0
-    return connection.state === "blocked" && this.waiting < before
+    const before = this.stuck
+    this.stuck = connection.state === "blocked" ? this.wire.backlog : 0
+    return connection.state === "blocked" && this.stuck < before
   }
 
   destroy(): void {
@@ -213,7 +243,7 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
   private hear(): boolean {
     if (this.state._tag === "Closing" || this.state._tag === "Closed") return false
     const now = Monotonic.millisUnsafe(this.shared.clock)
-    this.heardAt = now
+    this.lastHeard = now
     this.rate ??= new TokenBucket(this.shared.limits.framesPerSecond, now)
     if (this.rate.take(now)) return true
     this.close(forCause(closeCodes.tooManyFrames, `more than ${this.shared.limits.framesPerSecond} frames per second`))
@@ -228,7 +258,7 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
           return this.close(forCause(closeCodes.badFrame, `the first frame must be "hello", not "${frame.type}"`))
         }
         this.state = { _tag: "Greeting", deadline: state.deadline }
-        return this.start(this.greet(frame, state.principal))
+        return this.start(this.greet(frame, state))
       case "Live":
         switch (frame.type) {
           case "hello":
@@ -238,18 +268,33 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
           case "pong":
             return
           case "token":
+            if (this.work !== undefined) return this.wait({ token: frame })
             return this.start(this.renew(state.connection, state.principal, Redacted.make(frame.token)))
         }
       case "Greeting":
+        switch (frame.type) {
+          case "hello":
+            return this.close(forCause(closeCodes.badFrame, `"hello" came twice`))
+          case "ack":
+            return this.wait({ ack: frame })
+          case "token":
+            return this.wait({ token: frame })
+          case "pong":
+            return
+        }
       case "Closing":
       case "Closed":
         return
     }
   }
 
+  private wait(frames: Waiting): void {
+    this.waiting = { ...this.waiting, ...frames }
+  }
+
   private greet(
     hello: typeof Frame.Hello.Type,
-    known: Principal | undefined
+    { identified, principal: known }: Extract<State, { readonly _tag: "Waiting" }>
   ): Effect.Effect<void, AuthenticationError | TooManyConnections | Revoked.Revoked | BrokerError> {
     const { hub, limits, nextId } = this.shared
     const { heartbeatMs, retentionMs } = limits
@@ -263,13 +308,16 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(
         restore(this.identify(hello.token, known)),
-        (principal) =>
-          Effect.flatMap(restore(open(principal)), (connection) => {
+        (principal) => {
+          identified()
+          if (!this.shared.admits()) return Effect.sync(() => this.close(busy(this.shared.comeBackAfterMs())))
+          return Effect.flatMap(restore(open(principal)), (connection) => {
             if (this.state._tag !== "Greeting") return hub.release(connection)
             this.state = this.live(connection, principal)
             this.shared.strangers.unauthenticated.delete(this)
             return Effect.void
           })
+        }
       )
     )
   }
@@ -297,17 +345,32 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
     )
   }
 
+  // An authenticator that is away is asked again while the old token lasts. The log may be away as well, and then tells
+  // later of a revocation: until then the new token counts.
   private renew(
     connection: Connection,
     known: Principal,
     token: Redacted.Redacted<string>
-  ): Effect.Effect<void, AuthenticationError> {
-    return Effect.map(this.verify(token, known), (principal) => {
-      if (this.state._tag === "Live") this.state = this.live(connection, principal)
+  ): Effect.Effect<void, AuthenticationError | Revoked.Revoked> {
+    const { hub } = this.shared
+    const verified = Effect.retry(this.verify(token, known), {
+      while: (error) => error._tag === "AuthenticatorUnavailable" && this.waiting?.token === undefined,
+      schedule: Schedule.spaced("5 seconds")
     })
+    return Effect.flatMap(verified, (principal) => {
+      if (this.state._tag === "Live") this.state = this.live(connection, principal)
+      const admitted: Effect.Effect<void, Revoked.Revoked | BrokerError> = Effect.retry(
+        hub.admit(principal.userId, principal.issuedAt),
+        {
+          while: (error) => error._tag === "BrokerError" && this.waiting?.token === undefined,
+          schedule: Schedule.spaced("1 second")
+        }
+      )
+      return Effect.catchTag(admitted, "BrokerError", () => Effect.void)
+    }).pipe(Effect.catchTag("AuthenticatorUnavailable", () => Effect.void))
   }
 
-  // Runs one step of the conversation; frames that come meanwhile wait for it.
+  // Runs one step of the conversation; another waits for it.
   private start(
     step: Effect.Effect<void, AuthenticationError | TooManyConnections | Revoked.Revoked | BrokerError>
   ): void {
@@ -322,16 +385,10 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
   }
 
   private continue(): void {
-    const { inbox } = this
-    this.inbox = undefined
-    if (inbox === undefined) return
-    for (const [index, frame] of inbox.entries()) {
-      this.handle(frame)
-      if (this.work !== undefined) {
-        this.inbox = inbox.slice(index + 1)
-        return
-      }
-    }
+    const { waiting } = this
+    this.waiting = undefined
+    if (waiting?.ack !== undefined) this.handle(waiting.ack)
+    if (waiting?.token !== undefined) this.handle(waiting.token)
   }
 
   private background(effect: Effect.Effect<void>): void {
@@ -351,16 +408,11 @@ export class WebSocketSession implements Session, Listener, Transport, Strangers
       case "TooManyConnections":
         return Effect.sync(() =>
           this.close(
-            error.scope === "user"
-              ? forCause(closeCodes.tooManyConnections, error.message)
-              : { code: closeCodes.draining, detail: error.message, reconnectAfterMs: this.shared.comeBackAfterMs() }
+            tooMany(error, this.shared.comeBackAfterMs())
           )
         )
       case "AuthenticatorUnavailable":
-        return Effect.andThen(
-          Effect.logError(error.message, cause),
-          Effect.sync(() => this.close(unauthenticated(error, this.shared.comeBackAfterMs())))
-        )
+        return Effect.sync(() => this.close(unauthenticated(error, this.shared.comeBackAfterMs())))
       case "BrokerError":
       case undefined:
         return Effect.andThen(

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as Admission from "./Admission.ts"
 export * as Authenticator from "./Authenticator.ts"
 export * as Gateway from "./Gateway.ts"
 export * as GatewayConfig from "./GatewayConfig.ts"

@@ -44,7 +44,7 @@ import * as Revoked from "./Revoked.ts"
 import type { Shared } from "./Shared.ts"
 import { shed } from "./Shedding.ts"
 import { Slowness } from "./Slowness.ts"
-import type { Farewell, Message, Transport } from "./Transport.ts"
+import type { Farewell, Liveness, Message, Transport } from "./Transport.ts"
 
 /**
  * What a connection is doing: `opening` until its first messages went out,
@@ -133,6 +133,11 @@ export class Connection {
   /** Whether everything that can be read has been written. */
   get isSettled(): boolean {
     return this.phase === "idle" || this.phase === "degraded" || this.phase === "closed"
+  }
+
+  /** How it is known whether the device is still there. */
+  get liveness(): Liveness | undefined {
+    return this.transport.liveness
   }
 
   /** Bytes that wait for the network. */

@@ -16,12 +16,13 @@ import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { Broker, type BrokerError, type PullLimits } from "../broker/Broker.ts"
-import type { ThreadId, UserId } from "../protocol/Identity.ts"
+import { Broker, type BrokerError, type News, type PullLimits } from "../broker/Broker.ts"
+import type { ConnectionId, ThreadId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { askedUpTo } from "./Confirmations.ts"
 import { Connection } from "./Connection.ts"
 import * as Encoding from "./Encoding.ts"
+import { Places } from "./Places.ts"
 import { Recovery } from "./Recovery.ts"
 import type { Opening, Request } from "./Request.ts"
 import * as Revoked from "./Revoked.ts"
@@ -56,12 +57,18 @@ export interface Options {
  *
  * - `open` registers a device and writes its first messages: the greeting, then
  *   what it missed. It fails if a limit is met, the user's access was revoked or
- *   the log cannot be read; then nothing was registered.
+ *   the log cannot be read; then nothing was registered. At the limit of a user it
+ *   first looks for connections whose devices have gone, for some seconds.
  * - `release` forgets a connection whose transport has closed.
  * - `acknowledge` passes on what a device handled, outside of its connection: the
  *   events up to a position that ask for a confirmation and that a device with the
  *   filter `threads` was sent. It confirms nothing where the log has no such
  *   position.
+ * - `admit` fails if the user's access was revoked after `issuedAt`, when a
+ *   credential was issued, in milliseconds since the Unix epoch; one that is not
+ *   known lies before any revocation.
+ * - `hear` notes a sign of life that came outside of the user's connections, for
+ *   one of them or for all.
  * - `revoke` ends all connections of a user, those still being opened included,
  *   and returns how many there were on this node. They end here at once; the
  *   others hear of it through the broker, and if that fails may not have. Later
@@ -82,6 +89,8 @@ export class Hub extends Context.Service<Hub, {
     position: Position,
     threads: ReadonlyArray<ThreadId> | undefined
   ) => Effect.Effect<void, BrokerError>
+  readonly admit: (user: UserId, issuedAt: number | undefined) => Effect.Effect<void, Revoked.Revoked | BrokerError>
+  readonly hear: (user: UserId, connection: ConnectionId | undefined) => void
   readonly revoke: (user: UserId) => Effect.Effect<number, BrokerError>
   readonly settled: Effect.Effect<boolean>
   readonly stats: Effect.Effect<Stats>
@@ -139,13 +148,24 @@ export const make = Effect.fnUntraced(function*(
     return new TooManyConnections({ scope: "user", limit: options.perUser })
   }
 
+  const places = new Places({ roster, clock: shared.clock, release, run, mostWaiting: options.perUser })
+
+  const refuse = (refusal: TooManyConnections): Effect.Effect<never, TooManyConnections> =>
+    Effect.suspend(() => {
+      counters.refused[refusal.scope]++
+      return Effect.fail(refusal)
+    })
+
   const open: Hub["Service"]["open"] = (request, greeting) =>
     Effect.suspend((): Effect.Effect<Connection, TooManyConnections | Revoked.Revoked | BrokerError> => {
       const refusal = limitMet(request.user)
-      if (refusal !== undefined) {
-        counters.refused[refusal.scope]++
-        return Effect.fail(refusal)
+      if (refusal?.scope === "user") {
+        return Effect.flatMap(
+          places.free(request.user),
+          (isFree) => isFree ? open(request, greeting) : refuse(refusal)
+        )
       }
+      if (refusal !== undefined) return refuse(refusal)
       const connection = new Connection(shared, request)
       roster.add(connection)
       return connection.open(request.resume, greeting).pipe(
@@ -171,6 +191,22 @@ export const make = Effect.fnUntraced(function*(
           return broker.acknowledge(user, { epoch: position.epoch, offset })
         }, { discard: true })
       ),
+    admit: (user, issuedAt = 0) =>
+      Effect.scoped(Effect.suspend(() => {
+        let revokedAt = Number.NEGATIVE_INFINITY
+        const hear = (news?: News) => {
+          if (typeof news === "object" && "revokedAt" in news) revokedAt = Math.max(revokedAt, news.revokedAt)
+        }
+        return Effect.flatMap(
+          broker.subscribe(user, hear),
+          () => issuedAt < revokedAt ? Effect.fail(new Revoked.Revoked()) : Effect.void
+        )
+      })),
+    hear: (user, id) => {
+      for (const connection of roster.of(user)) {
+        if (id === undefined || connection.id === id) connection.liveness?.heardElsewhere()
+      }
+    },
     revoke: (user) =>
       Effect.suspend(() => {
         const connections = roster.of(user)

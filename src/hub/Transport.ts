@@ -32,6 +32,25 @@ export interface Farewell {
 export type Message = string | Buffer
 
 /**
+ * How a transport knows whether its device is still there. Times are monotonic, in
+ * milliseconds.
+ *
+ * - `heardAt` is when the device was last heard of.
+ * - `ask` asks it for a sign of life.
+ * - `isSilent` tells at `now` whether it owes one to who asked at `askedAt`.
+ * - `heardElsewhere`: it showed itself outside of the transport.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Liveness {
+  readonly heardAt: () => number
+  readonly ask: () => void
+  readonly isSilent: (askedAt: number, now: number) => boolean
+  readonly heardElsewhere: () => void
+}
+
+/**
  * One device's transport.
  *
  * - `write` takes messages in order, and hands them to the network in one go.
@@ -42,6 +61,8 @@ export type Message = string | Buffer
  * - `backlog` is the number of bytes taken but not yet handed to the network.
  * - `close` tells the device why, and ends the connection. It may be called
  *   again, without effect.
+ * - `liveness`: without it the device is taken to be there until the transport
+ *   closes.
  *
  * @category models
  * @since 0.1.0
@@ -51,4 +72,5 @@ export interface Transport {
   readonly whenWritable: (ready: () => void) => void
   readonly backlog: () => number
   readonly close: (farewell: Farewell) => void
+  readonly liveness?: Liveness
 }

@@ -88,12 +88,17 @@ export const Ack = Schema.Struct({ type: Schema.tag("ack"), offset: Offset, epoc
 
 /**
  * An `ack` that stands alone, outside of a connection: it must name the epoch of
- * its offset. Devices that receive server-sent events send it with `POST`.
+ * its offset. Devices that receive server-sent events send it with `POST`; with
+ * `connection`, the id of their welcome, it is a sign of life of their stream.
  *
  * @category client frames
  * @since 0.1.0
  */
-export const Acknowledgement = Schema.Struct({ ...Ack.fields, epoch: Epoch })
+export const Acknowledgement = Schema.Struct({
+  ...Ack.fields,
+  epoch: Epoch,
+  connection: Schema.optionalKey(ConnectionId)
+})
 
 /**
  * @category client frames
@@ -108,6 +113,21 @@ export type Acknowledgement = typeof Acknowledgement.Type
  * @since 0.1.0
  */
 export const Pong = Schema.Struct({ type: Schema.tag("pong") })
+
+/**
+ * A `pong` that stands alone: a sign of life of the server-sent events whose
+ * welcome named this connection.
+ *
+ * @category client frames
+ * @since 0.1.0
+ */
+export const SignOfLife = Schema.Struct({ ...Pong.fields, connection: ConnectionId })
+
+/**
+ * @category client frames
+ * @since 0.1.0
+ */
+export type SignOfLife = typeof SignOfLife.Type
 
 /**
  * Renews the credential without a new connection.
@@ -290,7 +310,9 @@ type FrameSchema<F> = Schema.Codec<F, object> & {
   readonly fields: { readonly type: { readonly schema: { readonly literal: string } } }
 }
 
-const decoder = <F extends ClientFrame | Acknowledgement | ServerFrame>(frames: ReadonlyArray<FrameSchema<F>>) => {
+const decoder = <F extends ClientFrame | Acknowledgement | SignOfLife | ServerFrame>(
+  frames: ReadonlyArray<FrameSchema<F>>
+) => {
   const byType = new Map(
     frames.map((frame) => {
       const type = frame.fields.type.schema.literal
@@ -334,12 +356,12 @@ const fieldsError = (type: string, message: string): FrameError =>
 export const decodeClient = decoder<ClientFrame>([Hello, Ack, Pong, Token])
 
 /**
- * Reads an acknowledgement that stands alone.
+ * Reads a frame that stands alone, outside of a connection.
  *
  * @category codecs
  * @since 0.1.0
  */
-export const decodeAcknowledgement = decoder<Acknowledgement>([Acknowledgement])
+export const decodePosted = decoder<Acknowledgement | SignOfLife>([Acknowledgement, SignOfLife])
 
 /**
  * Reads a frame that a server sent.

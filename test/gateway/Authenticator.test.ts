@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Logger, Redacted } from "effect"
+import { type Duration, Effect, Exit, Fiber, Layer, Logger, Redacted } from "effect"
 import { Authenticator } from "effect-emitter/gateway"
-import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
+import { FetchHttpClient, HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
 import { TestClock } from "effect/testing"
 import * as Jose from "jose"
+import { createServer } from "node:http"
 import { secret, token, user } from "./server.ts"
 
 const shared = (options: Partial<Parameters<typeof Authenticator.jwt>[0]> = {}) =>
@@ -24,6 +25,7 @@ describe("Authenticator.jwt", () => {
     Effect.gen(function*() {
       const principal = yield* verify(yield* sign(claims))
       assert.deepStrictEqual(principal, { userId: user("ada"), expiresAt: 1_000_000, issuedAt: undefined })
+      yield* TestClock.adjust("600 seconds")
       assert.strictEqual((yield* verify(yield* sign({ ...claims, iat: 500 }))).issuedAt, 500_999)
       assert.strictEqual((yield* verify(yield* sign({ ...claims, iat: 500.25 }))).issuedAt, 500_250)
     }).pipe(Effect.provide(shared())))
@@ -48,10 +50,11 @@ describe("Authenticator.jwt", () => {
         ["malformed", ""],
         ["malformed", "a.b.c"],
         ["signature", yield* token("ada", { secret: "another secret, of 32 characters or more" })],
-        ["signature", yield* sign(claims, { alg: "HS512" })],
-        ["claims", yield* sign({ ...claims, iss: "another" })],
-        ["claims", yield* sign({ ...claims, aud: "others" })],
-        ["claims", yield* sign(eternal)],
+        ["algorithm", yield* sign(claims, { alg: "HS512" })],
+        ["issuer", yield* sign({ ...claims, iss: "another" })],
+        ["audience", yield* sign({ ...claims, aud: "others" })],
+        ["noExpiry", yield* sign(eternal)],
+        ["notYet", yield* sign({ ...claims, iat: 500 })],
         ["user", yield* sign({ ...claims, sub: "a b" })],
         ["user", yield* sign({ ...claims, sub: "undefined" })],
         ["user", yield* sign({ iss: "tests", aud: "events", exp: 1_000 })]
@@ -66,6 +69,26 @@ describe("Authenticator.jwt", () => {
         expiresAt: undefined,
         issuedAt: undefined
       })
+    }).pipe(Effect.provide(shared())))
+
+  it.effect("fault 31: tells the operator what was refused, each kind in its own words", () =>
+    Effect.gen(function*() {
+      const { aud: _, exp: __, ...bare } = claims
+      const { sub: ___, ...nobody } = claims
+      const refused = [
+        [{ ...claims, iss: "https://id.example/" }, `it says "https://id.example/", accepted is "tests"`],
+        [{ ...bare, exp: 1_000 }, `it says none, accepted is "events"`],
+        [{ ...bare, aud: "events" }, `"requireExpiry: false" would take it`],
+        [nobody, `it has no claim "sub"`],
+        [{ ...claims, sub: "" }, `claim "sub": an id must not be empty`],
+        [{ ...claims, sub: "undefined" }, `claim "sub": "undefined" is a placeholder, not an id`],
+        [{ ...claims, iat: 500 }, "it was issued 500 s ahead of this server's clock"]
+      ] as const
+      for (const [payload, detail] of refused) {
+        const error = yield* Effect.flip(verify(yield* sign(payload)))
+        assert.strictEqual("detail" in error ? error.detail : undefined, detail)
+        assert.notInclude(error.message, detail)
+      }
     }).pipe(Effect.provide(shared())))
 
   it.effect("takes the user from another claim if told so", () =>
@@ -101,7 +124,12 @@ describe("Authenticator.jwt", () => {
 
 /** An identity provider with keys that a test may change, or that may be away. */
 const provider = Effect.gen(function*() {
-  const state = { away: false, fetches: 0, keys: new Array<Jose.JWK>() }
+  const state: { away: boolean; fetches: number; keys: Array<Jose.JWK>; delay: Duration.Input } = {
+    away: false,
+    fetches: 0,
+    keys: [],
+    delay: 0
+  }
   const pairs = new Map<string, Jose.CryptoKey>()
   const addKey = (kid: string) =>
     Effect.promise(async () => {
@@ -117,13 +145,16 @@ const provider = Effect.gen(function*() {
   const client = HttpClient.make((request) =>
     Effect.suspend(() => {
       state.fetches++
+      const answer = () => HttpClientResponse.fromWeb(request, Response.json({ keys: state.keys }))
       return state.away
         ? Effect.fail(
           new HttpClientError.HttpClientError({
             reason: new HttpClientError.TransportError({ request, cause: new Error("away") })
           })
         )
-        : Effect.succeed(HttpClientResponse.fromWeb(request, Response.json({ keys: state.keys })))
+        : state.delay === 0
+        ? Effect.sync(answer)
+        : Effect.delay(Effect.sync(answer), state.delay)
     })
   )
   const layer = Authenticator.jwks({
@@ -136,6 +167,9 @@ const provider = Effect.gen(function*() {
   yield* addKey("k1")
   return { state, addKey, signWith, layer }
 })
+
+/** Lets what does not wait for the clock come to its end, checks of signatures included. */
+const settled = Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 30)))
 
 describe("Authenticator.jwks", () => {
   const withProvider = <E>(
@@ -154,6 +188,7 @@ describe("Authenticator.jwks", () => {
         assert.strictEqual(state.fetches, 1)
         yield* TestClock.adjust("1 minute")
         yield* verify(shown)
+        yield* settled
         assert.strictEqual(state.fetches, 2)
       })
     ))
@@ -168,14 +203,120 @@ describe("Authenticator.jwks", () => {
         assert.strictEqual(state.fetches, 2)
         const unknown = yield* signWith("k1", "k9")
         for (let n = 0; n < 10; n++) {
-          assert.strictEqual((yield* Effect.flip(verify(unknown)))._tag, "Unauthenticated")
+          assert.strictEqual((yield* Effect.flip(verify(unknown)))._tag, "AuthenticatorUnavailable")
         }
         assert.strictEqual(state.fetches, 2)
         yield* TestClock.adjust("31 seconds")
-        yield* Effect.flip(verify(unknown))
+        const error = yield* Effect.flip(verify(unknown))
+        assert.strictEqual(error._tag === "Unauthenticated" ? error.reason : "", "key")
         assert.strictEqual(state.fetches, 3)
       })
     ))
+
+  it.effect("fault 9: a device that hangs up stops no fetch, and others get what it brings", () =>
+    withProvider(({ addKey, signWith, state }) =>
+      Effect.gen(function*() {
+        yield* verify(yield* signWith("k1"))
+        yield* TestClock.adjust("31 seconds")
+        yield* addKey("k2")
+        state.delay = "100 millis"
+        const rotated = yield* signWith("k2")
+        const hangsUp = yield* Effect.forkChild(Effect.flip(verify(yield* signWith("k1", "k9"))))
+        yield* settled
+        assert.strictEqual(state.fetches, 2)
+        yield* Fiber.interrupt(hangsUp)
+        // What is known does not wait.
+        yield* verify(yield* signWith("k1"))
+        const waits = yield* Effect.forkChild(verify(rotated))
+        yield* settled
+        yield* TestClock.adjust("100 millis")
+        assert.strictEqual((yield* Fiber.join(waits)).userId, user("ada"))
+        assert.strictEqual(state.fetches, 2)
+      })
+    ))
+
+  it.effect("fault 9: the cooldown counts from the end of a fetch", () =>
+    withProvider(({ signWith, state }) =>
+      Effect.gen(function*() {
+        yield* verify(yield* signWith("k1"))
+        yield* TestClock.adjust("31 seconds")
+        state.delay = "4 seconds"
+        const unknown = yield* signWith("k1", "k9")
+        const first = yield* Effect.forkChild(Effect.flip(verify(unknown)))
+        yield* settled
+        yield* TestClock.adjust("4 seconds")
+        yield* Fiber.join(first)
+        yield* TestClock.adjust("29 seconds")
+        assert.strictEqual((yield* Effect.flip(verify(unknown)))._tag, "AuthenticatorUnavailable")
+        assert.strictEqual(state.fetches, 2)
+      })
+    ))
+
+  it.effect("fault 9: a withdrawn key is refused for good, within the cooldown as well", () =>
+    withProvider(({ addKey, signWith, state }) =>
+      Effect.gen(function*() {
+        const old = yield* signWith("k1")
+        yield* verify(old)
+        state.keys.splice(0)
+        yield* addKey("k2")
+        yield* TestClock.adjust("31 seconds")
+        yield* verify(yield* signWith("k2"))
+        const error = yield* Effect.flip(verify(old))
+        assert.strictEqual(error._tag === "Unauthenticated" ? error.reason : "", "key")
+      })
+    ))
+
+  it.effect("fault 9: keys that are old are renewed in the background", () =>
+    withProvider(({ signWith, state }) =>
+      Effect.gen(function*() {
+        const shown = yield* signWith("k1")
+        yield* verify(shown)
+        state.delay = "1 minute"
+        yield* TestClock.adjust("11 minutes")
+        yield* verify(shown)
+        yield* settled
+        assert.strictEqual(state.fetches, 2)
+      })
+    ))
+
+  it.live("fault 9: a key set of 400 MB is given up after 1 MiB, and no redirect is followed", () =>
+    Effect.gen(function*() {
+      let sent = 0
+      let followed = 0
+      const server = createServer((request, response) => {
+        if (request.url === "/elsewhere") followed++
+        if (request.url === "/moved") return void response.writeHead(302, { location: "/elsewhere" }).end()
+        response.writeHead(200, { "content-type": "application/json" })
+        const chunk = Buffer.alloc(64 * 1024, " ")
+        const write = () => {
+          while (sent < 400 * 1024 * 1024 && !response.destroyed) {
+            sent += chunk.length
+            if (!response.write(chunk)) return void response.once("drain", write)
+          }
+          response.end(`{"keys":[]}`)
+        }
+        write()
+      })
+      yield* Effect.acquireRelease(
+        Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+        () => Effect.sync(() => server.close())
+      )
+      const address = server.address()
+      const port = typeof address === "object" && address !== null ? address.port : 0
+      const shown = yield* sign(claims, { alg: "HS256" })
+      const [, ...rest] = shown.split(".")
+      const header = Buffer.from(JSON.stringify({ alg: "ES256", kid: "k1" })).toString("base64url")
+      for (const path of ["huge", "moved"]) {
+        const error = yield* verify([header, ...rest].join(".")).pipe(
+          Effect.flip,
+          Effect.provide(Authenticator.jwks({ url: `http://127.0.0.1:${port}/${path}` })),
+          Effect.provide(FetchHttpClient.layer)
+        )
+        assert.strictEqual(error._tag, "AuthenticatorUnavailable")
+      }
+      assert.isBelow(sent, 16 * 1024 * 1024)
+      assert.strictEqual(followed, 0)
+    }))
 
   it.effect("goes on with known keys while the provider is away, and says so when it has none", () =>
     withProvider(({ signWith, state }) =>
@@ -203,7 +344,7 @@ describe("Authenticator.jwks", () => {
             .sign(new TextEncoder().encode(JSON.stringify(state.keys[0])))
         )
         const error = yield* Effect.flip(verify(forged))
-        assert.strictEqual(error._tag === "Unauthenticated" ? error.reason : "", "signature")
+        assert.strictEqual(error._tag === "Unauthenticated" ? error.reason : "", "algorithm")
         assert.strictEqual(state.fetches, 0)
       })
     ))

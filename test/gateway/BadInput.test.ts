@@ -215,10 +215,16 @@ describe("Bad input", () => {
     beside({ connections: { perUser: 2 } }, (served) =>
       Effect.gen(function*() {
         const first = yield* connect(served, "ada")
-        yield* connect(served, "ada")
+        const second = yield* connect(served, "ada")
+        for (const { socket } of [first, second]) {
+          socket.on("message", (data) => {
+            if (String(data).includes(`"ping"`)) socket.send(`{"type":"pong"}`)
+          })
+        }
         const third = yield* dial(served.url)
         yield* third.send({ type: "hello", token: yield* token("ada") })
-        yield* endsWith(third, closeCodes.tooManyConnections)
+        assert.deepStrictEqual(yield* third.closed, { code: 4409, reason: "tooManyConnections" })
+        assert.strictEqual(third.frames.at(-1)?.type, "goodbye")
         first.socket.close()
         yield* first.closed
         yield* connect(served, "ada")

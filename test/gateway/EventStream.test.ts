@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator } from "effect-emitter/gateway"
 import { EventSource } from "eventsource"
 import { request } from "node:http"
+import { untilEffect } from "../client/devices.ts"
 import { append, authenticator, connect, envelope, serve, type Served, token, user } from "./server.ts"
 
 interface Received {
@@ -199,8 +200,13 @@ describe("Server-sent events", () => {
       assert.strictEqual(yield* status("/events?resume=nowhere", headers), 400)
       assert.strictEqual(yield* status("/events?thread=a%20b", headers), 400)
       assert.strictEqual(yield* status(`/events?token=${yield* token("ada")}`, {}), 401)
-      yield* connect(served, "ada")
-      assert.strictEqual(yield* status("/events", headers), 429)
+      const { socket } = yield* connect(served, "ada")
+      socket.on("message", (data) => {
+        if (String(data).includes(`"ping"`)) socket.send(`{"type":"pong"}`)
+      })
+      const full = yield* get(served, "/events", headers)
+      assert.strictEqual(full.status, 429)
+      assert.isAtLeast(Number(full.headers.get("retry-after")), 30)
     }))
 
   it.live("are acknowledged by POST, on any node and by their own user alone", () =>
@@ -303,6 +309,116 @@ describe("Server-sent events", () => {
         sending.write("{")
       })
       assert.strictEqual(yield* cut, "cut")
+    }))
+
+  it.live("fault 18: are told of by HEAD, which holds no place", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const headers = { accept: "text/event-stream", ...yield* bearer("ada") }
+      const head = (more: Record<string, string>) =>
+        Effect.promise(() => fetch(`${served.http}/events`, { method: "HEAD", headers: more }))
+      const answer = yield* head(headers)
+      assert.strictEqual(answer.status, 200)
+      assert.include(answer.headers.get("content-type"), "text/event-stream")
+      assert.strictEqual((yield* head({ accept: "text/event-stream" })).status, 401)
+      assert.deepStrictEqual((yield* served.gateway.stats).sessions, 0)
+    }))
+
+  it.live("fault 38: let go of a device that stops reading, and of its place", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({
+        slow: { close: { after: "300 millis" }, batched: { after: "200 millis" }, volatile: { after: "100 millis" } },
+        heartbeat: "2 seconds"
+      })
+      const stuck = yield* get(served, "/events", yield* bearer("ada"))
+      const text = "x".repeat(256 * 1024)
+      for (let n = 0; n < 40; n++) {
+        yield* served.broker.append(user("ada"), [envelope({ n, text })])
+        yield* Effect.sleep("10 millis")
+      }
+      yield* untilEffect(
+        "it is let go",
+        Effect.map(served.gateway.stats, ({ closed, connections, sessions }) =>
+          closed["tooSlow"] === 1 && sessions === 0 && connections === 0)
+      )
+      yield* Effect.promise(() =>
+        stuck.body?.cancel() ?? Promise.resolve()
+      )
+    }), 15_000)
+
+  it.live("fault 39: that are refused while they open say why, and when to come back", () =>
+    Effect.gen(function*() {
+      const hanging = Layer.effect(
+        Broker.Broker,
+        Effect.map(Layer.build(Layer.orDie(Broker.layerMemory())), (built) => ({
+          ...Context.get(built, Broker.Broker),
+          snapshots: () => Effect.never
+        }))
+      )
+      const served = yield* serve({}, { broker: hanging })
+      const headers = yield* bearer("ada")
+      const revoked = yield* Effect.forkChild(get(served, "/events", headers))
+      yield* untilEffect("it opens", Effect.map(served.gateway.stats, ({ sessions }) => sessions === 1))
+      yield* served.gateway.revoke(user("ada"))
+      const unauthenticated = yield* Fiber.join(revoked)
+      assert.strictEqual(unauthenticated.status, 401)
+      assert.strictEqual((yield* Effect.promise(() => unauthenticated.json())).code, "unauthenticated")
+
+      const draining = yield* Effect.forkChild(get(served, "/events", yield* bearer("bob")))
+      yield* untilEffect("it opens", Effect.map(served.gateway.stats, ({ sessions }) => sessions === 1))
+      yield* served.gateway.drain
+      const unavailable = yield* Fiber.join(draining)
+      assert.strictEqual(unavailable.status, 503)
+      assert.isAtLeast(Number(unavailable.headers.get("retry-after")), 1)
+      assert.strictEqual((yield* Effect.promise(() => unavailable.json())).code, "draining")
+    }))
+
+  it.live("fault 24: can be read by the pages of listed origins, with preflight and POST", () =>
+    Effect.gen(function*() {
+      const origin = "https://app.example.com"
+      const served = yield* serve({ origins: [origin] })
+      const ask = (method: string, more: Record<string, string>, body?: string) =>
+        Effect.promise((signal) =>
+          fetch(`${served.http}/events`, { method, signal, headers: more, ...(body === undefined ? {} : { body }) })
+        )
+      const preflight = yield* ask("OPTIONS", { origin, "access-control-request-method": "GET" })
+      assert.strictEqual(preflight.status, 204)
+      assert.strictEqual(preflight.headers.get("access-control-allow-origin"), origin)
+      assert.include(preflight.headers.get("access-control-allow-headers"), "authorization")
+      assert.include(preflight.headers.get("access-control-allow-headers"), "last-event-id")
+      assert.strictEqual((yield* ask("OPTIONS", { origin: "https://evil.example" })).status, 403)
+
+      const headers = { origin, ...yield* bearer("ada") }
+      const stream = yield* get(served, "/events", headers)
+      assert.deepStrictEqual(
+        [
+          stream.status,
+          stream.headers.get("access-control-allow-origin"),
+          stream.headers.get("access-control-allow-credentials")
+        ],
+        [200, origin, "true"]
+      )
+      const { epoch } = yield* served.broker.head(user("ada"))
+      const posted = yield* ask("POST", headers, JSON.stringify({ type: "ack", epoch, offset: 0 }))
+      assert.deepStrictEqual([posted.status, posted.headers.get("access-control-allow-origin")], [204, origin])
+      const refused = yield* get(served, "/events", { origin })
+      assert.deepStrictEqual([refused.status, refused.headers.get("access-control-allow-origin")], [401, origin])
+      const anywhere = yield* serve({ origins: "any" })
+      const open = yield* get(anywhere, "/events", headers)
+      assert.strictEqual(open.headers.get("access-control-allow-origin"), "*")
+      assert.isNull(open.headers.get("access-control-allow-credentials"))
+    }))
+
+  it.live("fault 13: are not opened by pages elsewhere that send no origin", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const headers = yield* bearer("ada")
+      for (
+        const [site, status] of [["same-site", 403], ["cross-site", 403], ["same-origin", 200], ["none", 200]] as const
+      ) {
+        const answer = yield* get(served, "/events", { ...headers, "sec-fetch-site": site })
+        assert.strictEqual(answer.status, status, site)
+      }
     }))
 
   it.live("end with a goodbye when the server closes", () =>

@@ -49,6 +49,8 @@ describe("GatewayConfig", () => {
         GATEWAY_CONNECTIONS_PER_USER: "3",
         GATEWAY_CONNECTIONS_PER_NODE: "4",
         GATEWAY_CONNECTIONS_PER_SECOND: "5",
+        GATEWAY_REQUESTS_PER_ADDRESS: "11",
+        GATEWAY_ADDRESS_HEADER: "X-Real-IP",
         GATEWAY_STRANGERS_SILENT: "6",
         GATEWAY_STRANGERS_UNAUTHENTICATED: "7",
         GATEWAY_STRANGERS_REFUSED: "8",
@@ -75,6 +77,8 @@ describe("GatewayConfig", () => {
         maxFrameBytesOut: 2000,
         framesPerSecond: 7,
         connections: { perUser: 3, perNode: 4, perSecond: 5 },
+        requestsPerAddress: 11,
+        addressHeader: "X-Real-IP",
         strangers: { silent: 6, unauthenticated: 7, refused: 8 },
         silentTimeout: seconds(9),
         slow: {

@@ -54,19 +54,54 @@ describe("A user whose access is revoked", () => {
       // Issued in the same second, or later.
       assert.strictEqual(yield* knock(served, 0), "welcome")
       assert.strictEqual(yield* streamStatus(served, 0), 200)
-      // A token that does not say when it was issued comes in again.
-      yield* connect(served, "ada")
       assert.deepStrictEqual((yield* served.gateway.stats).closed, { unauthenticated: 2 })
     }))
 
-  it.live("has to renew in band no more: every connection from before has ended, whatever its token says", () =>
+  it.live("fault 10: is kept out with a token that does not say when it was issued, or says so of a time to come", () =>
     Effect.gen(function*() {
       const served = yield* serve()
-      // An issuer whose clock is ahead.
-      const ahead = yield* token("ada", { issuedAt: (yield* seconds) + 3600 })
-      const device = yield* connect(served, "ada", { token: ahead })
+      const undated = yield* token("ada", { issuedAt: undefined })
+      yield* connect(served, "ada", { token: undated })
       yield* served.gateway.revoke(user("ada"))
+      for (const shown of [undated, yield* token("ada", { issuedAt: (yield* seconds) + 3600 })]) {
+        const device = yield* dial(served.url)
+        yield* device.send({ type: "hello", token: shown })
+        assert.strictEqual((yield* device.closed).code, 4401)
+        const headers = { accept: "text/event-stream", authorization: `Bearer ${shown}` }
+        const { status } = yield* Effect.promise(() => fetch(`${served.http}/events`, { headers }))
+        assert.strictEqual(status, 401)
+      }
+    }))
+
+  it.live("fault 10: is sent away when a token from before is shown as a renewal", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      yield* served.gateway.revoke(user("ada"))
+      const device = yield* connect(served, "ada")
+      yield* device.send({ type: "token", token: yield* token("ada") })
+      yield* device.send({ type: "token", token: yield* token("ada", { issuedAt: (yield* seconds) - 60 }) })
       assert.deepStrictEqual(yield* device.closed, revoked)
+    }))
+
+  it.live("fault 10: acknowledges nothing by POST with a token from before", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      yield* append(served, "ada", 1)
+      const { epoch } = yield* served.broker.head(user("ada"))
+      const post = (age: number) =>
+        Effect.gen(function*() {
+          const authorization = `Bearer ${yield* token("ada", { issuedAt: (yield* seconds) - age })}`
+          const body = JSON.stringify({ type: "ack", epoch, offset: 1 })
+          return yield* Effect.promise(() =>
+            fetch(`${served.http}/events`, { method: "POST", headers: { authorization }, body })
+              .then(({ status }) => status)
+          )
+        })
+      assert.strictEqual(yield* post(60), 204)
+      yield* served.gateway.revoke(user("ada"))
+      assert.strictEqual(yield* post(60), 401)
+      assert.strictEqual((yield* served.gateway.stats).acknowledgements, 1)
+      assert.strictEqual(yield* post(0), 204)
     }))
 })
 

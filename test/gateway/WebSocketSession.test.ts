@@ -100,6 +100,7 @@ const makeSessions = Effect.gen(function*() {
     add: (session) => sessions.add(session),
     remove: (session) => sessions.remove(session),
     nextId: () => ConnectionId.make(`c${++ids}`),
+    admits: () => true,
     comeBackAfterMs: () => 1_000,
     closed: (farewell) => farewells.push(farewell)
   }

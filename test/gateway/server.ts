@@ -4,7 +4,7 @@
 import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
 import { Broker, Envelope, Frame } from "effect-emitter"
-import { Authenticator, Gateway, type GatewayConfig } from "effect-emitter/gateway"
+import { type Admission, Authenticator, Gateway, type GatewayConfig } from "effect-emitter/gateway"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import * as Jose from "jose"
 import { createServer } from "node:http"
@@ -15,6 +15,8 @@ export const secret = "a secret for tests, of 32 characters or more"
 
 export const user = (name: string) => UserId.make(name)
 
+const now = () => Math.floor(Date.now() / 1000)
+
 /** A token that a server made by `serve` accepts, unless told otherwise. */
 export const token = (
   userId: string,
@@ -22,16 +24,19 @@ export const token = (
     readonly secret?: string
     readonly expiresIn?: number
     readonly issuer?: string
-    /** In seconds since the Unix epoch. */
-    readonly issuedAt?: number
+    /** In seconds since the Unix epoch, now by default; `undefined` leaves it out. */
+    readonly issuedAt?: number | undefined
   } = {}
 ): Effect.Effect<string> =>
   Effect.promise(() =>
-    new Jose.SignJWT({ sub: userId, ...(options.issuedAt === undefined ? {} : { iat: options.issuedAt }) })
+    new Jose.SignJWT({
+      sub: userId,
+      ...("issuedAt" in options ? options.issuedAt === undefined ? {} : { iat: options.issuedAt } : { iat: now() })
+    })
       .setProtectedHeader({ alg: "HS256" })
       .setIssuer(options.issuer ?? "tests")
       .setAudience("events")
-      .setExpirationTime(Math.floor(Date.now() / 1000) + (options.expiresIn ?? 3600))
+      .setExpirationTime(now() + (options.expiresIn ?? 3600))
       .sign(new TextEncoder().encode(options.secret ?? secret))
   )
 
@@ -57,6 +62,7 @@ export const serve = Effect.fnUntraced(function*(
   layers: {
     readonly broker?: Layer.Layer<Broker.Broker>
     readonly authenticator?: Layer.Layer<Authenticator.Authenticator>
+    readonly admission?: Layer.Layer<Admission.Admission>
     readonly port?: number
   } = {}
 ) {
@@ -66,6 +72,7 @@ export const serve = Effect.fnUntraced(function*(
     disableListenLog: true,
     disableLogger: true
   }).pipe(
+    Layer.provide(layers.admission ?? Layer.empty),
     Layer.provide(layers.authenticator ?? Layer.orDie(authenticator)),
     Layer.provideMerge(layers.broker ?? Layer.orDie(Broker.layerMemory())),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: layers.port ?? 0, host: "127.0.0.1" })),

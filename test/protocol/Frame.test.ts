@@ -47,13 +47,19 @@ describe("Frame", () => {
 
     it("of an acknowledgement that stands alone is read with its epoch, which it must have", () => {
       const ack = { type: "ack", offset: 44, epoch: "k3J9xQ" }
-      assert.deepStrictEqual<unknown>(Frame.decodeAcknowledgement(golden("http", "ack")), Result.succeed(ack))
+      assert.deepStrictEqual<unknown>(Frame.decodePosted(golden("http", "ack")), Result.succeed(ack))
+      const pong = { type: "pong", connection: "c-5f2a" }
+      assert.deepStrictEqual<unknown>(Frame.decodePosted(golden("http", "pong")), Result.succeed(pong))
       assert.deepStrictEqual<unknown>(
-        Result.mapError(Frame.decodeAcknowledgement(golden("frame", "ack")), ({ reason }) => reason),
+        Result.mapError(Frame.decodePosted(golden("frame", "ack")), ({ reason }) => reason),
         Result.fail("fields")
       )
       assert.deepStrictEqual<unknown>(
-        Result.mapError(Frame.decodeAcknowledgement(golden("frame", "pong")), ({ reason }) => reason),
+        Result.mapError(Frame.decodePosted(golden("frame", "pong")), ({ reason }) => reason),
+        Result.fail("fields")
+      )
+      assert.deepStrictEqual<unknown>(
+        Result.mapError(Frame.decodePosted(golden("frame", "hello")), ({ reason }) => reason),
         Result.fail("type")
       )
     })

@@ -57,7 +57,8 @@ describe("the protocol document", () => {
 
   const goldenTexts = new Set([
     ...[...Object.keys(clientFrames), ...Object.keys(serverFrames)].map((name) => golden("frame", name)),
-    golden("http", "ack")
+    golden("http", "ack"),
+    golden("http", "pong")
   ])
   for (const example of examples) {
     it(`shows a frame as it travels: ${example.slice(0, 60).trim()}…`, () => {

@@ -94,6 +94,7 @@ export const make = Effect.gen(function*() {
     remove: (session) => sessions.delete(session),
     closed: () => {},
     nextId: () => ConnectionId.make(`c${ids++}`),
+    admits: () => true,
     comeBackAfterMs: () => 0
   }
 

@@ -1,0 +1,118 @@
+/**
+ * Makes places for newcomers at a user's limit on connections, where devices have
+ * gone without a word: after a change of network their connections look alive until
+ * somebody asks.
+ *
+ * The quietest three are asked for a sign of life. Those that give none within 2
+ * seconds are closed, and their places are free at once. Devices that are there
+ * answer, and keep their places: newcomers do not push them out.
+ *
+ * @since 0.1.0
+ */
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { closeCodes } from "../protocol/CloseCode.ts"
+import type { UserId } from "../protocol/Identity.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
+import type { Connection } from "./Connection.ts"
+import type { Roster } from "./Roster.ts"
+import type { Farewell, Liveness } from "./Transport.ts"
+
+/**
+ * - `release` lets go of a connection.
+ * - `run` starts an effect that outlives its caller.
+ * - `mostWaiting` newcomers of one user may wait at a time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly roster: Roster
+  readonly clock: Clock.Clock
+  readonly release: (connection: Connection) => Effect.Effect<void>
+  readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly mostWaiting: number
+}
+
+interface Asked {
+  readonly connection: Connection
+  readonly liveness: Liveness
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class Places {
+  private readonly options: Options
+  // One round of questions at a time for each user, whoever waits for it.
+  private readonly rounds = new Map<UserId, { readonly fiber: Fiber.Fiber<boolean>; waiting: number }>()
+
+  constructor(options: Options) {
+    this.options = options
+  }
+
+  /** Whether a place of this user has become free. */
+  free(user: UserId): Effect.Effect<boolean> {
+    return Effect.suspend(() => {
+      const round = this.rounds.get(user) ?? this.begin(user)
+      if (round.waiting >= this.options.mostWaiting) return Effect.succeed(false)
+      round.waiting++
+      return Effect.ensuring(
+        Fiber.join(round.fiber),
+        Effect.sync(() => round.waiting--)
+      )
+    })
+  }
+
+  private begin(user: UserId) {
+    const fiber = this.options.run(this.round(user))
+    const round = { fiber, waiting: 0 }
+    this.rounds.set(user, round)
+    fiber.addObserver(() => this.rounds.delete(user))
+    return round
+  }
+
+  private round(user: UserId): Effect.Effect<boolean> {
+    const { clock, release, roster } = this.options
+    return Effect.suspend(() => {
+      const before = roster.countOf(user)
+      const asked = quietest(roster.of(user))
+      if (asked.length === 0) return Effect.succeed(false)
+      const askedAt = Monotonic.millisUnsafe(clock)
+      for (const { liveness } of asked) liveness.ask()
+      const silent = () => {
+        const now = Monotonic.millisUnsafe(clock)
+        return asked.filter(({ liveness }) => liveness.isSilent(askedAt, now))
+      }
+      const isDecided = () =>
+        roster.countOf(user) < before || silent().length === 0
+        || Monotonic.millisUnsafe(clock) - askedAt >= answerWithinMs
+      return Effect.sleep(lookEveryMs).pipe(
+        Effect.repeat({ until: isDecided }),
+        Effect.andThen(Effect.suspend(() => {
+          if (roster.countOf(user) < before) return Effect.succeed(true)
+          const gone = silent()
+          for (const { connection } of gone) connection.close(farewell)
+          return Effect.as(
+            Effect.forEach(gone, ({ connection }) => release(connection), { discard: true }),
+            gone.length > 0
+          )
+        }))
+      )
+    })
+  }
+}
+
+const quietest = (connections: ReadonlyArray<Connection>): ReadonlyArray<Asked> =>
+  connections
+    .flatMap((connection) => connection.liveness === undefined ? [] : [{ connection, liveness: connection.liveness }])
+    .toSorted((one, other) => one.liveness.heardAt() - other.liveness.heardAt())
+    .slice(0, mostAsked)
+
+const farewell: Farewell = { code: closeCodes.heartbeatLost, detail: closeCodes.heartbeatLost.meaning }
+
+const mostAsked = 3
+const answerWithinMs = 2_000
+const lookEveryMs = 50

@@ -1,0 +1,125 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, Layer, Option, Redacted } from "effect"
+import { Admission, Authenticator, type GatewayConfig } from "effect-emitter/gateway"
+import { HttpServerRequest } from "effect/http"
+import { TestClock } from "effect/testing"
+import { append, connect, dial, serve, type Served, token, user } from "./server.ts"
+
+const ask = (served: Served, headers: Record<string, string>, method = "GET") =>
+  Effect.promise((signal) =>
+    fetch(`${served.http}/events`, { method, signal, headers: { accept: "text/event-stream", ...headers } })
+  ).pipe(Effect.tap((response) => Effect.promise(async () => response.body?.cancel())))
+
+const statuses = (served: Served, times: number, headers: Record<string, string>, method?: string) =>
+  Effect.map(
+    Effect.forEach(Array.from({ length: times }), () => ask(served, headers, method)),
+    (answers) => answers.map(({ status }) => status)
+  )
+
+const some = { requestsPerAddress: 5 } satisfies GatewayConfig.Options
+
+describe("Admission", () => {
+  it.live(
+    "fault 2: strangers of one address take no place of devices, nor of the node's rate",
+    () =>
+      Effect.gen(function*() {
+        const served = yield* serve({ requestsPerAddress: 10, connections: { perSecond: 20 } })
+        const refused = yield* statuses(served, 60, {})
+        assert.deepStrictEqual(new Set(refused), new Set([401, 429]))
+        yield* Effect.sleep("1 second")
+        for (let n = 0; n < 15; n++) yield* connect(served, `user-${n}`)
+        const { connections, refused: by } = yield* served.gateway.stats
+        assert.strictEqual(connections, 15)
+        assert.strictEqual(by.rate, 0)
+        assert.isAtLeast(by.address, 20)
+      }),
+    20_000
+  )
+
+  it.live(
+    "fault 2: holds upgrades, streams and POST to the same limit, and says when to come back",
+    () =>
+      Effect.gen(function*() {
+        const post = yield* serve(some)
+        assert.include(yield* statuses(post, 12, {}, "POST"), 429)
+        const upgrades = yield* serve(some)
+        const codes = yield* Effect.forEach(
+          Array.from({ length: 12 }),
+          () => dial(upgrades.url).pipe(Effect.as(101), Effect.catch(({ status }) => Effect.succeed(status)))
+        )
+        assert.include(codes, 429)
+        const streams = yield* serve(some)
+        yield* statuses(streams, 12, {})
+        const late = yield* ask(streams, {})
+        assert.deepStrictEqual([late.status, late.headers.get("retry-after")], [429, "1"])
+        // Who may come, by then, is not held against others at the same address.
+        const headers = { authorization: `Bearer ${yield* token("ada")}` }
+        const devices = yield* serve(some)
+        assert.deepStrictEqual(new Set(yield* statuses(devices, 12, headers)), new Set([200]))
+      }),
+    20_000
+  )
+
+  it.live("fault 2: behind a proxy that nobody told of nothing is counted, and by the named header if one is", () =>
+    Effect.gen(function*() {
+      const behind = yield* serve(some)
+      assert.deepStrictEqual(new Set(yield* statuses(behind, 12, { "x-forwarded-for": "203.0.113.7" })), new Set([401]))
+      const told = yield* serve({ ...some, addressHeader: "X-Real-IP" })
+      assert.include(yield* statuses(told, 12, { "x-real-ip": "203.0.113.7" }), 429)
+      assert.deepStrictEqual(yield* statuses(told, 1, { "x-real-ip": "203.0.113.8" }), [401])
+    }))
+
+  it.live("fault 2: is the program's own where it provides one", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({}, {
+        admission: Layer.succeed(Admission.Admission, {
+          admit: () => Effect.fail(new Admission.NotAdmitted({ retryAfterMs: 7_000 }))
+        })
+      })
+      const answer = yield* ask(served, { authorization: `Bearer ${yield* token("ada")}` })
+      assert.deepStrictEqual([answer.status, answer.headers.get("retry-after")], [429, "7"])
+    }))
+
+  it.effect("counts addresses of IPv6 by their network", () =>
+    Effect.gen(function*() {
+      const { admit } = Admission.makeAddresses({ clock: yield* Clock.Clock, perSecond: 1 })
+      const from = (address: string) =>
+        HttpServerRequest.fromWeb(new Request("http://app.example/events")).modify({
+          remoteAddress: Option.some(address)
+        })
+      const admits = (address: string) =>
+        Effect.match(admit(from(address)), { onFailure: () => false, onSuccess: () => true })
+      assert.isTrue(yield* admits("2001:db8:0:1::1"))
+      assert.isFalse(yield* admits("2001:db8:0:1:ffff::2"))
+      assert.isTrue(yield* admits("2001:db8:0:2::1"))
+      assert.isTrue(yield* admits("::ffff:203.0.113.7"))
+      assert.isTrue(yield* admits("::ffff:203.0.113.8"))
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(yield* admits("2001:db8:0:1::3"))
+    }))
+})
+
+describe("An authenticator that hangs", () => {
+  it.live("fault 17: with a renewal holds up no acknowledgement, and not the connection", () =>
+    Effect.gen(function*() {
+      const hangs = Layer.succeed(Authenticator.Authenticator, {
+        verify: (shown) =>
+          Redacted.value(shown) === "first"
+            ? Effect.succeed({ userId: user("ada"), expiresAt: undefined, issuedAt: 0 })
+            : Effect.never,
+        recognize: () => Effect.succeedNone
+      })
+      const served = yield* serve({ helloTimeout: "200 millis" }, { authenticator: hangs })
+      const device = yield* connect(served, "ada", { token: "first" })
+      for (let n = 0; n < 20; n++) yield* device.send({ type: "token", token: `never ${n}` })
+      yield* append(served, "ada", 1)
+      yield* device.received(1)
+      yield* device.send({ type: "ack", offset: 1 })
+      yield* served.broker.acknowledged(user("ada"), { epoch: device.welcome.epoch, offset: 1 })
+      yield* Effect.sleep("500 millis")
+      assert.strictEqual(device.socket.readyState, device.socket.OPEN)
+      const late = yield* dial(served.url)
+      yield* late.send({ type: "hello", token: "never" })
+      assert.strictEqual((yield* late.closed).code, 4500)
+    }))
+})
