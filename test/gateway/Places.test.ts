@@ -63,7 +63,7 @@ describe("A user's limit on connections", () => {
             .then(({ status }) => status)
         )
       assert.strictEqual(yield* post({ type: "pong" }), 400)
-      yield* Effect.sleep("1500 millis")
+      yield* Effect.sleep("3200 millis")
       assert.strictEqual(yield* post({ type: "pong", connection: ids[0] }), 204)
       assert.strictEqual((yield* knock(served)).code, 0)
       assert.deepStrictEqual((yield* served.gateway.stats).closed, { heartbeatLost: 1 })
