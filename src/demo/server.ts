@@ -88,13 +88,14 @@ export const layer = (options: {
     ...Api.routes,
     ...(index === undefined ? [] : [index, ...others])
   ).pipe(Layer.provide(Gateway.layer(gateway)))
+  // The server listens once everything that answers is there.
   return HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
+    Layer.provideMerge(listen(options.port)),
     Layer.provide(Runs.layer(options.documents)),
     Layer.provide(EmitterLayer.config),
     Layer.provide(Outage.broker.pipe(Layer.provide(Broker.layerMemory()))),
     Layer.provide(Outage.layer),
     Layer.provide(Lines.layer),
-    Layer.provide(DemoUsers.layer),
-    Layer.provideMerge(listen(options.port))
+    Layer.provide(DemoUsers.layer)
   )
 }

@@ -25,6 +25,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Broker } from "../broker/Broker.ts"
+import * as Endings from "../broker/Endings.ts"
 import * as Names from "../protocol/Names.ts"
 import * as Settings from "../protocol/Settings.ts"
 import { DeadLetters, DeadLetterStore } from "./DeadLetters.ts"
@@ -70,6 +71,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     outboxes,
     observeWait: yield* Metrics.observeWait
   })
+  yield* Endings.register(broker, engine.close)
   yield* Metrics.publish(engine.stats)
   return Context.make(Emitters, yield* fromEngine(engine)).pipe(Context.add(DeadLetters, delivery.deadLetters))
 })

@@ -14,14 +14,18 @@
  * import { createServer } from "node:http"
  *
  * const server = HttpRouter.serve(Gateway.layer({ path: "/events" })).pipe(
+ *   Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 })),
  *   Layer.provide(Authenticator.jwt({ secret: Redacted.make("a secret of at least 32 characters"), issuer: "my-app" })),
- *   Layer.provide(Broker.layerMemory()),
- *   Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 }))
+ *   Layer.provide(Broker.layerMemory())
  * )
  * ```
  *
- * Closing the layer, or the HTTP server under it, says goodbye to all devices,
- * gives them `drainTimeout` to hang up, and then cuts the rest.
+ * The HTTP server is provided first, so that it is built last: what comes to a server
+ * that listens while its broker is still being reached is never answered.
+ *
+ * Closing the layer, or the HTTP server under it, ends the runs of the emitters over
+ * the same broker, delivers that to all devices and says goodbye to them, gives them
+ * `drainTimeout` to hang up, and then cuts the rest.
  *
  * @since 0.1.0
  */
@@ -42,6 +46,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { IncomingMessage, ServerResponse } from "node:http"
 import { Broker, type BrokerError } from "../broker/Broker.ts"
+import * as Endings from "../broker/Endings.ts"
 import * as Hub from "../hub/Hub.ts"
 import type * as Slowness from "../hub/Slowness.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
@@ -81,7 +86,7 @@ import { WebSocketSession } from "./WebSocketSession.ts"
  *   broker is away: then it should be repeated. Credentials that were issued
  *   before are refused from then on where the authenticator can tell (see
  *   `Principal`); connections with later ones stay.
- * - `drain` refuses new devices, sends what is there to send, says goodbye to all others, and waits until
+ * - `drain` leaves runs alone, refuses new devices, sends what is there to send, says goodbye to all others, and waits until
  *   they have gone, though no longer than `drainTimeout`.
  *
  * @category services
@@ -107,7 +112,8 @@ const make = Effect.fnUntraced(function*(
   never,
   Authenticator | Broker | Scope.Scope
 > {
-  const { retentionMs } = yield* Broker
+  const broker = yield* Broker
+  const { retentionMs } = broker
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
   const heartbeatMs = Duration.toMillis(config.heartbeat)
@@ -186,14 +192,21 @@ const make = Effect.fnUntraced(function*(
     }
   }
 
-  const drain = sessions.drain(settle(hub, config.drainTimeout), () => ({
+  const goodbye = () => ({
     code: closeCodes.draining,
     detail: closeCodes.draining.meaning,
     reconnectAfterMs: comeBackAfterMs()
-  }))
+  })
+  const drain = sessions.drain(settle(hub, config.drainTimeout), goodbye)
+  // Devices hear how their runs end before they are sent away.
+  const endRuns = Effect.timeoutOption(Endings.endAll(broker), config.drainTimeout)
+  const close = yield* Effect.cached(
+    sessions.drain(Effect.andThen(endRuns, settle(hub, config.drainTimeout)), goodbye)
+  )
 
-  yield* sessions.watch(clock, tickMs, drain).pipe(Effect.forkScoped)
-  yield* Effect.addFinalizer(() => drain)
+  yield* sessions.watch(clock, tickMs).pipe(Effect.forkScoped)
+  yield* sessions.closeWithServers(close).pipe(Effect.forkScoped)
+  yield* Effect.addFinalizer(() => close)
 
   const upgrade = (request: HttpServerRequest, principal: Principal | undefined, { known }: Admitted) =>
     DeviceSocket.accept(sockets, servers, request, (socket) => new WebSocketSession(shared, socket, principal, known))

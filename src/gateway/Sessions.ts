@@ -8,6 +8,7 @@ import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import * as Schedule from "effect/Schedule"
 import type { Farewell } from "../hub/Transport.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Session } from "./Session.ts"
@@ -63,11 +64,10 @@ export class Sessions {
   }
 
   /**
-   * Ticks all sessions and strangers for ever. Time in which this process did not run, because
-   * it was busy or its machine slept, is forgiven. Once a server has stopped to
-   * listen, `drain` runs: an HTTP server that closes waits for its sockets.
+   * Ticks all sessions and strangers for ever. Time in which this process did not
+   * run, because it was busy or its machine slept, is forgiven.
    */
-  watch(clock: Clock.Clock, everyMs: number, drain: Effect.Effect<void>): Effect.Effect<never> {
+  watch(clock: Clock.Clock, everyMs: number): Effect.Effect<never> {
     let last = Monotonic.millisUnsafe(clock)
     const tick = Effect.suspend(() => {
       const now = Monotonic.millisUnsafe(clock)
@@ -84,15 +84,19 @@ export class Sessions {
         }
       }
       this.strangers.tick()
-      const drained = this.draining || this.servers.allListen ? Effect.void : Effect.forkChild(drain)
-      return Effect.andThen(
-        Effect.forEach(failures, (cause) => Effect.logError("A session was cut, its tick failed", cause)),
-        Effect.asVoid(drained)
-      )
+      return Effect.forEach(failures, (cause) => Effect.logError("A session was cut, its tick failed", cause))
     })
     return tick.pipe(
       Effect.andThen(Effect.sleep(everyMs)),
       Effect.forever
+    )
+  }
+
+  /** Runs `close` once a server has stopped to listen: one that closes waits for its sockets. */
+  closeWithServers(close: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.sync(() => this.servers.allListen).pipe(
+      Effect.repeat({ while: (listen) => listen, schedule: Schedule.spaced(lookForServersMs) }),
+      Effect.andThen(close)
     )
   }
 
@@ -117,3 +121,5 @@ export class Sessions {
     )
   }
 }
+
+const lookForServersMs = 50

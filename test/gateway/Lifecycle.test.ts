@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Redacted, Stream } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator } from "effect-emitter/gateway"
+import { untilEffect } from "../client/devices.ts"
 import { append, connect, dial, envelope, serve, token, user } from "./server.ts"
 
 /** A memory broker whose operations fail, die or never end when told to. */
@@ -227,15 +228,15 @@ describe("A broker that does not answer", () => {
       const headers = { accept: "text/event-stream", authorization: `Bearer ${yield* token("ada")}` }
       const leaving = new AbortController()
       const left = fetch(`${served.http}/events`, { headers, signal: leaving.signal }).catch(() => undefined)
-      yield* Effect.sleep("50 millis")
-      assert.strictEqual((yield* served.gateway.stats).sessions, 1)
+      const sessions = (count: number) =>
+        untilEffect(`${count} sessions`, Effect.map(served.gateway.stats, (stats) => stats.sessions === count))
+      yield* sessions(1)
       leaving.abort()
       yield* Effect.promise(() => left)
-      yield* Effect.sleep("50 millis")
-      assert.strictEqual((yield* served.gateway.stats).sessions, 0)
+      yield* sessions(0)
 
       const waiting = fetch(`${served.http}/events`, { headers })
-      yield* Effect.sleep("50 millis")
+      yield* sessions(1)
       const [duration] = yield* Effect.timed(served.close)
       assert.isBelow(Duration.toMillis(duration), 3_000)
       assert.strictEqual((yield* Effect.promise(() => waiting)).status, 503)

@@ -104,7 +104,7 @@ const makeSessions = Effect.gen(function*() {
     comeBackAfterMs: () => 1_000,
     closed: (farewell) => farewells.push(farewell)
   }
-  yield* Effect.forkScoped(sessions.watch(clock, tickMs, Effect.void))
+  yield* Effect.forkScoped(sessions.watch(clock, tickMs))
   const open = () => {
     const wire = new FakeWire()
     const session = new WebSocketSession(shared, wire, undefined)

@@ -45,17 +45,17 @@ export const gateway = (options: Options & { readonly files: ReadonlyArray<PageF
     ...Server.page(options.files)
   ).pipe(Layer.provide(Gateway.layer({ ...Server.gateway, name: options.place.name })))
   return serve(routes).pipe(
+    Layer.provideMerge(Server.listen(0)),
     Layer.provide(Lines.layer),
-    Layer.provide(shared(options)),
-    Layer.provideMerge(Server.listen(0))
+    Layer.provide(shared(options))
   )
 }
 
 /** Runs the agent. */
 export const worker = (options: Options & { readonly documents: Library }) =>
   serve(Layer.mergeAll(Server.localOnly, ...Api.ofWorker)).pipe(
+    Layer.provideMerge(Server.listen(0)),
     Layer.provide(Runs.layer(options.documents)),
     Layer.provide(EmitterLayer.config),
-    Layer.provide(shared(options)),
-    Layer.provideMerge(Server.listen(0))
+    Layer.provide(shared(options))
   )

@@ -1,0 +1,106 @@
+/** Starting and stopping a server that is composed as the README says. */
+import { assert, describe, it } from "@effect/vitest"
+import { NodeHttpServer } from "@effect/platform-node"
+import { Duration, Effect, Exit, Layer, Scope } from "effect"
+import { Broker, Emitter, EmitterLayer } from "effect-emitter"
+import { Gateway, Operations } from "effect-emitter/gateway"
+import { HttpRouter, HttpServerResponse } from "effect/http"
+import { createServer } from "node:http"
+import { createServer as createTcp } from "node:net"
+import { authenticator, connect } from "./server.ts"
+
+/** A port that nobody listens on. */
+const freePort = Effect.callback<number>((resume) => {
+  const server = createTcp().listen(0, "127.0.0.1", () => {
+    const address = server.address()
+    server.close(() => resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0)))
+  })
+})
+
+const hello = HttpRouter.add("GET", "/hello", HttpServerResponse.text("hello"))
+
+const compose = (port: number, broker: Layer.Layer<Broker.Broker>) =>
+  HttpRouter.serve(Layer.mergeAll(hello, Gateway.layer({ reconnectSpread: "1 second" })), {
+    disableListenLog: true,
+    disableLogger: true
+  }).pipe(
+    Layer.provide(NodeHttpServer.layer(createServer, { port, host: "127.0.0.1" })),
+    Layer.provide(Layer.orDie(authenticator)),
+    Layer.provideMerge(Layer.orDie(EmitterLayer({ profile: "lowLatency" }))),
+    Layer.provideMerge(broker)
+  )
+
+describe("A server that is composed as the README says", () => {
+  it.live("fault 29: answers or refuses each request that comes while it starts", () =>
+    Effect.gen(function*() {
+      const port = yield* freePort
+      const slow = Layer.orDie(Layer.unwrap(Effect.delay(Effect.succeed(Broker.layerMemory()), "600 millis")))
+      let built = false
+      const answers: Array<Promise<string>> = []
+      const asking = setInterval(() => {
+        answers.push(
+          fetch(`http://127.0.0.1:${port}/hello`, { signal: AbortSignal.timeout(5_000) }).then(
+            (response) => response.text(),
+            (error: unknown) => error instanceof DOMException ? "silence" : "refused"
+          )
+        )
+      }, 10)
+      yield* Effect.addFinalizer(() => Effect.sync(() => clearInterval(asking)))
+      yield* Layer.build(compose(port, slow))
+      built = true
+      yield* Effect.sleep("200 millis")
+      clearInterval(asking)
+      const came = yield* Effect.promise(() => Promise.all(answers))
+      assert.isTrue(built)
+      assert.deepStrictEqual(new Set(came), new Set(["refused", "hello"]))
+    }), 20_000)
+
+  it.live(
+    "fault 25: ends its runs and tells its devices before it says goodbye, and is closed within a second",
+    () =>
+      Effect.gen(function*() {
+        const port = yield* freePort
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        const context = yield* Layer.buildWithScope(compose(port, Layer.orDie(Broker.layerMemory())), scope)
+        const url = `ws://127.0.0.1:${port}/events`
+        const device = yield* connect({ url }, "ada")
+        yield* connect({ url }, "bob")
+        yield* Effect.forkScoped(
+          Effect.never.pipe(
+            Emitter.run({ agentName: "patient" }),
+            Effect.provide(Emitter.layerUser({ userId: "ada" })),
+            Effect.provideContext(context)
+          )
+        )
+        yield* device.take("events")
+        const [took] = yield* Effect.timed(Scope.close(scope, Exit.void))
+        assert.strictEqual((yield* device.closed).code, 4500)
+        const told = device.frames.flatMap((frame) =>
+          frame.type === "events"
+            ? frame.events.map(({ data, type }) => `${type} ${String(data["reason"])}`)
+            : [frame.type]
+        )
+        assert.deepStrictEqual(told.slice(1), ["agent_started undefined", "agent_error cancelled", "goodbye"])
+        // A second on a machine with nothing else to do.
+        assert.isBelow(Duration.toMillis(took), 2_500)
+      }),
+    20_000
+  )
+
+  it.live("fault 34: serves operators on a listener of their own", () =>
+    Effect.gen(function*() {
+      const [port, inner] = [yield* freePort, yield* freePort]
+      yield* Layer.build(
+        Operations.layerServer({ port: inner }).pipe(
+          Layer.provide(compose(port, Layer.orDie(Broker.layerMemory())))
+        )
+      )
+      const status = (at: number, path: string) =>
+        Effect.promise(() => fetch(`http://127.0.0.1:${at}${path}`).then((response) => response.status))
+      assert.deepStrictEqual(
+        [yield* status(inner, "/metrics"), yield* status(inner, "/readyz"), yield* status(port, "/metrics")],
+        [200, 200, 404]
+      )
+      assert.deepStrictEqual([yield* status(port, "/hello"), yield* status(inner, "/hello")], [200, 404])
+    }))
+})
