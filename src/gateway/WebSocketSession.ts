@@ -142,7 +142,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   // Whoever takes what was sent lives, also where no ping can go out.
   whenWritable(ready: () => void): void {
     this.wire.whenWritable(() => {
-      this.heardAt = Monotonic.millisUnsafe(this.shared.clock)
+      this.lastHeard = Monotonic.millisUnsafe(this.shared.clock)
       ready()
     })
   }
