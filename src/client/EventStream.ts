@@ -5,8 +5,8 @@
  *
  * A browser's `EventSource` can send no token but in the address, so the stream
  * is read by `fetch`. `hello` makes the request; an `ack` is a `POST` to the same
- * address, one at a time, the newest of those that wait. There is no `pong`, and
- * a new token needs a new stream.
+ * address, one at a time, the newest of those that wait. A `pong` is a `POST` as
+ * well, and a new token needs a new stream.
  *
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @since 0.1.0
@@ -40,6 +40,8 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
   let authorization: Record<string, string> = {}
   let acknowledging = false
   let next: Ack | undefined
+  // As the welcome named it: a sign of life says whose it is.
+  let connection: string | undefined
 
   const finish = (code: number, reason: string): void => {
     const last = told
@@ -68,7 +70,11 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
       if (goodbye !== undefined) told?.message(goodbye)
       return finish(code, reason)
     }
-    const translator = new Translator(hello.threads !== undefined, (frame) => told?.message(frame))
+    const translator = new Translator(
+      hello.threads !== undefined,
+      (frame) => told?.message(frame),
+      (id) => connection = id
+    )
     const reader = body.getReader()
     const decoder = new TextDecoder()
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
@@ -125,6 +131,8 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
           void acknowledge(frame)
           return
         case "pong":
+          if (connection !== undefined) void post(JSON.stringify({ type: "pong", connection }))
+          return
         case "token":
           return
       }
@@ -201,15 +209,17 @@ class Translator {
   code: number | undefined
   private readonly filtered: boolean
   private readonly tell: (frame: string) => void
+  private readonly welcomed: (connection: string | undefined) => void
   private readonly parser
   private events: Array<string> = []
   private epoch = ""
   private upTo = 0
   private idAlone: string | undefined
 
-  constructor(filtered: boolean, tell: (frame: string) => void) {
+  constructor(filtered: boolean, tell: (frame: string) => void, welcomed: (connection: string | undefined) => void) {
     this.filtered = filtered
     this.tell = tell
+    this.welcomed = welcomed
     this.parser = createParser({
       onId: (id) => {
         this.onIdAlone()
@@ -237,6 +247,7 @@ class Translator {
 
   private onFrame(type: string, data: string): void {
     this.flush()
+    if (type === "welcome") this.welcomed(textOf(jsonOf(data), "connection"))
     if (type === "goodbye") this.code = closeCodes.draining.code
     if (type === "error") this.code = codeByName.get(textOf(jsonOf(data), "code") ?? "")
     this.tell(data)

@@ -154,6 +154,27 @@ describe("An event stream", () => {
     ]])
   })
 
+  it("fault 3: answers a ping by a request that names its connection", async () => {
+    const welcome = {
+      type: "welcome",
+      epoch: "E",
+      offset: 0,
+      recovered: true,
+      snapshots: 0,
+      heartbeatMs: 1,
+      retentionMs: 1
+    } as const
+    const { closed, requests, stream } = open(({ init }) =>
+      init.method === "POST"
+        ? new Response(null, { status: 204 })
+        : inPieces(encoding.frame({ ...welcome, connection: ConnectionId.make("c-1") }), new Dice(1))
+    )
+    stream.send({ type: "pong" })
+    await closed
+    stream.send({ type: "pong" })
+    assert.deepStrictEqual(requests.slice(1).map(({ init }) => init.body), [`{"type":"pong","connection":"c-1"}`])
+  })
+
   it("ends with the close code that the server names, or as a connection that was lost", async () => {
     const ends = async (text: string) => (await open(() => inPieces(text, new Dice(1))).closed)[0]
     assert.strictEqual(await ends(encoding.frame({ type: "error", code: "tooSlow", message: "m" })), 4502)
