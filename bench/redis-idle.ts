@@ -7,7 +7,7 @@
 import { Context, Effect, Layer, Scope } from "effect"
 import { createClient } from "redis"
 import { Broker, Identity } from "../src/index.ts"
-import { RedisBroker } from "../src/redis/index.ts"
+import { RedisBroker } from "../src/broker/redis/index.ts"
 import { settledMemory } from "./contestants/shared.ts"
 import { check, compare, type Figure, type Question, type Settings } from "./harness/question.ts"
 import { type Redis, withRedis } from "./harness/redis.ts"

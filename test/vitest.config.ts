@@ -62,7 +62,7 @@ export default defineConfig({
           extends: true as const,
           test: {
             name: "valkey",
-            include: ["test/broker/Redis*.test.ts"],
+            include: ["test/broker/redis/Redis*.test.ts"],
             env: { TESTED_SERVER: "valkey-server" },
             maxWorkers: 1,
             testTimeout: 30_000,

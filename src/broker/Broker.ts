@@ -39,7 +39,7 @@ import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
 import { present } from "../protocol/Settings.ts"
 import type { BrokerError } from "./BrokerError.ts"
-import * as MemoryBroker from "./MemoryBroker.ts"
+import * as MemoryBroker from "./memory/MemoryBroker.ts"
 
 export * from "./BrokerError.ts"
 

@@ -4,13 +4,13 @@
  * @since 0.1.0
  */
 import type { Position } from "../protocol/Position.ts"
-import type { Platform } from "./Platform.ts"
+import type { Platform } from "./transport/Platform.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
-import type { Backoff } from "./Reconnect.ts"
-import type { Item, TokenAnswer } from "./SessionIO.ts"
-import type { Status } from "./Status.ts"
-import type { Transports } from "./Transport.ts"
-import type { WireEvent } from "./Wire.ts"
+import type { Backoff } from "./session/Reconnect.ts"
+import type { Item, TokenAnswer } from "./session/SessionIO.ts"
+import type { Status } from "./session/Status.ts"
+import type { Transports } from "./transport/Transport.ts"
+import type { WireEvent } from "./transport/ServerFrames.ts"
 
 /**
  * A stretch of offsets that will not come, and why. `previous` is where the

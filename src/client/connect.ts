@@ -19,10 +19,10 @@
  * @since 0.1.0
  */
 import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
-import { PlainDriver } from "./PlainDriver.ts"
-import type { Platform } from "./Platform.ts"
-import { ambient, socketUrl } from "./Platform.ts"
-import { both, usable } from "./Transport.ts"
+import { PlainDriver } from "./driver/PlainDriver.ts"
+import type { Platform } from "./transport/Platform.ts"
+import { ambient, socketUrl } from "./transport/Platform.ts"
+import { both, usable } from "./transport/Transport.ts"
 
 /**
  * Connects, and stays connected until it is closed or the server refuses. Throws

@@ -30,7 +30,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import { checkId } from "../protocol/Identity.ts"
 import * as Settings from "../protocol/Settings.ts"
 import { millis, Positive, Time, TimeText } from "../protocol/Settings.ts"
-import * as Retry from "./Retry.ts"
+import * as Retry from "./delivery/Retry.ts"
 
 /**
  * What the settings are tuned for.

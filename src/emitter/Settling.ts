@@ -4,9 +4,9 @@
  *
  * @since 0.1.0
  */
-import type { Pending, Receipt, Settlement } from "./Outbox.ts"
-import { placeOf } from "./Outcome.ts"
-import type { Counters } from "./Stats.ts"
+import type { Pending, Receipt, Settlement } from "./dispatch/Outbox.ts"
+import { placeOf } from "./delivery/Outcome.ts"
+import type { Counters } from "./observe/Stats.ts"
 
 /**
  * Closing took too long. The delivery has kept the batch, and counted it, before

@@ -10,8 +10,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Monotonic from "../protocol/Monotonic.ts"
-import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
-import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "./Unauthenticated.ts"
+import type { AuthenticationError, Authenticator, Principal } from "./authentication/Authenticator.ts"
+import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "./authentication/Unauthenticated.ts"
 
 /**
  * The same authenticator, with `timeout` for each of its answers.

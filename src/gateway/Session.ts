@@ -11,7 +11,7 @@ import type { ConnectionId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Hub, TooManyConnections } from "../hub/Hub.ts"
 import type { Farewell } from "../hub/Transport.ts"
-import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
+import type { AuthenticationError, Authenticator, Principal } from "./authentication/Authenticator.ts"
 import type { Strangers } from "./Strangers.ts"
 
 /**

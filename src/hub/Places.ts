@@ -16,7 +16,7 @@ import { closeCodes } from "../protocol/CloseCode.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Connection } from "./Connection.ts"
-import type { Roster } from "./Roster.ts"
+import type { Roster } from "./ConnectionRegistry.ts"
 import type { Farewell, Liveness } from "./Transport.ts"
 
 /**

@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { define } from "./Defining.ts"
+import { define } from "./EventDefinition.ts"
 import * as Event from "./Event.ts"
 import { checkWellFormed, RunId } from "./Identity.ts"
 

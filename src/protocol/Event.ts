@@ -22,7 +22,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import { type BuiltInName, define, isBuiltIn, type NeedsNoServices, type Options } from "./Defining.ts"
+import { type BuiltInName, define, isBuiltIn, type NeedsNoServices, type Options } from "./EventDefinition.ts"
 
 /**
  * What delivery owes an event.

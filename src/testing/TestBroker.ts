@@ -36,8 +36,8 @@ import { Broker, BrokerError, BrokerRefused, BrokerUnavailable, type PullLimits 
 import type { Envelope } from "../protocol/Envelope.ts"
 import { EventId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { act, type Decide, decide } from "./Behaviour.ts"
-import { fromEntry, type Logged } from "./Left.ts"
+import { act, type Decide, decide } from "./Fault.ts"
+import { fromEntry, type Logged } from "./Delivered.ts"
 
 /**
  * One append that was asked for: the `number`th, from 1, with its time in

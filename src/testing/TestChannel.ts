@@ -23,11 +23,16 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { ChannelError, ChannelRefused, ChannelUnavailable, type FallbackChannel } from "../emitter/FallbackChannel.ts"
+import {
+  ChannelError,
+  ChannelRefused,
+  ChannelUnavailable,
+  type FallbackChannel
+} from "../emitter/fallback/FallbackChannel.ts"
 import type { Envelope } from "../protocol/Envelope.ts"
 import type { UserId } from "../protocol/Identity.ts"
-import { act, type Decide, decide } from "./Behaviour.ts"
-import type { HandedOver } from "./Left.ts"
+import { act, type Decide, decide } from "./Fault.ts"
+import type { HandedOver } from "./Delivered.ts"
 
 /**
  * One batch that was offered to a channel: the `number`th, from 1, with its time

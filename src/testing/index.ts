@@ -9,8 +9,8 @@
  *
  * @since 0.1.0
  */
-export * as Behaviour from "./Behaviour.ts"
-export type * as Left from "./Left.ts"
+export * as Behaviour from "./Fault.ts"
+export type * as Left from "./Delivered.ts"
 export * as Promises from "./Promises.ts"
 export * as Recorder from "./Recorder.ts"
 export * as TestBroker from "./TestBroker.ts"

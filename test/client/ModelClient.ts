@@ -1,12 +1,12 @@
 /**
  * Drives a session against the model server, one small step at a time, and records what it delivers.
  */
-import { Runs } from "../../src/client/Runs.ts"
-import { statusOf, step, wakeAt } from "../../src/client/Session.ts"
-import type { Action, Input, Item } from "../../src/client/SessionIO.ts"
-import { type Config, defaults, init, type State } from "../../src/client/SessionState.ts"
+import { Runs } from "../../src/client/session/Runs.ts"
+import { statusOf, step, wakeAt } from "../../src/client/session/Session.ts"
+import type { Action, Input, Item } from "../../src/client/session/SessionIO.ts"
+import { type Config, defaults, init, type State } from "../../src/client/session/SessionState.ts"
 import type { Position } from "../../src/protocol/Position.ts"
-import type { Transport } from "../../src/client/Transport.ts"
+import type { Transport } from "../../src/client/transport/Transport.ts"
 import { type Dice, type ModelServer, ServerSocket } from "./ModelServer.ts"
 
 export class ModelClient {

@@ -3,8 +3,8 @@
  * sent in order until they are cut.
  */
 import { RunFold } from "../../src/protocol/RunSnapshot.ts"
-import type { ServerFrame, WireEvent } from "../../src/client/Wire.ts"
-import type { ClientFrame } from "../../src/client/SessionIO.ts"
+import type { ServerFrame, WireEvent } from "../../src/client/transport/ServerFrames.ts"
+import type { ClientFrame } from "../../src/client/session/SessionIO.ts"
 
 /** A pseudo-random number generator that repeats for a seed. */
 export class Dice {

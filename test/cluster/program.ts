@@ -3,8 +3,8 @@
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Cause, Config, Effect, Exit, Logger, type Redacted } from "effect"
-import * as Authenticator from "../../src/gateway/Authenticator.ts"
-import { RedisBroker } from "../../src/redis/index.ts"
+import * as Authenticator from "../../src/gateway/authentication/Authenticator.ts"
+import { RedisBroker } from "../../src/broker/redis/index.ts"
 import { redisOptions } from "./settings.ts"
 
 /** Names the process, and the Redis that it reaches through a proxy of its own. */

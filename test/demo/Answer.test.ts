@@ -14,7 +14,7 @@ layer(Layer.effect(Docs, packageLibrary))("answers from the package's documents"
       assert.isTrue(sources.has("CHANGELOG.md"))
       assert.isTrue(sources.has("src/protocol/CloseCode.ts"))
       assert.isTrue(sources.has("src/client/connect.ts"))
-      assert.isFalse(sources.has("src/emitter/Outbox.ts"))
+      assert.isFalse(sources.has("src/emitter/dispatch/Outbox.ts"))
       assert.deepStrictEqual([...sources].filter((source) => /^src\/demo\/.*\.ts$/u.test(source)), [])
       assert.strictEqual(new Set(sections.map(({ id }) => id)).size, sections.length)
     }))

@@ -1,4 +1,4 @@
-/** What `src/redis/README.md` tells operators to write works as it stands. */
+/** What `src/broker/redis/README.md` tells operators to write works as it stands. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Option, Stream } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer, Identity } from "effect-emitter"
@@ -7,10 +7,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createClient } from "redis"
-import { withServer } from "../broker/redisNode.ts"
+import { withServer } from "../broker/redis/redisNode.ts"
 import { findProgram } from "../support/program.ts"
 
-const text = readFileSync(new URL("../../src/redis/README.md", import.meta.url), "utf8")
+const text = readFileSync(new URL("../../src/broker/redis/README.md", import.meta.url), "utf8")
 
 /** The only block in this language. */
 const blockOf = (language: string): string => {

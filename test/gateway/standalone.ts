@@ -7,9 +7,9 @@ import { Cause, Effect, Exit, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
 import * as Broker from "../../src/broker/Broker.ts"
-import * as Authenticator from "../../src/gateway/Authenticator.ts"
+import * as Authenticator from "../../src/gateway/authentication/Authenticator.ts"
 import * as Gateway from "../../src/gateway/Gateway.ts"
-import * as Operations from "../../src/gateway/Operations.ts"
+import * as Operations from "../../src/gateway/operations/Operations.ts"
 
 const secret = Redacted.make(process.env["SECRET"] ?? "")
 

@@ -3,7 +3,7 @@
  */
 import { Effect } from "effect"
 import { Broker, Envelope, type Event, Frame, type Position } from "effect-emitter"
-import { UserLog } from "../../src/broker/UserLog.ts"
+import { UserLog } from "../../src/broker/memory/UserLog.ts"
 import type { Farewell, Message, Transport } from "../../src/hub/Transport.ts"
 import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
 

@@ -3,7 +3,7 @@
  */
 import { Effect } from "effect"
 import { Broker, Frame, type Position } from "effect-emitter"
-import { frames } from "../../src/hub/Encoding.ts"
+import { frames } from "../../src/hub/FrameEncoder.ts"
 import * as Hub from "../../src/hub/Hub.ts"
 import { ConnectionId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
 import type { Transport } from "../../src/hub/Transport.ts"

@@ -16,10 +16,9 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   emitter: ["protocol", "broker"],
   hub: ["protocol", "broker"],
   gateway: ["protocol", "broker", "hub"],
-  redis: ["protocol", "broker"],
   client: ["protocol"],
   testing: ["protocol", "broker", "emitter", "hub", "gateway", "client"],
-  demo: ["protocol", "broker", "emitter", "hub", "gateway", "redis", "client", "testing", "index.ts"],
+  demo: ["protocol", "broker", "emitter", "hub", "gateway", "client", "testing", "index.ts"],
   "index.ts": ["protocol", "broker", "emitter", "hub"]
 }
 
@@ -139,7 +138,7 @@ describe("what the sources import", () => {
   it("is only effect, and a parser of event streams, for what also runs in browsers: no Node module, nothing else", () => {
     const foreign = imports.filter(({ from, kind, to }) =>
       ["client", "protocol"].includes(partOf(from)) && kind !== "file" && to !== "effect" &&
-      !(to === "eventsource-parser" && from === "src/client/EventStream.ts")
+      !(to === "eventsource-parser" && from === "src/client/transport/SseTransport.ts")
     )
     assert.deepStrictEqual(foreign.map(show), [])
   })

@@ -1,7 +1,7 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Effect, Schema, SchemaGetter } from "effect"
 import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
-import { builtInNames } from "../../src/protocol/Defining.ts"
+import { builtInNames } from "../../src/protocol/EventDefinition.ts"
 import * as Event from "../../src/protocol/Event.ts"
 import { roundTrips, schemasOf } from "./roundTrip.ts"
 

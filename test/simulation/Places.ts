@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import { Broker, type Envelope, type Identity } from "../../src/index.ts"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import type { SpoolStore } from "../../src/emitter/SpoolStore.ts"
+import type { SpoolStore } from "../../src/emitter/fallback/SpoolStore.ts"
 import { broken, type Logged, type Seen, tagsOf } from "./Facts.ts"
 
 export interface Life {

@@ -4,7 +4,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import { Array, Effect } from "effect"
 import type { Envelope } from "effect-emitter"
 import { forSeeds } from "../../emitter/support/random.ts"
-import { maxSpentSources } from "../../../src/broker/Numbers.ts"
+import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { envelope, idsAfter, newUser, numbered, start } from "../events.ts"
 

@@ -4,9 +4,13 @@
  */
 import { Effect, Exit, Fiber, Scope, Semaphore } from "effect"
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
-import { DeadLetterStore } from "../../../src/emitter/DeadLetters.ts"
-import * as Delivery from "../../../src/emitter/Delivery.ts"
-import { ChannelError, ChannelUnavailable, type FallbackChannel } from "../../../src/emitter/FallbackChannel.ts"
+import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetters.ts"
+import * as Delivery from "../../../src/emitter/delivery/Delivery.ts"
+import {
+  ChannelError,
+  ChannelUnavailable,
+  type FallbackChannel
+} from "../../../src/emitter/fallback/FallbackChannel.ts"
 import type { Envelope } from "../../../src/protocol/Envelope.ts"
 import type { UserId } from "../../../src/protocol/Identity.ts"
 import { ScriptedBroker } from "./ScriptedBroker.ts"

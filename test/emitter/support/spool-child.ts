@@ -4,8 +4,8 @@
  */
 import { Effect } from "effect"
 import { writeSync } from "node:fs"
-import { DeadLetterStore } from "../../../src/emitter/DeadLetters.ts"
-import * as SqliteSpoolStore from "../../../src/emitter/SqliteSpoolStore.ts"
+import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetters.ts"
+import * as SqliteSpoolStore from "../../../src/emitter/fallback/SqliteSpoolStore.ts"
 import { envelopes, userId } from "./envelopes.ts"
 
 const [, , file = "", users = "1", mode = "spool"] = process.argv

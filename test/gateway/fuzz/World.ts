@@ -4,10 +4,10 @@
  */
 import { Clock, Effect, type Fiber } from "effect"
 import { Broker } from "../../../src/broker/Broker.ts"
-import { Authenticator } from "../../../src/gateway/Authenticator.ts"
+import { Authenticator } from "../../../src/gateway/authentication/Authenticator.ts"
 import type { Session, Shared } from "../../../src/gateway/Session.ts"
 import { Strangers } from "../../../src/gateway/Strangers.ts"
-import { WebSocketSession, type Wire } from "../../../src/gateway/WebSocketSession.ts"
+import { WebSocketSession, type Wire } from "../../../src/gateway/websocket/WebSocketSession.ts"
 import * as Hub from "../../../src/hub/Hub.ts"
 import type { Message } from "../../../src/hub/Transport.ts"
 import { closeCodes } from "../../../src/protocol/CloseCode.ts"

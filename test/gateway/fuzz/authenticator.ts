@@ -3,7 +3,7 @@
  */
 import { Effect, Layer, Option, Redacted } from "effect"
 import type { HttpServerRequest } from "effect/http"
-import * as Authenticator from "../../../src/gateway/Authenticator.ts"
+import * as Authenticator from "../../../src/gateway/authentication/Authenticator.ts"
 import { UserId } from "../../../src/protocol/Identity.ts"
 
 const refused = Effect.fail(new Authenticator.Unauthenticated({ reason: "malformed" }))

@@ -1,0 +1,342 @@
+/**
+ * Ends the runs of processes that died, and keeps this process from being taken
+ * for one.
+ *
+ * Each process holds a lease, and renews it three times within its time. Under
+ * the lease it is written down which users have runs of this process, before the
+ * first event of such a run is appended. A lease is a counter: renewing it counts
+ * on. A process that saw the lease of another unchanged for a whole lease's time
+ * claims it, once and for all, and ends those of its runs that are active.
+ *
+ * - That time is told by the monotonic clock of the process that looks. No wall
+ *   clock, neither its own nor the store's, makes a live process lost or a dead
+ *   one live on.
+ * - It counts only while the process kept its own lease. So when the store was
+ *   away, or all machines slept, nobody is taken for dead before everybody had
+ *   the time to come back.
+ * - A process that was taken for dead and lives learns of it when it renews, goes
+ *   on under another lease, and takes along what has not been ended.
+ * - It costs one call for each third of a lease's time, and one for the first run
+ *   of a user in a while; nothing for each event.
+ *
+ * It rests on no step across users: an entry that is left over does no harm, and
+ * everything may be done twice.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import type { UserId } from "../../protocol/Identity.ts"
+import * as Monotonic from "../../protocol/Monotonic.ts"
+import { BrokerError, BrokerUnavailable } from "../Broker.ts"
+import type { Beat, Counted, LeaseStore } from "./LeaseStore.ts"
+
+/**
+ * - `hold` appends something of runs: it gives the lease to do so under, and
+ *   keeps the user written down meanwhile. `quiet`, called within, says that no
+ *   run of the user is left.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Leases {
+  readonly hold: <A>(
+    user: UserId,
+    append: (lease: string, quiet: () => void) => Effect.Effect<A, BrokerError>
+  ) => Effect.Effect<A, BrokerError>
+}
+
+/**
+ * What happens to leases, to be counted: runs that this process ended as lost,
+ * renewals that failed, and leases of its own that it lost.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Notes {
+  readonly runsEnded: (count: number) => void
+  readonly renewalFailed: () => void
+  readonly leaseLost: () => void
+}
+
+// A user with runs of this process.
+interface Entry {
+  mark: number
+  /** The lease that the user is written down under. */
+  under: string | undefined
+  /** Appends under way. */
+  appends: number
+  /** No run is left, as the last append told. */
+  isQuiet: boolean
+  usedAt: number
+}
+
+interface Seen extends Counted {
+  readonly since: number
+}
+
+const nothing: ReadonlyMap<string, Seen> = new Map()
+
+const usersAtOnce = 16
+const looksPerBeat = 64
+const entriesPerCall = 256
+// Of a user with nothing new for so many times of a lease it is asked whether a run is left.
+const patience = 4
+
+/**
+ * Holds a lease until the scope closes. `name` is that of the process, unlike
+ * any other's.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(options: {
+  readonly name: string
+  readonly lease: Duration.Duration
+  readonly store: LeaseStore
+  readonly notes: Notes
+}): Effect.fn.Return<Leases, never, Scope.Scope> {
+  const { name, notes, store } = options
+  const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  const leaseMs = Duration.toMillis(options.lease)
+  const beatMs = leaseMs / 3
+  const failurePauseMs = Math.min(1000, leaseMs / 15)
+  const turn = Semaphore.makeUnsafe(1)
+  const work = Latch.makeUnsafe(false)
+  const entries = new Map<UserId, Entry>()
+  let generation = 0
+  let lease = `${name}.0`
+  let marks = 0
+  let beatAt = Number.NEGATIVE_INFINITY
+  // The leases of others as they were last seen, and since when they have been the same.
+  let seen: ReadonlyMap<string, Seen> = nothing
+  let claimed: ReadonlyArray<string> = []
+  let failures = 0
+
+  const now = (): number => Monotonic.millisUnsafe(clock)
+
+  const unchanged = (askedAt: number): ReadonlyArray<Counted> =>
+    Array.from(seen.values()).filter(({ since }) => askedAt - since >= leaseMs)
+
+  const watch = (others: ReadonlyArray<Counted>): void => {
+    const seenAt = now()
+    seen = new Map(others.map(({ count, lease }) => {
+      const known = seen.get(lease)
+      return [lease, known?.count === count ? known : { lease, count, since: seenAt }]
+    }))
+  }
+
+  // In how many milliseconds a lease of another will have been the same for too long.
+  const nextOverMs = (): number => Math.min(...Array.from(seen.values(), ({ since }) => since + leaseMs)) - now()
+
+  const renew: Effect.Effect<Beat, BrokerError> = Effect.gen(function*() {
+    const askedAt = now()
+    // Who was away knows nothing of what others could do meanwhile.
+    if (askedAt - beatAt > 2 * beatMs) seen = nothing
+    const found = yield* store.beat(lease, unchanged(askedAt))
+    const isFirst = beatAt === Number.NEGATIVE_INFINITY
+    if (found.state === "held") {
+      beatAt = askedAt
+    } else if (found.state === "taken") {
+      seen = nothing
+      beatAt = askedAt
+      // A store that knows a lease no more knows nothing of its users either.
+      if (!isFirst) yield* Effect.forkIn(moveAll(lease, undefined), scope)
+    } else {
+      const before = lease
+      lease = `${name}.${++generation}`
+      beatAt = Number.NEGATIVE_INFINITY
+      seen = nothing
+      notes.leaseLost()
+      yield* Effect.logWarning(
+        `This process did not renew its lease of ${leaseMs} ms in time, so it was taken for dead: its runs end as lost`
+      )
+      yield* Effect.forkIn(moveAll(lease, before), scope)
+      return yield* renew
+    }
+    watch(found.others)
+    claimed = found.claimed
+    if (claimed.length > 0) work.openUnsafe()
+    return found
+  })
+
+  const beat: Effect.Effect<Beat, BrokerError> = turn.withPermit(renew).pipe(
+    Effect.tap(() => {
+      const before = failures
+      failures = 0
+      return before === 0 ? Effect.void : Effect.logInfo("The lease of this process is renewed again")
+    }),
+    Effect.tapError((error) => {
+      notes.renewalFailed()
+      return failures++ === 0 ? Effect.logWarning("The lease of this process was not renewed", error) : Effect.void
+    })
+  )
+
+  const enter = (user: UserId, entry: Entry): Effect.Effect<string, BrokerError> =>
+    Effect.gen(function*() {
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const wanted = lease
+        if (entry.under === wanted) return wanted
+        const mark = ++marks
+        entry.mark = mark
+        if (yield* store.enter(wanted, user, mark)) {
+          entry.under = wanted
+          if (wanted === lease) return wanted
+        } else {
+          yield* beat
+        }
+      }
+      return yield* new BrokerError({
+        reason: new BrokerUnavailable({
+          operation: "enter",
+          afterMs: 0,
+          cause: new Error("The lease of this process is lost again and again")
+        })
+      })
+    })
+
+  // What was appended under a lease that is no more must not be left to nobody.
+  const move = (user: UserId, entry: Entry, from: string | undefined): Effect.Effect<void, BrokerError> =>
+    Effect.flatMap(
+      enter(user, entry),
+      (to) => from === undefined || from === to ? Effect.void : store.carryOver(user, from, to)
+    )
+
+  const moveAll = (to: string, from: string | undefined): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      for (const [user, { appends, isQuiet }] of entries) if (isQuiet && appends === 0) entries.delete(user)
+      const moved = Array.from(entries)
+      for (const [, entry] of moved) if (entry.under === to) entry.under = undefined
+      return Effect.forEach(moved, ([user, entry]) => persist(move(user, entry, from)), {
+        concurrency: usersAtOnce,
+        discard: true
+      })
+    })
+
+  // For as long as it takes, or until the scope closes.
+  const persist = (effect: Effect.Effect<void, BrokerError>): Effect.Effect<void> =>
+    Effect.catch(effect, () => Effect.andThen(Effect.sleep(failurePauseMs), Effect.suspend(() => persist(effect))))
+
+  const hold: Leases["hold"] = (user, append) =>
+    Effect.suspend(() => {
+      let entry = entries.get(user)
+      if (entry === undefined) {
+        entry = { mark: 0, under: undefined, appends: 0, isQuiet: false, usedAt: 0 }
+        entries.set(user, entry)
+      }
+      const own = entry
+      own.appends++
+      own.isQuiet = false
+      const quiet = (): void => {
+        if (own.appends === 1) own.isQuiet = true
+      }
+      let under: string | undefined
+      const appending = Effect.flatMap(enter(user, own), (found) => {
+        under = found
+        return append(found, quiet)
+      })
+      return Effect.onExit(appending, () => {
+        own.appends--
+        own.usedAt = now()
+        return under === undefined || under === lease
+          ? Effect.void
+          : Effect.asVoid(Effect.forkIn(persist(move(user, own, under)), scope))
+      })
+    })
+
+  // Entries of users without runs go after a while: many come back at once.
+  const tidy = Effect.gen(function*() {
+    const lookedAt = now()
+    const gone: Array<readonly [UserId, number]> = []
+    const doubtful: Array<readonly [UserId, Entry]> = []
+    for (const [user, entry] of entries) {
+      if (entry.appends > 0 || lookedAt - entry.usedAt < leaseMs) continue
+      // Nothing was appended under it.
+      if (entry.under === undefined) entries.delete(user)
+      if (entry.under !== lease) continue
+      if (entry.isQuiet) gone.push([user, entry.mark])
+      else if (lookedAt - entry.usedAt >= patience * leaseMs && doubtful.length < looksPerBeat) {
+        doubtful.push([user, entry])
+      }
+      if (gone.length === entriesPerCall) break
+    }
+    for (const [user] of gone) entries.delete(user)
+    if (gone.length > 0) yield* store.leave(lease, gone)
+    for (const [user, entry] of doubtful) {
+      entry.usedAt = lookedAt
+      if (!(yield* store.hasRuns(user, lease)) && entry.appends === 0) entry.isQuiet = true
+    }
+  })
+
+  const keep = Effect.gen(function*() {
+    while (true) {
+      const found = yield* Effect.option(beat)
+      if (found._tag === "None") {
+        yield* Effect.sleep(failurePauseMs)
+        continue
+      }
+      // Where it fails, an entry is left over, and does no harm.
+      yield* Effect.ignore(tidy)
+      yield* Effect.sleep(Math.min(beatMs, Math.max(nextOverMs(), failurePauseMs)))
+    }
+  })
+
+  const endRunsOf = (over: string): Effect.Effect<number, BrokerError> =>
+    Effect.gen(function*() {
+      let ended = 0
+      while (true) {
+        const users = yield* store.usersOf(over)
+        const done: Array<UserId> = []
+        yield* Effect.forEach(users, (user) =>
+          Effect.map(store.endRuns(user, over), (count) => {
+            ended += count
+            notes.runsEnded(count)
+            done.push(user)
+          }).pipe(
+            Effect.catch((error) =>
+              Effect.logWarning(`The runs of user ${user} are not ended yet, though their process died`, error)
+            )
+          ), { concurrency: usersAtOnce, discard: true })
+        if (yield* store.finish(over, done)) return ended
+        // The next beat tries again.
+        if (done.length === 0) return ended
+      }
+    })
+
+  const end = Effect.gen(function*() {
+    while (true) {
+      work.closeUnsafe()
+      for (const over of claimed) {
+        const ended = yield* endRunsOf(over)
+        if (ended > 0) yield* Effect.logWarning(`The process ${over} died, and ${ended} runs of it were ended as lost`)
+      }
+      yield* work.await
+    }
+  })
+
+  // Before the fibers, so that it comes after them. What has runs left runs out by itself, and another ends them.
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function*() {
+      const quiet = Array.from(entries).filter(([, { appends, isQuiet }]) => isQuiet && appends === 0)
+      for (let start = 0; start < quiet.length; start += entriesPerCall) {
+        yield* store.leave(lease, quiet.slice(start, start + entriesPerCall).map(([user, { mark }]) => [user, mark]))
+      }
+      yield* store.release(lease)
+    }).pipe(Effect.ignore, Effect.timeoutOption(options.lease))
+  )
+
+  const supervise = (what: string, effect: Effect.Effect<never, BrokerError>) =>
+    effect.pipe(
+      Effect.catchCause((cause) => Effect.andThen(Effect.logError(what, cause), Effect.sleep(failurePauseMs))),
+      Effect.forever,
+      Effect.forkScoped
+    )
+  yield* supervise("Keeping the lease of this process failed, and goes on", keep)
+  yield* supervise("Ending the runs of a process that died failed, and goes on", end)
+  return { hold }
+})

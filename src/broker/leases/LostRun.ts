@@ -1,0 +1,52 @@
+/**
+ * The ending of a run whose process is gone, as the broker itself writes it.
+ *
+ * @since 0.1.0
+ */
+import { EventId, type RunId, type ThreadId } from "../../protocol/Identity.ts"
+import type { Envelope } from "../../protocol/Envelope.ts"
+
+/**
+ * What the ending says: asking again may help.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const data = {
+  reason: "lost",
+  message: "The process that ran this run is gone",
+  retryable: true
+} as const
+
+/**
+ * An `agent_error` with reason `lost`. `source` must be of this one event: what
+ * keeps a run from two endings is that it is active, not the id of an event.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ending = (options: {
+  readonly run: RunId
+  readonly thread: ThreadId | undefined
+  readonly source: string
+  readonly at: number
+}): Envelope => {
+  const { run, source, thread } = options
+  const at = Math.floor(options.at)
+  const id = EventId.make(`${source}1`)
+  const body = JSON.stringify({ id, type: "agent_error", at, run, thread, data }).slice(1)
+  return {
+    id,
+    source,
+    sequence: 1,
+    type: "agent_error",
+    delivery: "critical",
+    at,
+    run,
+    thread,
+    confirm: false,
+    body,
+    bytes: Buffer.byteLength(body),
+    data
+  }
+}

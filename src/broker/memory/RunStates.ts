@@ -1,0 +1,152 @@
+/**
+ * The folded state of one user's runs, bounded in number: past `maxRuns` the
+ * oldest run that has ended is forgotten, and without one the oldest.
+ *
+ * @since 0.1.0
+ */
+import type * as Schema from "effect/Schema"
+import type { RunId, ThreadId } from "../../protocol/Identity.ts"
+import { RunFold, type RunSnapshot } from "../../protocol/RunSnapshot.ts"
+import * as RunState from "../../protocol/RunState.ts"
+import type { RunSnapshotAt } from "../Broker.ts"
+
+/**
+ * What is known of a run: its state after the event at `offset`, and the thread
+ * that it began in. Runs are as old as the offset `since` of that event says.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunRecord {
+  readonly since: number
+  readonly fold: RunFold
+  thread: ThreadId | undefined
+  offset: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class Runs {
+  private readonly maxRuns: number
+  private records: Map<RunId, RunRecord> | undefined
+  private heldBytes = 0
+  private activeRuns = 0
+
+  constructor(maxRuns: number) {
+    this.maxRuns = maxRuns
+  }
+
+  /** About what all of it takes in memory, in bytes. */
+  get bytes(): number {
+    return this.heldBytes
+  }
+
+  /** How many runs are active. */
+  get active(): number {
+    return this.activeRuns
+  }
+
+  /** Every run that is not forgotten, the oldest first. */
+  entries(): Iterable<[RunId, RunRecord]> {
+    return this.records ?? []
+  }
+
+  /** What is known of a run. */
+  get(run: RunId): RunRecord | undefined {
+    return this.records?.get(run)
+  }
+
+  /** Whether anything is known of a run. */
+  has(run: RunId): boolean {
+    return this.records?.has(run) === true
+  }
+
+  /** Takes up a run where a snapshot left it. Runs must come in order, the oldest first. */
+  restore(run: RunId, since: number, offset: number, state: RunSnapshot): void {
+    this.records ??= new Map()
+    this.put(this.records, run, { since, fold: RunFold.from(state), thread: undefined, offset })
+  }
+
+  /** Takes the next event of a run. */
+  apply(
+    run: RunId,
+    type: string,
+    data: Schema.JsonObject,
+    at: number,
+    offset: number,
+    thread?: ThreadId
+  ): void {
+    this.records ??= new Map()
+    let record = this.records.get(run)
+    if (record === undefined) {
+      record = { since: offset, fold: new RunFold(), thread, offset }
+      this.put(this.records, run, record)
+      if (this.records.size > this.maxRuns) this.forgetOne(this.records)
+    }
+    const { bytes, ended } = record.fold
+    record.offset = offset
+    if (RunState.isStart(type) && record.fold.ended && record.fold.isStartedBy(at)) record.thread = thread
+    record.fold.apply(type, data, at, thread)
+    this.heldBytes += record.fold.bytes - bytes
+    if (record.fold.ended !== ended) this.activeRuns += ended ? 1 : -1
+  }
+
+  /** Forgets the oldest run that has ended; `false` if there is none. */
+  forgetEnded(): boolean {
+    for (const [run, record] of this.entries()) {
+      if (record.fold.ended) {
+        this.forget(run, record)
+        return true
+      }
+    }
+    return false
+  }
+
+  /** Of each text of the runs that are active, keeps so many of the last characters. */
+  shorten(maxCharacters: number): void {
+    for (const [, { fold }] of this.entries()) {
+      const { bytes } = fold
+      fold.shorten(maxCharacters)
+      this.heldBytes += fold.bytes - bytes
+    }
+  }
+
+  /** The state of one run, if anything is known of it. */
+  snapshot(run: RunId): RunSnapshotAt | undefined {
+    const record = this.get(run)
+    return record === undefined ? undefined : { run, offset: record.offset, state: record.fold.snapshot() }
+  }
+
+  /** The state of the runs that are active, or whose last event is not before `from`. */
+  snapshots(from: number): ReadonlyArray<RunSnapshotAt> {
+    const snapshots: Array<RunSnapshotAt> = []
+    for (const [run, { fold, offset }] of this.entries()) {
+      if (!fold.ended || offset >= from) snapshots.push({ run, offset, state: fold.snapshot() })
+    }
+    return snapshots
+  }
+
+  private put(records: Map<RunId, RunRecord>, run: RunId, record: RunRecord): void {
+    records.set(run, record)
+    this.heldBytes += recordOverhead + record.fold.bytes
+    if (!record.fold.ended) this.activeRuns++
+  }
+
+  // The oldest run that has ended; without one, the oldest.
+  private forgetOne(records: Map<RunId, RunRecord>): void {
+    if (this.forgetEnded()) return
+    const [oldest] = records
+    if (oldest !== undefined) this.forget(...oldest)
+  }
+
+  private forget(run: RunId, { fold }: RunRecord): void {
+    this.records?.delete(run)
+    this.heldBytes -= recordOverhead + fold.bytes
+    if (!fold.ended) this.activeRuns--
+  }
+}
+
+// A record, its id, and its place in the map.
+const recordOverhead = 200

@@ -1,0 +1,441 @@
+/**
+ * One user's bounded log in memory: a ring of entries with consecutive offsets,
+ * what it knows of their sources, and the folded state of the user's runs.
+ *
+ * It is plain synchronous state with no clock of its own, so every step is
+ * atomic. It keeps at most `maxEvents` entries, `maxBytes` of their text, and
+ * nothing that it took more than `maxAgeMs` ago; the oldest entries go first.
+ *
+ * @since 0.1.0
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import type { Envelope } from "../../protocol/Envelope.ts"
+import type { DeliveryClass } from "../../protocol/Event.ts"
+import type { RunId, ThreadId } from "../../protocol/Identity.ts"
+import type { Position } from "../../protocol/Position.ts"
+import * as RunState from "../../protocol/RunState.ts"
+import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice, Written } from "../Broker.ts"
+import { maxSpentSources, Numbers } from "./SequenceSet.ts"
+import { Page } from "./Page.ts"
+import { Runs } from "./RunStates.ts"
+
+/**
+ * What a log may hold.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LogLimits {
+  readonly maxEvents: number
+  readonly maxBytes: number
+  readonly maxAgeMs: number
+  readonly maxRuns: number
+}
+
+// A class, since an engine that sees many long-lived literals made in one place puts them, and with them all that they
+// hold, straight among its old objects.
+class Stored implements Entry, Written {
+  readonly offset: number
+  readonly sequence: number
+  readonly type: string
+  readonly delivery: DeliveryClass
+  readonly at: number
+  readonly run: RunId | undefined
+  readonly thread: ThreadId | undefined
+  readonly confirm: boolean
+  readonly bytes: number
+  // The body, until a reader asks for the entry; from then on it stands on a page.
+  private text: string
+  private home: Page | undefined = undefined
+  start = 0
+  end = 0
+
+  constructor(offset: number, envelope: Envelope) {
+    this.offset = offset
+    this.sequence = envelope.sequence
+    this.type = envelope.type
+    this.delivery = envelope.delivery
+    this.at = envelope.at
+    this.run = envelope.run
+    this.thread = envelope.thread
+    this.confirm = envelope.confirm
+    this.text = envelope.body
+    this.bytes = envelope.bytes
+  }
+
+  get body(): string {
+    return this.home === undefined ? this.text : this.page.toString("utf8", this.end - 1 - this.bytes, this.end - 1)
+  }
+
+  get written(): Written | undefined {
+    return this.home === undefined ? undefined : this
+  }
+
+  get page(): Buffer {
+    return this.home?.bytes ?? none
+  }
+
+  /** Moves the text to the page, or to a new one if that has no room; returns the page it stands on from now on. */
+  moveTo(latest: Page | undefined): Page {
+    const page = Page.withRoom(this.bytes, latest)
+    this.start = page.end
+    this.end = page.write(this.offset, this.text, this.bytes)
+    this.home = page
+    this.text = ""
+    return page
+  }
+}
+
+const none = Buffer.alloc(0)
+
+interface Source {
+  readonly name: string
+  readonly taken: Numbers
+  /** How many entries of the log are from this source; without any it is spent, and may be forgotten. */
+  held: number
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class UserLog {
+  readonly epoch: string
+  private readonly limits: LogLimits
+  // A ring: the entry with offset o stands at o modulo its capacity, which is a power of two. What dropping an entry must
+  // know stands beside it, since by then the entry itself has long left the processor's caches.
+  // All are made with the first entry: most logs belong to users who wait for one.
+  private ring: Array<Stored | undefined> = empty
+  private sourceRing: Array<Source | undefined> = empty
+  private bytesRing: Array<number> = empty
+  private costRing: Array<number> = empty
+  // When the log took an entry, in milliseconds: the entry's own time, unless it came late.
+  private sinceRing: Array<number> = empty
+  private first = 1
+  private last = 0
+  private sources: Map<string, Source> | undefined
+  // Those of them that no entry is from, in the order of their last entries.
+  private spent: Set<Source> | undefined
+  // How many ranges of numbers all of them have.
+  private ranges = 0
+  private latestSource: Source | undefined = undefined
+  private runs: Runs | undefined = undefined
+  // The runs that were ended as lost. Made with the first: hardly any user has one.
+  private lost: Set<RunId> | undefined = undefined
+  private textBytes = 0
+  private page: Page | undefined = undefined
+  // Those that entries stand on, and an offset before which none of them is free.
+  private pages: ReadonlyArray<Page> = noPages
+  private pagesFreeAt = 0
+  // What entries and pages take besides the rings, in bytes.
+  private entryBytes = 0
+
+  constructor(epoch: string, limits: LogLimits) {
+    this.epoch = epoch
+    this.limits = limits
+  }
+
+  /** The bytes of all bodies held. */
+  get bytes(): number {
+    return this.textBytes
+  }
+
+  /**
+   * About what the log takes in memory, in bytes: texts, pages, sources, folded
+   * runs and itself.
+   */
+  get held(): number {
+    const sources = this.sources === undefined ? 0 : this.sources.size
+    return logOverhead + slotOverhead * this.ring.length + this.entryBytes + sourceOverhead * sources +
+      rangeOverhead * this.ranges + (this.runs === undefined ? 0 : this.runs.bytes)
+  }
+
+  /** Whether a run is active. */
+  get isActive(): boolean {
+    return this.runs !== undefined && this.runs.active > 0
+  }
+
+  /** How many entries are held. */
+  get size(): number {
+    return this.last - this.first + 1
+  }
+
+  /** The position of the newest event ever appended. */
+  get head(): Position {
+    return { epoch: this.epoch, offset: this.last }
+  }
+
+  /**
+   * Appends what of the batch the log does not hold yet, and returns the
+   * position of the batch's last event. Ages count from `now`, in milliseconds
+   * of any clock that `expire` goes by too.
+   */
+  append(batch: NonEmptyReadonlyArray<Envelope>, now = 0): Position {
+    let last = batch[0]
+    let isNew = false
+    for (const envelope of batch) {
+      last = envelope
+      const source = this.sourceOf(envelope)
+      const before = source.taken.size
+      isNew = source.taken.add(envelope.sequence)
+      this.ranges += source.taken.size - before
+      if (isNew) this.push(envelope, source, now)
+    }
+    const offset = isNew ? this.last : this.offsetOf(last)
+    this.expire(now)
+    return { epoch: this.epoch, offset }
+  }
+
+  /** Those runs of the batch that were ended as lost, and that it has something new of. */
+  refusedOf(batch: ReadonlyArray<Envelope>): ReadonlyArray<RunId> {
+    const { lost } = this
+    if (lost === undefined || lost.size === 0) return []
+    const refused = new Set<RunId>()
+    const restarted = new Set<RunId>()
+    for (const envelope of batch) {
+      const { run, type } = envelope
+      if (run === undefined || !lost.has(run) || restarted.has(run)) continue
+      if (this.sources?.get(envelope.source)?.taken.has(envelope.sequence) === true) continue
+      if (RunState.isStart(type) && this.isStartedBy(run, envelope.at)) restarted.add(run)
+      else refused.add(run)
+    }
+    return [...refused]
+  }
+
+  /** Of these runs those that are active, and the threads they belong to. */
+  activeOf(runs: ReadonlyArray<RunId>): ReadonlyArray<{ readonly run: RunId; readonly thread: ThreadId | undefined }> {
+    return runs.flatMap((run) => {
+      const record = this.runs?.get(run)
+      return record === undefined || record.fold.ended ? [] : [{ run, thread: record.thread }]
+    })
+  }
+
+  /** From now on these runs take no more events, until they start anew. */
+  close(runs: ReadonlyArray<RunId>): void {
+    this.lost ??= new Set()
+    for (const run of runs) {
+      this.lost.add(run)
+      const [oldest] = this.lost
+      if (this.lost.size > this.limits.maxRuns && oldest !== undefined) this.lost.delete(oldest)
+    }
+  }
+
+  /** Drops what is too old, too much or too many. */
+  expire(now: number): void {
+    const { maxAgeMs, maxBytes, maxEvents } = this.limits
+    const oldest = now - maxAgeMs
+    while (this.size > 0) {
+      const since = this.sinceRing[this.slot(this.first)] ?? 0
+      if (this.size <= maxEvents && (this.textBytes <= maxBytes || this.size === 1) && since >= oldest) return
+      this.dropOldest()
+    }
+  }
+
+  /** Drops the oldest entry, if there is one. */
+  dropOldest(): void {
+    if (this.size === 0) return
+    const slot = this.slot(this.first)
+    const source = this.sourceRing[slot]
+    if (source !== undefined && --source.held === 0) this.spend(source)
+    this.ring[slot] = undefined
+    this.sourceRing[slot] = undefined
+    this.textBytes -= this.bytesRing[slot] ?? 0
+    this.entryBytes -= this.costRing[slot] ?? 0
+    this.first++
+    if (this.size === 0) this.page = undefined
+    if (this.first > this.pagesFreeAt && this.pages.length > 0) this.freePages()
+  }
+
+  /** Gives up what is only kept for those who come back: all events but the newest, and runs that have ended. */
+  shrink(isEnough: () => boolean): void {
+    while (this.size > 1 && !isEnough()) this.dropOldest()
+    while (!isEnough() && this.runs?.forgetEnded() === true);
+  }
+
+  /** Of each text of the active runs, keeps only the end. */
+  shorten(): void {
+    this.runs?.shorten(shortText)
+  }
+
+  /** What lies past a position. */
+  pull(after: Position, limits: PullLimits): Slice {
+    const gap = this.gapAfter(after)
+    const entries: Array<Entry> = []
+    let offset = gap === undefined ? after.offset : gap.to
+    let bytes = 0
+    while (offset < this.last && entries.length < limits.maxEvents) {
+      const entry = this.at(offset + 1)
+      bytes += entry.bytes
+      if (entries.length > 0 && bytes > limits.maxBytes) break
+      this.move(entry)
+      entries.push(entry)
+      offset++
+    }
+    return {
+      gap,
+      snapshots: gap === undefined ? [] : this.snapshots(gap.from),
+      entries,
+      next: { epoch: this.epoch, offset },
+      head: this.last
+    }
+  }
+
+  /** The state of the runs that are active, or whose last event is not before `from`. */
+  snapshots(from: number): ReadonlyArray<RunSnapshotAt> {
+    return this.runs?.snapshots(from) ?? []
+  }
+
+  /** The state of one run, if anything is known of it. */
+  snapshot(run: RunId): RunSnapshotAt | undefined {
+    return this.runs?.snapshot(run)
+  }
+
+  // Whether a start at this time begins the run anew; otherwise it is the start of the run as it was, and came late.
+  private isStartedBy(run: RunId, at: number): boolean {
+    return this.runs?.get(run)?.fold.isStartedBy(at) ?? true
+  }
+
+  private gapAfter(after: Position): Gap | undefined {
+    // A position past the head was not given out by this log, so it is none of this epoch.
+    if (after.epoch !== this.epoch || after.offset > this.last) {
+      return { epoch: this.epoch, from: 1, to: this.first - 1, reason: "epoch" }
+    }
+    return after.offset + 1 < this.first
+      ? { epoch: this.epoch, from: after.offset + 1, to: this.first - 1, reason: "retention" }
+      : undefined
+  }
+
+  // The text of an entry that a reader asks for moves to a page.
+  private move(entry: Stored): void {
+    if (entry.written !== undefined) return
+    const page = entry.moveTo(this.page)
+    const slot = this.slot(entry.offset)
+    this.entryBytes += entryOverhead - (this.costRing[slot] ?? 0)
+    this.costRing[slot] = entryOverhead
+    if (page === this.page) return
+    this.page = page
+    this.pages = [...this.pages, page]
+    this.entryBytes += pageOverhead + page.bytes.length
+    this.freePages()
+  }
+
+  // Pages on which no entry stands any more, but for the one that is being written.
+  private freePages(): void {
+    const kept: Array<Page> = []
+    this.pagesFreeAt = Number.POSITIVE_INFINITY
+    for (const page of this.pages) {
+      if (page !== this.page && page.last < this.first) {
+        this.entryBytes -= pageOverhead + page.bytes.length
+      } else {
+        kept.push(page)
+        this.pagesFreeAt = Math.min(this.pagesFreeAt, page.last)
+      }
+    }
+    this.pages = kept.length === 0 ? noPages : kept
+  }
+
+  private slot(offset: number): number {
+    return offset & (this.ring.length - 1)
+  }
+
+  private at(offset: number): Stored {
+    const entry = this.ring[this.slot(offset)]
+    if (entry === undefined) throw new RangeError(`offset ${offset} is not in the log (${this.first}–${this.last})`)
+    return entry
+  }
+
+  private sourceOf({ source: name }: Envelope): Source {
+    if (this.latestSource?.name === name) return this.latestSource
+    this.sources ??= new Map()
+    let source = this.sources.get(name)
+    if (source === undefined) {
+      source = { name, taken: new Numbers(), held: 0 }
+      this.sources.set(name, source)
+    }
+    this.latestSource = source
+    return source
+  }
+
+  // What is repeated may come late: when its events have left the log, a source is still known for a while.
+  private spend(source: Source): void {
+    this.spent ??= new Set()
+    this.spent.add(source)
+    if (this.spent.size <= maxSpentSources) return
+    const [oldest] = this.spent
+    if (oldest === undefined) return
+    this.spent.delete(oldest)
+    this.sources?.delete(oldest.name)
+    this.ranges -= oldest.taken.size
+    if (this.latestSource === oldest) this.latestSource = undefined
+  }
+
+  // Only a repeated batch asks, so a search will do. What is no longer held has the place before the first.
+  private offsetOf({ sequence, source }: Envelope): number {
+    for (let offset = this.last; offset >= this.first; offset--) {
+      if (this.sourceRing[this.slot(offset)]?.name === source && this.at(offset).sequence === sequence) return offset
+    }
+    return this.first - 1
+  }
+
+  private push(envelope: Envelope, source: Source, now: number): void {
+    if (this.size === this.ring.length) this.grow()
+    if (source.held++ === 0) this.spent?.delete(source)
+    const offset = ++this.last
+    const slot = this.slot(offset)
+    this.ring[slot] = new Stored(offset, envelope)
+    this.sourceRing[slot] = source
+    this.bytesRing[slot] = envelope.bytes
+    // An engine keeps one byte for each character where none needs more, else two.
+    const cost = entryOverhead + textOverhead + (envelope.bytes === envelope.body.length ? 1 : 2) * envelope.body.length
+    this.costRing[slot] = cost
+    this.entryBytes += cost
+    this.sinceRing[slot] = now
+    this.textBytes += envelope.bytes
+    if (envelope.run !== undefined) {
+      this.runs ??= new Runs(this.limits.maxRuns)
+      if (this.lost !== undefined && RunState.isStart(envelope.type) && this.isStartedBy(envelope.run, envelope.at)) {
+        this.lost.delete(envelope.run)
+      }
+      this.runs.apply(envelope.run, envelope.type, envelope.data, envelope.at, offset, envelope.thread)
+    }
+    if (this.size > this.limits.maxEvents) this.dropOldest()
+  }
+
+  private grow(): void {
+    const { bytesRing, costRing, ring, sinceRing, sourceRing } = this
+    const before = ring.length - 1
+    const capacity = Math.max(initialCapacity, ring.length * 2)
+    this.ring = new Array(capacity)
+    this.sourceRing = new Array(capacity)
+    this.bytesRing = new Array(capacity)
+    this.costRing = new Array(capacity)
+    this.sinceRing = new Array(capacity)
+    for (let offset = this.first; offset <= this.last; offset++) {
+      const slot = this.slot(offset)
+      this.ring[slot] = ring[offset & before]
+      this.sourceRing[slot] = sourceRing[offset & before]
+      this.bytesRing[slot] = bytesRing[offset & before] ?? 0
+      this.costRing[slot] = costRing[offset & before] ?? 0
+      this.sinceRing[slot] = sinceRing[offset & before] ?? 0
+    }
+  }
+}
+
+const initialCapacity = 8
+
+// One for all logs, since `grow` replaces it.
+const empty: Array<never> = []
+
+const noPages: ReadonlyArray<never> = []
+
+// What things take in memory besides their texts, in bytes, as measured in V8.
+const logOverhead = 900
+const slotOverhead = 40
+const entryOverhead = 160
+const textOverhead = 200
+const pageOverhead = 250
+const sourceOverhead = 350
+const rangeOverhead = 48
+
+// How many characters are kept of a text when memory is short.
+const shortText = 1024

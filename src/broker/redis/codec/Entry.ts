@@ -1,0 +1,275 @@
+/**
+ * How runs are written in Redis, folded and by where they stand, and read again.
+ *
+ * @since 0.1.0
+ */
+import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { RunId, ThreadId } from "../../../protocol/Identity.ts"
+import * as Position from "../../../protocol/Position.ts"
+import { RunFold, RunSnapshot } from "../../../protocol/RunSnapshot.ts"
+import type { Gap } from "../../Broker.ts"
+import type { BrokerError } from "../../BrokerError.ts"
+import * as RedisBlock from "./Block.ts"
+import * as Failure from "../connection/RedisFailure.ts"
+import type { HeldRun } from "../leases/HeldRuns.ts"
+import * as Reply from "./Reply.ts"
+import { readActive } from "../scripts/StandingLua.ts"
+import { Runs } from "../../memory/RunStates.ts"
+
+const Saved = Schema.fromJsonString(Schema.Struct({ since: Schema.Int, offset: Schema.Int, state: RunSnapshot }))
+const decodeSaved = Schema.decodeUnknownSync(Saved)
+const encodeSaved = Schema.encodeUnknownSync(Saved)
+const decodeRun = Schema.decodeUnknownSync(RunId)
+
+const decodeThread = Schema.decodeUnknownSync(ThreadId)
+
+/**
+ * What the append script tells of a batch that is in the log: its `position`,
+ * the `log` before it, and whether a checkpoint is due and whether readers could
+ * be told; `left` as in `AppendLua`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Appended {
+  readonly _tag: "Appended"
+  readonly log: Position.Position
+  readonly position: Position.Position
+  readonly left: number
+  readonly isDue: boolean
+  readonly isTold: boolean
+}
+
+/**
+ * What the append script tells: nothing was appended where runs of the batch were
+ * lost (`Lost`), or do not stand as they were found (`Changed`).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type AppendReply =
+  | Appended
+  | { readonly _tag: "Lost"; readonly log: undefined; readonly runs: NonEmptyReadonlyArray<RunId> }
+  | { readonly _tag: "Changed"; readonly log: undefined }
+
+const Flag = Schema.Literals([0, 1])
+const decodeAppendReply = Schema.decodeUnknownSync(Schema.Union([
+  Schema.Tuple([
+    Schema.Literal("appended"),
+    Position.Epoch,
+    Position.Offset,
+    Position.Offset,
+    Schema.Int,
+    Flag,
+    Flag
+  ]),
+  Schema.TupleWithRest(Schema.Tuple([Schema.Literal("lost"), RunId]), [RunId]),
+  Schema.Tuple([Schema.Literal("changed")])
+]))
+
+/**
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toAppendReply = (reply: unknown): AppendReply => {
+  const answer = decodeAppendReply(reply)
+  switch (answer[0]) {
+    case "appended": {
+      const [, epoch, offset, before, left, isDue, isTold] = answer
+      return {
+        _tag: "Appended",
+        log: { epoch, offset: before },
+        position: { epoch, offset },
+        left,
+        isDue: isDue === 1,
+        isTold: isTold === 1
+      }
+    }
+    case "lost": {
+      const [, first, ...others] = answer
+      return { _tag: "Lost", log: undefined, runs: [first, ...others] }
+    }
+    case "changed":
+      return { _tag: "Changed", log: undefined }
+  }
+}
+
+/**
+ * What the look script tells: the epoch and head of the `log`, the `first` offset
+ * that is served, the `checkpoint` up to which the runs are folded in `states`,
+ * the `gap`, and the blocks that hold what lies past the position and what lies
+ * past the checkpoint.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Look {
+  readonly log: Position.Position
+  readonly first: number
+  readonly checkpoint: number
+  readonly gap: Gap | undefined
+  readonly blocks: unknown
+  readonly states: unknown
+  readonly tail: unknown
+}
+
+const decodeLook = Schema.decodeUnknownSync(Schema.Tuple([
+  Position.Epoch,
+  Position.Offset,
+  Position.Offset,
+  Position.Offset,
+  Schema.Literals(["", "epoch", "retention"]),
+  Position.Offset,
+  Schema.Unknown,
+  Schema.Unknown,
+  Schema.Unknown
+]))
+
+/**
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toLook = (reply: unknown): Look => {
+  const [epoch, first, last, checkpoint, reason, from, blocks, states, tail] = decodeLook(reply)
+  const gap = reason === "" ? undefined : { epoch, from, to: first - 1, reason }
+  return { log: { epoch, offset: last }, first, checkpoint, gap, blocks, states, tail }
+}
+
+/**
+ * A run that is active, and its field as it was found.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ActiveRun {
+  readonly run: RunId
+  readonly lease: string
+  readonly thread: ThreadId | undefined
+  readonly field: string
+}
+
+/**
+ * The runs that a user's `active` tells of as active.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toActive = (reply: unknown): ReadonlyArray<ActiveRun> => {
+  const flat = Reply.list(reply).map(Reply.text)
+  return Array.from({ length: flat.length / 2 }, (_, n) => ({ run: flat[2 * n], field: flat[2 * n + 1] ?? "" }))
+    .flatMap(({ field, run }) => {
+      const active = readActive(field)
+      if (active === undefined) return []
+      const thread = active.thread === "" ? undefined : decodeThread(active.thread)
+      return [{ run: decodeRun(run), lease: active.lease, thread, field }]
+    })
+}
+
+// What was read from JSON text is JSON; that it is an object is left to see.
+const isJsonObject = (json: unknown): json is Schema.JsonObject =>
+  typeof json === "object" && json !== null && !Array.isArray(json)
+
+const noData: Schema.JsonObject = {}
+
+const toData = (body: string): Schema.JsonObject => {
+  const wire: { readonly data?: unknown } = JSON.parse(`{${body}`)
+  if (isJsonObject(wire.data)) return wire.data
+  throw new Reply.UnexpectedReply("an event with its data", body)
+}
+
+/**
+ * The runs as they were saved at a checkpoint, with the events since folded in.
+ * With `only` it is that run alone.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toRuns = (maxRuns: number, { checkpoint, states, tail }: Look, only?: RunId): Runs => {
+  const runs = new Runs(maxRuns)
+  for (const { run, since, offset, state } of toSaved(states)) runs.restore(run, since, offset, state)
+  for (const { at, body, offset, run, thread, type } of RedisBlock.entriesIn(tail, checkpoint)) {
+    if (run === undefined || (only !== undefined && run !== only)) continue
+    runs.apply(run, type, RunFold.reads(type) ? toData(body) : noData, at, offset, thread)
+  }
+  return runs
+}
+
+const toSaved = (reply: unknown) => {
+  const flat = Reply.list(reply)
+  return Array.from({ length: flat.length / 2 }, (_, n) => ({
+    run: decodeRun(flat[2 * n]),
+    ...decodeSaved(flat[2 * n + 1])
+  })).toSorted((a, b) => a.since - b.since)
+}
+
+/**
+ * The arguments to the checkpoint script that save what changed since the
+ * checkpoint that was looked at.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toCheckpoint = (maxRuns: number, look: Look): ReadonlyArray<string> => {
+  const { checkpoint, log, states } = look
+  const runs = toRuns(maxRuns, look)
+  const forgotten = toSaved(states).flatMap(({ run }) => runs.has(run) ? [] : [run])
+  const changed = Array.from(runs.entries()).flatMap(([run, { fold, offset, since }]) =>
+    offset > checkpoint ? [run, encodeSaved({ since, offset, state: fold.snapshot() })] : []
+  )
+  return [
+    log.epoch,
+    String(checkpoint),
+    String(log.offset),
+    String(forgotten.length),
+    ...forgotten,
+    ...changed
+  ]
+}
+
+const encodeState = Schema.encodeUnknownSync(Schema.fromJsonString(RunSnapshot))
+
+/**
+ * The arguments that tell of the runs that a process holds (see `KeepLua`).
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toHeld = (runs: ReadonlyArray<HeldRun>): ReadonlyArray<string> => [
+  String(runs.length),
+  ...runs.flatMap(({ epoch, run, startedAt, state, thread }) => [
+    run,
+    thread ?? "",
+    startedAt === undefined ? "" : String(startedAt),
+    epoch,
+    encodeState(state)
+  ])
+]
+
+const decodeKept = Schema.decodeUnknownSync(
+  Schema.TupleWithRest(Schema.Tuple([Position.Epoch, Position.Offset]), [RunId])
+)
+
+/**
+ * What keeping runs tells: the log, and which of them have ended.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toKept = (reply: unknown): { readonly log: Position.Position; readonly ended: ReadonlyArray<RunId> } => {
+  const [epoch, offset, ...ended] = decodeKept(reply)
+  return { log: { epoch, offset }, ended }
+}
+
+/**
+ * Reads an answer; what cannot be read is refused.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const read = <A>(operation: string, decode: () => A): Effect.Effect<A, BrokerError> =>
+  Effect.try({
+    try: decode,
+    catch: (cause) => Failure.refused(operation, cause instanceof Error ? cause.message : String(cause), "user")
+  })

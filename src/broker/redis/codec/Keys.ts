@@ -1,0 +1,129 @@
+/**
+ * Where a user's log lies in Redis. All keys of a user carry the hash tag
+ * `{user}`, so that one script may touch them, also on a cluster.
+ *
+ * - `log`: a stream of blocks of events (see `Block`);
+ * - `meta`: a hash of the epoch, the server it began on, the `first` and `last`
+ *   offset that are served, the `bytes` and the age (`since`) of what is
+ *   served, the `checkpoint` up to which runs are folded, the bytes kept only
+ *   to be folded (`linger`), the acknowledged offset (`ack`), when the time
+ *   to live was renewed (`touched`), and what tells whether the other keys are of
+ *   the same time (see `LogLua`): the number of `blocks` of the stream, and the
+ *   offsets at which runs were folded and noted last (`folded`, `stood`);
+ * - `sources`: a hash from source to the numbers taken (see `SourcesLua`);
+ * - `runs`: a hash from run to its folded state at the checkpoint (see
+ *   `CheckpointLua`);
+ * - `active`: a hash from run to where it stands (see `StandingLua`);
+ * - `readers`: a hash from process to its number of readers and until when it
+ *   counts, `number:milliseconds`;
+ * - `revoked`: when the user's access was last revoked, in milliseconds;
+ * - `late`: a hash from emitter to until when it may hold events of the user that
+ *   come late, in milliseconds.
+ *
+ * The processes' leases have the hash tag `{leases}` (see `LeaseLua`).
+ *
+ * @since 0.1.0
+ */
+import * as Duration from "effect/Duration"
+import type { UserId } from "../../../protocol/Identity.ts"
+import type { Options, ServerOptions } from "../connection/Options.ts"
+
+/**
+ * The keys of a log, in the order in which scripts take them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofLog = (prefix: string, user: UserId): ReadonlyArray<string> =>
+  ["log", "meta", "sources", "runs", "active"].map((part) => `${prefix}:{${user}}:${part}`)
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export const ofActive = (prefix: string, user: UserId): string => `${prefix}:{${user}}:active`
+
+/**
+ * The keys of the leases, with the users of one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofLeases = (prefix: string, lease: string) => ({
+  alive: `${prefix}:{leases}:alive`,
+  claimed: `${prefix}:{leases}:claimed`,
+  gone: `${prefix}:{leases}:gone`,
+  users: `${prefix}:{leases}:users:${lease}`
+})
+
+/**
+ * The version of the layout that is described here. Another one in a server's
+ * keys is refused.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const layout = "2"
+
+/**
+ * Where the version of the layout is kept.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofLayout = (prefix: string): string => `${prefix}:{leases}:layout`
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export const ofReaders = (prefix: string, user: UserId): string => `${prefix}:{${user}}:readers`
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export const ofRevoked = (prefix: string, user: UserId): string => `${prefix}:{${user}}:revoked`
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export const ofLate = (prefix: string, user: UserId): string => `${prefix}:{${user}}:late`
+
+/**
+ * The key that a canary writes. It is nobody's.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofCanary = (prefix: string): string => `${prefix}:canary`
+
+/**
+ * The channel on which a user's readers and waiters are woken. Channels are of a
+ * whole server, keys of one of its databases: so the channel carries its number.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ofChannel = ({ database, prefix }: Pick<ServerOptions, "database" | "prefix">, user: UserId): string =>
+  `${prefix}:${database}:{${user}}:wake`
+
+/**
+ * How often within its time to live a log that is written to renews it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const renewals = 16
+
+/**
+ * For how long the keys of a user stay when nobody touches them: longer than
+ * its events, and than it takes to see that somebody still reads, also when it
+ * was not renewed lately.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ttlMs = ({ maxAge, poll }: Pick<Options, "maxAge" | "poll">): number =>
+  Math.ceil((Duration.toMillis(maxAge) + 3 * Duration.toMillis(poll)) * (renewals / (renewals - 1)))

@@ -1,0 +1,116 @@
+/**
+ * Which processes live, by the leases they renew, and which users they have
+ * active runs of. All keys are of one hash tag:
+ *
+ * - `alive`: a sorted set of leases by their counts: each renewal takes the next
+ *   after the highest, so those renewed longest ago come first;
+ * - `claimed`: leases whose runs are being ended, by the count they stopped at;
+ * - `gone`: leases whose runs were ended, in that order; many of them are kept, so
+ *   that who held one learns that it was taken, and not that this server knows
+ *   nothing;
+ * - `users` of a lease: a hash from user to a mark that rises with each entry.
+ *
+ * No time is told here, since the server's clock may step: see `Leases`.
+ *
+ * @since 0.1.0
+ */
+import * as RedisScript from "../scripts/Script.ts"
+
+const nextLua = `
+local function nextIn(key)
+  local last = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
+  return string.format('%.0f', tonumber(last or '0') + 1)
+end
+`
+
+// So many that were lost are remembered.
+const maxGone = 10_000
+
+// So many of others are looked at: those that died are among them, unless more have died.
+const maxOthers = 128
+
+/**
+ * Renews a lease, or takes it if it is not known; one that was claimed is not
+ * given back. `KEYS`: alive, claimed, gone, users, layout. `ARGV`: the lease, for
+ * how long to keep what is kept, then by turns leases to claim and the counts
+ * that they must still have.
+ *
+ * Gives `held`, `taken` or `lost`, others' leases and counts by turns, and the
+ * leases whose runs are to be ended.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const beat = RedisScript.make(`${nextLua}
+local alive, claimed, gone = KEYS[1], KEYS[2], KEYS[3]
+local state = 'lost'
+if not redis.call('ZSCORE', claimed, ARGV[1]) and not redis.call('ZSCORE', gone, ARGV[1]) then
+  state = redis.call('ZADD', alive, nextIn(alive), ARGV[1]) == 1 and 'taken' or 'held'
+end
+for i = 3, #ARGV, 2 do
+  if redis.call('ZSCORE', alive, ARGV[i]) == ARGV[i + 1] then
+    redis.call('ZADD', claimed, ARGV[i + 1], ARGV[i])
+    redis.call('ZREM', alive, ARGV[i])
+  end
+end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[2]) end
+return { state, redis.call('ZRANGE', alive, 0, ${maxOthers}, 'WITHSCORES'), redis.call('ZRANGE', claimed, 0, 63) }
+`)
+
+/**
+ * Notes that a lease has active runs of a user, unless it is not alive. `KEYS`:
+ * alive, users. `ARGV`: the lease, the user, the mark, for how long to keep it.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const enter = RedisScript.make(`
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+if redis.call('PTTL', KEYS[2]) < 0 then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
+return 1
+`)
+
+/**
+ * Forgets users of a lease that were not entered again since. `KEYS`: users.
+ * `ARGV`: users and marks by turns.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const leave = RedisScript.make(`
+for i = 1, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
+end
+return 1
+`)
+
+/**
+ * Gives a lease back if no user is left under it. `KEYS`: alive, users. `ARGV`:
+ * the lease.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const release = RedisScript.make(`
+if redis.call('HLEN', KEYS[2]) > 0 then return 0 end
+return redis.call('ZREM', KEYS[1], ARGV[1])
+`)
+
+/**
+ * Notes that the runs of some users of a claimed lease were ended; with the last
+ * the lease is gone. `KEYS`: claimed, gone, users. `ARGV`: the lease, then users.
+ * Gives 1 when it is gone.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const finish = RedisScript.make(`${nextLua}
+for i = 2, #ARGV do redis.call('HDEL', KEYS[3], ARGV[i]) end
+if redis.call('HLEN', KEYS[3]) > 0 then return 0 end
+redis.call('ZADD', KEYS[2], nextIn(KEYS[2]), ARGV[1])
+local tooMany = redis.call('ZRANGE', KEYS[2], 0, -${maxGone + 1})
+if #tooMany > 0 then redis.call('ZREM', KEYS[2], unpack(tooMany)) end
+redis.call('ZREM', KEYS[1], ARGV[1])
+return 1
+`)

@@ -1,0 +1,267 @@
+/**
+ * Appends a batch in one step, whole or not at all: takes each number of a
+ * source once, assigns offsets, notes which runs are active, drops what is past
+ * the bounds, renews the time to live, and publishes the events, or a mere
+ * wake-up where they are many.
+ *
+ * `ARGV` from 7 on: checkpointEvery, maxRanges, maxSpentSources, channel, how the
+ * body of the batch's last event begins, the lease, the runs (see
+ * `StandingLua.toArguments`), then the blocks (see `Block.toArguments`). With an
+ * empty lease the batch is made of the endings of lost runs.
+ *
+ * Gives, behind a word for what came of it:
+ *
+ * - `appended`: the epoch, the offset of the batch's last event, the log's last
+ *   offset before, how many active runs are left if one ended (-1 if none did; of
+ *   lost runs, how many were ended), and whether a checkpoint is due and whether
+ *   readers could be told (1 or 0 each);
+ * - `lost`: the runs that were ended as lost, of which the batch has something new;
+ * - `changed`: lost runs do not stand as they were found.
+ *
+ * @since 0.1.0
+ */
+import { renewals } from "../codec/Keys.ts"
+import * as LogLua from "./LogLua.ts"
+import { sourcesLua } from "./SourcesLua.ts"
+import { standingLua } from "./StandingLua.ts"
+
+// A subscriber that is too slow is disconnected by Redis once 32 MiB wait for it: what is larger is left for it to ask for.
+const maxPublished = 64 * 1024
+
+const functions = `
+-- The blocks of a batch, which stand in the arguments from one on, and the names of its sources.
+local function readBatch(args, at)
+  local batch, names, seen = {}, {}, {}
+  while at <= #args do
+    local block = {
+      count = tonumber(args[at + 1]), bytes = tonumber(args[at + 2]), leading = tonumber(args[at + 3]), sizes = args[at + 4],
+      events = args[at + 5], stretches = {}
+    }
+    local stretch = at + 6
+    for n = 1, tonumber(args[at]) do
+      local source = args[stretch]
+      block.stretches[n] = { source = source, from = tonumber(args[stretch + 1]), count = tonumber(args[stretch + 2]) }
+      if not seen[source] then
+        seen[source] = true
+        names[#names + 1] = source
+      end
+      stretch = stretch + 3
+    end
+    batch[#batch + 1] = block
+    at = stretch
+  end
+  return batch, names
+end
+
+-- What is left of a block without the events that are refused, by where they stand.
+local function partOf(block, refused)
+  local part, sizes, events = { count = 0, bytes = 0, leading = 0 }, {}, {}
+  local nextLine = string.gmatch(block.events, '[^\\n]+')
+  local at = 0
+  for number, run in string.gmatch(block.sizes, '(%d+)(r?)') do
+    at = at + 1
+    local header, body = nextLine(), nextLine()
+    if not refused[at] then
+      if run == '' and part.leading == part.count then part.leading = part.leading + 1 end
+      part.count = part.count + 1
+      part.bytes = part.bytes + tonumber(number)
+      sizes[part.count] = number .. run
+      events[part.count] = header .. '\\n' .. body
+    end
+  end
+  part.sizes, part.events = table.concat(sizes, ' '), table.concat(events, '\\n')
+  return part
+end
+
+-- Takes the numbers of a stretch, and notes the places, from one on, of the events that were taken before. Gives how many
+-- are new, and whether the last is.
+local function takeStretch(source, stretch, place, refused, maxRanges)
+  local from, to = stretch.from, stretch.from + stretch.count - 1
+  if takeNumbers(source.ranges, from, to, maxRanges) then return stretch.count, true end
+  local accepted, isLastNew = 0, false
+  for number = from, to do
+    isLastNew = takeNumbers(source.ranges, number, number, maxRanges)
+    if isLastNew then accepted = accepted + 1 else refused[place + number - from] = true end
+  end
+  return accepted, isLastNew
+end
+
+-- The blocks to be added for what is new of the batch, the head after them, and whether its last event and all of it are new.
+local function takeBatch(log, batch, sources, now, maxRanges)
+  local added, last, isLastNew, isAllNew = {}, log.last, true, true
+  for _, block in ipairs(batch) do
+    local refused, place, accepted = {}, 1, 0
+    for _, stretch in ipairs(block.stretches) do
+      local source = sources[stretch.source]
+      local count
+      count, isLastNew = takeStretch(source, stretch, place, refused, maxRanges)
+      place = place + stretch.count
+      accepted = accepted + count
+      if count > 0 then source.offset, source.isChanged = last + accepted, true end
+    end
+    if accepted < block.count then
+      isAllNew = false
+      block = partOf(block, refused)
+    end
+    if accepted > 0 then
+      block.first, block.at, block.id = last + 1, now, text(last + 1) .. '-0'
+      last = last + accepted
+      added[#added + 1] = block
+    end
+  end
+  return added, last, isLastNew, isAllNew
+end
+
+-- Counts the added blocks into the log.
+local function grow(log, added)
+  for _, block in ipairs(added) do
+    if log.first > log.last then log.since = block.at end
+    if log.checkpoint == log.last then log.checkpoint = log.last + block.leading end
+    log.last = log.last + block.count
+    log.bytes = log.bytes + block.bytes
+    log.blocks = log.blocks + 1
+  end
+end
+
+-- Where a repeated event stands; what is no longer held has the place before the first.
+local function placeOf(keys, log, added, body)
+  local upTo = log.last
+  while upTo >= log.first do
+    local block = blockAt(keys, log, added, upTo)
+    upTo = block.first - 1
+    if string.find(block.events, '\\n' .. body, 1, true) then
+      local isBody, offset, place = false, block.first, nil
+      for line in string.gmatch(block.events, '[^\\n]+') do
+        if isBody and string.sub(line, 1, #body) == body then place = offset end
+        if isBody then offset = offset + 1 end
+        isBody = not isBody
+      end
+      if place and place >= log.first then return place end
+    end
+  end
+  return log.first - 1
+end
+
+-- What readers are told of: the events, or only that there are some.
+local function messageOf(log, before, added)
+  local message, size, events = 'e ' .. log.epoch .. ' ' .. text(before + 1) .. ' ' .. text(log.last), 0, {}
+  for i, block in ipairs(added) do
+    size = size + #block.events
+    events[i] = block.events
+  end
+  return size <= ${maxPublished} and message .. '\\n' .. table.concat(events, '\\n') or message
+end
+
+-- A harmless form of each command that is to come. Fields are set by writeOpened.
+local function prove(keys, limits, channel, isDue, setsTtl, removesFields, trims)
+  if isDue then redis.call('PUBLISH', channel, '') end
+  if isDue or setsTtl then redis.call('PEXPIRE', keys.meta, limits.ttl) end
+  if removesFields then redis.call('HDEL', keys.active, '\\n') end
+  if trims then redis.call('XTRIM', keys.log, 'MINID', '0') end
+end
+
+local function addBlocks(keys, log, added)
+  for i, block in ipairs(added) do
+    local call = i == 1 and redis.pcall or redis.call
+    local answer = call('XADD', keys.log, block.id, 'm',
+      text(block.at) .. ' ' .. text(block.count) .. ' ' .. text(block.bytes), 'n', block.sizes, 'e', block.events)
+    if type(answer) == 'table' and answer.err then
+      if string.find(answer.err, 'equal or smaller', 1, true) then torn(log.epoch, 'its stream goes on past its head') end
+      error(answer)
+    end
+  end
+end
+
+local function setFields(key, fields)
+  for i = 1, #fields, 1000 do redis.call('HSET', key, unpack(fields, i, math.min(i + 999, #fields))) end
+end
+`
+
+/**
+ * @category scripts
+ * @since 0.1.0
+ */
+export const append = LogLua.make(
+  `${sourcesLua}${standingLua}${functions}`,
+  `
+local checkpointEvery, maxRanges, maxSpent = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local channel, lastBody, lease = ARGV[10], ARGV[11], ARGV[12]
+local runs, firstBlock = readRuns(ARGV, 13)
+local batch, names = readBatch(ARGV, firstBlock)
+local sources, sourceCount = readSources(keys, log, names)
+local standing = readStanding(keys, log, runs)
+local isEnding = lease == ''
+
+if isEnding then
+  for _, run in ipairs(runs) do
+    if run.value ~= run.besides then return { 'changed' } end
+  end
+else
+  local refused = refusedRuns(runs, lease, batch, sources)
+  if #refused > 0 then return { 'lost', unpack(refused) } end
+end
+
+local before = log.last
+local added, last, isLastNew, isAllNew = takeBatch(log, batch, sources, now, maxRanges)
+if #added == 0 then
+  local place = placeOf(keys, log, added, lastBody)
+  if log.isNew or log.isMoved or log.isVanished then writeOpened(keys, log, limits.ttl) end
+  return { 'appended', log.epoch, place, before, -1, 0, 1 }
+end
+
+local isDue = log.last == 0 or log.isVanished or now - log.touched > limits.ttl / ${renewals}
+grow(log, added)
+local isDropped = drop(keys, log, added, limits, now)
+local needed = isDropped and firstNeeded(keys, log, added)
+local place = isLastNew and log.last or placeOf(keys, log, added, lastBody)
+
+if not isAllNew then recount(runs, added) end
+local left = -1
+for _, run in ipairs(runs) do
+  if run.kind == 2 then left = 0 end
+end
+local runFields = standingFields(runs, standing, function(run)
+  if isEnding then return lostAfter(run, now) end
+  return standingAfter(run, lease, now)
+end)
+local endedRuns = endedToForget(keys, runFields, standing, now, limits)
+if left == 0 then left = isEnding and #runFields / 2 or standing.active end
+if #runFields > 0 then
+  log.stood = log.last
+  runFields[#runFields + 1] = ' '
+  runFields[#runFields + 1] = text(log.stood) .. ';' .. text(standing.active) .. ';' .. text(standing.ended - #endedRuns)
+end
+
+local addedSources = 0
+for _, source in pairs(sources) do
+  if source.isNew and source.isChanged then addedSources = addedSources + 1 end
+end
+local spentSources = log.isNew and {} or sourcesToForget(keys, log, sources, sourceCount, addedSources, maxSpent)
+local fieldsOfSources = sourceFields(log, sources, sourceCount + addedSources - #spentSources)
+local message = messageOf(log, before, added)
+
+writeOpened(keys, log, limits.ttl)
+local isStandingNew = standing.isNew and #runFields > 0
+prove(keys, limits, channel, isDue, isStandingNew, #endedRuns > 0 or #spentSources > 0, isDropped)
+addBlocks(keys, log, added)
+setFields(keys.sources, fieldsOfSources)
+setFields(keys.active, runFields)
+for _, name in ipairs(spentSources) do redis.call('HDEL', keys.sources, name) end
+for _, name in ipairs(endedRuns) do redis.call('HDEL', keys.active, name) end
+if isDropped then trim(keys, log, needed) end
+if isDue then
+  log.touched = now
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, limits.ttl) end
+elseif isStandingNew then
+  redis.call('PEXPIRE', keys.active, limits.ttl)
+end
+-- Without the right to publish the next append is due, and fails by it; this one has happened.
+local told = redis.pcall('PUBLISH', channel, message)
+local isTold = type(told) == 'number'
+redis.call('HSET', keys.meta, 'first', text(log.first), 'last', text(log.last), 'bytes', text(log.bytes), 'since',
+  text(log.since), 'checkpoint', text(log.checkpoint), 'linger', text(log.linger), 'blocks', text(log.blocks), 'stood',
+  text(log.stood), 'touched', isTold and text(log.touched) or 0)
+local isCheckpointDue = log.last - log.checkpoint >= checkpointEvery or log.first - 1 > log.checkpoint
+return { 'appended', log.epoch, place, before, left, isCheckpointDue and 1 or 0, isTold and 1 or 0 }
+`
+)

@@ -1,0 +1,294 @@
+/**
+ * Where a user's runs stand: which are active, under whose lease, and which
+ * ended.
+ *
+ * The hash `active` has a field for each run that
+ *
+ * - is active: `lease`, `thread`, the time of its start (nothing if it was not
+ *   seen) and `barred`, one a line. The lease is that of the process that appended
+ *   last, so a run goes with whoever drains what was left of it;
+ * - was ended as lost: `!`, the time up to which a start is late, when it was
+ *   written down, and `barred`. It takes no more events, from whomever, until it
+ *   starts anew;
+ * - ended otherwise: the same with `..`. What comes late of it opens nothing, until
+ *   it starts anew.
+ *
+ * A start is late that is not later than the run's ending, or, where the ending is
+ * another process's word that it was lost, that is earlier than the run's own
+ * start (see `RunFold.isStartedBy`).
+ *
+ * `barred` are the processes, `,a,b,`, whose lease ran out while the run was
+ * theirs: when another starts the run anew, what they still have of it is not
+ * taken for the new run's. It is mostly empty.
+ *
+ * A lease is the name of a process and a number, `name.number`.
+ *
+ * The hash's own field ` ` has the offset of the append that wrote it last, and
+ * how many runs are active and how many ended: `offset;active;ended`.
+ *
+ * @since 0.1.0
+ */
+import type { Envelope } from "../../../protocol/Envelope.ts"
+import type { RunId } from "../../../protocol/Identity.ts"
+import * as RunState from "../../../protocol/RunState.ts"
+import * as RedisScript from "./Script.ts"
+
+/**
+ * The most runs that ended which are remembered. Those that were lost stay for
+ * as long as their log may.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxEndedRuns = 64
+
+/**
+ * Functions over the runs of a batch. A run has a `name`, what there is `besides`
+ * (its thread, or for the ending of a lost run its field as it must be found),
+ * `kind` (what the batch has of it: 1 a start, 2 an ending, the last of them if
+ * there are several, 0 neither), `at` (when that was) and `value` (its field).
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const standingLua = `
+local function isEnded(value) return value and string.match(value, '^[!.]\\n') and true or false end
+local function isUnder(value, lease) return string.sub(value, 1, #lease + 1) == lease .. '\\n' end
+local function barredIn(value) return value and string.match(value, '\\n(,[^\\n]*)$') or '' end
+local function holderOf(lease) return string.match(lease, '^[^.\\n]*') end
+
+-- The barred processes without one.
+local function without(barred, process)
+  local from, to = string.find(barred, ',' .. process .. ',', 1, true)
+  if not from then return barred end
+  local rest = string.sub(barred, 1, from) .. string.sub(barred, to + 1)
+  return rest == ',' and '' or rest
+end
+
+-- Whether a start at this time is that of a run which has ended since, and only came late.
+local function isLate(value, at)
+  local latest = value and string.match(value, '^[!.]\\n(%d+)')
+  return latest and at <= tonumber(latest) or false
+end
+
+-- The time of an active run's start, as text: nothing if it was not seen.
+local function startIn(value) return value and string.match(value, '^[^!.][^\\n]*\\n[^\\n]*\\n(%d*)\\n') or '' end
+
+-- Whether a run takes nothing of this lease until it starts anew.
+local function isShut(value, lease)
+  if not value or isUnder(value, lease) then return false end
+  return string.sub(value, 1, 2) == '!\\n' or string.find(barredIn(value), ',' .. holderOf(lease) .. ',', 1, true) and true
+end
+
+-- The runs of a batch, which stand in the arguments from one on: their number, then four of each.
+local function readRuns(args, at)
+  local runs = {}
+  for n = 1, tonumber(args[at]) do
+    local from = at + 4 * n - 3
+    runs[n] = {
+      name = args[from], besides = args[from + 1], kind = tonumber(args[from + 2]), at = tonumber(args[from + 3])
+    }
+  end
+  return runs, at + 4 * #runs + 1
+end
+
+-- Gives each run its field, and how many runs are active and how many ended. They must be of the same time as the log.
+local function readStanding(keys, log, runs)
+  if #runs == 0 then return { active = 0, ended = 0 } end
+  local names = {}
+  for n, run in ipairs(runs) do names[n] = run.name end
+  local found = redis.call('HMGET', keys.active, ' ', unpack(names))
+  for n, run in ipairs(runs) do run.value = found[n + 1] end
+  local at, active, ended = string.match(found[1] or '0;0;0', '^(%d+);(%d+);(%d+)$')
+  if tonumber(at) ~= log.stood then torn(log.epoch, 'where its runs stand is of another time') end
+  return { isNew = not found[1], active = tonumber(active), ended = tonumber(ended) }
+end
+
+-- Calls for each event with its time, type and run. In its array a header tells an event's type first and its run third.
+local function eachHeader(events, see)
+  local isHeader = true
+  for line in string.gmatch(events, '[^\\n]+') do
+    if isHeader then
+      local header = cjson.decode(string.match(line, '%[.*'))
+      see(tonumber(string.match(line, '^%d+')), header[1], header[3])
+    end
+    isHeader = not isHeader
+  end
+end
+
+-- The runs that something new of the batch is refused of, since they were ended as lost.
+local function refusedRuns(runs, lease, batch, sources)
+  local shut, isSomeShut, refused = {}, false, {}
+  for _, run in ipairs(runs) do
+    if isShut(run.value, lease) then shut[run.name], isSomeShut = run.value, true end
+  end
+  if not isSomeShut then return refused end
+  for _, block in ipairs(batch) do
+    local stretch, number, upTo = 0, 0, 0
+    eachHeader(block.events, function(at, type, run)
+      number = number + 1
+      if number > upTo then
+        stretch = stretch + 1
+        number = block.stretches[stretch].from
+        upTo = number + block.stretches[stretch].count - 1
+      end
+      if not shut[run] or isTaken(sources[block.stretches[stretch].source], number) then return end
+      if type ~= 'agent_started' then
+        refused[#refused + 1] = run
+        shut[run] = nil
+      elseif not isLate(shut[run], at) then
+        shut[run] = nil
+      end
+    end)
+  end
+  return refused
+end
+
+-- What was taken of each run, where that is not all of the batch.
+local function recount(runs, added)
+  local byName = {}
+  for _, run in ipairs(runs) do
+    run.kind = -1
+    byName[run.name] = run
+  end
+  for _, block in ipairs(added) do
+    eachHeader(block.events, function(at, type, name)
+      local run = byName[name]
+      if not run then return end
+      if type == 'agent_started' then
+        if run.kind ~= 2 or at > run.at then run.kind, run.at = 1, at end
+      elseif type == 'agent_completed' or type == 'agent_error' then
+        run.kind, run.at = 2, at
+      elseif run.kind < 0 then
+        run.kind = 0
+      end
+    end)
+  end
+end
+
+-- The field of a run that ended.
+local function endedField(mark, latestStart, now, barred)
+  return mark .. '\\n' .. text(latestStart) .. '\\n' .. text(now) .. '\\n' .. barred
+end
+
+-- The field of a run that is active.
+local function activeField(lease, thread, startedAt, barred)
+  return lease .. '\\n' .. thread .. '\\n' .. startedAt .. '\\n' .. barred
+end
+
+-- A run's field after the batch; nothing where it stays as it is.
+local function standingAfter(run, lease, now)
+  local value, barred = run.value, barredIn(run.value)
+  if run.kind < 0 then return nil end
+  if run.kind == 2 then return endedField(barred == '' and '..' or '!', run.at, now, barred) end
+  if run.kind == 1 and not isLate(value, run.at) then
+    return activeField(lease, run.besides, text(run.at), without(barred, holderOf(lease)))
+  end
+  if isEnded(value) or value and isUnder(value, lease) then return nil end
+  return activeField(lease, run.besides, startIn(value), barred)
+end
+
+-- A run's field after it was ended as lost: whoever held it is barred.
+local function lostAfter(run, now)
+  local barred, startedAt = barredIn(run.value), tonumber(startIn(run.value))
+  local after = (barred == '' and ',' or barred) .. holderOf(run.value) .. ','
+  return endedField('!', startedAt and math.max(startedAt - 1, 0) or run.at, now, after)
+end
+
+-- The fields to set where runs stand otherwise after the batch, names and values by turns, and how many were changed.
+local function standingFields(runs, standing, after)
+  local fields = {}
+  for _, run in ipairs(runs) do
+    local value = after(run)
+    if value then
+      fields[#fields + 1] = run.name
+      fields[#fields + 1] = value
+      if isEnded(run.value) then standing.ended = standing.ended - 1
+      elseif run.value then standing.active = standing.active - 1 end
+      if isEnded(value) then standing.ended = standing.ended + 1 else standing.active = standing.active + 1 end
+    end
+  end
+  return fields
+end
+
+-- The ended runs to forget once they are too many: all but the latest half; of those that were lost, and none of which can
+-- be among them, those whose log is gone.
+local function endedToForget(keys, fields, standing, now, limits)
+  local forgotten = {}
+  if standing.ended <= ${maxEndedRuns} then return forgotten end
+  local kept, ended = {}, {}
+  for i = 1, #fields, 2 do kept[fields[i]] = true end
+  local all = redis.call('HGETALL', keys.active)
+  for i = 1, #all, 2 do
+    local mark, at = string.match(all[i + 1], '^([!.])\\n%d+\\n(%d+)\\n')
+    if mark and not kept[all[i]] then
+      if mark == '..' then ended[#ended + 1] = { tonumber(at), all[i] }
+      elseif tonumber(at) < now - limits.ttl then forgotten[#forgotten + 1] = all[i] end
+    end
+  end
+  table.sort(ended, function(a, b) return a[1] > b[1] end)
+  for i = ${maxEndedRuns / 2} + 1, #ended do forgotten[#forgotten + 1] = ended[i][2] end
+  return forgotten
+end
+`
+
+/**
+ * Puts the runs that are active under one lease under another. `KEYS`: active.
+ * `ARGV`: the two leases.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const carryOver = RedisScript.make(`
+local all, fields = redis.call('HGETALL', KEYS[1]), {}
+local from = ARGV[1] .. '\\n'
+for i = 1, #all, 2 do
+  if string.sub(all[i + 1], 1, #from) == from then
+    fields[#fields + 1] = all[i]
+    fields[#fields + 1] = ARGV[2] .. string.sub(all[i + 1], #from)
+  end
+end
+for i = 1, #fields, 1000 do redis.call('HSET', KEYS[1], unpack(fields, i, math.min(i + 999, #fields))) end
+return #fields / 2
+`)
+
+/**
+ * The arguments that tell of a batch's runs (see `standingLua`): their number,
+ * then of each its name, what `besides` gives, its kind and time.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const toArguments = (
+  batch: ReadonlyArray<Envelope>,
+  besides: (envelope: Envelope, run: RunId) => string
+): ReadonlyArray<string> => {
+  const runs = new Map<RunId, { readonly besides: string; kind: "0" | "1" | "2"; at: number }>()
+  for (const envelope of batch) {
+    const { at, run, type } = envelope
+    if (run === undefined) continue
+    let found = runs.get(run)
+    if (found === undefined) {
+      found = { besides: besides(envelope, run), kind: "0", at }
+      runs.set(run, found)
+    }
+    const isStart = RunState.isStart(type)
+    if (!isStart && !RunState.isTerminal(type) || isStart && found.kind === "2" && at <= found.at) continue
+    found.kind = isStart ? "1" : "2"
+    found.at = at
+  }
+  const args = [String(runs.size)]
+  for (const [run, { at, besides, kind }] of runs) args.push(run, besides, kind, String(at))
+  return args
+}
+
+/**
+ * What a field of `active` tells of a run that is active.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const readActive = (value: string): { readonly lease: string; readonly thread: string } | undefined => {
+  const [lease = "", thread] = value.split("\n")
+  return lease === "!" || lease === ".." || thread === undefined ? undefined : { lease, thread }
+}

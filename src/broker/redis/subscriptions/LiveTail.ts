@@ -1,0 +1,130 @@
+/**
+ * What was published of users lately.
+ *
+ * A publication brings the events along, so readers that keep up need not ask
+ * Redis for them, however many of them are on this process. It is only a
+ * shortcut: who stands elsewhere than in what is kept here asks for it.
+ *
+ * @since 0.1.0
+ */
+import type { Position } from "../../../protocol/Position.ts"
+import type { Entry, PullLimits, Slice } from "../../Broker.ts"
+import * as RedisBlock from "../codec/Block.ts"
+
+interface Piece {
+  readonly first: number
+  readonly last: number
+  readonly text: string
+  /** Read from the text once somebody wants them. */
+  entries: ReadonlyArray<Entry> | undefined
+}
+
+// How much is kept: of one user, and of all.
+const maxCharacters = 256 * 1024
+const maxTotalCharacters = 64 * 1024 * 1024
+
+/**
+ * The latest events of one user, without a hole.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Recent {
+  readonly epoch: string
+  readonly pieces: Array<Piece>
+  characters: number
+  /** Whether something came since the last look. */
+  isFresh: boolean
+}
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class Recents {
+  // In the order in which they began.
+  private readonly byChannel = new Map<string, Recent>()
+  private total = 0
+
+  /** Takes the events `first` to `last`; without their text, none of the user is kept. */
+  add(channel: string, epoch: string, first: number, last: number, text: string | undefined): void {
+    let recent = this.byChannel.get(channel)
+    if (recent !== undefined && (recent.epoch !== epoch || recent.pieces.at(-1)?.last !== first - 1)) {
+      this.forget(channel)
+      recent = undefined
+    }
+    if (text === undefined || text.length > maxCharacters) return this.forget(channel)
+    if (recent === undefined) {
+      recent = { epoch, pieces: [], characters: 0, isFresh: true }
+      this.byChannel.set(channel, recent)
+    }
+    recent.isFresh = true
+    recent.pieces.push({ first, last, text, entries: undefined })
+    this.count(recent, text.length)
+    while (recent.characters > maxCharacters) this.count(recent, -(recent.pieces.shift()?.text.length ?? 0))
+    for (const oldest of this.byChannel.keys()) {
+      if (this.total <= maxTotalCharacters) return
+      this.forget(oldest)
+    }
+  }
+
+  /**
+   * What lies past a position, if all of it is here up to the offset `head` of the newest event that is known of, and
+   * there is something: whoever has caught up may have come to look for what was not published yet.
+   */
+  pull(channel: string, after: Position, head: number, limits: PullLimits): Slice | undefined {
+    const recent = this.byChannel.get(channel)
+    if (recent === undefined || recent.epoch !== after.epoch || recent.pieces.at(-1)?.last !== head) return undefined
+    const { pieces } = recent
+    if (after.offset >= head || after.offset < (pieces[0]?.first ?? 0) - 1) return undefined
+    const entries: Array<Entry> = []
+    let bytes = 0
+    let at = pieces.length
+    while (at > 0 && (pieces[at - 1]?.last ?? 0) > after.offset) at--
+    for (const piece of pieces.slice(at)) {
+      piece.entries ??= RedisBlock.toEntries(piece.text, piece.first)
+      for (const entry of piece.entries) {
+        if (entry.offset <= after.offset) continue
+        bytes += entry.bytes
+        const isFull = entries.length >= limits.maxEvents || entries.length > 0 && bytes > limits.maxBytes
+        if (isFull) return slice(entries, after, head)
+        entries.push(entry)
+      }
+    }
+    return slice(entries, after, head)
+  }
+
+  /** Forgets those of whom nothing came since it was called last. */
+  sweep(): void {
+    for (const [channel, recent] of this.byChannel) {
+      if (recent.isFresh) recent.isFresh = false
+      else this.forget(channel)
+    }
+  }
+
+  forget(channel: string): void {
+    const recent = this.byChannel.get(channel)
+    if (recent === undefined) return
+    this.total -= recent.characters
+    this.byChannel.delete(channel)
+  }
+
+  /** Forgets all, since publications may have been missed. */
+  clear(): void {
+    this.byChannel.clear()
+    this.total = 0
+  }
+
+  private count(recent: Recent, characters: number): void {
+    recent.characters += characters
+    this.total += characters
+  }
+}
+
+const slice = (entries: ReadonlyArray<Entry>, after: Position, head: number): Slice => ({
+  gap: undefined,
+  snapshots: [],
+  entries,
+  next: { epoch: after.epoch, offset: entries.at(-1)?.offset ?? after.offset },
+  head
+})

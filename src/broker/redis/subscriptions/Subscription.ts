@@ -1,0 +1,164 @@
+/**
+ * One user that somebody on this process reads or waits for, and what those who
+ * do are told: each revocation and each turn of the broker's state once.
+ *
+ * @since 0.1.0
+ */
+import type * as Deferred from "effect/Deferred"
+import type { UserId } from "../../../protocol/Identity.ts"
+import type { Position } from "../../../protocol/Position.ts"
+import type { BrokerError, News } from "../../Broker.ts"
+
+/**
+ * How a reader is told that there may be something to pull, or of news.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Wake = (news?: News) => void
+
+/**
+ * Somebody who waits until a device has acknowledged the event at `position`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Waiter {
+  readonly position: Position
+  readonly resume: () => void
+}
+
+/**
+ * - `subscribed` is done once the channel is subscribed to, on this connection or
+ *   the one before.
+ * - `seen` is the epoch and last offset that readers were last woken for, as
+ *   `<epoch>:<offset>`, or empty.
+ * - `front` is where somebody here last had nothing left to read.
+ * - `lookedAt` is when the log was last asked, on the monotonic clock.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Followed {
+  readonly user: UserId
+  readonly channel: string
+  readonly subscribed: Deferred.Deferred<void, BrokerError>
+  readonly readers = new Set<Wake>()
+  readonly waiters = new Set<Waiter>()
+  seen = ""
+  front: Position | undefined
+  lookedAt: number
+  // Whether readers were told that the broker is down.
+  private down = false
+  // When the user's access was last revoked, as far as it is known here, or 0.
+  private revoked = 0
+  // Whether readers were told that events are late.
+  private late = false
+  // Readers whose own first look will tell them whether they came before that.
+  private joining = none
+
+  constructor(user: UserId, channel: string, subscribed: Deferred.Deferred<void, BrokerError>, now: number) {
+    this.user = user
+    this.channel = channel
+    this.subscribed = subscribed
+    this.lookedAt = now
+  }
+
+  /** Whether anybody reads or waits. */
+  get isNeeded(): boolean {
+    return this.readers.size > 0 || this.waiters.size > 0
+  }
+
+  /** Whether readers were told that the broker is down. */
+  get isDown(): boolean {
+    return this.down
+  }
+
+  /** When the user's access was last revoked, as far as it is known here, or 0. */
+  get revokedAt(): number {
+    return this.revoked
+  }
+
+  /** Somebody reads; until `join` nothing is told of revocations. */
+  add(reader: Wake): void {
+    this.readers.add(reader)
+    this.joining = [...this.joining, reader]
+  }
+
+  /** Somebody reads no more. */
+  delete(reader: Wake): void {
+    this.readers.delete(reader)
+    this.joining = without(this.joining, reader)
+  }
+
+  /** Wakes all readers for what was seen. */
+  wake(seen: string): void {
+    this.seen = seen
+    for (const reader of this.readers) reader()
+  }
+
+  /** Tells all readers whether the broker is down, unless they know. */
+  tell(isDown: boolean): void {
+    if (this.down === isDown) return
+    this.down = isDown
+    for (const reader of this.readers) reader(isDown ? "down" : "up")
+  }
+
+  /** Tells all readers for how long events are late, or (0) that they are no more. */
+  lag(lateMs: number): void {
+    this.late = lateMs > 0
+    for (const reader of this.readers) reader({ lateMs })
+  }
+
+  /** The same, found by a look: all are told if it is news, else only who `joined`. */
+  lagging(lateMs: number, joined: Wake | undefined): void {
+    if (lateMs > 0 !== this.late) this.lag(lateMs)
+    else if (lateMs > 0) joined?.({ lateMs })
+  }
+
+  /** Tells of a revocation, unless it is known. */
+  revoke(revokedAt: number): void {
+    if (revokedAt <= this.revoked) return
+    this.revoked = revokedAt
+    for (const reader of this.readers) {
+      if (!this.joining.includes(reader)) reader({ revokedAt, isNew: true })
+    }
+  }
+
+  /**
+   * A reader's own first look is over: what was neither known before nor seen by
+   * it, at `knownAt`, has happened since.
+   */
+  join(reader: Wake, knownAt: number): void {
+    this.joining = without(this.joining, reader)
+    const revokedAt = this.revoked
+    if (revokedAt > 0) reader({ revokedAt, isNew: revokedAt > knownAt })
+  }
+
+  /** Lets those go on whose position was acknowledged. */
+  release({ epoch, offset }: Position): void {
+    for (const waiter of this.waiters) {
+      if (waiter.position.epoch === epoch && waiter.position.offset === offset) waiter.resume()
+    }
+  }
+}
+
+// Nearly always there are none, so all share one.
+const none: ReadonlyArray<Wake> = []
+
+const without = (readers: ReadonlyArray<Wake>, reader: Wake): ReadonlyArray<Wake> => {
+  const others = readers.filter((other) => other !== reader)
+  return others.length === 0 ? none : others
+}
+
+/**
+ * Whether `seen` is further than `known`, of one epoch: another epoch is told by
+ * a gap.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const isLater = (seen: string, known: string): boolean => {
+  const at = seen.lastIndexOf(":") + 1
+  return seen.slice(0, at) === known.slice(0, at) && Number(seen.slice(at)) > Number(known.slice(at))
+}

@@ -1,0 +1,318 @@
+/**
+ * The users that somebody on this process reads or waits for.
+ *
+ * Each has one subscription, shared by all who follow it here. A publication is
+ * only a hint: after every reconnect, and on a slow poll, the log itself is
+ * asked, so a wake-up that was lost only delays. A subscription that has
+ * silently stopped is noticed by a `Canary`.
+ *
+ * While one of the connections is lost for longer than a moment, readers are told
+ * that the broker is down. Each is told that it is up once its log was asked.
+ *
+ * That a user's access was revoked is noticed in the same two ways: by its
+ * publication, and otherwise by the next look.
+ *
+ * @since 0.1.0
+ */
+import * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { UserId } from "../../../protocol/Identity.ts"
+import * as Monotonic from "../../../protocol/Monotonic.ts"
+import type { Position } from "../../../protocol/Position.ts"
+import { type Broker, BrokerError, BrokerUnavailable, type PullLimits, type Slice } from "../../Broker.ts"
+import { Canary } from "../connection/Canary.ts"
+import * as RedisConnection from "../connection/Connection.ts"
+import { Followed, isLater, type Waiter, type Wake } from "./Subscription.ts"
+import * as RedisKeys from "../codec/Keys.ts"
+import * as RedisMending from "../scripts/LogRepair.ts"
+import { LostWakes } from "./MissedWakeUps.ts"
+import type { RedisMetrics, Repair } from "../Metrics.ts"
+import type { ServerOptions } from "../connection/Options.ts"
+import { attend } from "../scripts/PresenceLua.ts"
+import { Recents } from "./LiveTail.ts"
+import * as Reply from "../codec/Reply.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Following extends Pick<Broker["Service"], "subscribe" | "acknowledged"> {
+  /** What lies past a position, if that was published lately. */
+  readonly recall: (user: UserId, after: Position, limits: PullLimits) => Slice | undefined
+  /** Waits until there was a connection that publications come on, or the first attempt failed. */
+  readonly tried: Effect.Effect<void>
+  /**
+   * Notes that somebody here read on to `next`, and tells whether nobody here had caught up further before: then what was
+   * read had just come.
+   */
+  readonly advance: (user: UserId, after: Position, next: Position, head: number) => boolean
+}
+
+const maxTickMs = 1000
+const atOnce = 256
+/**
+ * Follows over a connection of its own. `node` names this process.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*(
+  options: ServerOptions,
+  node: string,
+  commands: RedisConnection.Connection,
+  metrics: RedisMetrics
+): Effect.fn.Return<Following, never, Scope.Scope> {
+  const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  const { name: server, prefix } = options
+  const pollMs = Duration.toMillis(options.poll)
+  const ttl = String(RedisKeys.ttlMs(options))
+  const canary = new Canary(`${prefix}:${options.database}:canary:${node}`, server, metrics)
+  const lostWakes = new LostWakes(metrics.repaired)
+  const followed = new Map<string, Followed>()
+  let mended = 0
+  const unfollowed = new Set<string>()
+  const recents = new Recents()
+
+  const listen = (message: string, channel: string): void => {
+    if (channel === canary.channel) return canary.seen()
+    const one = followed.get(channel)
+    if (one === undefined) return
+    const end = message.indexOf("\n")
+    const [kind, epoch = "", ...offsets] = (end < 0 ? message : message.slice(0, end)).split(" ")
+    const [offset = 0, last = offset] = offsets.map(Number)
+    if (kind === "e") {
+      recents.add(channel, epoch, offset, last, end < 0 ? undefined : message.slice(end + 1))
+      lostWakes.told(channel, `${epoch}:${last}`)
+      one.wake(`${epoch}:${last}`)
+    } else if (kind === "a") one.release({ epoch, offset })
+    else if (kind === "r") one.revoke(Number(epoch))
+    else if (kind === "l") one.lag(Number(epoch))
+  }
+
+  // Tells Redis how many read here, and looks whether a wake-up was lost: since `known`, if looking is for that.
+  const attendTo = (
+    one: Followed,
+    by?: Repair,
+    known = one.seen,
+    joined?: Wake
+  ): Effect.Effect<void, BrokerError> => {
+    const keys = [
+      RedisKeys.ofReaders(prefix, one.user),
+      RedisKeys.ofRevoked(prefix, one.user),
+      RedisKeys.ofLate(prefix, one.user),
+      ...RedisKeys.ofLog(prefix, one.user)
+    ]
+    one.lookedAt = Monotonic.millisUnsafe(clock)
+    const revokedBefore = one.revokedAt
+    const args = [node, String(one.readers.size), String(3 * pollMs), ttl]
+    return commands.call("subscribe", async ({ client, server: id }) => {
+      const { reply } = await RedisMending.run(client, {
+        script: attend,
+        keys,
+        args,
+        log: {
+          keys: RedisKeys.ofLog(prefix, one.user),
+          channel: one.channel,
+          epoch: `${node}-r${(mended++).toString(36)}`,
+          server: options.trustRestarts ? "any" : id,
+          ttl
+        }
+      })
+      const [revoked, late, epoch, last, acks] = Reply.list(reply)
+      const revokedAt = Reply.integer(revoked)
+      one.revoke(revokedAt)
+      if (joined !== undefined) one.join(joined, Math.max(revokedBefore, revokedAt))
+      one.lagging(Reply.integer(late), joined)
+      const seen = epoch === undefined ? "" : `${Reply.text(epoch)}:${Reply.text(last)}`
+      if (one.seen !== seen) {
+        if (by !== undefined && isLater(seen, one.seen || known)) lostWakes.found(one.channel, seen, by)
+        one.wake(seen)
+      }
+      if (connection.isLive()) one.tell(false)
+      if (epoch === undefined) return
+      const [ackEpoch, ...offsets] = Reply.text(acks).split(" ")
+      if (ackEpoch === undefined || ackEpoch !== epoch) return
+      for (const offset of offsets) one.release({ epoch: ackEpoch, offset: Number(offset) })
+    })
+  }
+
+  // Where it fails, the next tick tries again.
+  const attendToAll = (these: Iterable<Followed>, by: Repair, known = new Map<Followed, string>()) =>
+    Effect.forEach(
+      these,
+      (one) =>
+        Effect.catch(
+          attendTo(one, by, known.get(one)),
+          () => Effect.sync(() => one.lookedAt = Number.NEGATIVE_INFINITY)
+        ),
+      { concurrency: 64, discard: true }
+    )
+
+  const connection = yield* RedisConnection.make({
+    name: `${prefix}-subscriber`,
+    server,
+    kind: "subscriptions",
+    metrics,
+    url: options.url,
+    deadline: options.deadline,
+    silence: options.silence,
+    onLive: (live) =>
+      Effect.gen(function*() {
+        canary.seen()
+        recents.clear()
+        const all = Array.from(followed.values())
+        const channels = [canary.channel, ...all.map(({ channel }) => channel)]
+        yield* Effect.tryPromise({
+          try: () => live.client.subscribe(channels, listen),
+          catch: (cause) =>
+            new BrokerError({ reason: new BrokerUnavailable({ operation: "subscribe", afterMs: 0, cause }) })
+        })
+        const known = new Map<Followed, string>()
+        for (const one of all) {
+          yield* Deferred.succeed(one.subscribed, undefined)
+          known.set(one, one.seen)
+          one.seen = ""
+        }
+        // Readers are woken by what is found, and only once they can pull.
+        yield* commands.awaitLive.pipe(Effect.andThen(attendToAll(all, "reconnect", known)), Effect.forkIn(scope))
+      })
+  })
+
+  yield* canary.watch(commands, connection)
+
+  // One attempt for all who follow the user now; a reconnect may come before it.
+  const subscribeTo = (one: Followed) =>
+    connection.call("subscribe", ({ client }) => client.subscribe([one.channel], listen)).pipe(
+      Effect.matchEffect({
+        onSuccess: () => Deferred.succeed(one.subscribed, undefined),
+        onFailure: (error) =>
+          Effect.flatMap(Deferred.fail(one.subscribed, error), (isLast) => {
+            // A reconnect was faster: then the user is followed all the same.
+            if (isLast && followed.get(one.channel) === one) followed.delete(one.channel)
+            return Effect.void
+          })
+      })
+    )
+
+  const follow = (user: UserId): Effect.Effect<Followed> =>
+    Effect.suspend(() => {
+      const channel = RedisKeys.ofChannel(options, user)
+      unfollowed.delete(channel)
+      const found = followed.get(channel)
+      if (found !== undefined) return Effect.succeed(found)
+      const one = new Followed(user, channel, Deferred.makeUnsafe(), Monotonic.millisUnsafe(clock))
+      followed.set(channel, one)
+      return Effect.as(Effect.forkIn(subscribeTo(one), scope), one)
+    })
+
+  // The subscription is left to the next tick: most who leave come back soon.
+  const unfollow = (one: Followed): void => {
+    if (!one.isNeeded) unfollowed.add(one.channel)
+  }
+
+  const unsubscribe = Effect.suspend(() => {
+    const channels = Array.from(unfollowed)
+    unfollowed.clear()
+    const gone = channels.filter((channel) => {
+      const one = followed.get(channel)
+      return one !== undefined && !one.isNeeded && followed.delete(channel)
+    })
+    for (const channel of gone) recents.forget(channel)
+    if (gone.length === 0) return Effect.void
+    return Effect.ignore(connection.call("unsubscribe", ({ client }) => client.unsubscribe(gone)))
+  })
+
+  const poll = Effect.suspend(() => {
+    const now = Monotonic.millisUnsafe(clock)
+    lostWakes.tick()
+    const isUp = connection.isLive() && commands.isLive()
+    const isDue = (one: Followed) => one.isNeeded && (one.isDown ? isUp : now - one.lookedAt >= pollMs)
+    return attendToAll(Array.from(followed.values()).filter(isDue), "poll")
+  })
+
+  // A tick later it is more than a moment. Some at a time, since each may write to a socket, so that the loop turns.
+  let wasLost = false
+  const announce = Effect.suspend(() => {
+    const isLost = !connection.isLive() || !commands.isLive()
+    const isDown = isLost && wasLost
+    wasLost = isLost
+    if (!isDown) return Effect.void
+    return Effect.forEach(
+      Arr.chunksOf(followed.values(), atOnce),
+      (some) => Effect.andThen(Effect.sync(() => some.forEach((one) => one.tell(true))), Effect.yieldNow),
+      { discard: true }
+    )
+  })
+
+  const sweep = Effect.sync(() => recents.sweep())
+  yield* Effect.all([announce, unsubscribe, sweep, poll], { discard: true }).pipe(
+    Effect.catchCause((cause) => Effect.logError("Following users failed, and goes on", cause)),
+    Effect.repeat(Schedule.spaced(Math.min(maxTickMs, pollMs))),
+    Effect.forkScoped
+  )
+
+  const subscribe: Following["subscribe"] = (user, wakeReader) => {
+    const own: Wake = (news) => wakeReader(news)
+    return Effect.acquireRelease(
+      Effect.map(follow(user), (one) => {
+        one.add(own)
+        return one
+      }),
+      (one) => {
+        one.delete(own)
+        unfollow(one)
+        // If this fails, the lease ends it.
+        return Effect.ignore(attendTo(one))
+      }
+    ).pipe(
+      Effect.tap((one) => Deferred.await(one.subscribed)),
+      Effect.tap((one) => attendTo(one, undefined, one.seen, own)),
+      // The others know already; its own look shows that the log can be read, but publications do not come.
+      Effect.map((one) => {
+        if (one.isDown) own("down")
+      })
+    )
+  }
+
+  const acknowledged: Following["acknowledged"] = (user, position) =>
+    Effect.acquireUseRelease(
+      Effect.map(follow(user), (one) => {
+        const done = Deferred.makeUnsafe<void>()
+        const waiter: Waiter = { position, resume: () => Deferred.doneUnsafe(done, Effect.void) }
+        one.waiters.add(waiter)
+        return { one, waiter, done }
+      }),
+      ({ done, one }) =>
+        Deferred.await(one.subscribed).pipe(Effect.andThen(attendTo(one)), Effect.andThen(Deferred.await(done))),
+      ({ one, waiter }) =>
+        Effect.sync(() => {
+          one.waiters.delete(waiter)
+          unfollow(one)
+        })
+    )
+
+  const recall: Following["recall"] = (user, after, limits) => {
+    // What is published while there is no connection is missed.
+    if (!connection.isLive()) return undefined
+    const channel = RedisKeys.ofChannel(options, user)
+    const [epoch, head] = followed.get(channel)?.seen.split(":") ?? []
+    return epoch === after.epoch ? recents.pull(channel, after, Number(head), limits) : undefined
+  }
+
+  const advance: Following["advance"] = (user, after, next, head) => {
+    const one = followed.get(RedisKeys.ofChannel(options, user))
+    if (one === undefined) return false
+    const { front } = one
+    if (next.offset === head) one.front = next
+    return front?.epoch === after.epoch && after.epoch === next.epoch && after.offset >= front.offset &&
+      next.offset > after.offset
+  }
+
+  return { subscribe, acknowledged, recall, tried: connection.tried, advance }
+})

@@ -1,0 +1,295 @@
+/**
+ * Runs a session under Effect: its inputs come from a socket and a clock, its
+ * actions become effects.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberHandle from "effect/FiberHandle"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
+import * as Queue from "effect/Queue"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import { closeCodes } from "../../protocol/CloseCode.ts"
+import type * as Event from "../../protocol/Event.ts"
+import type { Position } from "../../protocol/Position.ts"
+import { call, loadPosition } from "./Callback.ts"
+import type { OpenSocket } from "../transport/Platform.ts"
+import { onReturn } from "../transport/Platform.ts"
+import type { PositionStorage } from "../PositionStorage.ts"
+import * as Received from "../session/Received.ts"
+import { Runs } from "../session/Runs.ts"
+import { statusOf, step, wakeAt } from "../session/Session.ts"
+import type { Action, ClientFrame, Input, Item } from "../session/SessionIO.ts"
+import type { Config } from "../session/SessionState.ts"
+import { init } from "../session/SessionState.ts"
+import type { Status, StopReason } from "../session/Status.ts"
+import { type Overflow, Subscribers } from "./Subscribers.ts"
+import * as TokenSource from "./TokenSource.ts"
+import * as Transport from "../transport/Transport.ts"
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<E, R> {
+  readonly url: string
+  readonly means: Transport.Means
+  readonly token: TokenSource.TokenSource<E, R> | undefined
+  readonly storage: PositionStorage | undefined
+  readonly capacity: number
+  readonly overflow: Overflow
+  readonly maxRuns: number
+  readonly session: Config
+}
+
+/** Timers are set anew after an hour, since none can be set for a month. */
+const longestSleepMs = 3_600_000
+
+/**
+ * Starts a session. It ends, and its socket closes, with the scope.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E, R>(
+  catalog: Event.Catalog<D>,
+  options: Options<E, R>
+) {
+  const clock = yield* Clock.Clock
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  /** What the program's own threw costs no event; the log says it. */
+  const warn = (message: string) => (error: unknown): void => {
+    runFork(Effect.logWarning(message, error))
+  }
+  const attempt = (what: string, run: () => void): Effect.Effect<void> => {
+    const failed = warn(what)
+    return Effect.sync(() => call(run, failed))
+  }
+  const stored = loadPosition(options.storage, warn("The position storage did not load"))
+  let state = init(
+    stored === undefined ? options.session : { ...options.session, start: stored },
+    yield* Random.nextInt,
+    clock.currentTimeMillisUnsafe()
+  )
+
+  const inbox = yield* Queue.unbounded<Input>()
+  const tell = (input: Input): void => {
+    Queue.offerUnsafe(inbox, input)
+  }
+  const status = yield* SubscriptionRef.make<Status>(statusOf(state))
+  const subscribers = yield* Subscribers.make<Received.Item<D>, Refused>(options.capacity, options.overflow, {
+    handled: (position) => tell({ _tag: "handled", position }),
+    room: () => {
+      if (state.phase._tag === "Resting") tell({ _tag: "resume" })
+    }
+  })
+  const { changes, publish, runs } = yield* makeRuns(options.maxRuns)
+  const socket = yield* makeSocket(options, tell)
+  const timer = yield* makeTimer(clock, () => tell({ _tag: "tick" }))
+  const asking = yield* FiberHandle.make()
+  const checking = yield* FiberHandle.make()
+
+  const decode = Received.decoder(catalog)
+  const received = (item: Item): Received.Item<D> =>
+    item._tag === "Event" ? { _tag: "Event", event: decode(item.epoch, item.event) } : item
+
+  const deliver = (items: ReadonlyArray<Item>, position: Position): void => {
+    for (const item of items) runs.apply(item)
+    const entries = items.map((item, index) => ({
+      value: received(item),
+      position: item._tag === "Event" && index < items.length - 1
+        ? { epoch: item.epoch, offset: item.event.offset }
+        : position,
+      urgent: item._tag === "Event" && item.event.confirm === true
+    }))
+    subscribers.offer(entries, position)
+  }
+
+  const askToken = (request: number) =>
+    FiberHandle.run(
+      asking,
+      Effect.matchCauseEffect(Effect.suspend(() => TokenSource.get(options.token)), {
+        onSuccess: (answer) => Effect.sync(() => tell({ _tag: "token", request, answer })),
+        onFailure: (cause) =>
+          Effect.andThen(
+            Effect.logWarning("The token could not be had; it will be tried again", cause),
+            Effect.sync(() => tell({ _tag: "tokenFailed", request }))
+          )
+      })
+    )
+
+  const check = (connection: number) =>
+    FiberHandle.run(
+      checking,
+      Effect.flatMap(
+        Effect.promise((signal) => Transport.ask(options.means, options.url, signal)),
+        (answer) => Effect.sync(() => tell({ _tag: "checked", connection, answer }))
+      )
+    )
+
+  const run = (action: Action): Effect.Effect<unknown, never, R> => {
+    switch (action._tag) {
+      case "askToken":
+        return askToken(action.request)
+      case "connect":
+        return Effect.sync(() => socket.open(action.connection, action.transport))
+      case "check":
+        return check(action.connection)
+      case "send":
+        return attempt("The socket did not take a frame", () => socket.send(action.frame))
+      case "disconnect":
+        return attempt("The socket did not close", () => socket.close(action.code, action.reason))
+      case "deliver":
+        return Effect.sync(() => deliver(action.items, action.position))
+      case "save":
+        return attempt("The position storage did not save", () => options.storage?.save(action.position))
+      case "status": {
+        if (action.status._tag === "stopped") subscribers.close(endOf(action.status.reason))
+        return SubscriptionRef.set(status, action.status)
+      }
+    }
+  }
+
+  const advance = Effect.fnUntraced(function*(input: Input) {
+    const next = step(state, input, clock.currentTimeMillisUnsafe())
+    state = next.state
+    for (const action of next.actions) yield* run(action)
+  })
+
+  const loop = Effect.gen(function*() {
+    while (state.phase._tag !== "Stopped") {
+      for (const input of yield* Queue.takeAll(inbox)) {
+        yield* advance(input)
+        // Whoever is quick enough gets a turn before it counts as slow.
+        if (subscribers.backlog * 2 > options.capacity) yield* Effect.yieldNow
+        if (subscribers.isFull) yield* advance({ _tag: "rest" })
+      }
+      publish()
+      yield* timer.arm(wakeAt(state))
+    }
+  }).pipe(Effect.onError((cause) => {
+    if (Cause.hasInterruptsOnly(cause)) return Effect.void
+    subscribers.close(cause)
+    return Effect.logError("The client ended by a defect", cause)
+  }))
+
+  tell({ _tag: "start" })
+  const fiber = yield* Effect.forkScoped(loop)
+  yield* Effect.addFinalizer(() => {
+    tell({ _tag: "close" })
+    return Fiber.await(fiber)
+  })
+  yield* Effect.acquireRelease(
+    Effect.sync(() => onReturn(() => tell({ _tag: "wake" }))),
+    (leave) => Effect.sync(leave)
+  )
+
+  return {
+    items: subscribers.stream,
+    status,
+    runs: Effect.sync(() => runs.current()),
+    runChanges: changes,
+    position: Effect.sync(() => Option.fromUndefinedOr(state.handled)),
+    renew: Effect.sync(() => tell({ _tag: "renew" }))
+  }
+})
+
+/** One socket at a time, closed with the scope at the latest. */
+const makeSocket = (
+  { means, url }: { readonly url: string; readonly means: Transport.Means },
+  tell: (input: Input) => void
+) => {
+  let current: OpenSocket | undefined
+  const close = (code: number, reason: string): void => {
+    const last = current
+    current = undefined
+    last?.close(code, reason)
+  }
+  const open = (connection: number, transport: Transport.Transport): void => {
+    current = Transport.open(means, url, transport, {
+      opened: () => tell({ _tag: "opened", connection }),
+      message: (data) => tell({ _tag: "message", connection, data }),
+      unacknowledged: () => tell({ _tag: "unacknowledged", connection }),
+      closed: (code, reason) => tell({ _tag: "closed", connection, code, reason })
+    })
+  }
+  const send = (frame: ClientFrame): void => current?.send(frame)
+  return Effect.acquireRelease(
+    Effect.succeed({ open, close, send }),
+    () => Effect.ignoreCause(Effect.sync(() => close(1000, "")), { log: "Warn" })
+  )
+}
+
+/** One timer at a time. It may ring early, never late. */
+const makeTimer = Effect.fnUntraced(function*(clock: Clock.Clock, ring: () => void) {
+  const fiber = yield* FiberHandle.make()
+  let armed: number | undefined
+  const sleepUntil = (at: number) =>
+    Effect.andThen(
+      Effect.sleep(Math.min(Math.max(0, at - clock.currentTimeMillisUnsafe()), longestSleepMs)),
+      Effect.sync(() => {
+        armed = undefined
+        ring()
+      })
+    )
+  return {
+    arm: (at: number | undefined): Effect.Effect<unknown> => {
+      if (at !== undefined && armed !== undefined && at >= armed) return Effect.void
+      armed = at
+      return at === undefined ? FiberHandle.clear(fiber) : FiberHandle.run(fiber, sleepUntil(at))
+    }
+  }
+})
+
+/** The folded runs, and word of their changes. */
+const makeRuns = Effect.fnUntraced(function*(capacity: number) {
+  const runs = new Runs(capacity)
+  // It only says that there is something new: a reader takes the newest when it has time.
+  const news = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
+  PubSub.publishUnsafe(news, undefined)
+  let published = runs.version
+  return {
+    runs,
+    publish: (): void => {
+      if (runs.version === published) return
+      published = runs.version
+      PubSub.publishUnsafe(news, undefined)
+    },
+    changes: Stream.map(Stream.fromPubSub(news), () => runs.current())
+  }
+})
+
+const endOf = (reason: StopReason): Cause.Cause<Refused | Cause.Done> => {
+  switch (reason._tag) {
+    case "closed":
+      return Cause.fail(Cause.Done())
+    case "refused":
+      return Cause.fail(new Refused({ code: reason.code, name: reason.name ?? "unknown", detail: reason.detail }))
+    case "noToken":
+      return Cause.fail(new Refused({ code: closeCodes.unauthenticated.code, name: "noToken", detail: reason.detail }))
+  }
+}
+
+/**
+ * The server wants this client no more, so it stopped. `code` is the close code
+ * and `name` its name; `noToken` when there is no token to try again with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Refused extends Schema.TaggedError<Refused>()("Refused", {
+  code: Schema.Int,
+  name: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `The server refused the connection (${this.code} ${this.name}): ${this.detail}`
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Which transport a session connects by.
+ *
+ * It begins with the preferred one. A connection has failed by its transport
+ * when it ended, or nothing came, before the `welcome`, with none of the
+ * protocol's close codes, while the gateway answers a plain request over HTTP: a
+ * proxy that lets no WebSocket through looks like this, a network or a server
+ * that is down does not. After two failures in a row the other transport has its
+ * turn, at once. What works is kept; ten minutes later the next connection that
+ * is made tries the preferred transport again, and one failure is then enough to
+ * go back. A connection that works is never given up for that.
+ *
+ * @since 0.1.0
+ */
+import type { State, Turn } from "./SessionState.ts"
+import type { Transport } from "../transport/Transport.ts"
+
+/** How many connections in a row may fail by their transport. */
+const tries = 2
+
+/** How long the other transport is kept before the preferred one is tried again. */
+const keepMs = 600_000
+
+/**
+ * Chooses the transport of the connection that is about to be opened.
+ *
+ * @category transitions
+ * @since 0.1.0
+ */
+export const choose = ({ now, state }: Turn): Transport => {
+  const [preferred, other] = state.config.transports
+  if (other === undefined) return preferred
+  if (state.failures >= tries) {
+    state.failures = 0
+    state.transport = state.transport === preferred ? other : preferred
+    state.preferAgainAt = now + keepMs
+  } else if (state.transport !== preferred && now >= state.preferAgainAt) {
+    state.failures = tries - 1
+    state.transport = preferred
+  }
+  return state.transport
+}
+
+/**
+ * A connection came to nothing, and nobody said why: asks whether the gateway
+ * answers.
+ *
+ * @category transitions
+ * @since 0.1.0
+ */
+export const onFailure = ({ actions, state }: Turn): void => {
+  if (state.checking !== undefined) return
+  state.checking = state.connection
+  actions.push({ _tag: "check", connection: state.connection })
+}
+
+/**
+ * The gateway answers a plain request, so the failure was the transport's own.
+ *
+ * @category transitions
+ * @since 0.1.0
+ */
+export const onAnswered = ({ now, state }: Turn): void => {
+  if (state.config.transports.length < 2) return
+  state.failures += 1
+  const { phase } = state
+  if (state.failures >= tries && phase._tag === "Waiting") {
+    state.phase = { ...phase, retryAt: Math.max(now, phase.notBefore) }
+  }
+}
+
+/**
+ * The transport works.
+ *
+ * @category transitions
+ * @since 0.1.0
+ */
+export const onWelcome = ({ state }: Turn): void => {
+  state.failures = 0
+  state.checking = undefined
+}
+
+/**
+ * Whether a connection is on its way to its `welcome`.
+ *
+ * @category lookups
+ * @since 0.1.0
+ */
+export const isOnItsWay = ({ phase }: State): boolean => phase._tag === "Opening" || phase._tag === "Greeting"

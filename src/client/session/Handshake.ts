@@ -1,0 +1,260 @@
+/**
+ * How a session comes to a connection and what it does when it loses one.
+ *
+ * @since 0.1.0
+ */
+import { closeCodes, fromCode, reactionTo } from "../../protocol/CloseCode.ts"
+import * as Fallback from "./Fallback.ts"
+import * as HttpAnswer from "../transport/HttpAnswer.ts"
+import * as Reconnect from "./Reconnect.ts"
+import type { ClientFrame, TokenAnswer } from "./SessionIO.ts"
+import type { State, Turn } from "./SessionState.ts"
+import type { Loss, StopReason } from "./Status.ts"
+
+/** Which part of a token's time passes before it is renewed. */
+const renewAtPart = 0.75
+
+/** How many tokens in a row the server may refuse before there is no sense in another. */
+const refusalsAtMost = 3
+
+/** How far apart refusals must be for a new token to be asked for at once. */
+const renewAtOnceMs = 10_000
+
+/** How long a renewal in band that failed waits before it is tried again. */
+const renewAgainMs = 5_000
+
+/** Connects, with a token if there is one to be had. */
+export const dial = (turn: Turn): void => {
+  const { state } = turn
+  const { expiresAt, token } = state.token ?? {}
+  const usable = token !== undefined && token !== state.refused &&
+    (expiresAt === undefined || turn.now < expiresAt + state.skew)
+  if (!state.config.hasToken || usable) return open(turn)
+  state.phase = { _tag: "Asking", since: turn.now }
+  ask(turn)
+}
+
+/** Asks for a token: to connect with, or to send in band. */
+export const ask = (turn: Turn): void => {
+  const { state } = turn
+  state.request += 1
+  state.asking = true
+  // An answer that never comes must not be the end of all renewals.
+  state.renewAt = state.phase._tag === "Open" ? turn.now + state.config.tokenTimeoutMs : undefined
+  turn.actions.push({ _tag: "askToken", request: state.request, refused: state.refused !== undefined })
+}
+
+const open = (turn: Turn): void => {
+  const { state } = turn
+  state.connection += 1
+  state.reconnectAfterMs = 0
+  state.complaint = undefined
+  state.ackDue = undefined
+  state.phase = { _tag: "Opening", since: turn.now }
+  turn.actions.push({ _tag: "connect", connection: state.connection, transport: Fallback.choose(turn) })
+}
+
+/** Says hello on the socket that has just opened. */
+export const greet = (turn: Turn): void => {
+  const { state } = turn
+  const { client, threads } = state.config
+  const resume = state.pending?.back?.resume ?? state.position
+  state.phase = { _tag: "Greeting", since: turn.now }
+  send(turn, {
+    type: "hello",
+    ...(state.token === undefined ? {} : { token: state.token.token }),
+    ...(resume === undefined ? {} : { resume }),
+    ...(threads === undefined ? {} : { threads }),
+    ...(client === undefined ? {} : { client })
+  })
+}
+
+/** Takes the answer to `ask`. */
+export const onToken = (turn: Turn, answer: TokenAnswer | undefined): void => {
+  const { state } = turn
+  state.asking = false
+  state.renewAt = undefined
+  const connecting = state.phase._tag === "Asking"
+  if (answer === undefined || answer.token === state.refused) {
+    return connecting ? stop(turn, { _tag: "noToken", detail: state.complaint ?? "there is no token" }) : undefined
+  }
+  const changed = answer.token !== state.token?.token
+  state.token = answer
+  state.refused = undefined
+  const left = answer.expiresAt === undefined ? 0 : answer.expiresAt + state.skew - turn.now
+  if (left > 0) state.renewAt = turn.now + Math.max(1_000, left * renewAtPart)
+  if (connecting) return open(turn)
+  if (!changed || state.phase._tag !== "Open") return
+  if (state.transport === "websocket") return send(turn, { type: "token", token: answer.token })
+  // An event stream has its token from its request.
+  turn.actions.push({ _tag: "disconnect", code: 1000, reason: "a new token" })
+  letGo(turn)
+  open(turn)
+}
+
+/** Takes a failure to answer `ask`; it is tried again. */
+export const onTokenFailed = (turn: Turn): void => {
+  turn.state.asking = false
+  if (turn.state.phase._tag === "Asking") return wait(turn, { _tag: "tokenFailed" })
+  turn.state.renewAt = turn.now + renewAgainMs
+}
+
+/** Renews the token in band as soon as there is a connection. */
+export const onRenew = (turn: Turn): void => {
+  const { state } = turn
+  if (!state.config.hasToken) return
+  if (state.phase._tag === "Waiting") state.token = undefined
+  else if (!state.asking) state.renewAt = turn.now
+}
+
+/** Takes what the gateway answers to a plain request. */
+export const onChecked = (turn: Turn, answer: HttpAnswer.HttpAnswer | undefined): void => {
+  const { state } = turn
+  state.checking = undefined
+  if (answer === undefined) return
+  const { status } = answer
+  const refusal = HttpAnswer.refusal(state, answer)
+  if (refusal?.final === true) {
+    if (hasSocket(state)) turn.actions.push({ _tag: "disconnect", code: 1000, reason: "" })
+    return stop(turn, { _tag: "refused", code: status, ...refusal.reason })
+  }
+  const answered = status === HttpAnswer.upgradeRequired
+  if (answered) Fallback.onAnswered(turn)
+  const { phase } = state
+  const isBlocked = answered && state.config.transports.length < 2 && state.transport === "websocket"
+  const reason = isBlocked ? HttpAnswer.blocked : refusal?.reason
+  if (reason !== undefined && phase._tag === "Waiting" && phase.cause._tag === "closed") {
+    state.phase = { ...phase, cause: { ...phase.cause, ...reason } }
+  }
+}
+
+/** Takes the end of the socket, and does what its close code says. */
+export const onClosed = (turn: Turn, { code, reason }: { readonly code: number; readonly reason: string }): void => {
+  const { state } = turn
+  const known = fromCode(code)
+  const detail = state.complaint ?? (reason === "" ? known?.meaning ?? "the connection was lost" : reason)
+  const closed = { code, name: known?.name, detail }
+  const refusal = HttpAnswer.refusal(state, { status: code })
+  if (refusal?.final === true) return stop(turn, { _tag: "refused", code, ...refusal.reason })
+  if (code === HttpAnswer.upgradeRequired && state.config.transports.length < 2) {
+    return stop(turn, { _tag: "refused", code, ...HttpAnswer.notOffered })
+  }
+  if (known === undefined && Fallback.isOnItsWay(state)) Fallback.onFailure(turn)
+  switch (reactionTo(code)) {
+    case "stop":
+      return stop(turn, { _tag: "refused", ...closed })
+    case "renew":
+      return onRefused(turn, closed)
+    case "resume":
+      return wait(turn, { _tag: "closed", ...closed })
+  }
+}
+
+interface Closed {
+  readonly code: number
+  readonly name: string | undefined
+  readonly detail: string
+}
+
+/**
+ * The server wants another token. Once it gets one at once: the first refusal
+ * after a while says no more than that the token is old.
+ */
+const onRefused = (turn: Turn, closed: Closed): void => {
+  const { state } = turn
+  state.refusals += 1
+  if (!state.config.hasToken) return stop(turn, { _tag: "refused", ...closed })
+  if (state.refusals >= refusalsAtMost) {
+    const detail = `${state.refusals} tokens in a row were not accepted, the last: ${closed.detail}`
+    return stop(turn, { _tag: "refused", ...closed, detail })
+  }
+  state.refused = state.token?.token
+  state.complaint = closed.detail
+  if (state.reconnectAfterMs > 0 || turn.now < state.renewedAt + renewAtOnceMs) {
+    return wait(turn, { _tag: "closed", ...closed })
+  }
+  state.renewedAt = turn.now
+  letGo(turn)
+  dial(turn)
+}
+
+/** Gives up the socket, for cause, and connects again later. */
+export const abandon = (turn: Turn, loss: Loss, code: number, reason: string): void => {
+  turn.actions.push({ _tag: "disconnect", code, reason })
+  wait(turn, loss)
+}
+
+/** Waits before the next attempt. */
+export const wait = (turn: Turn, cause: Loss): void => {
+  const { state } = turn
+  if (state.phase._tag === "Open") begin(turn, cause, turn.now - state.phase.since)
+  const [random, seed] = Reconnect.nextRandom(state.seed)
+  const [delayMs, pace] = Reconnect.next(state.config.backoff, state.pace, turn.now, random)
+  const notBefore = turn.now + state.reconnectAfterMs
+  state.phase = { _tag: "Waiting", retryAt: notBefore + delayMs, notBefore, cause }
+  state.pace = pace
+  state.seed = seed
+  state.attempt += 1
+  state.reconnectAfterMs = 0
+  letGo(turn)
+}
+
+/** A connection that had been welcomed is lost: counts anew, or counts how often its server throws out who it let in. */
+const begin = ({ now, state }: Turn, cause: Loss, lastedMs: number): void => {
+  state.flaps = lastedMs < state.config.backoff.stableAfterMs && isForCause(cause) ? state.flaps + 1 : 0
+  if (state.flaps <= 1) state.attempt = 0
+  state.pace = state.flaps <= 1
+    ? { step: 0, quickUntil: now + Reconnect.quickForMs }
+    : { step: state.flaps - 1, quickUntil: now }
+}
+
+/** Whether this end says that the next connection may well end the same way. */
+const isForCause = (cause: Loss): boolean => {
+  switch (cause._tag) {
+    case "closed":
+      return fromCode(cause.code) !== undefined && !planned.has(cause.code)
+    case "hole":
+    case "badFrame":
+      return true
+    case "silent":
+    case "timeout":
+    case "tokenFailed":
+      return false
+  }
+}
+
+const planned: ReadonlySet<number> = new Set([closeCodes.draining.code, closeCodes.heartbeatLost.code])
+
+/** What the lost connection did not finish begins again with the next one. */
+const letGo = ({ state }: Turn): void => {
+  state.asking = false
+  state.position = state.pending?.back?.position ?? state.position
+}
+
+/** Gives up the connection until there is room for more. */
+export const onRest = (turn: Turn): void => {
+  if (!hasSocket(turn.state)) return
+  turn.actions.push({ _tag: "disconnect", code: 1000, reason: "resting" })
+  turn.state.phase = { _tag: "Resting" }
+  letGo(turn)
+}
+
+/** Whether there is a socket, open or on the way. */
+export const hasSocket = ({ phase }: State): boolean =>
+  phase._tag === "Opening" || phase._tag === "Greeting" || phase._tag === "Open"
+
+/** Ends the session for good. */
+export const stop = (turn: Turn, reason: StopReason): void => {
+  turn.state.phase = { _tag: "Stopped", reason }
+  turn.state.asking = false
+}
+
+/** Stops waiting, as far as the server allows. */
+export const onWake = ({ now, state }: Turn): void => {
+  if (state.phase._tag === "Waiting") state.phase = { ...state.phase, retryAt: Math.max(now, state.phase.notBefore) }
+}
+
+/** Writes a frame. */
+export const send = (turn: Turn, frame: ClientFrame): void => {
+  turn.actions.push({ _tag: "send", frame })
+}

@@ -1,0 +1,234 @@
+/**
+ * What a session makes of events, gaps and snapshots: nothing twice, nothing
+ * missing without a word.
+ *
+ * @since 0.1.0
+ */
+import type { Position } from "../../protocol/Position.ts"
+import * as RecentIds from "./RecentIds.ts"
+import type { Item } from "./SessionIO.ts"
+import type { Back, Turn } from "./SessionState.ts"
+import { earliest } from "./SessionState.ts"
+import type { Loss } from "./Status.ts"
+import type { ServerFrame, WireEvent } from "../transport/ServerFrames.ts"
+
+type Frame<Type extends ServerFrame["type"]> = Extract<ServerFrame, { readonly type: Type }>
+
+/**
+ * Takes an `events` frame. Returns how the frame breaks the order, if it does;
+ * then nothing of it was delivered.
+ *
+ * @category frames
+ * @since 0.1.0
+ */
+export const onEvents = (turn: Turn, frame: Frame<"events">): Loss | undefined => {
+  const { state } = turn
+  const start = state.position
+  if (start === undefined || frame.epoch !== start.epoch) {
+    return hole(start, { epoch: frame.epoch, offset: frame.events[0]?.offset ?? frame.upTo ?? 0 })
+  }
+  const filtered = state.config.threads !== undefined
+  const upTo = frame.upTo ?? 0
+  const fresh: Array<WireEvent> = []
+  let offset = start.offset
+  for (const event of frame.events) {
+    if (event.offset <= offset) {
+      // Seen before, unless a filtered frame went past it.
+      if (filtered && event.offset > start.offset && !fresh.some((_) => _.offset === event.offset)) {
+        return hole({ ...start, offset }, { ...start, offset: event.offset })
+      }
+      continue
+    }
+    if (event.offset !== offset + 1 && !(filtered && upTo >= event.offset - 1)) {
+      return hole({ ...start, offset }, { ...start, offset: event.offset })
+    }
+    offset = event.offset
+    fresh.push(event)
+  }
+  if (upTo > offset) {
+    if (!filtered) return hole({ ...start, offset }, { ...start, offset: upTo + 1 })
+    offset = upTo
+  }
+
+  if (offset === start.offset) return undefined
+  const { left = 0 } = state.pending ?? {}
+  if (left > 0) return { _tag: "badFrame", detail: `events came before ${left} snapshots that had to come` }
+  const position = { epoch: start.epoch, offset }
+  const unseen = state.former.size === 0 ? fresh : fresh.filter((event) => !state.former.has(event.id))
+  note(turn, fresh)
+  state.position = position
+  state.recent = RecentIds.add(state.recent, fresh.map((event) => event.id))
+  turn.actions.push({
+    _tag: "deliver",
+    items: unseen.map((event): Item => ({ _tag: "Event", epoch: start.epoch, event })),
+    position
+  })
+  return undefined
+}
+
+/**
+ * Takes a `gap` frame, or returns how it breaks the order.
+ *
+ * @category frames
+ * @since 0.1.0
+ */
+export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
+  const { state } = turn
+  const { snapshots } = frame
+  const start = state.position
+  // A log that lost its newest events may keep its epoch's name: then its head is behind what was seen, and all that
+  // was known of it is void.
+  const lostNewest = frame.reason === "epoch" && start !== undefined && state.phase._tag === "Open" &&
+    state.phase.head < start.offset
+  const known = start !== undefined && start.epoch === frame.epoch && !lostNewest
+  if (known && frame.to <= start.offset) {
+    awaitSnapshots(turn, snapshots, { position: start, resume: start })
+    return undefined
+  }
+  if (known && frame.from > start.offset + 1) return hole(start, { epoch: frame.epoch, offset: frame.from })
+
+  const position = { epoch: frame.epoch, offset: frame.to }
+  const previous = start?.epoch === earliest.epoch ? undefined : start
+  if (start !== undefined) awaitSnapshots(turn, snapshots, { position: start, resume: start })
+  if (!known) newEpoch(turn)
+  state.position = position
+  if (state.phase._tag === "Open" && state.phase.epoch !== frame.epoch) {
+    state.phase = { ...state.phase, epoch: frame.epoch, head: frame.to }
+  }
+  // Nothing is missing from a log that was asked for all that it keeps, and that keeps all.
+  const missing = previous !== undefined || frame.to >= frame.from
+  const from = known ? start.offset + 1 : frame.from
+  turn.actions.push({
+    _tag: "deliver",
+    items: missing
+      ? [{ _tag: "Gap", epoch: frame.epoch, from, to: frame.to, reason: frame.reason, previous }]
+      : [],
+    position
+  })
+  return undefined
+}
+
+/**
+ * Takes a `snapshot` frame, or returns why it has no place here.
+ *
+ * @category frames
+ * @since 0.1.0
+ */
+export const onSnapshot = (turn: Turn, frame: Frame<"snapshot">): Loss | undefined => {
+  const { state } = turn
+  const { position } = state
+  if (position === undefined) return { _tag: "badFrame", detail: "a snapshot came before any position" }
+  heard(turn, frame.run)
+  if (state.pending !== undefined) awaitSnapshots(turn, Math.max(0, state.pending.left - 1))
+  setRunning(turn, frame.run, frame.state.status === "active")
+  turn.actions.push({
+    _tag: "deliver",
+    items: [{ _tag: "Snapshot", epoch: position.epoch, run: frame.run, offset: frame.offset, state: frame.state }],
+    position
+  })
+  return undefined
+}
+
+/**
+ * Ends the runs of the old epoch that no snapshot named, and no event, once all
+ * snapshots are here: they are lost. While events that were in the log at the
+ * welcome are still to come, the runs may yet be among them.
+ *
+ * @category frames
+ * @since 0.1.0
+ */
+export const settle = (turn: Turn): void => {
+  const { state } = turn
+  const { pending, phase, position } = state
+  if (pending === undefined || pending.left > 0 || position === undefined) return
+  if (phase._tag !== "Open" || !phase.caughtUp) return
+  state.pending = undefined
+  if (pending.runs.size === 0) return
+  turn.actions.push({
+    _tag: "deliver",
+    items: Array.from(pending.runs, (run): Item => ({ _tag: "Lost", run, at: turn.now - state.skew })),
+    position
+  })
+}
+
+/**
+ * So many snapshots are to come, whatever was to come before. If the connection
+ * is lost before they are here, the session goes back.
+ *
+ * @category frames
+ * @since 0.1.0
+ */
+export const awaitSnapshots = ({ state }: Turn, left: number, back?: Back): void => {
+  const { pending } = state
+  state.pending = {
+    back: left > 0 ? pending?.back ?? back : undefined,
+    left,
+    runs: pending?.runs ?? new Set()
+  }
+}
+
+/** The server knows of this run. */
+const heard = ({ state }: Turn, run: string): void => {
+  if (state.pending?.runs.has(run) !== true) return
+  const runs = new Set(state.pending.runs)
+  runs.delete(run)
+  state.pending = { ...state.pending, runs }
+}
+
+const newEpoch = ({ state }: Turn): void => {
+  if (state.pending !== undefined) {
+    state.pending = { ...state.pending, runs: new Set([...state.pending.runs, ...state.running]) }
+  }
+  state.former = new Set([...state.former, ...RecentIds.toSet(state.recent)].slice(-RecentIds.kept))
+  state.recent = RecentIds.empty
+  state.running = new Set()
+  state.confirms = []
+  state.ackDue = undefined
+  state.acked = -1
+}
+
+const note = (turn: Turn, events: ReadonlyArray<WireEvent>): void => {
+  const { state } = turn
+  const confirms = events.filter((event) => event.confirm === true).map((event) => event.offset)
+  if (confirms.length > 0) state.confirms = [...state.confirms, ...confirms]
+  for (const { run, type } of events) {
+    if (run === undefined) continue
+    heard(turn, run)
+    if (ofRun(type)) setRunning(turn, run, type !== "agent_completed" && type !== "agent_error")
+  }
+}
+
+/**
+ * Whether an event of this type belongs to the state of its run.
+ *
+ * @category lookups
+ * @since 0.1.0
+ */
+export const ofRun = (type: string): boolean => runEvents.has(type)
+
+const runEvents: ReadonlySet<string> = new Set([
+  "agent_started",
+  "agent_thinking",
+  "tool_executing",
+  "tool_completed",
+  "text_delta",
+  "thinking_delta",
+  "progress_update",
+  "usage_reported",
+  "agent_completed",
+  "agent_error"
+])
+
+const setRunning = ({ state }: Turn, run: string, open: boolean): void => {
+  if (state.running.has(run) === open) return
+  const running = new Set(state.running)
+  if (open) running.add(run)
+  else running.delete(run)
+  state.running = running
+}
+
+const hole = (after: Position | undefined, received: Position): Loss => ({
+  _tag: "hole",
+  expected: after === undefined ? "a welcome" : `${after.epoch}:${after.offset + 1}`,
+  received: `${received.epoch}:${received.offset}`
+})

@@ -1,0 +1,245 @@
+/**
+ * What a session knows.
+ *
+ * @since 0.1.0
+ */
+import type { Position } from "../../protocol/Position.ts"
+import * as RecentIds from "./RecentIds.ts"
+import * as Reconnect from "./Reconnect.ts"
+import type { Action, TokenAnswer } from "./SessionIO.ts"
+import type { Loss, StopReason } from "./Status.ts"
+import { both, type Transport, type Transports } from "../transport/Transport.ts"
+
+/**
+ * Settings of a session. Times are in milliseconds.
+ *
+ * - `hasToken`: whether there is anything to ask for a token.
+ * - `threads`: the thread filter of `hello`; `client` names the program there.
+ * - `transports`: those to connect by, the preferred one first.
+ * - `ackEveryMs`: how long an acknowledgement may wait, and `ackAtMostEveryMs`
+ *   how far apart they are even if each event asks for one at once: servers limit
+ *   the frames they take.
+ * - `start`: the position to resume from. `earliest` stands for the oldest event
+ *   that is kept, `head` for the newest.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Config {
+  readonly hasToken: boolean
+  readonly threads: ReadonlyArray<string> | undefined
+  readonly client: string | undefined
+  readonly transports: Transports
+  readonly start: Position | "head" | "earliest"
+  readonly backoff: Reconnect.Backoff
+  readonly connectTimeoutMs: number
+  readonly tokenTimeoutMs: number
+  readonly ackEveryMs: number
+  readonly ackAtMostEveryMs: number
+}
+
+/**
+ * @category constants
+ * @since 0.1.0
+ */
+export const defaults: Config = {
+  hasToken: false,
+  threads: undefined,
+  client: undefined,
+  transports: both,
+  start: "head",
+  backoff: Reconnect.defaults,
+  connectTimeoutMs: 10_000,
+  tokenTimeoutMs: 30_000,
+  ackEveryMs: 1_000,
+  ackAtMostEveryMs: 50
+}
+
+/**
+ * Where a session stands.
+ *
+ * - `Asking`: waiting for a token before it connects.
+ * - `Opening`: waiting for the socket, `Greeting`: for the `welcome`.
+ * - `Open`: welcomed. `epoch` is the server's, `head` what it knew at the
+ *   welcome; `caughtUp` once everything up to there has come; `degraded` while
+ *   the server says that events may be late.
+ * - `Waiting`: for `retryAt`; a `wake` may bring it forward to `notBefore`.
+ * - `Resting`: until the program has room again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Phase =
+  | { readonly _tag: "Idle" }
+  | { readonly _tag: "Asking"; readonly since: number }
+  | { readonly _tag: "Opening"; readonly since: number }
+  | { readonly _tag: "Greeting"; readonly since: number }
+  | {
+    readonly _tag: "Open"
+    readonly since: number
+    readonly heardAt: number
+    readonly heartbeatMs: number
+    readonly epoch: string
+    readonly head: number
+    readonly caughtUp: boolean
+    readonly degraded: boolean
+  }
+  | { readonly _tag: "Waiting"; readonly retryAt: number; readonly notBefore: number; readonly cause: Loss }
+  | { readonly _tag: "Resting" }
+  | { readonly _tag: "Stopped"; readonly reason: StopReason }
+
+/**
+ * Snapshots on their way, after a gap or a first welcome: `left` of them. Until
+ * they are here, a lost connection means to go back and ask for them again.
+ * `runs` are those of an old epoch that no snapshot and no event has named yet;
+ * they are lost once all snapshots are here, and all that was in the log at the
+ * welcome.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Pending {
+  readonly back: Back | undefined
+  readonly left: number
+  readonly runs: ReadonlySet<string>
+}
+
+/**
+ * All that a session knows. Times are its own: they never run backwards, even
+ * if the clock does (`skew` is the difference).
+ *
+ * - `position`: everything up to here was delivered or explained.
+ * - `handled`: everything up to here was handled by the program; `acked` is the
+ *   last offset acknowledged on this connection, at `ackedAt`, `confirms` are
+ *   delivered events that ask for it at once, `ackDue` is when the next one is
+ *   due.
+ * - `attempt`: connections lost in a row. `pace` of the waits between, `seed` of
+ *   their jitter. `flaps`: connections in a row that the server closed for cause
+ *   soon after their welcome. `welcomed`: whether there ever was one.
+ * - `transport`: of the last connection; `failures` in a row that were its own,
+ *   `checking` which connection's is being looked into, `preferAgainAt` when the
+ *   preferred one is tried again. See `Fallback`.
+ * - `refused`: the token that the server did not take; `refusals` in a row, and
+ *   `renewedAt` when the last was answered at once.
+ * - `running`: runs that are open, as far as their events tell.
+ * - `former`: ids of events delivered under older epochs.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface State {
+  readonly config: Config
+  readonly phase: Phase
+  readonly lastNow: number
+  readonly skew: number
+  readonly connection: number
+  readonly request: number
+  readonly asking: boolean
+  readonly attempt: number
+  readonly pace: Reconnect.Pace
+  readonly flaps: number
+  readonly welcomed: boolean
+  readonly seed: number
+  readonly transport: Transport
+  readonly failures: number
+  readonly checking: number | undefined
+  readonly preferAgainAt: number
+  readonly token: TokenAnswer | undefined
+  readonly refused: string | undefined
+  readonly refusals: number
+  readonly renewedAt: number
+  readonly renewAt: number | undefined
+  readonly reconnectAfterMs: number
+  readonly complaint: string | undefined
+  readonly position: Position | undefined
+  readonly handled: Position | undefined
+  readonly acked: number
+  readonly ackedAt: number
+  readonly ackDue: number | undefined
+  readonly confirms: ReadonlyArray<number>
+  readonly running: ReadonlySet<string>
+  readonly pending: Pending | undefined
+  readonly recent: RecentIds.RecentIds
+  readonly former: ReadonlySet<string>
+}
+
+/**
+ * Where to go back to: `position` is what the session then stands at, `resume`
+ * what it asks for. They differ after a first welcome, since only a resume that
+ * cannot be served brings snapshots; events before `position` are then dropped.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Back {
+  readonly position: Position
+  readonly resume: Position
+}
+
+const none: ReadonlySet<string> = new Set()
+
+/**
+ * The epoch that no log has: a resume from it is answered with everything kept.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const earliest: Position = { epoch: "earliest", offset: 0 }
+
+/**
+ * A session that has not started.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const init = (config: Config, seed: number, now: number): State => {
+  const start = config.start === "head" ? undefined : config.start === "earliest" ? earliest : config.start
+  return {
+    config,
+    phase: { _tag: "Idle" },
+    lastNow: now,
+    skew: 0,
+    connection: 0,
+    request: 0,
+    asking: false,
+    attempt: 0,
+    pace: { step: 0, quickUntil: -Infinity },
+    flaps: 0,
+    welcomed: false,
+    seed,
+    transport: config.transports[0],
+    failures: 0,
+    checking: undefined,
+    preferAgainAt: 0,
+    token: undefined,
+    refused: undefined,
+    refusals: 0,
+    renewedAt: -Infinity,
+    renewAt: undefined,
+    reconnectAfterMs: 0,
+    complaint: undefined,
+    position: start,
+    handled: start,
+    acked: 0,
+    ackedAt: -Infinity,
+    ackDue: undefined,
+    confirms: [],
+    running: none,
+    pending: undefined,
+    recent: RecentIds.empty,
+    former: none
+  }
+}
+
+/**
+ * One step in the making: a copy of the state to change, the actions so far,
+ * and the session's own time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Turn {
+  readonly state: { -readonly [K in keyof State]: State[K] }
+  readonly actions: Array<Action>
+  readonly now: number
+}

@@ -1,0 +1,189 @@
+/**
+ * What the plain client needs of the world around it: a clock, a timer, a
+ * random number, a WebSocket and `fetch`. Tests bring their own.
+ *
+ * @effect-diagnostics globalDate:off globalTimers:off globalRandom:off
+ *
+ * @since 0.1.0
+ */
+import type { ClientFrame } from "../session/SessionIO.ts"
+
+/**
+ * The part of a WebSocket that the client uses.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Socket {
+  addEventListener(type: "open", listener: () => void): void
+  addEventListener(type: "message", listener: (event: { readonly data: unknown }) => void): void
+  addEventListener(
+    type: "close",
+    listener: (event: { readonly code: number; readonly reason: string }) => void
+  ): void
+  send(data: string): void
+  close(code?: number, reason?: string): void
+}
+
+/**
+ * Makes a WebSocket, as the built-in class does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type SocketConstructor = new(url: string, protocols: string) => Socket
+
+/**
+ * The part of `fetch` that the client uses.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>
+
+/**
+ * - `now`: milliseconds since the Unix epoch.
+ * - `after`: calls once after so many milliseconds, and returns what cancels it.
+ * - `random`: a number in [0, 1).
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Platform {
+  readonly now: () => number
+  readonly after: (ms: number, run: () => void) => () => void
+  readonly random: () => number
+  readonly WebSocket: SocketConstructor | undefined
+  readonly fetch: Fetch | undefined
+}
+
+/** The longest time that a timer can take. */
+const longestMs = 2_147_483_647
+
+/**
+ * The browser's own, or Node's.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ambient = (): Platform => ({
+  now: () => Date.now(),
+  after: (ms, run) => {
+    const timer = setTimeout(run, Math.min(Math.max(0, ms), longestMs))
+    return () => clearTimeout(timer)
+  },
+  random: () => Math.random(),
+  WebSocket: globalThis.WebSocket,
+  fetch: globalThis.fetch?.bind(globalThis)
+})
+
+/**
+ * Calls when the page comes back: its network is up again, or it is shown
+ * again after a while in the background or in a cache. Returns what ends it.
+ * Does nothing where there is no page.
+ *
+ * @category listeners
+ * @since 0.1.0
+ */
+export const onReturn = (run: () => void): () => void => {
+  if (typeof document === "undefined" || typeof window === "undefined") return () => {}
+  const shown = () => {
+    if (document.visibilityState === "visible") run()
+  }
+  document.addEventListener("visibilitychange", shown)
+  window.addEventListener("online", run)
+  window.addEventListener("pageshow", run)
+  return () => {
+    document.removeEventListener("visibilitychange", shown)
+    window.removeEventListener("online", run)
+    window.removeEventListener("pageshow", run)
+  }
+}
+
+/**
+ * Opens a socket and tells what it does. Returns what writes to it and what
+ * closes it; after `close` nothing is told any more.
+ *
+ * @category sockets
+ * @since 0.1.0
+ */
+export const openSocket = (Socket: SocketConstructor, url: string, listener: SocketListener): OpenSocket => {
+  const socket = new Socket(url, subprotocol)
+  // A socket may take its time to close: it must not keep its listener alive meanwhile.
+  let told: SocketListener | undefined = listener
+  const end = (code: number, reason: string): void => {
+    const last = told
+    told = undefined
+    last?.closed(code, reason)
+  }
+  socket.addEventListener("open", () => told?.opened())
+  socket.addEventListener("message", ({ data }) => told?.message(data))
+  socket.addEventListener("close", ({ code, reason }) => end(code, reason))
+  return {
+    send: (frame) => {
+      try {
+        socket.send(JSON.stringify(frame))
+      } catch (error) {
+        // A socket that takes no more is lost, whatever it says of itself.
+        end(1006, String(error))
+        socket.close()
+      }
+    },
+    close: (code, reason) => {
+      told = undefined
+      socket.close(code, reason)
+    }
+  }
+}
+
+/**
+ * What a connection tells. `unacknowledged`: the last `ack` did not arrive, and
+ * can be sent again.
+ *
+ * @category sockets
+ * @since 0.1.0
+ */
+export interface SocketListener {
+  readonly opened: () => void
+  readonly message: (data: unknown) => void
+  readonly closed: (code: number, reason: string) => void
+  readonly unacknowledged: () => void
+}
+
+/**
+ * @category sockets
+ * @since 0.1.0
+ */
+export interface OpenSocket {
+  readonly send: (frame: ClientFrame) => void
+  readonly close: (code: number, reason: string) => void
+}
+
+// As `Frame.subprotocol` says; that module loads schemas.
+const subprotocol = "emitter.v1.json"
+
+/**
+ * The address to connect to: `http` becomes `ws`, and a path is taken relative
+ * to the page. `undefined` when it is no such address, or carries a fragment or
+ * a password, which a WebSocket address must not.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const socketUrl = (url: string | URL): string | undefined => {
+  const base = typeof location === "undefined" ? undefined : location.href
+  if (!URL.canParse(String(url), base)) return undefined
+  const address = new URL(String(url), base)
+  if (address.protocol === "http:") address.protocol = "ws:"
+  if (address.protocol === "https:") address.protocol = "wss:"
+  if (address.protocol !== "ws:" && address.protocol !== "wss:") return undefined
+  return address.hash === "" && address.username === "" && address.password === "" ? address.href : undefined
+}
+
+/**
+ * The same address for requests over HTTP.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const httpUrl = (url: string): string => url.replace(/^ws/, "http")

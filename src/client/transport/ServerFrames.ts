@@ -1,0 +1,208 @@
+/**
+ * The server's frames as the client reads them: the shapes of `Frame`, checked
+ * by hand.
+ *
+ * Plain JavaScript programs use the client without Effect, so nothing here may
+ * load a schema. The checks are structural: every field has its type and its
+ * bounds. The rules for ids are left to the server, so ids are plain strings.
+ * Fields that are not known are left in place and ignored.
+ *
+ * @since 0.1.0
+ */
+import type { JsonObject } from "effect/Schema"
+import type { GapReason } from "../../protocol/Frame.ts"
+import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
+
+/**
+ * An event as it came. `at` is in milliseconds since the Unix epoch; `data` is
+ * the encoded payload of the event's definition.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WireEvent {
+  readonly offset: number
+  readonly id: string
+  readonly type: string
+  readonly at: number
+  readonly run?: string
+  readonly thread?: string
+  readonly confirm?: boolean
+  readonly request?: string
+  readonly trace?: string
+  readonly data: JsonObject
+}
+
+/**
+ * Every frame a server sends.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ServerFrame =
+  | {
+    readonly type: "welcome"
+    readonly connection: string
+    readonly epoch: string
+    readonly offset: number
+    readonly recovered: boolean
+    readonly snapshots: number
+    readonly heartbeatMs: number
+    readonly retentionMs: number
+    readonly accepts?: ReadonlyArray<string>
+  }
+  | {
+    readonly type: "events"
+    readonly epoch: string
+    readonly upTo?: number
+    readonly events: ReadonlyArray<WireEvent>
+  }
+  | {
+    readonly type: "gap"
+    readonly epoch: string
+    readonly from: number
+    readonly to: number
+    readonly reason: GapReason
+    readonly snapshots: number
+  }
+  | { readonly type: "snapshot"; readonly run: string; readonly offset: number; readonly state: RunSnapshot }
+  | { readonly type: "status"; readonly state: "degraded" | "live" }
+  | { readonly type: "ping" }
+  | { readonly type: "goodbye"; readonly reason: string; readonly reconnectAfterMs: number }
+  | { readonly type: "error"; readonly code: string; readonly message: string }
+
+/**
+ * A message that is no frame. `detail` says what is wrong, without any of the
+ * message's content.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BadFrame {
+  readonly type: "bad"
+  readonly detail: string
+}
+
+/**
+ * Reads a message of a server. Anything but a text that holds a known frame is
+ * a `BadFrame`.
+ *
+ * @category codecs
+ * @since 0.1.0
+ */
+export const decode = (message: unknown): ServerFrame | BadFrame => {
+  if (typeof message !== "string") return bad("the message is not text")
+  let json: unknown
+  try {
+    json = JSON.parse(message)
+  } catch {
+    return bad("the message is not JSON")
+  }
+  if (isServerFrame(json)) return json
+  const type = isObject(json) ? json["type"] : undefined
+  return typeof type === "string" && Object.hasOwn(frames, type)
+    ? bad(`the fields of ${type} are wrong`)
+    : bad("the message is of no known type")
+}
+
+const bad = (detail: string): BadFrame => ({ type: "bad", detail })
+
+type Check = (value: unknown) => boolean
+
+const isObject = (value: unknown): value is { readonly [key: string]: unknown } =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const isBoolean: Check = (value) => typeof value === "boolean"
+const isString: Check = (value) => typeof value === "string"
+const isName: Check = (value) => typeof value === "string" && value !== ""
+const isEpoch: Check = (value) => typeof value === "string" && /^[A-Za-z0-9_-]{1,32}$/.test(value)
+const isFinite: Check = (value) => Number.isFinite(value)
+const isInt: Check = (value) => Number.isSafeInteger(value)
+const isCount: Check = (value) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0
+const isAmount: Check = (value) => typeof value === "number" && Number.isFinite(value) && value >= 0
+const isAny: Check = () => true
+
+const isAccepts: Check = (value) =>
+  Array.isArray(value) && value.length <= 32 && value.every((name) => isName(name) && name.length <= 64)
+
+const isOneOf = (...values: ReadonlyArray<string>): Check => (value) =>
+  typeof value === "string" && values.includes(value)
+
+const isArrayOf = (check: Check): Check => (value) => Array.isArray(value) && value.every(check)
+
+const isShape = (
+  required: { readonly [key: string]: Check },
+  optional: { readonly [key: string]: Check } = {}
+): Check => {
+  const must = Object.entries(required)
+  const may = Object.entries(optional)
+  return (value) =>
+    isObject(value) &&
+    must.every(([key, check]) => Object.hasOwn(value, key) && check(value[key])) &&
+    may.every(([key, check]) => !Object.hasOwn(value, key) || check(value[key]))
+}
+
+const isWireEvent = isShape(
+  { offset: isCount, id: isName, type: isName, at: isInt, data: isObject },
+  { run: isName, thread: isName, confirm: isBoolean, request: isString, trace: isString }
+)
+
+const isSnapshot = isShape(
+  {
+    status: isOneOf("active", "completed", "failed", "cancelled", "timeout", "lost"),
+    messages: isArrayOf(
+      isShape({ messageId: isString, kind: isOneOf("text", "thinking"), text: isString }, { truncated: isBoolean })
+    ),
+    tools: isArrayOf(
+      isShape(
+        { toolCallId: isString, toolName: isString, status: isOneOf("executing", "completed", "failed") },
+        { durationMs: isFinite }
+      )
+    ),
+    usage: isShape({ inputTokens: isCount, outputTokens: isCount }, { cost: isAmount })
+  },
+  {
+    thread: isString,
+    agentName: isString,
+    parentRunId: isString,
+    startedAt: isInt,
+    endedAt: isInt,
+    thinking: isString,
+    step: isInt,
+    progress: isFinite,
+    progressMessage: isString,
+    result: isAny,
+    error: isString
+  }
+)
+
+const frames: { readonly [Type in ServerFrame["type"]]: Check } = {
+  welcome: isShape({
+    connection: isName,
+    epoch: isEpoch,
+    offset: isCount,
+    recovered: isBoolean,
+    snapshots: isCount,
+    heartbeatMs: isInt,
+    retentionMs: isInt
+  }, { accepts: isAccepts }),
+  events: isShape({ epoch: isEpoch, events: isArrayOf(isWireEvent) }, { upTo: isCount }),
+  gap: isShape({
+    epoch: isEpoch,
+    from: isCount,
+    to: isCount,
+    reason: isOneOf("retention", "epoch", "slow"),
+    snapshots: isCount
+  }),
+  snapshot: isShape({ run: isName, offset: isCount, state: isSnapshot }),
+  status: isShape({ state: isOneOf("degraded", "live") }),
+  ping: isAny,
+  goodbye: isShape({ reason: isString, reconnectAfterMs: isCount }),
+  error: isShape({ code: isString, message: isString })
+}
+
+const isFrameType = (type: unknown): type is ServerFrame["type"] =>
+  typeof type === "string" && Object.hasOwn(frames, type)
+
+const isServerFrame = (value: unknown): value is ServerFrame =>
+  isObject(value) && isFrameType(value["type"]) && frames[value["type"]](value)

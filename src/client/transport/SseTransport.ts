@@ -1,0 +1,287 @@
+/**
+ * Server-sent events as a connection of the protocol: what comes is told as the
+ * frames that a WebSocket would bring, and what the session sends becomes
+ * requests.
+ *
+ * A browser's `EventSource` can send no token but in the address, so the stream
+ * is read by `fetch`. `hello` makes the request; an `ack` is a `POST` to the same
+ * address, one at a time, the newest of those that wait. A `pong` is a `POST` as
+ * well, and a new token needs a new stream.
+ *
+ * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
+ * @since 0.1.0
+ */
+import { createParser } from "eventsource-parser"
+import { closeCodes } from "../../protocol/CloseCode.ts"
+import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
+import { httpUrl } from "./Platform.ts"
+import * as PositionText from "../PositionText.ts"
+import type { ClientFrame } from "../session/SessionIO.ts"
+
+type Hello = Extract<ClientFrame, { readonly type: "hello" }>
+type Ack = Extract<ClientFrame, { readonly type: "ack" }>
+
+/** How long a gateway may take for an acknowledgement. */
+const acknowledgeMs = 10_000
+
+/** What a lost network looks like on a WebSocket. */
+const lost = 1006
+
+/**
+ * Opens a stream. `opened` is told at once; the request is made with the
+ * `hello`.
+ *
+ * @category connections
+ * @since 0.1.0
+ */
+export const openEventStream = (fetch: Fetch, url: string, listener: SocketListener): OpenSocket => {
+  const aborter = new AbortController()
+  let told: SocketListener | undefined = listener
+  let authorization: Record<string, string> = {}
+  let acknowledging = false
+  let next: Ack | undefined
+  // As the welcome named it: a sign of life says whose it is.
+  let connection: string | undefined
+
+  const finish = (code: number, reason: string): void => {
+    const last = told
+    told = undefined
+    aborter.abort()
+    last?.closed(code, reason)
+  }
+
+  // With the thread filter, which an acknowledgement has, too: events that it leaves out were not handled.
+  let address = httpUrl(url)
+
+  const read = async (hello: Hello): Promise<void> => {
+    const response = await fetch(address, {
+      headers: {
+        accept: "text/event-stream",
+        ...authorization,
+        ...(hello.resume === undefined ? {} : { "last-event-id": PositionText.toText(hello.resume) })
+      },
+      cache: "no-store",
+      credentials: hello.token === undefined ? "include" : "same-origin",
+      signal: aborter.signal
+    })
+    const { body, headers, ok, status } = response
+    if (!ok || body === null || headers.get("content-type")?.startsWith("text/event-stream") !== true) {
+      const { code, goodbye, reason } = refusal(status, headers.get("retry-after"), wordsOf(await response.text()))
+      if (goodbye !== undefined) told?.message(goodbye)
+      return finish(code, reason)
+    }
+    const translator = new Translator(
+      hello.threads !== undefined,
+      (frame) => told?.message(frame),
+      (id) => connection = id
+    )
+    const reader = body.getReader()
+    const decoder = new TextDecoder()
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      translator.take(decoder.decode(part.value, { stream: true }))
+    }
+    finish(translator.code ?? lost, translator.code === undefined ? "the stream ended" : "")
+  }
+
+  const acknowledge = async (frame: Ack): Promise<void> => {
+    next = frame
+    if (acknowledging) return
+    acknowledging = true
+    while (next !== undefined) {
+      const body = JSON.stringify(next)
+      next = undefined
+      const taken = await post(body)
+      if (!taken && next === undefined) told?.unacknowledged()
+    }
+    acknowledging = false
+  }
+
+  /** Whether an acknowledgement has arrived, or never will. */
+  const post = async (body: string): Promise<boolean> => {
+    try {
+      const response = await fetch(address, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...authorization },
+        body,
+        credentials: authorization["authorization"] === undefined ? "include" : "same-origin",
+        // The last one may outlive its page.
+        keepalive: true,
+        signal: AbortSignal.timeout(acknowledgeMs)
+      })
+      await response.body?.cancel()
+      const { status } = response
+      return status < 500 && status !== 408 && status !== 429
+    } catch {
+      // Whatever kept it on the way, it is sent again.
+      return false
+    }
+  }
+
+  queueMicrotask(() => told?.opened())
+  return {
+    send: (frame) => {
+      switch (frame.type) {
+        case "hello": {
+          address = addressOf(url, frame.threads)
+          if (frame.token !== undefined) authorization = { authorization: `Bearer ${frame.token}` }
+          read(frame).catch((error: unknown) => finish(lost, String(error)))
+          return
+        }
+        case "ack":
+          void acknowledge(frame)
+          return
+        case "pong":
+          if (connection !== undefined) void post(JSON.stringify({ type: "pong", connection }))
+          return
+        case "token":
+          return
+      }
+    },
+    close: () => {
+      told = undefined
+      aborter.abort()
+    }
+  }
+}
+
+// An empty filter is named by an empty thread: without any, all threads are meant.
+const addressOf = (url: string, threads: Hello["threads"]): string => {
+  const address = new URL(httpUrl(url))
+  for (const thread of threads?.length === 0 ? [""] : threads ?? []) address.searchParams.append("thread", thread)
+  return address.href
+}
+
+const jsonOf = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const textOf = (json: unknown, key: string): string | undefined => {
+  const value: unknown = typeof json === "object" && json !== null ? Reflect.get(json, key) : undefined
+  return typeof value === "string" && value !== "" ? value : undefined
+}
+
+/** Close codes by name, and what a gateway calls its reasons to refuse for a while. */
+const codeByName: ReadonlyMap<string, number> = new Map([
+  ...Object.values(closeCodes).map(({ code, name }) => [name, code] as const),
+  ...["busy", "full", "unauthenticatable"].map((name) => [name, closeCodes.draining.code] as const)
+])
+
+/**
+ * The words of a gateway's refusal.
+ *
+ * @category codecs
+ * @since 0.1.0
+ */
+export const wordsOf = (text: string): { readonly code: string | undefined; readonly message: string | undefined } => {
+  const json = jsonOf(text)
+  return { code: textOf(json, "code"), message: textOf(json, "message") }
+}
+
+/**
+ * What a WebSocket would have been closed with; the status itself where no gateway names its reason: proxies have
+ * statuses of their own.
+ */
+const refusal = (
+  status: number,
+  retryAfter: string | null,
+  { code: name = "", message }: ReturnType<typeof wordsOf>
+) => {
+  const reason = message ?? `HTTP status ${status}`
+  const named = codeByName.get(name)
+  const code = named ?? (status === 401 ? closeCodes.unauthenticated.code : status)
+  const seconds = named === undefined ? 0 : Number(retryAfter ?? 0)
+  const goodbye = seconds > 0
+    ? JSON.stringify({ type: "goodbye", reason, reconnectAfterMs: Math.ceil(seconds * 1_000) })
+    : undefined
+  return { code, reason, goodbye }
+}
+
+/**
+ * Makes frames of a stream's events. Events that came together are one `events`
+ * frame.
+ */
+class Translator {
+  /** What the server closes with, if it said so. */
+  code: number | undefined
+  private readonly filtered: boolean
+  private readonly tell: (frame: string) => void
+  private readonly welcomed: (connection: string | undefined) => void
+  private readonly parser
+  private events: Array<string> = []
+  private epoch = ""
+  private upTo = 0
+  private idAlone: string | undefined
+
+  constructor(filtered: boolean, tell: (frame: string) => void, welcomed: (connection: string | undefined) => void) {
+    this.filtered = filtered
+    this.tell = tell
+    this.welcomed = welcomed
+    this.parser = createParser({
+      onId: (id) => {
+        this.onIdAlone()
+        this.idAlone = id
+      },
+      onEvent: ({ data, event = "message", id }) => {
+        if (id === undefined) this.onIdAlone()
+        else this.idAlone = undefined
+        if (event.startsWith("frame:")) this.onFrame(event.slice("frame:".length), data)
+        else this.onEvent(id ?? "", data)
+      },
+      onComment: () => {
+        this.onIdAlone()
+        this.flush()
+        this.tell(`{"type":"ping"}`)
+      }
+    })
+  }
+
+  take(text: string): void {
+    this.parser.feed(text)
+    this.onIdAlone()
+    this.flush()
+  }
+
+  private onFrame(type: string, data: string): void {
+    this.flush()
+    if (type === "welcome") this.welcomed(textOf(jsonOf(data), "connection"))
+    if (type === "goodbye") this.code = closeCodes.draining.code
+    if (type === "error") this.code = codeByName.get(textOf(jsonOf(data), "code") ?? "")
+    this.tell(data)
+  }
+
+  private onEvent(id: string, data: string): void {
+    this.moveTo(id)
+    this.events.push(data)
+  }
+
+  /** What a thread filter left out moves the id alone. */
+  private onIdAlone(): void {
+    const id = this.idAlone
+    this.idAlone = undefined
+    if (id === undefined) return
+    this.moveTo(id)
+    if (this.events.length === 0) this.write()
+  }
+
+  private moveTo(id: string): void {
+    // An id that is no position makes a frame that is none either, and the session hangs up.
+    const { epoch, offset } = PositionText.fromText(id) ?? { epoch: "", offset: -1 }
+    if (epoch !== this.epoch) this.flush()
+    this.epoch = epoch
+    this.upTo = offset
+  }
+
+  private flush(): void {
+    if (this.events.length > 0) this.write()
+  }
+
+  private write(): void {
+    const upTo = this.filtered ? `"upTo":${this.upTo},` : ""
+    this.tell(`{"type":"events","epoch":"${this.epoch}",${upTo}"events":[${this.events.join(",")}]}`)
+    this.events = []
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * Makes the envelope of an event: its payload is checked by being encoded, and
+ * written as JSON once for all who will get it.
+ *
+ * @since 0.1.0
+ */
+import * as Exit from "effect/Exit"
+import type * as Schema from "effect/Schema"
+import type { Coalesce, Event } from "../../protocol/Event.ts"
+import type { RunId } from "../../protocol/Identity.ts"
+import type { Binding } from "./Binding.ts"
+import { InvalidPayload } from "../EmitError.ts"
+import { contextPart, type Encoder, explain, owned } from "./EventEncoder.ts"
+import { bodyBytes, eventId, type Merging, type Pending } from "../dispatch/Outbox.ts"
+
+/**
+ * The payload as its schema encodes it. A schema, and JSON too, may run out of
+ * stack on a payload that is nested too deeply.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const encode = (encoder: Encoder, event: Event): Schema.JsonObject | InvalidPayload => {
+  try {
+    const encoded = encoder.encode(event.payload)
+    return encoded._tag === "Success" ? encoded.value : invalid(event, encoded)
+  } catch (defect) {
+    return new InvalidPayload({ event: event.type, problem: `it cannot be encoded: ${String(defect)}` })
+  }
+}
+
+/**
+ * The payload itself, where its schema would encode it to its like.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const encodedAlready = (encoder: Encoder, payload: object): Schema.JsonObject | undefined => {
+  try {
+    return encoder.isEncoded(payload) ? payload : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The payload as JSON.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const stringify = (event: Event, data: Schema.JsonObject): string | InvalidPayload => {
+  try {
+    return JSON.stringify(data)
+  } catch (defect) {
+    return new InvalidPayload({ event: event.type, problem: `it cannot be written as JSON: ${String(defect)}` })
+  }
+}
+
+const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>): InvalidPayload => {
+  const error = Exit.findErrorOption(exit)
+  return new InvalidPayload({
+    event: event.type,
+    problem: error._tag === "Some" ? explain(event.definition, event.payload, error.value) : "it cannot be encoded"
+  })
+}
+
+/**
+ * The event as it will travel: numbered, stamped with the time, and written.
+ * `json` is `data` as text, `run` the run that it belongs to.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const envelop = (
+  binding: Binding,
+  event: Event,
+  encoder: Encoder,
+  data: Schema.JsonObject,
+  json: string,
+  run: RunId | undefined,
+  coalesce: Coalesce | undefined,
+  confirm: boolean
+): Pending => {
+  const { context, engine, origin } = binding
+  // A test's clock may stand between two milliseconds; what travels is a whole number.
+  const at = Math.floor(engine.clock.currentTimeMillisUnsafe())
+  const source = origin.source ??= `${origin.engineName}${origin.number.toString(36)}-`
+  const sequence = origin.last + 1
+  const part = confirm
+    ? contextPart(context, run, true)
+    : run === undefined
+    ? binding.freePart ??= contextPart(context, undefined, false)
+    : binding.runPart ??= contextPart(context, run, false)
+  const id = eventId(source, sequence)
+  const head = `"id":"${id}${engine.middle.of(encoder.typePart, at, part)}`
+  return {
+    id,
+    source,
+    sequence,
+    type: event.type,
+    delivery: event.delivery,
+    at,
+    run,
+    thread: context.threadId,
+    confirm,
+    body: `${head}${json}}`,
+    bytes: bodyBytes(head, json),
+    data: owned(data, json),
+    merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data),
+    onReceipt: undefined
+  }
+}
+
+const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject): Merging => {
+  const text = coalesce._tag === "Concatenate" ? data[coalesce.text] : ""
+  return { coalesce, head, text: typeof text === "string" ? text : "", grown: false }
+}

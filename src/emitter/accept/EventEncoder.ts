@@ -1,0 +1,145 @@
+/**
+ * Checks and encodes payloads, once per event, and writes envelopes.
+ *
+ * Encoders are compiled once per definition. The parts of an envelope that do
+ * not change from event to event are prepared once: per definition its type,
+ * per emitter its context.
+ *
+ * @since 0.1.0
+ */
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
+import * as SchemaAST from "effect/SchemaAST"
+import type { AnyDefinition } from "../../protocol/Event.ts"
+import type { EmissionContext, RunId } from "../../protocol/Identity.ts"
+
+/**
+ * How events of one definition are encoded.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Encoder {
+  readonly encode: (payload: object) => Exit.Exit<Schema.JsonObject, Schema.SchemaError>
+  /**
+   * Whether a payload is valid and its fields are what they would be encoded
+   * to. It may have others, which encoding leaves out.
+   */
+  readonly isEncoded: (payload: object) => payload is Schema.JsonObject
+  /** `","type":"…","at":` */
+  readonly typePart: string
+}
+
+const never = (_: object): _ is never => false
+
+const encoders = new WeakMap<AnyDefinition, Encoder>()
+
+const makeEncoder = (definition: AnyDefinition): Encoder => {
+  const flipped = SchemaAST.flip(definition.payload.ast)
+  // Without this the first use would fix the interpreted encoder. It falls back where `new Function` is blocked.
+  SchemaJITCompiler.enable(flipped)
+  const encode = Schema.encodeUnknownExit(definition.payload)
+  return {
+    // A struct of JSON-encodable fields encodes to a JSON object; JSON.stringify would drop anything else.
+    encode: encode as Encoder["encode"],
+    // A schema that transforms nothing is its own flip.
+    isEncoded: flipped === definition.payload.ast ? Schema.is(definition.payload) as Encoder["isEncoded"] : never,
+    typePart: `","type":${JSON.stringify(definition.name)},"at":`
+  }
+}
+
+/**
+ * The encoder of a definition, made at its first use.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const encoderOf = (definition: AnyDefinition): Encoder => {
+  let encoder = encoders.get(definition)
+  if (encoder === undefined) {
+    encoder = makeEncoder(definition)
+    encoders.set(definition, encoder)
+  }
+  return encoder
+}
+
+/**
+ * An encoded payload that shares nothing with its program, which may change what
+ * it emitted as it likes: `data` as it is where nothing in it can change, else as
+ * its text `json` says. Encoding makes the payload itself anew, but not what is
+ * JSON in it already.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const owned = (data: Schema.JsonObject, json: string): Schema.JsonObject => {
+  for (const key in data) {
+    const value = data[key]
+    if (typeof value === "object" && value !== null) return JSON.parse(json)
+  }
+  return data
+}
+
+// Long enough to name a few problems; a payload may be as large as it likes.
+const maxExplanation = 1000
+
+/**
+ * What is wrong with a payload that could not be encoded: every problem with
+ * its path and value, cut after 1,000 characters.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const explain = (definition: AnyDefinition, payload: object, error: Schema.SchemaError): string => {
+  const full = Schema.encodeUnknownExit(definition.payload, { errors: "all", reportInput: true })(payload)
+  const { message } = full._tag === "Failure" ? Option.getOrElse(Exit.findErrorOption(full), () => error) : error
+  return message.length > maxExplanation ? `${message.slice(0, maxExplanation)}…` : message
+}
+
+/**
+ * What goes with every event of an emitter: `,"run":"…","thread":"…"`, ready to
+ * stand between the time and the data. It is all ASCII, whatever the ids are: its
+ * length is then its size in bytes.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const contextPart = (context: EmissionContext, run: RunId | undefined, confirm: boolean): string => {
+  let part = ""
+  if (run !== undefined) part += `,"run":${ascii(run)}`
+  if (context.threadId !== undefined) part += `,"thread":${ascii(context.threadId)}`
+  if (confirm) part += `,"confirm":true`
+  if (context.requestId !== undefined) part += `,"request":${ascii(context.requestId)}`
+  if (context.trace !== undefined) part += `,"trace":"${context.trace}"`
+  return `${part},"data":`
+}
+
+const ascii = (id: string): string =>
+  JSON.stringify(id).replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+
+/**
+ * Writes what stands between an event's id and its data. Many events in a row
+ * share their type, their emitter and their millisecond: then it is written
+ * once.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export class Middle {
+  private typePart = ""
+  private at = Number.NaN
+  private contextPart = ""
+  private written = ""
+
+  of(typePart: string, at: number, contextPart: string): string {
+    if (this.at !== at || this.typePart !== typePart || this.contextPart !== contextPart) {
+      this.typePart = typePart
+      this.at = at
+      this.contextPart = contextPart
+      this.written = `${typePart}${at}${contextPart}`
+    }
+    return this.written
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Delivers dead letters again.
+ *
+ * @since 0.1.0
+ */
+import { isReadonlyArrayNonEmpty } from "effect/Array"
+import * as Effect from "effect/Effect"
+import type { UserId } from "../../protocol/Identity.ts"
+import type { DeadLetter, DeadLetters, DeadLetterStore, Replayed } from "../fallback/DeadLetters.ts"
+import type { Delivery } from "./Delivery.ts"
+import { placesOf } from "./Outcome.ts"
+
+/**
+ * The `DeadLetters` service over a store and a delivery.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const replayer = (options: {
+  readonly store: DeadLetterStore
+  readonly deliver: Delivery["deliver"]
+  readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+}): DeadLetters["Service"] => {
+  const { deliver, exclusive, store } = options
+
+  // From taking a letter out to the end of its delivery nothing may interrupt: it would be in no place at all.
+  const redeliver = (
+    user: UserId,
+    letters: ReadonlyArray<DeadLetter>,
+    add: (outcome: keyof Replayed, by: number) => void
+  ) =>
+    Effect.uninterruptible(Effect.suspend(() => {
+      // Some may have been cleared or dropped meanwhile.
+      const taken = store.take(letters)
+      const batch = taken.map(({ event }) => event)
+      if (!isReadonlyArrayNonEmpty(batch)) return Effect.void
+      return Effect.map(deliver(user, batch), (outcome) => {
+        const places = placesOf(outcome, batch.length).map(({ _tag }) => _tag)
+        for (const place of places) add(fields[place], 1)
+        store.erase(taken.filter((_, index) => places[index] !== "DeadLettered"))
+      })
+    }))
+
+  return {
+    list: (selection) => Effect.sync(() => store.list(selection)),
+    clear: (selection) =>
+      Effect.sync(() => {
+        const cleared = store.take(store.list(selection))
+        store.erase(cleared)
+        return cleared.length
+      }),
+    size: Effect.sync(() => store.size),
+    replay: Effect.fnUntraced(function*(selection): Effect.fn.Return<Replayed> {
+      const replayed = { appended: 0, handedOver: 0, deadLettered: 0 }
+      // What fails again becomes a new letter, which is none of those listed here.
+      for (const [user, letters] of Map.groupBy(store.list(selection).filter(isWhole), (letter) => letter.user)) {
+        for (let start = 0; start < letters.length; start += eventsPerBatch) {
+          const some = letters.slice(start, start + eventsPerBatch)
+          yield* exclusive(user, redeliver(user, some, (outcome, by) => replayed[outcome] += by))
+        }
+      }
+      return replayed
+    })
+  }
+}
+
+const isWhole = ({ trigger }: DeadLetter): boolean => trigger !== "damaged"
+
+const fields = { Appended: "appended", HandedOver: "handedOver", DeadLettered: "deadLettered" } as const
+
+const eventsPerBatch = 256

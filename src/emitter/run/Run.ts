@@ -1,0 +1,317 @@
+/**
+ * Runs: effects whose beginning and one ending are events.
+ *
+ * A run emits `agent_started` before its effect, and exactly one terminal event
+ * after it, however the effect ends: `agent_completed` when it succeeds, else
+ * `agent_error` with reason `failed`, `cancelled` (interrupted) or `timeout`.
+ *
+ * - The effect's value and failure are the run's. An ending that cannot be
+ *   emitted is counted (`unreported`) and logged; a run fails for its own sake
+ *   only when its start is refused, and then its effect does not run.
+ * - A run is a fiber of its own. Interrupting its caller interrupts it, where the
+ *   caller can be interrupted. Cancelling it, as when its emitter or its layer
+ *   closes, or losing it, interrupts it in any case; its caller then sees an
+ *   interrupted exit, and is not interrupted itself. Fibers that are forked as
+ *   children within it end with it.
+ * - Nested runs, on whatever fiber, and tool calls are stopped with it. In a run
+ *   that was cancelled or lost none begins any more, also where interruption does
+ *   not reach: it is interrupted instead.
+ * - A run is the child of the run in whose fiber it begins, or from whose emitter,
+ *   while that one is active; beginning beside another makes no child.
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as AgentEvents from "../../protocol/AgentEvents.ts"
+import { RunId } from "../../protocol/Identity.ts"
+import * as Monotonic from "../../protocol/Monotonic.ts"
+import * as Names from "../../protocol/Names.ts"
+import { emit } from "../accept/Acceptor.ts"
+import { bind, type Binding } from "../accept/Binding.ts"
+import type { EmitError } from "../EmitError.ts"
+import * as Failure from "./Failure.ts"
+import type { Outbox, RunRecord } from "../dispatch/Outbox.ts"
+import { emitShowing } from "./ProgramValue.ts"
+import { ask, describe, isActive, report } from "./Reporting.ts"
+import * as Spans from "../observe/Spans.ts"
+import { closeOpen } from "./Tool.ts"
+
+/**
+ * What a run says of itself.
+ *
+ * - `describe` writes the message of `agent_error`. Without it, and without a
+ *   `DescribeFailure` of the program, devices learn that the run failed, was
+ *   cancelled or took too long, and nothing of what its errors say: that may
+ *   quote secrets. The first 1,000 characters are sent.
+ * - `agentName` names the agent.
+ * - `input`, any value, goes into `agent_started`.
+ * - `result` makes the `result` of `agent_completed` from what the effect gave;
+ *   without it there is none. Input and result are copied as JSON; what cannot
+ *   be, or is too large, is replaced by `{ omitted: "…" }`.
+ * - `retryable` tells whether asking again may help; by default it may after
+ *   `cancelled` and `timeout`.
+ * - `onEmitError` says what a refused start does: `fail` (default) fails with
+ *   `EmitError`, and the effect does not run; `log` logs it and runs the effect
+ *   without the events of its run, whose own emits are then refused.
+ *
+ * There is no timeout: put `Effect.timeout` around the effect, inside of the run.
+ * The run ends as `timeout` when it fails with a `TimeoutError`, except with one
+ * that came out of one of its tool calls or nested runs: then it was their time
+ * that was over, and the run has failed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunOptions<in A = unknown, in E = unknown> {
+  readonly agentName: string
+  readonly describe?: ((cause: Cause.Cause<E>) => string | undefined) | undefined
+  readonly input?: unknown
+  readonly result?: ((value: A) => unknown) | undefined
+  readonly retryable?: ((cause: Cause.Cause<E>) => boolean) | undefined
+  readonly onEmitError?: "fail" | "log" | undefined
+}
+
+/**
+ * What makes a run that never fails for its own sake.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OnlyLogged {
+  readonly onEmitError: "log"
+}
+
+/**
+ * What a run says of itself where nothing depends on what its effect gives or
+ * fails with.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface PlainRunOptions extends Pick<RunOptions, "agentName" | "input" | "onEmitError"> {
+  readonly result?: never
+  readonly describe?: never
+  readonly retryable?: never
+}
+
+// The innermost run in whose fiber, or a fiber forked there, something happens.
+const CurrentRun = Context.Reference<Current | undefined>("effect-emitter/CurrentRun", {
+  defaultValue: () => undefined
+})
+
+interface Current {
+  readonly outbox: Outbox
+  readonly record: RunRecord
+  readonly runId: RunId
+}
+
+/**
+ * Runs an effect as a run, which fails if its start is refused.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const run = <A, E, R>(
+  binding: Binding,
+  options: RunOptions<A, E>,
+  inside: (child: Binding) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | EmitError, R> => begin(binding, options, inside, (error) => Effect.fail(error))
+
+/**
+ * Runs an effect as a run, or without its events if its start is refused.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const runAnyway = <A, E, R>(
+  binding: Binding,
+  options: RunOptions<A, E>,
+  inside: (child: Binding) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  begin(binding, options, inside, (error, effect): Effect.Effect<A, E, R> => {
+    binding.engine.counters.unreported++
+    return Effect.andThen(Effect.logWarning(`No event tells of a run of user ${binding.context.userId}`, error), effect)
+  })
+
+const begin = <A, E, R, E2>(
+  binding: Binding,
+  options: RunOptions<A, E>,
+  inside: (child: Binding) => Effect.Effect<A, E, R>,
+  refused: (error: EmitError, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | E2, R>
+): Effect.Effect<A, E | E2, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const { clock, config } = binding.engine
+      const parent = parentOf(binding, yield* CurrentRun)
+      if (parent?.record.stopped === true) return yield* Effect.interrupt
+      const { free, runId } = yield* claim(binding)
+      const child = bind(binding, { ...binding.context, runId }, true)
+      const effect = inside(child)
+      const traced = config.spans ? Spans.ofRun(effect, options.agentName, child.context) : effect
+      const startedAt = Monotonic.millisUnsafe(clock)
+      return yield* Effect.matchEffect(start(child, options, parent), {
+        onFailure: (error) => {
+          free()
+          return refused(error, restore(effect))
+        },
+        onSuccess: () => {
+          const record = binding.outbox.run(runId)
+          record.parent = parent?.record
+          const current: Current = { outbox: binding.outbox, record, runId }
+          return Effect.flatMap(
+            conduct(record, binding.outbox, Effect.provideService(traced, CurrentRun, current), restore),
+            (exit) =>
+              Effect.andThen(end(child, options, exit, Monotonic.elapsedUnsafe(clock, startedAt)), () => {
+                if (Exit.isFailure(exit)) Failure.noteWithin(exit.cause)
+                return exit
+              })
+          )
+        }
+      })
+    })
+  )
+
+// Only a run of the same user can be a parent, and only an active one; one that was stopped forbids what would begin in it.
+const parentOf = (binding: Binding, current: Current | undefined): Current | undefined => {
+  const { context: { runId }, isWithinRun, outbox } = binding
+  const found = current?.outbox === outbox
+    ? current
+    : isWithinRun && runId !== undefined
+    ? { outbox, record: outbox.run(runId), runId }
+    : undefined
+  return found !== undefined && (found.record.state._tag === "Active" || found.record.stopped) ? found : undefined
+}
+
+// The context's run while nobody has started it, else one of its own.
+const claim = (binding: Binding): Effect.Effect<{ readonly runId: RunId; readonly free: () => void }> =>
+  Effect.suspend(() => {
+    const { context, outbox } = binding
+    const named = context.runId === undefined ? undefined : outbox.run(context.runId)
+    const isFree = named?.state._tag === "Idle" && !named.claimed
+    const id = isFree && context.runId !== undefined ? Effect.succeed(context.runId) : freshRunId
+    return Effect.map(id, (runId) => {
+      const record = outbox.run(runId)
+      record.claimed = true
+      return { runId, free: () => void (record.claimed = false) }
+    })
+  })
+
+const freshRunId: Effect.Effect<RunId> = Effect.map(Names.next, (name) => RunId.make(`run-${name}`))
+
+const start = <A, E>(child: Binding, { agentName, input }: RunOptions<A, E>, parent: Current | undefined) => {
+  const plain = { agentName, ...(parent === undefined ? {} : { parentRunId: parent.runId }) }
+  return input === undefined
+    ? emit(child, AgentEvents.AgentStarted.make(plain), false)
+    : emitShowing(child, "input", input, (shown) => AgentEvents.AgentStarted.make({ ...plain, input: shown }))
+}
+
+// Runs the effect on a fiber that can be interrupted whatever region its caller is in, and waits for its exit.
+const conduct = <A, E, R>(
+  record: RunRecord,
+  outbox: Outbox,
+  effect: Effect.Effect<A, E, R>,
+  restore: <B>(effect: Effect.Effect<B>) => Effect.Effect<B>
+): Effect.Effect<Exit.Exit<A, E>, never, R> =>
+  Effect.gen(function*() {
+    const interruptibly = Effect.withFiber<A, E, R>((fiber) => {
+      record.interrupt = () => fiber.interruptUnsafe()
+      return effect
+    })
+    const fiber = yield* Effect.forkDetach(interruptibly, { startImmediately: true })
+    if (fiber.pollUnsafe() === undefined) {
+      const awaited = yield* Effect.exit(restore(Fiber.await(fiber)))
+      if (Exit.isFailure(awaited)) {
+        record.stopped = true
+        yield* Fiber.interrupt(fiber)
+      }
+    }
+    record.interrupt = undefined
+    const exit = yield* Fiber.await(fiber)
+    if (Exit.isFailure(exit) && Failure.reasonOf(exit.cause) === "cancelled") {
+      record.stopped = true
+      outbox.stopWithin(record)
+    }
+    return exit
+  })
+
+const end = <A, E>(
+  binding: Binding,
+  options: RunOptions<A, E>,
+  exit: Exit.Exit<A, E>,
+  durationMs: number
+): Effect.Effect<void> => {
+  if (!isActive(binding)) return Effect.void
+  const whole = Exit.isSuccess(exit)
+    ? complete(binding, options, exit.value, durationMs)
+    : fail(binding, options, exit.cause)
+  // What cannot fail for anything that its program gave.
+  const bare = Exit.isSuccess(exit)
+    ? AgentEvents.AgentCompleted.make({ agentName: options.agentName, durationMs })
+    : AgentEvents.AgentError.make(plainError(exit.cause))
+  return Effect.andThen(
+    report(binding, "the end", whole),
+    report(binding, "the end", Effect.suspend(() => emit(binding, bare, false, undefined, true)))
+  )
+}
+
+const plainError = (cause: Cause.Cause<unknown>) => {
+  const reason = Failure.reasonOf(cause)
+  return { reason, message: Failure.plainMessage("run", cause), retryable: reason !== "failed" }
+}
+
+const complete = <A, E>(
+  binding: Binding,
+  { agentName, result }: RunOptions<A, E>,
+  value: A,
+  durationMs: number
+): Effect.Effect<void, EmitError> =>
+  Effect.gen(function*() {
+    yield* closeOpen(binding)
+    const usage = usageOf(binding)
+    const plain = { agentName, durationMs, ...(usage === undefined ? {} : { usage }) }
+    const given = yield* ask(binding, "result", () => result?.(value), { omitted: "the result could not be made" })
+    if (given === undefined) {
+      yield* emit(binding, AgentEvents.AgentCompleted.make(plain), false, undefined, true)
+    } else {
+      yield* emitShowing(
+        binding,
+        "result",
+        given,
+        (shown) => AgentEvents.AgentCompleted.make({ ...plain, result: shown }),
+        true
+      )
+    }
+  })
+
+const fail = <A, E>(
+  binding: Binding,
+  options: RunOptions<A, E>,
+  cause: Cause.Cause<E>
+): Effect.Effect<void, EmitError> =>
+  Effect.gen(function*() {
+    const plain = plainError(cause)
+    const event = AgentEvents.AgentError.make({
+      reason: plain.reason,
+      message: yield* describe(binding, "run", options.describe, cause),
+      retryable: yield* ask(binding, "retryable", () => options.retryable?.(cause) ?? plain.retryable, plain.retryable)
+    })
+    yield* emit(binding, event, false, undefined, true)
+  })
+
+/**
+ * What the binding's run reported of its usage; `undefined` when nothing.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const usageOf = (binding: Binding): AgentEvents.Usage | undefined => {
+  const { runId } = binding.context
+  if (runId === undefined) return undefined
+  const { cost, inputTokens, outputTokens } = binding.outbox.run(runId)
+  if (inputTokens === 0 && outputTokens === 0 && cost === undefined) return undefined
+  return { inputTokens, outputTokens, ...(cost === undefined ? {} : { cost }) }
+}

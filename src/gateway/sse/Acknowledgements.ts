@@ -1,0 +1,101 @@
+/**
+ * Acknowledgements and signs of life of devices that receive server-sent events: a
+ * `POST` to the gateway's path, with an `ack` frame that names its epoch, or a
+ * `pong` that names its connection, as the body.
+ *
+ * The request stands for itself, so it may arrive at any node, with or without
+ * the device's stream. It is authenticated like every other; a position counts
+ * for its own user alone, for the events that pass the thread filter in the address
+ * (the same as the stream's), and not at all past the head.
+ *
+ * @since 0.1.0
+ */
+import * as ByteSize from "effect/ByteSize"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { HttpServerError } from "effect/http/HttpServerError"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import type { BrokerError } from "../../broker/Broker.ts"
+import type { Hub } from "../../hub/Hub.ts"
+import type { Revoked } from "../../hub/Revocation.ts"
+import { closeCodes } from "../../protocol/CloseCode.ts"
+import * as Frame from "../../protocol/Frame.ts"
+import type { ThreadId, UserId } from "../../protocol/Identity.ts"
+import type { Principal } from "../authentication/Authenticator.ts"
+import * as EventStreamWish from "./SseRequest.ts"
+import * as Refusal from "../Refusal.ts"
+import type { Rates } from "../Rates.ts"
+
+/**
+ * What acknowledgements need of their gateway. `rates` limits them per user,
+ * `maxBytes` is the most that one may take, `timeout` how long it may take to
+ * arrive.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly hub: Hub["Service"]
+  readonly rates: Rates<UserId>
+  readonly maxBytes: number
+  readonly timeout: Duration.Duration
+}
+
+const taken = HttpServerResponse.empty({ status: 204 })
+
+/**
+ * Answers one request.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const answer = (
+  options: Options,
+  request: HttpServerRequest,
+  { issuedAt, userId }: Principal,
+  now: number
+): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError | Revoked> => {
+  if (!options.rates.take(userId, now)) return Effect.succeed(Refusal.refuse(429, closeCodes.tooManyFrames))
+  return EventStreamWish.readThreads(EventStreamWish.queryOf(request)).pipe(
+    Effect.flatMap((threads) => take(options, request, { issuedAt, userId }, threads)),
+    Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message)))
+  )
+}
+
+const take = (
+  { hub, maxBytes, timeout }: Options,
+  request: HttpServerRequest,
+  { issuedAt, userId }: Pick<Principal, "issuedAt" | "userId">,
+  threads: ReadonlyArray<ThreadId> | undefined
+): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError | Revoked> =>
+  request.text.pipe(
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
+    Effect.timeout(timeout),
+    Effect.map(Frame.decodePosted),
+    Effect.flatMap(Effect.fromResult),
+    Effect.flatMap((frame) =>
+      Effect.andThen(
+        hub.admit(userId, issuedAt),
+        Effect.suspend(() => {
+          hub.hear(userId, frame.connection)
+          return frame.type === "pong"
+            ? Effect.void
+            : hub.acknowledge(userId, { epoch: frame.epoch, offset: frame.offset }, threads)
+        })
+      )
+    ),
+    Effect.as(taken),
+    Effect.catchTag("FrameError", (error) => Effect.succeed(Refusal.badRequest(error.detail))),
+    Effect.catchTag("HttpServerError", (error) => Effect.succeed(unreadable(error))),
+    Effect.catchTag("TimeoutError", () => Effect.succeed(late))
+  )
+
+// The request is cut with its body unread, so this is for middleware that logs.
+const late = Refusal.refuse(408, closeCodes.helloTimeout, "the body did not arrive in time")
+
+const unreadable = ({ reason }: HttpServerError): HttpServerResponse.HttpServerResponse =>
+  reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
+    ? Refusal.refuse(413, closeCodes.frameTooLarge)
+    : Refusal.badRequest("the body cannot be read")

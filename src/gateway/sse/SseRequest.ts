@@ -1,0 +1,75 @@
+/**
+ * What a request for server-sent events asks for.
+ *
+ * `Last-Event-ID` names the position to resume from; a page that was reloaded
+ * cannot set it, and gives `?resume=<epoch>:<offset>` instead. Where both come the
+ * header counts, unless it is empty. `?thread=<id>`,
+ * once or more often, filters threads, `?thread=` names none. Tokens are not taken from the address,
+ * since addresses are logged everywhere.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as Schema from "effect/Schema"
+import { ThreadId } from "../../protocol/Identity.ts"
+import * as Position from "../../protocol/Position.ts"
+import type { Wish } from "./SseStream.ts"
+
+/**
+ * Whether a request asks for server-sent events.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const isMeant = (request: HttpServerRequest): boolean =>
+  request.headers["accept"]?.split(",").some((type) => type.split(";")[0]?.trim() === "text/event-stream") === true
+
+const decodeThreads = Schema.decodeUnknownEffect(Schema.Array(ThreadId).check(Schema.isMaxLength(64)))
+
+const PositionText = Schema.String.check(
+  Schema.makeFilter((text: string) =>
+    Position.fromText(text) === undefined ? "a position has the form <epoch>:<offset>" : undefined
+  )
+)
+const decodePosition = Schema.decodeUnknownEffect(PositionText)
+
+/**
+ * Reads the request.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const read = Effect.fnUntraced(function*(
+  request: HttpServerRequest
+): Effect.fn.Return<Omit<Wish, "principal" | "headers">, Schema.SchemaError> {
+  const query = queryOf(request)
+  const lastEventId = request.headers["last-event-id"] ?? ""
+  const named = lastEventId === "" ? query.get("resume") ?? "" : lastEventId
+  const resume = named === "" ? undefined : Position.fromText(yield* decodePosition(named))
+  return { resume, threads: yield* readThreads(query) }
+})
+
+/**
+ * Reads the thread filter of a request: every `thread` of its address. Without any
+ * there is no filter; one that is empty names no thread, so that a filter can be
+ * empty, too.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const readThreads = (
+  query: URLSearchParams
+): Effect.Effect<ReadonlyArray<ThreadId> | undefined, Schema.SchemaError> =>
+  query.has("thread")
+    ? decodeThreads(query.getAll("thread").filter((thread) => thread !== ""))
+    : Effect.undefined
+
+/**
+ * The query of a request's address.
+ *
+ * @category accessors
+ * @since 0.1.0
+ */
+export const queryOf = (request: HttpServerRequest): URLSearchParams =>
+  URL.parse(request.url, "http://localhost")?.searchParams ?? new URLSearchParams()

@@ -1,0 +1,268 @@
+/**
+ * The same events for devices without WebSocket: server-sent events.
+ *
+ * Events travel one by one, each with its position as id; all other frames are
+ * events whose names begin with `frame:`, which no event of a catalog can have.
+ * The position of the last event comes back in `Last-Event-ID`, so a browser's
+ * `EventSource` resumes by itself. Acknowledgements and signs of life are requests
+ * of their own.
+ *
+ * A session holds the request's fiber, and is told of a device that left when
+ * the network learns of it. One that does not take the end of its stream is cut.
+ *
+ * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
+ * @since 0.1.0
+ */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import { ServerResponse } from "node:http"
+import type { BrokerError } from "../../broker/Broker.ts"
+import type { Connection } from "../../hub/Connection.ts"
+import type { Encoding } from "../../hub/FrameEncoder.ts"
+import type { TooManyConnections } from "../../hub/Hub.ts"
+import type { Revoked } from "../../hub/Revocation.ts"
+import type { Farewell, Liveness, Message, Transport } from "../../hub/Transport.ts"
+import { closeCodes } from "../../protocol/CloseCode.ts"
+import * as Envelope from "../../protocol/Envelope.ts"
+import * as Frame from "../../protocol/Frame.ts"
+import type { ThreadId } from "../../protocol/Identity.ts"
+import * as Monotonic from "../../protocol/Monotonic.ts"
+import * as Position from "../../protocol/Position.ts"
+import type { Principal } from "../authentication/Authenticator.ts"
+import { forCause, lapsesAt, type Session, type Shared } from "../Session.ts"
+import { Unauthenticated } from "../authentication/Unauthenticated.ts"
+
+/**
+ * Server-sent events, with LF line ends. JSON texts hold no line breaks, so each
+ * is one `data` line. What a thread filter left out moves the id alone.
+ *
+ * @category encodings
+ * @since 0.1.0
+ */
+export const encoding: Encoding<string> = {
+  events: (epoch, entries, upTo) => {
+    let text = ""
+    for (const { body, offset, type } of entries) {
+      text += `id: ${epoch}:${offset}\nevent: ${type}\ndata: ${Envelope.toJson(offset, body)}\n\n`
+    }
+    return upTo === undefined || entries.at(-1)?.offset === upTo ? text : `${text}id: ${epoch}:${upTo}\n\n`
+  },
+  frame: (frame) => {
+    const id = frame.type === "gap" ? `id: ${Position.toText({ epoch: frame.epoch, offset: frame.to })}\n` : ""
+    return `${id}event: frame:${frame.type}\ndata: ${Frame.encode(frame)}\n\n`
+  }
+}
+
+const ping = ": ping\n\n"
+
+/**
+ * What a session needs of Node's response.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Response {
+  readonly headersSent: boolean
+  readonly writableLength: number
+  readonly writeHead: (status: number, headers: Readonly<Record<string, string>>) => unknown
+  readonly write: (text: string) => boolean
+  readonly end: () => unknown
+  readonly destroy: () => unknown
+  readonly once: (event: "drain" | "close", listener: () => void) => unknown
+}
+
+/**
+ * What a device asks for.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Wish {
+  readonly principal: Principal
+  /** Headers besides those of every stream. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly resume: Position.Position | undefined
+  readonly threads: ReadonlyArray<ThreadId> | undefined
+}
+
+type State =
+  | { readonly _tag: "Opening"; readonly refuse: (farewell: Farewell) => void }
+  | { readonly _tag: "Live"; readonly connection: Connection }
+  | { readonly _tag: "Closing"; readonly since: number }
+
+class EventStreamSession implements Session, Transport, Liveness {
+  private readonly shared: Shared
+  private readonly response: Response
+  private readonly lapsesAt: number
+  private readonly headers: Readonly<Record<string, string>>
+  private state: State
+  private pingedAt: number
+  private lastHeard: number
+
+  constructor(
+    shared: Shared,
+    response: Response,
+    headers: Readonly<Record<string, string>>,
+    principal: Principal,
+    refuse: (farewell: Farewell) => void
+  ) {
+    this.headers = headers
+    this.state = { _tag: "Opening", refuse }
+    this.shared = shared
+    this.response = response
+    this.lapsesAt = lapsesAt(shared, principal)
+    this.pingedAt = Monotonic.millisUnsafe(shared.clock)
+    this.lastHeard = this.pingedAt
+  }
+
+  live(connection: Connection): void {
+    if (this.state._tag === "Opening") this.state = { _tag: "Live", connection }
+  }
+
+  write(messages: ReadonlyArray<Message>): boolean {
+    if (this.state._tag === "Closing") return true
+    if (!this.response.headersSent) this.response.writeHead(200, this.headers)
+    return this.response.write(messages.join(""))
+  }
+
+  whenWritable(ready: () => void): void {
+    this.response.once("drain", ready)
+  }
+
+  backlog(): number {
+    return this.response.writableLength
+  }
+
+  close(farewell: Farewell): void {
+    const { state } = this
+    if (state._tag === "Closing") return
+    this.state = { _tag: "Closing", since: Monotonic.millisUnsafe(this.shared.clock) }
+    this.shared.closed(farewell)
+    // Nothing was sent, so the request can still be refused as any other.
+    if (state._tag === "Opening" && !this.response.headersSent) return state.refuse(farewell)
+    const { code, detail, reconnectAfterMs } = farewell
+    this.response.write(
+      reconnectAfterMs === undefined
+        ? encoding.frame({ type: "error", code: code.name, message: detail })
+        : `retry: ${reconnectAfterMs}\n${encoding.frame({ type: "goodbye", reason: detail, reconnectAfterMs })}`
+    )
+    this.response.end()
+  }
+
+  get liveness(): Liveness {
+    return this
+  }
+
+  heardAt(): number {
+    return this.lastHeard
+  }
+
+  ask(): void {
+    if (this.state._tag === "Live" && this.state.connection.state !== "blocked") this.write([ping])
+  }
+
+  // Programs that cannot answer, such as a browser's `EventSource`, keep their place for two heartbeats.
+  isSilent(_: number, now: number): boolean {
+    return now - this.lastHeard >= 2 * this.shared.limits.heartbeatMs
+  }
+
+  heardElsewhere(): void {
+    this.lastHeard = Monotonic.millisUnsafe(this.shared.clock)
+  }
+
+  tick(now: number): void {
+    const { state } = this
+    // The end waits until the device has read what lies before it.
+    if (state._tag === "Closing" && now - state.since >= closeTimeoutMs) return this.destroy()
+    if (state._tag !== "Live") return
+    if (now > this.lapsesAt) {
+      return this.close(forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "expired" }).message))
+    }
+    state.connection.tick(now)
+    if (now - this.pingedAt < this.shared.limits.heartbeatMs || state.connection.state === "blocked") return
+    this.pingedAt = now
+    state.connection.announce()
+    this.write([ping])
+  }
+
+  destroy(): void {
+    this.response.destroy()
+  }
+}
+
+/** How long a device may take to read the end of its stream. */
+const closeTimeoutMs = 2_000
+
+/**
+ * What a response to such a request says of itself.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const headers = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-store, no-transform",
+  // Proxies that follow nginx must not hold events back.
+  "x-accel-buffering": "no"
+}
+
+/**
+ * Serves one device until it leaves or is sent away. When it succeeds, the
+ * response has ended; when it fails, nothing was sent.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const serve = (
+  shared: Shared,
+  request: HttpServerRequest,
+  { headers: more, principal, resume, threads }: Wish
+): Effect.Effect<void, TooManyConnections | Revoked | BrokerError | SentAway> =>
+  Effect.suspend(() => {
+    const response = NodeHttpServerRequest.toServerResponse(request)
+    // A connection that was kept open for further requests would hold up the server's end.
+    if (response instanceof ServerResponse) response.shouldKeepAlive = false
+    const refused = Deferred.makeUnsafe<never, SentAway>()
+    const session = new EventStreamSession(shared, response, { ...headers, ...more }, principal, (farewell) => {
+      Deferred.doneUnsafe(refused, Effect.fail(new SentAway({ farewell })))
+    })
+    const id = shared.nextId()
+    const { heartbeatMs, retentionMs } = shared.limits
+    const gone = Effect.callback<void>((resumeFiber) => {
+      if (response.destroyed || response.writableFinished) return resumeFiber(Effect.void)
+      response.once("close", () => resumeFiber(Effect.void))
+    })
+    shared.add(session)
+    const opened = shared.hub.open(
+      { id, user: principal.userId, issuedAt: principal.issuedAt, resume, threads, encoding, transport: session },
+      (opening) => {
+        const welcome = encoding.frame({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
+        const retry = `retry: ${1_000 + shared.comeBackAfterMs()}\n`
+        // A device that resumes has not seen what lies before the head.
+        return resume === undefined ? `${retry}id: ${Position.toText(opening)}\n${welcome}` : `${retry}${welcome}`
+      }
+    )
+    // A log that does not answer must hold up neither a device that leaves nor a server that closes.
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(Effect.raceAllFirst([opened, gone, Deferred.await(refused)])), (connection) => {
+        if (connection === undefined) return Effect.void
+        session.live(connection)
+        return Effect.ensuring(restore(gone), shared.hub.release(connection))
+      })
+    ).pipe(Effect.ensuring(Effect.sync(() => shared.remove(session))))
+  })
+
+/**
+ * The stream was refused before anything was sent.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SentAway extends Data.TaggedError("SentAway")<{ readonly farewell: Farewell }> {
+  override get message() {
+    return this.farewell.detail
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * What the connections of one hub have in common.
+ *
+ * @since 0.1.0
+ */
+import type * as Clock from "effect/Clock"
+import type * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type { Broker, PullLimits } from "../broker/Broker.ts"
+import type { Connection } from "./Connection.ts"
+import type { Recovery } from "./Recovery.ts"
+import type { Limits } from "./SlowConsumer.ts"
+import type { Counters } from "./Stats.ts"
+
+/**
+ * What all connections of a node share.
+ *
+ * - `run` starts an effect in the hub's context, at once.
+ * - `later` calls `start` of a connection in the next turn of the scheduler.
+ * - `recovery` brings back connections that could not read their log.
+ * - `patienceMs` is for how long one of them is kept: not the same for each, so
+ *   that they do not leave together.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Shared {
+  readonly broker: Broker["Service"]
+  readonly counters: Counters
+  readonly clock: Clock.Clock
+  readonly limits: PullLimits
+  readonly slow: Limits
+  readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  readonly later: (connection: Connection) => void
+  readonly recovery: Recovery
+  readonly patienceMs: () => number
+}

@@ -1,0 +1,190 @@
+/** What becomes of runs whose processes die, freeze and come back, over one Redis. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { Broker } from "effect-emitter"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { UserId } from "../../../src/protocol/Identity.ts"
+import { eventually, newUser, plenty, start } from "../events.ts"
+import { type NodeOptions, persist, program, startNode, withServer } from "../redis/redisNode.ts"
+import { runProcess } from "./runProcess.ts"
+
+const leaseMs = 2000
+const options: NodeOptions = {
+  lease: "2 seconds",
+  deadline: "500 millis",
+  silence: "1 second",
+  trustRestarts: true
+}
+
+/** The starts and endings of a user's runs, and what stands behind a run's ending. */
+const runsOf = (broker: Broker.Broker["Service"], user: UserId) =>
+  Effect.gen(function*() {
+    const { entries } = yield* persist(
+      Effect.flatMap(start(broker, user), (from) => broker.pull(user, from, plenty))
+    )
+    const ended = new Set<string>()
+    const story: Array<string> = []
+    for (const { body, run, type } of entries) {
+      if (run === undefined) continue
+      if (ended.has(run)) story.push(`late ${type} of ${run}`)
+      if (type === "agent_started") story.push(`${run} started`)
+      if (type === "agent_completed") story.push(`${run} completed`)
+      if (type === "agent_error") story.push(`${run} ${JSON.parse(`{${body}`).data.reason}`)
+      if (type === "agent_completed" || type === "agent_error") ended.add(run)
+    }
+    return story
+  })
+
+const until = (broker: Broker.Broker["Service"], user: UserId, last: string) =>
+  eventually(runsOf(broker, user), (story) => story.at(-1) === last, last, 15)
+
+const isRunning = (receipts: ReadonlyArray<unknown>) => receipts.filter((tag) => tag === "Appended").length >= 3
+
+describe.skipIf(program === undefined)("A run whose process", () => {
+  it.live(
+    "is killed ends as lost, once, within its lease, whoever else is there",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const nodes = yield* Effect.all([1, 2, 3].map(() => startNode(server.url, options)))
+          const [node = yield* startNode(server.url, options)] = nodes
+          yield* Effect.sleep(2 * leaseMs)
+          const user = newUser()
+          const child = yield* runProcess({ url: server.url, user, run: "r" })
+          yield* child.until("receipt", isRunning)
+          yield* Effect.sleep(leaseMs)
+          yield* child.kill
+          const killedAt = performance.now()
+          yield* until(node, user, "r lost")
+          assert.isBelow(performance.now() - killedAt, leaseMs + 1500)
+          yield* Effect.sleep(2 * leaseMs)
+          assert.deepStrictEqual(yield* runsOf(node, user), ["r started", "r lost"])
+        }), 55),
+    60_000
+  )
+
+  it.live(
+    "closes in good order ends as cancelled, and is never lost",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const node = yield* startNode(server.url, options)
+          const user = newUser()
+          const child = yield* runProcess({ url: server.url, user, run: "r" })
+          yield* child.until("receipt", isRunning)
+          yield* child.stop
+          yield* Effect.sleep(3 * leaseMs)
+          assert.deepStrictEqual(yield* runsOf(node, user), ["r started", "r cancelled"])
+        }), 55),
+    60_000
+  )
+
+  it.live(
+    "was frozen past its lease has ended, and takes nothing of what the process emits when it wakes",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const node = yield* startNode(server.url, options)
+          const user = newUser()
+          const child = yield* runProcess({ url: server.url, user, run: "r" })
+          yield* child.until("receipt", isRunning)
+          yield* child.freeze
+          yield* until(node, user, "r lost")
+          yield* child.thaw
+          // One event was on its way and is a dead letter; then the run has ended for its program, too.
+          yield* child.until("refused", ({ length }) => length > 0)
+          assert.deepStrictEqual(child.said("refused"), ["IllegalEvent"])
+          assert.strictEqual(child.said("receipt").at(-1), "DeadLettered")
+          // It goes on as a process like any other: under another lease, that another node watches.
+          yield* child.tell("again")
+          const [letters] = yield* child.until("letters", ({ length }) => length > 0)
+          assert.deepInclude(letters, { runLost: 1, brokerFailed: 0, breakerOpen: 0 })
+          assert.deepStrictEqual(child.said("breaker"), ["closed"])
+          yield* until(node, user, "r-again started")
+          yield* Effect.sleep(2 * leaseMs)
+          assert.deepStrictEqual(yield* runsOf(node, user), ["r started", "r lost", "r-again started"])
+          yield* child.kill
+          yield* until(node, user, "r-again lost")
+          assert.deepStrictEqual(yield* runsOf(node, user), ["r started", "r lost", "r-again started", "r-again lost"])
+        }), 55),
+    60_000
+  )
+
+  it.live(
+    "lives goes on though Redis was away for longer than its lease",
+    () =>
+      withServer({ durable: true }, (server) =>
+        Effect.gen(function*() {
+          const node = yield* startNode(server.url, options)
+          const user = newUser()
+          const child = yield* runProcess({ url: server.url, user, run: "r" })
+          yield* child.until("receipt", isRunning)
+          yield* Effect.sleep(2 * leaseMs)
+          yield* server.kill
+          yield* Effect.sleep(2 * leaseMs)
+          yield* server.start
+          yield* Effect.sleep(3 * leaseMs)
+          assert.deepStrictEqual(yield* runsOf(node, user), ["r started"])
+          yield* child.tell("end")
+          yield* until(node, user, "r completed")
+          assert.deepStrictEqual(yield* runsOf(node, user), ["r started", "r completed"])
+        }), 55),
+    60_000
+  )
+
+  it.live(
+    "lives is watched again after Redis lost all it had",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const node = yield* startNode(server.url, options)
+          const user = newUser()
+          const child = yield* runProcess({ url: server.url, user, run: "r" })
+          yield* child.until("receipt", isRunning)
+          yield* server.kill
+          yield* server.start
+          const before = child.said("receipt").length
+          yield* child.until("receipt", ({ length }) => length > before + 5)
+          yield* eventually(
+            Effect.map(persist(node.snapshots(user)), ({ snapshots }) => snapshots.length),
+            (runs) => runs === 1,
+            "the run in the new log"
+          )
+          yield* Effect.sleep(2 * leaseMs)
+          yield* child.kill
+          yield* until(node, user, "r lost")
+        }), 55),
+    60_000
+  )
+
+  it.live(
+    "was killed while Redis was away ends as lost when the next process has drained what it left",
+    () =>
+      withServer({ durable: true }, (server) =>
+        Effect.gen(function*() {
+          const directory = mkdtempSync(join(tmpdir(), "effect-emitter-lost-"))
+          yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(directory, { recursive: true, force: true })))
+          const file = join(directory, "spool.db")
+          const user = newUser()
+          const node = yield* startNode(server.url, options)
+          yield* server.kill
+          const child = yield* runProcess({ url: server.url, user, run: "r", file })
+          yield* child.until("receipt", ({ length }) => length >= 3)
+          assert.strictEqual(child.said("receipt").at(-1), "HandedOver")
+          yield* child.kill
+          yield* server.start
+          const next = yield* runProcess({ url: server.url, user, run: "next", file })
+          yield* next.until("receipt", isRunning)
+          yield* eventually(
+            runsOf(node, user),
+            (story) => story.includes("r lost") && story.includes("next started"),
+            "r lost"
+          )
+          yield* Effect.sleep(2 * leaseMs)
+          assert.sameMembers(yield* runsOf(node, user), ["r started", "r lost", "next started"])
+        }), 55),
+    60_000
+  )
+})

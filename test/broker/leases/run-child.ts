@@ -1,0 +1,73 @@
+/**
+ * A process that runs an agent: it starts a run, emits a thought every few milliseconds, and tells each step on a line of
+ * JSON. `end` on its input ends the run, and `again` begins another; SIGTERM ends the process in good order.
+ */
+import { Cause, Effect, Exit, Fiber, Latch, Layer, Logger } from "effect"
+import { AgentEvents, Emitter, EmitterLayer, Emitters, FallbackChannel, Spool } from "../../../src/index.ts"
+import { RedisBroker } from "../../../src/broker/redis/index.ts"
+import { writeSync } from "node:fs"
+import { createInterface } from "node:readline"
+
+const [, , url = "", userId = "", runId = "", file = ""] = process.argv
+
+const say = (line: object) => Effect.sync(() => void writeSync(1, `${JSON.stringify(line)}\n`))
+
+const commands = new Map([["end", Latch.makeUnsafe(false)], ["again", Latch.makeUnsafe(false)]])
+createInterface({ input: process.stdin }).on("line", (line) => commands.get(line)?.openUnsafe())
+const told = (command: string) => commands.get(command) ?? Latch.makeUnsafe(false)
+
+const thinking = Effect.gen(function*() {
+  const emitter = yield* Emitter.Emitter
+  yield* say({ run: emitter.context.runId })
+  let n = 0
+  while (true) {
+    const exit = yield* Effect.exit(emitter.emit(AgentEvents.AgentThinking.make({ text: String(++n) })))
+    if (Exit.isSuccess(exit)) {
+      yield* say({ receipt: exit.value._tag })
+    } else {
+      const { reason } = Cause.squash(exit.cause) as Emitter.EmitError
+      yield* say({ refused: reason._tag })
+      return yield* Effect.never
+    }
+    yield* Effect.sleep("20 millis")
+  }
+})
+
+const agent = thinking.pipe(Effect.raceFirst(told("end").await), Emitter.run({ agentName: "agent" }))
+
+const program = Effect.gen(function*() {
+  const { forUser, stats } = yield* Emitters
+  const first = yield* forUser({ userId, runId, threadId: "t" })
+  yield* agent.pipe(Effect.provideService(Emitter.Emitter, first), Effect.forkScoped)
+  yield* told("again").await
+  yield* say({ letters: (yield* stats).delivery.deadLettered, breaker: (yield* stats).breaker })
+  const second = yield* forUser({ userId, runId: `${runId}-again` })
+  yield* agent.pipe(Effect.provideService(Emitter.Emitter, second))
+  return yield* Effect.never
+})
+
+const channels = Layer.effect(
+  FallbackChannel.Channels,
+  Effect.all([file === "" ? Spool.memory() : Spool.sqlite({ file })])
+)
+const broker = RedisBroker.layer({
+  url,
+  lease: "2 seconds",
+  deadline: "500 millis",
+  silence: "1 second",
+  trustRestarts: true
+})
+const main = Effect.runFork(
+  program.pipe(
+    Effect.scoped,
+    Effect.provide(
+      EmitterLayer({ profile: "lowLatency" }).pipe(
+        Layer.provide(channels),
+        Layer.provide(broker),
+        Layer.provideMerge(Logger.layer([]))
+      )
+    )
+  )
+)
+process.once("SIGTERM", () => Effect.runFork(Fiber.interrupt(main)))
+main.addObserver(() => process.exit(0))

@@ -1,0 +1,38 @@
+import { afterAll, beforeAll, describe } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Broker } from "effect-emitter"
+import { RedisBroker } from "effect-emitter/redis"
+import * as Reading from "../../../src/broker/LogReader.ts"
+import { type RedisServer, redisServer } from "../../support/redis.ts"
+import { brokerSuite, type Limits } from "../brokerSuite.ts"
+import { program } from "./redisNode.ts"
+
+describe.skipIf(program === undefined)("RedisBroker", () => {
+  let scope: Scope.Closeable | undefined
+  let server: RedisServer | undefined
+  beforeAll(async () => {
+    const opened = Effect.runSync(Scope.make())
+    scope = opened
+    server = await Effect.runPromise(Scope.provide(redisServer(program ?? ""), opened))
+  })
+  afterAll(async () => {
+    if (scope !== undefined) await Effect.runPromise(Scope.close(scope, Exit.void))
+  })
+
+  const url = () => server?.url ?? "redis://no-server"
+  const node = (limits: Limits) => RedisBroker.layer({ url: url(), deadline: "5 seconds", ...limits })
+
+  brokerSuite("Redis", (limits) => Layer.suspend(() => node(limits)))
+
+  /** Emitters on one node, devices on another. */
+  const apart = Effect.fnUntraced(function*(limits: Limits) {
+    const [here, there] = [
+      Context.get(yield* Layer.build(node(limits)), Broker.Broker),
+      Context.get(yield* Layer.build(Layer.fresh(node(limits))), Broker.Broker)
+    ]
+    const { append, acknowledged, readers, head } = here
+    return { ...there, append, acknowledged, readers, head, read: Reading.fromPull({ ...there, head }) }
+  })
+
+  brokerSuite("Redis, appended on one node and read on another", (limits) => Layer.effect(Broker.Broker, apart(limits)))
+})

@@ -1,0 +1,110 @@
+/** What is said of a Redis that cannot be used: why, what to do, and nothing secret. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Logger } from "effect"
+import { Broker } from "effect-emitter"
+import { RedisBroker } from "effect-emitter/redis"
+import { createServer } from "node:net"
+import { newUser, numbered } from "../events.ts"
+import { program, withServer } from "./redisNode.ts"
+
+const secret = "hunter2"
+
+/** What is logged and failed with while a server at this URL is tried. */
+const saidOf = (url: string) =>
+  Effect.gen(function*() {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ cause, message }) => void lines.push(`${String(message)} ${String(cause)}`))
+    const error = yield* Effect.gen(function*() {
+      const broker = yield* Broker.Broker
+      return yield* Effect.flip(broker.append(newUser(), numbered(1)))
+    }).pipe(
+      Effect.provide(RedisBroker.layer({ url, silence: "20 seconds", lease: "1 minute" })),
+      Effect.provide(Logger.layer([logger]))
+    )
+    const all = [error.message, ...lines].join("\n")
+    assert.notInclude(all + JSON.stringify(error), secret)
+    return { message: error.message, log: lines.join("\n") }
+  })
+
+const both = (said: { readonly message: string; readonly log: string }, what: RegExp) => {
+  assert.match(said.message, what)
+  assert.match(said.log, what)
+}
+
+describe("A Redis that cannot be used", () => {
+  it.live("fault 30: is said to refuse connections", () =>
+    Effect.gen(function*() {
+      both(yield* saidOf(`redis://u:${secret}@127.0.0.1:1/0`), /nothing listens there.*ECONNREFUSED/u)
+    }), 40_000)
+
+  it.live("fault 30: is said to have no socket", () =>
+    Effect.gen(function*() {
+      both(yield* saidOf(`unix://u:${secret}@/tmp/no-such-redis.sock`), /no such socket.*ENOENT/u)
+    }), 40_000)
+
+  it.live("fault 30: is said to be unknown by name", () =>
+    Effect.gen(function*() {
+      both(yield* saidOf(`redis://u:${secret}@no-such-host.invalid:6379`), /ENOTFOUND|EAI_AGAIN/u)
+    }), 40_000)
+
+  it.live("fault 30: is said not to speak TLS", () =>
+    Effect.gen(function*() {
+      const server = createServer((socket) => socket.on("error", () => {}).on("data", () => socket.write("+OK\r\n")))
+      const port = yield* Effect.callback<number>((resume) => {
+        server.listen(0, "127.0.0.1", () => {
+          const address = server.address()
+          resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+        })
+      })
+      yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+      both(yield* saidOf(`rediss://u:${secret}@127.0.0.1:${port}`), /does not speak TLS.*redis:\/\//u)
+    }).pipe(Effect.scoped), 20_000)
+
+  describe.skipIf(program === undefined)("since it refuses", () => {
+    const refusing = (
+      name: string,
+      args: ReadonlyArray<string>,
+      urlOf: (port: number) => string,
+      what: RegExp,
+      prepare: ReadonlyArray<string> = []
+    ) =>
+      it.live(`fault 30: ${name}`, () =>
+        withServer({ args }, (server) =>
+          Effect.gen(function*() {
+            if (prepare.length > 0) yield* server.send(...prepare)
+            both(yield* saidOf(urlOf(server.port)), what)
+          })), 30_000)
+
+    refusing(
+      "a wrong password",
+      ["--requirepass", "right"],
+      (port) => `redis://default:${secret}@127.0.0.1:${port}`,
+      /WRONGPASS.*look at user and password/u
+    )
+    refusing(
+      "whoever brings no password",
+      ["--requirepass", secret],
+      (port) => `redis://127.0.0.1:${port}`,
+      /NOAUTH.*wants a password/u
+    )
+    refusing(
+      "a database that it does not have",
+      [],
+      (port) => `redis://127.0.0.1:${port}/99`,
+      /DB index.*no database of that number/u
+    )
+    refusing(
+      "a user without rights",
+      [],
+      (port) => `redis://poor:${secret}@127.0.0.1:${port}`,
+      /NOPERM.*give the user the rights/u,
+      ["ACL", "SETUSER", "poor", "on", `>${secret}`, "~*", "&*", "+auth", "+ping"]
+    )
+    refusing(
+      "a command that it does not know, whose arguments it would repeat",
+      ["--rename-command", "AUTH", ""],
+      (port) => `redis://u:${secret}@127.0.0.1:${port}`,
+      /unknown command/u
+    )
+  })
+})

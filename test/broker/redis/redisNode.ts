@@ -1,0 +1,58 @@
+/**
+ * Nodes over a Redis of the test's own.
+ */
+import { Context, Effect, Fiber, Layer, Logger, Option, type Scope, Stream } from "effect"
+import { Broker, type Position } from "effect-emitter"
+import { RedisBroker } from "effect-emitter/redis"
+import { findProgram } from "../../support/program.ts"
+import { type RedisServer, redisServer } from "../../support/redis.ts"
+import { idOf } from "../events.ts"
+
+/** Redis, or Valkey in the project of that name. */
+export const program = findProgram(process.env["TESTED_SERVER"] === "valkey-server" ? "valkey-server" : "redis-server")
+
+export type NodeOptions = Omit<Parameters<typeof RedisBroker.layer>[0], "url" | "urls">
+
+/** A broker of its own, as another process would have it, until the scope closes. */
+export const startNode = (url: string, options: NodeOptions = {}) =>
+  Effect.map(
+    Layer.build(Layer.fresh(RedisBroker.layer({ url, ...options }))),
+    (context) => Context.get(context, Broker.Broker)
+  )
+
+/** A server, and what the test does with it. What the library logs about a broken server is left out. */
+export const withServer = <E>(
+  options: Parameters<typeof redisServer>[1],
+  body: (server: RedisServer) => Effect.Effect<void, E, Scope.Scope>,
+  seconds = 25
+) =>
+  Effect.flatMap(Effect.suspend(() => redisServer(program ?? "redis-server", options)), body).pipe(
+    Effect.timeout(`${seconds} seconds`),
+    Effect.scoped,
+    Effect.provide(Logger.layer([]))
+  )
+
+/** Reads in the background, and keeps what came as `id` or as the gap it was. */
+export const watch = Effect.fnUntraced(function*(
+  broker: Broker.Broker["Service"],
+  user: Parameters<Broker.Broker["Service"]["read"]>[0],
+  from: Position.Position
+) {
+  const items: Array<string> = []
+  const fiber = yield* broker.read(user, Option.some(from)).pipe(
+    Stream.runForEach((item) =>
+      Effect.sync(() =>
+        void items.push(item._tag === "Event" ? idOf(item.entry) : `${item.gap.reason} ${item.gap.from}-${item.gap.to}`)
+      )
+    ),
+    Effect.forkScoped
+  )
+  return { items: Effect.sync(() => items.slice()), stop: Fiber.interrupt(fiber) }
+})
+
+/** Tries again, for 10 seconds at most, while the broker fails: what an emitter does. */
+export const persist = <A, R>(effect: Effect.Effect<A, Broker.BrokerError, R>): Effect.Effect<A, never, R> =>
+  effect.pipe(
+    Effect.catch(() => Effect.andThen(Effect.sleep("20 millis"), Effect.suspend(() => persist(effect)))),
+    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.die(new Error("the broker never came back")) })
+  )

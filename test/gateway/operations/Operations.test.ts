@@ -1,0 +1,191 @@
+import { assert, describe, it } from "@effect/vitest"
+import { NodeHttpServer } from "@effect/platform-node"
+import { Context, Effect, Layer } from "effect"
+import { AsyncApi, Broker } from "effect-emitter"
+import { Gateway, Operations } from "effect-emitter/gateway"
+import { HttpRouter, HttpServer } from "effect/http"
+import { spawn } from "node:child_process"
+import { createServer } from "node:http"
+import { fileURLToPath } from "node:url"
+import { append, authenticator, connect, dial, secret, serve, token } from "../server.ts"
+
+const operate = Effect.fnUntraced(function*(change: (broker: Broker.Broker["Service"]) => Broker.Broker["Service"]) {
+  const broker = Layer.effect(
+    Broker.Broker,
+    Effect.map(Layer.build(Broker.layerMemory()), (built) => change(Context.get(built, Broker.Broker)))
+  )
+  const context = yield* Operations.layer({ probeTimeout: "200 millis" }).pipe(
+    Layer.provideMerge(Gateway.layer()),
+    (routes) => HttpRouter.serve(routes, { disableListenLog: true, disableLogger: true }),
+    Layer.provide(authenticator),
+    Layer.provideMerge(broker),
+    Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })),
+    Layer.build
+  )
+  const { address } = Context.get(context, HttpServer.HttpServer)
+  const base = `127.0.0.1:${"port" in address ? address.port : 0}`
+  return {
+    url: `ws://${base}/events`,
+    broker: Context.get(context, Broker.Broker),
+    gateway: Context.get(context, Gateway.Gateway),
+    get: (path: string) =>
+      Effect.promise(async () => {
+        const response = await fetch(`http://${base}${path}`)
+        return { status: response.status, text: await response.text() }
+      })
+  }
+})
+
+describe("Operations", () => {
+  it.live("is ready when a canary event makes the round trip, which counts as no device", () =>
+    Effect.gen(function*() {
+      const served = yield* operate((broker) => broker)
+      assert.strictEqual((yield* served.get("/healthz")).status, 200)
+      const ready = yield* served.get("/readyz")
+      assert.strictEqual(ready.status, 200)
+      assert.strictEqual(JSON.parse(ready.text).status, "ready")
+      const stats = yield* served.gateway.stats
+      assert.deepStrictEqual([stats.connections, stats.opened, stats.events], [0, 0, 0])
+    }))
+
+  it.live("serves the protocol as an AsyncAPI document", () =>
+    Effect.gen(function*() {
+      const served = yield* operate((broker) => broker)
+      const { status, text } = yield* served.get("/asyncapi.json")
+      assert.strictEqual(status, 200)
+      const expected = AsyncApi.make({ title: "Events of an AI agent's runs", version: "1.0.0" })
+      assert.deepStrictEqual(JSON.parse(text), JSON.parse(JSON.stringify(expected)))
+    }))
+
+  for (
+    const [what, change] of [
+      ["does not wake its readers", (broker) => ({ ...broker, subscribe: () => Effect.void })],
+      ["cannot be read", (broker) => ({ ...broker, pull: () => Effect.die(new Error("a bug")) })],
+      ["does not answer readers", (broker) => ({ ...broker, snapshots: () => Effect.never })],
+      ["hangs", (broker) => ({ ...broker, append: () => Effect.never })]
+    ] as ReadonlyArray<[string, (broker: Broker.Broker["Service"]) => Broker.Broker["Service"]]>
+  ) {
+    it.live(`is alive but not ready when the broker ${what}`, () =>
+      Effect.gen(function*() {
+        const served = yield* operate(change)
+        assert.strictEqual((yield* served.get("/readyz")).status, 503)
+        assert.strictEqual((yield* served.get("/healthz")).status, 200)
+      }))
+  }
+
+  it.live("is ready for the users of all other domains when one of the broker's is away, and names it", () =>
+    Effect.gen(function*() {
+      const domains: Broker.Domains = { names: ["odd", "even"], of: (user) => /[13579]$/u.test(user) ? "odd" : "even" }
+      const served = yield* operate((broker) => ({
+        ...broker,
+        domains,
+        append: (user, batch) => domains.of(user) === "odd" ? Effect.never : broker.append(user, batch)
+      }))
+      const ready = yield* served.get("/readyz")
+      assert.strictEqual(ready.status, 200)
+      assert.deepInclude(JSON.parse(ready.text), { status: "ready", silent: ["odd"] })
+    }))
+
+  it.live("is not ready while draining", () =>
+    Effect.gen(function*() {
+      const served = yield* operate((broker) => broker)
+      yield* served.gateway.drain
+      const ready = yield* served.get("/readyz")
+      assert.deepStrictEqual([ready.status, JSON.parse(ready.text).status], [503, "draining"])
+    }))
+
+  it.live("shows its metrics to Prometheus", () =>
+    Effect.gen(function*() {
+      const served = yield* operate((broker) => broker)
+      const device = yield* connect(served, "ada")
+      yield* connect(served, "bob")
+      yield* append(served, "ada", 1, 2, 3)
+      yield* device.received(3)
+      const garbage = yield* dial(served.url)
+      yield* garbage.send("garbage")
+      yield* garbage.closed
+      const { text } = yield* served.get("/metrics")
+      const value = (name: string) => text.split("\n").find((line) => line.startsWith(`${name} `))?.split(" ")[1]
+      assert.strictEqual(value("emitter_gateway_connections"), "2")
+      assert.strictEqual(value("emitter_gateway_users"), "2")
+      assert.strictEqual(value("emitter_gateway_opened_total"), "2")
+      assert.strictEqual(value("emitter_gateway_events_total"), "3")
+      assert.strictEqual(value(`emitter_gateway_closed_total{code="badFrame"}`), "1")
+      // A second look adds nothing twice.
+      const again = (yield* served.get("/metrics")).text
+      assert.include(again, "emitter_gateway_events_total 3\n")
+    }))
+
+  it.live("devices that come too many at once are told to come back later", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ connections: { perSecond: 3 }, reconnectSpread: "4 seconds" })
+      const shown = yield* token("ada")
+      // Who is no device takes no place of those that are.
+      for (let n = 0; n < 20; n++) yield* dial(served.url)
+      const codes: Array<number> = []
+      for (let n = 0; n < 5; n++) {
+        const device = yield* dial(served.url)
+        yield* device.send({ type: "hello", token: shown })
+        codes.push(
+          yield* Effect.raceFirst(
+            Effect.map(device.closed, ({ code }) => code),
+            Effect.as(device.take("welcome"), 0)
+          )
+        )
+        const last = device.frames.at(-1)
+        if (last?.type === "goodbye") assert.isAtMost(last.reconnectAfterMs, 4_000)
+      }
+      assert.deepStrictEqual(codes.slice(0, 3), [0, 0, 0])
+      assert.include(codes, 4500)
+      const headers = { accept: "text/event-stream", authorization: `Bearer ${shown}` }
+      const statuses: Array<number> = []
+      for (let n = 0; n < 5; n++) {
+        const response = yield* Effect.promise(() => fetch(`${served.http}/events`, { headers }))
+        statuses.push(response.status)
+        if (response.status === 503) assert.isAtMost(Number(response.headers.get("retry-after")), 4)
+        void response.body?.cancel()
+      }
+      assert.include(statuses, 503)
+      assert.isAtLeast((yield* served.gateway.stats).refused.rate, 2)
+      yield* Effect.sleep("400 millis")
+      yield* connect(served, "ada")
+    }))
+
+  it.live("a node that is full refuses further devices with 503", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ connections: { perNode: 2, perUser: 2 } })
+      yield* connect(served, "ada")
+      yield* connect(served, "bob")
+      const error = yield* Effect.flip(dial(served.url))
+      assert.strictEqual(error.status, 503)
+      assert.strictEqual(JSON.parse(error.body).code, "full")
+    }))
+
+  it.live("on SIGTERM says goodbye, and the process ends soon with code 0", () =>
+    Effect.gen(function*() {
+      const child = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          spawn(process.execPath, [fileURLToPath(new URL("standalone.ts", import.meta.url))], {
+            env: { ...process.env, SECRET: secret, GATEWAY_RECONNECT_SPREAD: "1 second" },
+            stdio: ["ignore", "pipe", "inherit"]
+          })
+        ),
+        (child) => Effect.sync(() => child.kill("SIGKILL"))
+      )
+      const exited = new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)))
+      const port = yield* Effect.promise(() =>
+        new Promise<string>((resolve) =>
+          child.stdout.on("data", (data) => resolve(/\d+/.exec(String(data))?.[0] ?? ""))
+        )
+      )
+      const device = yield* connect({ url: `ws://127.0.0.1:${port}/events` }, "ada")
+      const ready = yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}/readyz`))
+      assert.strictEqual(ready.status, 200)
+      const began = performance.now()
+      child.kill("SIGTERM")
+      assert.strictEqual((yield* device.closed).code, 4500)
+      assert.strictEqual(device.frames.at(-1)?.type, "goodbye")
+      assert.strictEqual(yield* Effect.promise(() => exited), 0)
+      assert.isBelow(performance.now() - began, 4_000)
+    }))
+})

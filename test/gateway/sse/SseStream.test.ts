@@ -1,0 +1,449 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Context, Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
+import { Broker } from "effect-emitter"
+import { Authenticator } from "effect-emitter/gateway"
+import { EventSource } from "eventsource"
+import { request } from "node:http"
+import { untilEffect } from "../../client/devices.ts"
+import { append, authenticator, connect, envelope, serve, type Served, token, user } from "../server.ts"
+
+interface Received {
+  readonly id: string
+  readonly type: string
+  readonly data: unknown
+}
+
+interface Stream {
+  readonly source: EventSource
+  readonly received: ReadonlyArray<Received>
+  readonly until: (look: (received: ReadonlyArray<Received>) => boolean) => Effect.Effect<void>
+}
+
+const types = [
+  "custom",
+  "agent_started",
+  "frame:welcome",
+  "frame:gap",
+  "frame:snapshot",
+  "frame:goodbye",
+  "frame:error"
+]
+
+/** Listens with the `eventsource` package, which behaves as a browser's own does. */
+const listen = (
+  url: string,
+  headers: Record<string, string> = {}
+): Effect.Effect<Stream, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const received: Array<Received> = []
+      let waiting: Array<() => void> = []
+      const source = new EventSource(url, {
+        fetch: (input, init) => fetch(input, { ...init, headers: { ...init.headers, ...headers } })
+      })
+      for (const type of types) {
+        source.addEventListener(type, (event) => {
+          received.push({ id: event.lastEventId, type: event.type, data: JSON.parse(String(event.data)) })
+          const waiters = waiting
+          waiting = []
+          for (const waiter of waiters) waiter()
+        })
+      }
+      const until = (look: (received: ReadonlyArray<Received>) => boolean) =>
+        Effect.callback<void>((resume) => {
+          const attempt = () => {
+            if (look(received)) resume(Effect.void)
+            else waiting.push(attempt)
+          }
+          attempt()
+        })
+      return { source, received, until }
+    }),
+    ({ source }) => Effect.sync(() => source.close())
+  )
+
+const bearer = (name: string) => Effect.map(token(name), (text) => ({ authorization: `Bearer ${text}` }))
+
+const events = (received: ReadonlyArray<Received>) => received.filter(({ type }) => !type.startsWith("frame:"))
+
+const offsets = (received: ReadonlyArray<Received>) =>
+  events(received).map(({ data }) =>
+    typeof data === "object" && data !== null && "offset" in data ? data.offset : undefined
+  )
+
+const get = (served: Served, path: string, headers: Record<string, string>) =>
+  Effect.promise((signal) =>
+    fetch(served.http + path, { headers: { accept: "text/event-stream", ...headers }, signal })
+  )
+
+const post = (served: Served, headers: Record<string, string>, body: unknown) =>
+  Effect.promise((signal) =>
+    fetch(`${served.http}/events`, {
+      method: "POST",
+      headers,
+      body: typeof body === "string" ? body : JSON.stringify(body),
+      signal
+    })
+  )
+
+describe("Server-sent events", () => {
+  it.live("bring the same events, with their positions as ids", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      yield* append(served, "ada", 1)
+      const stream = yield* listen(`${served.http}/events`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length === 1)
+      const { epoch } = yield* served.broker.head(user("ada"))
+      assert.strictEqual(stream.received[0]?.type, "frame:welcome")
+      assert.strictEqual(stream.received[0]?.id, `${epoch}:1`)
+
+      const device = yield* connect(served, "ada")
+      yield* append(served, "ada", 2, 3)
+      yield* device.received(2)
+      yield* stream.until((received) => events(received).length === 2)
+      assert.deepStrictEqual(events(stream.received).map(({ id }) => id), [`${epoch}:2`, `${epoch}:3`])
+      const websocket = device.frames.flatMap((frame) => frame.type === "events" ? frame.events : [])
+      assert.deepStrictEqual(events(stream.received).map(({ data }) => data), websocket)
+    }))
+
+  it.live("resume by themselves after a lost connection, with Last-Event-ID", () =>
+    Effect.gen(function*() {
+      const first = yield* serve({ reconnectSpread: "1 millis" })
+      const stream = yield* listen(`${first.http}/events`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length === 1)
+      yield* append(first, "ada", 1)
+      yield* stream.until((received) => events(received).length === 1)
+      // The server restarts on the same port, over the same log.
+      yield* first.close
+      yield* append(first, "ada", 2)
+      yield* serve({}, { port: first.port, broker: Layer.succeed(Broker.Broker, first.broker) })
+      yield* append(first, "ada", 3)
+      yield* stream.until((received) => events(received).length === 3)
+      assert.deepStrictEqual(offsets(stream.received), [1, 2, 3])
+      assert.isTrue(stream.received.some(({ type }) => type === "frame:goodbye"))
+    }))
+
+  it.live("say what is gone, with snapshots, and go on behind it", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      yield* served.broker.append(user("ada"), [envelope({ agentName: "a" }, { type: "agent_started", run: "r1" })])
+      const stream = yield* listen(`${served.http}/events?resume=elsewhere:3`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length === 4)
+      assert.deepStrictEqual(
+        stream.received.map(({ type }) => type),
+        ["frame:welcome", "frame:gap", "frame:snapshot", "agent_started"]
+      )
+    }))
+
+  it.live("filter threads", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const stream = yield* listen(`${served.http}/events?thread=t1`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length === 1)
+      for (const thread of ["t1", "t2", "t1"]) {
+        yield* served.broker.append(user("ada"), [envelope({ n: 1 }, { thread })])
+      }
+      yield* stream.until((received) => events(received).length === 2)
+      assert.deepStrictEqual(offsets(stream.received), [1, 3])
+    }))
+
+  it.live("accept a session that the request shows, such as a cookie", () =>
+    Effect.gen(function*() {
+      const cookies = Authenticator.withRequest((request) =>
+        Effect.succeed(
+          request.cookies["session"] === "ada's"
+            ? Option.some({ userId: user("ada"), expiresAt: undefined })
+            : Option.none()
+        )
+      )
+      const served = yield* serve({}, { authenticator: cookies(Layer.orDie(authenticator)) })
+      const stream = yield* listen(`${served.http}/events`, { cookie: "session=ada's" })
+      yield* stream.until((received) => received.length === 1)
+      const refused = yield* get(served, "/events", { cookie: "session=forged" })
+      assert.strictEqual(refused.status, 401)
+    }))
+
+  it.live("are refused with 503 while credentials cannot be checked", () =>
+    Effect.gen(function*() {
+      const hangs = Authenticator.request(() => Effect.never)
+      const served = yield* serve({ helloTimeout: "100 millis" }, { authenticator: hangs })
+      assert.strictEqual((yield* get(served, "/events", {})).status, 503)
+    }))
+
+  it.live("send a comment every heartbeat", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ heartbeat: "50 millis" })
+      const response = yield* get(served, "/events", yield* bearer("ada"))
+      assert.strictEqual(response.headers.get("content-type"), "text/event-stream; charset=utf-8")
+      const reader = response.body?.getReader() ?? assert.fail("no body")
+      let text = ""
+      while (!text.includes(": ping\n\n: ping\n\n")) {
+        const { value } = yield* Effect.promise(() => reader.read())
+        text += new TextDecoder().decode(value)
+      }
+      assert.notInclude(text, "\r")
+      yield* Effect.promise(() => reader.cancel())
+      yield* Effect.sleep("50 millis")
+      const { connections, sessions, users } = yield* served.gateway.stats
+      assert.deepStrictEqual({ connections, sessions, users }, { connections: 0, sessions: 0, users: 0 })
+    }))
+
+  it.live("have the same limits, said by status", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ connections: { perUser: 1 } })
+      const headers = yield* bearer("ada")
+      const status = (path: string, more: Record<string, string>) =>
+        Effect.map(get(served, path, more), (response) => response.status)
+      assert.strictEqual(yield* status("/events", {}), 401)
+      assert.strictEqual(yield* status("/events", { authorization: "Bearer forged" }), 401)
+      assert.strictEqual(yield* status("/events", { ...headers, origin: "https://evil.example" }), 403)
+      assert.strictEqual(yield* status("/events?resume=nowhere", headers), 400)
+      assert.strictEqual(yield* status("/events?thread=a%20b", headers), 400)
+      assert.strictEqual(yield* status(`/events?token=${yield* token("ada")}`, {}), 401)
+      const { socket } = yield* connect(served, "ada")
+      socket.on("message", (data) => {
+        if (String(data).includes(`"ping"`)) socket.send(`{"type":"pong"}`)
+      })
+      const full = yield* get(served, "/events", headers)
+      assert.strictEqual(full.status, 429)
+      assert.isAtLeast(Number(full.headers.get("retry-after")), 30)
+    }))
+
+  it.live("are acknowledged by POST, on any node and by their own user alone", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const other = yield* serve({}, { broker: Layer.succeed(Broker.Broker, served.broker) })
+      const position = yield* served.broker.append(user("ada"), [envelope({ n: 1 }, { confirm: true })])
+      const confirmed = yield* Effect.forkChild(served.broker.acknowledged(user("ada"), position))
+      const ack = { type: "ack", ...position }
+      assert.strictEqual((yield* post(other, yield* bearer("bob"), ack)).status, 204)
+      assert.strictEqual((yield* post(other, yield* bearer("ada"), { ...ack, epoch: "elsewhere" })).status, 204)
+      yield* Effect.sleep("20 millis")
+      assert.isUndefined(confirmed.pollUnsafe())
+      assert.strictEqual((yield* post(other, yield* bearer("ada"), { ...ack, future: "field" })).status, 204)
+      yield* Fiber.join(confirmed)
+      assert.strictEqual((yield* other.gateway.stats).acknowledgements, 1)
+    }))
+
+  it.live("fault 37: confirm by POST only what passes their filter, and nothing past the head", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const ofA = yield* served.broker.append(user("ada"), [envelope({ n: 1 }, { confirm: true, thread: "a" })])
+      const ofB = yield* served.broker.append(user("ada"), [envelope({ n: 2 }, { confirm: true, thread: "b" })])
+      const headers = yield* bearer("ada")
+      const acknowledge = (query: string, offset: number) =>
+        Effect.promise(() =>
+          fetch(`${served.http}/events${query}`, {
+            method: "POST",
+            headers: { ...headers, "content-type": "application/json" },
+            body: JSON.stringify({ type: "ack", epoch: ofB.epoch, offset })
+          })
+        )
+      const waits = yield* Effect.forEach(
+        [ofA, ofB],
+        (position) => Effect.forkChild(served.broker.acknowledged(user("ada"), position))
+      )
+      assert.strictEqual((yield* acknowledge("", 3)).status, 204)
+      assert.strictEqual((yield* acknowledge("?thread=", 2)).status, 204)
+      assert.strictEqual((yield* acknowledge("?thread=a%20b", 2)).status, 400)
+      assert.deepStrictEqual((yield* served.gateway.stats).acknowledgements, 0)
+      assert.strictEqual((yield* acknowledge("?thread=b", 2)).status, 204)
+      yield* Fiber.join(waits[1] ?? assert.fail("no wait"))
+      assert.isUndefined(waits[0]?.pollUnsafe())
+      assert.strictEqual((yield* acknowledge("", 2)).status, 204)
+      yield* Fiber.join(waits[0] ?? assert.fail("no wait"))
+    }))
+
+  it.live("fault 22: a filter without threads means no thread, over both transports, and events of no thread come", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const device = yield* connect(served, "ada", { threads: [] })
+      const stream = yield* listen(`${served.http}/events?thread=`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length > 0)
+      yield* served.broker.append(user("ada"), [
+        envelope({ n: 1 }, { thread: "a" }),
+        envelope({ n: 2 }),
+        envelope({ n: 3 }, { thread: "b" }),
+        envelope({ n: 4 })
+      ])
+      yield* device.received(2)
+      assert.deepStrictEqual(device.numbers(), [2, 4])
+      yield* stream.until((received) => events(received).length === 2)
+      assert.deepStrictEqual(offsets(stream.received), [2, 4])
+    }))
+
+  it.live("hold acknowledgements to the same limits, and repeat nothing of what is wrong with one", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ framesPerSecond: 5, maxFrameBytesIn: 2_000 })
+      const headers = yield* bearer("ada")
+      const ack = { type: "ack", epoch: "E", offset: 1 }
+      const answer = Effect.fnUntraced(function*(more: Record<string, string>, body: unknown) {
+        const response = yield* post(served, more, body)
+        const text = yield* Effect.promise(() => response.text())
+        assert.notInclude(text, "s3cret")
+        return [response.status, text === "" ? undefined : JSON.parse(text).code]
+      })
+      assert.deepStrictEqual(yield* answer({}, ack), [401, "unauthenticated"])
+      assert.deepStrictEqual(yield* answer({ authorization: "Bearer s3cret" }, ack), [401, "unauthenticated"])
+      const foreign = { ...headers, origin: "https://evil.example" }
+      assert.deepStrictEqual(yield* answer(foreign, ack), [403, "originRefused"])
+      assert.deepStrictEqual(yield* answer(headers, { ...ack, epoch: undefined }), [400, "badFrame"])
+      assert.deepStrictEqual(yield* answer(headers, { ...ack, offset: "s3cret" }), [400, "badFrame"])
+      assert.deepStrictEqual(yield* answer(headers, { type: "pong" }), [400, "badFrame"])
+      assert.deepStrictEqual(yield* answer(headers, "x".repeat(2_001)), [413, "frameTooLarge"])
+      assert.deepStrictEqual(yield* answer(headers, ack), [204, undefined])
+      assert.deepStrictEqual(yield* answer(headers, ack), [429, "tooManyFrames"])
+      assert.deepStrictEqual(yield* answer(yield* bearer("bob"), ack), [204, undefined])
+      yield* Effect.sleep("300 millis")
+      assert.deepStrictEqual(yield* answer(headers, ack), [204, undefined])
+    }))
+
+  it.live("cut a request whose acknowledgement does not arrive in time", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ helloTimeout: "100 millis" })
+      const headers = { ...yield* bearer("ada"), "content-length": "100" }
+      const cut = Effect.callback<string>((resume) => {
+        const sending = request(`${served.http}/events`, { method: "POST", headers })
+        sending.on("response", () => resume(Effect.succeed("answered")))
+        sending.on("error", () => resume(Effect.succeed("cut")))
+        sending.write("{")
+      })
+      assert.strictEqual(yield* cut, "cut")
+    }))
+
+  it.live("fault 18: are told of by HEAD, which holds no place", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const headers = { accept: "text/event-stream", ...yield* bearer("ada") }
+      const head = (more: Record<string, string>) =>
+        Effect.promise(() => fetch(`${served.http}/events`, { method: "HEAD", headers: more }))
+      const answer = yield* head(headers)
+      assert.strictEqual(answer.status, 200)
+      assert.include(answer.headers.get("content-type"), "text/event-stream")
+      assert.strictEqual((yield* head({ accept: "text/event-stream" })).status, 401)
+      assert.deepStrictEqual((yield* served.gateway.stats).sessions, 0)
+    }))
+
+  it.live("fault 38: let go of a device that stops reading, and of its place", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({
+        slow: { close: { after: "300 millis" }, batched: { after: "200 millis" }, volatile: { after: "100 millis" } },
+        heartbeat: "2 seconds"
+      })
+      const stuck = yield* get(served, "/events", yield* bearer("ada"))
+      const text = "x".repeat(256 * 1024)
+      for (let n = 0; n < 40; n++) {
+        yield* served.broker.append(user("ada"), [envelope({ n, text })])
+        yield* Effect.sleep("10 millis")
+      }
+      yield* untilEffect(
+        "it is let go",
+        Effect.map(served.gateway.stats, ({ closed, connections, sessions }) =>
+          closed["tooSlow"] === 1 && sessions === 0 && connections === 0)
+      )
+      yield* Effect.promise(() =>
+        stuck.body?.cancel() ?? Promise.resolve()
+      )
+    }), 15_000)
+
+  it.live("fault 39: that are refused while they open say why, and when to come back", () =>
+    Effect.gen(function*() {
+      const hanging = Layer.effect(
+        Broker.Broker,
+        Effect.map(Layer.build(Layer.orDie(Broker.layerMemory())), (built) => ({
+          ...Context.get(built, Broker.Broker),
+          snapshots: () => Effect.never
+        }))
+      )
+      const served = yield* serve({}, { broker: hanging })
+      const headers = yield* bearer("ada")
+      const revoked = yield* Effect.forkChild(get(served, "/events", headers))
+      yield* untilEffect("it opens", Effect.map(served.gateway.stats, ({ sessions }) => sessions === 1))
+      yield* served.gateway.revoke(user("ada"))
+      const unauthenticated = yield* Fiber.join(revoked)
+      assert.strictEqual(unauthenticated.status, 401)
+      assert.strictEqual((yield* Effect.promise(() => unauthenticated.json())).code, "unauthenticated")
+
+      const draining = yield* Effect.forkChild(get(served, "/events", yield* bearer("bob")))
+      yield* untilEffect("it opens", Effect.map(served.gateway.stats, ({ sessions }) => sessions === 1))
+      yield* served.gateway.drain
+      const unavailable = yield* Fiber.join(draining)
+      assert.strictEqual(unavailable.status, 503)
+      assert.isAtLeast(Number(unavailable.headers.get("retry-after")), 1)
+      assert.strictEqual((yield* Effect.promise(() => unavailable.json())).code, "draining")
+    }))
+
+  it.live("fault 24: can be read by the pages of listed origins, with preflight and POST", () =>
+    Effect.gen(function*() {
+      const origin = "https://app.example.com"
+      const served = yield* serve({ origins: [origin] })
+      const ask = (method: string, more: Record<string, string>, body?: string) =>
+        Effect.promise((signal) =>
+          fetch(`${served.http}/events`, { method, signal, headers: more, ...(body === undefined ? {} : { body }) })
+        )
+      const preflight = yield* ask("OPTIONS", { origin, "access-control-request-method": "GET" })
+      assert.strictEqual(preflight.status, 204)
+      assert.strictEqual(preflight.headers.get("access-control-allow-origin"), origin)
+      assert.include(preflight.headers.get("access-control-allow-headers"), "authorization")
+      assert.include(preflight.headers.get("access-control-allow-headers"), "last-event-id")
+      assert.strictEqual((yield* ask("OPTIONS", { origin: "https://evil.example" })).status, 403)
+
+      const headers = { origin, ...yield* bearer("ada") }
+      const stream = yield* get(served, "/events", headers)
+      assert.deepStrictEqual(
+        [
+          stream.status,
+          stream.headers.get("access-control-allow-origin"),
+          stream.headers.get("access-control-allow-credentials")
+        ],
+        [200, origin, "true"]
+      )
+      const { epoch } = yield* served.broker.head(user("ada"))
+      const posted = yield* ask("POST", headers, JSON.stringify({ type: "ack", epoch, offset: 0 }))
+      assert.deepStrictEqual([posted.status, posted.headers.get("access-control-allow-origin")], [204, origin])
+      const refused = yield* get(served, "/events", { origin })
+      assert.deepStrictEqual([refused.status, refused.headers.get("access-control-allow-origin")], [401, origin])
+      const anywhere = yield* serve({ origins: "any" })
+      const open = yield* get(anywhere, "/events", headers)
+      assert.strictEqual(open.headers.get("access-control-allow-origin"), "*")
+      assert.isNull(open.headers.get("access-control-allow-credentials"))
+    }))
+
+  it.live("fault 13: are not opened by pages elsewhere that send no origin", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const headers = yield* bearer("ada")
+      for (
+        const [site, status] of [["same-site", 403], ["cross-site", 403], ["same-origin", 200], ["none", 200]] as const
+      ) {
+        const answer = yield* get(served, "/events", { ...headers, "sec-fetch-site": site })
+        assert.strictEqual(answer.status, status, site)
+      }
+    }))
+
+  it.live("end with a goodbye when the server closes", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const stream = yield* listen(`${served.http}/events`, yield* bearer("ada"))
+      yield* stream.until((received) => received.length === 1)
+      const [took] = yield* Effect.timed(served.close)
+      assert.isBelow(Duration.toMillis(took), 3_000)
+      yield* stream.until((received) => received.some(({ type }) => type === "frame:goodbye"))
+    }))
+
+  it.live("do not grow the server when nobody reads them", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const stuck = yield* get(served, "/events", yield* bearer("ada"))
+      const text = "x".repeat(256 * 1024)
+      let largest = 0
+      for (let n = 0; n < 200; n++) {
+        yield* served.broker.append(user("ada"), [envelope({ n, text })])
+        yield* Effect.sleep(0)
+        largest = Math.max(largest, (yield* served.gateway.stats).backlog)
+      }
+      assert.isAbove(largest, 0)
+      assert.isAtMost(largest, 512 * 1024)
+      yield* Effect.promise(() => stuck.body?.cancel() ?? Promise.resolve())
+    }))
+})
