@@ -4,24 +4,13 @@
  * that break one.
  */
 import { Effect } from "effect"
-import { parseArgs } from "node:util"
+import { readNumber, readOptions } from "../support/options.ts"
 import { describe, simulate } from "./simulate.ts"
 
-const number = (name: string, text: string, least: number): number => {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < least) {
-    process.stderr.write(`--${name} must be a whole number from ${least}, not "${text}"\n`)
-    process.exit(2)
-  }
-  return value
-}
-
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "1000" },
-    from: { type: "string", default: "1" },
-    help: { type: "boolean", default: false }
-  }
+const values = readOptions("simulate", {
+  seeds: { type: "string", default: "1000" },
+  from: { type: "string", default: "1" },
+  help: { type: "boolean", default: false }
 })
 if (values.help) {
   process.stdout.write(`Holds the package to its promises through seeded random schedules.
@@ -36,8 +25,8 @@ It ends with 0 when every promise holds, else with 1 and the fewest steps that b
 `)
   process.exit()
 }
-const count = number("seeds", values.seeds, 1)
-const from = number("from", values.from, 0)
+const count = readNumber("simulate", "seeds", values.seeds, 1)
+const from = readNumber("simulate", "from", values.from, 0)
 
 const started = performance.now()
 let done = 0
