@@ -4,7 +4,7 @@
  * `npm run bench -- --help` tells the options.
  */
 import { readFileSync, writeFileSync } from "node:fs"
-import { parseArgs } from "node:util"
+import { readOptions, refuse } from "../test/support/options.ts"
 import { findProgram } from "../test/support/program.ts"
 import { answerInProcess, type Outcome } from "./harness/isolate.ts"
 import { describeMachine } from "./harness/machine.ts"
@@ -25,29 +25,14 @@ const help = `npm run bench -- [options]
 Questions: ${[...questions.keys()].join(", ")}
 `
 
-const usage = (problem: string): never => {
-  process.stderr.write(`${problem}\n\n${help}`)
-  process.exit(2)
-}
-
-const readOptions = () => {
-  try {
-    return parseArgs({
-      options: {
-        only: { type: "string", multiple: true, default: [] },
-        quick: { type: "boolean", default: false },
-        json: { type: "string" },
-        markdown: { type: "boolean", default: false },
-        model: { type: "string" },
-        help: { type: "boolean", default: false }
-      }
-    }).values
-  } catch (error) {
-    return usage(error instanceof Error ? error.message : String(error))
-  }
-}
-
-const options = readOptions()
+const options = readOptions("bench", {
+  only: { type: "string", multiple: true, default: [] },
+  quick: { type: "boolean", default: false },
+  json: { type: "string" },
+  markdown: { type: "boolean", default: false },
+  model: { type: "string" },
+  help: { type: "boolean", default: false }
+})
 if (options.help) {
   process.stdout.write(help)
   process.exit(0)
@@ -57,7 +42,12 @@ if (options.model !== undefined) {
   process.exit(0)
 }
 const unknown = options.only.filter((name) => !questions.has(name))
-if (unknown.length > 0) usage(`there is no question ${unknown.map((name) => JSON.stringify(name)).join(", ")}`)
+if (unknown.length > 0) {
+  refuse(
+    "bench",
+    `there is no question ${unknown.map((name) => JSON.stringify(name)).join(", ")}`
+  )
+}
 
 const asked = [...questions.keys()].filter((name) => options.only.length === 0 || options.only.includes(name))
 // Looking for it says loudly if it is not there.

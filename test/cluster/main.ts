@@ -3,7 +3,7 @@
  * when it is quiet again.
  */
 import { Effect, Logger } from "effect"
-import { parseArgs } from "node:util"
+import { readNumber, readOptions, refuse } from "../support/options.ts"
 import { findProgram } from "../support/program.ts"
 import { type Faults, storm } from "./Chaos.ts"
 import { list, report } from "./report.ts"
@@ -26,45 +26,24 @@ const help = `Strikes a cluster of real processes over one real Redis with seede
 It ends with 0 when every promise was kept, else with 1 after it has said what broke. redis-server must be installed.
 `
 
-const complain = (what: string): never => {
-  process.stderr.write(`${what}\nTry: npm run chaos -- --help\n`)
-  return process.exit(2)
-}
-
-const parsed = () => {
-  try {
-    const text = { type: "string" } as const
-    return parseArgs({
-      options: {
-        help: { type: "boolean", short: "h" },
-        minutes: text,
-        seed: text,
-        gateways: text,
-        emitters: text,
-        users: text,
-        devices: text,
-        pause: text
-      }
-    }).values
-  } catch (error) {
-    return complain(error instanceof Error ? error.message : String(error))
-  }
-}
-
-const values = parsed()
+const text = { type: "string" } as const
+const values = readOptions("chaos", {
+  help: { type: "boolean", short: "h" },
+  minutes: text,
+  seed: text,
+  gateways: text,
+  emitters: text,
+  users: text,
+  devices: text,
+  pause: text
+})
 if (values.help === true) {
   process.stdout.write(help)
   process.exit(0)
 }
 
-const number = (name: keyof typeof defaults, least: number, isWhole = true): number => {
-  const text = values[name]
-  const value = text === undefined ? defaults[name] : Number(text)
-  if (!Number.isFinite(value) || value < least || (isWhole && !Number.isInteger(value))) {
-    return complain(`--${name} must be a ${isWhole ? "whole " : ""}number from ${least}, not "${text}"`)
-  }
-  return value
-}
+const number = (name: keyof typeof defaults, least: number, isWhole = true): number =>
+  readNumber("chaos", name, values[name] ?? String(defaults[name]), least, isWhole)
 
 const minutes = number("minutes", 0.1, false)
 const options: Trials.Options = {
@@ -77,7 +56,7 @@ const options: Trials.Options = {
   devicesPerUser: number("devices", 1)
 }
 
-const program = findProgram("redis-server") ?? complain("redis-server is not installed")
+const program = findProgram("redis-server") ?? refuse("chaos", "redis-server is not installed")
 const started = performance.now()
 const say = (what: string) => {
   const seconds = ((performance.now() - started) / 1000).toFixed(1)

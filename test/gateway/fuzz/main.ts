@@ -4,7 +4,7 @@
  * seed and the fewest messages that break a rule.
  */
 import { Effect } from "effect"
-import { parseArgs } from "node:util"
+import { readNumber, readOptions } from "../../support/options.ts"
 import { describe, fuzz } from "./fuzz.ts"
 
 const help = `Throws valid, bent, cut, huge and senseless messages at sessions of a gateway.
@@ -20,38 +20,16 @@ leaked and when a neighbour got all of its events; with 1 and the shortest seque
 the options are wrong.
 `
 
-const usage = (problem: string): never => {
-  process.stderr.write(`${problem}\n\n${help}`)
-  process.exit(2)
-}
-
-const options = () => {
-  try {
-    return parseArgs({
-      options: {
-        frames: { type: "string", default: "100000" },
-        seed: { type: "string", default: "1" },
-        help: { type: "boolean", default: false }
-      }
-    }).values
-  } catch (error) {
-    return usage(error instanceof Error ? error.message : String(error))
-  }
-}
-
-const number = (name: string, text: string, least: number): number => {
-  const value = Number(text)
-  return Number.isSafeInteger(value) && value >= least
-    ? value
-    : usage(`--${name} must be a whole number from ${least}, not "${text}"`)
-}
-
-const values = options()
+const values = readOptions("fuzz", {
+  frames: { type: "string", default: "100000" },
+  seed: { type: "string", default: "1" },
+  help: { type: "boolean", default: false }
+})
 if (values.help) {
   process.stdout.write(help)
 } else {
-  const wanted = number("frames", values.frames, 1)
-  const seed = number("seed", values.seed, 0)
+  const wanted = readNumber("fuzz", "frames", values.frames, 1)
+  const seed = readNumber("fuzz", "seed", values.seed, 0)
   const started = performance.now()
   const seconds = () => (performance.now() - started) / 1000
   const count = (n: number) => n.toLocaleString("en")
