@@ -13,6 +13,7 @@ import { frames } from "../../src/hub/FrameEncoder.ts"
 import type { Hub } from "../../src/hub/Hub.ts"
 import type { Message, Transport } from "../../src/hub/Transport.ts"
 import { ConnectionId } from "../../src/protocol/Identity.ts"
+import * as Monotonic from "../../src/protocol/Monotonic.ts"
 
 export interface Options {
   readonly hub: Hub["Service"]
@@ -136,8 +137,9 @@ export class Device {
     if (position !== undefined) this.tell({ _tag: "handled", position })
   }
 
-  /** Time has passed. */
+  /** Time has passed: for the device, and for the connection that a gateway looks after. */
   tick(): void {
+    this.wire?.connection?.tick(Monotonic.millisUnsafe(this.clock))
     this.tell({ _tag: "tick" })
   }
 
