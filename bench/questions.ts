@@ -13,6 +13,7 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["e2e-batched", () => import("./e2e-batched.ts")],
   ["e2e-critical", () => import("./e2e-critical.ts")],
   ["latency", () => import("./latency.ts")],
+  ["neighbours", () => import("./neighbours.ts")],
   ["idle-memory", () => import("./idle-memory.ts")],
   ["catch-up", () => import("./catch-up.ts")],
   ["redis-cluster", () => import("./redis-cluster.ts")],
@@ -24,4 +25,10 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
 /**
  * Those that need a Redis, and are left out where there is none.
  */
-export const needRedis: ReadonlySet<string> = new Set(["redis-cluster", "redis-append", "redis-idle", "redis-catch-up"])
+export const needRedis: ReadonlySet<string> = new Set([
+  "neighbours",
+  "redis-cluster",
+  "redis-append",
+  "redis-idle",
+  "redis-catch-up"
+])

@@ -3,7 +3,7 @@
  * gaps, and shows that it cannot open here.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Layer, Schema } from "effect"
+import { Cause, Duration, Effect, Exit, Fiber, Layer, Schema } from "effect"
 import {
   AgentEvents,
   Broker,
@@ -29,6 +29,16 @@ const ada = Identity.UserId.make("ada")
 const forAda = Effect.flatMap(Emitters, ({ forUser }) => forUser({ userId: "ada" }))
 const log = Effect.flatMap(TestBroker.TestBroker, (broker) => broker.log(ada))
 
+/** The names of all that an object gives, also by its class. */
+const membersOf = (object: object): ReadonlyArray<string> => {
+  const names = new Set<string>()
+  for (let one = object; one !== Object.prototype; one = Object.getPrototypeOf(one)) {
+    for (const name of Object.getOwnPropertyNames(one)) names.add(name)
+  }
+  names.delete("constructor")
+  return [...names].toSorted()
+}
+
 const patience = { bytes: Infinity, ms: Infinity }
 const hub = Hub.layer({
   perUser: 10,
@@ -39,7 +49,7 @@ const hub = Hub.layer({
 })
 
 describe("gaps of the seed", () => {
-  it.effect("constructor takes `manager` and `websocket_manager` at once", () =>
+  it.effect("fault 47: constructor takes `manager` and `websocket_manager` at once", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(EmitterConfig.decode({ manager: {}, websocket_manager: {}, brokr: {} }))
       assert.strictEqual(error._tag, "EmitterConfigError")
@@ -47,7 +57,8 @@ describe("gaps of the seed", () => {
       // @ts-expect-error: the broker comes from the environment, and from nowhere else
       // @effect-diagnostics-next-line missingEffectContext:off
       const program: Effect.Effect<unknown, Error> = Effect.provide(Emitters, EmitterLayer())
-      assert.isTrue(Effect.isEffect(program))
+      const exit = yield* Effect.exit(program)
+      assert.match(Exit.isFailure(exit) ? String(Cause.squash(exit.cause)) : "it was built", /effect-emitter\/Broker/)
     }))
 
   it.effect("a context without a user id is accepted", () =>
@@ -106,16 +117,35 @@ describe("gaps of the seed", () => {
       }
     }))
 
-  it.effect("three factories, overlapping", () =>
+  it.effect("fault 47: three factories, overlapping", () =>
     Effect.gen(function*() {
-      const context = { userId: "ada", threadId: "t" }
-      const behave = Effect.fnUntraced(function*(emitter: Emitter.Emitter["Service"]) {
+      const context = { userId: "ada", threadId: "t", runId: "r" }
+      const work = Emitter.run({ agentName: "a" })(Effect.gen(function*() {
+        const emitter = yield* Emitter.Emitter
         const receipts = [yield* emitter.emit(note(1)), yield* emitter.emit(urgent(2))]
-        return [emitter.context, Object.keys(emitter), receipts.map(({ _tag }) => _tag)]
+        const failed = yield* Effect.flip(emitter.emit(AgentEvents.AgentStarted.make({ agentName: "b" })))
+        return [receipts.map(({ _tag }) => _tag), failed.reason._tag, membersOf(emitter)]
+      }))
+      /** What the program saw, and what left of it: with all that devices get but ids and times. */
+      const observed = Effect.gen(function*() {
+        const before = (yield* log).length
+        const members = membersOf(yield* Emitter.Emitter)
+        const saw = yield* work
+        const left = (yield* log).slice(before).map(({ delivery, event: { data, thread, type } }) => [
+          type,
+          data,
+          thread,
+          delivery
+        ])
+        return { saw, members, left }
       })
-      const scoped = yield* (yield* Emitters).forUser(context)
-      const layered = Effect.provide(Effect.flatMap(Emitter.Emitter, behave), Emitter.layerUser(context))
-      assert.deepStrictEqual(yield* behave(scoped), yield* layered)
+      const one = yield* Effect.provide(observed, Emitter.layerUser(context))
+      const other = yield* Effect.scoped(Effect.gen(function*() {
+        return yield* Effect.provideService(observed, Emitter.Emitter, yield* (yield* Emitters).forUser(context))
+      }))
+      assert.deepStrictEqual(other, one)
+      assert.deepStrictEqual(one.left.map(([type]) => type), ["agent_started", "custom", "custom", "agent_completed"])
+      assert.include(one.members, "emitConfirmed")
     }).pipe(Effect.scoped, Effect.provide(layer())))
 
   it.effect("factories take different parameters", () =>
@@ -229,9 +259,7 @@ describe("gaps of the seed", () => {
 
   it.effect("`notify_*()` and `emit_*()` take different shapes", () =>
     Effect.gen(function*() {
-      const emitter = yield* forAda
-      const shape = [...Object.keys(emitter), ...Object.getOwnPropertyNames(Object.getPrototypeOf(emitter))]
-      assert.deepStrictEqual(shape.filter((name) => name !== "constructor").toSorted(), [
+      assert.deepStrictEqual(membersOf(yield* forAda), [
         "context",
         "emit",
         "emitConfirmed",
