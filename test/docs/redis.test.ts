@@ -96,7 +96,9 @@ describe("the operators' guide of Redis", () => {
   it("gives every right that is asked for anywhere", () => {
     const folder = new URL("../../src/broker/redis/", import.meta.url)
     const asked = new Set(
-      readdirSync(folder).flatMap((name) =>
+      readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts")).flatMap((
+        name
+      ) =>
         Array.from(
           readFileSync(new URL(name, folder), "utf8").matchAll(/(?:redis\.p?call\('|sendCommand\(\[")([A-Z]+)/gu),
           ([, command = ""]) => command.toLowerCase()
@@ -117,9 +119,11 @@ describe("the operators' guide of Redis", () => {
   })
 
   it("names the metrics that there are", () => {
-    const sources = ["broker/redis/Metrics.ts", "broker/redis/LeaseMetrics.ts", "emitter/Metrics.ts"].map((name) =>
-      readFileSync(new URL(`../../src/${name}`, import.meta.url), "utf8")
-    ).join("\n")
+    const sources = [
+      "broker/redis/Metrics.ts",
+      "broker/redis/leases/LeaseMetrics.ts",
+      "emitter/observe/Metrics.ts"
+    ].map((name) => readFileSync(new URL(`../../src/${name}`, import.meta.url), "utf8")).join("\n")
     const names = new Set(Array.from(text.matchAll(/emitter_[a-z_]+[a-z]/gu), ([name]) => name))
     assert.isAbove(names.size, 6)
     for (const name of names) assert.include(sources, name === "emitter_redis" ? "emitter_redis_" : `"${name}"`)
