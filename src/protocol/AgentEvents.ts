@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import { define } from "./EventDefinition.ts"
 import * as Event from "./Event.ts"
 import { checkWellFormed, RunId } from "./Identity.ts"
+import * as RunEvents from "./RunEvents.ts"
 
 /**
  * Names of agents and tools, message and call ids: 1 to 256 characters of
@@ -51,7 +52,7 @@ export type Usage = typeof Usage.Type
  * @category models
  * @since 0.1.0
  */
-export const ErrorReason = Schema.Literals(["failed", "cancelled", "timeout", "lost"])
+export const ErrorReason = Schema.Literals(RunEvents.errorReasons)
 
 /**
  * @category models
@@ -65,7 +66,7 @@ export type ErrorReason = typeof ErrorReason.Type
  * @category events
  * @since 0.1.0
  */
-export const AgentStarted = define("agent_started", {
+export const AgentStarted = define(RunEvents.started, {
   payload: { agentName: Label, input: Schema.optionalKey(Schema.Json), parentRunId: Schema.optionalKey(RunId) },
   delivery: "critical",
   scope: "run"
@@ -113,7 +114,7 @@ export const ToolCompleted = define("tool_completed", {
  * @category events
  * @since 0.1.0
  */
-export const AgentCompleted = define("agent_completed", {
+export const AgentCompleted = define(RunEvents.completed, {
   payload: {
     agentName: Label,
     result: Schema.optionalKey(Schema.Json),
@@ -131,7 +132,7 @@ export const AgentCompleted = define("agent_completed", {
  * @category events
  * @since 0.1.0
  */
-export const AgentError = define("agent_error", {
+export const AgentError = define(RunEvents.failed, {
   payload: { reason: ErrorReason, message: Schema.String, retryable: Schema.Boolean },
   delivery: "critical",
   scope: "run"

@@ -8,6 +8,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { Coalesce, Confirmation, Definition, DeliveryClass, EventScope, PayloadSchema } from "./Event.ts"
+import * as RunEvents from "./RunEvents.ts"
 
 /**
  * The wire names of the built-in catalog.
@@ -16,16 +17,7 @@ import type { Coalesce, Confirmation, Definition, DeliveryClass, EventScope, Pay
  * @since 0.1.0
  */
 export const builtInNames = [
-  "agent_started",
-  "agent_thinking",
-  "tool_executing",
-  "tool_completed",
-  "agent_completed",
-  "agent_error",
-  "text_delta",
-  "thinking_delta",
-  "progress_update",
-  "usage_reported",
+  ...RunEvents.names,
   "custom",
   "auth_started",
   "auth_validating",

@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as PositionText from "./PositionText.ts"
 
 /**
  * An offset: 0 before the first event, then 1, 2, 3, …
@@ -24,7 +25,7 @@ export const Offset = Schema.Natural
  * @category models
  * @since 0.1.0
  */
-export const Epoch = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_-]{1,32}$/u))
+export const Epoch = Schema.String.check(Schema.isPattern(PositionText.epochPattern))
 
 /**
  * The position after the event with this offset.
@@ -41,25 +42,10 @@ export const Position = Schema.Struct({ epoch: Epoch, offset: Offset })
 export type Position = typeof Position.Type
 
 /**
- * Writes a position as `<epoch>:<offset>`, the form of an SSE event id.
+ * `toText` writes a position as `<epoch>:<offset>`, the form of an SSE event id.
+ * `fromText` reads it, and gives `undefined` when the text is no position.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toText = (position: Position): string => `${position.epoch}:${position.offset}`
-
-const textPattern = /^([A-Za-z0-9_-]{1,32}):(0|[1-9][0-9]{0,15})$/
-
-/**
- * Reads `<epoch>:<offset>`; `undefined` when the text is no position.
- *
- * @category conversions
- * @since 0.1.0
- */
-export const fromText = (text: string): Position | undefined => {
-  const match = textPattern.exec(text)
-  if (match === null) return undefined
-  const [, epoch = "", digits = ""] = match
-  const offset = Number(digits)
-  return Number.isSafeInteger(offset) ? { epoch, offset } : undefined
-}
+export { fromText, toText } from "./PositionText.ts"

@@ -15,6 +15,7 @@
 import * as Schema from "effect/Schema"
 import { ErrorReason, Usage } from "./AgentEvents.ts"
 import { bytesOf, GrowingText, tail, textOverhead } from "./GrowingText.ts"
+import * as RunEvents from "./RunEvents.ts"
 
 /**
  * The most characters a snapshot keeps of one text.
@@ -201,20 +202,6 @@ const present = (
   ...(error === undefined ? {} : { error })
 })
 
-// Those that `apply` tells apart.
-const read: ReadonlySet<string> = new Set([
-  "text_delta",
-  "thinking_delta",
-  "agent_started",
-  "agent_thinking",
-  "tool_executing",
-  "tool_completed",
-  "progress_update",
-  "usage_reported",
-  "agent_completed",
-  "agent_error"
-])
-
 /**
  * Folds one run's events. Mutable, so that an event costs little: give it
  * every event in order with `apply`, and ask for the state with `snapshot`.
@@ -255,7 +242,7 @@ export class RunFold {
    * one that may not need not be read from its text to be folded.
    */
   static reads(type: string): boolean {
-    return read.has(type)
+    return RunEvents.isFolded(type)
   }
 
   /**
@@ -302,7 +289,7 @@ export class RunFold {
    * thread if it has one.
    */
   apply(type: string, data: Data, at: number, thread?: string): void {
-    if (type === "agent_started") return this.start(data, at, thread)
+    if (RunEvents.isStart(type)) return this.start(data, at, thread)
     if (thread !== undefined && this.state.thread === undefined) this.set("thread", thread)
     switch (type) {
       case "text_delta":
@@ -325,15 +312,14 @@ export class RunFold {
       }
       case "usage_reported":
         return this.addUsage(data)
-      case "agent_completed": {
+      case RunEvents.completed: {
         this.state.status = "completed"
         this.state.endedAt = at
         this.set("result", toText(data["result"]))
         return
       }
-      case "agent_error": {
-        const reason = data["reason"]
-        this.state.status = Schema.is(ErrorReason)(reason) ? reason : "failed"
+      case RunEvents.failed: {
+        this.state.status = RunEvents.reasonOf(data["reason"])
         this.state.endedAt = at
         this.set("error", shortText(data, "message"))
         return

@@ -15,8 +15,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { ErrorReason } from "./AgentEvents.ts"
 import type { Event } from "./Event.ts"
+import * as RunEvents from "./RunEvents.ts"
 
 /**
  * Where a run stands.
@@ -27,7 +27,7 @@ import type { Event } from "./Event.ts"
 export type RunState =
   | { readonly _tag: "Idle" }
   | { readonly _tag: "Active"; readonly agentName: string; readonly openTools: ReadonlyMap<string, string> }
-  | { readonly _tag: "Ended"; readonly outcome: "completed" | ErrorReason }
+  | { readonly _tag: "Ended"; readonly outcome: "completed" | RunEvents.ErrorReason }
 
 /**
  * A run that has not started.
@@ -83,20 +83,13 @@ const field = (event: Event, name: string): string => {
 }
 
 /**
- * Whether events of this wire name start their run.
+ * `isStart` and `isTerminal` tell by an event's wire name whether it starts or
+ * ends its run.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isStart = (type: string): boolean => type === "agent_started"
-
-/**
- * Whether events of this wire name end their run.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isTerminal = (type: string): boolean => type === "agent_completed" || type === "agent_error"
+export { isStart, isTerminal } from "./RunEvents.ts"
 
 /**
  * The state after `event`, or why the event is not legal. Events of scope
@@ -113,7 +106,7 @@ export const next = (state: RunState, event: Event): RunState | IllegalEvent => 
   }
   switch (state._tag) {
     case "Idle":
-      return type === "agent_started"
+      return RunEvents.isStart(type)
         ? { _tag: "Active", agentName: field(event, "agentName"), openTools: noTools }
         : illegal(type, state, "notStarted")
     case "Ended":
@@ -129,7 +122,7 @@ const nextActive = (
   event: Event
 ): RunState | IllegalEvent => {
   switch (type) {
-    case "agent_started":
+    case RunEvents.started:
       return illegal(type, state, "alreadyStarted")
     case "tool_executing": {
       const id = field(event, "toolCallId")
@@ -144,16 +137,13 @@ const nextActive = (
       openTools.delete(id)
       return { ...state, openTools }
     }
-    case "agent_completed": {
+    case RunEvents.completed: {
       const [open] = state.openTools.keys()
       return open === undefined ? { _tag: "Ended", outcome: "completed" } : illegal(type, state, "toolsOpen", open)
     }
-    case "agent_error":
-      return { _tag: "Ended", outcome: reasonOf(field(event, "reason")) }
+    case RunEvents.failed:
+      return { _tag: "Ended", outcome: RunEvents.reasonOf(field(event, "reason")) }
     default:
       return state
   }
 }
-
-const reasonOf = (reason: string): ErrorReason =>
-  reason === "cancelled" || reason === "timeout" || reason === "lost" ? reason : "failed"

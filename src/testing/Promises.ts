@@ -219,7 +219,7 @@ const checkRuns = ({ deadLetters, handedOver, isClosed, logs }: Trace, report: R
   const started = new Set<string>()
   const note = (id: string, type: string, run: string | undefined) => {
     if (run === undefined) return
-    if (type === "agent_started") started.add(run)
+    if (RunState.isStart(type)) started.add(run)
     if (RunState.isTerminal(type)) endings.set(run, (endings.get(run) ?? new Set()).add(id))
   }
   for (const { event: { id, run, type } } of logs) {

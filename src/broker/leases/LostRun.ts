@@ -5,6 +5,7 @@
  */
 import { EventId, type RunId, type ThreadId } from "../../protocol/Identity.ts"
 import type { Envelope } from "../../protocol/Envelope.ts"
+import * as RunEvents from "../../protocol/RunEvents.ts"
 
 /**
  * What the ending says: asking again may help.
@@ -12,11 +13,7 @@ import type { Envelope } from "../../protocol/Envelope.ts"
  * @category models
  * @since 0.1.0
  */
-export const data = {
-  reason: "lost",
-  message: "The process that ran this run is gone",
-  retryable: true
-} as const
+export const data = RunEvents.lost("The process that ran this run is gone")
 
 /**
  * An `agent_error` with reason `lost`. `source` must be of this one event: what
@@ -34,12 +31,12 @@ export const ending = (options: {
   const { run, source, thread } = options
   const at = Math.floor(options.at)
   const id = EventId.make(`${source}1`)
-  const body = JSON.stringify({ id, type: "agent_error", at, run, thread, data }).slice(1)
+  const body = JSON.stringify({ id, type: RunEvents.failed, at, run, thread, data }).slice(1)
   return {
     id,
     source,
     sequence: 1,
-    type: "agent_error",
+    type: RunEvents.failed,
     delivery: "critical",
     at,
     run,

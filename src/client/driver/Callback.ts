@@ -5,8 +5,8 @@
  * @since 0.1.0
  */
 import type { Position } from "../../protocol/Position.ts"
+import { fromText, toText } from "../../protocol/PositionText.ts"
 import type { PositionStorage } from "../PositionStorage.ts"
-import { fromText, toText } from "../PositionText.ts"
 
 /**
  * Calls, and gives what came back; `undefined` if it threw. `failed` is told what

@@ -7,8 +7,8 @@
  *
  * @since 0.1.0
  */
+import * as RunEvents from "../../protocol/RunEvents.ts"
 import { RunFold, type RunSnapshot } from "../../protocol/RunSnapshot.ts"
-import { ofRun } from "./Sequencing.ts"
 import type { Item } from "./SessionIO.ts"
 
 interface Entry {
@@ -47,7 +47,7 @@ export class Runs {
     switch (item._tag) {
       case "Event": {
         const { at, data, offset, run, thread, type } = item.event
-        if (run === undefined || !ofRun(type)) return
+        if (run === undefined || !RunEvents.isFolded(type)) return
         const known = this.entries.get(run)
         if (known !== undefined && known.epoch === item.epoch && offset <= known.offset) return
         const fold = known?.alive ?? known?.fold ?? new RunFold()
@@ -63,11 +63,7 @@ export class Runs {
         const known = this.entries.get(item.run)
         if (known === undefined || known.fold.ended) return
         const fold = RunFold.from(known.fold.snapshot())
-        fold.apply(
-          "agent_error",
-          { reason: "lost", message: "the server knows nothing of this run any more" },
-          item.at
-        )
+        fold.apply(RunEvents.failed, RunEvents.lost("the server knows nothing of this run any more"), item.at)
         return this.set(item.run, { ...known, fold, alive: known.fold })
       }
       case "Gap":

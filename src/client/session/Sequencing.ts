@@ -5,6 +5,8 @@
  * @since 0.1.0
  */
 import type { Position } from "../../protocol/Position.ts"
+import * as PositionText from "../../protocol/PositionText.ts"
+import * as RunEvents from "../../protocol/RunEvents.ts"
 import * as RecentIds from "./RecentIds.ts"
 import type { Item } from "./SessionIO.ts"
 import type { Back, Turn } from "./SessionState.ts"
@@ -194,30 +196,9 @@ const note = (turn: Turn, events: ReadonlyArray<WireEvent>): void => {
   for (const { run, type } of events) {
     if (run === undefined) continue
     heard(turn, run)
-    if (ofRun(type)) setRunning(turn, run, type !== "agent_completed" && type !== "agent_error")
+    if (RunEvents.isFolded(type)) setRunning(turn, run, !RunEvents.isTerminal(type))
   }
 }
-
-/**
- * Whether an event of this type belongs to the state of its run.
- *
- * @category lookups
- * @since 0.1.0
- */
-export const ofRun = (type: string): boolean => runEvents.has(type)
-
-const runEvents: ReadonlySet<string> = new Set([
-  "agent_started",
-  "agent_thinking",
-  "tool_executing",
-  "tool_completed",
-  "text_delta",
-  "thinking_delta",
-  "progress_update",
-  "usage_reported",
-  "agent_completed",
-  "agent_error"
-])
 
 const setRunning = ({ state }: Turn, run: string, open: boolean): void => {
   if (state.running.has(run) === open) return
@@ -229,6 +210,6 @@ const setRunning = ({ state }: Turn, run: string, open: boolean): void => {
 
 const hole = (after: Position | undefined, received: Position): Loss => ({
   _tag: "hole",
-  expected: after === undefined ? "a welcome" : `${after.epoch}:${after.offset + 1}`,
-  received: `${received.epoch}:${received.offset}`
+  expected: after === undefined ? "a welcome" : PositionText.toText({ ...after, offset: after.offset + 1 }),
+  received: PositionText.toText(received)
 })

@@ -11,6 +11,7 @@
  */
 import type { JsonObject } from "effect/Schema"
 import type { GapReason } from "../../protocol/Frame.ts"
+import { errorReasons } from "../../protocol/RunEvents.ts"
 import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
 
 /**
@@ -149,7 +150,7 @@ const isWireEvent = isShape(
 
 const isSnapshot = isShape(
   {
-    status: isOneOf("active", "completed", "failed", "cancelled", "timeout", "lost"),
+    status: isOneOf("active", "completed", ...errorReasons),
     messages: isArrayOf(
       isShape({ messageId: isString, kind: isOneOf("text", "thinking"), text: isString }, { truncated: isBoolean })
     ),

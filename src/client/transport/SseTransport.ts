@@ -13,9 +13,9 @@
  */
 import { createParser } from "eventsource-parser"
 import { closeCodes } from "../../protocol/CloseCode.ts"
+import * as PositionText from "../../protocol/PositionText.ts"
 import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
 import { httpUrl } from "./Platform.ts"
-import * as PositionText from "../PositionText.ts"
 import type { ClientFrame } from "../session/SessionIO.ts"
 
 type Hello = Extract<ClientFrame, { readonly type: "hello" }>

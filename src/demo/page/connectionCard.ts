@@ -3,6 +3,7 @@
  */
 import type { Loss, Status } from "../../client/index.ts"
 import type { Position } from "../../protocol/Position.ts"
+import { toText } from "../../protocol/PositionText.ts"
 import type { Counts } from "./connection.ts"
 import { count, h, setText } from "./dom.ts"
 
@@ -160,7 +161,7 @@ export const connectionCard = (options: {
       kills.hidden = node === undefined
       setText(gateway, node ?? "")
       for (const [key, value] of values) setText(value, count(counts[key]))
-      setText(position, at === undefined ? "none yet" : `${at.epoch}:${at.offset}`)
+      setText(position, at === undefined ? "none yet" : toText(at))
     },
     close: () => clearInterval(timer)
   }

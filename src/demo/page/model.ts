@@ -1,6 +1,7 @@
 /**
  * What the page knows of its user's runs: a fold of what the client hands over, free of the DOM.
  */
+import * as RunEvents from "../../protocol/RunEvents.ts"
 import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
 
 /** An event as it came. */
@@ -100,8 +101,6 @@ const citationsOf = (result: unknown): ReadonlyArray<Citation> => {
   })
 }
 
-const statuses = ["failed", "cancelled", "timeout", "lost"] as const
-
 const emptyRun = (id: string): Run => ({
   id,
   question: undefined,
@@ -177,7 +176,7 @@ export class Runs {
     const folded = event.offset <= run.foldedTo
     const { at, data, offset } = event
     switch (event.type) {
-      case "agent_started": {
+      case RunEvents.started: {
         const input = isData(data["input"]) ? data["input"] : {}
         run.question = text(input, "question")
         run.documents = text(input, "documents")
@@ -214,13 +213,13 @@ export class Runs {
           written: (run.tokens?.written ?? 0) + (number(data, "outputTokens") ?? 0)
         }
         break
-      case "agent_completed":
+      case RunEvents.completed:
         run.status = "completed"
         run.endedAt = at
         run.citations = citationsOf(data["result"])
         break
-      case "agent_error":
-        run.status = statuses.find((reason) => reason === data["reason"]) ?? "failed"
+      case RunEvents.failed:
+        run.status = RunEvents.reasonOf(data["reason"])
         run.endedAt = at
         run.error = text(data, "message")
         break

@@ -11,6 +11,7 @@ import * as AgentEvents from "../../protocol/AgentEvents.ts"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { Coalesce, Event } from "../../protocol/Event.ts"
 import type { RunId } from "../../protocol/Identity.ts"
+import * as RunEvents from "../../protocol/RunEvents.ts"
 import * as RunState from "../../protocol/RunState.ts"
 import { type Binding, kindOf } from "./Binding.ts"
 import { EmitError, EmitterClosed, EventTooLarge, InvalidPayload, NoRun, Overflow } from "../EmitError.ts"
@@ -94,7 +95,7 @@ export const emit = (
     if (typeof json !== "string") return reject(binding, json)
     pending = envelop(binding, event, encoder, data, json, run, coalesce, confirm)
     if (
-      pending.bytes > maxEventBytes && !((owed || event.type === "agent_error") && pending.bytes <= endingBytes)
+      pending.bytes > maxEventBytes && !((owed || event.type === RunEvents.failed) && pending.bytes <= endingBytes)
     ) {
       return reject(binding, new EventTooLarge({ event: event.type, bytes: pending.bytes, limit: maxEventBytes }))
     }

@@ -30,7 +30,7 @@
  */
 import type { Envelope } from "../../../protocol/Envelope.ts"
 import type { RunId } from "../../../protocol/Identity.ts"
-import * as RunState from "../../../protocol/RunState.ts"
+import * as RunEvents from "../../../protocol/RunEvents.ts"
 import * as RedisScript from "./Script.ts"
 
 /**
@@ -133,7 +133,7 @@ local function refusedRuns(runs, lease, batch, sources)
         upTo = number + block.stretches[stretch].count - 1
       end
       if not shut[run] or isTaken(sources[block.stretches[stretch].source], number) then return end
-      if type ~= 'agent_started' then
+      if type ~= '${RunEvents.started}' then
         refused[#refused + 1] = run
         shut[run] = nil
       elseif not isLate(shut[run], at) then
@@ -155,9 +155,9 @@ local function recount(runs, added)
     eachHeader(block.events, function(at, type, name)
       local run = byName[name]
       if not run then return end
-      if type == 'agent_started' then
+      if type == '${RunEvents.started}' then
         if run.kind ~= 2 or at > run.at then run.kind, run.at = 1, at end
-      elseif type == 'agent_completed' or type == 'agent_error' then
+      elseif type == '${RunEvents.completed}' or type == '${RunEvents.failed}' then
         run.kind, run.at = 2, at
       elseif run.kind < 0 then
         run.kind = 0
@@ -272,8 +272,8 @@ export const toArguments = (
       found = { besides: besides(envelope, run), kind: "0", at }
       runs.set(run, found)
     }
-    const isStart = RunState.isStart(type)
-    if (!isStart && !RunState.isTerminal(type) || isStart && found.kind === "2" && at <= found.at) continue
+    const isStart = RunEvents.isStart(type)
+    if (!isStart && !RunEvents.isTerminal(type) || isStart && found.kind === "2" && at <= found.at) continue
     found.kind = isStart ? "1" : "2"
     found.at = at
   }

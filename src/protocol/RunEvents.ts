@@ -1,0 +1,113 @@
+/**
+ * What the wire names of built-in events mean for their run: which one starts
+ * it, which ones end it, and which ones its snapshot is made of. Everybody who
+ * reads events off the wire asks here.
+ *
+ * This module loads nothing, so that a page can have it without Effect.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * The event that starts a run.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const started = "agent_started"
+
+/**
+ * The event that ends a run with a result.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const completed = "agent_completed"
+
+/**
+ * The event that ends a run without a result.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const failed = "agent_error"
+
+/**
+ * All built-in events of a run.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const names = [
+  started,
+  "agent_thinking",
+  "tool_executing",
+  "tool_completed",
+  "text_delta",
+  "thinking_delta",
+  "progress_update",
+  "usage_reported",
+  completed,
+  failed
+] as const
+
+const folded: ReadonlySet<string> = new Set(names)
+
+/**
+ * Whether events of this wire name start their run.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isStart = (type: string): boolean => type === started
+
+/**
+ * Whether events of this wire name end their run.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isTerminal = (type: string): boolean => type === completed || type === failed
+
+/**
+ * Whether events of this wire name may change their run's snapshot.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isFolded = (type: string): boolean => folded.has(type)
+
+/**
+ * Why a run can end without a result: it failed, was cancelled, ran out of time,
+ * or its process vanished.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const errorReasons = ["failed", "cancelled", "timeout", "lost"] as const
+
+/**
+ * One of these reasons.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export type ErrorReason = (typeof errorReasons)[number]
+
+/**
+ * The reason that an `agent_error` names; `failed` where it names none that is
+ * known.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const reasonOf = (reason: unknown): ErrorReason => errorReasons.find((known) => known === reason) ?? "failed"
+
+/**
+ * The payload of the `agent_error` that ends a run whose process vanished:
+ * asking again may help.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const lost = (message: string) => ({ reason: "lost", message, retryable: true }) as const
