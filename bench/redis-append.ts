@@ -67,7 +67,7 @@ const inBatches = (events: ReadonlyArray<Envelope.Envelope>, size: number): Read
 
 /** This package's broker, with its defaults, but in no hurry: what is asked is how much Redis takes, not how soon. */
 const ours = async (url: string, scope: Scope.Scope): Promise<Appender> => {
-  const slowly = { deadline: "30 seconds", silence: "30 seconds", lease: "2 minutes" }
+  const slowly = { deadline: "30 seconds", silence: "30 seconds", lease: "2 minutes" } as const
   const built = Layer.build(RedisBroker.layer({ url, ...slowly })).pipe(
     Scope.provide(scope)
   )

@@ -37,7 +37,7 @@ import type { DeliveryClass } from "../protocol/Event.ts"
 import type { RunId, ThreadId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
-import { present } from "../protocol/Settings.ts"
+import { type Given, present } from "../protocol/Present.ts"
 import type { BrokerError } from "./BrokerError.ts"
 import * as MemoryBroker from "./memory/MemoryBroker.ts"
 
@@ -340,7 +340,7 @@ export class Broker extends Context.Service<Broker, {
  * @since 0.1.0
  */
 export const layerMemory = (
-  options: typeof MemoryBroker.Options.Encoded = {}
+  options: Given<typeof MemoryBroker.Options.Encoded> = {}
 ): Layer.Layer<Broker, Schema.SchemaError> =>
   Layer.effect(
     Broker,

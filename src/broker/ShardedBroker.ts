@@ -31,7 +31,7 @@ import type { Broker } from "./Broker.ts"
  */
 export interface Shard {
   readonly name: string
-  readonly weight?: number
+  readonly weight?: number | undefined
   readonly broker: Broker["Service"]
 }
 

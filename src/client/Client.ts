@@ -34,6 +34,7 @@ import type * as SubscriptionRef from "effect/SubscriptionRef"
 import * as AgentEvents from "../protocol/AgentEvents.ts"
 import type * as Event from "../protocol/Event.ts"
 import type { Position } from "../protocol/Position.ts"
+import { type Overrides, withDefaults } from "../protocol/Present.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
 import type { Refused } from "./driver/Driver.ts"
 import * as Driver from "./driver/Driver.ts"
@@ -131,7 +132,7 @@ export interface Options<E = never, R = never> {
   readonly storage?: PositionStorage | undefined
   readonly client?: string | undefined
   readonly transports?: Transports | undefined
-  readonly backoff?: Partial<Backoff> | undefined
+  readonly backoff?: Overrides<Backoff> | undefined
   readonly connectTimeout?: Duration.Input | undefined
   readonly capacity?: number | undefined
   readonly overflow?: Overflow | undefined
@@ -173,7 +174,7 @@ export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
         client: options.client,
         transports,
         start: options.start ?? "head",
-        backoff: { ...defaults.backoff, ...options.backoff },
+        backoff: withDefaults(defaults.backoff, options.backoff),
         connectTimeoutMs: Duration.toMillis(options.connectTimeout ?? defaults.connectTimeoutMs)
       }
     })

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { Position } from "../protocol/Position.ts"
+import type { Overrides } from "../protocol/Present.ts"
 import type { Platform } from "./transport/Platform.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
 import type { Backoff } from "./session/Reconnect.ts"
@@ -58,7 +59,8 @@ export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag"
  * - `backoff`: waits between attempts, see `Reconnect`; `connectTimeoutMs`
  *   (10 s) is how long one attempt may take.
  * - `signal`: closes the connection when it aborts.
- * - `platform`: clock, timers, randomness, WebSocket and `fetch`, for tests.
+ * - `platform`: clock, timers, randomness, WebSocket and `fetch`, for tests; there
+ *   is none of what is `undefined`.
  *
  * @category models
  * @since 0.1.0
@@ -77,7 +79,7 @@ export interface ConnectOptions {
   readonly storage?: PositionStorage | undefined
   readonly client?: string | undefined
   readonly transports?: Transports | undefined
-  readonly backoff?: Partial<Backoff> | undefined
+  readonly backoff?: Overrides<Backoff> | undefined
   readonly connectTimeoutMs?: number | undefined
   readonly signal?: AbortSignal | undefined
   readonly platform?: Partial<Platform> | undefined

@@ -35,8 +35,8 @@ import type { Envelope } from "../protocol/Envelope.ts"
 import type { Event } from "../protocol/Event.ts"
 import { EmissionContext } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
+import { type Given, present } from "../protocol/Present.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
-import * as Settings from "../protocol/Settings.ts"
 import { emit } from "./accept/Acceptor.ts"
 import { bind, type Binding } from "./accept/Binding.ts"
 import { awaitAcknowledged, type ConfirmOptions } from "./delivery/Confirmation.ts"
@@ -112,7 +112,7 @@ export class Emitter extends Context.Service<Emitter, {
  */
 export class Emitters extends Context.Service<Emitters, {
   readonly forUser: (
-    context: typeof EmissionContext.Encoded
+    context: Given<typeof EmissionContext.Encoded>
   ) => Effect.Effect<Emitter["Service"], InvalidContext, Scope.Scope>
   readonly stats: Effect.Effect<Stats>
 }>()("effect-emitter/Emitters") {}
@@ -258,7 +258,7 @@ export const fromEngine = (engine: Engine): Effect.Effect<Emitters["Service"]> =
 
     const forUser: Emitters["Service"]["forUser"] = (context) =>
       Effect.flatMap(Effect.scope, (scope) => {
-        const decoded = decodeContext(Settings.present(context))
+        const decoded = decodeContext(present(context))
         if (decoded._tag === "Failure") return Effect.fail(invalidContext(decoded))
         const settings = settingsFor(decoded.value)
         return settings === undefined
@@ -307,7 +307,7 @@ const invalidContext = (exit: Exit.Failure<unknown, Schema.SchemaError>): Invali
  * @since 0.1.0
  */
 export const layerUser = (
-  context: typeof EmissionContext.Encoded
+  context: Given<typeof EmissionContext.Encoded>
 ): Layer.Layer<Emitter, InvalidContext, Emitters> =>
   Layer.effect(Emitter, Effect.flatMap(Emitters, (emitters) => emitters.forUser(context)))
 

@@ -17,7 +17,9 @@
  * | `breaker.openFor` / `maxOpenFor` | 1 s / 10 s | 5 s / 30 s | 10 s / 60 s |
  * | `closeTimeout` | 2 s | 5 s | 10 s |
  *
- * Durations are written as text, such as `"20 millis"` or `"5 seconds"`.
+ * Durations are written as text, such as `"20 millis"` or `"5 seconds"`, or as
+ * another `Duration.Input`: a number is one of milliseconds. From `Config` they are
+ * read as text.
  *
  * @since 0.1.0
  */
@@ -28,8 +30,9 @@ import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { checkId } from "../protocol/Identity.ts"
+import { type Given, present } from "../protocol/Present.ts"
 import * as Settings from "../protocol/Settings.ts"
-import { millis, Positive, Time, TimeText } from "../protocol/Settings.ts"
+import { millis, Positive, Time, TimeInput } from "../protocol/Settings.ts"
 import * as Retry from "./delivery/Retry.ts"
 
 /**
@@ -157,7 +160,7 @@ const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
 }
 
 const BatchingOverrides = Schema.Struct({
-  maxDelay: Schema.optionalKey(TimeText),
+  maxDelay: Schema.optionalKey(TimeInput),
   maxSize: Schema.optionalKey(Positive),
   maxBytes: Schema.optionalKey(Positive),
   capacity: Schema.optionalKey(Positive),
@@ -170,15 +173,15 @@ const Overrides = Schema.Struct({
   batching: Schema.optionalKey(BatchingOverrides),
   retry: Schema.optionalKey(Schema.Struct({
     attempts: Schema.optionalKey(Positive),
-    base: Schema.optionalKey(TimeText),
-    cap: Schema.optionalKey(TimeText)
+    base: Schema.optionalKey(TimeInput),
+    cap: Schema.optionalKey(TimeInput)
   })),
   breaker: Schema.optionalKey(Schema.Struct({
     failures: Schema.optionalKey(Positive),
-    openFor: Schema.optionalKey(TimeText),
-    maxOpenFor: Schema.optionalKey(TimeText)
+    openFor: Schema.optionalKey(TimeInput),
+    maxOpenFor: Schema.optionalKey(TimeInput)
   })),
-  closeTimeout: Schema.optionalKey(TimeText),
+  closeTimeout: Schema.optionalKey(TimeInput),
   maxEventBytes: Schema.optionalKey(Positive),
   lifecycle: Schema.optionalKey(Schema.Literals(["enforce", "observe"])),
   spans: Schema.optionalKey(Schema.Boolean),
@@ -317,7 +320,7 @@ export type EmitterConfig = typeof EmitterConfig.Type
  * @category config
  * @since 0.1.0
  */
-export type Options = typeof EmitterConfig.Encoded
+export type Options = Given<typeof EmitterConfig.Encoded>
 
 /**
  * Settings that cannot be used. `issues` lists every problem with the path of
@@ -344,7 +347,7 @@ const decodeOptions = Schema.decodeUnknownEffect(EmitterConfig, Settings.parseOp
  */
 export const decode = (options: unknown): Effect.Effect<EmitterConfig, EmitterConfigError> =>
   Effect.mapError(
-    decodeOptions(Settings.present(options)),
+    decodeOptions(present(options)),
     (error) => new EmitterConfigError({ issues: Settings.issuesOf(error) })
   )
 

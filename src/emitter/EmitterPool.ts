@@ -22,6 +22,7 @@ import * as RcMap from "effect/RcMap"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { EmissionContext } from "../protocol/Identity.ts"
+import type { Given } from "../protocol/Present.ts"
 import { type Emitter, Emitters, type InvalidContext } from "./Emitter.ts"
 
 /**
@@ -32,8 +33,8 @@ import { type Emitter, Emitters, type InvalidContext } from "./Emitter.ts"
  * @since 0.1.0
  */
 export interface Options {
-  readonly capacity?: number
-  readonly idleTimeToLive?: Duration.Input
+  readonly capacity?: number | undefined
+  readonly idleTimeToLive?: Duration.Input | undefined
 }
 
 /**
@@ -61,7 +62,7 @@ export interface PoolStats {
  */
 export class EmitterPool extends Context.Service<EmitterPool, {
   readonly get: (
-    context: typeof EmissionContext.Encoded
+    context: Given<typeof EmissionContext.Encoded>
   ) => Effect.Effect<Emitter["Service"], InvalidContext | PoolExhausted, Scope.Scope>
   readonly stats: Effect.Effect<PoolStats>
 }>()("effect-emitter/EmitterPool") {}
@@ -79,11 +80,13 @@ export class PoolExhausted extends Schema.TaggedError<PoolExhausted>()("PoolExha
 }
 
 // The same fields in the same order give the same key, whatever order they were written in.
-const keyOf = (context: typeof EmissionContext.Encoded): string =>
-  JSON.stringify(Object.entries(context).toSorted(([a], [b]) => a < b ? -1 : 1))
+const keyOf = (context: Given<typeof EmissionContext.Encoded>): string =>
+  JSON.stringify(
+    Object.entries(context).filter(([, field]) => field !== undefined).toSorted(([a], [b]) => a < b ? -1 : 1)
+  )
 
 interface Use {
-  readonly context: typeof EmissionContext.Encoded
+  readonly context: Given<typeof EmissionContext.Encoded>
   count: number
 }
 

@@ -11,8 +11,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { type Given, present } from "../protocol/Present.ts"
 import * as Settings from "../protocol/Settings.ts"
-import { millis, Positive, Time, TimeText } from "../protocol/Settings.ts"
+import { millis, Positive, Time, TimeInput } from "../protocol/Settings.ts"
 
 const Path = Schema.String.check(Schema.isPattern(/^\/[^?#\s]*$/, { message: `a path that starts with "/" is needed` }))
 
@@ -40,7 +41,7 @@ export const Origins = Schema.Union([
 export type Origins = typeof Origins.Type
 
 const Limit = Schema.Struct({ bytes: Positive, after: Time })
-const LimitText = Schema.Struct({ bytes: Schema.optionalKey(Positive), after: Schema.optionalKey(TimeText) })
+const LimitText = Schema.Struct({ bytes: Schema.optionalKey(Positive), after: Schema.optionalKey(TimeInput) })
 
 const Name = Schema.String.check(
   Schema.isPattern(/^[A-Za-z0-9_-]{1,32}$/u, { message: "a name of 1 to 32 letters, digits, - or _ is needed" })
@@ -116,8 +117,8 @@ const Overrides = Schema.Struct({
   name: Schema.optionalKey(Name),
   path: Schema.optionalKey(Path),
   origins: Schema.optionalKey(Origins),
-  helloTimeout: Schema.optionalKey(TimeText),
-  heartbeat: Schema.optionalKey(TimeText),
+  helloTimeout: Schema.optionalKey(TimeInput),
+  heartbeat: Schema.optionalKey(TimeInput),
   maxFrameBytesIn: Schema.optionalKey(Positive),
   maxFrameBytesOut: Schema.optionalKey(Positive),
   framesPerSecond: Schema.optionalKey(Positive),
@@ -133,16 +134,16 @@ const Overrides = Schema.Struct({
     unauthenticated: Schema.optionalKey(Positive),
     refused: Schema.optionalKey(Positive)
   })),
-  silentTimeout: Schema.optionalKey(TimeText),
+  silentTimeout: Schema.optionalKey(TimeInput),
   slow: Schema.optionalKey(Schema.Struct({
     volatile: Schema.optionalKey(LimitText),
     batched: Schema.optionalKey(LimitText),
     close: Schema.optionalKey(LimitText)
   })),
-  expiryGrace: Schema.optionalKey(TimeText),
-  degradedTimeout: Schema.optionalKey(TimeText),
-  drainTimeout: Schema.optionalKey(TimeText),
-  reconnectSpread: Schema.optionalKey(TimeText)
+  expiryGrace: Schema.optionalKey(TimeInput),
+  degradedTimeout: Schema.optionalKey(TimeInput),
+  drainTimeout: Schema.optionalKey(TimeInput),
+  reconnectSpread: Schema.optionalKey(TimeInput)
 })
 
 const kibi = 1024
@@ -249,7 +250,7 @@ export type GatewayConfig = typeof GatewayConfig.Type
  * @category config
  * @since 0.1.0
  */
-export type Options = typeof GatewayConfig.Encoded
+export type Options = Given<typeof GatewayConfig.Encoded>
 
 /**
  * Settings that cannot be used. `issues` lists every problem with the path of
@@ -276,7 +277,7 @@ const decodeOptions = Schema.decodeUnknownEffect(GatewayConfig, Settings.parseOp
  */
 export const decode = (options: unknown): Effect.Effect<GatewayConfig, GatewayConfigError> =>
   Effect.mapError(
-    decodeOptions(Settings.present(options)),
+    decodeOptions(present(options)),
     (error) => new GatewayConfigError({ issues: Settings.issuesOf(error) })
   )
 

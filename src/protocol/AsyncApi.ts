@@ -36,8 +36,8 @@ import { RunSnapshot } from "./RunSnapshot.ts"
 export interface Server {
   readonly host: string
   readonly protocol: "ws" | "wss"
-  readonly pathname?: string
-  readonly description?: string
+  readonly pathname?: string | undefined
+  readonly description?: string | undefined
 }
 
 /**
@@ -55,10 +55,10 @@ export interface Server {
 export interface Options {
   readonly title: string
   readonly version: string
-  readonly description?: string
-  readonly servers?: Readonly<Record<string, Server>>
-  readonly path?: string
-  readonly catalog?: Catalog
+  readonly description?: string | undefined
+  readonly servers?: Readonly<Record<string, Server>> | undefined
+  readonly path?: string | undefined
+  readonly catalog?: Catalog | undefined
 }
 
 interface Message {

@@ -23,6 +23,7 @@
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import { type BuiltInName, define, isBuiltIn, type NeedsNoServices, type Options } from "./EventDefinition.ts"
+import type { Given } from "./Present.ts"
 
 /**
  * What delivery owes an event.
@@ -65,7 +66,7 @@ export type EventScope = "run" | "free"
  */
 export type Coalesce<Field extends string = string> =
   | { readonly _tag: "Concatenate"; readonly by: Field; readonly text: Field }
-  | { readonly _tag: "Newest"; readonly by?: Field }
+  | { readonly _tag: "Newest"; readonly by?: Field | undefined }
 
 /**
  * Asks that a device acknowledges each such event: `emit` then behaves like
@@ -113,9 +114,10 @@ export interface Definition<out Name extends string, in out Payload extends Payl
   readonly payload: Payload
 
   /**
-   * Makes an event to emit. The payload is checked once, when it is emitted.
+   * Makes an event to emit. The payload is checked once, when it is emitted; a
+   * field that is `undefined` counts as absent.
    */
-  readonly make: (payload: Payload["Type"]) => Event<Name, Payload["Type"]>
+  readonly make: (payload: Given<Payload["Type"]>) => Event<Name, Given<Payload["Type"]>>
 }
 
 /**
@@ -137,7 +139,8 @@ export interface Event<out Name extends string = string, out Payload extends obj
  * @category models
  * @since 0.1.0
  */
-export type Of<D extends AnyDefinition> = D extends Definition<infer Name, infer Payload> ? Event<Name, Payload["Type"]>
+export type Of<D extends AnyDefinition> = D extends Definition<infer Name, infer Payload> ?
+  Event<Name, Given<Payload["Type"]>>
   : never
 
 /**

@@ -47,10 +47,10 @@ type TextField<Payload> = { [K in keyof Payload]-?: Payload[K] extends string ? 
  */
 export interface Options<Fields extends Schema.Struct.Fields> {
   readonly payload: Fields
-  readonly delivery?: DeliveryClass
-  readonly scope?: EventScope
-  readonly coalesce?: Coalesce<TextField<Schema.Struct<Fields>["Type"]>>
-  readonly confirm?: Confirmation
+  readonly delivery?: DeliveryClass | undefined
+  readonly scope?: EventScope | undefined
+  readonly coalesce?: Coalesce<TextField<Schema.Struct<Fields>["Type"]>> | undefined
+  readonly confirm?: Confirmation | undefined
 }
 
 /**

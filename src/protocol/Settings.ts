@@ -8,8 +8,10 @@ import type * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 
 /**
  * A whole number above zero.
@@ -42,12 +44,40 @@ export const Time = Schema.Duration.check(
 )
 
 /**
- * The same, written as text such as `"20 millis"` or `"5 seconds"`.
+ * Any time as it is written: text such as `"20 millis"`, milliseconds, or what
+ * else is a `Duration.Input`. From `Config` it is read as text, with its unit.
  *
  * @category models
  * @since 0.1.0
  */
-export const TimeText = Schema.DurationFromString.pipe(Schema.decodeTo(Time))
+export const AnyTime = Schema.declare(
+  (input): input is Duration.Input => Option.isSome(Duration.fromInput(input as Duration.Input)),
+  {
+    expected: "a duration such as \"20 millis\" or \"5 seconds\"",
+    toCodecStringTree: () =>
+      Schema.link<Duration.Input>()(
+        Schema.DurationFromString,
+        SchemaTransformation.transform({
+          decode: (duration): Duration.Input => duration,
+          encode: (input) => Duration.fromInputUnsafe(input)
+        })
+      )
+  }
+).pipe(Schema.decodeTo(
+  Schema.Duration,
+  SchemaTransformation.transform({
+    decode: (input) => Duration.fromInputUnsafe(input),
+    encode: (duration): Duration.Input => duration
+  })
+))
+
+/**
+ * The same, finite and above zero.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const TimeInput = AnyTime.pipe(Schema.decodeTo(Time))
 
 /**
  * A time as it stands in messages.
@@ -80,23 +110,6 @@ export type Issue = typeof Issue.Type
  * @since 0.1.0
  */
 export const parseOptions = { errors: "all", onExcessProperty: "error", reportInput: true } as const
-
-/**
- * The same without fields that are present and `undefined`, at any depth: they
- * count as absent. Only plain objects are looked into.
- *
- * @category conversions
- * @since 0.1.0
- */
-export const present = (value: unknown): unknown => {
-  if (typeof value !== "object" || value === null) return value
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) return value
-  const fields = Object.entries(value).flatMap(([key, field]) =>
-    field === undefined ? [] : [[key, present(field)] as const]
-  )
-  return Object.fromEntries(fields)
-}
 
 const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()
 

@@ -49,7 +49,7 @@ export type Violation = typeof Violation.Type
  * @since 0.1.0
  */
 export interface Options {
-  readonly capacity?: number
+  readonly capacity?: number | undefined
 }
 
 type Report = (promise: Violation["promise"], detail: string) => void

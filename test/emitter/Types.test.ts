@@ -5,7 +5,7 @@
  * none is itself one.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Schema } from "effect"
+import { Duration, Effect, Layer, Schema } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterConfig, EmitterLayer, Emitters, Event } from "effect-emitter"
 
 type Ada = Emitter.Emitter["Service"]
@@ -72,7 +72,6 @@ describe("the compiler refuses", () => {
       () => Emitter.layerUser({ userId: 1 }),
       // @ts-expect-error: there is no such field
       () => Emitter.layerUser({ userId: "ada", user_id: "ada" }),
-      // @ts-expect-error: what is unknown is left out, not undefined
       () => Emitter.layerUser({ userId: "ada", runId: undefined })
     ))
 
@@ -91,8 +90,12 @@ describe("the compiler refuses", () => {
       () => EmitterLayer({ profile: "fast" }),
       // @ts-expect-error: there is no such field
       () => EmitterLayer({ batching: { size: 5 } }),
-      // @ts-expect-error: a duration is written with its unit
       () => EmitterLayer({ batching: { maxDelay: 50 } }),
+      () => EmitterLayer({ batching: { maxDelay: Duration.millis(50) } }),
+      // @ts-expect-error: there is no such unit
+      () => EmitterLayer({ batching: { maxDelay: "50 milis" } }),
+      // @ts-expect-error: a text has its unit
+      () => EmitterLayer({ batching: { maxDelay: "50" } }),
       // @ts-expect-error: there is no such overflow
       (): EmitterConfig.Options => ({ batching: { overflow: "drop" } })
     ))

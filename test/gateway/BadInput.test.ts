@@ -276,7 +276,7 @@ describe("Bad input", () => {
         helloTimeout: "0 seconds",
         connections: { perUser: 0 },
         origins: ["https://app.example/"]
-      }
+      } as const
       const error = yield* Effect.flip(serve(options))
       assert.strictEqual(error._tag, "GatewayConfigError")
       if (error._tag !== "GatewayConfigError") return

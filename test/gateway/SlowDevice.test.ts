@@ -11,7 +11,7 @@ describe("A device that does not read", () => {
   it.live("does not grow the server, and gets everything once it reads again", () =>
     Effect.gen(function*() {
       const broker = Layer.orDie(Broker.layerMemory({ maxBytes: 64 * kibi * kibi }))
-      const patient = { bytes: 1024 * kibi * kibi, after: "1 hour" }
+      const patient = { bytes: 1024 * kibi * kibi, after: "1 hour" } as const
       const served = yield* serve(
         { maxFrameBytesOut: 32 * kibi, slow: { volatile: patient, batched: patient, close: patient } },
         { broker }
@@ -74,7 +74,7 @@ describe("A device that does not read", () => {
         }
         const devices = 1_000
         const broker = Layer.orDie(Broker.layerMemory({ maxBytes: 512 * kibi }))
-        const patient = { bytes: 1024 * kibi * kibi, after: "1 hour" }
+        const patient = { bytes: 1024 * kibi * kibi, after: "1 hour" } as const
         const served = yield* serve({
           connections: { perUser: devices + 1, perSecond: 10_000 },
           maxFrameBytesOut: 32 * kibi,

@@ -270,8 +270,8 @@ describe("AgentEvents", () => {
         AgentEvents.AgentError.make({ reason: "bored", message: "", retryable: true }),
         // @ts-expect-error a plain string is no run id
         AgentEvents.AgentStarted.make({ agentName: "a", parentRunId: "run-1" }),
-        // @ts-expect-error undefined is no value of an optional field
-        AgentEvents.AgentThinking.make({ text: "", step: undefined }),
+        // @ts-expect-error undefined is no value of a field that is needed
+        AgentEvents.AgentThinking.make({ text: undefined }),
         // @ts-expect-error a date is no JSON
         AgentEvents.Custom.make({ name: "n", data: new Date(0) })
       ]

@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Broker, EmitterConfig, Emitters } from "effect-emitter"
 import { GatewayConfig } from "effect-emitter/gateway"
-import { present } from "../../src/protocol/Settings.ts"
+import { present } from "../../src/protocol/Present.ts"
 import { layer } from "../emitter/support/emitting.ts"
 
 describe("a field that is undefined", () => {
@@ -13,7 +13,7 @@ describe("a field that is undefined", () => {
     const date = new Date(0)
     const list = [undefined, { a: undefined }]
     const given = { a: undefined, b: { c: undefined, d: null, e: { f: undefined } }, date, list }
-    assert.deepStrictEqual(present(given), { b: { d: null, e: {} }, date, list })
+    assert.deepStrictEqual(present(given), { b: { d: null, e: {} }, date, list: [undefined, {}] })
     assert.strictEqual(present(undefined), undefined)
   })
 

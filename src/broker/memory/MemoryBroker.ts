@@ -33,7 +33,7 @@ import type { UserId } from "../../protocol/Identity.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import * as Names from "../../protocol/Names.ts"
 import type { Position } from "../../protocol/Position.ts"
-import { positiveOr } from "../../protocol/Settings.ts"
+import { AnyTime, positiveOr } from "../../protocol/Settings.ts"
 import type { Broker, News, Subscribe, Unscoped } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
@@ -61,10 +61,10 @@ import { type LogLimits, UserLog } from "./UserLog.ts"
 export const Options = Schema.Struct({
   maxEvents: positiveOr(4096),
   maxBytes: positiveOr(4 * 1024 * 1024),
-  maxAge: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("1 hour"))),
+  maxAge: AnyTime.pipe(Schema.withDecodingDefault(Effect.succeed("1 hour"))),
   maxRuns: positiveOr(32),
   maxTotalBytes: positiveOr(512 * 1024 * 1024),
-  revocationMemory: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("1 day")))
+  revocationMemory: AnyTime.pipe(Schema.withDecodingDefault(Effect.succeed("1 day")))
 }).check(
   Schema.makeFilter((options) =>
     options.maxTotalBytes >= options.maxBytes ? undefined : {

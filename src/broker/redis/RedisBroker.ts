@@ -30,6 +30,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import { present } from "../../protocol/Present.ts"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { RunId, UserId } from "../../protocol/Identity.ts"
 import * as Names from "../../protocol/Names.ts"
@@ -499,7 +500,7 @@ export const layer = (options: Input): Layer.Layer<Broker, Schema.SchemaError | 
 const decode = Schema.decodeUnknownEffect(Options, { errors: "all", onExcessProperty: "error" })
 
 const fromUnknown = (options: unknown): Layer.Layer<Broker, Schema.SchemaError | Layout.LayoutMismatch> =>
-  Layer.effect(Broker, Effect.flatMap(decode(options), make))
+  Layer.effect(Broker, Effect.flatMap(decode(present(options)), make))
 
 /**
  * The same, with options from `Config`.

@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import type { Position } from "../../protocol/Position.ts"
+import { withDefaults } from "../../protocol/Present.ts"
 import { call, loadPosition, rethrow } from "./Callback.ts"
 import type { Connection, ConnectOptions } from "../ConnectOptions.ts"
 import type { OpenSocket, Platform } from "../transport/Platform.ts"
@@ -48,7 +49,7 @@ export class PlainDriver implements Connection {
         client: options.client,
         transports,
         start: stored ?? options.start ?? "head",
-        backoff: { ...defaults.backoff, ...options.backoff },
+        backoff: withDefaults(defaults.backoff, options.backoff),
         connectTimeoutMs: options.connectTimeoutMs ?? defaults.connectTimeoutMs
       },
       Math.floor(platform.random() * 4_294_967_296),

@@ -14,6 +14,7 @@ import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaAST from "effect/SchemaAST"
 import type { AnyDefinition } from "../../protocol/Event.ts"
 import type { EmissionContext, RunId } from "../../protocol/Identity.ts"
+import { present } from "../../protocol/Present.ts"
 
 /**
  * How events of one definition are encoded.
@@ -36,6 +37,14 @@ const never = (_: object): _ is never => false
 
 const encoders = new WeakMap<AnyDefinition, Encoder>()
 
+// Fields that are undefined are looked for only where a payload was refused, so that others cost nothing.
+const presently = (encode: Encoder["encode"]): Encoder["encode"] => (payload) => {
+  const exit = encode(payload)
+  if (exit._tag === "Success") return exit
+  const given = present(payload)
+  return typeof given === "object" && given !== null ? encode(given) : exit
+}
+
 const makeEncoder = (definition: AnyDefinition): Encoder => {
   const flipped = SchemaAST.flip(definition.payload.ast)
   // Without this the first use would fix the interpreted encoder. It falls back where `new Function` is blocked.
@@ -43,7 +52,7 @@ const makeEncoder = (definition: AnyDefinition): Encoder => {
   const encode = Schema.encodeUnknownExit(definition.payload)
   return {
     // A struct of JSON-encodable fields encodes to a JSON object; JSON.stringify would drop anything else.
-    encode: encode as Encoder["encode"],
+    encode: presently(encode as Encoder["encode"]),
     // A schema that transforms nothing is its own flip.
     isEncoded: flipped === definition.payload.ast ? Schema.is(definition.payload) as Encoder["isEncoded"] : never,
     typePart: `","type":${JSON.stringify(definition.name)},"at":`
@@ -93,7 +102,7 @@ const maxExplanation = 1000
  * @since 0.1.0
  */
 export const explain = (definition: AnyDefinition, payload: object, error: Schema.SchemaError): string => {
-  const full = Schema.encodeUnknownExit(definition.payload, { errors: "all", reportInput: true })(payload)
+  const full = Schema.encodeUnknownExit(definition.payload, { errors: "all", reportInput: true })(present(payload))
   const { message } = full._tag === "Failure" ? Option.getOrElse(Exit.findErrorOption(full), () => error) : error
   return message.length > maxExplanation ? `${message.slice(0, maxExplanation)}…` : message
 }

@@ -25,7 +25,7 @@ import { EmitError, NotConfirmed } from "../EmitError.ts"
  */
 export interface ConfirmOptions {
   readonly within: Duration.Input
-  readonly attempts?: number
+  readonly attempts?: number | undefined
 }
 
 /**

@@ -94,8 +94,8 @@ export interface DeadLetter {
  * @since 0.1.0
  */
 export interface Selection {
-  readonly user?: UserId
-  readonly upTo?: number
+  readonly user?: UserId | undefined
+  readonly upTo?: number | undefined
 }
 
 /**
@@ -150,8 +150,8 @@ export class DeadLetters extends Context.Service<DeadLetters, {
  * @since 0.1.0
  */
 export interface Limits {
-  readonly maxEvents?: number
-  readonly maxBytes?: number
+  readonly maxEvents?: number | undefined
+  readonly maxBytes?: number | undefined
 }
 
 /**

@@ -23,8 +23,8 @@ import { ChannelError, ChannelTimeout, ChannelUnavailable, type FallbackChannel 
  */
 export interface Options<E, R> {
   readonly notify: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<void, E, R>
-  readonly deadline?: Duration.Input
-  readonly name?: string
+  readonly deadline?: Duration.Input | undefined
+  readonly name?: string | undefined
 }
 
 /**

@@ -68,8 +68,8 @@ export interface Depth {
  * @since 0.1.0
  */
 export interface SpoolLimits {
-  readonly maxEvents?: number
-  readonly maxBytes?: number
+  readonly maxEvents?: number | undefined
+  readonly maxBytes?: number | undefined
 }
 
 /**
@@ -178,7 +178,7 @@ export class SpoolFailure extends Schema.TaggedError<SpoolFailure>()("SpoolFailu
  * @since 0.1.0
  */
 export class SpoolIndex {
-  private readonly limits: Required<SpoolLimits>
+  private readonly limits: { readonly maxEvents: number; readonly maxBytes: number }
   // Batches by user, in the order in which users came: one that was drained and comes back stands last.
   private readonly waiting = new Map<UserId, number>()
   private batches = 0

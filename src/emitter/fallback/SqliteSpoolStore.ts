@@ -60,8 +60,8 @@ import { decodeBatch, encodeBatch } from "./StoredEnvelope.ts"
  */
 export interface Options extends SpoolLimits {
   readonly file: string
-  readonly sync?: "full" | "normal"
-  readonly lockTimeout?: Duration.Input
+  readonly sync?: "full" | "normal" | undefined
+  readonly lockTimeout?: Duration.Input | undefined
 }
 
 /**

@@ -69,9 +69,9 @@ import * as Retry from "../delivery/Retry.ts"
 export interface Options {
   readonly url: string | URL
   readonly secret: Redacted.Redacted | NonEmptyReadonlyArray<Redacted.Redacted>
-  readonly deadline?: Duration.Input
-  readonly retry?: Retry.Options
-  readonly name?: string
+  readonly deadline?: Duration.Input | undefined
+  readonly retry?: Retry.Options | undefined
+  readonly name?: string | undefined
 }
 
 /**

@@ -41,8 +41,8 @@ export interface Alert {
  */
 export interface Options<E> {
   readonly notify: (alert: Alert) => Effect.Effect<void, E>
-  readonly atMostEvery?: Duration.Input
-  readonly timeout?: Duration.Input
+  readonly atMostEvery?: Duration.Input | undefined
+  readonly timeout?: Duration.Input | undefined
 }
 
 /**

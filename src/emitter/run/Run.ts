@@ -93,9 +93,9 @@ export interface OnlyLogged {
  * @since 0.1.0
  */
 export interface PlainRunOptions extends Pick<RunOptions, "agentName" | "input" | "onEmitError"> {
-  readonly result?: never
-  readonly describe?: never
-  readonly retryable?: never
+  readonly result?: undefined
+  readonly describe?: undefined
+  readonly retryable?: undefined
 }
 
 // The innermost run in whose fiber, or a fiber forked there, something happens.

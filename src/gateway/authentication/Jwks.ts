@@ -31,11 +31,11 @@ import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
  */
 export interface Options {
   readonly url: string
-  readonly algorithms?: ReadonlyArray<string>
-  readonly maxAge?: Duration.Input
-  readonly cooldown?: Duration.Input
-  readonly timeout?: Duration.Input
-  readonly maxBytes?: number
+  readonly algorithms?: ReadonlyArray<string> | undefined
+  readonly maxAge?: Duration.Input | undefined
+  readonly cooldown?: Duration.Input | undefined
+  readonly timeout?: Duration.Input | undefined
+  readonly maxBytes?: number | undefined
 }
 
 /**

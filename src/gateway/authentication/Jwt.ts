@@ -13,6 +13,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Jose from "jose"
 import { UserId } from "../../protocol/Identity.ts"
+import { present } from "../../protocol/Present.ts"
+import { AnyTime } from "../../protocol/Settings.ts"
 import type { AuthenticationError, Principal } from "./Authenticator.ts"
 import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "./Unauthenticated.ts"
 
@@ -34,11 +36,11 @@ import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "./Unauth
  * @since 0.1.0
  */
 export interface Options {
-  readonly issuer?: string | ReadonlyArray<string>
-  readonly audience?: string | ReadonlyArray<string>
-  readonly userClaim?: string
-  readonly clockTolerance?: string
-  readonly requireExpiry?: boolean
+  readonly issuer?: string | ReadonlyArray<string> | undefined
+  readonly audience?: string | ReadonlyArray<string> | undefined
+  readonly userClaim?: string | undefined
+  readonly clockTolerance?: Duration.Input | undefined
+  readonly requireExpiry?: boolean | undefined
 }
 
 const Values = Schema.Union([Schema.NonEmptyString, Schema.Array(Schema.NonEmptyString).check(Schema.isMinLength(1))])
@@ -47,7 +49,7 @@ const Claims = Schema.Struct({
   issuer: Schema.optionalKey(Values),
   audience: Schema.optionalKey(Values),
   userClaim: Schema.NonEmptyString.pipe(Schema.withDecodingDefault(Effect.succeed("sub"))),
-  clockTolerance: Schema.DurationFromString.pipe(Schema.withDecodingDefault(Effect.succeed("5 seconds"))),
+  clockTolerance: AnyTime.pipe(Schema.withDecodingDefault(Effect.succeed("5 seconds"))),
   requireExpiry: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(true)))
 })
 
@@ -65,8 +67,10 @@ export type Claims = typeof Claims.Type
  * @category constructors
  * @since 0.1.0
  */
-export const decodeOptions: (options: unknown) => Effect.Effect<Claims, Schema.SchemaError> = Schema
-  .decodeUnknownEffect(Claims, { errors: "all" })
+export const decodeOptions = (options: unknown): Effect.Effect<Claims, Schema.SchemaError> =>
+  decodeClaims(present(options))
+
+const decodeClaims = Schema.decodeUnknownEffect(Claims, { errors: "all" })
 
 /**
  * Finds the key for a token, by the token's header.

@@ -48,9 +48,9 @@ import * as Probe from "./Probe.ts"
  * @since 0.1.0
  */
 export interface Options {
-  readonly prefix?: "" | `/${string}`
-  readonly probeTimeout?: Duration.Input
-  readonly asyncApi?: AsyncApi.Options
+  readonly prefix?: "" | `/${string}` | undefined
+  readonly probeTimeout?: Duration.Input | undefined
+  readonly asyncApi?: AsyncApi.Options | undefined
 }
 
 /**
@@ -123,7 +123,7 @@ const addRoutes = Effect.fnUntraced(function*(options: Options) {
  * @since 0.1.0
  */
 export const layerServer = (
-  options: Options & { readonly port: number; readonly host?: string }
+  options: Options & { readonly port: number; readonly host?: string | undefined }
 ): Layer.Layer<never, ServeError, Gateway | Broker> =>
   Layer.effectDiscard(Effect.gen(function*() {
     // A router of its own: layers built beside each other would share one.

@@ -293,7 +293,7 @@ describe("RedisBroker, its options", () => {
           prefix: "a b",
           maxEvents: 0,
           maxAge: "0 seconds",
-          deadline: "soon",
+          deadline: "soon" as never,
           ...unknown
         })
       )

@@ -7,11 +7,12 @@ import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Arra
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { positiveOr } from "../../../protocol/Settings.ts"
+import type { Given } from "../../../protocol/Present.ts"
+import { AnyTime, positiveOr } from "../../../protocol/Settings.ts"
 import * as Address from "./Address.ts"
 
-const duration = (byDefault: string) =>
-  Schema.DurationFromString.pipe(
+const duration = (byDefault: Duration.Input) =>
+  AnyTime.pipe(
     Schema.check(Schema.makeFilter((value) =>
       Duration.toMillis(value) > 0 && Duration.isFinite(value) ? undefined : "must be a finite time above zero"
     )),
@@ -128,10 +129,10 @@ export type Options = typeof Options.Type
  * @since 0.1.0
  */
 export type Input =
-  & Omit<typeof Options.Encoded, "url" | "urls">
+  & Omit<Given<typeof Options.Encoded>, "url" | "urls">
   & (
-    | { readonly url: string; readonly urls?: never }
-    | { readonly url?: never; readonly urls: NonNullable<(typeof Options.Encoded)["urls"]> }
+    | { readonly url: string; readonly urls?: undefined }
+    | { readonly url?: undefined; readonly urls: NonNullable<Given<typeof Options.Encoded>["urls"]> }
   )
 
 /**
