@@ -149,6 +149,13 @@ const begin = <A, E, R, E2>(
       const parent = parentOf(binding, yield* CurrentRun)
       if (parent?.record.stopped === true) return yield* Effect.interrupt
       const { free, runId } = yield* claim(binding)
+      const within = (): RunRecord => {
+        const record = binding.outbox.run(runId)
+        record.parent = parent?.record
+        return record
+      }
+      // Known before the start is on its way, so that a parent that is stopped meanwhile reaches it.
+      within()
       const child = bind(binding, { ...binding.context, runId }, true)
       const effect = inside(child)
       const traced = config.spans ? Spans.ofRun(effect, options.agentName, child.context) : effect
@@ -159,8 +166,8 @@ const begin = <A, E, R, E2>(
           return refused(error, restore(effect))
         },
         onSuccess: () => {
-          const record = binding.outbox.run(runId)
-          record.parent = parent?.record
+          // One that waited long for room may have been forgotten.
+          const record = within()
           const current: Current = { outbox: binding.outbox, record, runId }
           return Effect.flatMap(
             conduct(record, binding.outbox, Effect.provideService(traced, CurrentRun, current), restore),
@@ -219,7 +226,8 @@ const conduct = <A, E, R>(
   Effect.gen(function*() {
     const interruptibly = Effect.withFiber<A, E, R>((fiber) => {
       record.interrupt = () => fiber.interruptUnsafe()
-      return effect
+      // It may have been stopped while its user's log took the start.
+      return record.stopped ? Effect.interrupt : effect
     })
     const fiber = yield* Effect.forkDetach(interruptibly, { startImmediately: true })
     if (fiber.pollUnsafe() === undefined) {

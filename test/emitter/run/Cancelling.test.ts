@@ -120,6 +120,45 @@ describe("a run that is cancelled", () => {
       assert.deepStrictEqual(endings(yield* logOfAda), [["r1", "cancelled"]])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("fault 39c: does not begin where its own start was still on its way", () =>
+    Effect.gen(function*() {
+      const broker = yield* TestBroker.TestBroker
+      const { close, emitter } = yield* open
+      let ran = false
+      yield* broker.behave({ after: "1 second", do: "ok" })
+      const caller = yield* Effect.forkChild(
+        Effect.exit(emitter.run(agent, Effect.uninterruptible(Effect.sync(() => ran = true))))
+      )
+      yield* TestClock.adjust("500 millis")
+      yield* Effect.forkChild(close)
+      yield* TestClock.adjust("10 seconds")
+      const exit = yield* Fiber.join(caller)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      assert.isFalse(ran)
+      assert.deepStrictEqual(endings(yield* logOfAda), [["r1", "cancelled"]])
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("fault 39c: begins no run within it whose start was still on its way", () =>
+    Effect.gen(function*() {
+      const broker = yield* TestBroker.TestBroker
+      const { emitter } = yield* open
+      let ran = false
+      const nested = Emitter.run({ agentName: "child" })(Effect.uninterruptible(Effect.sync(() => ran = true)))
+      const caller = yield* Effect.forkChild(emitter.run(
+        agent,
+        Effect.gen(function*() {
+          yield* broker.behave({ after: "1 second", do: "ok" })
+          yield* Effect.forkDetach(nested, { startImmediately: true })
+          return yield* Effect.never
+        })
+      ))
+      yield* TestClock.adjust("500 millis")
+      yield* Effect.forkChild(Fiber.interrupt(caller))
+      yield* TestClock.adjust("10 seconds")
+      assert.isFalse(ran)
+      assert.sameDeepMembers(endings(yield* logOfAda), [["r1", "cancelled"], ["nested", "cancelled"]])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("waits for what it has to clean up before it ends, where its caller is interrupted", () =>
     Effect.gen(function*() {
       const { emitter } = yield* open
