@@ -4,8 +4,8 @@
  * close.
  *
  * A session reacts to messages and to the gateway's ticks, so an idle one has
- * no fiber and no timer. While a hello is being answered, the newest `ack` and
- * the newest `token` wait for it. A renewed token is checked beside everything
+ * no fiber and no timer. While a hello is being answered, the newest frame of
+ * each kind waits for it. A renewed token is checked beside everything
  * else, one at a time, and the newest follows.
  *
  * @since 0.1.0
@@ -66,6 +66,7 @@ type State =
 
 /** What came while something else was under way: of each kind the newest. */
 interface Waiting {
+  readonly hello?: typeof Frame.Hello.Type
   readonly ack?: typeof Frame.Ack.Type
   readonly token?: typeof Frame.Token.Type
 }
@@ -274,7 +275,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
       case "Greeting":
         switch (frame.type) {
           case "hello":
-            return this.close(forCause(closeCodes.badFrame, `"hello" came twice`))
+            return this.wait({ hello: frame })
           case "ack":
             return this.wait({ ack: frame })
           case "token":
@@ -387,6 +388,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   private continue(): void {
     const { waiting } = this
     this.waiting = undefined
+    if (waiting?.hello !== undefined) this.handle(waiting.hello)
     if (waiting?.ack !== undefined) this.handle(waiting.ack)
     if (waiting?.token !== undefined) this.handle(waiting.token)
   }

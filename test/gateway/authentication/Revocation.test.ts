@@ -4,7 +4,7 @@ import { Effect, Layer } from "effect"
 import { RedisBroker } from "effect-emitter/redis"
 import { type NodeOptions, program, withServer } from "../../broker/redis/redisNode.ts"
 import { redisProxy } from "../../broker/redis/redisProxy.ts"
-import { append, connect, dial, serve, type Served, token, user } from "../server.ts"
+import { append, connect, dial, envelope, serve, type Served, token, user } from "../server.ts"
 
 const serveOver = (url: string, options: NodeOptions = {}) =>
   serve({}, {
@@ -86,7 +86,7 @@ describe("A user whose access is revoked", () => {
   it.live("fault 10: acknowledges nothing by POST with a token from before", () =>
     Effect.gen(function*() {
       const served = yield* serve()
-      yield* append(served, "ada", 1)
+      yield* served.broker.append(user("ada"), [envelope({ n: 1 }, { confirm: true })])
       const { epoch } = yield* served.broker.head(user("ada"))
       const post = (age: number) =>
         Effect.gen(function*() {
