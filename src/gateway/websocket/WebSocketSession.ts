@@ -4,9 +4,9 @@
  * close.
  *
  * A session reacts to messages and to the gateway's ticks, so an idle one has
- * no fiber and no timer. While a hello is being answered, the newest frame of
- * each kind waits for it. A renewed token is checked beside everything
- * else, one at a time, and the newest follows.
+ * no fiber and no timer. What comes while a hello is being answered
+ * waits for it. A renewed token is checked beside everything else, and others wait
+ * for it, a bounded number.
  *
  * @since 0.1.0
  */
@@ -64,12 +64,8 @@ type State =
   | { readonly _tag: "Closing"; readonly connection: Connection | undefined }
   | { readonly _tag: "Closed" }
 
-/** What came while something else was under way: of each kind the newest. */
-interface Waiting {
-  readonly hello?: typeof Frame.Hello.Type
-  readonly ack?: typeof Frame.Ack.Type
-  readonly token?: typeof Frame.Token.Type
-}
+/** How many frames may wait for an answer to a hello or a token. */
+const maxWaiting = 64
 
 const ping = Frame.encode({ type: "ping" })
 
@@ -88,7 +84,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   // What was waiting for the network at the last tick, while the device was behind.
   private stuck = 0
   private work: Fiber.Fiber<void, unknown> | undefined
-  private waiting: Waiting | undefined
+  private waiting: Array<Frame.ClientFrame> | undefined
 
   /** `identified` is called once it is known whose device it is. */
   constructor(shared: Shared, wire: Wire, principal: Principal | undefined, identified: () => void = () => {}) {
@@ -269,28 +265,21 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
           case "pong":
             return
           case "token":
-            if (this.work !== undefined) return this.wait({ token: frame })
+            if (this.work !== undefined) return this.wait(frame)
             return this.start(this.renew(state.connection, state.principal, Redacted.make(frame.token)))
         }
       case "Greeting":
-        switch (frame.type) {
-          case "hello":
-            return this.wait({ hello: frame })
-          case "ack":
-            return this.wait({ ack: frame })
-          case "token":
-            return this.wait({ token: frame })
-          case "pong":
-            return
-        }
+        return this.wait(frame)
       case "Closing":
       case "Closed":
         return
     }
   }
 
-  private wait(frames: Waiting): void {
-    this.waiting = { ...this.waiting, ...frames }
+  private wait(frame: Frame.ClientFrame): void {
+    const waiting = this.waiting ??= []
+    if (waiting.length >= maxWaiting) return this.close(forCause(closeCodes.tooManyFrames))
+    waiting.push(frame)
   }
 
   private greet(
@@ -346,29 +335,24 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     )
   }
 
-  // An authenticator that is away is asked again while the old token lasts. The log may be away as well, and then tells
-  // later of a revocation: until then the new token counts.
+  // Where the log is away, it tells later of a revocation: until then the new token counts.
   private renew(
     connection: Connection,
     known: Principal,
     token: Redacted.Redacted<string>
   ): Effect.Effect<void, AuthenticationError | Revoked.Revoked> {
     const { hub } = this.shared
-    const verified = Effect.retry(this.verify(token, known), {
-      while: (error) => error._tag === "AuthenticatorUnavailable" && this.waiting?.token === undefined,
-      schedule: Schedule.spaced("5 seconds")
-    })
-    return Effect.flatMap(verified, (principal) => {
+    return Effect.flatMap(this.verify(token, known), (principal) => {
       if (this.state._tag === "Live") this.state = this.live(connection, principal)
       const admitted: Effect.Effect<void, Revoked.Revoked | BrokerError> = Effect.retry(
         hub.admit(principal.userId, principal.issuedAt),
         {
-          while: (error) => error._tag === "BrokerError" && this.waiting?.token === undefined,
+          while: (error) => error._tag === "BrokerError" && this.waiting === undefined,
           schedule: Schedule.spaced("1 second")
         }
       )
       return Effect.catchTag(admitted, "BrokerError", () => Effect.void)
-    }).pipe(Effect.catchTag("AuthenticatorUnavailable", () => Effect.void))
+    })
   }
 
   // Runs one step of the conversation; another waits for it.
@@ -386,11 +370,9 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   }
 
   private continue(): void {
-    const { waiting } = this
+    const { waiting = [] } = this
     this.waiting = undefined
-    if (waiting?.hello !== undefined) this.handle(waiting.hello)
-    if (waiting?.ack !== undefined) this.handle(waiting.ack)
-    if (waiting?.token !== undefined) this.handle(waiting.token)
+    for (const frame of waiting) this.handle(frame)
   }
 
   private background(effect: Effect.Effect<void>): void {
