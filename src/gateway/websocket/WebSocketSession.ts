@@ -259,6 +259,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
       case "Live":
         switch (frame.type) {
           case "hello":
+            if (this.work !== undefined) return this.wait(frame)
             return this.close(forCause(closeCodes.badFrame, `"hello" came twice`))
           case "ack":
             return this.background(Effect.suspend(() => state.connection.acknowledge(frame.offset, frame.epoch)))
