@@ -3,7 +3,7 @@ import { Clock, Effect, Layer, Option, Redacted } from "effect"
 import { Admission, Authenticator, type GatewayConfig } from "effect-emitter/gateway"
 import { HttpServerRequest } from "effect/http"
 import { TestClock } from "effect/testing"
-import { append, connect, dial, serve, type Served, token, user } from "./server.ts"
+import { connect, dial, envelope, serve, type Served, token, user } from "./server.ts"
 
 const ask = (served: Served, headers: Record<string, string>, method = "GET") =>
   Effect.promise((signal) =>
@@ -112,7 +112,7 @@ describe("An authenticator that hangs", () => {
       const served = yield* serve({ helloTimeout: "200 millis" }, { authenticator: hangs })
       const device = yield* connect(served, "ada", { token: "first" })
       for (let n = 0; n < 20; n++) yield* device.send({ type: "token", token: `never ${n}` })
-      yield* append(served, "ada", 1)
+      yield* served.broker.append(user("ada"), [envelope({ n: 1 }, { confirm: true })])
       yield* device.received(1)
       yield* device.send({ type: "ack", offset: 1 })
       yield* served.broker.acknowledged(user("ada"), { epoch: device.welcome.epoch, offset: 1 })
