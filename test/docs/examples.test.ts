@@ -26,7 +26,11 @@ writeFileSync(
     extends: "../../tsconfig.json",
     compilerOptions: {
       noUnusedLocals: false,
-      paths: { "effect-emitter": ["../../src/index.ts"], "effect-emitter/*": ["../../src/*/index.ts"] }
+      paths: {
+        "effect-emitter": ["../../src/index.ts"],
+        "effect-emitter/redis": ["../../src/broker/redis/index.ts"],
+        "effect-emitter/*": ["../../src/*/index.ts"]
+      }
     },
     include: ["./*.ts"]
   })
