@@ -17,7 +17,7 @@
  *
  * One client keeps one connection, however many subscribers it has. It connects
  * when it is made, and disconnects when its scope closes. All promises of
- * `Session` hold; time goes through `Clock`, jitter through `Random`.
+ * `DeviceSession` hold; time goes through `Clock`, jitter through `Random`.
  *
  * @since 0.1.0
  */
@@ -40,14 +40,14 @@ import type { Refused } from "./driver/Driver.ts"
 import * as Driver from "./driver/Driver.ts"
 import type { Fetch, SocketConstructor } from "./transport/Platform.ts"
 import { ambient, socketUrl } from "./transport/Platform.ts"
-import type { PositionStorage } from "./PositionStorage.ts"
+import type { PositionStorage } from "./driver/PositionStorage.ts"
 import type { Item, Received } from "./session/Received.ts"
 import type { Backoff } from "./session/Reconnect.ts"
 import { defaults } from "./session/SessionState.ts"
 import type { Status } from "./session/Status.ts"
 import type { Overflow, SubscriberOverflow } from "./driver/Subscribers.ts"
 import type { TokenSource } from "./driver/TokenSource.ts"
-import { both, type Transports, usable } from "./transport/Transport.ts"
+import { both, type Transports, usable } from "./transport/Transports.ts"
 
 export { Refused } from "./driver/Driver.ts"
 export type { Item, Known, Meta, Received, Unknown } from "./session/Received.ts"
@@ -114,7 +114,7 @@ export type BuiltIn = typeof AgentEvents.catalog extends Event.Catalog<infer D> 
  * - `backoff`: waits between attempts, see `Reconnect`.
  * - `connectTimeout` (10 seconds): how long one attempt may take.
  * - `capacity` (4,096): how many items may wait for one subscriber before
- *   `overflow` sets in. With `rest` (default) the client lets its connection go
+ *   `overflow` sets in. With `pause` (default) the client lets its connection go
  *   until half of them are taken, and resumes: nothing is lost, but all
  *   subscribers wait for the slowest. With `fail` that subscriber's stream fails
  *   with `SubscriberOverflow` once it has given what waits, and the others go on.
@@ -155,17 +155,17 @@ export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
     const url = socketUrl(options.url)
     if (url === undefined) return yield* new InvalidUrl({ url: String(options.url) })
     const { fetch, WebSocket } = ambient()
-    const means = { WebSocket: options.webSocket ?? WebSocket, fetch: options.fetch ?? fetch }
-    const transports = usable(options.transports ?? both, means)
+    const webApis = { WebSocket: options.webSocket ?? WebSocket, fetch: options.fetch ?? fetch }
+    const transports = usable(options.transports ?? both, webApis)
     if (transports === undefined) return yield* new NoTransport()
 
     const driver = yield* Driver.make(catalog, {
       url,
-      means,
+      webApis,
       token: options.token,
       storage: options.storage,
       capacity: options.capacity ?? 4_096,
-      overflow: options.overflow ?? "rest",
+      overflow: options.overflow ?? "pause",
       maxRuns: options.maxRuns ?? 64,
       session: {
         ...defaults,

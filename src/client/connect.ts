@@ -14,15 +14,15 @@
  * connection.close()
  * ```
  *
- * It keeps all promises of `Session`, and loads nothing of Effect.
+ * It keeps all promises of `DeviceSession`, and loads nothing of Effect.
  *
  * @since 0.1.0
  */
-import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
+import type { Connection, ConnectOptions } from "./driver/ConnectOptions.ts"
 import { PlainDriver } from "./driver/PlainDriver.ts"
 import type { Platform } from "./transport/Platform.ts"
 import { ambient, socketUrl } from "./transport/Platform.ts"
-import { both, usable } from "./transport/Transport.ts"
+import { both, usable } from "./transport/Transports.ts"
 
 /**
  * Connects, and stays connected until it is closed or the server refuses. Throws

@@ -247,7 +247,7 @@ describe("Client", () => {
       yield* settle
       last().push(events([2, 3, 4]), events([5, 6]), events([7]))
       yield* settle
-      assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "resting" })
+      assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "paused" })
       assert.deepStrictEqual(yield* statusOf(client), { _tag: "resuming" })
       assert.lengthOf(sockets, 1)
 
@@ -277,7 +277,7 @@ describe("Client", () => {
       yield* settle
       last().push(events([2, 3, 4, 5, 6]))
       yield* settle
-      assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "resting" })
+      assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "paused" })
       yield* TestClock.adjust("1 hours")
       assert.lengthOf(sockets, 1)
       yield* Fiber.interrupt(slow)
@@ -328,7 +328,7 @@ describe("Client", () => {
       yield* settle
       last().push(events(Array.from({ length: 210 }, (_, n) => n + 2)))
       yield* settle
-      assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "resting" })
+      assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "paused" })
       // It takes 64 at a time: the first of them leave more than half.
       yield* TestClock.adjust("2 seconds")
       assert.lengthOf(sockets, 1)

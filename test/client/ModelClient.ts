@@ -1,12 +1,12 @@
 /**
  * Drives a session against the model server, one small step at a time, and records what it delivers.
  */
-import { Runs } from "../../src/client/session/Runs.ts"
-import { statusOf, step, wakeAt } from "../../src/client/session/Session.ts"
+import { RunStore } from "../../src/client/session/RunStore.ts"
+import { statusOf, step, wakeAt } from "../../src/client/session/DeviceSession.ts"
 import type { Action, Input, Item } from "../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init, type State } from "../../src/client/session/SessionState.ts"
 import type { Position } from "../../src/protocol/Position.ts"
-import type { Transport } from "../../src/client/transport/Transport.ts"
+import type { TransportName } from "../../src/client/transport/Transports.ts"
 import { type Dice, type ModelServer, ServerSocket } from "./ModelServer.ts"
 
 export class ModelClient {
@@ -16,18 +16,18 @@ export class ModelClient {
   readonly saved: Array<Position> = []
   readonly acked: Array<{ readonly epoch: string; readonly offset: number; readonly handled: Position | undefined }> =
     []
-  readonly runs = new Runs(10_000)
+  readonly runs = new RunStore(10_000)
   socket: ServerSocket | undefined
   state: State
   now = 1_000
   connections = 0
   /** Which transports something on the way lets through. */
-  blocked: ReadonlyArray<Transport> = []
+  blocked: ReadonlyArray<TransportName> = []
   /** Whether the gateway answers plain requests: not while the network is down. */
   answering = true
   /** Whether acknowledgements by HTTP arrive. */
   posting = true
-  transport: Transport = "websocket"
+  transport: TransportName = "websocket"
   private checks: Array<number> = []
   private unhandled: Array<Position> = []
   private asked: Array<number> = []

@@ -4,7 +4,7 @@
  */
 import { RunFold } from "../../src/protocol/RunSnapshot.ts"
 import type { ServerFrame, WireEvent } from "../../src/client/transport/ServerFrames.ts"
-import type { ClientFrame } from "../../src/client/session/SessionIO.ts"
+import type { ClientFrame } from "../../src/client/transport/ClientFrame.ts"
 
 /** A pseudo-random number generator that repeats for a seed. */
 export class Dice {

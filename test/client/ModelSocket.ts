@@ -4,7 +4,7 @@
 import type { SocketConstructor } from "effect-emitter/client"
 import { FakeSocket } from "./FakeSocket.ts"
 import { type Dice, type ModelServer, ServerSocket } from "./ModelServer.ts"
-import type { ClientFrame } from "../../src/client/session/SessionIO.ts"
+import type { ClientFrame } from "../../src/client/transport/ClientFrame.ts"
 
 /** Throws, or rejects, once in a while. */
 export class Trouble {

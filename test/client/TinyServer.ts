@@ -2,7 +2,7 @@
  * The smallest server of the protocol on real sockets: the model server behind `ws`.
  */
 import { Effect } from "effect"
-import type { ClientFrame } from "../../src/client/session/SessionIO.ts"
+import type { ClientFrame } from "../../src/client/transport/ClientFrame.ts"
 import { type WebSocket, WebSocketServer } from "ws"
 import { Dice, ModelServer, ServerSocket } from "./ModelServer.ts"
 

@@ -4,7 +4,7 @@
  */
 import { Clock, Effect, Fiber } from "effect"
 import { Frame, type Identity, type Position } from "../../src/index.ts"
-import * as Session from "../../src/client/session/Session.ts"
+import * as Session from "../../src/client/session/DeviceSession.ts"
 import { defaults, init, type State } from "../../src/client/session/SessionState.ts"
 import type { Action, Input, Item } from "../../src/client/session/SessionIO.ts"
 import type { Status } from "../../src/client/session/Status.ts"

@@ -79,7 +79,7 @@ export class Promises {
     const order = this.order.get(user) ?? { latest: -1, latestUnmerged: -1 }
     this.order.set(user, order)
     for (let index = this.scanned.get(user) ?? 0; index < log.length; index++) {
-      const event = log[index] ?? broken("simulation", "a hole in the record")
+      const event = log[index] ?? broken("simulation", "an event is missing from the record")
       if (event.offset !== index + 1) broken("P2", `offset ${event.offset} of ${user} stands at place ${index + 1}`)
       this.checkSeen(event)
       this.checkOnce(event)

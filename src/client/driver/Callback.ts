@@ -6,7 +6,7 @@
  */
 import type { Position } from "../../protocol/Position.ts"
 import { fromText, toText } from "../../protocol/PositionText.ts"
-import type { PositionStorage } from "../PositionStorage.ts"
+import type { PositionStorage } from "./PositionStorage.ts"
 
 /**
  * Calls, and gives what came back; `undefined` if it threw. `failed` is told what

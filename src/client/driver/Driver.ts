@@ -22,17 +22,19 @@ import type { Position } from "../../protocol/Position.ts"
 import { call, loadPosition } from "./Callback.ts"
 import type { OpenSocket } from "../transport/Platform.ts"
 import { onReturn } from "../transport/Platform.ts"
-import type { PositionStorage } from "../PositionStorage.ts"
+import type { PositionStorage } from "./PositionStorage.ts"
 import * as Received from "../session/Received.ts"
-import { Runs } from "../session/Runs.ts"
-import { statusOf, step, wakeAt } from "../session/Session.ts"
-import type { Action, ClientFrame, Input, Item } from "../session/SessionIO.ts"
+import { RunStore } from "../session/RunStore.ts"
+import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
+import type { Action, Input, Item } from "../session/SessionIO.ts"
 import type { Config } from "../session/SessionState.ts"
 import { init } from "../session/SessionState.ts"
 import type { Status, StopReason } from "../session/Status.ts"
 import { type Overflow, Subscribers } from "./Subscribers.ts"
 import * as TokenSource from "./TokenSource.ts"
-import * as Transport from "../transport/Transport.ts"
+import type { ClientFrame } from "../transport/ClientFrame.ts"
+import * as Connector from "../transport/Connector.ts"
+import type { TransportName, WebApis } from "../transport/Transports.ts"
 
 /**
  * @category models
@@ -40,7 +42,7 @@ import * as Transport from "../transport/Transport.ts"
  */
 export interface Options<E, R> {
   readonly url: string
-  readonly means: Transport.Means
+  readonly webApis: WebApis
   readonly token: TokenSource.TokenSource<E, R> | undefined
   readonly storage: PositionStorage | undefined
   readonly capacity: number
@@ -87,7 +89,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
   const subscribers = yield* Subscribers.make<Received.Item<D>, Refused>(options.capacity, options.overflow, {
     handled: (position) => tell({ _tag: "handled", position }),
     room: () => {
-      if (state.phase._tag === "Resting") tell({ _tag: "resume" })
+      if (state.phase._tag === "Paused") tell({ _tag: "resume" })
     }
   })
   const { changes, publish, runs } = yield* makeRuns(options.maxRuns)
@@ -129,7 +131,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     FiberHandle.run(
       checking,
       Effect.flatMap(
-        Effect.promise((signal) => Transport.ask(options.means, options.url, signal)),
+        Effect.promise((signal) => Connector.ask(options.webApis, options.url, signal)),
         (answer) => Effect.sync(() => tell({ _tag: "checked", connection, answer }))
       )
     )
@@ -169,7 +171,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
         yield* advance(input)
         // Whoever is quick enough gets a turn before it counts as slow.
         if (subscribers.backlog * 2 > options.capacity) yield* Effect.yieldNow
-        if (subscribers.isFull) yield* advance({ _tag: "rest" })
+        if (subscribers.isFull) yield* advance({ _tag: "pause" })
       }
       publish()
       yield* timer.arm(wakeAt(state))
@@ -203,7 +205,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
 
 /** One socket at a time, closed with the scope at the latest. */
 const makeSocket = (
-  { means, url }: { readonly url: string; readonly means: Transport.Means },
+  { url, webApis }: { readonly url: string; readonly webApis: WebApis },
   tell: (input: Input) => void
 ) => {
   let current: OpenSocket | undefined
@@ -212,8 +214,8 @@ const makeSocket = (
     current = undefined
     last?.close(code, reason)
   }
-  const open = (connection: number, transport: Transport.Transport): void => {
-    current = Transport.open(means, url, transport, {
+  const open = (connection: number, transport: TransportName): void => {
+    current = Connector.open(webApis, url, transport, {
       opened: () => tell({ _tag: "opened", connection }),
       message: (data) => tell({ _tag: "message", connection, data }),
       unacknowledged: () => tell({ _tag: "unacknowledged", connection }),
@@ -250,7 +252,7 @@ const makeTimer = Effect.fnUntraced(function*(clock: Clock.Clock, ring: () => vo
 
 /** The folded runs, and word of their changes. */
 const makeRuns = Effect.fnUntraced(function*(capacity: number) {
-  const runs = new Runs(capacity)
+  const runs = new RunStore(capacity)
   // It only says that there is something new: a reader takes the newest when it has time.
   const news = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
   PubSub.publishUnsafe(news, undefined)

@@ -7,15 +7,16 @@
 import type { Position } from "../../protocol/Position.ts"
 import { withDefaults } from "../../protocol/Present.ts"
 import { call, loadPosition, rethrow } from "./Callback.ts"
-import type { Connection, ConnectOptions } from "../ConnectOptions.ts"
+import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
 import type { OpenSocket, Platform } from "../transport/Platform.ts"
 import { onReturn } from "../transport/Platform.ts"
-import { statusOf, step, wakeAt } from "../session/Session.ts"
+import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
 import type { State } from "../session/SessionState.ts"
 import { defaults, init } from "../session/SessionState.ts"
 import type { Status } from "../session/Status.ts"
-import * as Transport from "../transport/Transport.ts"
+import * as Connector from "../transport/Connector.ts"
+import type { TransportName, Transports } from "../transport/Transports.ts"
 
 /**
  * One session of one program.
@@ -36,7 +37,7 @@ export class PlainDriver implements Connection {
   private readonly end = new AbortController()
   private readonly leave: () => void
 
-  constructor(options: ConnectOptions, platform: Platform, transports: Transport.Transports, url: string) {
+  constructor(options: ConnectOptions, platform: Platform, transports: Transports, url: string) {
     this.options = options
     this.platform = platform
     this.url = url
@@ -165,8 +166,8 @@ export class PlainDriver implements Connection {
     )
   }
 
-  private open(connection: number, transport: Transport.Transport): void {
-    this.socket = Transport.open(this.platform, this.url, transport, {
+  private open(connection: number, transport: TransportName): void {
+    this.socket = Connector.open(this.platform, this.url, transport, {
       opened: () => this.tell({ _tag: "opened", connection }),
       message: (data) => this.tell({ _tag: "message", connection, data }),
       unacknowledged: () => this.tell({ _tag: "unacknowledged", connection }),
@@ -178,7 +179,7 @@ export class PlainDriver implements Connection {
   }
 
   private check(connection: number): void {
-    void Transport.ask(this.platform, this.url, this.end.signal).then((answer) =>
+    void Connector.ask(this.platform, this.url, this.end.signal).then((answer) =>
       this.tell({ _tag: "checked", connection, answer })
     )
   }

@@ -7,7 +7,7 @@
  * - An entry counts as handled when the subscriber asks for more; while nobody
  *   has subscribed any more, when the next entry comes.
  * - When `capacity` entries wait for a subscriber, either no more must come until
- *   it has taken half of them (`rest`), or it gets those and then fails with
+ *   it has taken half of them (`pause`), or it gets those and then fails with
  *   `SubscriberOverflow`, and the others do not notice (`fail`).
  *
  * @since 0.1.0
@@ -54,7 +54,7 @@ interface Subscriber<A, E> {
  * @category models
  * @since 0.1.0
  */
-export type Overflow = "rest" | "fail"
+export type Overflow = "pause" | "fail"
 
 /** The most entries that a subscriber takes at a time. */
 const atOnce = 64
@@ -68,24 +68,24 @@ const atOnce = 64
 export class Subscribers<A, E> {
   private readonly capacity: number
   private readonly overflow: Overflow
-  private readonly told: Listener
+  private readonly listener: Listener
   private readonly active = new Set<Subscriber<A, E>>()
   private waiting: Subscriber<A, E> | undefined
   private pending: Array<{ readonly number: number; readonly position: Position }> = []
   private number = 0
   private end: Cause.Cause<E | Cause.Done> | undefined
 
-  private constructor(capacity: number, overflow: Overflow, told: Listener) {
+  private constructor(capacity: number, overflow: Overflow, listener: Listener) {
     this.capacity = capacity
     this.overflow = overflow
-    this.told = told
+    this.listener = listener
   }
 
   /**
    * No subscribers yet.
    */
-  static make<A, E>(capacity: number, overflow: Overflow, told: Listener): Effect.Effect<Subscribers<A, E>> {
-    const self = new Subscribers<A, E>(capacity, overflow, told)
+  static make<A, E>(capacity: number, overflow: Overflow, listener: Listener): Effect.Effect<Subscribers<A, E>> {
+    const self = new Subscribers<A, E>(capacity, overflow, listener)
     return Effect.map(self.subscriber, (first) => {
       self.waiting = first
       self.active.add(first)
@@ -100,7 +100,7 @@ export class Subscribers<A, E> {
     for (const entry of batch) this.put(entry)
     this.number += 1
     this.pending.push({ number: this.number, position })
-    for (const subscriber of this.active) this.rest(subscriber)
+    for (const subscriber of this.active) this.markIdle(subscriber)
     this.report()
   }
 
@@ -114,10 +114,10 @@ export class Subscribers<A, E> {
   }
 
   /**
-   * Whether no more must come, until `room` is told.
+   * Whether no more must come, until `room` is called.
    */
   get isFull(): boolean {
-    return this.overflow === "rest" && this.backlog >= this.capacity
+    return this.overflow === "pause" && this.backlog >= this.capacity
   }
 
   /**
@@ -168,7 +168,7 @@ export class Subscribers<A, E> {
   private pull(subscriber: Subscriber<A, E>) {
     return Effect.suspend(() => {
       subscriber.handled = subscriber.taken
-      this.rest(subscriber)
+      this.markIdle(subscriber)
       this.report()
       // What is only looked at still waits, so it cannot count as handled before it is taken.
       return Effect.map(Queue.peek(subscriber.queue), (first): Arr.NonEmptyReadonlyArray<A> => {
@@ -192,7 +192,7 @@ export class Subscribers<A, E> {
     this.number += 1
     this.pending.push({ number: this.number, position: entry.position })
     for (const subscriber of this.active) {
-      if (this.overflow === "rest" || Queue.sizeUnsafe(subscriber.queue) < this.capacity) {
+      if (this.overflow === "pause" || Queue.sizeUnsafe(subscriber.queue) < this.capacity) {
         Queue.offerUnsafe(subscriber.queue, { ...entry, number: this.number })
         continue
       }
@@ -204,11 +204,11 @@ export class Subscribers<A, E> {
   }
 
   private makeRoom(): void {
-    if (this.overflow === "rest" && this.backlog * 2 <= this.capacity) this.told.room()
+    if (this.overflow === "pause" && this.backlog * 2 <= this.capacity) this.listener.room()
   }
 
   /** One that has handled all it took, and has nothing waiting, has handled everything. */
-  private rest(subscriber: Subscriber<A, E>): void {
+  private markIdle(subscriber: Subscriber<A, E>): void {
     if (subscriber.handled === subscriber.taken && Queue.sizeUnsafe(subscriber.queue) === 0) {
       subscriber.handled = this.number
       subscriber.taken = this.number
@@ -223,7 +223,7 @@ export class Subscribers<A, E> {
     const last = this.pending[done - 1]
     if (last === undefined) return
     this.pending = this.pending.slice(done)
-    this.told.handled(last.position)
+    this.listener.handled(last.position)
   }
 }
 

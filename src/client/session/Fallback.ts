@@ -13,7 +13,7 @@
  * @since 0.1.0
  */
 import type { State, Turn } from "./SessionState.ts"
-import type { Transport } from "../transport/Transport.ts"
+import type { TransportName } from "../transport/Transports.ts"
 
 /** How many connections in a row may fail by their transport. */
 const tries = 2
@@ -27,7 +27,7 @@ const keepMs = 600_000
  * @category transitions
  * @since 0.1.0
  */
-export const choose = ({ now, state }: Turn): Transport => {
+export const choose = ({ now, state }: Turn): TransportName => {
   const [preferred, other] = state.config.transports
   if (other === undefined) return preferred
   if (state.failures >= tries) {

@@ -34,7 +34,7 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
       state.reconnectAfterMs = frame.reconnectAfterMs
       return
     case "error":
-      state.complaint = `${frame.code}: ${frame.message}`
+      state.lastError = `${frame.code}: ${frame.message}`
       return
     case "ping":
       send(turn, { type: "pong" })

@@ -7,7 +7,8 @@ import { closeCodes, fromCode, reactionTo } from "../../protocol/CloseCode.ts"
 import * as Fallback from "./Fallback.ts"
 import * as HttpAnswer from "../transport/HttpAnswer.ts"
 import * as Reconnect from "./Reconnect.ts"
-import type { ClientFrame, TokenAnswer } from "./SessionIO.ts"
+import type { ClientFrame } from "../transport/ClientFrame.ts"
+import type { TokenAnswer } from "./SessionIO.ts"
 import type { State, Turn } from "./SessionState.ts"
 import type { Loss, StopReason } from "./Status.ts"
 
@@ -48,7 +49,7 @@ const open = (turn: Turn): void => {
   const { state } = turn
   state.connection += 1
   state.reconnectAfterMs = 0
-  state.complaint = undefined
+  state.lastError = undefined
   state.ackDue = undefined
   state.phase = { _tag: "Opening", since: turn.now }
   turn.actions.push({ _tag: "connect", connection: state.connection, transport: Fallback.choose(turn) })
@@ -76,7 +77,7 @@ export const onToken = (turn: Turn, answer: TokenAnswer | undefined): void => {
   state.renewAt = undefined
   const connecting = state.phase._tag === "Asking"
   if (answer === undefined || answer.token === state.refused) {
-    return connecting ? stop(turn, { _tag: "noToken", detail: state.complaint ?? "there is no token" }) : undefined
+    return connecting ? stop(turn, { _tag: "noToken", detail: state.lastError ?? "there is no token" }) : undefined
   }
   const changed = answer.token !== state.token?.token
   state.token = answer
@@ -86,9 +87,9 @@ export const onToken = (turn: Turn, answer: TokenAnswer | undefined): void => {
   if (connecting) return open(turn)
   if (!changed || state.phase._tag !== "Open") return
   if (state.transport === "websocket") return send(turn, { type: "token", token: answer.token })
-  // An event stream has its token from its request.
+  // A stream of server-sent events has its token from its request.
   turn.actions.push({ _tag: "disconnect", code: 1000, reason: "a new token" })
-  letGo(turn)
+  dropUnfinished(turn)
   open(turn)
 }
 
@@ -132,7 +133,7 @@ export const onChecked = (turn: Turn, answer: HttpAnswer.HttpAnswer | undefined)
 export const onClosed = (turn: Turn, { code, reason }: { readonly code: number; readonly reason: string }): void => {
   const { state } = turn
   const known = fromCode(code)
-  const detail = state.complaint ?? (reason === "" ? known?.meaning ?? "the connection was lost" : reason)
+  const detail = state.lastError ?? (reason === "" ? known?.meaning ?? "the connection was lost" : reason)
   const closed = { code, name: known?.name, detail }
   const refusal = HttpAnswer.refusal(state, { status: code })
   if (refusal?.final === true) return stop(turn, { _tag: "refused", code, ...refusal.reason })
@@ -169,12 +170,12 @@ const onRefused = (turn: Turn, closed: Closed): void => {
     return stop(turn, { _tag: "refused", ...closed, detail })
   }
   state.refused = state.token?.token
-  state.complaint = closed.detail
+  state.lastError = closed.detail
   if (state.reconnectAfterMs > 0 || turn.now < state.renewedAt + renewAtOnceMs) {
     return wait(turn, { _tag: "closed", ...closed })
   }
   state.renewedAt = turn.now
-  letGo(turn)
+  dropUnfinished(turn)
   dial(turn)
 }
 
@@ -187,7 +188,7 @@ export const abandon = (turn: Turn, loss: Loss, code: number, reason: string): v
 /** Waits before the next attempt. */
 export const wait = (turn: Turn, cause: Loss): void => {
   const { state } = turn
-  if (state.phase._tag === "Open") begin(turn, cause, turn.now - state.phase.since)
+  if (state.phase._tag === "Open") countLoss(turn, cause, turn.now - state.phase.since)
   const [random, seed] = Reconnect.nextRandom(state.seed)
   const [delayMs, pace] = Reconnect.next(state.config.backoff, state.pace, turn.now, random)
   const notBefore = turn.now + state.reconnectAfterMs
@@ -196,11 +197,11 @@ export const wait = (turn: Turn, cause: Loss): void => {
   state.seed = seed
   state.attempt += 1
   state.reconnectAfterMs = 0
-  letGo(turn)
+  dropUnfinished(turn)
 }
 
 /** A connection that had been welcomed is lost: counts anew, or counts how often its server throws out who it let in. */
-const begin = ({ now, state }: Turn, cause: Loss, lastedMs: number): void => {
+const countLoss = ({ now, state }: Turn, cause: Loss, lastedMs: number): void => {
   state.flaps = lastedMs < state.config.backoff.stableAfterMs && isForCause(cause) ? state.flaps + 1 : 0
   if (state.flaps <= 1) state.attempt = 0
   state.pace = state.flaps <= 1
@@ -213,7 +214,7 @@ const isForCause = (cause: Loss): boolean => {
   switch (cause._tag) {
     case "closed":
       return fromCode(cause.code) !== undefined && !planned.has(cause.code)
-    case "hole":
+    case "missing":
     case "badFrame":
       return true
     case "silent":
@@ -226,17 +227,17 @@ const isForCause = (cause: Loss): boolean => {
 const planned: ReadonlySet<number> = new Set([closeCodes.draining.code, closeCodes.heartbeatLost.code])
 
 /** What the lost connection did not finish begins again with the next one. */
-const letGo = ({ state }: Turn): void => {
+const dropUnfinished = ({ state }: Turn): void => {
   state.asking = false
   state.position = state.pending?.back?.position ?? state.position
 }
 
 /** Gives up the connection until there is room for more. */
-export const onRest = (turn: Turn): void => {
+export const onPause = (turn: Turn): void => {
   if (!hasSocket(turn.state)) return
-  turn.actions.push({ _tag: "disconnect", code: 1000, reason: "resting" })
-  turn.state.phase = { _tag: "Resting" }
-  letGo(turn)
+  turn.actions.push({ _tag: "disconnect", code: 1000, reason: "paused" })
+  turn.state.phase = { _tag: "Paused" }
+  dropUnfinished(turn)
 }
 
 /** Whether there is a socket, open or on the way. */

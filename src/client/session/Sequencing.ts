@@ -27,7 +27,7 @@ export const onEvents = (turn: Turn, frame: Frame<"events">): Loss | undefined =
   const { state } = turn
   const start = state.position
   if (start === undefined || frame.epoch !== start.epoch) {
-    return hole(start, { epoch: frame.epoch, offset: frame.events[0]?.offset ?? frame.upTo ?? 0 })
+    return missing(start, { epoch: frame.epoch, offset: frame.events[0]?.offset ?? frame.upTo ?? 0 })
   }
   const filtered = state.config.threads !== undefined
   const upTo = frame.upTo ?? 0
@@ -37,18 +37,18 @@ export const onEvents = (turn: Turn, frame: Frame<"events">): Loss | undefined =
     if (event.offset <= offset) {
       // Seen before, unless a filtered frame went past it.
       if (filtered && event.offset > start.offset && !fresh.some((_) => _.offset === event.offset)) {
-        return hole({ ...start, offset }, { ...start, offset: event.offset })
+        return missing({ ...start, offset }, { ...start, offset: event.offset })
       }
       continue
     }
     if (event.offset !== offset + 1 && !(filtered && upTo >= event.offset - 1)) {
-      return hole({ ...start, offset }, { ...start, offset: event.offset })
+      return missing({ ...start, offset }, { ...start, offset: event.offset })
     }
     offset = event.offset
     fresh.push(event)
   }
   if (upTo > offset) {
-    if (!filtered) return hole({ ...start, offset }, { ...start, offset: upTo + 1 })
+    if (!filtered) return missing({ ...start, offset }, { ...start, offset: upTo + 1 })
     offset = upTo
   }
 
@@ -87,7 +87,7 @@ export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
     awaitSnapshots(turn, snapshots, { position: start, resume: start })
     return undefined
   }
-  if (known && frame.from > start.offset + 1) return hole(start, { epoch: frame.epoch, offset: frame.from })
+  if (known && frame.from > start.offset + 1) return missing(start, { epoch: frame.epoch, offset: frame.from })
 
   const position = { epoch: frame.epoch, offset: frame.to }
   const previous = start?.epoch === earliest.epoch ? undefined : start
@@ -98,11 +98,11 @@ export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
     state.phase = { ...state.phase, epoch: frame.epoch, head: frame.to }
   }
   // Nothing is missing from a log that was asked for all that it keeps, and that keeps all.
-  const missing = previous !== undefined || frame.to >= frame.from
+  const isMissing = previous !== undefined || frame.to >= frame.from
   const from = known ? start.offset + 1 : frame.from
   turn.actions.push({
     _tag: "deliver",
-    items: missing
+    items: isMissing
       ? [{ _tag: "Gap", epoch: frame.epoch, from, to: frame.to, reason: frame.reason, previous }]
       : [],
     position
@@ -208,8 +208,8 @@ const setRunning = ({ state }: Turn, run: string, open: boolean): void => {
   state.running = running
 }
 
-const hole = (after: Position | undefined, received: Position): Loss => ({
-  _tag: "hole",
+const missing = (after: Position | undefined, received: Position): Loss => ({
+  _tag: "missing",
   expected: after === undefined ? "a welcome" : PositionText.toText({ ...after, offset: after.offset + 1 }),
   received: PositionText.toText(received)
 })

@@ -1,14 +1,15 @@
 /**
- * What a session is told, what it asks for, and what it delivers.
+ * What goes into a session and what comes out: inputs, actions, and the items
+ * that are handed over.
  *
  * @since 0.1.0
  */
-import type { Ack, Hello, Pong, Token } from "../../protocol/Frame.ts"
 import type { Position } from "../../protocol/Position.ts"
 import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
+import type { ClientFrame } from "../transport/ClientFrame.ts"
 import type { HttpAnswer } from "../transport/HttpAnswer.ts"
 import type { Status } from "./Status.ts"
-import type { Transport } from "../transport/Transport.ts"
+import type { TransportName } from "../transport/Transports.ts"
 import type { WireEvent } from "../transport/ServerFrames.ts"
 
 /**
@@ -55,7 +56,7 @@ export interface TokenAnswer {
 }
 
 /**
- * What a session is told.
+ * What happens to a session.
  *
  * - `start`: begin.
  * - `token`: the answer to `askToken`; without `answer` there is no token.
@@ -67,7 +68,7 @@ export interface TokenAnswer {
  * - `tick`: time has passed; due at `wakeAt`, harmless at any time.
  * - `wake`: the network or the page came back, so waiting may be over.
  * - `renew`: get a new token and send it in band.
- * - `rest`: the program has no room for more; the connection is given up, since
+ * - `pause`: the program has no room for more; the connection is given up, since
  *   a browser's socket cannot be told to wait. `resume`: there is room again.
  * - `close`: the program is done.
  *
@@ -87,21 +88,9 @@ export type Input =
   | { readonly _tag: "tick" }
   | { readonly _tag: "wake" }
   | { readonly _tag: "renew" }
-  | { readonly _tag: "rest" }
+  | { readonly _tag: "pause" }
   | { readonly _tag: "resume" }
   | { readonly _tag: "close" }
-
-/**
- * A frame as the client writes it.
- *
- * @category models
- * @since 0.1.0
- */
-export type ClientFrame =
-  | Omit<typeof Hello.Encoded, "threads"> & { readonly threads?: ReadonlyArray<string> }
-  | typeof Ack.Encoded
-  | typeof Pong.Encoded
-  | typeof Token.Encoded
 
 /**
  * What a session asks its driver to do, in this order.
@@ -124,7 +113,7 @@ export type ClientFrame =
  */
 export type Action =
   | { readonly _tag: "askToken"; readonly request: number; readonly refused: boolean }
-  | { readonly _tag: "connect"; readonly connection: number; readonly transport: Transport }
+  | { readonly _tag: "connect"; readonly connection: number; readonly transport: TransportName }
   | { readonly _tag: "check"; readonly connection: number }
   | { readonly _tag: "send"; readonly frame: ClientFrame }
   | { readonly _tag: "disconnect"; readonly code: number; readonly reason: string }

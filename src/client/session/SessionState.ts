@@ -8,7 +8,7 @@ import * as RecentIds from "./RecentIds.ts"
 import * as Reconnect from "./Reconnect.ts"
 import type { Action, TokenAnswer } from "./SessionIO.ts"
 import type { Loss, StopReason } from "./Status.ts"
-import { both, type Transport, type Transports } from "../transport/Transport.ts"
+import { both, type TransportName, type Transports } from "../transport/Transports.ts"
 
 /**
  * Settings of a session. Times are in milliseconds.
@@ -64,7 +64,7 @@ export const defaults: Config = {
  *   welcome; `caughtUp` once everything up to there has come; `degraded` while
  *   the server says that events may be late.
  * - `Waiting`: for `retryAt`; a `wake` may bring it forward to `notBefore`.
- * - `Resting`: until the program has room again.
+ * - `Paused`: until the program has room again.
  *
  * @category models
  * @since 0.1.0
@@ -85,7 +85,7 @@ export type Phase =
     readonly degraded: boolean
   }
   | { readonly _tag: "Waiting"; readonly retryAt: number; readonly notBefore: number; readonly cause: Loss }
-  | { readonly _tag: "Resting" }
+  | { readonly _tag: "Paused" }
   | { readonly _tag: "Stopped"; readonly reason: StopReason }
 
 /**
@@ -140,7 +140,7 @@ export interface State {
   readonly flaps: number
   readonly welcomed: boolean
   readonly seed: number
-  readonly transport: Transport
+  readonly transport: TransportName
   readonly failures: number
   readonly checking: number | undefined
   readonly preferAgainAt: number
@@ -150,7 +150,7 @@ export interface State {
   readonly renewedAt: number
   readonly renewAt: number | undefined
   readonly reconnectAfterMs: number
-  readonly complaint: string | undefined
+  readonly lastError: string | undefined
   readonly position: Position | undefined
   readonly handled: Position | undefined
   readonly acked: number
@@ -217,7 +217,7 @@ export const init = (config: Config, seed: number, now: number): State => {
     renewedAt: -Infinity,
     renewAt: undefined,
     reconnectAfterMs: 0,
-    complaint: undefined,
+    lastError: undefined,
     position: start,
     handled: start,
     acked: 0,

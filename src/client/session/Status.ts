@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Transport } from "../transport/Transport.ts"
+import type { TransportName } from "../transport/Transports.ts"
 
 /**
  * How a client's connection stands.
@@ -24,7 +24,7 @@ import type { Transport } from "../transport/Transport.ts"
  */
 export type Status =
   | { readonly _tag: "connecting" }
-  | { readonly _tag: "live"; readonly transport: Transport }
+  | { readonly _tag: "live"; readonly transport: TransportName }
   | { readonly _tag: "degraded" }
   | { readonly _tag: "resuming" }
   | { readonly _tag: "waiting"; readonly retryAt: number; readonly attempt: number; readonly cause: Loss }
@@ -39,7 +39,7 @@ export type Status =
  *   `detail` is what the server said, or what to do.
  * - `silent`: nothing came for `silentMs` milliseconds.
  * - `timeout`: no connection, or no answer to `hello`, within `afterMs`.
- * - `hole`: the server sent `received` where `expected` had to come, and did not
+ * - `missing`: the server sent `received` where `expected` had to come, and did not
  *   say why.
  * - `badFrame`: the server sent something that is no frame, or not in its place.
  * - `tokenFailed`: the token could not be had.
@@ -51,7 +51,7 @@ export type Loss =
   | { readonly _tag: "closed"; readonly code: number; readonly name: string | undefined; readonly detail: string }
   | { readonly _tag: "silent"; readonly silentMs: number }
   | { readonly _tag: "timeout"; readonly afterMs: number }
-  | { readonly _tag: "hole"; readonly expected: string; readonly received: string }
+  | { readonly _tag: "missing"; readonly expected: string; readonly received: string }
   | { readonly _tag: "badFrame"; readonly detail: string }
   | { readonly _tag: "tokenFailed" }
 

@@ -5,8 +5,6 @@
  *
  * @since 0.1.0
  */
-import type { State } from "../session/SessionState.ts"
-
 /**
  * - `status`: of the response; 0 when a page may not see it, since it is of
  *   another origin.
@@ -46,7 +44,7 @@ interface Refusal {
  * @since 0.1.0
  */
 export const refusal = (
-  { welcomed }: State,
+  { welcomed }: { readonly welcomed: boolean },
   { code, message, status }: HttpAnswer
 ): Refusal | undefined => {
   const [name, remedy] = remedies.get(status) ?? []

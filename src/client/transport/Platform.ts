@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import type { ClientFrame } from "../session/SessionIO.ts"
+import type { ClientFrame } from "./ClientFrame.ts"
 
 /**
  * The part of a WebSocket that the client uses.
@@ -101,8 +101,8 @@ export const onReturn = (run: () => void): () => void => {
 }
 
 /**
- * Opens a socket and tells what it does. Returns what writes to it and what
- * closes it; after `close` nothing is told any more.
+ * Opens a socket, and calls the listener with what it does. Returns what writes
+ * to it and closes it; after `close` the listener is not called any more.
  *
  * @category sockets
  * @since 0.1.0
@@ -110,14 +110,14 @@ export const onReturn = (run: () => void): () => void => {
 export const openSocket = (Socket: SocketConstructor, url: string, listener: SocketListener): OpenSocket => {
   const socket = new Socket(url, subprotocol)
   // A socket may take its time to close: it must not keep its listener alive meanwhile.
-  let told: SocketListener | undefined = listener
+  let attached: SocketListener | undefined = listener
   const end = (code: number, reason: string): void => {
-    const last = told
-    told = undefined
+    const last = attached
+    attached = undefined
     last?.closed(code, reason)
   }
-  socket.addEventListener("open", () => told?.opened())
-  socket.addEventListener("message", ({ data }) => told?.message(data))
+  socket.addEventListener("open", () => attached?.opened())
+  socket.addEventListener("message", ({ data }) => attached?.message(data))
   socket.addEventListener("close", ({ code, reason }) => end(code, reason))
   return {
     send: (frame) => {
@@ -130,15 +130,15 @@ export const openSocket = (Socket: SocketConstructor, url: string, listener: Soc
       }
     },
     close: (code, reason) => {
-      told = undefined
+      attached = undefined
       socket.close(code, reason)
     }
   }
 }
 
 /**
- * What a connection tells. `unacknowledged`: the last `ack` did not arrive, and
- * can be sent again.
+ * Who is called with what a connection does. `unacknowledged`: the last `ack` did
+ * not arrive, and can be sent again.
  *
  * @category sockets
  * @since 0.1.0
@@ -151,6 +151,8 @@ export interface SocketListener {
 }
 
 /**
+ * A connection that is open or on its way.
+ *
  * @category sockets
  * @since 0.1.0
  */

@@ -1,6 +1,6 @@
 /**
- * Server-sent events as a connection of the protocol: what comes is told as the
- * frames that a WebSocket would bring, and what the session sends becomes
+ * Server-sent events as a connection of the protocol. What comes is turned into
+ * the frames that a WebSocket would bring, and what the session sends becomes
  * requests.
  *
  * A browser's `EventSource` can send no token but in the address, so the stream
@@ -16,7 +16,7 @@ import { closeCodes } from "../../protocol/CloseCode.ts"
 import * as PositionText from "../../protocol/PositionText.ts"
 import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
 import { httpUrl } from "./Platform.ts"
-import type { ClientFrame } from "../session/SessionIO.ts"
+import type { ClientFrame } from "./ClientFrame.ts"
 
 type Hello = Extract<ClientFrame, { readonly type: "hello" }>
 type Ack = Extract<ClientFrame, { readonly type: "ack" }>
@@ -28,15 +28,15 @@ const acknowledgeMs = 10_000
 const lost = 1006
 
 /**
- * Opens a stream. `opened` is told at once; the request is made with the
- * `hello`.
+ * Opens a stream of server-sent events. The listener's `opened` is called at
+ * once; the request is made with the `hello`.
  *
  * @category connections
  * @since 0.1.0
  */
-export const openEventStream = (fetch: Fetch, url: string, listener: SocketListener): OpenSocket => {
+export const openSse = (fetch: Fetch, url: string, listener: SocketListener): OpenSocket => {
   const aborter = new AbortController()
-  let told: SocketListener | undefined = listener
+  let attached: SocketListener | undefined = listener
   let authorization: Record<string, string> = {}
   let acknowledging = false
   let next: Ack | undefined
@@ -44,8 +44,8 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
   let connection: string | undefined
 
   const finish = (code: number, reason: string): void => {
-    const last = told
-    told = undefined
+    const last = attached
+    attached = undefined
     aborter.abort()
     last?.closed(code, reason)
   }
@@ -67,12 +67,12 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
     const { body, headers, ok, status } = response
     if (!ok || body === null || headers.get("content-type")?.startsWith("text/event-stream") !== true) {
       const { code, goodbye, reason } = refusal(status, headers.get("retry-after"), wordsOf(await response.text()))
-      if (goodbye !== undefined) told?.message(goodbye)
+      if (goodbye !== undefined) attached?.message(goodbye)
       return finish(code, reason)
     }
     const translator = new Translator(
       hello.threads !== undefined,
-      (frame) => told?.message(frame),
+      (frame) => attached?.message(frame),
       (id) => connection = id
     )
     const reader = body.getReader()
@@ -91,7 +91,7 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
       const body = JSON.stringify(next)
       next = undefined
       const taken = await post(body)
-      if (!taken && next === undefined) told?.unacknowledged()
+      if (!taken && next === undefined) attached?.unacknowledged()
     }
     acknowledging = false
   }
@@ -117,7 +117,7 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
     }
   }
 
-  queueMicrotask(() => told?.opened())
+  queueMicrotask(() => attached?.opened())
   return {
     send: (frame) => {
       switch (frame.type) {
@@ -138,7 +138,7 @@ export const openEventStream = (fetch: Fetch, url: string, listener: SocketListe
       }
     },
     close: () => {
-      told = undefined
+      attached = undefined
       aborter.abort()
     }
   }

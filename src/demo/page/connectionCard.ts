@@ -24,7 +24,7 @@ const lossText = (loss: Loss): string => {
       return "The connection fell silent"
     case "timeout":
       return "No answer came"
-    case "hole":
+    case "missing":
     case "badFrame":
       return "The server sent something out of order"
     case "tokenFailed":

@@ -1,15 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
-import { statusOf, step, wakeAt } from "../../../src/client/session/Session.ts"
+import { statusOf, step, wakeAt } from "../../../src/client/session/DeviceSession.ts"
 import type { Action, Input } from "../../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init } from "../../../src/client/session/SessionState.ts"
-import type { Transport } from "../../../src/client/transport/Transport.ts"
+import type { TransportName } from "../../../src/client/transport/Transports.ts"
 import { events, welcome } from "../FakeSocket.ts"
 
 /** A session whose transports work or fail as a test says. */
 const begin = (config: Partial<Config> = {}) => {
   let now = 100_000
   let state = init({ ...defaults, ...config }, 7, now)
-  let connects: Array<Transport> = []
+  let connects: Array<TransportName> = []
   const tell = (input: Input): ReadonlyArray<Action> => {
     const result = step(state, input, now)
     state = result.state

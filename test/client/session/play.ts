@@ -1,7 +1,7 @@
 /**
  * Random schedules of a session and a model server.
  */
-import type { Transport } from "../../../src/client/transport/Transport.ts"
+import type { TransportName } from "../../../src/client/transport/Transports.ts"
 import type { Config } from "../../../src/client/session/SessionState.ts"
 import { ModelClient } from "../ModelClient.ts"
 import { type Damage, Dice, ModelServer, type ServerSocket } from "../ModelServer.ts"
@@ -18,7 +18,7 @@ export interface Weather {
 /** Nothing. */
 export const fair: Weather = { epochs: false, gaps: false, damage: [], blocks: false }
 
-const blockades: ReadonlyArray<ReadonlyArray<Transport>> = [[], ["websocket"], ["sse"], ["websocket", "sse"]]
+const blockades: ReadonlyArray<ReadonlyArray<TransportName>> = [[], ["websocket"], ["sse"], ["websocket", "sse"]]
 
 /** Runs a random schedule, then lets the network be good until the client has caught up. */
 export const play = (seed: number, weather: Weather, config: Partial<Config> = {}) => {
@@ -43,8 +43,8 @@ export const play = (seed: number, weather: Weather, config: Partial<Config> = {
     else if (kind < 0.6) client.handle(dice.int(1, 4))
     else if (kind < 0.68) client.pass(dice.int(0, 2_000))
     else if (kind < 0.69) client.pass(60_000)
-    else if (kind < 0.695) client.tell({ _tag: "rest" })
-    else if (client.state.phase._tag === "Resting") client.tell({ _tag: "resume" })
+    else if (kind < 0.695) client.tell({ _tag: "pause" })
+    else if (client.state.phase._tag === "Paused") client.tell({ _tag: "resume" })
     else if (kind < 0.71 && weather.epochs) server.forget()
     else if (kind < 0.73 && weather.gaps) server.trim()
     else if (socket === undefined) client.pass()

@@ -2,7 +2,7 @@
  * How soon many devices are back after their network was, in virtual time.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { statusOf, step, wakeAt } from "../../../src/client/session/Session.ts"
+import { statusOf, step, wakeAt } from "../../../src/client/session/DeviceSession.ts"
 import type { Input } from "../../../src/client/session/SessionIO.ts"
 import { defaults, init } from "../../../src/client/session/SessionState.ts"
 import { welcome } from "../FakeSocket.ts"

@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
-import type { ClientFrame } from "../../../src/client/session/SessionIO.ts"
-import * as Wire from "../../../src/client/transport/ServerFrames.ts"
+import type { ClientFrame } from "../../../src/client/transport/ClientFrame.ts"
+import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
 import * as Frame from "../../../src/protocol/Frame.ts"
 import { golden, goldenNames } from "../../protocol/golden.ts"
 import { clientFrames, serverFrames } from "../../protocol/frames.ts"
 
 // The hand-written types take every frame of the schemas: this file compiles only as long as that is so.
-const asRead = (frame: Frame.ServerFrame): Wire.ServerFrame => frame
+const asRead = (frame: Frame.ServerFrame): ServerFrames.ServerFrame => frame
 const asWritten = (frame: Frame.ClientFrame): ClientFrame => frame
 
 interface Place {
@@ -34,20 +34,20 @@ const wrongFor = (value: unknown): ReadonlyArray<unknown> =>
 
 const accepts = (text: string) => Result.isSuccess(Frame.decodeServer(text))
 
-describe("Wire", () => {
+describe("ServerFrames", () => {
   it("reads every golden frame of a server as the schemas do, and no frame of a client", () => {
     assert.includeMembers(goldenNames("frame").slice(), Object.keys(serverFrames))
     for (const [name, frame] of Object.entries(serverFrames)) {
-      assert.deepStrictEqual(Wire.decode(golden("frame", name)), asRead(frame), name)
+      assert.deepStrictEqual(ServerFrames.decode(golden("frame", name)), asRead(frame), name)
     }
     for (const [name, frame] of Object.entries(clientFrames)) {
-      assert.strictEqual(Wire.decode(JSON.stringify(asWritten(frame))).type, "bad", name)
+      assert.strictEqual(ServerFrames.decode(JSON.stringify(asWritten(frame))).type, "bad", name)
     }
   })
 
   it.prop("reads whatever a server may send", { frame: Frame.ServerFrame }, ({ frame }) => {
     const text = Frame.encode(frame)
-    assert.deepStrictEqual<unknown>(Wire.decode(text), JSON.parse(text))
+    assert.deepStrictEqual<unknown>(ServerFrames.decode(text), JSON.parse(text))
   }, { arbitrary: { runs: 300 } })
 
   it.prop("refuses what the schemas refuse, and nothing else", {
@@ -64,21 +64,24 @@ describe("Wire", () => {
     if (remove) Reflect.deleteProperty(chosen.holder, chosen.key)
     else Reflect.set(chosen.holder, chosen.key, wrong[how % wrong.length])
     const text = JSON.stringify(copy)
-    assert.strictEqual(Wire.decode(text).type !== "bad", accepts(text), `${chosen.key} in ${text}`)
+    assert.strictEqual(ServerFrames.decode(text).type !== "bad", accepts(text), `${chosen.key} in ${text}`)
   }, { arbitrary: { runs: 1_000 } })
 
   it("says what is wrong with a message, and nothing of what is in it", () => {
-    const bad = (detail: string): Wire.BadFrame => ({ type: "bad", detail })
-    assert.deepStrictEqual(Wire.decode(new ArrayBuffer(2)), bad("the message is not text"))
-    assert.deepStrictEqual(Wire.decode("{secret"), bad("the message is not JSON"))
+    const bad = (detail: string): ServerFrames.BadFrame => ({ type: "bad", detail })
+    assert.deepStrictEqual(ServerFrames.decode(new ArrayBuffer(2)), bad("the message is not text"))
+    assert.deepStrictEqual(ServerFrames.decode("{secret"), bad("the message is not JSON"))
     for (const text of ["null", "1", "[]", `"ping"`, "{}", `{"type":"secret"}`, `{"type":"toString"}`, `{"type":1}`]) {
-      assert.deepStrictEqual(Wire.decode(text), bad("the message is of no known type"), text)
+      assert.deepStrictEqual(ServerFrames.decode(text), bad("the message is of no known type"), text)
     }
-    assert.deepStrictEqual(Wire.decode(`{"type":"goodbye","reason":"secret"}`), bad("the fields of goodbye are wrong"))
+    assert.deepStrictEqual(
+      ServerFrames.decode(`{"type":"goodbye","reason":"secret"}`),
+      bad("the fields of goodbye are wrong")
+    )
   })
 
   it("ignores fields that nobody knows", () => {
-    assert.deepStrictEqual<unknown>(Wire.decode(`{"type":"ping","later":{"type":"gap"}}`), {
+    assert.deepStrictEqual<unknown>(ServerFrames.decode(`{"type":"ping","later":{"type":"gap"}}`), {
       type: "ping",
       later: { type: "gap" }
     })

@@ -3,9 +3,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import type { Entry } from "../../../src/broker/Broker.ts"
-import { openEventStream } from "../../../src/client/transport/SseTransport.ts"
+import { openSse } from "../../../src/client/transport/SseTransport.ts"
 import type { Fetch } from "../../../src/client/transport/Platform.ts"
-import * as Wire from "../../../src/client/transport/ServerFrames.ts"
+import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
 import { encoding } from "../../../src/gateway/sse/SseStream.ts"
 import { ConnectionId, EventId, RunId } from "../../../src/protocol/Identity.ts"
 import { Dice } from "../ModelServer.ts"
@@ -26,9 +26,9 @@ const open = (answer: (request: Request) => Response | Promise<Response>, hello:
     return await answer({ url, init })
   }
   const closed = Promise.withResolvers<readonly [number, string]>()
-  const stream = openEventStream(fetch, url, {
+  const stream = openSse(fetch, url, {
     opened: () => stream.send({ type: "hello", token: "t", ...hello }),
-    message: (data) => heard.push(Wire.decode(data)),
+    message: (data) => heard.push(ServerFrames.decode(data)),
     unacknowledged: () => heard.push("unacknowledged"),
     closed: (code, reason) => closed.resolve([code, reason])
   })
@@ -113,7 +113,7 @@ describe("An event stream", () => {
       }
       const { closed, heard } = open(() => inPieces(text, dice))
       assert.deepStrictEqual(await closed, [1006, "the stream ended"])
-      const flat = (heard as ReadonlyArray<Wire.ServerFrame>).flatMap((frame): ReadonlyArray<unknown> =>
+      const flat = (heard as ReadonlyArray<ServerFrames.ServerFrame>).flatMap((frame): ReadonlyArray<unknown> =>
         frame.type === "events" ? frame.events.map((event) => event.offset) : [frame]
       )
       assert.deepStrictEqual(flat, expected, `seed ${seed}`)
@@ -125,7 +125,7 @@ describe("An event stream", () => {
       encoding.frame({ type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch", snapshots: 0 })
     const { closed, heard, requests } = open(() => inPieces(text, new Dice(1)), { threads: ["t 1", "t2"] })
     await closed
-    const told = (heard as ReadonlyArray<Wire.ServerFrame>).map((frame) =>
+    const told = (heard as ReadonlyArray<ServerFrames.ServerFrame>).map((frame) =>
       frame.type === "events" ? [frame.epoch, frame.upTo, frame.events.map(({ offset }) => offset)] : frame.type
     )
     assert.deepStrictEqual(told.at(-1), "gap")
@@ -140,7 +140,9 @@ describe("An event stream", () => {
     const response = new Response(text, { headers: { "content-type": "text/event-stream" } })
     const { closed, heard } = open(() => response)
     await closed
-    const told = (heard as ReadonlyArray<Wire.ServerFrame>).map((frame) => frame.type === "events" ? frame.epoch : "")
+    const told = (heard as ReadonlyArray<ServerFrames.ServerFrame>).map((frame) =>
+      frame.type === "events" ? frame.epoch : ""
+    )
     assert.deepStrictEqual(told, ["E1", "E2"])
   })
 

@@ -25,7 +25,7 @@ interface Entry {
  * @category folds
  * @since 0.1.0
  */
-export class Runs {
+export class RunStore {
   private readonly capacity: number
   private readonly entries = new Map<string, Entry>()
   private shown: ReadonlyMap<string, RunSnapshot> = new Map()

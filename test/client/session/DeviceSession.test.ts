@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { statusOf, step, wakeAt } from "../../../src/client/session/Session.ts"
+import { statusOf, step, wakeAt } from "../../../src/client/session/DeviceSession.ts"
 import type { Action, Input } from "../../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init, type State } from "../../../src/client/session/SessionState.ts"
 import { events, welcome, wireEvent } from "../FakeSocket.ts"
@@ -78,21 +78,21 @@ describe("Session", () => {
     assert.strictEqual(JSON.stringify(before), frozen)
   })
 
-  it("hangs up on a hole, names it, and resumes before it", () => {
+  it("hangs up on missing offsets, names them, and resumes before it", () => {
     const hands = new Hands()
     hands.greet(welcome({ offset: 3 }))
     assert.deepStrictEqual(itemsOf(hands.push(events([5]))), [])
-    assert.deepStrictEqual(hands.cause, { _tag: "hole", expected: "E1:4", received: "E1:5" })
+    assert.deepStrictEqual(hands.cause, { _tag: "missing", expected: "E1:4", received: "E1:5" })
     hands.pass(hands.delay)
     const sent = sentBy(hands.tell({ _tag: "opened", connection: 2 }))
     assert.deepStrictEqual(sent, [{ type: "hello", resume: { epoch: "E1", offset: 3 } }])
   })
 
-  it("delivers nothing of a frame that has a hole in it", () => {
+  it("delivers nothing of a frame in which an offset is missing", () => {
     const hands = new Hands()
     hands.greet(welcome())
     assert.deepStrictEqual(itemsOf(hands.push(events([1, 3]))), [])
-    assert.deepStrictEqual(hands.cause, { _tag: "hole", expected: "E1:2", received: "E1:3" })
+    assert.deepStrictEqual(hands.cause, { _tag: "missing", expected: "E1:2", received: "E1:3" })
   })
 
   it("takes upTo for an explanation only if it asked for a filter", () => {
@@ -103,14 +103,14 @@ describe("Session", () => {
     const swapped = new Hands({ threads: ["a"] })
     swapped.greet(welcome())
     assert.deepStrictEqual(itemsOf(swapped.push(events([5, 3], { upTo: 6 }))), [])
-    assert.deepStrictEqual(swapped.cause, { _tag: "hole", expected: "E1:6", received: "E1:3" })
+    assert.deepStrictEqual(swapped.cause, { _tag: "missing", expected: "E1:6", received: "E1:3" })
     filtered.push(events([12], { upTo: 10 }))
-    assert.deepStrictEqual(filtered.cause, { _tag: "hole", expected: "E1:10", received: "E1:12" })
+    assert.deepStrictEqual(filtered.cause, { _tag: "missing", expected: "E1:10", received: "E1:12" })
 
     const plain = new Hands()
     plain.greet(welcome())
     plain.push(events([], { upTo: 2 }))
-    assert.deepStrictEqual(plain.cause, { _tag: "hole", expected: "E1:1", received: "E1:3" })
+    assert.deepStrictEqual(plain.cause, { _tag: "missing", expected: "E1:1", received: "E1:3" })
   })
 
   it("hangs up on what is no frame, on one out of place, and on events of an epoch it does not know", () => {
@@ -126,7 +126,7 @@ describe("Session", () => {
       assert.deepStrictEqual(tags(hands.push(frame)), ["disconnect", "status"])
       const { cause } = hands
       assert.strictEqual(
-        cause?._tag === "badFrame" ? cause.detail : cause?._tag === "hole" ? cause.received : "",
+        cause?._tag === "badFrame" ? cause.detail : cause?._tag === "missing" ? cause.received : "",
         detail
       )
     }
@@ -518,7 +518,7 @@ describe("Session", () => {
       { type: "goodbye", reason: "drain", reconnectAfterMs: 7_000 },
       { type: "error", code: "draining", message: "the words of the first" }
     )
-    hands.tell({ _tag: "rest" })
+    hands.tell({ _tag: "pause" })
     hands.tell({ _tag: "resume" })
     hands.greet(welcome())
     hands.close(1006)
@@ -533,7 +533,7 @@ describe("Session", () => {
       events([1, 2]),
       { type: "gap", epoch: "E1", from: 3, to: 9, reason: "slow", snapshots: 1 }
     )
-    hands.tell({ _tag: "rest" })
+    hands.tell({ _tag: "pause" })
     assert.deepStrictEqual(hands.state.position, { epoch: "E1", offset: 2 })
   })
 

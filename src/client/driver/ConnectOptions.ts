@@ -3,15 +3,15 @@
  *
  * @since 0.1.0
  */
-import type { Position } from "../protocol/Position.ts"
-import type { Overrides } from "../protocol/Present.ts"
-import type { Platform } from "./transport/Platform.ts"
+import type { Position } from "../../protocol/Position.ts"
+import type { Overrides } from "../../protocol/Present.ts"
+import type { Platform } from "../transport/Platform.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
-import type { Backoff } from "./session/Reconnect.ts"
-import type { Item, TokenAnswer } from "./session/SessionIO.ts"
-import type { Status } from "./session/Status.ts"
-import type { Transports } from "./transport/Transport.ts"
-import type { WireEvent } from "./transport/ServerFrames.ts"
+import type { Backoff } from "../session/Reconnect.ts"
+import type { Item, TokenAnswer } from "../session/SessionIO.ts"
+import type { Status } from "../session/Status.ts"
+import type { Transports } from "../transport/Transports.ts"
+import type { WireEvent } from "../transport/ServerFrames.ts"
 
 /**
  * A stretch of offsets that will not come, and why. `previous` is where the

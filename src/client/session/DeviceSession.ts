@@ -24,8 +24,8 @@ import {
   hasSocket,
   onChecked,
   onClosed,
+  onPause,
   onRenew,
-  onRest,
   onToken,
   onTokenFailed,
   onWake,
@@ -97,7 +97,7 @@ export const statusOf = (state: State): Status => {
     case "Asking":
     case "Opening":
     case "Greeting":
-    case "Resting":
+    case "Paused":
       return { _tag: state.position === undefined ? "connecting" : "resuming" }
     case "Open":
       if (phase.degraded) return { _tag: "degraded" }
@@ -134,10 +134,10 @@ const take = (turn: Turn, input: Input): void => {
       return onWake(turn)
     case "renew":
       return onRenew(turn)
-    case "rest":
-      return onRest(turn)
+    case "pause":
+      return onPause(turn)
     case "resume":
-      return state.phase._tag === "Resting" ? dial(turn) : undefined
+      return state.phase._tag === "Paused" ? dial(turn) : undefined
     case "close":
       return onClose(turn)
     case "tick":
@@ -174,7 +174,7 @@ const deadlines = (state: State): ReadonlyArray<number | undefined> => {
     case "Waiting":
       return [phase.retryAt]
     case "Idle":
-    case "Resting":
+    case "Paused":
     case "Stopped":
       return []
   }
@@ -196,7 +196,7 @@ const onTime = (turn: Turn): void => {
     case "Open":
       break
     case "Idle":
-    case "Resting":
+    case "Paused":
     case "Stopped":
       return
   }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { statusOf } from "../../../src/client/session/Session.ts"
+import { statusOf } from "../../../src/client/session/DeviceSession.ts"
 import type { ModelClient } from "../ModelClient.ts"
 import type { ModelServer } from "../ModelServer.ts"
 import { catchUp, fair, play, type Weather } from "./play.ts"

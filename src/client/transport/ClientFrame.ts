@@ -1,0 +1,19 @@
+/**
+ * The client's frames as it writes them: the shapes of `Frame`, without its
+ * schemas.
+ *
+ * @since 0.1.0
+ */
+import type { Ack, Hello, Pong, Token } from "../../protocol/Frame.ts"
+
+/**
+ * Every frame a client sends.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ClientFrame =
+  | Omit<typeof Hello.Encoded, "threads"> & { readonly threads?: ReadonlyArray<string> }
+  | typeof Ack.Encoded
+  | typeof Pong.Encoded
+  | typeof Token.Encoded

@@ -1,0 +1,58 @@
+/**
+ * Opens connections to a gateway, and asks it by a plain request why there is
+ * none.
+ *
+ * @since 0.1.0
+ */
+import type { HttpAnswer } from "./HttpAnswer.ts"
+import type { OpenSocket, SocketListener } from "./Platform.ts"
+import { httpUrl, openSocket } from "./Platform.ts"
+import { openSse, wordsOf } from "./SseTransport.ts"
+import type { TransportName, WebApis } from "./Transports.ts"
+
+/**
+ * Opens a connection. A failure that is known at once, such as a page's own rules
+ * against the address, comes through the listener like a later one.
+ *
+ * @category connections
+ * @since 0.1.0
+ */
+export const open = (
+  { fetch, WebSocket }: WebApis,
+  url: string,
+  transport: TransportName,
+  listener: SocketListener
+): OpenSocket | undefined => {
+  try {
+    if (transport === "sse") return fetch === undefined ? undefined : openSse(fetch, url, listener)
+    return WebSocket === undefined ? undefined : openSocket(WebSocket, url, listener)
+  } catch (error) {
+    listener.closed(1006, String(error))
+    return undefined
+  }
+}
+
+/** How long a gateway may take to answer a plain request. */
+const answerMs = 10_000
+
+/**
+ * What the gateway itself answers to a plain request; `undefined` if nobody does.
+ * A page that may not read the answer learns by another request that there is
+ * one.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const ask = async ({ fetch }: WebApis, url: string, end: AbortSignal): Promise<HttpAnswer | undefined> => {
+  const signal = AbortSignal.any([end, AbortSignal.timeout(answerMs)])
+  const request = async (mode: "cors" | "no-cors"): Promise<HttpAnswer | undefined> => {
+    try {
+      const response = await fetch?.(httpUrl(url), { cache: "no-store", mode, signal })
+      return response && { status: response.status, ...wordsOf(await response.text()) }
+    } catch {
+      // There is no answer, or none for this page: that is all there is to know.
+      return undefined
+    }
+  }
+  return await request("cors") ?? (typeof document === "undefined" ? undefined : await request("no-cors"))
+}
