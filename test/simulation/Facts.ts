@@ -33,6 +33,8 @@ export interface Emission {
   channel: string | undefined
   /** It may come late: it was a dead letter, or asked for confirmation. */
   mayBeLate: boolean
+  /** When it must be in the log, in milliseconds of the monotonic clock, since nothing but others' trouble is in its way. */
+  due: number | undefined
 }
 
 /** Events that an engine counted as dropped, all at once. Times are those of `Emission`. */
@@ -62,6 +64,8 @@ const isCriticalKind: Record<Kind, boolean> = {
   thinking: true,
   large: true,
   confirmed: true,
+  poison: true,
+  poisonBatched: false,
   invalid: false,
   batched: false,
   volatile: false,
@@ -70,6 +74,7 @@ const isCriticalKind: Record<Kind, boolean> = {
 }
 
 export const isCritical = ({ kind }: Emission): boolean => isCriticalKind[kind]
+export const isPoison = ({ kind }: Pick<Emission, "kind">): boolean => kind === "poison" || kind === "poisonBatched"
 export const merges = ({ kind }: Emission): boolean => kind === "text" || kind === "progress"
 
 /** The numbers that an event carries. */

@@ -5,9 +5,12 @@
 import type { Identity } from "../../src/index.ts"
 import { broken, type Emission, isCritical, type Logged, merges, type Seen } from "./Facts.ts"
 import { firstUnaccounted } from "./Losses.ts"
-import type { World } from "./World.ts"
+import type { Load, World } from "./World.ts"
 
 const isEnding = (type: string): boolean => type === "agent_completed" || type === "agent_error"
+
+/** Of the kinds of events that may be dropped, those whose losses can be told from one another. */
+const mayBeDropped = ({ kind }: Emission): boolean => kind === "batched" || kind === "text" || kind === "poisonBatched"
 
 /** How far a device's items were looked at. */
 interface Watched {
@@ -34,7 +37,7 @@ export class Promises {
   }
 
   /** Holds after every step. */
-  check({ inFlight, pending }: { readonly inFlight: number; readonly pending: number }): void {
+  check({ inFlight, openings, pending }: Load): void {
     const { world } = this
     for (const user of world.users) this.checkLog(user)
     for (const events of world.spooled.held.values()) events.forEach((event) => this.checkSeen(event))
@@ -45,6 +48,9 @@ export class Promises {
     const { capacity, users } = world.setting
     // The ending of a run needs no room.
     if (pending > users * capacity + world.mayHaveBegun) broken("P5", `${pending} events are pending`)
+    if (openings > 0) broken("P12", "the broker's breaker has opened, though only single users are in trouble")
+    const [late] = world.heldBack
+    if (late !== undefined) broken("P12", `the critical event ${late.tag} of ${late.user} waits for others`)
   }
 
   /** Holds once everything has recovered and nothing is left to do. */
@@ -204,6 +210,9 @@ export class Promises {
     const lost: Array<Emission> = []
     for (const emission of world.emissions.values()) {
       const { accepted, channel, life, outcome, tag } = emission
+      if (outcome === undefined && emission.kind !== "confirmed" && world.closed.has(life)) {
+        broken("P7", `emit of ${tag} waits though its layer is closed`)
+      }
       if (accepted !== true) continue
       const isKept = this.taken.has(tag) || spooled.has(tag) || pushed.has(tag) || letters.has(tag)
       if (isCritical(emission)) {
@@ -225,7 +234,7 @@ export class Promises {
         if (!isKept && world.closed.has(life)) {
           broken("P3", `the critical event ${tag} is nowhere after its layer closed`)
         }
-      } else if (!isKept && world.closed.has(life) && (emission.kind === "batched" || emission.kind === "text")) {
+      } else if (!isKept && world.closed.has(life) && mayBeDropped(emission)) {
         lost.push(emission)
       }
     }
@@ -243,6 +252,11 @@ export class Promises {
     for (const [run, { ofBroker, ofProgram }] of this.endings) {
       if (ofProgram.size > 1) broken("P8", `run ${run} has ${ofProgram.size} endings: ${[...ofProgram].join(", ")}`)
       if (ofBroker.size > 1) broken("P8", `run ${run} was lost ${ofBroker.size} times: ${[...ofBroker].join(", ")}`)
+    }
+    for (const run of world.underWay) {
+      if (world.closed.has(world.runs.get(run) ?? 0)) {
+        broken("P7", `the effect of ${run} goes on after its layer closed`)
+      }
     }
     for (const [run, life] of world.runs) {
       if (!world.closed.has(life)) continue

@@ -15,11 +15,24 @@ export type Kind =
   | "large"
   | "invalid"
   | "confirmed"
+  | "poison"
+  | "poisonBatched"
 
 export type RunEnding = "complete" | "fail" | "die" | "never" | "byHand"
 
+/** What becomes of each append of a user in trouble. */
+export type Ailment = "reject" | "refuse" | "die" | "slow"
+
+/** What is `held` happens in a caller that cannot be interrupted. */
 export type Step =
-  | { readonly _tag: "emit"; readonly user: number; readonly emitter: number; readonly kind: Kind }
+  | {
+    readonly _tag: "emit"
+    readonly user: number
+    readonly emitter: number
+    readonly kind: Kind
+    readonly held?: boolean
+  }
+  | { readonly _tag: "flood"; readonly user: number; readonly emitter: number; readonly events: number }
   | { readonly _tag: "interrupt"; readonly back: number }
   | {
     readonly _tag: "run"
@@ -29,13 +42,17 @@ export type Step =
     readonly ending: RunEnding
     readonly timeout: number | undefined
     readonly nested: boolean
+    readonly held?: boolean
   }
   | { readonly _tag: "cancel"; readonly back: number }
   | { readonly _tag: "open"; readonly user: number; readonly emitter: number; readonly ownRun: boolean }
   | { readonly _tag: "close"; readonly user: number; readonly emitter: number }
   | { readonly _tag: "broker"; readonly behave: Behaviour.Behaviour }
+  | { readonly _tag: "ail"; readonly user: number; readonly ailment: Ailment | "none" }
   | { readonly _tag: "channel"; readonly name: "push" | "spool"; readonly behave: Behaviour.Behaviour }
   | { readonly _tag: "pass"; readonly ms: number }
+  /** The wall clock is put forwards, or back. */
+  | { readonly _tag: "clock"; readonly ms: number }
   | { readonly _tag: "receive"; readonly device: number; readonly messages: number }
   | { readonly _tag: "handle"; readonly device: number }
   | { readonly _tag: "cut"; readonly device: number }
@@ -175,10 +192,115 @@ const anything: ReadonlyArray<Kind> = [
 const streaming: ReadonlyArray<Kind> = ["text", "text", "text", "progress", "thinking", "critical"]
 const notes: ReadonlyArray<Kind> = ["batched", "batched", "critical", "volatile", "confirmed"]
 
-export const scheduleOf = (seed: number): Schedule => {
+const scheduleWithoutTrouble = (seed: number): Schedule => {
   const draw = seeded(seed)
   const setting = settingOf(draw)
   const flavour = flavourOf(draw)
   const steps = Array.from({ length: 15 + draw.below(50) }, () => stepOf(draw, setting, flavour))
   return { seed, setting, steps }
+}
+
+const clockSteps = [-3_600_000, -60_000, -2_000, -500, -50, 50, 2_000, 3_600_000] as const
+
+type Trouble = (draw: Draw, user: number) => Step
+
+const troubles: ReadonlyArray<Trouble> = [
+  (draw, user) => ({
+    _tag: "ail",
+    user,
+    ailment: draw.pick(["reject", "refuse", "die", "slow", "none"] as const)
+  }),
+  (draw, user) => ({ _tag: "emit", user, emitter: 0, kind: draw.pick(["poison", "poisonBatched"] as const) }),
+  (draw, user) => ({ _tag: "flood", user, emitter: 0, events: 5 + draw.below(60) }),
+  (draw) => ({ _tag: "clock", ms: draw.pick(clockSteps) })
+]
+
+const isOfWell = (step: Step): boolean =>
+  step._tag !== "broker" || step.behave === "ok" || typeof step.behave === "object" && step.behave.do === "ok"
+
+/**
+ * The same steps, with trouble in between: of some users, each of whom fails, is poisoned or floods; of the clock; and
+ * with callers that cannot be interrupted. In half of these the broker itself is well, so that nobody else may notice.
+ */
+const troubled = ({ seed, setting, steps }: Schedule, draw: Draw): Schedule => {
+  const users = Math.max(2, setting.users)
+  const kinds = troubles.filter(() => draw.chance(0.6))
+  const isBrokerWell = draw.chance(0.5)
+  const isHeld = draw.chance(0.5)
+  const bad = draw.below(users)
+  const mixed: Array<Step> = []
+  for (const step of steps) {
+    if (kinds.length > 0 && draw.chance(0.2)) {
+      // Most trouble is one user's, so that there are neighbours.
+      mixed.push(draw.pick(kinds)(draw, draw.chance(0.8) ? bad : draw.below(users)))
+    }
+    if (draw.chance(0.1)) {
+      mixed.push({ _tag: "emit", user: draw.below(users), emitter: 0, kind: "critical" })
+    }
+    if (isBrokerWell && !isOfWell(step)) continue
+    const canBeHeld = step._tag === "emit" || step._tag === "run"
+    mixed.push(isHeld && canBeHeld && draw.chance(0.4) ? { ...step, held: true } : step)
+  }
+  return { seed, setting: { ...setting, users }, steps: mixed }
+}
+
+/** Lists that run over while the broker takes its time: texts are merged into what may be dropped next. */
+const crowded = (seed: number, draw: Draw): Schedule => {
+  const users = 1 + draw.below(2)
+  const setting: Setting = {
+    ...settingOf(draw),
+    users,
+    overflow: "dropOldest",
+    capacity: 4,
+    room: 1000,
+    direct: false
+  }
+  const slow = (): Step => ({
+    _tag: "broker",
+    behave: { after: 20 + draw.below(150), do: draw.pick(["ok", "ok", "ok", "fail"] as const) }
+  })
+  const begin = (user: number): Step => ({
+    _tag: "run",
+    user,
+    emitter: 0,
+    lasts: 200 + draw.below(1_000),
+    ending: draw.pick(["complete", "never", "fail"]),
+    timeout: undefined,
+    nested: false
+  })
+  const one = (): ReadonlyArray<Step> => {
+    const user = draw.below(users)
+    return weighted<() => ReadonlyArray<Step>>(draw, [
+      [12, () =>
+        Array.from({ length: 1 + draw.below(7) }, (): Step => ({
+          _tag: "emit",
+          user,
+          emitter: 0,
+          kind: draw.pick(["text", "text", "text", "batched", "batched", "progress"])
+        }))],
+      [2, () => [{ _tag: "emit", user, emitter: 0, kind: draw.pick(["critical", "volatile"] as const) }]],
+      [6, () => [{ _tag: "pass", ms: draw.pick([1, 5, 20, 50, 150]) }]],
+      [1, () => [slow()]],
+      [1, () => [begin(user)]],
+      [0.3, () => [{ _tag: "close", user, emitter: 0 }, { _tag: "open", user, emitter: 0, ownRun: true }]]
+    ])()
+  }
+  const steps: ReadonlyArray<Step> = [
+    ...Array.from({ length: users }, (_, user) => begin(user)),
+    slow(),
+    ...Array.from({ length: 10 + draw.below(20) }, one).flat()
+  ]
+  return { seed, setting, steps }
+}
+
+/**
+ * The schedule of a seed. What kind of trouble there is is drawn apart, so that schedules without it are as they were
+ * before there was any.
+ */
+export const scheduleOf = (seed: number): Schedule => {
+  const draw = seeded(seed ^ 0x5bd1e995)
+  const kind = draw.next()
+  if (kind < 0.15) return crowded(seed, draw)
+  const plain = scheduleWithoutTrouble(seed)
+  return kind < 0.6 ? troubled(plain, draw) : plain
 }

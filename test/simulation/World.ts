@@ -2,7 +2,7 @@
  * One world in which a schedule happens: processes that emit and die, users with devices, a broker and channels that fail.
  * Time is the test clock's.
  */
-import { Context, Effect, Exit, Fiber, Layer, Option, Schema, Scope } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Fiber, Layer, Option, Schema, Scope } from "effect"
 import {
   AgentEvents,
   Broker,
@@ -10,6 +10,7 @@ import {
   Emitter,
   EmitterLayer,
   Emitters,
+  type Envelope,
   Event,
   FallbackChannel,
   Identity,
@@ -19,11 +20,13 @@ import { type Behaviour, TestBroker, TestChannel } from "../../src/testing/index
 import { TestClock } from "effect/testing"
 import * as MemorySpoolStore from "../../src/emitter/fallback/MemorySpoolStore.ts"
 import * as Hub from "../../src/hub/Hub.ts"
+import * as Monotonic from "../../src/protocol/Monotonic.ts"
 import { LeaseRegistry } from "../broker/leases/leaseRegistry.ts"
+import { WallClock } from "../support/wallClock.ts"
 import { Device } from "./Device.ts"
-import { broken, type Drop, type Emission, isCritical, type Seen } from "./Facts.ts"
+import { broken, type Drop, type Emission, isCritical, isPoison, type Seen } from "./Facts.ts"
 import { type Life, Logs, seen, Spooled } from "./Places.ts"
-import type { Kind, Setting, Step } from "./Schedule.ts"
+import type { Ailment, Kind, Setting, Step } from "./Schedule.ts"
 
 const Hint = Event.make("hint", { payload: { n: Schema.Number }, delivery: "volatile" })
 
@@ -34,6 +37,10 @@ const eventOf = (kind: Kind, tag: number): Event.Event => {
     case "batched":
     case "confirmed":
       return AgentEvents.Custom.make({ name: "tag", data: tag })
+    case "poison":
+      return Event.critical(AgentEvents.Custom.make({ name: "tag", data: `${tag} poison` }))
+    case "poisonBatched":
+      return AgentEvents.Custom.make({ name: "tag", data: `${tag} poison` })
     case "large":
       return Event.critical(AgentEvents.Custom.make({ name: "tag", data: `${tag} ${"x".repeat(400)}` }))
     case "invalid":
@@ -49,6 +56,16 @@ const eventOf = (kind: Kind, tag: number): Event.Event => {
   }
 }
 
+/**
+ * How many events wait to be sent, how many are on their way, and how often the broker's breaker opened though the broker
+ * was well.
+ */
+export interface Load {
+  readonly pending: number
+  readonly inFlight: number
+  readonly openings: number
+}
+
 interface OpenEmitter {
   readonly service: Emitter.Emitter["Service"]
   readonly scope: Scope.Closeable
@@ -57,10 +74,14 @@ interface OpenEmitter {
 interface Process extends Life {
   /** How many of its drops were noted. */
   dropped: number
-  /** Appends under way. */
-  outstanding: number
+  /** Appends under way, by user. */
+  readonly outstanding: Map<Identity.UserId, number>
   /** Replays and confirmations under way: they deliver on their own. */
   elsewhere: number
+  /** Whether the broker itself failed at any time of this life. */
+  isBrokerTroubled: boolean
+  /** Users who had trouble of their own in this life. */
+  readonly troubled: Set<Identity.UserId>
   readonly scope: Scope.Closeable
   readonly emitters: Emitters["Service"]
   readonly letters: DeadLetters["Service"]
@@ -92,9 +113,29 @@ export const closeTimeoutMs = 300
 
 const leaseMs = 400
 
+const deedOf = (behave: Behaviour.Behaviour): Behaviour.Deed => typeof behave === "object" ? behave.do : behave
+
 /** Whether a broker that behaves so does not answer. */
-const isAway = (behave: Behaviour.Behaviour): boolean =>
-  ["fail", "refuse", "hang"].includes(typeof behave === "object" ? behave.do : behave)
+const isAway = (behave: Behaviour.Behaviour): boolean => ["fail", "refuse", "hang"].includes(deedOf(behave))
+
+/** How long a broker that behaves so takes, in milliseconds. */
+const delayOf = (behave: Behaviour.Behaviour): number =>
+  typeof behave === "object" ? Duration.toMillis(Duration.fromInputUnsafe(behave.after)) : 0
+
+const ailments: Record<Ailment, Behaviour.Behaviour> = {
+  reject: "reject",
+  refuse: "refuse",
+  die: "die",
+  slow: { after: 300, do: "refuse" }
+}
+
+const total = (counts: ReadonlyMap<unknown, number>): number => [...counts.values()].reduce((sum, n) => sum + n, 0)
+
+const hasPoison = (batch: ReadonlyArray<Envelope.Envelope>): boolean =>
+  batch.some(({ data, type }) => type === "custom" && String(data["data"]).endsWith(" poison"))
+
+/** What stands between an engine and its broker, to plant a mistake. */
+export type Plant = (broker: Broker.Broker["Service"]) => Broker.Broker["Service"]
 
 export class World {
   readonly setting: Setting
@@ -115,6 +156,17 @@ export class World {
   mayHaveBegun = 0
   /** What engines said they dropped for want of room, or in closing: when, and how many events. */
   readonly drops: Array<Drop> = []
+  /** Runs whose effects are under way. */
+  readonly underWay = new Set<string>()
+  /** Users who had trouble of their own at any time, and those of them none of whose events were taken. */
+  readonly troubled = new Set<Identity.UserId>()
+  readonly ailed = new Set<Identity.UserId>()
+  /** Whether the broker refused everybody's events, or died of them, at any time. */
+  hasRefusedAll = false
+  private readonly clock: Clock.Clock
+  private readonly wall: WallClock["Service"]
+  private readonly plant: Plant
+  private readonly ailing = new Map<Identity.UserId, Ailment>()
   private current: Process | undefined
   /** The lives that were closed in good order. */
   readonly closed = new Set<number>()
@@ -133,8 +185,13 @@ export class World {
     logs: Logs,
     spooled: Spooled,
     leases: LeaseRegistry,
-    devices: ReadonlyArray<Device>
+    devices: ReadonlyArray<Device>,
+    time: { readonly clock: Clock.Clock; readonly wall: WallClock["Service"] },
+    plant: Plant
   ) {
+    this.clock = time.clock
+    this.wall = time.wall
+    this.plant = plant
     this.setting = setting
     this.scope = scope
     this.users = users
@@ -144,7 +201,7 @@ export class World {
     this.devices = devices
   }
 
-  static make = Effect.fnUntraced(function*(setting: Setting, seed: number) {
+  static make = Effect.fnUntraced(function*(setting: Setting, seed: number, plant: Plant = (broker) => broker) {
     const scope = yield* Effect.scope
     const memory = Context.get(yield* Layer.build(Broker.layerMemory({ maxEvents: setting.retained })), Broker.Broker)
     const logs = new Logs(memory)
@@ -163,7 +220,8 @@ export class World {
       users,
       (user, index) => Device.make({ hub, user, seed: seed * 10 + index, room: setting.room })
     )
-    const world = new World(setting, scope, users, logs, spooled, leases, devices)
+    const time = { clock: yield* Clock.Clock, wall: yield* WallClock }
+    const world = new World(setting, scope, users, logs, spooled, leases, devices, time, plant)
     yield* world.start
     return world
   })
@@ -180,7 +238,10 @@ export class World {
   /** Does one step, and lets everything that can go on at this time go on. */
   readonly step = (step: Step): Effect.Effect<void> => Effect.andThen(Effect.suspend(() => this.act(step)), this.settle)
 
-  /** All is well from now on: the broker is back, devices are connected, and time passes until nothing is left to do. */
+  /**
+   * All is well from now on: the broker is back, devices are connected, and time passes until nothing is left to do. Users
+   * who are in trouble stay there until everybody else has recovered.
+   */
   readonly recover: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
     this.brokerBehaves = "ok"
     this.leases.isAway = false
@@ -188,10 +249,13 @@ export class World {
     this.channelBehaves["push"] = "ok"
     // A call that hangs holds its user's turn until its layer closes.
     yield* this.restart
-    for (let round = 0; round < 40; round++) {
-      yield* TestClock.adjust("250 millis")
-      if ([...this.spooled.held.values()].every((events) => events.length === 0)) break
+    yield* this.drained(40, (user) => !this.troubled.has(user))
+    for (const [user, events] of this.spooled.held) {
+      if (this.troubled.has(user) || events.every(({ id }) => this.letters.has(id))) continue
+      broken("P12", `${events.length} events of ${user} stay in the spool beside ${[...this.troubled].join(" and ")}`)
     }
+    this.ailing.clear()
+    yield* this.drained(160, () => true)
     // Until the leases of all who died have run out, and a process has been there for long enough to say so.
     yield* TestClock.adjust(`${3 * leaseMs} millis`)
     for (let round = 0; round < 60; round++) {
@@ -205,6 +269,16 @@ export class World {
     }
     yield* this.settle
   })
+
+  /** Lets time pass until nothing is spooled of these users, or for so many rounds. */
+  private drained(rounds: number, isMeant: (user: Identity.UserId) => boolean): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      for (let round = 0; round < rounds; round++) {
+        yield* TestClock.adjust("250 millis")
+        if ([...this.spooled.held].every(([user, events]) => !isMeant(user) || events.length === 0)) return
+      }
+    })
+  }
 
   readonly restart: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
     yield* this.shut
@@ -227,16 +301,22 @@ export class World {
     this.closed.add(process.number)
   })
 
-  /** How many events wait to be sent, and how many are on their way. */
-  readonly load: Effect.Effect<{ readonly pending: number; readonly inFlight: number }> = Effect.suspend(() =>
-    Effect.map(this.process.emitters.stats, (stats) => ({ pending: stats.pending, inFlight: inFlightOf(stats) }))
-  )
+  /** How its engine is. */
+  readonly load: Effect.Effect<Load> = Effect.suspend(() => {
+    const { emitters, isBrokerTroubled } = this.process
+    return Effect.map(emitters.stats, (stats) => ({
+      pending: stats.pending,
+      inFlight: inFlightOf(stats),
+      openings: isBrokerTroubled ? 0 : stats.delivery.breakerOpenings["broker"] ?? 0
+    }))
+  })
 
   private readonly noteLetters: Effect.Effect<void> = Effect.suspend(() =>
     Effect.map(this.process.letters.list(), (letters) => {
-      for (const { event, user } of letters) {
+      for (const { event, trigger, user } of letters) {
         if (this.letters.has(event.id)) continue
         const letter = seen(user, event)
+        if (trigger === "refused" || trigger === "defect") this.checkRefused(letter)
         this.letters.set(event.id, letter)
         for (const tag of letter.tags) {
           const emission = this.emissions.get(tag)
@@ -245,6 +325,13 @@ export class World {
       }
     })
   )
+
+  /** Only what nobody would take is given up. */
+  private checkRefused({ tags, type, user }: Seen): void {
+    if (this.hasRefusedAll || this.ailed.has(user)) return
+    const isToBlame = tags.some((tag) => isPoison(this.emissions.get(tag) ?? broken("P1", `nobody emitted ${tag}`)))
+    if (!isToBlame) broken("P12", `${type} ${tags.join()} of ${user} is given up, though it is no poison`)
+  }
 
   private readonly settle: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
     yield* TestClock.adjust(0)
@@ -263,7 +350,15 @@ export class World {
 
   private readonly start: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
     const { setting } = this
-    const life = { number: ++this.lives, alive: true, closed: false, outstanding: 0, elsewhere: 0 }
+    const life = {
+      number: ++this.lives,
+      alive: true,
+      closed: false,
+      outstanding: new Map<Identity.UserId, number>(),
+      elsewhere: 0,
+      isBrokerTroubled: deedOf(this.brokerBehaves) !== "ok",
+      troubled: new Set(this.ailing.keys())
+    }
     const scope = yield* Scope.make()
     const broker = yield* Scope.provide(this.brokerOf(life), scope)
     const channels = yield* Effect.forEach(setting.channels, (name) => this.channelOf(name, life))
@@ -299,7 +394,7 @@ export class World {
     life: Life & Pick<Process, "outstanding">
   ): Effect.Effect<Broker.Broker["Service"], never, Scope.Scope> {
     const reached = this.logs.reachedBy(life)
-    if (this.setting.direct) return Effect.succeed(reached)
+    if (this.setting.direct) return Effect.succeed(this.plant(reached))
     return Effect.gen({ self: this }, function*() {
       const leased = yield* this.leases.process({
         name: `life${life.number}`,
@@ -311,17 +406,31 @@ export class World {
           })
       })
       const { broker, controls } = yield* TestBroker.make(leased)
-      yield* controls.behave(() => this.brokerBehaves)
+      yield* controls.behave((call) => this.behaviourFor(call))
+      const planted = this.plant(broker)
+      const add = (user: Identity.UserId, by: number) => {
+        life.outstanding.set(user, (life.outstanding.get(user) ?? 0) + by)
+      }
       return {
-        ...broker,
+        ...planted,
         append: (user, batch) =>
           Effect.suspend(() => {
             if (!life.alive) return Effect.never
-            life.outstanding++
-            return Effect.onExit(broker.append(user, batch), () => Effect.sync(() => life.outstanding--))
+            add(user, 1)
+            return Effect.onExit(planted.append(user, batch), () => Effect.sync(() => add(user, -1)))
           })
       }
     })
+  }
+
+  /** A user's trouble shows only while the broker answers. */
+  private behaviourFor({ batch, user }: TestBroker.Call): Behaviour.Behaviour {
+    const general = this.brokerBehaves
+    const ailment = this.ailing.get(user) ?? (hasPoison(batch) ? "reject" : undefined)
+    if (ailment === undefined || deedOf(general) !== "ok") return general
+    const own = ailments[ailment]
+    const after = delayOf(general) + delayOf(own)
+    return after === 0 ? own : { after, do: deedOf(own) }
   }
 
   private channelOf(name: "push" | "spool", life: Life): Effect.Effect<FallbackChannel.FallbackChannel> {
@@ -347,7 +456,13 @@ export class World {
   private act(step: Step): Effect.Effect<void> {
     switch (step._tag) {
       case "emit":
-        return this.emitStep(step.user, step.emitter, step.kind)
+        return this.emitStep(step.user, step.emitter, step.kind, step.held)
+      case "flood":
+        return Effect.forEach(
+          Array.from({ length: step.events }, (_, index) => index % 2 === 0 ? "critical" as const : "batched" as const),
+          (kind) => this.emitStep(step.user, step.emitter, kind),
+          { discard: true }
+        )
       case "interrupt":
         return this.interrupt(this.callers, step.back)
       case "run":
@@ -362,13 +477,20 @@ export class World {
         return Effect.sync(() => {
           this.brokerBehaves = step.behave
           this.leases.isAway = isAway(step.behave)
+          const deed = deedOf(step.behave)
+          if (deed !== "ok") this.process.isBrokerTroubled = true
+          if (deed === "refuse" || deed === "die") this.hasRefusedAll = true
         })
+      case "ail":
+        return Effect.sync(() => this.ail(step.user, step.ailment))
       case "channel":
         return Effect.sync(() => {
           this.channelBehaves[step.name] = step.behave
         })
       case "pass":
         return TestClock.adjust(step.ms)
+      case "clock":
+        return this.wall.step(step.ms)
       case "receive":
         return this.onDevice(step.device, (device) => device.receive(step.messages))
       case "handle":
@@ -386,6 +508,20 @@ export class World {
           return this.start
         })
     }
+  }
+
+  private ail(index: number, ailment: Ailment | "none"): void {
+    const user = this.users[index]
+    if (user === undefined) return
+    if (ailment === "none") return void this.ailing.delete(user)
+    this.ailing.set(user, ailment)
+    this.ailed.add(user)
+    this.trouble(user)
+  }
+
+  private trouble(user: Identity.UserId): void {
+    this.troubled.add(user)
+    this.process.troubled.add(user)
   }
 
   private onDevice(index: number, act: (device: Device) => void): Effect.Effect<void> {
@@ -433,23 +569,30 @@ export class World {
     return Effect.asVoid(this.fork(Scope.close(open.scope, Exit.void)))
   }
 
-  private emitStep(user: number, emitter: number, kind: Kind): Effect.Effect<void> {
+  private emitStep(user: number, emitter: number, kind: Kind, held = false): Effect.Effect<void> {
     const key = `${user} ${emitter}`
     const { process } = this
     const { inRun, open } = process
     const service = inRun.get(key) ?? open.get(key)?.service
     if (service === undefined) return Effect.void
     return Effect.gen({ self: this }, function*() {
-      const fiber = yield* this.fork(this.emit(process, service, kind))
+      const emitting = this.emit(process, service, kind, held)
+      const fiber = yield* this.fork(held ? Effect.uninterruptible(emitting) : emitting)
       this.callers = [...this.callers.filter((caller) => caller.pollUnsafe() === undefined), fiber]
     })
   }
 
   /** Emits one event and notes what became of it; what is critical must be in the log at once when nothing is in its way. */
-  private emit(process: Process, service: Emitter.Emitter["Service"], kind: Kind): Effect.Effect<void> {
+  private emit(
+    process: Process,
+    service: Emitter.Emitter["Service"],
+    kind: Kind,
+    held = false
+  ): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       if (!process.alive) return yield* Effect.never
       const user = service.context.userId
+      if (isPoison({ kind })) this.trouble(user)
       const emission: Emission = {
         tag: this.emissions.size + 1,
         user,
@@ -461,12 +604,14 @@ export class World {
         accepted: "unknown",
         outcome: undefined,
         channel: undefined,
-        mayBeLate: kind === "confirmed"
+        mayBeLate: kind === "confirmed",
+        due: undefined
       }
       const mayBeOvertaken = [...this.emissions.values()].some((other) =>
         other.life === process.number && other.accepted === "unknown" && other.outcome === undefined
       )
       const free = yield* this.isFree(process, user)
+      const quiet = this.isQuiet(process, user)
       const before = yield* acceptedBy(process)
       this.emissions.set(emission.tag, emission)
       const event = eventOf(kind, emission.tag)
@@ -475,18 +620,35 @@ export class World {
         emitting,
         (exit) => Effect.sync(() => process.alive ? this.note(emission, exit) : undefined)
       )
-      const fiber = yield* Effect.forkChild(noted, { startImmediately: true })
+      const fiber = yield* Effect.forkChild(held ? Effect.uninterruptible(noted) : noted, { startImmediately: true })
       if (!mayBeOvertaken && emission.accepted === "unknown" && (yield* acceptedBy(process)) > before) {
         emission.accepted = true
         emission.by = ++this.ticks
       }
       if (free && isCritical(emission) && emission.accepted === true) {
-        const isThere = this.logs.of(user).some(({ tags }) => tags.includes(emission.tag))
-        if (!isThere) broken("P6", `the critical event ${emission.tag} waits though nothing is in its way`)
+        // Where its receipt says that it is there, and it is not, that is another matter.
+        if (!this.isInLog(emission) && emission.outcome !== "Appended") {
+          broken("P6", `the critical event ${emission.tag} waits though nothing is in its way`)
+        }
         if (emission.outcome === undefined && kind !== "confirmed") broken("P6", `emit of ${emission.tag} waits`)
+      }
+      if (quiet && isCritical(emission) && emission.accepted === true) {
+        emission.due = Monotonic.millisUnsafe(this.clock) + delayOf(this.brokerBehaves)
       }
       yield* Fiber.await(fiber)
     })
+  }
+
+  private isInLog({ tag, user }: Emission): boolean {
+    return this.logs.of(user).some(({ tags }) => tags.includes(tag))
+  }
+
+  /** The critical events that are due in their log, and are kept from it by nothing but what is others' trouble. */
+  get heldBack(): ReadonlyArray<Emission> {
+    const now = Monotonic.millisUnsafe(this.clock)
+    return [...this.emissions.values()].filter((emission) =>
+      emission.due !== undefined && emission.due <= now && emission.life === this.life && !this.isInLog(emission)
+    )
   }
 
   private note(emission: Emission, exit: Exit.Exit<Emitter.Receipt, Emitter.EmitError>): void {
@@ -514,10 +676,16 @@ export class World {
   private readonly isFree = (process: Process, user: Identity.UserId): Effect.Effect<boolean> =>
     Effect.map(process.emitters.stats, (stats) => {
       const spooled = this.spooled.held.get(user)?.length ?? 0
-      return inFlightOf(stats) === 0 && stats.breaker === "closed" && process.outstanding === 0 &&
-        process.elsewhere === 0 &&
+      return inFlightOf(stats) === 0 && stats.breaker === "closed" && total(process.outstanding) === 0 &&
+        process.elsewhere === 0 && !process.troubled.has(user) &&
         spooled === 0 && (this.setting.direct || this.brokerBehaves === "ok")
     })
+
+  /** Whether nothing but the trouble of others could keep an event of this user from being appended now. */
+  private isQuiet(process: Process, user: Identity.UserId): boolean {
+    return !process.isBrokerTroubled && !process.troubled.has(user) && process.elsewhere === 0 &&
+      (process.outstanding.get(user) ?? 0) === 0 && (this.spooled.held.get(user)?.length ?? 0) === 0
+  }
 
   private runStep(step: Extract<Step, { readonly _tag: "run" }>): Effect.Effect<void> {
     const key = `${step.user} ${step.emitter}`
@@ -534,9 +702,11 @@ export class World {
     const half = Effect.sleep(step.lasts / 2)
     const nested = Emitter.run({ agentName: "nested" })(Effect.andThen(noteRun, half))
     let outer: string | undefined
+    const { held = false } = step
     const program = Effect.gen({ self: this }, function*() {
       const child = yield* noteRun
       outer = child.context.runId
+      if (outer !== undefined) this.underWay.add(outer)
       process.inRun.set(key, child)
       yield* Effect.exit(this.emit(process, child, "thinking"))
       if (step.nested) yield* Effect.exit(nested)
@@ -556,13 +726,15 @@ export class World {
       Effect.onExit(() =>
         Effect.sync(() => {
           process.inRun.delete(key)
-          if (outer !== undefined && process.alive) this.finished.add(outer)
+          if (outer === undefined || !process.alive) return
+          this.finished.add(outer)
+          this.underWay.delete(outer)
         })
       )
     )
     return Effect.gen({ self: this }, function*() {
       this.mayHaveBegun += step.nested ? 2 : 1
-      const fiber = yield* this.fork(running)
+      const fiber = yield* this.fork(held ? Effect.uninterruptible(running) : running)
       this.programs = [...this.programs.filter((program) => program.pollUnsafe() === undefined), fiber]
     })
   }

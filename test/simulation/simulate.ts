@@ -7,7 +7,8 @@ import { TestClock } from "effect/testing"
 import { Broken } from "./Facts.ts"
 import { Promises } from "./Promises.ts"
 import { type Schedule, scheduleOf, type Step } from "./Schedule.ts"
-import { World } from "./World.ts"
+import { WallClock } from "../support/wallClock.ts"
+import { type Plant, World } from "./World.ts"
 
 export interface Failure {
   readonly schedule: Schedule
@@ -17,9 +18,9 @@ export interface Failure {
   readonly at: number
 }
 
-const play = (schedule: Schedule, at: { step: number }) =>
+const play = (schedule: Schedule, at: { step: number }, plant: Plant | undefined) =>
   Effect.gen(function*() {
-    const world = yield* World.make(schedule.setting, schedule.seed)
+    const world = yield* World.make(schedule.setting, schedule.seed, plant)
     const promises = new Promises(world)
     for (const [index, step] of schedule.steps.entries()) {
       at.step = index
@@ -35,16 +36,16 @@ const play = (schedule: Schedule, at: { step: number }) =>
   }).pipe(
     // Never closed: what still waits on the clock of a schedule that failed would wait for ever.
     Scope.provide(Scope.makeUnsafe()),
-    Effect.provide(Layer.mergeAll(TestClock.layer(), Logger.layer([]))),
+    Effect.provide(Layer.merge(Layer.provideMerge(WallClock.layer, TestClock.layer()), Logger.layer([]))),
     Random.withSeed(schedule.seed),
     Effect.provideService(Names.Names, Names.sequence("sim"))
   )
 
 /** How a schedule breaks a promise, if it does. */
-export const run = (schedule: Schedule): Effect.Effect<Failure | undefined> =>
+export const run = (schedule: Schedule, plant?: Plant): Effect.Effect<Failure | undefined> =>
   Effect.suspend(() => {
     const at = { step: 0 }
-    return Effect.map(Effect.exit(play(schedule, at)), (exit): Failure | undefined => {
+    return Effect.map(Effect.exit(play(schedule, at, plant)), (exit): Failure | undefined => {
       if (Exit.isSuccess(exit)) return undefined
       const error = Cause.squash(exit.cause)
       return error instanceof Broken
