@@ -71,7 +71,7 @@ describe("what the emitter writes", () => {
   it.effect("ids come through whole in any script, beside data of any script", () =>
     Effect.gen(function*() {
       const { broker, emitters } = yield* Effect.all({ broker: Broker.Broker, emitters: Emitters })
-      const context = { userId: "ada", runId: "поиск", threadId: "Größe-日本-👩‍🚀", requestId: "é\ud800" }
+      const context = { userId: "ada", runId: "поиск", threadId: "Größe-日本-🚀", requestId: "é𐐷" }
       const emitter = yield* emitters.forUser(context)
       const texts = ["plain", "Größe", "日本語", "👩‍🚀"]
       yield* emitter.emit(AgentEvents.AgentStarted.make({ agentName: "researcher" }))

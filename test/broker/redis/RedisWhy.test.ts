@@ -1,6 +1,6 @@
 /** What is said of a Redis that cannot be used: why, what to do, and nothing secret. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Logger } from "effect"
+import { Effect, Layer, Logger } from "effect"
 import { Broker } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
 import { createServer } from "node:net"
@@ -18,8 +18,11 @@ const saidOf = (url: string) =>
       const broker = yield* Broker.Broker
       return yield* Effect.flip(broker.append(newUser(), numbered(1)))
     }).pipe(
-      Effect.provide(RedisBroker.layer({ url, silence: "20 seconds", lease: "1 minute" })),
-      Effect.provide(Logger.layer([logger]))
+      Effect.provide(
+        RedisBroker.layer({ url, silence: "20 seconds", lease: "1 minute" }).pipe(
+          Layer.provideMerge(Logger.layer([logger]))
+        )
+      )
     )
     const all = [error.message, ...lines].join("\n")
     assert.notInclude(all + JSON.stringify(error), secret)

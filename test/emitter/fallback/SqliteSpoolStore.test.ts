@@ -261,7 +261,7 @@ describe("SqliteSpoolStore", () => {
       Effect.gen(function*() {
         const store = yield* SqliteSpoolStore.make({ file })
         yield* store.put(ada, envelopes("a", 1))
-        for (const path of [file, join(directory, "..", "../..", basename(directory), "spool.db")]) {
+        for (const path of [file, `${directory}/../${basename(directory)}/spool.db`]) {
           const second = yield* Effect.flip(SqliteSpoolStore.make({ file: path, lockTimeout: 0 }))
           assert.deepInclude(second, { reason: "locked" })
         }

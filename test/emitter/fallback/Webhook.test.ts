@@ -202,7 +202,7 @@ for (const [name, client] of Object.entries(clients)) {
         assert.deepStrictEqual(
           letter?.reasons.map(({ cause, outlet }) => [outlet, String(Cause.squash(cause))]),
           [
-            ["broker", "BrokerError: The broker did not take \"append\" (after 1 ms)"],
+            ["broker", "BrokerError: The broker did not take \"append\" (after 1 ms): down"],
             [
               "webhook",
               "ChannelError: The fallback channel \"webhook\" did not take the events: it refused: HTTP status 400"

@@ -86,14 +86,26 @@ describe("OperatorAlert", () => {
   it.effect("hears from a delivery of openings and of dead letters", () =>
     Effect.gen(function*() {
       const { alert, alerts } = yield* recording()
-      const bench = yield* DeliveryBench.make({ alert })
-      bench.broker.behaviour = "die"
+      const bench = yield* DeliveryBench.make({ alert, retry: { attempts: 0, base: "1 millis", cap: "5 millis" } })
+      bench.broker.behaviour = "fail"
       for (let i = 1; i <= 5; i++) yield* bench.deliver(userId("ada"), envelopes("ada", i))
       yield* TestClock.adjust("1 minute")
       assert.deepStrictEqual(alerts, [{
         since: 0,
         breakerOpenings: { broker: 1 },
-        deadLetters: { defect: 3, breakerOpen: 2 }
+        deadLetters: { brokerFailed: 3, breakerOpen: 2 }
       }])
+    }))
+
+  it.effect("hears from a delivery of dead letters alone, where only one user's events are not taken", () =>
+    Effect.gen(function*() {
+      const { alert, alerts } = yield* recording()
+      const bench = yield* DeliveryBench.make({ alert })
+      bench.broker.behaviour = "die"
+      for (let i = 1; i <= 5; i++) yield* bench.deliver(userId("ada"), envelopes("ada", i))
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(alerts, [
+        { since: 0, breakerOpenings: {}, deadLetters: { defect: 5 } }
+      ])
     }))
 })
