@@ -36,7 +36,6 @@ import type { ConnectionId, RunId, UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Position } from "../protocol/Position.ts"
 import { Narration, type Portion, type Told } from "./FrameComposer.ts"
-import { askedUpTo } from "./Confirmations.ts"
 import { Lateness } from "./Lateness.ts"
 import { Outage } from "./Outage.ts"
 import type { Opening, Request } from "./ConnectRequest.ts"
@@ -83,8 +82,8 @@ export class Connection {
   private head = 0
   // The runs of which the device was promised a snapshot that is not written yet, in their order.
   private owed = nothing
-  // Up to where the device says that it was here before, until it has acknowledged that.
-  private resumedAt = 0
+  // What the device was sent before this connection, and may confirm: the offsets past `from`, up to `to`.
+  private earlier = { from: 0, to: 0 }
   // While the device is behind what the transport takes.
   private slowness: Slowness | undefined
   // Since the broker failed, or said that it is away.
@@ -179,7 +178,7 @@ export class Connection {
         Effect.sync(() => {
           const { gap, head, next } = slice
           const opening = { epoch: next.epoch, offset: head, recovered: gap === undefined, snapshots: 0 }
-          if (gap === undefined) this.resumedAt = resume.offset
+          if (gap?.reason !== "epoch") this.earlier = { from: 0, to: resume.offset }
           this.begin(greeting(opening), this.take(slice))
         })
     )
@@ -192,29 +191,21 @@ export class Connection {
   }
 
   /**
-   * Records that the device handled everything up to an offset. It confirms what it was sent on this connection and,
-   * since the last acknowledgement may have been lost with the connection before, what passes its filter up to where it
-   * resumed. What it was never sent, it cannot have handled, and an epoch that is not the current one any more does not
-   * count.
+   * Records that the device handled everything up to an offset. That confirms the events which were written on this
+   * connection and ask for it. Of those before, only the device knows what it was sent: it names them, since its last
+   * acknowledgement may have been lost. An offset past what was written does not count, nor does another epoch.
    */
-  acknowledge(offset: number, epoch = this.cursor.epoch): Effect.Effect<void> {
+  acknowledge(
+    offset: number,
+    epoch = this.cursor.epoch,
+    confirmed: ReadonlyArray<number> = []
+  ): Effect.Effect<void> {
     if (offset > this.cursor.offset || epoch !== this.cursor.epoch) return Effect.void
-    const sent = this.passAll(this.narration.confirm(offset), epoch)
-    if (this.resumedAt === 0) return sent
-    const upTo = Math.min(offset, this.resumedAt)
-    if (offset >= this.resumedAt) this.resumedAt = 0
-    return Effect.andThen(this.confirmEarlier({ epoch, offset: upTo }), sent)
-  }
-
-  private confirmEarlier(position: Position): Effect.Effect<void> {
-    const { broker } = this.shared
-    return askedUpTo(broker, this.user, position, this.narration.threads).pipe(
-      Effect.matchEffect({
-        onSuccess: (offsets) => this.passAll(offsets, position.epoch),
-        // The next acknowledgement asks again.
-        onFailure: () => Effect.sync(() => this.resumedAt = position.offset)
-      })
-    )
+    const { from, to } = this.earlier
+    const upTo = Math.min(offset, to)
+    const earlier = confirmed.filter((named) => named > from && named <= upTo)
+    if (upTo > from) this.earlier = { from: upTo, to }
+    return this.passAll([...earlier, ...this.narration.confirm(offset)], epoch)
   }
 
   private passAll(offsets: ReadonlyArray<number>, epoch: string): Effect.Effect<void> {

@@ -9,7 +9,6 @@ import type { Entry, Gap, RunSnapshotAt, Slice } from "../broker/Broker.ts"
 import type { GapReason } from "../protocol/Frame.ts"
 import type { ThreadId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { isWanted } from "./Confirmations.ts"
 import type { Encoding } from "./FrameEncoder.ts"
 import { type Diet, isLeftOut } from "./SlowConsumer.ts"
 import type { Counters } from "./Stats.ts"
@@ -57,8 +56,8 @@ const maxAsked = 1024
  */
 export class Narration {
   private readonly encoding: Encoding
-  /** The threads that the device asked for, if not all. */
-  readonly threads: ReadonlySet<ThreadId> | undefined
+  // Those that the device asked for, if not all.
+  private readonly threads: ReadonlySet<ThreadId> | undefined
   private readonly counters: Counters
   // With a thread filter, the device may know of less than was looked at.
   private told = 0
@@ -172,6 +171,6 @@ export class Narration {
   private wanted(entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> {
     const { threads } = this
     if (threads === undefined) return entries
-    return entries.filter(({ thread }) => isWanted(threads, thread))
+    return entries.filter(({ thread }) => thread === undefined || threads.has(thread))
   }
 }

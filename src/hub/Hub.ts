@@ -17,9 +17,8 @@ import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError, type News, type PullLimits } from "../broker/Broker.ts"
-import type { ConnectionId, ThreadId, UserId } from "../protocol/Identity.ts"
+import type { ConnectionId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { askedUpTo } from "./Confirmations.ts"
 import { Connection } from "./Connection.ts"
 import * as Encoding from "./FrameEncoder.ts"
 import { Places } from "./Places.ts"
@@ -61,9 +60,8 @@ export interface Options {
  *   first looks for connections whose devices have gone, for some seconds.
  * - `release` forgets a connection whose transport has closed.
  * - `acknowledge` passes on what a device handled, outside of its connection: the
- *   events up to a position that ask for a confirmation and that a device with the
- *   filter `threads` was sent. It confirms nothing where the log has no such
- *   position.
+ *   events that it names by their offsets, as far as they are not past the position
+ *   that it has come to, nor past the head of the log.
  * - `admit` fails if the user's access was revoked after `issuedAt`, when a
  *   credential was issued, in milliseconds since the Unix epoch; one that is not
  *   known lies before any revocation.
@@ -87,7 +85,7 @@ export class Hub extends Context.Service<Hub, {
   readonly acknowledge: (
     user: UserId,
     position: Position,
-    threads: ReadonlyArray<ThreadId> | undefined
+    confirmed: ReadonlyArray<number>
   ) => Effect.Effect<void, BrokerError>
   readonly admit: (user: UserId, issuedAt: number | undefined) => Effect.Effect<void, Revoked.Revoked | BrokerError>
   readonly hear: (user: UserId, connection: ConnectionId | undefined) => void
@@ -183,14 +181,14 @@ export const make = Effect.fnUntraced(function*(
   return {
     open,
     release,
-    acknowledge: (user, position, threads) =>
-      Effect.flatMap(
-        askedUpTo(broker, user, position, threads === undefined ? undefined : new Set(threads)),
-        Effect.forEach((offset) => {
-          counters.acknowledgements++
-          return broker.acknowledge(user, { epoch: position.epoch, offset })
-        }, { discard: true })
-      ),
+    acknowledge: (user, { epoch, offset: upTo }, confirmed) =>
+      Effect.forEach(confirmed, (offset) => {
+        if (offset > upTo) return Effect.void
+        return Effect.andThen(
+          broker.acknowledge(user, { epoch, offset }),
+          Effect.sync(() => counters.acknowledgements++)
+        )
+      }, { discard: true }),
     admit: (user, issuedAt = 0) =>
       Effect.scoped(Effect.suspend(() => {
         let revokedAt = Number.NEGATIVE_INFINITY

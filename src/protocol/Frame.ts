@@ -77,18 +77,33 @@ export const Hello = Schema.Struct({
 })
 
 /**
+ * How many events an acknowledgement names at most.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxConfirmed = 64
+
+/**
  * All events up to `offset` were handled. With `epoch` it counts for that epoch
  * alone, so one that is on its way when the log loses its memory counts for none;
- * without, for the connection's current one.
+ * without, for the connection's current one. `confirmed` names the offsets of
+ * handled events that asked for a confirmation, at most 64 of them: a server knows
+ * by itself only of those that it wrote on this connection.
  *
  * @category client frames
  * @since 0.1.0
  */
-export const Ack = Schema.Struct({ type: Schema.tag("ack"), offset: Offset, epoch: Schema.optionalKey(Epoch) })
+export const Ack = Schema.Struct({
+  type: Schema.tag("ack"),
+  offset: Offset,
+  epoch: Schema.optionalKey(Epoch),
+  confirmed: Schema.optionalKey(Schema.Array(Offset).check(Schema.isMaxLength(maxConfirmed)))
+})
 
 /**
  * An `ack` that stands alone, outside of a connection: it must name the epoch of
- * its offset. Devices that receive server-sent events send it with `POST`; with
+ * its offset, and it confirms the events that it names. Devices that receive server-sent events send it with `POST`; with
  * `connection`, the id of their welcome, it is a sign of life of their stream.
  *
  * @category client frames

@@ -189,7 +189,9 @@ describe("Client", () => {
       assert.deepStrictEqual(last().sent.filter((_) => _.type === "ack"), [])
       assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 0 })
       yield* TestClock.adjust("1 seconds")
-      assert.deepStrictEqual(last().sent.filter((_) => _.type === "ack"), [{ type: "ack", offset: 1, epoch: "E1" }])
+      assert.deepStrictEqual(last().sent.filter((_) => _.type === "ack"), [
+        { type: "ack", offset: 1, epoch: "E1", confirmed: [1] }
+      ])
       assert.deepStrictEqual(storage.load(), { epoch: "E1", offset: 1 })
 
       yield* Fiber.interrupt(slow)

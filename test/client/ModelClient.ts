@@ -32,6 +32,7 @@ export class ModelClient {
   private unhandled: Array<Position> = []
   private asked: Array<number> = []
   private readonly unposted: Array<number> = []
+  private readonly posted: Array<{ readonly connection: number; readonly confirmed: ReadonlyArray<number> }> = []
 
   constructor(server: ModelServer, config: Partial<Config> = {}) {
     this.server = server
@@ -71,6 +72,7 @@ export class ModelClient {
     if (connection !== undefined) {
       this.tell({ _tag: "checked", connection, answer: this.answering ? { status: 426 } : undefined })
     }
+    for (const posted of this.posted.splice(0)) this.tell({ _tag: "acknowledged", ...posted })
     for (const lost of this.unposted.splice(0)) this.tell({ _tag: "unacknowledged", connection: lost })
   }
 
@@ -121,7 +123,12 @@ export class ModelClient {
           if (this.transport === "sse" && frame.epoch !== epoch) throw new Error("an ack of no epoch")
           this.acked.push({ epoch, offset: frame.offset, handled: this.state.handled })
         }
-        return this.server.receive(socket, frame)
+        this.server.receive(socket, frame)
+        if (frame.type !== "ack" || this.transport !== "sse") return
+        // A request is answered once it was heard.
+        this.server.hear(socket)
+        this.posted.push({ connection: this.state.connection, confirmed: frame.confirmed ?? [] })
+        return
       }
       case "deliver":
         for (const item of action.items) {

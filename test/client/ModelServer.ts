@@ -69,6 +69,8 @@ export class ModelServer {
   readonly all: Array<{ readonly epoch: string; readonly event: WireEvent }> = []
   /** What counts as handled by a device. */
   readonly acknowledged: Array<{ readonly epoch: string; readonly offset: number }> = []
+  /** The positions of events that a device named as confirmed. */
+  readonly confirmed = new Set<string>()
   readonly gaps: Array<Extract<ServerFrame, { readonly type: "gap" }>> = []
   log: Log
   private epochs = 0
@@ -119,9 +121,10 @@ export class ModelServer {
   /** Takes the acknowledgements that have come meanwhile: for the epoch the socket has come to, and no other. */
   hear(socket: ServerSocket): void {
     const { cursor } = socket
-    for (const { epoch = cursor?.epoch, offset } of socket.inbox.splice(0)) {
+    for (const { confirmed = [], epoch = cursor?.epoch, offset } of socket.inbox.splice(0)) {
       if (cursor === undefined || epoch !== cursor.epoch || offset > cursor.offset) continue
       this.acknowledged.push({ epoch, offset })
+      for (const named of confirmed) if (named <= offset) this.confirmed.add(`${epoch}:${named}`)
     }
   }
 

@@ -193,20 +193,39 @@ describe("Connection", () => {
       assert.deepStrictEqual(broker.acknowledged, [{ epoch, offset: 3 }, { epoch, offset: 5 }])
     }))
 
-  it.effect("fault 37: confirms once what it was sent before, where the last acknowledgement was lost", () =>
+  it.effect("fault 37: confirms of what came before it only what the device names, each once", () =>
     Effect.gen(function*() {
       const broker = new FakeBroker({ maxEvents: 100, delay: now })
-      for (const thread of ["a", "b", "a", "b", "a", "b"]) broker.append({ thread })
+      for (let n = 0; n < 8; n++) broker.append()
       const { epoch } = broker.log
       const transport = new FakeTransport()
-      const hub = yield* makeHub(broker)
-      const connection = yield* open(hub, transport, { resume: { epoch, offset: 5 }, threads: ["b"] })
-      yield* connection.acknowledge(5)
-      assert.deepStrictEqual(broker.acknowledged, [2, 4].map((offset) => ({ epoch, offset })))
+      // The device began at 3, and never got 1 to 3.
+      const connection = yield* open(yield* makeHub(broker), transport, { resume: { epoch, offset: 6 } })
+      const confirmed = () => broker.acknowledged.map(({ offset }) => offset)
       const { looks } = broker
-      yield* connection.acknowledge(6)
-      assert.deepStrictEqual(broker.acknowledged, [2, 4, 6].map((offset) => ({ epoch, offset })))
-      assert.strictEqual(broker.looks, looks + 1)
+      yield* connection.acknowledge(4, epoch, [4, 5])
+      assert.deepStrictEqual(confirmed(), [4])
+      yield* connection.acknowledge(6, epoch, [4, 6, 7])
+      assert.deepStrictEqual(confirmed(), [4, 6])
+      yield* connection.acknowledge(6, epoch, [4, 5, 6])
+      yield* connection.acknowledge(7, epoch, [5])
+      assert.deepStrictEqual(confirmed(), [4, 6, 7])
+      // Nothing is looked up for it.
+      assert.strictEqual(broker.looks, looks + 3)
+    }))
+
+  it.effect("fault 37: confirms nothing from before an epoch that is over", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 2, delay: now })
+      for (let n = 0; n < 8; n++) broker.append()
+      const { epoch } = broker.log
+      const hub = yield* makeHub(broker)
+      const trimmed = yield* open(hub, new FakeTransport(), { resume: { epoch, offset: 4 } })
+      yield* trimmed.acknowledge(8, epoch, [4])
+      assert.deepStrictEqual(broker.acknowledged.map(({ offset }) => offset), [4, 7, 8])
+      const renewed = yield* open(hub, new FakeTransport(), { resume: { epoch: "earlier", offset: 7 } })
+      yield* renewed.acknowledge(7, epoch, [6])
+      assert.deepStrictEqual(broker.acknowledged.map(({ offset }) => offset), [4, 7, 8, 7])
     }))
 
   it.effect("interrupts a look at the log when it is released", () =>

@@ -46,7 +46,7 @@ describe("Frame", () => {
     })
 
     it("of an acknowledgement that stands alone is read with its epoch, which it must have", () => {
-      const ack = { type: "ack", offset: 44, epoch: "k3J9xQ" }
+      const ack = { type: "ack", offset: 44, epoch: "k3J9xQ", confirmed: [44] }
       assert.deepStrictEqual<unknown>(Frame.decodePosted(golden("http", "ack")), Result.succeed(ack))
       const pong = { type: "pong", connection: "c-5f2a" }
       assert.deepStrictEqual<unknown>(Frame.decodePosted(golden("http", "pong")), Result.succeed(pong))

@@ -24,6 +24,7 @@ export const clientFrames: Record<string, Frame.ClientFrame> = {
   "hello.resume-start": { type: "hello", token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", resume: { epoch, offset: 0 } },
   "ack": { type: "ack", offset: 44 },
   "ack.epoch": { type: "ack", offset: 44, epoch },
+  "ack.confirmed": { type: "ack", offset: 44, epoch, confirmed: [41, 44] },
   "pong": { type: "pong" },
   "token": { type: "token", token: "eyJhbGciOiJIUzI1NiJ9.e30.bmV3" }
 }

@@ -11,13 +11,14 @@ const reactionTo = (code) => {
 export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSnapshot, onStatus }) => {
   const ids = new Set()
   let socket, silence, ackTimer, ackAt, retry, welcomedAt
+  let asked = [] // the last events that asked for a confirmation
   let snapshots = 0 // how many are still to come
   let snapshotsFrom // where to resume from until they are there
   let attempt = 0, lastAck = 0, notBefore = 0, heartbeatMs = 25_000, done = false
 
   const send = (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame))
 
-  const ack = (urgent) => {
+  const ack = (urgent, confirmed) => {
     const due = urgent ? Math.max(Date.now(), lastAck + 50) : Date.now() + 1_000
     if (ackTimer !== undefined && ackAt <= due) return
     clearTimeout(ackTimer)
@@ -25,7 +26,7 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
     ackTimer = setTimeout(() => {
       ackTimer = undefined
       lastAck = Date.now()
-      send({ type: "ack", ...position })
+      send({ type: "ack", ...position, confirmed })
     }, due - Date.now())
   }
 
@@ -45,7 +46,7 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
       if (position === undefined) {
         moveTo(frame.epoch, frame.offset)
         awaitSnapshots(frame.snapshots, undefined)
-      } else if (frame.recovered && position.offset > 0) ack(true)
+      } else if (frame.recovered && position.offset > 0) ack(true, asked)
       onStatus?.("live", frame)
     },
     events(frame) {
@@ -60,12 +61,14 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
         ids.add(event.id)
         if (ids.size > 1_000) ids.delete(ids.values().next().value)
         moveTo(frame.epoch, event.offset)
+        if (event.confirm === true) asked = [...asked.slice(-63), event.offset]
         ack(event.confirm === true)
       }
       if (frame.upTo > position.offset) moveTo(frame.epoch, frame.upTo)
     },
     gap(frame) {
       awaitSnapshots(frame.snapshots, position)
+      if (frame.reason === "epoch") asked = []
       if (frame.reason === "epoch" || frame.to > position.offset) moveTo(frame.epoch, frame.to)
       onGap?.(frame)
     },

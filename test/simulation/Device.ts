@@ -182,7 +182,7 @@ export class Device {
         return this.tell({ _tag: "opened", connection: action.connection })
       case "send":
         if (action.frame.type === "hello") this.open(action.frame.resume)
-        if (action.frame.type === "ack") this.acknowledge(action.frame.offset)
+        if (action.frame.type === "ack") this.acknowledge(action.frame.offset, action.frame.confirmed)
         return
       case "disconnect":
         return this.hangUp()
@@ -199,12 +199,12 @@ export class Device {
     }
   }
 
-  private acknowledge(offset: number): void {
+  private acknowledge(offset: number, confirmed: ReadonlyArray<number> | undefined): void {
     const { connection } = this.wire ?? {}
     if (connection === undefined) return
     const { epoch } = connection.position
     this.acknowledged = { epoch, offset }
-    this.runFork(connection.acknowledge(offset))
+    this.runFork(connection.acknowledge(offset, epoch, confirmed))
   }
 
   // A hello is answered by the hub, as the gateway does once it knows who is there.

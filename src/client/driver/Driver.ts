@@ -218,6 +218,7 @@ const makeSocket = (
     current = Connector.open(webApis, url, transport, {
       opened: () => tell({ _tag: "opened", connection }),
       message: (data) => tell({ _tag: "message", connection, data }),
+      acknowledged: (confirmed) => tell({ _tag: "acknowledged", connection, confirmed }),
       unacknowledged: () => tell({ _tag: "unacknowledged", connection }),
       closed: (code, reason) => tell({ _tag: "closed", connection, code, reason })
     })

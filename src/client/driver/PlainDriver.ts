@@ -170,6 +170,7 @@ export class PlainDriver implements Connection {
     this.socket = Connector.open(this.platform, this.url, transport, {
       opened: () => this.tell({ _tag: "opened", connection }),
       message: (data) => this.tell({ _tag: "message", connection, data }),
+      acknowledged: (confirmed) => this.tell({ _tag: "acknowledged", connection, confirmed }),
       unacknowledged: () => this.tell({ _tag: "unacknowledged", connection }),
       closed: (code, reason) => {
         this.socket = undefined

@@ -32,7 +32,7 @@ import {
   stop,
   wait
 } from "./Handshake.ts"
-import { acknowledge, onHandled, onMessage, onUnacknowledged } from "./FrameHandler.ts"
+import { acknowledge, onAcknowledged, onHandled, onMessage, onUnacknowledged } from "./FrameHandler.ts"
 import * as Fallback from "./Fallback.ts"
 import type { Action, Input } from "./SessionIO.ts"
 import type { State, Turn } from "./SessionState.ts"
@@ -124,6 +124,8 @@ const take = (turn: Turn, input: Input): void => {
       return input.connection === state.connection ? onMessage(turn, input.data) : undefined
     case "closed":
       return input.connection === state.connection && hasSocket(state) ? onClosed(turn, input) : undefined
+    case "acknowledged":
+      return input.connection === state.connection ? onAcknowledged(turn, input.confirmed) : undefined
     case "unacknowledged":
       return input.connection === state.connection ? onUnacknowledged(turn) : undefined
     case "checked":

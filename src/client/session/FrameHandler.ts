@@ -74,6 +74,9 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
     degraded: false
   }
   state.acked = -1
+  // What the connection before was told may have been lost with it.
+  state.confirms = [...state.named, ...state.confirms]
+  state.named = []
   state.refusals = 0
   state.welcomed = true
   Fallback.onWelcome(turn)
@@ -112,14 +115,29 @@ export const onHandled = (turn: Turn, position: Position): void => {
   state.ackDue = Math.min(state.ackDue ?? due, due)
 }
 
-/** Tells the server that everything up to here was handled. */
+// So many events an acknowledgement names at most; `Frame.maxConfirmed`, which loads schemas, says the same.
+const maxConfirmed = 64
+
+/**
+ * Tells the server that everything up to here was handled, and which events of that ask for a confirmation. Over HTTP
+ * one may overtake another or be lost, so each names what is not known to have arrived.
+ */
 export const acknowledge = (turn: Turn, { epoch, offset }: Position): void => {
   const { state } = turn
+  const uncertain = state.transport === "sse" ? state.named : []
+  const handled = [...uncertain, ...state.confirms.filter((confirm) => confirm <= offset)]
+  const confirmed = handled.slice(0, maxConfirmed)
   state.acked = offset
   state.ackedAt = turn.now
-  state.ackDue = undefined
-  state.confirms = state.confirms.filter((confirm) => confirm > offset)
-  send(turn, { type: "ack", offset, epoch })
+  state.ackDue = handled.length > maxConfirmed ? turn.now + state.config.ackAtMostEveryMs : undefined
+  state.confirms = state.confirms.filter((confirm) => !confirmed.includes(confirm))
+  state.named = [...state.named.filter((named) => !confirmed.includes(named)), ...confirmed].slice(-maxConfirmed)
+  send(turn, { type: "ack", offset, epoch, ...(confirmed.length === 0 ? {} : { confirmed }) })
+}
+
+/** These were confirmed: they need not be named again. */
+export const onAcknowledged = ({ state }: Turn, confirmed: ReadonlyArray<number>): void => {
+  state.named = state.named.filter((named) => !confirmed.includes(named))
 }
 
 /** Tells it again after a while. */

@@ -185,6 +185,7 @@ const newEpoch = ({ state }: Turn): void => {
   state.recent = RecentIds.empty
   state.running = new Set()
   state.confirms = []
+  state.named = []
   state.ackDue = undefined
   state.acked = -1
 }

@@ -62,6 +62,7 @@ export interface TokenAnswer {
  * - `token`: the answer to `askToken`; without `answer` there is no token.
  * - `tokenFailed`: the token could not be had this time.
  * - `opened`, `message`, `closed`: what a socket did.
+ * - `acknowledged`: an `ack` arrived that named these events as `confirmed`.
  * - `unacknowledged`: the last `ack` of a connection did not arrive.
  * - `checked`: the answer to `check`.
  * - `handled`: everything delivered up to this position was handled.
@@ -82,6 +83,7 @@ export type Input =
   | { readonly _tag: "opened"; readonly connection: number }
   | { readonly _tag: "message"; readonly connection: number; readonly data: unknown }
   | { readonly _tag: "closed"; readonly connection: number; readonly code: number; readonly reason: string }
+  | { readonly _tag: "acknowledged"; readonly connection: number; readonly confirmed: ReadonlyArray<number> }
   | { readonly _tag: "unacknowledged"; readonly connection: number }
   | { readonly _tag: "checked"; readonly connection: number; readonly answer: HttpAnswer | undefined }
   | { readonly _tag: "handled"; readonly position: Position }

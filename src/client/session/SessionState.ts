@@ -110,9 +110,10 @@ export interface Pending {
  *
  * - `position`: everything up to here was delivered or explained.
  * - `handled`: everything up to here was handled by the program; `acked` is the
- *   last offset acknowledged on this connection, at `ackedAt`, `confirms` are
- *   delivered events that ask for it at once, `ackDue` is when the next one is
- *   due.
+ *   last offset acknowledged on this connection, at `ackedAt`, `ackDue` is when
+ *   the next one is due. `confirms` are delivered events that ask for a
+ *   confirmation, `named` those of them that acknowledgements of this connection
+ *   named, which may be lost with it.
  * - `attempt`: connections lost in a row. `pace` of the waits between, `seed` of
  *   their jitter. `flaps`: connections in a row that the server closed for cause
  *   soon after their welcome. `welcomed`: whether there ever was one.
@@ -157,6 +158,7 @@ export interface State {
   readonly ackedAt: number
   readonly ackDue: number | undefined
   readonly confirms: ReadonlyArray<number>
+  readonly named: ReadonlyArray<number>
   readonly running: ReadonlySet<string>
   readonly pending: Pending | undefined
   readonly recent: RecentIds.RecentIds
@@ -224,6 +226,7 @@ export const init = (config: Config, seed: number, now: number): State => {
     ackedAt: -Infinity,
     ackDue: undefined,
     confirms: [],
+    named: [],
     running: none,
     pending: undefined,
     recent: RecentIds.empty,

@@ -137,8 +137,9 @@ export const openSocket = (Socket: SocketConstructor, url: string, listener: Soc
 }
 
 /**
- * Who is called with what a connection does. `unacknowledged`: the last `ack` did
- * not arrive, and can be sent again.
+ * Who is called with what a connection does. Where an `ack` is a request of its own,
+ * `acknowledged`: one that named these events arrived; `unacknowledged`: the last one
+ * did not, and can be sent again.
  *
  * @category sockets
  * @since 0.1.0
@@ -147,6 +148,7 @@ export interface SocketListener {
   readonly opened: () => void
   readonly message: (data: unknown) => void
   readonly closed: (code: number, reason: string) => void
+  readonly acknowledged: (confirmed: ReadonlyArray<number>) => void
   readonly unacknowledged: () => void
 }
 

@@ -50,11 +50,8 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
     last?.closed(code, reason)
   }
 
-  // With the thread filter, which an acknowledgement has, too: events that it leaves out were not handled.
-  let address = httpUrl(url)
-
   const read = async (hello: Hello): Promise<void> => {
-    const response = await fetch(address, {
+    const response = await fetch(addressOf(url, hello.threads), {
       headers: {
         accept: "text/event-stream",
         ...authorization,
@@ -88,10 +85,12 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
     if (acknowledging) return
     acknowledging = true
     while (next !== undefined) {
+      const { confirmed = [] } = next
       const body = JSON.stringify(next)
       next = undefined
       const taken = await post(body)
-      if (!taken && next === undefined) attached?.unacknowledged()
+      if (taken) attached?.acknowledged(confirmed)
+      else if (next === undefined) attached?.unacknowledged()
     }
     acknowledging = false
   }
@@ -99,7 +98,7 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
   /** Whether an acknowledgement has arrived, or never will. */
   const post = async (body: string): Promise<boolean> => {
     try {
-      const response = await fetch(address, {
+      const response = await fetch(httpUrl(url), {
         method: "POST",
         headers: { "content-type": "application/json", ...authorization },
         body,
@@ -122,7 +121,6 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
     send: (frame) => {
       switch (frame.type) {
         case "hello": {
-          address = addressOf(url, frame.threads)
           if (frame.token !== undefined) authorization = { authorization: `Bearer ${frame.token}` }
           read(frame).catch((error: unknown) => finish(lost, String(error)))
           return

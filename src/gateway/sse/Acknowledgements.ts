@@ -4,9 +4,8 @@
  * `pong` that names its connection, as the body.
  *
  * The request stands for itself, so it may arrive at any node, with or without
- * the device's stream. It is authenticated like every other; a position counts
- * for its own user alone, for the events that pass the thread filter in the address
- * (the same as the stream's), and not at all past the head.
+ * the device's stream. It is authenticated like every other. It confirms the events
+ * that it names, of its own user alone, and none past the head of the log.
  *
  * @since 0.1.0
  */
@@ -22,9 +21,8 @@ import type { Hub } from "../../hub/Hub.ts"
 import type { Revoked } from "../../hub/Revocation.ts"
 import { closeCodes } from "../../protocol/CloseCode.ts"
 import * as Frame from "../../protocol/Frame.ts"
-import type { ThreadId, UserId } from "../../protocol/Identity.ts"
+import type { UserId } from "../../protocol/Identity.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
-import * as EventStreamWish from "./SseRequest.ts"
 import * as Refusal from "../Refusal.ts"
 import type { Rates } from "../Rates.ts"
 
@@ -58,19 +56,8 @@ export const answer = (
   now: number
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError | Revoked> => {
   if (!options.rates.take(userId, now)) return Effect.succeed(Refusal.refuse(429, closeCodes.tooManyFrames))
-  return EventStreamWish.readThreads(EventStreamWish.queryOf(request)).pipe(
-    Effect.flatMap((threads) => take(options, request, { issuedAt, userId }, threads)),
-    Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message)))
-  )
-}
-
-const take = (
-  { hub, maxBytes, timeout }: Options,
-  request: HttpServerRequest,
-  { issuedAt, userId }: Pick<Principal, "issuedAt" | "userId">,
-  threads: ReadonlyArray<ThreadId> | undefined
-): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError | Revoked> =>
-  request.text.pipe(
+  const { hub, maxBytes, timeout } = options
+  return request.text.pipe(
     Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
     Effect.timeout(timeout),
     Effect.map(Frame.decodePosted),
@@ -82,7 +69,7 @@ const take = (
           hub.hear(userId, frame.connection)
           return frame.type === "pong"
             ? Effect.void
-            : hub.acknowledge(userId, { epoch: frame.epoch, offset: frame.offset }, threads)
+            : hub.acknowledge(userId, { epoch: frame.epoch, offset: frame.offset }, frame.confirmed ?? [])
         })
       )
     ),
@@ -91,6 +78,7 @@ const take = (
     Effect.catchTag("HttpServerError", (error) => Effect.succeed(unreadable(error))),
     Effect.catchTag("TimeoutError", () => Effect.succeed(late))
   )
+}
 
 // The request is cut with its body unread, so this is for middleware that logs.
 const late = Refusal.refuse(408, closeCodes.helloTimeout, "the body did not arrive in time")

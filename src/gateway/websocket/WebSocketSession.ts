@@ -262,7 +262,9 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
             if (this.work !== undefined) return this.wait(frame)
             return this.close(forCause(closeCodes.badFrame, `"hello" came twice`))
           case "ack":
-            return this.background(Effect.suspend(() => state.connection.acknowledge(frame.offset, frame.epoch)))
+            return this.background(
+              Effect.suspend(() => state.connection.acknowledge(frame.offset, frame.epoch, frame.confirmed))
+            )
           case "pong":
             return
           case "token":

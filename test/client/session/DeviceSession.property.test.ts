@@ -85,6 +85,12 @@ const assertComplete = (client: ModelClient, server: ModelServer, wanted: (threa
   assertHole(at.epoch, at.offset + 1, server.head)
 }
 
+/** What was given under an older epoch is not given again, but confirmed. */
+const isRepetition = (server: ModelServer, position: string) => {
+  const event = server.all.find(({ epoch, event }) => position === `${epoch}:${event.offset}`)
+  return server.all.some(({ epoch, event: { id } }) => id === event?.event.id && epoch !== event.epoch)
+}
+
 const assertAcks = (client: ModelClient, server: ModelServer) => {
   for (const { epoch, handled, offset } of client.acked) {
     assert.strictEqual(handled?.epoch, epoch, "an acknowledgement of another epoch")
@@ -95,6 +101,19 @@ const assertAcks = (client: ModelClient, server: ModelServer) => {
       client.acked.some(({ epoch, offset }) => epoch === counted.epoch && offset === counted.offset),
       `${counted.epoch}:${counted.offset} counts as handled, which was meant for another epoch`
     )
+  }
+  const asked = client.items.flatMap((item) =>
+    item._tag === "Event" && item.event.confirm === true ? [{ ...item.event, epoch: item.epoch }] : []
+  )
+  const given = new Set(asked.map(({ epoch, offset }) => `${epoch}:${offset}`))
+  for (const position of server.confirmed) {
+    if (!given.has(position)) {
+      assert.isTrue(isRepetition(server, position), `${position} was confirmed, and never given`)
+    }
+  }
+  for (const { epoch, offset } of asked.slice(-64)) {
+    if (epoch !== server.log.epoch) continue
+    assert.isTrue(server.confirmed.has(`${epoch}:${offset}`), `${epoch}:${offset} was handled, and is not confirmed`)
   }
   const newest = client.saved.at(-1)
   assert.deepStrictEqual(newest, { epoch: server.log.epoch, offset: server.head })

@@ -378,6 +378,46 @@ describe("Session", () => {
     assert.deepStrictEqual(sentBy(hands.greet(welcome({ offset: 2 }))), [{ type: "ack", offset: 2, epoch: "E1" }])
   })
 
+  it("fault 37: names what it confirms, and once more after a reconnect", () => {
+    const hands = new Hands()
+    const asking = (...offsets: ReadonlyArray<number>) => ({
+      ...events([]),
+      events: offsets.map((offset) => wireEvent(offset, { confirm: true }))
+    })
+    const handle = (offset: number) => sentBy(hands.tell({ _tag: "handled", position: { epoch: "E1", offset } }))
+    hands.greet(welcome({ offset: 3 }), asking(4, 5))
+    const ack = { type: "ack", epoch: "E1" } as const
+    assert.deepStrictEqual(handle(4), [{ ...ack, offset: 4, confirmed: [4] }])
+    handle(5)
+    hands.push(asking(6))
+    assert.deepStrictEqual(sentBy(hands.pass(50)), [{ ...ack, offset: 5, confirmed: [5] }])
+    hands.close(1006)
+    hands.pass(hands.delay)
+    // The third was delivered before, and is handled only now.
+    assert.deepStrictEqual(sentBy(hands.greet(welcome({ offset: 6 }))), [{ ...ack, offset: 5, confirmed: [4, 5] }])
+    handle(6)
+    assert.deepStrictEqual(sentBy(hands.pass(50)), [{ ...ack, offset: 6, confirmed: [6] }])
+    // Another epoch has none of them.
+    hands.push({ type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch", snapshots: 0 })
+    assert.deepStrictEqual([hands.state.confirms, hands.state.named], [[], []])
+  })
+
+  it("fault 37: names no more than an acknowledgement may hold, and the others in the next", () => {
+    const hands = new Hands()
+    const offsets = Array.from({ length: 100 }, (_, index) => index + 1)
+    hands.greet(welcome({ offset: 0 }), {
+      ...events([]),
+      events: offsets.map((offset) => wireEvent(offset, { confirm: true }))
+    })
+    const handled = hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 100 } })
+    const sent = sentBy([...handled, ...hands.pass(50), ...hands.pass(50)])
+    const ack = { type: "ack", epoch: "E1", offset: 100 } as const
+    assert.deepStrictEqual(sent, [
+      { ...ack, confirmed: offsets.slice(0, 64) },
+      { ...ack, confirmed: offsets.slice(64) }
+    ])
+  })
+
   it("never acknowledges offsets of another epoch", () => {
     const hands = new Hands({ start: { epoch: "E0", offset: 90 } })
     const gap = { type: "gap", epoch: "E1", from: 1, to: 0, reason: "epoch", snapshots: 0 }

@@ -3,7 +3,7 @@ import { statusOf, step, wakeAt } from "../../../src/client/session/DeviceSessio
 import type { Action, Input } from "../../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init } from "../../../src/client/session/SessionState.ts"
 import type { TransportName } from "../../../src/client/transport/Transports.ts"
-import { events, welcome } from "../FakeSocket.ts"
+import { events, welcome, wireEvent } from "../FakeSocket.ts"
 
 /** A session whose transports work or fail as a test says. */
 const begin = (config: Partial<Config> = {}) => {
@@ -331,6 +331,21 @@ describe("A session over server-sent events", () => {
     assert.deepStrictEqual(sent(session.pass(1)), [ack])
     session.tell({ _tag: "unacknowledged", connection: session.connection() - 1 })
     assert.deepStrictEqual(sent(session.pass(5_000)), [])
+  })
+
+  it("fault 37: names what it confirms until a request that named it has arrived", () => {
+    const session = begin({ transports: ["sse"] })
+    session.start()
+    const asking = (offset: number) => ({ ...events([]), events: [wireEvent(offset, { confirm: true })] })
+    const handle = (offset: number) =>
+      [...session.tell({ _tag: "handled", position: { epoch: "E1", offset } }), ...session.pass(50)]
+        .flatMap((action) => action._tag === "send" ? [action.frame] : [])
+    const ack = { type: "ack", epoch: "E1" } as const
+    session.greet(welcome({ offset: 3 }), asking(4), asking(5), asking(6))
+    assert.deepStrictEqual(handle(4), [{ ...ack, offset: 4, confirmed: [4] }])
+    assert.deepStrictEqual(handle(5), [{ ...ack, offset: 5, confirmed: [4, 5] }])
+    session.tell({ _tag: "acknowledged", connection: session.connection(), confirmed: [4] })
+    assert.deepStrictEqual(handle(6), [{ ...ack, offset: 6, confirmed: [5, 6] }])
   })
 
   it("takes a new token to a new stream, from the position that it has", () => {

@@ -29,6 +29,7 @@ const open = (answer: (request: Request) => Response | Promise<Response>, hello:
   const stream = openSse(fetch, url, {
     opened: () => stream.send({ type: "hello", token: "t", ...hello }),
     message: (data) => heard.push(ServerFrames.decode(data)),
+    acknowledged: (confirmed) => heard.push(`acknowledged ${confirmed.join()}`),
     unacknowledged: () => heard.push("unacknowledged"),
     closed: (code, reason) => closed.resolve([code, reason])
   })
@@ -238,22 +239,22 @@ describe("An event stream", () => {
     })
     await Promise.resolve()
     const settled = () => new Promise((resolve) => setTimeout(resolve, 5))
-    for (const offset of [1, 2, 3]) stream.send({ type: "ack", offset, epoch: "E1" })
+    for (const offset of [1, 2, 3]) stream.send({ type: "ack", offset, epoch: "E1", confirmed: [offset] })
     assert.lengthOf(answers, 1)
     answers[0]?.resolve(new Response(null, { status: 204 }))
     await settled()
     assert.deepStrictEqual(requests.slice(1).map(({ init }) => init.body), [
-      `{"type":"ack","offset":1,"epoch":"E1"}`,
-      `{"type":"ack","offset":3,"epoch":"E1"}`
+      `{"type":"ack","offset":1,"epoch":"E1","confirmed":[1]}`,
+      `{"type":"ack","offset":3,"epoch":"E1","confirmed":[3]}`
     ])
     answers[1]?.reject(new TypeError("fetch failed"))
     await settled()
-    assert.deepStrictEqual(heard, ["unacknowledged"])
+    assert.deepStrictEqual(heard, ["acknowledged 1", "unacknowledged"])
     // A server that takes none is not asked again.
     stream.send({ type: "ack", offset: 4, epoch: "E1" })
     answers[2]?.resolve(new Response(null, { status: 405 }))
     await settled()
-    assert.deepStrictEqual(heard, ["unacknowledged"])
+    assert.deepStrictEqual(heard, ["acknowledged 1", "unacknowledged", "acknowledged "])
     stream.send({ type: "pong" })
     stream.close(1000, "")
     assert.lengthOf(requests, 4)
