@@ -4,7 +4,10 @@
  */
 import { Effect } from "effect"
 import { type Draw, seeded } from "../emitter/support/random.ts"
-import type { Cluster, Node } from "./Cluster.ts"
+import * as Keys from "../../src/broker/redis/codec/Keys.ts"
+import { UserId } from "../../src/protocol/Identity.ts"
+import { type Cluster, type Node, stricken } from "./Cluster.ts"
+import { redisOptions } from "./settings.ts"
 import type { Trial } from "./Trial.ts"
 
 /** How often each kind of fault struck. */
@@ -47,6 +50,10 @@ const atEmitters: ReadonlyArray<Fault> = [
     strike: ({ cluster }, draw) => freeze(draw.pick(cluster.emitters), draw, 10_000, 14_000)
   },
   {
+    name: "user floods",
+    strike: ({ cluster }, draw) => draw.pick(cluster.emitters).child().flood
+  },
+  {
     name: "emitter restarted",
     strike: ({ cluster }, draw) => {
       const emitter = draw.pick(cluster.emitters)
@@ -65,6 +72,20 @@ const atRedis: ReadonlyArray<Fault> = [
     name: "Redis frozen",
     strike: ({ cluster: { redis } }, draw) =>
       Effect.andThen(redis.freeze, Effect.andThen(between(draw, 100, 4_000), redis.thaw))
+  },
+  {
+    // Each append of this user finds a key that is not a log's, and begins the log anew, to find it spoilt again.
+    name: "user stricken",
+    strike: ({ cluster: { redis } }, draw) => {
+      const [first, ...others] = Keys.ofLog(redisOptions.prefix, UserId.make(stricken))
+      const key = draw.pick([first ?? "", ...others])
+      return redis.send("SET", key, "spoilt").pipe(
+        Effect.exit,
+        Effect.delay("20 millis"),
+        Effect.forever,
+        Effect.timeoutOption(1_000 + draw.below(4_000))
+      )
+    }
   },
   { name: "way cut", strike: ({ cluster }, draw) => draw.pick(nodes(cluster)).proxy.cut },
   {

@@ -15,7 +15,7 @@ export interface Ending {
 /**
  * - `ready` is what it said after `ready ` when it came up.
  * - `kill` is SIGKILL, `stop` SIGTERM and the wait for its end; `freeze` and `thaw` are SIGSTOP and SIGCONT.
- * - `rest` is SIGUSR2, which tells an emitter to start nothing more.
+ * - `rest` is SIGUSR2, which tells an emitter to start nothing more, `flood` SIGHUP, which lets one of its users flood.
  * - `complaints` is what it wrote to stderr.
  */
 export interface Child {
@@ -27,6 +27,7 @@ export interface Child {
   readonly freeze: Effect.Effect<void>
   readonly thaw: Effect.Effect<void>
   readonly rest: Effect.Effect<void>
+  readonly flood: Effect.Effect<void>
   readonly complaints: () => string
 }
 
@@ -78,6 +79,7 @@ export const start = (
       freeze: signal("SIGSTOP"),
       thaw: signal("SIGCONT"),
       rest: signal("SIGUSR2"),
+      flood: signal("SIGHUP"),
       complaints: () => complaints
     }
   })

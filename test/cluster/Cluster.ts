@@ -17,6 +17,12 @@ export const secret = Redacted.make("a secret for tests, of 32 characters or mor
 
 type Proxy = Effect.Success<ReturnType<typeof redisProxy>>
 
+/**
+ * A user without devices, for whom agents run as for all others, and whom faults may strike alone. What becomes of its
+ * events is not judged; that nobody else notices is.
+ */
+export const stricken = "user-stricken"
+
 /** A place for one process after another: `child` is the one that runs, or ran last. */
 export interface Node {
   readonly name: string
@@ -146,7 +152,7 @@ export const make = Effect.fnUntraced(function*(program: string, options: Option
               REDIS_URL: redisUrl,
               LIFE: `${name}-life-${++lives}`,
               SEED: String(options.seed * 1_000 + index * 100 + lives),
-              USERS: users.join(","),
+              USERS: [...users, stricken].join(","),
               AGENTS: String(options.agents),
               PAUSE_MS: String(options.pauseMs),
               RECORD: file,

@@ -17,7 +17,7 @@ const Accepted = Schema.TaggedStruct("Accepted", {
 
 /**
  * Counts of a process since it began; the last line of a life stands for all of it. `setAside` are those dead letters that
- * came too late for a run which had ended as lost.
+ * came too late for a run which had ended as lost, or are of the stricken user.
  */
 const Counts = Schema.TaggedStruct("Counts", {
   accepted: Schema.Natural,

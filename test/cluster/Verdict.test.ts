@@ -54,7 +54,7 @@ const whole: ReadonlyArray<Wanted> = [
   { type: "agent_completed" }
 ]
 
-const accepted = (n: number, offset: number): Line => ({
+const accepted = (n: number, offset: number): Extract<Line, { readonly _tag: "Accepted" }> => ({
   _tag: "Accepted",
   run: "r-1",
   n,
@@ -169,8 +169,19 @@ describe("the verdict on a trial", () => {
       unconfirmed: 0
     }
     const lines: ReadonlyArray<Line> = [{ _tag: "Began", at: 0 }, counts, { _tag: "Began", at: 0 }, counts]
-    const what = "P3: 2 dead letters are not of runs that were lost"
+    const what = "P3: 2 dead letters are neither of lost runs nor of the stricken user"
     assert.deepStrictEqual(broken(whole, lines), [what, what])
+  })
+
+  it("judges nothing of a user without devices but where its runs went", () => {
+    const lines: ReadonlyArray<Line> = [
+      { _tag: "Started", run: "r-2", user: "stricken", at: 0 },
+      { ...accepted(1, 7), run: "r-2" }
+    ]
+    assert.deepStrictEqual(broken(whole, lines), [])
+    assert.deepStrictEqual(broken(whole, [{ ...accepted(1, 7), run: "r-2" }]), [
+      "P3: r-2 1 was accepted (Appended at x:7), and is not in the log (its run: unknown)"
+    ])
   })
 
   it("sees a run without an ending, with two, or with something behind it", () => {

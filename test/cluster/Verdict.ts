@@ -8,6 +8,7 @@
  * | P3 | a critical event that was accepted is in the log, where its receipt says; of a run that ended as lost, what was not appended is a dead letter; there are no other dead letters, since every emitter has a spool |
  * | P4 | no event is in a log twice (that no handler got one twice is checked as they come) |
  * | P8 | a run that started has exactly one ending, and nothing behind it |
+ * | P12 | all of this holds whatever strikes a user who has no devices, and whose own events are not judged |
  */
 import type { Position } from "../../src/protocol/Position.ts"
 import type { Devices, Log, Seen } from "./Devices.ts"
@@ -138,13 +139,16 @@ export const judge = (evidence: Evidence): Account => {
   let confirmed = 0
   for (const lines of evidence.records) {
     let counts: Extract<Line, { _tag: "Counts" }> | undefined
+    const unjudged = new Set<string>()
     const settle = () => {
       accepted += counts?.accepted ?? 0
       deadLetters += counts?.deadLettered ?? 0
       dropped += counts?.dropped ?? 0
       confirmed += counts?.confirmed ?? 0
       if (counts !== undefined && counts.deadLettered > counts.setAside) {
-        report(`P3: ${counts.deadLettered - counts.setAside} dead letters are not of runs that were lost`)
+        report(
+          `P3: ${counts.deadLettered - counts.setAside} dead letters are neither of lost runs nor of the stricken user`
+        )
       }
       counts = undefined
     }
@@ -152,9 +156,10 @@ export const judge = (evidence: Evidence): Account => {
       if (line._tag === "Began") settle()
       else if (line._tag === "Counts") counts = line
       else if (line._tag === "Started") {
+        if (!evidence.devices.logs.has(line.user)) unjudged.add(line.run)
         const run = runs.get(line.run)
         if (run !== undefined && run.user !== line.user) report(`P1: ${line.run} of ${line.user} went to ${run.user}`)
-      } else if (line._tag === "Accepted") checkAccepted(line, runs.get(line.run), report)
+      } else if (line._tag === "Accepted" && !unjudged.has(line.run)) checkAccepted(line, runs.get(line.run), report)
     }
     settle()
   }

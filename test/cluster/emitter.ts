@@ -1,14 +1,25 @@
 /**
  * An emitting process of a cluster under test: it runs agents for users until SIGUSR2 tells it to start no more of them, and
- * writes down what was accepted. What an agent does is drawn from `SEED`.
+ * writes down what was accepted. At SIGHUP one more agent emits as fast as it can. What an agent does is drawn from `SEED`.
  *
  * An agent's events carry its run and a number that rises by one, so that any that is missing, repeated or out of order can
  * be told.
  */
-import { Clock, Config, Effect, Exit, Layer, Option, Schedule, Schema } from "effect"
+import { Clock, Config, Effect, Exit, Fiber, Layer, Option, Queue, Schedule, Schema } from "effect"
 import { openSync, writeSync } from "node:fs"
-import { AgentEvents, Emitter, EmitterLayer, Emitters, Event, FallbackChannel, Spool } from "../../src/index.ts"
+import {
+  AgentEvents,
+  DeadLetters,
+  Emitter,
+  EmitterLayer,
+  Emitters,
+  Event,
+  FallbackChannel,
+  Identity,
+  Spool
+} from "../../src/index.ts"
 import { seeded } from "../emitter/support/random.ts"
+import { stricken } from "./Cluster.ts"
 import { brokerLayer, runChild, settings } from "./program.ts"
 import type { Line } from "./Record.ts"
 
@@ -21,6 +32,8 @@ const more = Config.all({
   agents: Config.Int("AGENTS"),
   pauseMs: Config.Int("PAUSE_MS")
 })
+
+const floodEvents = 3_000
 
 /** An agent's work that fails, as it should now and then. */
 class AgentFailed extends Schema.TaggedError<AgentFailed>()("AgentFailed", {}) {}
@@ -70,40 +83,50 @@ runChild(
       write({ _tag: "Accepted", ...tag, critical, receipt: receipt._tag, ...position })
     })
 
-    const agent = Effect.fnUntraced(function*(user: string) {
+    const runOne = Effect.fnUntraced(function*(user: string, events: number, pauseMs: number, fails: boolean) {
       const emitters = yield* Emitters
+      const run = `${life}-${++runs}`
+      const work = Effect.gen(function*() {
+        for (let n = 1; n <= events; n++) {
+          yield* emitOne(run, n)
+          if (pauseMs > 0) yield* Effect.sleep(draw.below(2 * pauseMs))
+        }
+        if (fails) return yield* new AgentFailed()
+      })
+      write({ _tag: "Started", run, user, at: yield* Clock.currentTimeMillis })
+      yield* emitters.forUser({ userId: user, runId: run }).pipe(
+        Effect.flatMap((emitter) =>
+          Effect.provideService(Emitter.run({ agentName: name })(work), Emitter.Emitter, emitter)
+        ),
+        Effect.scoped,
+        Effect.exit
+      )
+      write({ _tag: "Ended", run, at: yield* Clock.currentTimeMillis })
+    })
+
+    const agent = Effect.fnUntraced(function*(user: string) {
       while (!rest.isAskedFor) {
-        const run = `${life}-${++runs}`
-        const events = 1 + draw.below(30)
-        const fails = draw.chance(0.15)
-        const work = Effect.gen(function*() {
-          for (let n = 1; n <= events; n++) {
-            yield* emitOne(run, n)
-            yield* Effect.sleep(draw.below(2 * pauseMs))
-          }
-          if (fails) return yield* new AgentFailed()
-        })
-        write({ _tag: "Started", run, user, at: yield* Clock.currentTimeMillis })
-        yield* emitters.forUser({ userId: user, runId: run }).pipe(
-          Effect.flatMap((emitter) =>
-            Effect.provideService(Emitter.run({ agentName: name })(work), Emitter.Emitter, emitter)
-          ),
-          Effect.scoped,
-          Effect.exit
-        )
-        write({ _tag: "Ended", run, at: yield* Clock.currentTimeMillis })
+        yield* runOne(user, 1 + draw.below(30), pauseMs, draw.chance(0.15))
         yield* Effect.sleep(draw.below(4 * pauseMs))
       }
     })
 
+    const floods = yield* Queue.unbounded<void>()
+    process.on("SIGHUP", () => Queue.offerUnsafe(floods, undefined))
+    const flood = Effect.gen(function*() {
+      yield* Queue.take(floods)
+      if (!rest.isAskedFor) yield* runOne(draw.pick(names), floodEvents, 0, false)
+    })
+
     const count = Effect.gen(function*() {
       const { accepted, deadLettered, delivery, dropped } = yield* (yield* Emitters).stats
+      const letters = yield* (yield* DeadLetters).list({ user: Identity.UserId.make(stricken) })
       const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((all, one) => all + one, 0)
       write({
         _tag: "Counts",
         accepted: sum(accepted),
         deadLettered,
-        setAside: delivery.deadLettered.runLost,
+        setAside: delivery.deadLettered.runLost + letters.filter(({ trigger }) => trigger !== "runLost").length,
         spooled: delivery.spool?.events ?? 0,
         dropped: sum(dropped),
         confirmed,
@@ -117,10 +140,12 @@ runChild(
       yield* Effect.addFinalizer(() => Effect.orDie(count))
       yield* Effect.forkScoped(Effect.repeat(count, Schedule.spaced("250 millis")))
       process.stdout.write("ready 0\n")
+      const flooding = yield* Effect.forkScoped(Effect.forever(flood))
       yield* Effect.forEach(names.flatMap((user) => Array.from({ length: agents }, () => user)), agent, {
         concurrency: "unbounded",
         discard: true
       })
+      yield* Fiber.interrupt(flooding)
       write({ _tag: "Rested" })
       return yield* Effect.never
     }).pipe(

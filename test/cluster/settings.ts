@@ -4,6 +4,7 @@
  */
 /** Redis keeps every event on its disk, so its restarts are trusted, and users' logs are kept whole. */
 export const redisOptions = {
+  prefix: "cluster",
   deadline: "1 second",
   silence: "2 seconds",
   poll: "2 seconds",
