@@ -44,6 +44,9 @@ const maxOthers = 128
 export const beat = RedisScript.make(`${nextLua}
 local alive, claimed, gone = KEYS[1], KEYS[2], KEYS[3]
 local state = 'lost'
+-- A harmless form of each command that is to come: for want of a right nothing is to be done by half.
+redis.call('PEXPIRE', alive, ARGV[2])
+redis.call('ZREM', claimed, '')
 if not redis.call('ZSCORE', claimed, ARGV[1]) and not redis.call('ZSCORE', gone, ARGV[1]) then
   state = redis.call('ZADD', alive, nextIn(alive), ARGV[1]) == 1 and 'taken' or 'held'
 end
@@ -66,8 +69,11 @@ return { state, redis.call('ZRANGE', alive, 0, ${maxOthers}, 'WITHSCORES'), redi
  */
 export const enter = RedisScript.make(`
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+local hasNoEnd = redis.call('PTTL', KEYS[2]) < 0
+-- Before there is something to keep as well, so that it does not stay for ever for want of a right.
+if hasNoEnd then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
-if redis.call('PTTL', KEYS[2]) < 0 then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
+if hasNoEnd then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
 return 1
 `)
 
@@ -106,9 +112,14 @@ return redis.call('ZREM', KEYS[1], ARGV[1])
  * @since 0.1.0
  */
 export const finish = RedisScript.make(`${nextLua}
+local next = nextIn(KEYS[2])
+-- A harmless form of each command that is to come: for want of a right nothing is to be done by half.
+redis.call('HLEN', KEYS[3])
+redis.call('ZADD', KEYS[2], 'XX', 0, '')
+redis.call('ZREM', KEYS[1], '')
 for i = 2, #ARGV do redis.call('HDEL', KEYS[3], ARGV[i]) end
 if redis.call('HLEN', KEYS[3]) > 0 then return 0 end
-redis.call('ZADD', KEYS[2], nextIn(KEYS[2]), ARGV[1])
+redis.call('ZADD', KEYS[2], next, ARGV[1])
 local tooMany = redis.call('ZRANGE', KEYS[2], 0, -${maxGone + 1})
 if #tooMany > 0 then redis.call('ZREM', KEYS[2], unpack(tooMany)) end
 redis.call('ZREM', KEYS[1], ARGV[1])

@@ -77,9 +77,9 @@ if #fields > 0 then
   fields[#fields + 1] = text(log.stood) .. ';' .. text(standing.active) .. ';' .. text(standing.ended)
 end
 
-writeOpened(keys, log, limits.ttl)
 redis.call('PEXPIRE', keys.meta, limits.ttl)
 if #states > 0 then redis.call('PUBLISH', channel, '') end
+writeOpened(keys, log, limits.ttl)
 if #fields > 0 then redis.call('HSET', keys.active, unpack(fields)) end
 if #states > 0 then redis.call('HSET', keys.runs, unpack(states)) end
 redis.call('HSET', keys.meta, 'stood', text(log.stood), 'touched', text(now))

@@ -50,6 +50,8 @@ for _, key in ipairs(wrong) do isReadable = isReadable and key ~= meta and key ~
 local counts = isReadable and keptStanding(meta, active)
 
 redis.call('PUBLISH', ARGV[5], '')
+redis.call('PEXPIRE', meta, ARGV[4])
+redis.call('DEL', meta .. ':none')
 if #wrong > 0 then redis.call('DEL', unpack(wrong)) end
 redis.call('HSET', meta, 'epoch', ARGV[2], 'server', ARGV[3], 'first', 1, 'last', 0, 'bytes', 0, 'since', 0, 'checkpoint', 0,
   'linger', 0, 'ack', 0, 'touched', 0, 'blocks', 0, 'folded', 0, 'stood', 0)

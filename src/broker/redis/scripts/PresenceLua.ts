@@ -11,14 +11,23 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 `
 
-// For how many milliseconds yet the user's events are late at most, or 0.
+// Reads a hash or a string. A key that is of another type is none of this package's, and counts for nothing.
+const readLua = `
+local function typeOf(key) return redis.call('TYPE', key)['ok'] end
+local function fieldsOf(key) return typeOf(key) == 'hash' and redis.call('HGETALL', key) or {} end
+local function numberAt(key) return typeOf(key) == 'string' and tonumber(redis.call('GET', key)) or 0 end
+`
+
+// Until when the user's events are late at most, by any emitter but one; and for how many milliseconds yet that is, or 0.
 const lateLua = `
-local function lateMs(late)
-  local left = 0
-  local all = redis.call('HGETALL', late)
-  for i = 2, #all, 2 do left = math.max(left, tonumber(all[i]) - now) end
-  return string.format('%.0f', left)
+local function lateTill(late, except)
+  local till, all = 0, fieldsOf(late)
+  for i = 1, #all, 2 do
+    if all[i] ~= except then till = math.max(till, tonumber(all[i + 1]) or 0) end
+  end
+  return till
 end
+local function leftOf(till) return string.format('%.0f', math.max(0, till - now)) end
 `
 
 /**
@@ -29,12 +38,17 @@ end
  * @category scripts
  * @since 0.1.0
  */
-export const late = RedisScript.make(`${nowLua}${lateLua}
-if ARGV[2] == '0' then redis.call('HDEL', KEYS[1], ARGV[1])
-else redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now + tonumber(ARGV[2]))) end
-local left = lateMs(KEYS[1])
-if left ~= '0' then redis.call('PEXPIRE', KEYS[1], left) end
+export const late = RedisScript.make(`${nowLua}${readLua}${lateLua}
+local isOver = ARGV[2] == '0'
+local till = isOver and 0 or now + tonumber(ARGV[2])
+local left = leftOf(math.max(till, lateTill(KEYS[1], ARGV[1])))
+if typeOf(KEYS[1]) ~= 'hash' then redis.call('DEL', KEYS[1]) end
+-- Told first, and with a time to live before there is what should have one: where it fails, it is to be done again.
 redis.call('PUBLISH', ARGV[3], 'l ' .. left)
+if left ~= '0' then redis.call('PEXPIRE', KEYS[1], left) end
+if isOver then redis.call('HDEL', KEYS[1], ARGV[1])
+else redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', till)) end
+if left ~= '0' then redis.call('PEXPIRE', KEYS[1], left) end
 return left
 `)
 
@@ -49,24 +63,28 @@ return left
  * @category scripts
  * @since 0.1.0
  */
-export const attend = RedisScript.make(`${basics}${nowLua}${lateLua}
+export const attend = RedisScript.make(`${basics}${nowLua}${readLua}${lateLua}
 local readers, log, meta = KEYS[1], KEYS[4], KEYS[5]
-local left = lateMs(KEYS[3])
-local revoked = redis.call('GET', KEYS[2]) or '0'
+local left = leftOf(lateTill(KEYS[3]))
+local revoked = text(numberAt(KEYS[2]))
 local found = redis.call('HMGET', meta, 'epoch', 'last', 'ack', 'checkpoint', 'acks')
 local last, ack, checkpoint = tonumber(found[2]), tonumber(found[3]), tonumber(found[4])
 if found[1] and not (last and ack and checkpoint) then torn(found[1], 'its hash lacks a number') end
+-- First, so that for want of the right to do so nothing is done.
+if found[1] then
+  for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
+  if checkpoint < last then redis.call('PEXPIRE', log, ARGV[4]) end
+end
 if ARGV[2] == '0' then
   redis.call('HDEL', readers, ARGV[1])
 else
-  -- A key that is none of this package's counts for nothing.
-  if redis.call('TYPE', readers)['ok'] ~= 'hash' then redis.call('DEL', readers) end
+  if typeOf(readers) ~= 'hash' then redis.call('DEL', readers) end
+  -- Nothing is to stay for ever because the right to give it a time to live is missing.
+  redis.call('PEXPIRE', readers, ARGV[3])
   redis.call('HSET', readers, ARGV[1], ARGV[2] .. ':' .. string.format('%.0f', now + tonumber(ARGV[3])))
   redis.call('PEXPIRE', readers, ARGV[3])
 end
 if not found[1] then return { revoked, left } end
-for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
-if checkpoint < last then redis.call('PEXPIRE', log, ARGV[4]) end
 return { revoked, left, found[1], found[2], found[5] or '' }
 `)
 
@@ -78,8 +96,8 @@ return { revoked, left, found[1], found[2], found[5] or '' }
  * @category scripts
  * @since 0.1.0
  */
-export const revoke = RedisScript.make(`${nowLua}
-local at = string.format('%.0f', math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0') + 1))
+export const revoke = RedisScript.make(`${nowLua}${readLua}
+local at = string.format('%.0f', math.max(now, numberAt(KEYS[1]) + 1))
 -- Told first: where it cannot be written down as well, it is to be done again.
 redis.call('PUBLISH', ARGV[1], 'r ' .. at)
 redis.call('SET', KEYS[1], at, 'PX', ARGV[2])
@@ -92,9 +110,9 @@ return at
  * @category scripts
  * @since 0.1.0
  */
-export const countReaders = RedisScript.make(`${nowLua}
+export const countReaders = RedisScript.make(`${nowLua}${readLua}
 local count = 0
-local all = redis.call('HGETALL', KEYS[1])
+local all = fieldsOf(KEYS[1])
 for i = 2, #all, 2 do
   local number, till = string.match(all[i], '^(%d+):(%d+)$')
   if tonumber(till) > now then count = count + tonumber(number) end
