@@ -10,7 +10,7 @@
  * - was ended as lost: `!`, the time up to which a start is late, when it was
  *   written down, and `barred`. It takes no more events, from whomever, until it
  *   starts anew;
- * - ended otherwise: the same with `..`. What comes late of it opens nothing, until
+ * - ended otherwise: the same with `.`. What comes late of it opens nothing, until
  *   it starts anew.
  *
  * A start is late that is not later than the run's ending, or, where the ending is
@@ -180,7 +180,7 @@ end
 local function standingAfter(run, lease, now)
   local value, barred = run.value, barredIn(run.value)
   if run.kind < 0 then return nil end
-  if run.kind == 2 then return endedField(barred == '' and '..' or '!', run.at, now, barred) end
+  if run.kind == 2 then return endedField(barred == '' and '.' or '!', run.at, now, barred) end
   if run.kind == 1 and not isLate(value, run.at) then
     return activeField(lease, run.besides, text(run.at), without(barred, holderOf(lease)))
   end
@@ -222,7 +222,7 @@ local function endedToForget(keys, fields, standing, now, limits)
   for i = 1, #all, 2 do
     local mark, at = string.match(all[i + 1], '^([!.])\\n%d+\\n(%d+)\\n')
     if mark and not kept[all[i]] then
-      if mark == '..' then ended[#ended + 1] = { tonumber(at), all[i] }
+      if mark == '.' then ended[#ended + 1] = { tonumber(at), all[i] }
       elseif tonumber(at) < now - limits.ttl then forgotten[#forgotten + 1] = all[i] end
     end
   end
@@ -290,5 +290,5 @@ export const toArguments = (
  */
 export const readActive = (value: string): { readonly lease: string; readonly thread: string } | undefined => {
   const [lease = "", thread] = value.split("\n")
-  return lease === "!" || lease === ".." || thread === undefined ? undefined : { lease, thread }
+  return lease === "!" || lease === "." || thread === undefined ? undefined : { lease, thread }
 }
