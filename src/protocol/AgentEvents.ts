@@ -40,6 +40,8 @@ export const Usage = Schema.Struct({
 })
 
 /**
+ * Tokens that a run used, as `Usage` checks them.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -55,6 +57,8 @@ export type Usage = typeof Usage.Type
 export const ErrorReason = Schema.Literals(RunEvents.errorReasons)
 
 /**
+ * One of the reasons that `ErrorReason` lists.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -6,8 +6,9 @@
  *
  * @since 0.1.0
  */
+import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
-import type { Coalesce, Confirmation, Definition, DeliveryClass, EventScope, PayloadSchema } from "./Event.ts"
+import type { Given } from "./Present.ts"
 import * as RunEvents from "./RunEvents.ts"
 
 /**
@@ -26,16 +27,140 @@ export const builtInNames = [
 ] as const
 
 /**
+ * The wire name of a built-in event.
+ *
  * @category models
  * @since 0.1.0
  */
 export type BuiltInName = (typeof builtInNames)[number]
 
 /**
+ * Whether a wire name is that of a built-in event.
+ *
  * @category checks
  * @since 0.1.0
  */
 export const isBuiltIn = (name: string): name is BuiltInName => builtInNames.some((builtIn) => builtIn === name)
+
+/**
+ * What delivery owes an event.
+ *
+ * - `critical`: goes out at once, and is never dropped silently.
+ * - `batched`: may wait for a batch window, and may be merged with its like.
+ * - `volatile`: worth sending only while somebody watches; the first to go when
+ *   room is short. Every drop is counted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const DeliveryClass = Schema.Literals(["critical", "batched", "volatile"])
+
+/**
+ * One of the delivery classes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DeliveryClass = typeof DeliveryClass.Type
+
+/**
+ * Where an event may stand: `run` events only between the start and the end of
+ * a run, `free` events anywhere.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type EventScope = "run" | "free"
+
+/**
+ * How events of one kind that wait in the same batch window become one. Never
+ * across a critical event, so no event is seen on the wrong side of one.
+ *
+ * - `Concatenate`: texts of equal `by` are joined in order.
+ * - `Newest`: of events with equal `by` (or of one run, without `by`) the newest
+ *   stands for all.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Coalesce<Field extends string = string> =
+  | { readonly _tag: "Concatenate"; readonly by: Field; readonly text: Field }
+  | { readonly _tag: "Newest"; readonly by?: Field | undefined }
+
+/**
+ * Asks that a device acknowledges each such event: `emit` then behaves like
+ * `emitConfirmed`, trying `attempts` times and waiting up to `within` each time.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Confirmation {
+  readonly attempts: number
+  readonly within: Duration.Input
+}
+
+/**
+ * A payload schema: a struct that needs no services to decode or encode.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type PayloadSchema = Schema.Codec<object, object>
+
+/**
+ * Any kind of event.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AnyDefinition {
+  readonly name: string
+  readonly payload: PayloadSchema
+  readonly delivery: DeliveryClass
+  readonly scope: EventScope
+  readonly coalesce: Coalesce | undefined
+  readonly confirm: Confirmation | undefined
+}
+
+/**
+ * A kind of event.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Definition<out Name extends string, in out Payload extends PayloadSchema> extends AnyDefinition {
+  readonly name: Name
+  readonly payload: Payload
+
+  /**
+   * Makes an event to emit. The payload is checked once, when it is emitted; a
+   * field that is `undefined` counts as absent.
+   */
+  readonly make: (payload: Given<Payload["Type"]>) => Event<Name, Given<Payload["Type"]>>
+}
+
+/**
+ * A thing that happened, ready to be emitted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Event<out Name extends string = string, out Payload extends object = object> {
+  readonly type: Name
+  readonly payload: Payload
+  readonly delivery: DeliveryClass
+  readonly definition: AnyDefinition
+}
+
+/**
+ * The event a definition makes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Of<D extends AnyDefinition> = D extends Definition<infer Name, infer Payload> ?
+  Event<Name, Given<Payload["Type"]>>
+  : never
 
 type TextField<Payload> = { [K in keyof Payload]-?: Payload[K] extends string ? K : never }[keyof Payload] & string
 

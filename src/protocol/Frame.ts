@@ -43,6 +43,8 @@ export const WireEvent = Schema.Struct({
 })
 
 /**
+ * An event as it stands in a frame.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -116,6 +118,8 @@ export const Acknowledgement = Schema.Struct({
 })
 
 /**
+ * An acknowledgement that a device posts.
+ *
  * @category client frames
  * @since 0.1.0
  */
@@ -139,6 +143,8 @@ export const Pong = Schema.Struct({ type: Schema.tag("pong") })
 export const SignOfLife = Schema.Struct({ ...Pong.fields, connection: ConnectionId })
 
 /**
+ * A pong that a device posts.
+ *
  * @category client frames
  * @since 0.1.0
  */
@@ -161,6 +167,8 @@ export const Token = Schema.Struct({ type: Schema.tag("token"), token: Schema.St
 export const ClientFrame = Schema.Union([Hello, Ack, Pong, Token])
 
 /**
+ * Every frame a client sends.
+ *
  * @category client frames
  * @since 0.1.0
  */
@@ -212,6 +220,8 @@ export const Events = Schema.Struct({
 export const GapReason = Schema.Literals(["retention", "epoch", "slow"])
 
 /**
+ * One of the reasons that `GapReason` lists.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -298,6 +308,8 @@ export const ErrorFrame = Schema.Struct({ type: Schema.tag("error"), code: Schem
 export const ServerFrame = Schema.Union([Welcome, Events, Gap, Snapshot, Status, Ping, Goodbye, ErrorFrame])
 
 /**
+ * Every frame a server sends.
+ *
  * @category server frames
  * @since 0.1.0
  */

@@ -51,6 +51,8 @@ export const tail = (text: string, max: number): string => {
 }
 
 /**
+ * One text that grows at its end, and keeps the last part of itself.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -120,6 +120,8 @@ export const Id = Schema.String.check(
 export const UserId = Id.pipe(Schema.brand("UserId"))
 
 /**
+ * The id of a user.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -134,6 +136,8 @@ export type UserId = typeof UserId.Type
 export const ThreadId = Id.pipe(Schema.brand("ThreadId"))
 
 /**
+ * The id of a thread.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -148,6 +152,8 @@ export type ThreadId = typeof ThreadId.Type
 export const RunId = Id.pipe(Schema.brand("RunId"))
 
 /**
+ * The id of a run.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -162,6 +168,8 @@ export type RunId = typeof RunId.Type
 export const EventId = Id.pipe(Schema.brand("EventId"))
 
 /**
+ * The id of an event.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -176,6 +184,8 @@ export type EventId = typeof EventId.Type
 export const ConnectionId = Id.pipe(Schema.brand("ConnectionId"))
 
 /**
+ * The id of a connection.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -200,6 +210,8 @@ export const TraceParent = Schema.String.check(Schema.isPattern(/^00-[0-9a-f]{32
 export const Tier = Id.pipe(Schema.brand("Tier"))
 
 /**
+ * The name of a tier.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -232,6 +244,8 @@ export const EmissionContext = Schema.Struct({
 })
 
 /**
+ * The context of an emitter, checked.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -36,6 +36,8 @@ export const Epoch = Schema.String.check(Schema.isPattern(PositionText.epochPatt
 export const Position = Schema.Struct({ epoch: Epoch, offset: Offset })
 
 /**
+ * An epoch, and the offset of the last event before this place.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -83,6 +83,8 @@ export const RunSnapshot = Schema.Struct({
 })
 
 /**
+ * A run's state, as `RunSnapshot` checks it.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -97,6 +97,8 @@ export const millis = (duration: Duration.Duration): string => `${Duration.toMil
 export const Issue = Schema.Struct({ path: Schema.String, message: Schema.String })
 
 /**
+ * One problem with a setting.
+ *
  * @category models
  * @since 0.1.0
  */

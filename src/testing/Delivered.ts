@@ -1,5 +1,6 @@
 /**
- * What left an emitter, as it can be seen from outside.
+ * What an emitter delivered, as it can be seen from outside: in users' logs, and in
+ * fallback channels.
  *
  * @since 0.1.0
  */
@@ -41,6 +42,8 @@ export interface HandedOver {
 const decodeEvent = Schema.decodeUnknownSync(WireEvent)
 
 /**
+ * An entry of a user's log as devices see it.
+ *
  * @category conversions
  * @since 0.1.0
  */

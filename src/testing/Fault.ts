@@ -9,9 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Monotonic from "../protocol/Monotonic.ts"
 
 /**
+ * What a broker or a channel does with a call.
+ *
  * - `ok`: it takes what it is given.
  * - `fail`: it cannot be reached, and takes nothing; `refuse`: it answers that
- *   it will not take it.
+ *   it will not take this now; `reject`: that it will never take it.
  * - `die`: it dies of a defect, and takes nothing.
  * - `loseAnswer`: it takes what it is given, and fails all the same, as when the
  *   connection breaks before the answer.
@@ -21,43 +23,45 @@ import * as Monotonic from "../protocol/Monotonic.ts"
  * @category models
  * @since 0.1.0
  */
-export type Deed = "ok" | "fail" | "refuse" | "reject" | "die" | "loseAnswer" | "interrupt" | "hang"
+export type FaultKind = "ok" | "fail" | "refuse" | "reject" | "die" | "loseAnswer" | "interrupt" | "hang"
 
 /**
- * A deed, done at once, or `after` so much time.
+ * What happens to a call: at once, or `after` so much time.
  *
  * @category models
  * @since 0.1.0
  */
-export type Behaviour = Deed | { readonly after: Duration.Input; readonly do: Deed }
+export type Fault = FaultKind | { readonly after: Duration.Input; readonly do: FaultKind }
 
 /**
- * Decides about each call: one behaviour for all, or by the call.
+ * Decides about each call: one fault for all, or by the call.
  *
  * @category models
  * @since 0.1.0
  */
-export type Decide<Call> = Behaviour | ((call: Call) => Behaviour)
+export type Decide<Call> = Fault | ((call: Call) => Fault)
 
 /**
+ * What is to happen to this call.
+ *
  * @category operations
  * @since 0.1.0
  */
-export const decide = <Call>(decide: Decide<Call>, call: Call): Behaviour =>
+export const decide = <Call>(decide: Decide<Call>, call: Call): Fault =>
   typeof decide === "function" ? decide(call) : decide
 
 /**
- * A behaviour that changes with time, beginning now: each part lasts for its
+ * A fault that changes with time, beginning now: each part lasts for its
  * `during`, and what comes after the last is `ok`.
  *
  * ```ts
  * import { Effect } from "effect"
- * import { Behaviour, TestBroker } from "effect-emitter/testing"
+ * import { Fault, TestBroker } from "effect-emitter/testing"
  *
  * // Works for a second, is away for ten, is slow for five, and works from then on.
  * const outage = Effect.gen(function*() {
  *   const broker = yield* TestBroker.TestBroker
- *   yield* broker.behave(yield* Behaviour.schedule([
+ *   yield* broker.behave(yield* Fault.schedule([
  *     { during: "1 second", behave: "ok" },
  *     { during: "10 seconds", behave: "fail" },
  *     { during: "5 seconds", behave: { after: "300 millis", do: "ok" } }
@@ -69,8 +73,8 @@ export const decide = <Call>(decide: Decide<Call>, call: Call): Behaviour =>
  * @since 0.1.0
  */
 export const schedule = (
-  parts: ReadonlyArray<{ readonly during: Duration.Input; readonly behave: Behaviour }>
-): Effect.Effect<() => Behaviour> =>
+  parts: ReadonlyArray<{ readonly during: Duration.Input; readonly behave: Fault }>
+): Effect.Effect<() => Fault> =>
   Effect.map(Clock.Clock, (clock) => {
     let end = Monotonic.millisUnsafe(clock)
     const ends = parts.map(({ behave, during }) => {
@@ -84,19 +88,19 @@ export const schedule = (
   })
 
 /**
- * A behaviour that changes with each call: the first does the first, and so on;
+ * A fault that changes with each call: the first does the first, and so on;
  * what comes after the last is `ok`.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const sequence = (...behaviours: ReadonlyArray<Behaviour>): () => Behaviour => {
+export const sequence = (...faults: ReadonlyArray<Fault>): () => Fault => {
   let calls = 0
-  return () => behaviours[calls++] ?? "ok"
+  return () => faults[calls++] ?? "ok"
 }
 
 /**
- * What acting on a behaviour needs to know: how to take, and how to fail.
+ * What `act` needs to know: how to take, and how to fail.
  *
  * @category models
  * @since 0.1.0
@@ -110,16 +114,16 @@ export interface Actor<out A, out E> {
 }
 
 /**
- * Does what a behaviour says.
+ * Does to a call what the fault says.
  *
  * @category operations
  * @since 0.1.0
  */
-export const act = <A, E>(behaviour: Behaviour, actor: Actor<A, E>): Effect.Effect<A, E> => {
-  if (typeof behaviour === "object") {
-    return Effect.andThen(Effect.sleep(behaviour.after), Effect.suspend(() => act(behaviour.do, actor)))
+export const act = <A, E>(fault: Fault, actor: Actor<A, E>): Effect.Effect<A, E> => {
+  if (typeof fault === "object") {
+    return Effect.andThen(Effect.sleep(fault.after), Effect.suspend(() => act(fault.do, actor)))
   }
-  switch (behaviour) {
+  switch (fault) {
     case "ok":
       return actor.take
     case "loseAnswer":

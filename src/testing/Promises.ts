@@ -36,6 +36,8 @@ export const Violation = Schema.Struct({
 })
 
 /**
+ * One broken promise.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -128,7 +130,7 @@ const checkLogs = ({ calls, deadLetters, logs }: Trace, report: Report): void =>
 }
 
 const checkReceipts = ({ deadLetters, emitted, handedOver, logs }: Trace, report: Report): void => {
-  const places = new Map(logs.map((logged) => [placeOf(logged.user, logged.position), logged]))
+  const byPosition = new Map(logs.map((logged) => [positionKey(logged.user, logged.position), logged]))
   for (const call of emitted) {
     const { event, number, user } = call
     const receipt = receiptOf(call)
@@ -138,9 +140,11 @@ const checkReceipts = ({ deadLetters, emitted, handedOver, logs }: Trace, report
       letter.user === user && letter.type === event.type
     switch (receipt._tag) {
       case "Appended": {
-        const logged = places.get(placeOf(user, receipt.position))
+        const logged = byPosition.get(positionKey(user, receipt.position))
         if (logged === undefined) {
-          const elsewhere = logs.find(({ position }) => placeOf(user, position) === placeOf(user, receipt.position))
+          const elsewhere = logs.find(({ position }) =>
+            positionKey(user, position) === positionKey(user, receipt.position)
+          )
           if (elsewhere === undefined) report("P3", `${name} is said to be appended, and is not in the log`)
           else report("P1", `${name} is in the log of ${elsewhere.user}`)
         } else if (logged.event.type !== event.type) {
@@ -170,7 +174,7 @@ const checkReceipts = ({ deadLetters, emitted, handedOver, logs }: Trace, report
   }
 }
 
-const placeOf = (user: UserId, { epoch, offset }: Logged["position"]): string => `${user} ${epoch} ${offset}`
+const positionKey = (user: UserId, { epoch, offset }: Logged["position"]): string => `${user} ${epoch} ${offset}`
 
 const positionOf = (call: Emitted): number | undefined => {
   const receipt = receiptOf(call)
@@ -197,8 +201,8 @@ const checkPrompt = ({ calls, emitted, logs }: Trace, report: Report): void => {
   for (const call of emitted) {
     const receipt = receiptOf(call)
     if (receipt?._tag !== "Appended" || call.event.delivery !== "critical") continue
-    const place = placeOf(call.user, receipt.position)
-    const id = logs.find(({ position, user }) => placeOf(user, position) === place)?.event.id
+    const key = positionKey(call.user, receipt.position)
+    const id = logs.find(({ position, user }) => positionKey(user, position) === key)?.event.id
     const append = calls.find(({ batch }) => batch.some((envelope) => envelope.id === id))
     if (append === undefined || append.at <= call.at) continue
     const isExcused = calls.some(({ at, endedAt, user }) =>

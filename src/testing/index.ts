@@ -2,15 +2,15 @@
  * What tests of programs that emit events need.
  *
  * - `TestBroker` wraps a broker, and fails, slows down, loses answers or is
- *   interrupted as `Behaviour` says; `TestChannel` does so with a fallback
+ *   interrupted as `Fault` says; `TestChannel` does so with a fallback
  *   channel. Both show all that was asked of them.
  * - `Recorder` records what a program emits and where it went, `Promises` checks
  *   the package's promises on such a record.
  *
  * @since 0.1.0
  */
-export * as Behaviour from "./Fault.ts"
-export type * as Left from "./Delivered.ts"
+export type * as Delivered from "./Delivered.ts"
+export * as Fault from "./Fault.ts"
 export * as Promises from "./Promises.ts"
 export * as Recorder from "./Recorder.ts"
 export * as TestBroker from "./TestBroker.ts"

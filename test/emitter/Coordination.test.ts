@@ -17,7 +17,7 @@ import {
   Spool
 } from "effect-emitter"
 import * as Public from "effect-emitter"
-import { Behaviour, TestBroker, TestChannel } from "effect-emitter/testing"
+import { Fault, TestBroker, TestChannel } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
@@ -466,7 +466,7 @@ describe("also from the seed", () => {
       yield* emitter.emit(AgentEvents.AgentStarted.make({ agentName: "a" }))
       yield* TestClock.adjust("1 second")
       yield* emitter.emit(urgent(1))
-      yield* broker.behave(Behaviour.sequence("fail", "fail"))
+      yield* broker.behave(Fault.sequence("fail", "fail"))
       yield* TestClock.adjust("1 second")
       yield* within("1 second", emitter.emit(urgent(2)))
       yield* Effect.flip(emitter.emit(AgentEvents.AgentStarted.make({ agentName: "a" })))

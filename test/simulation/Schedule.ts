@@ -3,7 +3,7 @@
  * a schedule can be printed, cut short and run again. A step that makes no sense where it stands does nothing.
  */
 import { type Draw, seeded } from "../emitter/support/random.ts"
-import type { Behaviour } from "../../src/testing/index.ts"
+import type { Fault } from "../../src/testing/index.ts"
 
 export type Kind =
   | "critical"
@@ -47,9 +47,9 @@ export type Step =
   | { readonly _tag: "cancel"; readonly back: number }
   | { readonly _tag: "open"; readonly user: number; readonly emitter: number; readonly ownRun: boolean }
   | { readonly _tag: "close"; readonly user: number; readonly emitter: number }
-  | { readonly _tag: "broker"; readonly behave: Behaviour.Behaviour }
+  | { readonly _tag: "broker"; readonly behave: Fault.Fault }
   | { readonly _tag: "ail"; readonly user: number; readonly ailment: Ailment | "none" }
-  | { readonly _tag: "channel"; readonly name: "push" | "spool"; readonly behave: Behaviour.Behaviour }
+  | { readonly _tag: "channel"; readonly name: "push" | "spool"; readonly behave: Fault.Fault }
   | { readonly _tag: "pass"; readonly ms: number }
   /** The wall clock is put forwards, or back. */
   | { readonly _tag: "clock"; readonly ms: number }
@@ -117,8 +117,8 @@ const flavourOf = (draw: Draw): Flavour => ({
   failing: draw.pick([1, 1, 4])
 })
 
-const behaviourOf = (draw: Draw, { failing, slow }: Flavour): Behaviour.Behaviour =>
-  weighted<() => Behaviour.Behaviour>(draw, [
+const faultOf = (draw: Draw, { failing, slow }: Flavour): Fault.Fault =>
+  weighted<() => Fault.Fault>(draw, [
     [5, () => "ok"],
     [3 * failing, () => "fail"],
     [failing, () => "refuse"],
@@ -132,8 +132,8 @@ const behaviourOf = (draw: Draw, { failing, slow }: Flavour): Behaviour.Behaviou
     ]
   ])()
 
-const channelBehaviourOf = (draw: Draw): Behaviour.Behaviour =>
-  weighted<() => Behaviour.Behaviour>(draw, [
+const channelFaultOf = (draw: Draw): Fault.Fault =>
+  weighted<() => Fault.Fault>(draw, [
     [5, () => "ok"],
     [2, () => "fail"],
     [1, () => "die"],
@@ -160,8 +160,8 @@ const stepOf = (draw: Draw, { users }: Setting, flavour: Flavour): Step => {
     [2, () => ({ _tag: "cancel", back: draw.below(3) })],
     [3, () => ({ _tag: "open", user, emitter, ownRun: draw.chance(0.5) })],
     [2, () => ({ _tag: "close", user, emitter })],
-    [8, () => ({ _tag: "broker", behave: behaviourOf(draw, flavour) })],
-    [4, () => ({ _tag: "channel", name: draw.pick(["push", "spool"]), behave: channelBehaviourOf(draw) })],
+    [8, () => ({ _tag: "broker", behave: faultOf(draw, flavour) })],
+    [4, () => ({ _tag: "channel", name: draw.pick(["push", "spool"]), behave: channelFaultOf(draw) })],
     [16, () => ({ _tag: "pass", ms: draw.pick([1, 5, 20, 20, 50, 150, 500]) })],
     [6, () => ({ _tag: "receive", device, messages: draw.pick([1, 2, 1000]) })],
     [4, () => ({ _tag: "handle", device })],

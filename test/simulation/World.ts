@@ -16,7 +16,7 @@ import {
   Identity,
   Spool
 } from "../../src/index.ts"
-import { type Behaviour, TestBroker, TestChannel } from "../../src/testing/index.ts"
+import { type Fault, TestBroker, TestChannel } from "../../src/testing/index.ts"
 import { TestClock } from "effect/testing"
 import * as MemorySpoolStore from "../../src/emitter/fallback/MemorySpoolStore.ts"
 import * as Hub from "../../src/hub/Hub.ts"
@@ -113,16 +113,16 @@ export const closeTimeoutMs = 300
 
 const leaseMs = 400
 
-const deedOf = (behave: Behaviour.Behaviour): Behaviour.Deed => typeof behave === "object" ? behave.do : behave
+const kindOf = (behave: Fault.Fault): Fault.FaultKind => typeof behave === "object" ? behave.do : behave
 
 /** Whether a broker that behaves so does not answer. */
-const isAway = (behave: Behaviour.Behaviour): boolean => ["fail", "refuse", "hang"].includes(deedOf(behave))
+const isAway = (behave: Fault.Fault): boolean => ["fail", "refuse", "hang"].includes(kindOf(behave))
 
 /** How long a broker that behaves so takes, in milliseconds. */
-const delayOf = (behave: Behaviour.Behaviour): number =>
+const delayOf = (behave: Fault.Fault): number =>
   typeof behave === "object" ? Duration.toMillis(Duration.fromInputUnsafe(behave.after)) : 0
 
-const ailments: Record<Ailment, Behaviour.Behaviour> = {
+const ailments: Record<Ailment, Fault.Fault> = {
   reject: "reject",
   refuse: "refuse",
   die: "die",
@@ -171,8 +171,8 @@ export class World {
   /** The lives that were closed in good order. */
   readonly closed = new Set<number>()
   private readonly scope: Scope.Scope
-  private brokerBehaves: Behaviour.Behaviour = "ok"
-  private readonly channelBehaves: Record<string, Behaviour.Behaviour> = {}
+  private brokerFault: Fault.Fault = "ok"
+  private readonly channelFaults: Record<string, Fault.Fault> = {}
   private lives = 0
   private ticks = 0
   private callers: Array<Fiber.Fiber<unknown, unknown>> = []
@@ -243,10 +243,10 @@ export class World {
    * who are in trouble stay there until everybody else has recovered.
    */
   readonly recover: Effect.Effect<void> = Effect.gen({ self: this }, function*() {
-    this.brokerBehaves = "ok"
+    this.brokerFault = "ok"
     this.leases.isAway = false
-    this.channelBehaves["spool"] = "ok"
-    this.channelBehaves["push"] = "ok"
+    this.channelFaults["spool"] = "ok"
+    this.channelFaults["push"] = "ok"
     // A call that hangs holds its user's turn until its layer closes.
     yield* this.restart
     yield* this.drained(40, (user) => !this.troubled.has(user))
@@ -356,7 +356,7 @@ export class World {
       closed: false,
       outstanding: new Map<Identity.UserId, number>(),
       elsewhere: 0,
-      isBrokerTroubled: deedOf(this.brokerBehaves) !== "ok",
+      isBrokerTroubled: kindOf(this.brokerFault) !== "ok",
       troubled: new Set(this.ailing.keys())
     }
     const scope = yield* Scope.make()
@@ -424,20 +424,20 @@ export class World {
   }
 
   /** A user's trouble shows only while the broker answers. */
-  private behaviourFor({ batch, user }: TestBroker.Call): Behaviour.Behaviour {
-    const general = this.brokerBehaves
+  private behaviourFor({ batch, user }: TestBroker.Call): Fault.Fault {
+    const general = this.brokerFault
     const ailment = this.ailing.get(user) ?? (hasPoison(batch) ? "reject" : undefined)
-    if (ailment === undefined || deedOf(general) !== "ok") return general
+    if (ailment === undefined || kindOf(general) !== "ok") return general
     const own = ailments[ailment]
     const after = delayOf(general) + delayOf(own)
-    return after === 0 ? own : { after, do: deedOf(own) }
+    return after === 0 ? own : { after, do: kindOf(own) }
   }
 
   private channelOf(name: "push" | "spool", life: Life): Effect.Effect<FallbackChannel.FallbackChannel> {
     const inner = name === "spool" ? Spool.make(this.spooled.reachedBy(life)) : this.push(life)
     return Effect.tap(
       TestChannel.make(name, inner),
-      ({ behave }) => behave(() => this.channelBehaves[name] ?? "ok")
+      ({ behave }) => behave(() => this.channelFaults[name] ?? "ok")
     )
   }
 
@@ -475,17 +475,17 @@ export class World {
         return this.closeEmitter(`${step.user} ${step.emitter}`)
       case "broker":
         return Effect.sync(() => {
-          this.brokerBehaves = step.behave
+          this.brokerFault = step.behave
           this.leases.isAway = isAway(step.behave)
-          const deed = deedOf(step.behave)
-          if (deed !== "ok") this.process.isBrokerTroubled = true
-          if (deed === "refuse" || deed === "die") this.hasRefusedAll = true
+          const kind = kindOf(step.behave)
+          if (kind !== "ok") this.process.isBrokerTroubled = true
+          if (kind === "refuse" || kind === "die") this.hasRefusedAll = true
         })
       case "ail":
         return Effect.sync(() => this.ail(step.user, step.ailment))
       case "channel":
         return Effect.sync(() => {
-          this.channelBehaves[step.name] = step.behave
+          this.channelFaults[step.name] = step.behave
         })
       case "pass":
         return TestClock.adjust(step.ms)
@@ -633,7 +633,7 @@ export class World {
         if (emission.outcome === undefined && kind !== "confirmed") broken("P6", `emit of ${emission.tag} waits`)
       }
       if (quiet && isCritical(emission) && emission.accepted === true) {
-        emission.due = Monotonic.millisUnsafe(this.clock) + delayOf(this.brokerBehaves)
+        emission.due = Monotonic.millisUnsafe(this.clock) + delayOf(this.brokerFault)
       }
       yield* Fiber.await(fiber)
     })
@@ -678,7 +678,7 @@ export class World {
       const spooled = this.spooled.held.get(user)?.length ?? 0
       return inFlightOf(stats) === 0 && stats.breaker === "closed" && total(process.outstanding) === 0 &&
         process.elsewhere === 0 && !process.troubled.has(user) &&
-        spooled === 0 && (this.setting.direct || this.brokerBehaves === "ok")
+        spooled === 0 && (this.setting.direct || this.brokerFault === "ok")
     })
 
   /** Whether nothing but the trouble of others could keep an event of this user from being appended now. */

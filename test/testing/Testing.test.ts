@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters, Event, FallbackChannel, Identity } from "effect-emitter"
-import { Behaviour, Promises, Recorder, TestBroker, TestChannel } from "effect-emitter/testing"
+import { Fault, Promises, Recorder, TestBroker, TestChannel } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 
 const ada = Identity.UserId.make("ada")
@@ -26,7 +26,7 @@ describe("a broker under test", () => {
       yield* emitter.emit(urgent(0))
       const [{ batch } = assert.fail()] = yield* broker.calls
       yield* broker.behave(
-        Behaviour.sequence("fail", "refuse", "die", "loseAnswer", "interrupt", { after: "1 second", do: "ok" })
+        Fault.sequence("fail", "refuse", "die", "loseAnswer", "interrupt", { after: "1 second", do: "ok" })
       )
       const tags: Array<string> = []
       for (let n = 0; n < 6; n++) {
@@ -58,12 +58,12 @@ describe("a broker under test", () => {
 
   it.effect("follows a schedule of times", () =>
     Effect.gen(function*() {
-      const behave = yield* Behaviour.schedule([
+      const behave = yield* Fault.schedule([
         { during: "1 second", behave: "ok" },
         { during: "2 seconds", behave: "fail" },
         { during: "1 second", behave: { after: "1 millis", do: "ok" } }
       ])
-      const seen: Array<Behaviour.Behaviour> = []
+      const seen: Array<Fault.Fault> = []
       for (let second = 0; second < 6; second++) {
         seen.push(behave())
         yield* TestClock.adjust("1 second")
@@ -76,7 +76,7 @@ describe("a channel under test", () => {
   it.effect("shows what it was offered and what it took", () =>
     Effect.gen(function*() {
       const push = yield* TestChannel.make("push")
-      yield* push.behave(Behaviour.sequence("fail", "ok"))
+      yield* push.behave(Fault.sequence("fail", "ok"))
       yield* Effect.gen(function*() {
         const broker = yield* TestBroker.TestBroker
         const emitter = yield* forAda

@@ -37,6 +37,8 @@ import * as Connector from "../transport/Connector.ts"
 import type { TransportName, WebApis } from "../transport/Transports.ts"
 
 /**
+ * What a client runs on: the address, the token, the storage, and the session's settings.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -11,6 +11,8 @@
  */
 
 /**
+ * The newest ids, in links from the newest to the oldest.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -33,6 +35,8 @@ interface Link {
 export const kept = 2_048
 
 /**
+ * No ids.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -39,6 +39,8 @@ export interface Config {
 }
 
 /**
+ * The settings of a session that names none.
+ *
  * @category constants
  * @since 0.1.0
  */

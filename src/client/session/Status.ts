@@ -74,6 +74,8 @@ export type StopReason =
   | { readonly _tag: "noToken"; readonly detail: string }
 
 /**
+ * Whether two statuses show the same.
+ *
  * @category lookups
  * @since 0.1.0
  */

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Layer } from "effect"
 import { Broker, DeadLetters, EmitterLayer, Emitters, FallbackChannel, Spool } from "effect-emitter"
-import { Behaviour, Promises, Recorder, TestBroker } from "effect-emitter/testing"
+import { Fault, Promises, Recorder, TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -91,7 +91,7 @@ describe("Neighbours", () => {
         yield* TestClock.adjust("10 millis")
       }
       yield* TestClock.adjust("1 minute")
-      yield* broker.behave(({ user }) => user === bad ? Behaviour.sequence("refuse")() : "ok")
+      yield* broker.behave(({ user }) => user === bad ? Fault.sequence("refuse")() : "ok")
       yield* TestClock.adjust("11 seconds")
       for (const user of users.slice(1)) assert.deepStrictEqual(notes(yield* broker.log(userId(user))), count(3))
     }).pipe(Effect.scoped, Effect.provide(engine(undefined))))

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, Layer, Scope, Tracer } from "effect"
 import { AgentEvents, Broker, Emitter, Emitters, Identity } from "effect-emitter"
-import { type Left, TestBroker } from "effect-emitter/testing"
+import { type Delivered, TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer, shown } from "../support/emitting.ts"
 
@@ -16,7 +16,7 @@ const open = Effect.gen(function*() {
   return { emitter, close: Scope.close(scope, Exit.void) }
 })
 
-const endings = (log: ReadonlyArray<Left.Logged>) =>
+const endings = (log: ReadonlyArray<Delivered.Logged>) =>
   log.filter(({ event }) => event.type === "agent_error" || event.type === "agent_completed").map(({ event }) => [
     event.run === "r1" ? "r1" : "nested",
     event.data["reason"] ?? "completed"

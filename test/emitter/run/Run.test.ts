@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Effect, Exit, Fiber, Option, type Schema, Scope } from "effect"
 import { AgentEvents, Broker, Emitter, Emitters, Identity, RunState } from "effect-emitter"
-import { type Left, TestBroker } from "effect-emitter/testing"
+import { type Delivered, TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer, note, shown, urgent } from "../support/emitting.ts"
 
@@ -30,7 +30,7 @@ const started = ["agent_started", { agentName: "a" }]
 const completed = ["agent_completed", { agentName: "a", durationMs: 0 }]
 const error = (reason: string, message: string, retryable: boolean) => ["agent_error", { reason, message, retryable }]
 
-const endings = (log: ReadonlyArray<Left.Logged>) => {
+const endings = (log: ReadonlyArray<Delivered.Logged>) => {
   const ends: Record<string, Array<unknown>> = {}
   for (const { event } of log) {
     if (event.run === undefined || !RunState.isTerminal(event.type)) continue

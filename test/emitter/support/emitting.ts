@@ -3,7 +3,7 @@
  */
 import { type Duration, Effect, Fiber, Layer } from "effect"
 import { Broker, EmitterConfig, EmitterLayer, FallbackChannel } from "effect-emitter"
-import { type Left, TestBroker } from "effect-emitter/testing"
+import { type Delivered, TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 
 export interface Setting {
@@ -23,10 +23,10 @@ export const layer = ({ broker, channels = [], config }: Setting = {}) =>
 export { note, urgent } from "./events.ts"
 
 /** What left, in short: the type and the encoded payload. */
-export const shown = (log: ReadonlyArray<Left.Logged>) => log.map(({ event }) => [event.type, event.data])
+export const shown = (log: ReadonlyArray<Delivered.Logged>) => log.map(({ event }) => [event.type, event.data])
 
 /** The data of notes that left, in order. */
-export const notes = (log: ReadonlyArray<Left.Logged>) => log.map(({ event }) => event.data["data"])
+export const notes = (log: ReadonlyArray<Delivered.Logged>) => log.map(({ event }) => event.data["data"])
 
 /** Forks an effect, lets time pass, and gives what it ended with by then. */
 export const within = <A, E, R>(duration: Duration.Input, effect: Effect.Effect<A, E, R>) =>
