@@ -44,6 +44,7 @@ import * as Reading from "../LogReader.ts"
 import { append as appendScript } from "./scripts/AppendLua.ts"
 import { checkpoint as checkpointScript } from "./scripts/CheckpointLua.ts"
 import * as RedisBlock from "./codec/Block.ts"
+import type { Client } from "./connection/Client.ts"
 import * as RedisConnection from "./connection/Connection.ts"
 import * as RedisEntry from "./codec/Entry.ts"
 import { refused, toBrokerError } from "./connection/RedisFailure.ts"
@@ -103,7 +104,7 @@ const makeOverOne = Effect.fnUntraced(function*(
 
   const metrics = yield* RedisMetrics.make(options.name)
   const other: { layout: Layout.LayoutMismatch | undefined } = { layout: undefined }
-  const checkLayout = (client: RedisConnection.Client) =>
+  const checkLayout = (client: Client) =>
     Effect.tryPromise({
       try: () => Layout.read(client, prefix, RedisLeases.keepMs(RedisKeys.ttlMs(options))),
       catch: (cause) => toBrokerError("connect", 0, cause)

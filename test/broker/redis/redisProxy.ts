@@ -86,6 +86,10 @@ export const redisProxy = (port: number) =>
         swallowing = false
         cut()
       }),
+      /** Lets everything through again, but what was swallowed stays lost, and what was open stays open. */
+      passAgain: Effect.sync(() => {
+        swallowing = false
+      }),
       /** Connections that are made from now on lead to this port; those that are open end, unless they may stay. */
       leadTo: (port: number, options: { readonly staying?: boolean } = {}) =>
         Effect.sync(() => {

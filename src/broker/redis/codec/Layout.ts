@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { Client } from "../connection/Connection.ts"
+import type { Client } from "../connection/Client.ts"
 import * as RedisKeys from "./Keys.ts"
 import * as Reply from "./Reply.ts"
 import * as RedisScript from "../scripts/Script.ts"

@@ -17,38 +17,13 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
-import { createClient, ErrorReply } from "redis"
+import { ErrorReply } from "redis"
 import * as Monotonic from "../../../protocol/Monotonic.ts"
 import { BrokerError } from "../../BrokerError.ts"
 import { toBrokerError, unavailable } from "./RedisFailure.ts"
 import type { ConnectionKind, FailureKind, RedisMetrics } from "../Metrics.ts"
-import * as Reply from "../codec/Reply.ts"
+import { connect, type Live, saysNothing } from "./Client.ts"
 import * as Why from "./FailureCause.ts"
-
-/**
- * What is used of a client. `scriptLoaded` notes that the server did not know a
- * script.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Client {
-  readonly sendCommand: (args: ReadonlyArray<string>) => Promise<unknown>
-  readonly subscribe: (channels: Array<string>, listener: (message: string, channel: string) => void) => Promise<void>
-  readonly unsubscribe: (channels: Array<string>) => Promise<void>
-  readonly scriptLoaded: () => void
-}
-
-/**
- * A connection that stands, to the server process of this id.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Live {
-  readonly client: Client
-  readonly server: string
-}
 
 /**
  * - `call` runs on the live connection, and fails once there is none or the
@@ -102,9 +77,6 @@ interface Call {
 // A server that was demoted keeps its connections; another has its place, which only a new connection finds.
 const isDemoted = (cause: unknown): boolean => cause instanceof ErrorReply && cause.message.startsWith("READONLY")
 
-const saysNothing = (ms: number) =>
-  new Error(`the server said nothing for ${ms} ms: it is frozen or overloaded, or something else listens there`)
-
 const reasonOf = (cause: Cause.Cause<BrokerError>): string => {
   const error = Cause.squash(cause)
   if (!(error instanceof BrokerError)) return Why.whyOf(error)
@@ -141,58 +113,12 @@ export const make = Effect.fnUntraced(function*(
     for (const listener of listeners) listener(news)
   }
 
-  const open = Effect.acquireRelease(
-    Effect.sync(() => {
-      const client = createClient({
-        url,
-        name,
-        RESP: 2,
-        disableOfflineQueue: true,
-        disableClientInfo: true,
-        commandsQueueMaxLength: 65_536,
-        // Its own timer for each command costs more than the command; see `deadline`.
-        commandOptions: { timeout: 0 },
-        socket: { connectTimeout: silenceMs, reconnectStrategy: false }
-      })
-      let ended: unknown = undefined
-      let onEnd: ((cause: unknown) => void) | undefined
-      const end = (cause: unknown) => {
-        ended ??= cause ?? new Error("The connection ended")
-        onEnd?.(ended)
-      }
-      client.on("error", end).on("terminated", end).on("end", end)
-      const whenEnded = Effect.callback<never, BrokerError>((resume) => {
-        onEnd = (cause) => resume(Effect.fail(toBrokerError("connect", 0, cause)))
-        if (ended !== undefined) onEnd(ended)
-      })
-      return { client, whenEnded, end }
-    }),
-    ({ client }) =>
-      Effect.sync(() => {
-        if (client.isOpen) client.destroy()
-      })
-  )
-
   const serve = Effect.gen(function*() {
-    const { client, end, whenEnded } = yield* open
-    const server = yield* Effect.tryPromise({
-      try: async () => {
-        await client.connect()
-        return Reply.runId(await client.sendCommand(["INFO", "server"]))
-      },
-      catch: (cause) => toBrokerError("connect", 0, cause)
-    })
-    const found: Live = {
-      client: {
-        sendCommand: (args) => client.sendCommand(args),
-        subscribe: (channels, listener) => client.subscribe(channels, listener),
-        unsubscribe: (channels) => client.unsubscribe(channels),
-        scriptLoaded: metrics.scriptLoaded
-      },
-      server
-    }
-    yield* onLive(found)
-    return { found, end, whenEnded }
+    const found = yield* connect({ name, url, silence, scriptLoaded: metrics.scriptLoaded })
+    yield* onLive(found).pipe(
+      Effect.timeoutOrElse({ duration: silence, orElse: () => Effect.fail(saysNothing("connect", silenceMs)) })
+    )
+    return found
   })
 
   // The client's own timeout counts what is written as a sign of life, so it never ends a busy connection.
@@ -203,7 +129,7 @@ export const make = Effect.fnUntraced(function*(
     }).pipe(
       Effect.timeoutOrElse({
         duration: silence,
-        orElse: () => Effect.fail(unavailable("ping", silenceMs, saysNothing(silenceMs)))
+        orElse: () => Effect.fail(saysNothing("ping", silenceMs))
       }),
       Effect.delay(Duration.millis(silenceMs / 3)),
       Effect.forever
@@ -215,23 +141,18 @@ export const make = Effect.fnUntraced(function*(
   let why = "the first try had no answer yet"
   let told: string | undefined
   const session = Effect.gen(function*() {
-    const { end, found, whenEnded } = yield* serve.pipe(
-      Effect.timeoutOrElse({
-        duration: Duration.times(silence, 2),
-        orElse: () => Effect.fail(unavailable("connect", 2 * silenceMs, saysNothing(2 * silenceMs)))
-      })
-    )
+    const found = yield* serve
     if (failures > 0) yield* Effect.logInfo(`Redis at ${serverName} can be reached again, after ${failures} attempts`)
     failures = 0
     told = undefined
     live = found
     metrics.connected(kind, true)
     if (sessions++ > 0) metrics.reconnected(kind)
-    drop = () => end(new Error("The connection was given up"))
+    drop = () => found.end(new Error("The connection was given up"))
     wasTried.openUnsafe()
     isLive.openUnsafe()
     tell("up")
-    return yield* Effect.raceFirst(whenEnded, heartbeat(found))
+    return yield* Effect.raceFirst(found.whenEnded, heartbeat(found))
   }).pipe(
     Effect.scoped,
     Effect.tapCause((cause) => Effect.sync(() => void (why = reasonOf(cause)))),

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import { ErrorReply } from "redis"
-import type { Client } from "../connection/Connection.ts"
+import type { Client } from "../connection/Client.ts"
 import { mend } from "./MendLua.ts"
 import * as RedisScript from "./Script.ts"
 

@@ -6,7 +6,7 @@
  */
 import { ErrorReply } from "redis"
 import { createHash } from "node:crypto"
-import type { Client } from "../connection/Connection.ts"
+import type { Client } from "../connection/Client.ts"
 
 /**
  * @category models

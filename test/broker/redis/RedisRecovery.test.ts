@@ -1,0 +1,82 @@
+/** How soon everybody is told that a Redis which was away is back. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import type { Broker } from "effect-emitter"
+import { eventually, newUser } from "../events.ts"
+import { persist, program, startNode, withServer } from "./redisNode.ts"
+import { redisProxy } from "./redisProxy.ts"
+
+/** What an emitter and a reader of one node are told last, and when. */
+const listen = Effect.fnUntraced(function*(broker: Broker.Broker["Service"]) {
+  const told: Record<"watch" | "subscribe", { what: string; at: number }> = {
+    watch: { what: "up", at: 0 },
+    subscribe: { what: "up", at: 0 }
+  }
+  const note = (by: keyof typeof told) => (what?: Broker.News) => {
+    if (what === "down" || what === "up") told[by] = { what, at: performance.now() }
+  }
+  yield* broker.watch?.(note("watch")) ?? Effect.void
+  yield* persist(broker.subscribe(newUser(), note("subscribe")))
+  const both = (what: "down" | "up", seconds: number) =>
+    eventually(
+      Effect.sync(() => [told.watch, told.subscribe]),
+      (all) => all.every((one) => one.what === what),
+      `both are told "${what}"`,
+      seconds
+    )
+  return { both }
+})
+
+const medianOf = (times: ReadonlyArray<number>) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0
+
+describe.skipIf(program === undefined)("RedisBroker, over a Redis that was away", () => {
+  it.live(
+    "fault 33: tells within a moment of its thawing that a server is back which was frozen for 10 seconds",
+    () =>
+      Effect.gen(function*() {
+        // So many at once that the server comes back at different moments of the broker's attempts.
+        const times = yield* Effect.forEach([9_000, 9_400, 9_800, 10_200], (frozenMs) =>
+          Effect.gen(function*() {
+            const found: Array<number> = []
+            yield* withServer({}, (server) =>
+              Effect.gen(function*() {
+                const { both } = yield* listen(yield* startNode(server.url))
+                yield* server.freeze
+                yield* Effect.sleep(frozenMs)
+                yield* both("down", 5)
+                const thawedAt = performance.now()
+                yield* server.thaw
+                for (const { at } of yield* both("up", 10)) found.push(at - thawedAt)
+              }), 35)
+            return found
+          }), { concurrency: "unbounded" })
+        const all = times.flat()
+        console.info(
+          `up after ${Math.round(medianOf(all))} ms (median), ${
+            Math.round(Math.max(...all))
+          } ms (most), of ${all.length}`
+        )
+        assert.isBelow(Math.max(...all), 1500)
+      }),
+    45_000
+  )
+
+  it.live(
+    "fault 33: waits for no attempt to connect that began while the server was away and is never answered",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const proxy = yield* redisProxy(server.port)
+          const { both } = yield* listen(yield* startNode(proxy.url, { silence: "5 seconds", lease: "1 minute" }))
+          yield* proxy.swallow
+          yield* proxy.cut
+          yield* both("down", 5)
+          // By now an attempt is under way that has 10 seconds.
+          yield* Effect.sleep("1 second")
+          const healedAt = performance.now()
+          yield* proxy.passAgain
+          for (const { at } of yield* both("up", 15)) assert.isBelow(at - healedAt, 1500)
+        }), 40),
+    45_000
+  )
+})
