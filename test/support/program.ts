@@ -4,7 +4,7 @@
 import { accessSync, constants } from "node:fs"
 import { delimiter, join } from "node:path"
 
-type Program = "chromium" | "redis-server" | "valkey-server"
+type Program = "chromium" | "openssl" | "redis-server" | "valkey-server"
 
 /**
  * The path of a program that a suite can do without, or `undefined`.

@@ -1,6 +1,6 @@
 /** Two databases of one Redis: what one holds, tells and watches is nothing to the other. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import type { Broker } from "effect-emitter"
 import { envelope, eventually, idsAfter, newUser, numbered, start } from "../events.ts"
 import { persist, program, startNode, withServer } from "./redisNode.ts"
@@ -32,6 +32,20 @@ describe.skipIf(program === undefined)("RedisBroker, in two databases of one ser
           assert.deepStrictEqual(yield* idsAfter(one, user, from[0]), [[1, "s.7"]])
           assert.deepStrictEqual(yield* idsAfter(two, user, from[1]), [[1, "s.1"], [2, "s.2"]])
           assert.deepStrictEqual([yield* one.readers(user), yield* two.readers(user)], [1, 1])
+
+          // Both logs have an event at offset 1; it is acknowledged in one of them.
+          const waits = [
+            one.acknowledged(user, { ...from[0], offset: 1 }),
+            two.acknowledged(user, { ...from[1], offset: 1 })
+          ]
+          const [ofOne, ofTwo] = yield* Effect.forEach(waits, (wait) => Effect.forkChild(wait))
+          yield* two.acknowledge(user, { ...from[1], offset: 1 })
+          if (ofOne === undefined || ofTwo === undefined) return assert.fail("two waits were begun")
+          yield* Fiber.join(ofTwo)
+          yield* Effect.sleep("200 millis")
+          assert.isUndefined(ofOne.pollUnsafe())
+          yield* one.acknowledge(user, { ...from[0], offset: 1 })
+          yield* Fiber.join(ofOne)
         }), 55),
     60_000
   )

@@ -3,7 +3,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import { Broker } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
-import { createServer } from "node:net"
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { createServer, type Server } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { createServer as createSecureServer } from "node:tls"
+import { findProgram } from "../../support/program.ts"
 import { newUser, numbered } from "../events.ts"
 import { program, withServer } from "./redisNode.ts"
 
@@ -29,6 +35,47 @@ const saidOf = (url: string) =>
     return { message: error.message, log: lines.join("\n") }
   })
 
+/** Listens until the scope closes. */
+const portOf = (server: Server) =>
+  Effect.acquireRelease(
+    Effect.callback<number>((resume) => {
+      server.listen(0, "127.0.0.1", () => {
+        const address = server.address()
+        resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+      })
+    }),
+    () => Effect.sync(() => server.close())
+  )
+
+const openssl = findProgram("openssl")
+
+/** A key and a certificate for 127.0.0.1 that it signs itself. */
+const selfSigned = () => {
+  const directory = mkdtempSync(join(tmpdir(), "effect-emitter-tls-"))
+  const [key, cert] = [join(directory, "key.pem"), join(directory, "cert.pem")]
+  try {
+    const request = [
+      "req",
+      "-x509",
+      "-newkey",
+      "rsa:2048",
+      "-nodes",
+      "-subj",
+      "/CN=127.0.0.1",
+      "-keyout",
+      key,
+      "-out",
+      cert
+    ]
+    execFileSync(openssl ?? "openssl", [...request, "-addext", "subjectAltName=IP:127.0.0.1"], {
+      stdio: "ignore"
+    })
+    return { key: readFileSync(key), cert: readFileSync(cert) }
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+}
+
 const both = (said: { readonly message: string; readonly log: string }, what: RegExp) => {
   assert.match(said.message, what)
   assert.match(said.log, what)
@@ -53,15 +100,22 @@ describe("A Redis that cannot be used", () => {
   it.live("fault 30: is said not to speak TLS", () =>
     Effect.gen(function*() {
       const server = createServer((socket) => socket.on("error", () => {}).on("data", () => socket.write("+OK\r\n")))
-      const port = yield* Effect.callback<number>((resume) => {
-        server.listen(0, "127.0.0.1", () => {
-          const address = server.address()
-          resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
-        })
-      })
-      yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+      const port = yield* portOf(server)
       both(yield* saidOf(`rediss://u:${secret}@127.0.0.1:${port}`), /does not speak TLS.*redis:\/\//u)
     }).pipe(Effect.scoped), 20_000)
+
+  describe.skipIf(openssl === undefined)("since its certificate is bad", () => {
+    it.live("fault 30: is said to have signed its own", () =>
+      Effect.gen(function*() {
+        const server = createSecureServer(selfSigned(), (socket) => socket.on("error", () => {}))
+        server.on("tlsClientError", () => {})
+        const port = yield* portOf(server)
+        both(
+          yield* saidOf(`rediss://u:${secret}@127.0.0.1:${port}`),
+          /certificate is its own: name it in NODE_EXTRA_CA_CERTS.*DEPTH_ZERO_SELF_SIGNED_CERT/u
+        )
+      }).pipe(Effect.scoped), 20_000)
+  })
 
   describe.skipIf(program === undefined)("since it refuses", () => {
     const refusing = (
