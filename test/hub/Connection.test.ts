@@ -130,6 +130,25 @@ describe("Connection", () => {
       assert.deepStrictEqual(offsets(transport), [2, 3, 4])
     }))
 
+  it.effect("fault 45: misses no wake-up between its first look at the log and the welcome", () =>
+    Effect.gen(function*() {
+      for (const resume of [undefined, 0]) {
+        const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("10 millis"), answersLate: true })
+        const transport = new FakeTransport()
+        const { epoch } = broker.log
+        const opening = yield* Effect.forkChild(
+          open(yield* makeHub(broker), transport, resume === undefined ? {} : { resume: { epoch, offset: resume } })
+        )
+        yield* TestClock.adjust("5 millis")
+        // The answer that is on its way does not have it.
+        broker.append()
+        assert.deepStrictEqual(transport.frames, [])
+        yield* settle
+        assert.strictEqual((yield* Fiber.join(opening)).state, "idle")
+        assert.deepStrictEqual(offsets(transport), [1])
+      }
+    }))
+
   it.effect("closes with brokerUnavailable when a look at the log dies, and lets go of the log", () =>
     Effect.gen(function*() {
       const broker = new FakeBroker({ maxEvents: 100, delay: now })

@@ -100,6 +100,46 @@ describe("A slow device", () => {
       assert.deepStrictEqual(transport.farewells.map(({ code }) => code), [CloseCode.closeCodes.tooSlow])
     }))
 
+  it.effect("fault 45: is not closed for events that it need not get, however many they are", () =>
+    Effect.gen(function*() {
+      for (const delivery of ["batched", "volatile"] as const) {
+        const { broker, connection, transport } = yield* slowDevice()
+        for (let n = 0; n < 900; n++) broker.append({ delivery: n % 30 === 0 ? "critical" : delivery })
+        transport.drain(Infinity)
+        yield* settle
+        assert.deepStrictEqual(transport.farewells, [])
+        assert.strictEqual(connection.position.offset, 902)
+        assert.strictEqual(offsets(transport).length, 2 + 30)
+      }
+    }))
+
+  it.effect("fault 45: has snapshots for whatever it lost since the last ones, and no others", () =>
+    Effect.gen(function*() {
+      const { broker, transport } = yield* slowDevice({
+        ...limits,
+        batched: { bytes: 1, ms: 1 },
+        volatile: { bytes: 1, ms: 1 }
+      })
+      const say = () =>
+        broker.append({ run: "r1", type: "text_delta", delivery: "batched", data: { messageId: "m", delta: "x" } })
+      const snapshots = () =>
+        transport.frames.flatMap((frame) =>
+          frame.type === "snapshot" ? [[frame.offset, frame.state.messages[0]?.text.length]] : []
+        )
+      say()
+      broker.append()
+      say()
+      transport.drain(1)
+      yield* settle
+      // Both are in it, and it is as full as before.
+      assert.deepStrictEqual(snapshots(), [[5, 2]])
+      say()
+      transport.drain(2)
+      yield* settle
+      assert.deepStrictEqual(gaps(transport).map(([from, to]) => [from, to]), [[3, 3], [5, 6]])
+      assert.deepStrictEqual(snapshots(), [[5, 2], [6, 3]])
+    }))
+
   it.effect("is closed with 4502 when it reads nothing for too long, and not before", () =>
     Effect.gen(function*() {
       const { connection, transport } = yield* slowDevice()

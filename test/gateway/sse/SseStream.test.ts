@@ -1,10 +1,18 @@
+import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Option, type Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator } from "effect-emitter/gateway"
 import { EventSource } from "eventsource"
-import { request } from "node:http"
+import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import { createServer, request } from "node:http"
 import { untilEffect } from "../../client/devices.ts"
+import type { Session, Shared } from "../../../src/gateway/Session.ts"
+import * as SseStream from "../../../src/gateway/sse/SseStream.ts"
+import { Strangers } from "../../../src/gateway/Strangers.ts"
+import { ConnectionId } from "../../../src/protocol/Identity.ts"
+import { FakeBroker } from "../../hub/fakes.ts"
+import { makeHub } from "../../hub/hub.ts"
 import { append, authenticator, connect, envelope, serve, type Served, token, user } from "../server.ts"
 
 interface Received {
@@ -368,6 +376,69 @@ describe("Server-sent events", () => {
       assert.strictEqual(unavailable.status, 503)
       assert.isAtLeast(Number(unavailable.headers.get("retry-after")), 1)
       assert.strictEqual((yield* Effect.promise(() => unavailable.json())).code, "draining")
+    }))
+
+  it.live("fault 45: end with a device that had gone before anybody listened to it", () =>
+    Effect.gen(function*() {
+      const hub = yield* makeHub(new FakeBroker({ maxEvents: 10, delay: Effect.void }))
+      const clock = yield* Clock.Clock
+      const few = { count: 10, ms: Infinity }
+      const sessions = new Set<Session>()
+      const shared: Shared = {
+        limits: {
+          helloTimeoutMs: 5_000,
+          heartbeatMs: 25_000,
+          silenceMs: 37_500,
+          expiryGraceMs: 10_000,
+          framesPerSecond: 50,
+          retentionMs: 1
+        },
+        hub,
+        authenticator: { verify: () => Effect.never, recognize: () => Effect.never },
+        strangers: new Strangers({ silent: few, unauthenticated: few, refused: few }, () => 0),
+        clock,
+        run: Effect.runFork,
+        add: (session) => sessions.add(session),
+        remove: (session) => sessions.delete(session),
+        nextId: () => ConnectionId.make("c1"),
+        admits: () => true,
+        comeBackAfterMs: () => 0,
+        closed: () => {}
+      }
+      let ended = 0
+      // What is done before, such as to identify the device, cannot be interrupted.
+      const route = HttpRouter.add("GET", "/stream", (request) => {
+        const response = NodeHttpServerRequest.toServerResponse(request)
+        const hasGone = Effect.callback<void>((resume) => {
+          response.once("close", () => resume(Effect.void))
+        })
+        const stream = SseStream.serve(shared, request, {
+          headers: {},
+          principal: { userId: user("ada"), expiresAt: undefined },
+          resume: undefined,
+          threads: undefined
+        })
+        return Effect.andThen(hasGone, stream).pipe(
+          Effect.orDie,
+          Effect.ensuring(Effect.sync(() => ended++)),
+          Effect.as(HttpServerResponse.empty()),
+          Effect.uninterruptible
+        )
+      })
+      const context = yield* Layer.build(
+        HttpRouter.serve(route, { disableListenLog: true, disableLogger: true }).pipe(
+          Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
+        )
+      )
+      const { address } = Context.get(context, HttpServer.HttpServer)
+      const port = "port" in address ? address.port : 0
+      const device = request({ host: "127.0.0.1", port, path: "/stream" })
+      device.on("error", () => {})
+      device.end()
+      yield* Effect.sleep("50 millis")
+      device.destroy()
+      yield* untilEffect("it has ended", Effect.sync(() => ended === 1))
+      assert.deepStrictEqual([sessions.size, (yield* hub.stats).connections], [0, 0])
     }))
 
   it.live("fault 24: can be read by the pages of listed origins, with preflight and POST", () =>

@@ -22,6 +22,8 @@ class FakeWire implements Wire {
   backlog = 0
   /** What the network takes before it is full. */
   room = Infinity
+  /** What happens as soon as something was sent. */
+  onSend: () => void = () => {}
   private ready: (() => void) | undefined
 
   sendAll(messages: ReadonlyArray<Message>): boolean {
@@ -31,6 +33,7 @@ class FakeWire implements Wire {
       if (frame._tag === "Failure") throw frame.failure
       this.frames.push(frame.success)
     }
+    this.onSend()
     return --this.room > 0
   }
 
@@ -105,9 +108,9 @@ const makeSessions = Effect.gen(function*() {
     closed: (farewell) => farewells.push(farewell)
   }
   yield* Effect.forkScoped(sessions.watch(clock, tickMs))
-  const open = () => {
+  const open = (principal?: Principal) => {
     const wire = new FakeWire()
-    const session = new WebSocketSession(shared, wire, undefined)
+    const session = new WebSocketSession(shared, wire, principal)
     const send = (frame: object) => session.onText(JSON.stringify(frame))
     return { wire, session, send }
   }
@@ -165,6 +168,22 @@ describe("WebSocketSession", () => {
       assert.isAtLeast(silent, heartbeatMs * 1.5 - 2 * tickMs)
       assert.strictEqual(wire.closed, 4501)
       assert.deepStrictEqual(wire.types, ["welcome", "ping", "ping", "error"])
+    }))
+
+  it.effect("fault 45: lets go of the connection whose socket went while it was greeted", () =>
+    Effect.gen(function*() {
+      const { broker, hub, open } = yield* makeSessions
+      for (const token of [undefined, "ada"]) {
+        // Who is known by the request's header is greeted in the turn of its hello, by nothing that could be interrupted.
+        const { send, session, wire } = open(
+          token === undefined ? { userId: UserId.make("ada"), expiresAt: undefined } : undefined
+        )
+        wire.onSend = () => session.onClose()
+        send({ type: "hello", token })
+        yield* TestClock.adjust(10)
+        assert.deepStrictEqual(wire.types, ["welcome"])
+        assert.deepStrictEqual([(yield* hub.stats).connections, broker.readers], [0, 0])
+      }
     }))
 
   it.effect("fault 45: sends no ping into a full stream, and one when there is room again", () =>
