@@ -1,9 +1,11 @@
 /** Behaviours of the scripts over a log that show only now and then. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Deferred, Duration, Effect, Fiber, Option } from "effect"
+import * as Leases from "../../../src/broker/leases/Leases.ts"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
-import { envelope, newUser, numbered } from "../events.ts"
-import { persist, program, startNode, withServer } from "./redisNode.ts"
+import { RunId } from "../../../src/protocol/Identity.ts"
+import { envelope, eventually, newUser, numbered } from "../events.ts"
+import { persist, program, startNode, startStore, withServer } from "./redisNode.ts"
 
 describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
   it.live(
@@ -57,6 +59,73 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
           assert.isTrue(Option.isNone(yield* persist(wait)))
           yield* broker.acknowledge(user, after)
           yield* broker.acknowledged(user, after)
+        })),
+    30_000
+  )
+
+  it.live(
+    "fault 45: lets a process that was barred from a run start it anew, and takes what it has of it from then on",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const [a, b] = [yield* startNode(server.url), yield* startNode(server.url)]
+          const user = newUser()
+          const r = RunId.make("r")
+          const event = (type: string, sequence: number, source: string, at = 1_000) =>
+            envelope({ source, sequence, run: "r", type: `agent_${type}`, at, data: { agentName: "a" } })
+          yield* a.append(user, [event("started", 1, "a")])
+          assert.strictEqual(yield* b.endLost(user, [r]), 1)
+          const { reason } = yield* Effect.flip(a.append(user, [event("thinking", 2, "a")]))
+          assert.strictEqual(reason._tag, "RunLost")
+          yield* a.append(user, [event("started", 3, "a", 2_000)])
+          // Another drains an event of it, and the run goes with whoever appended last.
+          yield* b.append(user, [event("thinking", 1, "b", 2_000)])
+          yield* a.append(user, [event("thinking", 4, "a", 2_000), event("completed", 5, "a", 3_000)])
+          assert.strictEqual((yield* a.head(user)).offset, 6)
+          assert.strictEqual(yield* b.endLost(user, [r]), 0)
+        })),
+    30_000
+  )
+
+  it.live(
+    "fault 45: moves to the new lease what was appended under one that was lost meanwhile",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const store = yield* startStore(server)
+          let [lost, carried] = [0, 0]
+          const leases = yield* Leases.make({
+            name: "a",
+            lease: Duration.seconds(30),
+            store: {
+              ...store,
+              carryOver: (...args) => Effect.tap(store.carryOver(...args), () => Effect.sync(() => carried++))
+            },
+            notes: { runsEnded: () => {}, renewalFailed: () => {}, leaseLost: () => lost++ }
+          })
+          const [ada, bob] = [newUser(), newUser()]
+          const [begun, release] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+          const active = `p:{${ada}}:active`
+          const append = yield* leases.hold(ada, (lease) =>
+            Deferred.succeed(begun, undefined).pipe(
+              Effect.andThen(Deferred.await(release)),
+              Effect.andThen(server.send("HSET", active, "r", `${lease}\nt\n1\n`)),
+              Effect.as(lease)
+            )).pipe(Effect.forkScoped)
+          yield* Deferred.await(begun)
+          // Another process takes this one for dead, and it learns of it by what it does next.
+          yield* server.send("ZREM", "p:{leases}:alive", "a.0")
+          yield* server.send("ZADD", "p:{leases}:gone", "1", "a.0")
+          yield* leases.hold(bob, () => Effect.void)
+          assert.strictEqual(lost, 1)
+          yield* eventually(Effect.sync(() => carried), (count) => count > 0, "all that had been appended is moved")
+          yield* Deferred.succeed(release, undefined)
+          assert.strictEqual(yield* Fiber.join(append), "a.0")
+          yield* eventually(
+            server.send("HGET", active, "r"),
+            (found) => found.includes("a.1\n"),
+            "so is what came after"
+          )
         })),
     30_000
   )

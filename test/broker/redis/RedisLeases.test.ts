@@ -1,37 +1,13 @@
 /** Leases, and where runs stand, as scripts on a real server keep them. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Layer } from "effect"
+import { Effect, Exit, Layer } from "effect"
 import { Broker } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
 import * as LeaseLua from "../../../src/broker/redis/leases/LeaseLua.ts"
-import * as RedisConnection from "../../../src/broker/redis/connection/Connection.ts"
-import * as RedisLeases from "../../../src/broker/redis/leases/Leases.ts"
-import * as RedisMetrics from "../../../src/broker/redis/Metrics.ts"
 import { RunId } from "../../../src/protocol/Identity.ts"
-import type { RedisServer } from "../../support/redis.ts"
 import { envelope, newUser, plenty, start } from "../events.ts"
 import { leaseStoreSuite } from "../leases/leaseStoreSuite.ts"
-import { program, startNode, withServer } from "./redisNode.ts"
-
-const startStore = Effect.fnUntraced(function*({ url }: RedisServer) {
-  const connection = yield* RedisConnection.make({
-    name: "test",
-    server: "test",
-    kind: "commands",
-    metrics: yield* RedisMetrics.make("test"),
-    url,
-    deadline: Duration.seconds(2),
-    silence: Duration.seconds(5),
-    onLive: () => Effect.void
-  })
-  yield* connection.awaitLive
-  return RedisLeases.make({
-    prefix: "p",
-    ttlMs: 60_000,
-    connection,
-    endRuns: () => Effect.die(new Error("not part of this test"))
-  })
-})
+import { program, startNode, startStore, withServer } from "./redisNode.ts"
 
 leaseStoreSuite({
   name: "Redis",

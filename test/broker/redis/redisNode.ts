@@ -1,9 +1,12 @@
 /**
  * Nodes over a Redis of the test's own.
  */
-import { Context, Effect, Fiber, Layer, Logger, Option, type Scope, Stream } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Logger, Option, type Scope, Stream } from "effect"
 import { Broker, type Position } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
+import * as RedisConnection from "../../../src/broker/redis/connection/Connection.ts"
+import * as RedisLeases from "../../../src/broker/redis/leases/Leases.ts"
+import * as RedisMetrics from "../../../src/broker/redis/Metrics.ts"
 import { findProgram } from "../../support/program.ts"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
 import { idOf } from "../events.ts"
@@ -56,3 +59,24 @@ export const persist = <A, R>(effect: Effect.Effect<A, Broker.BrokerError, R>): 
     Effect.catch(() => Effect.andThen(Effect.sleep("20 millis"), Effect.suspend(() => persist(effect)))),
     Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.die(new Error("the broker never came back")) })
   )
+
+/** Where leases are kept, under the prefix `p`. */
+export const startStore = Effect.fnUntraced(function*({ url }: RedisServer) {
+  const connection = yield* RedisConnection.make({
+    name: "test",
+    server: "test",
+    kind: "commands",
+    metrics: yield* RedisMetrics.make("test"),
+    url,
+    deadline: Duration.seconds(2),
+    silence: Duration.seconds(5),
+    onLive: () => Effect.void
+  })
+  yield* connection.awaitLive
+  return RedisLeases.make({
+    prefix: "p",
+    ttlMs: 60_000,
+    connection,
+    endRuns: () => Effect.die(new Error("not part of this test"))
+  })
+})

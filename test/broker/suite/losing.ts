@@ -138,6 +138,30 @@ export const losing = (test: BrokerTest) => {
       assert.deepStrictEqual(yield* typesOf(broker, user), ["r agent_thinking", "r agent_completed", "r agent_started"])
     }))
 
+  test("fault 36: opens nothing by a start that came late of a run that was lost, whether it is taken or not", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      yield* broker.append(user, [startOf("r", 1, "s", 2_000)])
+      assert.strictEqual(yield* broker.endLost(user, [r]), 1)
+      yield* Effect.exit(broker.append(user, [startOf("r", 1, "late", 1_000)]))
+      const { snapshots } = yield* broker.snapshots(user, 1)
+      assert.deepStrictEqual(snapshots.map(({ run, state }) => [run, state.status]), [["r", "lost"]])
+      assert.strictEqual(yield* broker.endLost(user, [r]), 0)
+      assert.deepStrictEqual(yield* lostOf(broker.append(user, [thought("r", 2, "late", 3_000)])), [r])
+      assert.deepStrictEqual((yield* typesOf(broker, user)).slice(0, 2), ["r agent_started", "r agent_error"])
+    }))
+
+  test("fault 36: ends a run that began anew after a late start, once", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      yield* broker.append(user, [endOf("r", 3, "s", 3_000)])
+      yield* broker.append(user, [startOf("r", 1, "s", 1_000)])
+      assert.strictEqual(yield* broker.endLost(user, [r]), 0)
+      yield* broker.append(user, [startOf("r", 1, "anew", 4_000)])
+      assert.strictEqual(yield* broker.endLost(user, [r]), 1)
+      assert.strictEqual(yield* broker.endLost(user, [r]), 0)
+    }))
+
   test("knows nothing to end of a user without a log", (broker) =>
     Effect.gen(function*() {
       assert.strictEqual(yield* broker.endLost(newUser(), [r]), 0)

@@ -1,11 +1,12 @@
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
-import { Cause, Effect, Fiber } from "effect"
+import { Cause, Effect, Fiber, Schema } from "effect"
 import { TestClock } from "effect/testing"
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetters.ts"
+import { UserId } from "../../../src/protocol/Identity.ts"
 import * as Spool from "../../../src/emitter/fallback/Spool.ts"
 import type { SpoolStore } from "../../../src/emitter/fallback/SpoolStore.ts"
 import * as SqliteSpoolStore from "../../../src/emitter/fallback/SqliteSpoolStore.ts"
@@ -44,6 +45,20 @@ describe("SqliteSpoolStore", () => {
       assert.deepStrictEqual(yield* peekAll(store), [3])
       yield* store.put(ada, envelopes("a", 4))
       assert.deepStrictEqual(yield* peekAll(store), [3, 4])
+    }))
+
+  it.effect("fault 8: keeps apart users whose ids differ, and takes none that would be written as another's", () =>
+    Effect.gen(function*() {
+      for (const id of ["x\ud801", "x\ud802", "x\udc01"]) assert.throws(() => userId(id))
+      const alike = ["x", "X", "x\ufffd", "xé", "xe\u0301", "x😀", "x😁", "x'", "x%"].filter(Schema.is(UserId))
+      assert.isAbove(alike.length, 4)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const store = yield* SqliteSpoolStore.make({ file })
+        for (const [n, user] of alike.entries()) yield* store.put(user, envelopes("a", n + 1))
+      }))
+      const store = yield* SqliteSpoolStore.make({ file })
+      assert.deepStrictEqual(store.users(100), alike)
+      for (const [n, user] of alike.entries()) assert.deepStrictEqual(yield* peekAll(store, user), [n + 1])
     }))
 
   it.effect("counts what it found against its limits", () =>

@@ -91,6 +91,16 @@ describe("Authenticator.jwt", () => {
       }
     }).pipe(Effect.provide(shared())))
 
+  it.effect("fault 8: refuses a token whose user is half a surrogate pair, whichever claim names it", () =>
+    Effect.gen(function*() {
+      for (const id of ["x\ud801", "\udc01x", "a\udc01\ud801"]) {
+        for (const [claim, layer] of [["sub", shared()], ["uid", shared({ userClaim: "uid" })]] as const) {
+          const error = yield* Effect.flip(Effect.provide(verify(yield* sign({ ...claims, [claim]: id })), layer))
+          assert.deepStrictEqual([error._tag, "reason" in error ? error.reason : ""], ["Unauthenticated", "user"])
+        }
+      }
+    }))
+
   it.effect("takes the user from another claim if told so", () =>
     Effect.gen(function*() {
       const principal = yield* verify(yield* sign({ ...claims, uid: "bob" }))
