@@ -27,4 +27,15 @@ describe("while the wall clock steps", () => {
         ])
       }).pipe(Effect.provide(layer().pipe(Layer.provideMerge(WallClock.WallClock.layer)))))
   }
+
+  it.effect("fault 36: a run ends no earlier than it started, so that its start is known to be late when it comes after", () =>
+    Effect.gen(function*() {
+      const emitter = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
+      const work = Effect.andThen(WallClock.step("-1 hours"), Effect.sleep("1 second"))
+      const run = yield* Effect.forkChild(emitter.run({ agentName: "a" }, work), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(run)
+      const [started, ended] = (yield* logOf("ada")).map(({ event }) => event.at)
+      assert.isAtLeast(ended ?? 0, started ?? Infinity)
+    }).pipe(Effect.provide(layer().pipe(Layer.provideMerge(WallClock.WallClock.layer)))))
 })

@@ -95,5 +95,34 @@ export const known: ReadonlyArray<Known> = [
         { _tag: "replay" }
       ]
     }
+  },
+  {
+    name: "fault 36: a run whose start is replayed, though the wall clock went back before it ended, ends once",
+    schedule: {
+      seed: 1,
+      setting: {
+        users: 1,
+        overflow: "suspend",
+        channels: [],
+        spoolEvents: 1000,
+        capacity: 8,
+        attempts: 1,
+        retained: 1000,
+        room: 1000,
+        direct: false
+      },
+      steps: [
+        { _tag: "broker", behave: "fail" },
+        { _tag: "run", user: 0, emitter: 0, lasts: 900, ending: "complete", timeout: undefined, nested: false },
+        { _tag: "pass", ms: 20 },
+        { _tag: "broker", behave: "ok" },
+        { _tag: "clock", ms: -60_000 },
+        { _tag: "pass", ms: 500 },
+        { _tag: "pass", ms: 500 },
+        { _tag: "replay" },
+        { _tag: "die" },
+        { _tag: "pass", ms: 500 }
+      ]
+    }
   }
 ]

@@ -93,7 +93,17 @@ export const emit = (
     if (data instanceof InvalidPayload) return reject(binding, data)
     const json = stringify(event, data)
     if (typeof json !== "string") return reject(binding, json)
-    pending = envelop(binding, event, encoder, data, json, run, coalesce, confirm)
+    pending = envelop(
+      binding,
+      event,
+      encoder,
+      data,
+      json,
+      run,
+      coalesce,
+      confirm,
+      run === undefined ? 0 : record?.startedAt ?? 0
+    )
     if (
       pending.bytes > maxEventBytes && !((owed || event.type === RunEvents.failed) && pending.bytes <= endingBytes)
     ) {
@@ -111,7 +121,7 @@ export const emit = (
   // Accepted: from here on nothing fails.
   if (record !== undefined) {
     if (state === undefined) engine.counters.illegal++
-    else if (state !== record.state) advance(binding, record, state)
+    else if (state !== record.state) advance(binding, record, state, pending)
   }
   if (record !== undefined && event.type === "usage_reported") addUsage(record, data)
   accepted.count++
@@ -146,13 +156,19 @@ const runRecordOf = (binding: Binding): RunRecord | undefined => {
   return runId === undefined ? undefined : binding.record = binding.outbox.run(runId)
 }
 
-const advance = (binding: Binding, record: RunRecord, state: RunState.RunState): void => {
+const advance = (
+  binding: Binding,
+  record: RunRecord,
+  state: RunState.RunState,
+  pending: Pending | undefined
+): void => {
   if (state._tag === "Ended") {
     record.owner = undefined
     record.cancel = undefined
     record.interrupt = undefined
   } else if (record.state._tag === "Idle") {
     record.owner = binding.origin
+    if (pending !== undefined) record.startedAt = pending.at
     record.cancel = () => void emit(binding, cancelled, false)
   }
   record.state = state

@@ -67,7 +67,8 @@ const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>):
 
 /**
  * The event as it will travel: numbered, stamped with the time, and written.
- * `json` is `data` as text, `run` the run that it belongs to.
+ * `json` is `data` as text, `run` the run that it belongs to. Its time is not
+ * before `notBefore`.
  *
  * @category constructors
  * @since 0.1.0
@@ -80,11 +81,12 @@ export const envelop = (
   json: string,
   run: RunId | undefined,
   coalesce: Coalesce | undefined,
-  confirm: boolean
+  confirm: boolean,
+  notBefore: number
 ): Pending => {
   const { context, engine, origin } = binding
   // A test's clock may stand between two milliseconds; what travels is a whole number.
-  const at = Math.floor(engine.clock.currentTimeMillisUnsafe())
+  const at = Math.max(Math.floor(engine.clock.currentTimeMillisUnsafe()), notBefore)
   const source = origin.source ??= `${origin.engineName}${origin.number.toString(36)}-`
   const sequence = origin.last + 1
   const part = confirm

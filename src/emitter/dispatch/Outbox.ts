@@ -89,6 +89,8 @@ export interface RunRecord {
   state: RunState.RunState
   /** Whether it gave its place to another run: who kept it must ask for it anew. */
   forgotten: boolean
+  /** The time of its start, which none of its events is before: the wall clock may be put back meanwhile. */
+  startedAt: number
   inputTokens: number
   outputTokens: number
   cost: number | undefined
@@ -187,6 +189,7 @@ export class Outbox extends Turn {
       record = {
         state: RunState.idle,
         forgotten: false,
+        startedAt: 0,
         inputTokens: 0,
         outputTokens: 0,
         cost: undefined,
