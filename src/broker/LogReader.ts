@@ -21,7 +21,8 @@ const toItems = (slice: Slice): ReadonlyArray<LogItem> => {
 
 /**
  * Subscribes before it looks for the first time, and closes the latch before
- * each pull: an append after the pull opens it again, so no wake-up is lost.
+ * each pull: an append after the pull opens it again, so no wake-up is lost. A
+ * reader who waits outlives a broker that is away: nothing is asked of it then.
  *
  * @category constructors
  * @since 0.1.0
@@ -32,7 +33,9 @@ export const fromPull = (
 (user, after) =>
   Stream.unwrap(Effect.gen(function*() {
     const latch = Latch.makeUnsafe(false)
-    yield* broker.subscribe(user, () => latch.openUnsafe())
+    yield* broker.subscribe(user, (news) => {
+      if (news === undefined || news === "up") latch.openUnsafe()
+    })
     let position = Option.isSome(after) ? after.value : yield* broker.head(user)
 
     let isCaughtUp = false

@@ -21,19 +21,33 @@ const thinking = Effect.gen(function*() {
   yield* say({ run: emitter.context.runId })
   let n = 0
   while (true) {
-    const exit = yield* Effect.exit(emitter.emit(AgentEvents.AgentThinking.make({ text: String(++n) })))
-    if (Exit.isSuccess(exit)) {
-      yield* say({ receipt: exit.value._tag })
-    } else {
-      const { reason } = Cause.squash(exit.cause) as Emitter.EmitError
-      yield* say({ refused: reason._tag })
-      return yield* Effect.never
-    }
+    const receipt = yield* emitter.emit(AgentEvents.AgentThinking.make({ text: String(++n) }))
+    yield* say({ receipt: receipt._tag })
     yield* Effect.sleep("20 millis")
   }
 })
 
-const agent = thinking.pipe(Effect.raceFirst(told("end").await), Emitter.run({ agentName: "agent" }))
+const nameOf = <A, E>(exit: Exit.Exit<A, E>) =>
+  Exit.isSuccess(exit) ? "succeeded" : Cause.hasInterruptsOnly(exit.cause) ? "interrupted" : "failed"
+
+// What a program may still do that cleans up when its run was stopped.
+const lastWords = Effect.gen(function*() {
+  const emitter = yield* Emitter.Emitter
+  yield* emitter.emit(AgentEvents.AgentThinking.make({ text: "last words" })).pipe(
+    Effect.matchEffect({
+      onSuccess: ({ _tag }) => say({ receipt: _tag }),
+      onFailure: ({ reason }) => say({ refused: reason._tag })
+    })
+  )
+  yield* say({ tool: nameOf(yield* Effect.exit(emitter.tool("late", null)(Effect.void))) })
+})
+
+const agent = thinking.pipe(
+  Effect.raceFirst(told("end").await),
+  Effect.onInterrupt(() => Effect.ignore(lastWords)),
+  Emitter.run({ agentName: "agent" }),
+  Effect.onExit((exit) => say({ exit: nameOf(exit) }))
+)
 
 const program = Effect.gen(function*() {
   const { forUser, stats } = yield* Emitters
