@@ -3,7 +3,9 @@
  * replays or clears them.
  *
  * The store is in memory and bounded by count and bytes. When it is full the
- * oldest letter makes room for the newest, and is counted as dropped. Letters of
+ * oldest letter of a user who holds more than an even share makes room for the
+ * newest, and is counted as dropped: one user's letters cost no other user's, who
+ * hold less. Letters of
  * what a spool in a file held are in that file too, until they are delivered,
  * cleared or dropped: the death of the process loses none.
  *
@@ -165,6 +167,7 @@ export class DeadLetterStore {
   private readonly maxBytes: number
   // In the order of their sequence numbers.
   private readonly letters = new Map<number, DeadLetter>()
+  private readonly holdings = new Map<UserId, Holding>()
   private sequence = 0
   private bytes = 0
   private dropped = 0
@@ -204,15 +207,27 @@ export class DeadLetterStore {
     for (const letter of letters) {
       this.letters.set(++this.sequence, { sequence: this.sequence, ...letter })
       this.bytes += letter.event.bytes
+      const { bytes, events } = this.holdings.get(letter.user) ?? nothing
+      this.holdings.set(letter.user, { events: events + 1, bytes: bytes + letter.event.bytes })
     }
     const dropped: Array<DeadLetter> = []
     for (const letter of this.letters.values()) {
       if (this.letters.size <= this.maxEvents && this.bytes <= this.maxBytes) break
+      if (!this.isOverShare(letter.user)) continue
       this.forget(letter)
       this.dropped++
       dropped.push(letter)
     }
     this.erase(dropped)
+  }
+
+  // While a bound is passed, somebody holds more than an even share of it. Dropping letters brings nobody else over
+  // the share, so one pass is enough.
+  private isOverShare(user: UserId): boolean {
+    const { bytes, events } = this.holdings.get(user) ?? nothing
+    const users = this.holdings.size
+    return this.letters.size > this.maxEvents && events * users > this.maxEvents ||
+      this.bytes > this.maxBytes && bytes * users > this.maxBytes
   }
 
   list(selection: Selection = {}): ReadonlyArray<DeadLetter> {
@@ -241,9 +256,19 @@ export class DeadLetterStore {
   private forget(letter: DeadLetter): boolean {
     if (!this.letters.delete(letter.sequence)) return false
     this.bytes -= letter.event.bytes
+    const { bytes, events } = this.holdings.get(letter.user) ?? nothing
+    if (events > 1) this.holdings.set(letter.user, { events: events - 1, bytes: bytes - letter.event.bytes })
+    else this.holdings.delete(letter.user)
     return true
   }
 }
+
+interface Holding {
+  readonly events: number
+  readonly bytes: number
+}
+
+const nothing: Holding = { events: 0, bytes: 0 }
 
 const storedOf = ({ reasons, ...letter }: Omit<DeadLetter, "sequence">): StoredLetter => ({
   ...letter,

@@ -29,7 +29,7 @@ export const make = (limits: SpoolLimits = {}): Effect.Effect<SpoolStore> =>
     const put: SpoolStore["put"] = (user, batch) =>
       Effect.suspend(() => {
         const bytes = batch.reduce((sum, envelope) => sum + envelope.bytes, 0)
-        const full = index.reserve(batch.length, bytes)
+        const full = index.reserve(user, batch.length, bytes)
         if (full !== undefined) return Effect.fail(full)
         const kept = users.get(user) ?? []
         users.set(user, kept)

@@ -8,6 +8,9 @@
  * broker has them; an append that is repeated is therefore taken once. What a
  * killed process left in a file is given back by the next one that opens it.
  *
+ * The room is shared fairly: a user may hold a quarter of what the others leave
+ * (`userShare`), so that one who floods during an outage costs no other an event.
+ *
  * ```ts
  * import { Spool } from "effect-emitter"
  *

@@ -64,12 +64,18 @@ export interface Depth {
  * What a store may hold, and its defaults: 100,000 events (`maxEvents`) and
  * 256 MiB of their text as it is kept (`maxBytes`).
  *
+ * A user may hold at most `userShare` of the room that the other users leave,
+ * by default a quarter (0.25). So one user alone fills a quarter of the spool, and
+ * there is always room for one more, however much the others emit. With 1 a
+ * single user may fill the spool.
+ *
  * @category models
  * @since 0.1.0
  */
 export interface SpoolLimits {
   readonly maxEvents?: number | undefined
   readonly maxBytes?: number | undefined
+  readonly userShare?: number | undefined
 }
 
 /**
@@ -138,20 +144,26 @@ export interface SpoolStore {
 }
 
 /**
- * The spool holds `held` events or bytes of its `limit`, and has no room for
- * `asked` more.
+ * There is no room for `asked` more events or bytes. The whole spool holds `held`
+ * of its `limit`, or, with `scope` `user`, the user holds `held` of the share that
+ * it may have now.
  *
  * @category errors
  * @since 0.1.0
  */
 export class SpoolFull extends Schema.TaggedError<SpoolFull>()("SpoolFull", {
+  scope: Schema.Literals(["spool", "user"]),
   unit: Schema.Literals(["events", "bytes"]),
   limit: Schema.Int,
   held: Schema.Int,
   asked: Schema.Int
 }) {
   override get message() {
-    return `The spool holds ${this.held} of ${this.limit} ${this.unit}, and was asked to take ${this.asked} more`
+    const held = `${this.held} of ${this.limit} ${this.unit}`
+    return this.scope === "spool"
+      ? `The spool holds ${held}, and was asked to take ${this.asked} more; raise its limit`
+      : `The user holds ${held} that its share of the spool allows, and was asked to take ${this.asked} more; ` +
+        "raise the spool's limit, or userShare"
   }
 }
 
@@ -170,6 +182,13 @@ export class SpoolFailure extends Schema.TaggedError<SpoolFailure>()("SpoolFailu
   }
 }
 
+interface Room {
+  readonly events: number
+  readonly bytes: number
+}
+
+const nothing: Room = { events: 0, bytes: 0 }
+
 /**
  * What a store knows of its content without looking: who has how much, and
  * whether there is room. Plain synchronous state.
@@ -178,43 +197,49 @@ export class SpoolFailure extends Schema.TaggedError<SpoolFailure>()("SpoolFailu
  * @since 0.1.0
  */
 export class SpoolIndex {
-  private readonly limits: { readonly maxEvents: number; readonly maxBytes: number }
+  private readonly limits: Room
+  private readonly userShare: number
   // Batches by user, in the order in which users came: one that was drained and comes back stands last.
   private readonly waiting = new Map<UserId, number>()
   private batches = 0
   private events = 0
   // With the room that is reserved for batches on their way in.
-  private reservedEvents = 0
-  private reservedBytes = 0
+  private reserved: Room = nothing
+  private readonly reservedBy = new Map<UserId, Room>()
   unreadable = 0
 
   constructor(limits: SpoolLimits) {
-    this.limits = { maxEvents: limits.maxEvents ?? 100_000, maxBytes: limits.maxBytes ?? 256 * 1024 * 1024 }
+    this.limits = { events: limits.maxEvents ?? 100_000, bytes: limits.maxBytes ?? 256 * 1024 * 1024 }
+    this.userShare = limits.userShare ?? 0.25
   }
 
   /** Takes room, or tells why there is none. */
-  reserve(events: number, bytes: number): SpoolFull | undefined {
-    const { maxBytes, maxEvents } = this.limits
-    if (this.reservedEvents + events > maxEvents) {
-      return new SpoolFull({ unit: "events", limit: maxEvents, held: this.reservedEvents, asked: events })
-    }
-    if (this.reservedBytes + bytes > maxBytes) {
-      return new SpoolFull({ unit: "bytes", limit: maxBytes, held: this.reservedBytes, asked: bytes })
-    }
-    this.take(events, bytes)
-    return undefined
+  reserve(user: UserId, events: number, bytes: number): SpoolFull | undefined {
+    const full = this.full(user, "events", events) ?? this.full(user, "bytes", bytes)
+    if (full === undefined) this.take(user, events, bytes)
+    return full
+  }
+
+  private full(user: UserId, unit: keyof Room, asked: number): SpoolFull | undefined {
+    const limit = this.limits[unit]
+    const total = this.reserved[unit]
+    if (total + asked > limit) return new SpoolFull({ scope: "spool", unit, limit, held: total, asked })
+    const held = (this.reservedBy.get(user) ?? nothing)[unit]
+    const share = Math.floor(this.userShare * (limit - (total - held)))
+    return held + asked > share ? new SpoolFull({ scope: "user", unit, limit: share, held, asked }) : undefined
   }
 
   /** Takes room for what is there already, even beyond the limits. */
-  take(events: number, bytes: number): void {
-    this.reservedEvents += events
-    this.reservedBytes += bytes
+  take(user: UserId, events: number, bytes: number): void {
+    this.reserved = { events: this.reserved.events + events, bytes: this.reserved.bytes + bytes }
+    const own = this.reservedBy.get(user) ?? nothing
+    this.reservedBy.set(user, { events: own.events + events, bytes: own.bytes + bytes })
   }
 
   /** Gives room back. */
-  release(events: number, bytes: number): void {
-    this.reservedEvents -= events
-    this.reservedBytes -= bytes
+  release(user: UserId, events: number, bytes: number): void {
+    this.take(user, -events, -bytes)
+    if (this.reservedBy.get(user)?.events === 0) this.reservedBy.delete(user)
   }
 
   /** Notes batches that are kept now, in room that was taken. */
@@ -231,7 +256,7 @@ export class SpoolIndex {
     else this.waiting.delete(user)
     this.batches -= batches
     this.events -= events
-    this.release(events, bytes)
+    this.release(user, events, bytes)
   }
 
   holds(user: UserId): boolean {
@@ -252,7 +277,7 @@ export class SpoolIndex {
       users: this.waiting.size,
       batches: this.batches,
       events: this.events,
-      bytes: this.reservedBytes,
+      bytes: this.reserved.bytes,
       unreadable: this.unreadable
     }
   }

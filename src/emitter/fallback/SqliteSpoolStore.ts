@@ -154,7 +154,7 @@ export const make = Effect.fnUntraced(function*(
       const exit = write(group)
       for (const { bytes, done, events, user } of group) {
         if (Exit.isSuccess(exit)) index.add(user, 1, events)
-        else index.release(events, bytes)
+        else index.release(user, events, bytes)
         Deferred.doneUnsafe(done, exit)
       }
     }
@@ -165,7 +165,7 @@ export const make = Effect.fnUntraced(function*(
       if (closed) return Effect.fail(new SpoolFailure({ operation: "put", cause: new Error("the spool is closed") }))
       const text = encodeBatch(user, batch)
       const bytes = Buffer.byteLength(text)
-      const full = index.reserve(batch.length, bytes)
+      const full = index.reserve(user, batch.length, bytes)
       if (full !== undefined) return Effect.fail(full)
       const done = Deferred.makeUnsafe<void, SpoolFailure>()
       const isFirst = writes.push({ user, events: batch.length, bytes, text, done }) === 1
@@ -221,7 +221,7 @@ export const make = Effect.fnUntraced(function*(
     })
     index.remove(user, 1, row.events, row.bytes)
     if (whole.length > 0) {
-      index.take(whole.length, bytes)
+      index.take(user, whole.length, bytes)
       index.add(user, 1, whole.length)
     }
     index.unreadable += letters.length
@@ -344,7 +344,7 @@ const loadIndex = (database: DatabaseSync, index: SpoolIndex): void => {
   )
   for (const found of waiting.iterate()) {
     const { batches, bytes, events, user } = decodeWaiting(found)
-    index.take(events, bytes)
+    index.take(user, events, bytes)
     index.add(user, batches, events)
   }
 }

@@ -18,6 +18,8 @@ import type { UserId } from "../../protocol/Identity.ts"
 export class Turn {
   readonly user: UserId
   private taken = false
+  // What is woken when the turn is given back may take it and give it back within the same call.
+  private waking: "no" | "once" | "again" = "no"
   // Made with the first who waits: most never do.
   private waiting: Array<() => void> | undefined = undefined
 
@@ -39,11 +41,31 @@ export class Turn {
     this.taken = true
   }
 
-  /** Gives the turn back. All who wait are woken, in order: the first that still wants it has it, the others wait on. */
+  /**
+   * Gives the turn back. All who wait are woken, in order: the first that still wants
+   * it has it, the others wait on. However often it is taken and given back within
+   * that, one loop wakes all of them: a program that emits in a loop needs no deeper
+   * stack for each event.
+   */
   leave(): void {
     this.taken = false
-    if (this.waiting !== undefined) { for (const wake of this.waiting.splice(0)) wake() }
-    this.freed()
+    if (this.waking !== "no") {
+      this.waking = "again"
+      return
+    }
+    try {
+      do {
+        this.waking = "once"
+        if (this.waiting !== undefined) { for (const wake of this.waiting.splice(0)) wake() }
+        this.freed()
+      } while (this.wasLeft())
+    } finally {
+      this.waking = "no"
+    }
+  }
+
+  private wasLeft(): boolean {
+    return this.waking === "again"
   }
 
   /** The turn was given back, and all who waited for it were woken: one of them may have it now. */

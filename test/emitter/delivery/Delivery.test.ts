@@ -335,7 +335,7 @@ describe("Delivery, with a spool", () => {
 
   it.effect("asks the next channel, and never the broker, when the spool that holds older events is full", () =>
     Effect.gen(function*() {
-      const spool = yield* Spool.memory({ maxEvents: 2 })
+      const spool = yield* Spool.memory({ maxEvents: 2, userShare: 1 })
       const next = new ScriptedChannel("next")
       const bench = yield* DeliveryBench.make({ channels: [spool, next] })
       bench.broker.behaviour = "fail"
@@ -355,7 +355,7 @@ describe("Delivery, with a spool", () => {
 
   it.effect("keeps what cannot be delivered in time: in the spool, or else as dead letters", () =>
     Effect.gen(function*() {
-      const spool = yield* Spool.memory({ maxEvents: 1 })
+      const spool = yield* Spool.memory({ maxEvents: 1, userShare: 1 })
       const bench = yield* DeliveryBench.make({ channels: [new ScriptedChannel("other"), spool] })
       bench.broker.behaviour = "fail"
       assert.deepStrictEqual(yield* bench.delivery.keep(ada, envelopes("ada", 1)), {

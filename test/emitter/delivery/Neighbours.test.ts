@@ -96,6 +96,32 @@ describe("Neighbours", () => {
       for (const user of users.slice(1)) assert.deepStrictEqual(notes(yield* broker.log(userId(user))), count(3))
     }).pipe(Effect.scoped, Effect.provide(engine(undefined))))
 
+  for (const where of ["memory", "file"] as const) {
+    it.effect(`fault 1: a user who floods during an outage takes no room from others, in ${where}`, () =>
+      Effect.gen(function*() {
+        const channels = yield* spools[where](400)
+        yield* Effect.gen(function*() {
+          const broker = yield* TestBroker.TestBroker
+          const emitters = yield* Emitters
+          yield* broker.behave("fail")
+          const one = yield* emitters.forUser({ userId: "bad" })
+          const other = yield* emitters.forUser({ userId: "good" })
+          yield* Effect.forkChild(Effect.forEach(count(1_000), (n) => one.emit(urgent(n))))
+          yield* TestClock.adjust("10 seconds")
+          const { delivery } = yield* emitters.stats
+          assert.isAbove(delivery.deadLettered.behindSpool, 0, "the flood found its bound")
+          yield* Effect.forkChild(Effect.forEach(count(60), (n) => other.emit(urgent(n))))
+          yield* TestClock.adjust("10 seconds")
+          yield* broker.behave("ok")
+          yield* TestClock.adjust("30 seconds")
+          assert.deepStrictEqual(notes(yield* broker.log(good)), count(60))
+          const letters = yield* (yield* DeadLetters).list()
+          assert.isTrue(letters.every(({ user }) => user === bad))
+          assert.strictEqual((yield* broker.log(bad)).length + letters.length, 1_000)
+        }).pipe(Effect.provide(engine(channels)))
+      }).pipe(Effect.scoped))
+  }
+
   it.effect("fault 1: where nobody can tell whose trouble it is, each user in turn is the probe", () =>
     Effect.gen(function*() {
       const broker = new ScriptedBroker()
@@ -169,22 +195,23 @@ describe("Neighbours", () => {
 })
 
 const spools = {
-  memory: Effect.map(Spool.memory(), (spool) => [spool]),
-  none: Effect.succeed([]),
-  file: Effect.gen(function*() {
-    const directory = yield* Effect.acquireRelease(
-      Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-emitter-poison-"))),
-      (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
-    )
-    return [yield* Effect.orDie(Spool.sqlite({ file: join(directory, "spool.db"), sync: "normal" }))]
-  })
+  memory: (maxEvents?: number) => Effect.map(Spool.memory({ maxEvents }), (spool) => [spool]),
+  none: () => Effect.succeed([]),
+  file: (maxEvents?: number) =>
+    Effect.gen(function*() {
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-emitter-poison-"))),
+        (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
+      )
+      return [yield* Effect.orDie(Spool.sqlite({ file: join(directory, "spool.db"), sync: "normal", maxEvents }))]
+    })
 }
 
 /** Emits for several users, some of whose events the broker never takes, and sees where each event ends. */
 const findsPoison = Effect.fnUntraced(function*(draw: Draw, where: keyof typeof spools) {
   const users = ["a", "b", "c", "d"].map(userId)
   const broker = new ScriptedBroker()
-  const bench = yield* DeliveryBench.make({ broker, channels: yield* spools[where] })
+  const bench = yield* DeliveryBench.make({ broker, channels: yield* spools[where]() })
   const poison = new Map<UserId, Set<number>>(users.map((user) => [user, new Set()]))
   const isPoison = (user: UserId) => ({ sequence }: Envelope) => poison.get(user)?.has(sequence) === true
   const kind = draw.pick(["reject", "refuse", "die", "throw"] as const)

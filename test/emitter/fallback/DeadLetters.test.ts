@@ -43,6 +43,29 @@ describe("DeadLetterStore", () => {
     assert.deepStrictEqual(store.size, { events: 3, bytes: 3 * bytes, dropped: 2 })
   })
 
+  it("fault 1: drops the letters of a user who holds most, and no other's", () => {
+    const store = new DeadLetterStore({ maxEvents: 100 })
+    add(store, bob, 1, 40)
+    for (let n = 1; n <= 10; n++) add(store, ada, 100 * n, 100 * n + 99)
+    assert.deepStrictEqual(held(store, bob), Array.from({ length: 40 }, (_, i) => i + 1))
+    assert.deepStrictEqual(held(store, ada), Array.from({ length: 60 }, (_, i) => 1_040 + i))
+    assert.deepInclude(store.size, { events: 100, dropped: 940 })
+  })
+
+  it("fault 1: takes no letter of who holds no more than an even share, however many come", () => {
+    const { bytes } = envelope(ada, 1_000)
+    for (const limits of [{ maxEvents: 90 }, { maxBytes: 90 * bytes }]) {
+      const store = new DeadLetterStore(limits)
+      for (let n = 1; n <= 500; n++) {
+        add(store, ada, 1_000 + n)
+        if (n % 7 === 0) add(store, bob, 1_000 + n, 1_003 + n)
+        if (n <= 30) add(store, userId("eve"), 1_000 + n)
+      }
+      assert.strictEqual(held(store, userId("eve")).length, 30)
+      assert.isTrue(store.size.events <= 90 && store.size.bytes <= 90 * bytes)
+    }
+  })
+
   it("lists the letters of one user, and those up to a number", () => {
     const store = new DeadLetterStore()
     add(store, ada, 1)

@@ -39,6 +39,14 @@ const stores: Record<
 const peekAll = (store: SpoolStore, user = ada) =>
   Effect.map(store.peek(user, plenty), (chunk) => sequences(chunk?.envelopes ?? []))
 
+/** How many bytes a store counts for a batch. */
+const bytesOf = (make: typeof stores[string], batch: Parameters<SpoolStore["put"]>[1]) =>
+  Effect.scoped(Effect.gen(function*() {
+    const store = yield* make()
+    yield* store.put(bob, batch)
+    return store.depth().bytes
+  }))
+
 for (const [name, make] of Object.entries(stores)) {
   describe(`SpoolStore, ${name}`, () => {
     it.effect("gives back whole envelopes, as they were put", () =>
@@ -120,10 +128,10 @@ for (const [name, make] of Object.entries(stores)) {
 
     it.effect("refuses what its count has no room for, keeps nothing of it, and takes it once there is room", () =>
       Effect.gen(function*() {
-        const store = yield* make({ maxEvents: 3 })
+        const store = yield* make({ maxEvents: 3, userShare: 1 })
         yield* store.put(ada, envelopes("a", 1, 2))
         const error = yield* Effect.flip(store.put(bob, envelopes("b", 1, 2)))
-        assert.deepStrictEqual(error, new SpoolFull({ unit: "events", limit: 3, held: 2, asked: 2 }))
+        assert.deepStrictEqual(error, new SpoolFull({ scope: "spool", unit: "events", limit: 3, held: 2, asked: 2 }))
         assert.isFalse(store.holds(bob))
         yield* store.put(bob, envelopes("b", 1))
         const chunk = yield* store.peek(ada, plenty)
@@ -142,6 +150,51 @@ for (const [name, make] of Object.entries(stores)) {
         assert.deepStrictEqual(yield* peekAll(store), [1])
       }))
 
+    it.effect("fault 1: lets one user fill a quarter of the room that others leave, or another share", () =>
+      Effect.gen(function*() {
+        const store = yield* make({ maxEvents: 160 })
+        for (let n = 1; n <= 40; n++) yield* store.put(ada, envelopes("a", n))
+        assert.deepStrictEqual(
+          yield* Effect.flip(store.put(ada, envelopes("a", 41))),
+          new SpoolFull({ scope: "user", unit: "events", limit: 40, held: 40, asked: 1 })
+        )
+        yield* store.put(bob, envelopes("b", 1, 30))
+        assert.deepStrictEqual(
+          yield* Effect.flip(store.put(bob, envelopes("b", 31))),
+          new SpoolFull({ scope: "user", unit: "events", limit: 30, held: 30, asked: 1 })
+        )
+        const chunk = yield* store.peek(ada, plenty)
+        if (chunk !== undefined) yield* store.remove(ada, chunk)
+        yield* store.put(bob, envelopes("b", 31, 40))
+        assert.deepInclude(store.depth(), { users: 1, events: 40 })
+        const other = yield* make({ maxEvents: 160, userShare: 0.75 })
+        yield* other.put(ada, envelopes("a", 1, 120))
+        assert.deepInclude(yield* Effect.flip(other.put(ada, envelopes("a", 121))), { scope: "user", limit: 120 })
+      }))
+
+    it.effect("fault 1: has room for one more user in either unit, however much the others put", () =>
+      forSeeds({ from: 300, count: 20 }, (draw) =>
+        Effect.scoped(
+          Effect.gen(function*() {
+            const unit = draw.pick(["events", "bytes"] as const)
+            const one = yield* bytesOf(make, envelopes("s", 1))
+            const limit = unit === "events" ? 400 : 400 * one
+            const store = yield* make(unit === "events" ? { maxEvents: limit } : { maxBytes: limit })
+            const flooding = Array.from({ length: 1 + draw.below(4) }, (_, n) => userId(`flood${n}`))
+            for (let step = 0; step < 400; step++) {
+              const user = draw.pick(flooding)
+              yield* Effect.exit(store.put(user, envelopes("s", 1, 1 + draw.below(6))))
+              if (!draw.chance(0.05)) continue
+              const chunk = yield* store.peek(user, plenty)
+              if (chunk !== undefined) yield* store.remove(user, chunk)
+            }
+            // Each took a quarter at most of what the others had left, and so may the next.
+            const share = Math.floor(400 * 0.75 ** flooding.length / 4)
+            for (let n = 0; n < share; n++) yield* store.put(bob, envelopes("s", 1))
+            assert.isAtMost(store.depth()[unit], limit)
+          }).pipe(Effect.orDie)
+        )))
+
     it.effect("takes many at once, each user's in order", () =>
       Effect.gen(function*() {
         const store = yield* make()
@@ -159,7 +212,7 @@ for (const [name, make] of Object.entries(stores)) {
       forSeeds({ count: 25 }, (draw) =>
         Effect.scoped(
           Effect.gen(function*() {
-            const store = yield* make({ maxEvents: 60 })
+            const store = yield* make({ maxEvents: 60, userShare: 1 })
             const model = new Map([ada, bob].map((user) => [user, [] as Array<ReadonlyArray<number>>]))
             let sequence = 0
             for (let step = 0; step < 80; step++) {

@@ -66,7 +66,7 @@ describe("SqliteSpoolStore", () => {
       yield* Effect.scoped(
         Effect.flatMap(SqliteSpoolStore.make({ file }), (store) => store.put(ada, envelopes("a", 1, 5)))
       )
-      const store = yield* SqliteSpoolStore.make({ file, maxEvents: 6 })
+      const store = yield* SqliteSpoolStore.make({ file, maxEvents: 6, userShare: 1 })
       const error = yield* Effect.flip(store.put(ada, envelopes("a", 6, 7)))
       assert.deepInclude(error, { _tag: "SpoolFull", held: 5, asked: 2 })
     }))
@@ -262,7 +262,7 @@ describe("SqliteSpoolStore", () => {
         CREATE TRIGGER full BEFORE INSERT ON spool WHEN NEW.user = 'bob'
         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END
       `)
-      const store = yield* SqliteSpoolStore.make({ file, maxEvents: 2 })
+      const store = yield* SqliteSpoolStore.make({ file, maxEvents: 2, userShare: 1 })
       const error = yield* Effect.flip(store.put(userId("bob"), envelopes("b", 1, 2)))
       assert.deepInclude(error, { _tag: "SpoolFailure", operation: "put" })
       assert.deepInclude(store.depth(), { users: 0, events: 0, bytes: 0 })

@@ -76,4 +76,19 @@ describe("EmitterLayer", () => {
       )
       assert.deepStrictEqual(logged, [])
     }))
+
+  it("fault 1: gives a turn back as often as it is taken within that, and needs no deeper stack", () => {
+    let taken = 0
+    class Busy extends Turn {
+      protected override freed(): void {
+        if (++taken > 100_000) return
+        this.enter()
+        this.leave()
+      }
+    }
+    const turn = new Busy(ada)
+    turn.enter()
+    turn.leave()
+    assert.deepStrictEqual([taken, turn.inFlight], [100_001, false])
+  })
 })
