@@ -160,7 +160,7 @@ describe("what the sources import", () => {
       if (!name.endsWith(".ts") || name.startsWith("demo")) continue
       if (wild.test(await fs.readFile(path.join(root, "src", name), "utf8"))) found.push(name)
     }
-    assert.deepStrictEqual(found, [path.join("client", "Platform.ts")])
+    assert.deepStrictEqual(found, [path.join("client", "transport", "Platform.ts")])
   })
 
   it("says node: wherever it means a Node module", () => {
