@@ -70,6 +70,8 @@ export type { Token, TokenSource } from "./driver/TokenSource.ts"
  *   reader has no time for.
  * - `position`: up to where events were handled.
  * - `renew`: asks for a new token and sends it, without a new connection.
+ * - `reconnect`: connects again now. It brings a retry forward, as far as the server
+ *   allows, and renews a connection that looks alive; no event is lost or repeated.
  *
  * @category models
  * @since 0.1.0
@@ -82,6 +84,7 @@ export interface Client<out D extends Event.AnyDefinition> {
   readonly runChanges: Stream.Stream<ReadonlyMap<string, RunSnapshot>>
   readonly position: Effect.Effect<Option.Option<Position>>
   readonly renew: Effect.Effect<void>
+  readonly reconnect: Effect.Effect<void>
 }
 
 /**

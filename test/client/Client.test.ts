@@ -445,6 +445,30 @@ describe("Client", () => {
       assert.deepStrictEqual(last().sent, [{ type: "hello", token: "t-2" }])
     }))
 
+  it.effect("fault 23: reconnects at once when asked to, from a wait and from a connection that looks alive", () =>
+    Effect.gen(function*() {
+      const { last, sockets, WebSocket } = fakeSockets()
+      const client = yield* Client.make({ url, webSocket: WebSocket })
+      yield* settle
+      last().open()
+      last().push(welcome())
+      yield* settle
+      yield* client.reconnect
+      yield* settle
+      assert.lengthOf(sockets, 2)
+      assert.deepStrictEqual(sockets[0]?.closedBy, { code: 1000, reason: "reconnecting" })
+      last().open()
+      last().push(welcome())
+      last().drop()
+      // Whatever the dice say, the wait is over.
+      yield* Effect.andThen(client.reconnect, settle)
+      assert.lengthOf(sockets, 3)
+      last().open()
+      last().push(welcome())
+      yield* settle
+      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live", transport: "websocket" })
+    }))
+
   it.effect("renews a token in band before it expires, and when asked to", () =>
     Effect.gen(function*() {
       const { last, sockets, WebSocket } = fakeSockets()

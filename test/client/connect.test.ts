@@ -407,6 +407,29 @@ describe("connect", () => {
     assert.deepStrictEqual(errors, [offline, offline])
   })
 
+  it("fault 23: reconnects at once when asked to, from a wait and from a connection that looks alive", async () => {
+    const { connection, last, pass, seen, sockets, statuses } = start()
+    await pass(0)
+    last().open()
+    last().push(welcome(), events([1]))
+    connection.reconnect()
+    assert.lengthOf(sockets, 2)
+    assert.deepStrictEqual(sockets[0]?.closedBy, { code: 1000, reason: "reconnecting" })
+    last().open()
+    last().push(welcome({ offset: 2 }), events([1, 2]))
+    last().drop()
+    assert.lengthOf(sockets, 2)
+    connection.reconnect()
+    assert.lengthOf(sockets, 3)
+    last().open()
+    last().push(welcome({ offset: 3 }), events([3]))
+    assert.deepStrictEqual(seen, [1, 2, 3])
+    assert.deepStrictEqual(statuses, ["connecting", "live", "resuming", "live", "waiting", "resuming", "live"])
+    connection.close()
+    connection.reconnect()
+    assert.lengthOf(sockets, 3)
+  })
+
   it("sends a renewed token without a new connection", async () => {
     let asked = 0
     const { connection, last, pass, sockets } = start({ token: () => `t-${++asked}` })

@@ -98,6 +98,9 @@ export type Token = string | TokenAnswer | undefined
  *
  * - `status`: how it stands now. `position`: up to where events were handled.
  * - `renew`: asks for a new token and sends it, without a new connection.
+ * - `reconnect`: connects again now. It brings a retry forward, as far as the server
+ *   allows, and renews a connection that looks alive; no event is lost or repeated.
+ *   A page does so by itself when it is shown again or its network is back.
  * - `close`: ends it for good. It calls `onStatus` with `stopped` once, and nothing
  *   after that; what a handler's promise is rejected with later is uncaught.
  *
@@ -108,5 +111,6 @@ export interface Connection {
   readonly status: () => Status
   readonly position: () => Position | undefined
   readonly renew: () => void
+  readonly reconnect: () => void
   readonly close: () => void
 }

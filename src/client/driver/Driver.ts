@@ -201,7 +201,8 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     runs: Effect.sync(() => runs.current()),
     runChanges: changes,
     position: Effect.sync(() => Option.fromUndefinedOr(state.handled)),
-    renew: Effect.sync(() => tell({ _tag: "renew" }))
+    renew: Effect.sync(() => tell({ _tag: "renew" })),
+    reconnect: Effect.sync(() => tell({ _tag: "reconnect" }))
   }
 })
 

@@ -71,6 +71,7 @@ export class PlainDriver implements Connection {
   readonly status = (): Status => statusOf(this.state)
   readonly position = (): Position | undefined => this.state.handled
   readonly renew = (): void => this.tell({ _tag: "renew" })
+  readonly reconnect = (): void => this.tell({ _tag: "reconnect" })
 
   /** Nothing else is told any more, but that what was handled is handled. */
   readonly close = (): void => {

@@ -25,6 +25,7 @@ import {
   onChecked,
   onClosed,
   onPause,
+  onReconnect,
   onRenew,
   onToken,
   onTokenFailed,
@@ -136,6 +137,8 @@ const take = (turn: Turn, input: Input): void => {
       return onWake(turn)
     case "renew":
       return onRenew(turn)
+    case "reconnect":
+      return onReconnect(turn)
     case "pause":
       return onPause(turn)
     case "resume":

@@ -88,8 +88,7 @@ export const onToken = (turn: Turn, answer: TokenAnswer | undefined): void => {
   if (!changed || state.phase._tag !== "Open") return
   if (state.transport === "websocket") return send(turn, { type: "token", token: answer.token })
   // A stream of server-sent events has its token from its request.
-  turn.actions.push({ _tag: "disconnect", code: 1000, reason: "a new token" })
-  dropUnfinished(turn)
+  leave(turn, "a new token")
   open(turn)
 }
 
@@ -235,14 +234,12 @@ const dropUnfinished = ({ state }: Turn): void => {
 /** Gives up the connection until there is room for more. */
 export const onPause = (turn: Turn): void => {
   if (!hasSocket(turn.state)) return
-  turn.actions.push({ _tag: "disconnect", code: 1000, reason: "paused" })
+  leave(turn, "paused")
   turn.state.phase = { _tag: "Paused" }
-  dropUnfinished(turn)
 }
 
 /** Whether there is a socket, open or on the way. */
-export const hasSocket = ({ phase }: State): boolean =>
-  phase._tag === "Opening" || phase._tag === "Greeting" || phase._tag === "Open"
+export const hasSocket = (state: State): boolean => Fallback.isOnItsWay(state) || state.phase._tag === "Open"
 
 /** Ends the session for good. */
 export const stop = (turn: Turn, reason: StopReason): void => {
@@ -253,6 +250,23 @@ export const stop = (turn: Turn, reason: StopReason): void => {
 /** Stops waiting, as far as the server allows. */
 export const onWake = ({ now, state }: Turn): void => {
   if (state.phase._tag === "Waiting") state.phase = { ...state.phase, retryAt: Math.max(now, state.phase.notBefore) }
+}
+
+/**
+ * Connects again: at once if there is a connection, however alive it looks; else
+ * it stops waiting, as far as the server allows. An attempt that is on its way
+ * goes on.
+ */
+export const onReconnect = (turn: Turn): void => {
+  if (turn.state.phase._tag !== "Open") return onWake(turn)
+  leave(turn, "reconnecting")
+  dial(turn)
+}
+
+/** Closes the socket, to go on later with another one. */
+const leave = (turn: Turn, reason: string): void => {
+  turn.actions.push({ _tag: "disconnect", code: 1000, reason })
+  dropUnfinished(turn)
 }
 
 /** Writes a frame. */

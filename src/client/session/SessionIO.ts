@@ -69,6 +69,7 @@ export interface TokenAnswer {
  * - `tick`: time has passed; due at `wakeAt`, harmless at any time.
  * - `wake`: the network or the page came back, so waiting may be over.
  * - `renew`: get a new token and send it in band.
+ * - `reconnect`: connect again now, as far as the server allows.
  * - `pause`: the program has no room for more; the connection is given up, since
  *   a browser's socket cannot be told to wait. `resume`: there is room again.
  * - `close`: the program is done.
@@ -90,6 +91,7 @@ export type Input =
   | { readonly _tag: "tick" }
   | { readonly _tag: "wake" }
   | { readonly _tag: "renew" }
+  | { readonly _tag: "reconnect" }
   | { readonly _tag: "pause" }
   | { readonly _tag: "resume" }
   | { readonly _tag: "close" }

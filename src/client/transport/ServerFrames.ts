@@ -11,6 +11,7 @@
  */
 import type { JsonObject } from "effect/Schema"
 import type { GapReason } from "../../protocol/Frame.ts"
+import { epochPattern } from "../../protocol/PositionText.ts"
 import { errorReasons } from "../../protocol/RunEvents.ts"
 import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
 
@@ -116,7 +117,7 @@ const isObject = (value: unknown): value is { readonly [key: string]: unknown } 
 const isBoolean: Check = (value) => typeof value === "boolean"
 const isString: Check = (value) => typeof value === "string"
 const isName: Check = (value) => typeof value === "string" && value !== ""
-const isEpoch: Check = (value) => typeof value === "string" && /^[A-Za-z0-9_-]{1,32}$/.test(value)
+const isEpoch: Check = (value) => typeof value === "string" && epochPattern.test(value)
 const isFinite: Check = (value) => Number.isFinite(value)
 const isInt: Check = (value) => Number.isSafeInteger(value)
 const isCount: Check = (value) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0

@@ -68,7 +68,7 @@ const itemsOf = (actions: ReadonlyArray<Action>) =>
 const sentBy = (actions: ReadonlyArray<Action>) =>
   actions.flatMap((action) => action._tag === "send" ? [action.frame] : [])
 
-describe("Session", () => {
+describe("DeviceSession", () => {
   it("does not change the state it is given", () => {
     const hands = new Hands()
     hands.greet(welcome())
@@ -300,6 +300,30 @@ describe("Session", () => {
     hands.tell({ _tag: "opened", connection: 2 })
     hands.pass(3_000)
     assert.deepStrictEqual(hands.cause, { _tag: "timeout", afterMs: 3_000 })
+  })
+
+  it("fault 23: reconnects when asked to: at once from a living connection, and from a wait as far as the server allows", () => {
+    const hands = new Hands({ start: { epoch: "E1", offset: 2 } })
+    const reconnect = () => hands.tell({ _tag: "reconnect" })
+    assert.deepStrictEqual(reconnect(), [])
+    hands.greet(welcome({ offset: 2 }))
+    assert.deepStrictEqual(reconnect(), [
+      { _tag: "disconnect", code: 1000, reason: "reconnecting" },
+      { _tag: "connect", connection: 2, transport: "websocket" },
+      { _tag: "status", status: { _tag: "resuming" } }
+    ])
+    // One that is on its way goes on, however often somebody asks.
+    assert.deepStrictEqual(reconnect(), [])
+    hands.greet(welcome({ offset: 2 }), { type: "goodbye", reason: "stopping", reconnectAfterMs: 3_000 })
+    hands.close(4500)
+    reconnect()
+    assert.strictEqual(hands.delay, 3_000)
+    hands.greet(hands.pass(3_000))
+    hands.close(1006)
+    assert.isAbove(hands.delay, 0)
+    assert.deepStrictEqual(tags(reconnect()), ["connect", "status"])
+    hands.tell({ _tag: "close" })
+    assert.deepStrictEqual(reconnect(), [])
   })
 
   it("connects anew at once when it wakes from a sleep that no server waits for", () => {
