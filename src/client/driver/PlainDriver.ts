@@ -18,31 +18,35 @@ import type { Status } from "../session/Status.ts"
 import * as Connector from "../transport/Connector.ts"
 import type { TransportName, Transports } from "../transport/Transports.ts"
 
+/** What is still done for a program that has closed. */
+const doneAtClose: ReadonlySet<Action["_tag"]> = new Set(["send", "disconnect", "save"])
+
 /**
- * One session of one program.
+ * One session of one program. Its own members have `#` names, which minifiers
+ * shorten: a page loads this class.
  *
  * @category drivers
  * @since 0.1.0
  */
 export class PlainDriver implements Connection {
-  private readonly options: ConnectOptions
-  private readonly platform: Platform
-  private readonly url: string
-  private state: State
-  private socket: OpenSocket | undefined
-  private timer: { readonly at: number; readonly cancel: () => void } | undefined
-  private inbox: Array<Input> = []
-  private busy = false
-  private closing = false
-  private readonly end = new AbortController()
-  private readonly leave: () => void
+  readonly #options: ConnectOptions
+  readonly #platform: Platform
+  readonly #url: string
+  #state: State
+  #socket: OpenSocket | undefined
+  #timer: { readonly at: number; readonly cancel: () => void } | undefined
+  #inbox: Array<Input> = []
+  #busy = false
+  #closing = false
+  readonly #end = new AbortController()
+  readonly #leave: () => void
 
   constructor(options: ConnectOptions, platform: Platform, transports: Transports, url: string) {
-    this.options = options
-    this.platform = platform
-    this.url = url
-    const stored = loadPosition(options.storage, this.report)
-    this.state = init(
+    this.#options = options
+    this.#platform = platform
+    this.#url = url
+    const stored = loadPosition(options.storage, this.#report)
+    this.#state = init(
       {
         ...defaults,
         hasToken: options.token !== undefined,
@@ -57,179 +61,168 @@ export class PlainDriver implements Connection {
       platform.now()
     )
     const { signal } = options
-    const stopListening = onReturn(() => this.tell({ _tag: "wake" }))
+    const stopListening = onReturn(() => this.#tell({ _tag: "wake" }))
     signal?.addEventListener("abort", this.close)
-    this.leave = () => {
-      this.end.abort()
+    this.#leave = () => {
+      this.#end.abort()
       stopListening()
       signal?.removeEventListener("abort", this.close)
     }
     // Later, so that callbacks find the connection that `connect` returns.
-    queueMicrotask(() => signal?.aborted === true ? this.close() : this.tell({ _tag: "start" }))
+    queueMicrotask(() => signal?.aborted === true ? this.close() : this.#tell({ _tag: "start" }))
   }
 
-  readonly status = (): Status => statusOf(this.state)
-  readonly position = (): Position | undefined => this.state.handled
-  readonly renew = (): void => this.tell({ _tag: "renew" })
-  readonly reconnect = (): void => this.tell({ _tag: "reconnect" })
+  readonly status = (): Status => statusOf(this.#state)
+  readonly position = (): Position | undefined => this.#state.handled
+  readonly renew = (): void => this.#tell({ _tag: "renew" })
+  readonly reconnect = (): void => this.#tell({ _tag: "reconnect" })
 
   /** Nothing else is told any more, but that what was handled is handled. */
   readonly close = (): void => {
-    if (this.closing) return
-    this.closing = true
-    this.inbox = this.inbox.filter((input) => input._tag === "handled")
-    this.advance()
+    if (this.#closing) return
+    this.#closing = true
+    this.#inbox = this.#inbox.filter((input) => input._tag === "handled")
+    this.#advance()
   }
 
-  private tell(input: Input): void {
-    if (this.closing) return
-    this.inbox.push(input)
-    this.advance()
+  #tell(input: Input): void {
+    if (this.#closing) return
+    this.#inbox.push(input)
+    this.#advance()
   }
 
   /** One input after another, also when a callback causes the next one. */
-  private advance(): void {
-    if (this.busy) return
-    this.busy = true
+  #advance(): void {
+    if (this.#busy) return
+    this.#busy = true
     try {
-      for (let next = this.next(); next !== undefined; next = this.next()) {
-        const { actions, state } = step(this.state, next, this.platform.now())
-        this.state = state
+      for (let next = this.#next(); next !== undefined; next = this.#next()) {
+        const { actions, state } = step(this.#state, next, this.#platform.now())
+        this.#state = state
         for (const action of actions) {
-          if (this.mayRun(action)) call(() => this.run(action), this.report)
+          if (this.#mayRun(action)) call(() => this.#run(action), this.#report)
         }
       }
     } finally {
-      this.busy = false
-      this.arm()
+      this.#busy = false
+      this.#arm()
     }
   }
 
-  private next(): Input | undefined {
-    const next = this.inbox.shift()
-    return next === undefined && this.closing && this.state.phase._tag !== "Stopped" ? { _tag: "close" } : next
+  #next(): Input | undefined {
+    const next = this.#inbox.shift()
+    return next === undefined && this.#closing && this.#state.phase._tag !== "Stopped" ? { _tag: "close" } : next
   }
 
-  /** A program that has closed is only told that it has stopped. */
-  private mayRun(action: Action): boolean {
+  /** Once it has closed, a program hears only that it has stopped, and nothing new begins. */
+  #mayRun(action: Action): boolean {
+    if (!this.#closing) return true
+    return action._tag === "status" ? action.status._tag === "stopped" : doneAtClose.has(action._tag)
+  }
+
+  #run(action: Action): void {
     switch (action._tag) {
       case "askToken":
+        return this.#askToken(action.request)
       case "connect":
+        return this.#open(action.connection, action.transport)
       case "check":
-      case "deliver":
-        return !this.closing
-      case "status":
-        return !this.closing || action.status._tag === "stopped"
+        return this.#check(action.connection)
       case "send":
+        return this.#socket?.send(action.frame)
       case "disconnect":
+        return this.#drop(action.code, action.reason)
+      case "deliver":
+        return this.#deliver(action.items, action.position)
       case "save":
-        return true
+        return this.#options.storage?.save(action.position)
+      case "status":
+        return this.#show(action.status)
     }
   }
 
-  private run(action: Action): void {
-    switch (action._tag) {
-      case "askToken":
-        return this.askToken(action.request)
-      case "connect":
-        return this.open(action.connection, action.transport)
-      case "check":
-        return this.check(action.connection)
-      case "send":
-        return this.socket?.send(action.frame)
-      case "disconnect":
-        return this.drop(action.code, action.reason)
-      case "deliver":
-        return this.deliver(action.items, action.position)
-      case "save":
-        return this.options.storage?.save(action.position)
-      case "status":
-        return this.show(action.status)
-    }
-  }
-
-  private askToken(request: number): void {
-    const { token } = this.options
+  #askToken(request: number): void {
+    const { token } = this.#options
     const answer = async () => typeof token === "function" ? await token() : token
     answer().then(
       (value) =>
-        this.tell({
+        this.#tell({
           _tag: "token",
           request,
           answer: typeof value === "string" ? { token: value } : value ?? undefined
         }),
       (error: unknown) => {
         // Nobody waits for a token any more.
-        if (this.closing || this.state.phase._tag === "Stopped") return
-        this.report(error)
-        this.tell({ _tag: "tokenFailed", request })
+        if (this.#closing || this.#state.phase._tag === "Stopped") return
+        this.#report(error)
+        this.#tell({ _tag: "tokenFailed", request })
       }
     )
   }
 
-  private open(connection: number, transport: TransportName): void {
-    this.socket = Connector.open(this.platform, this.url, transport, {
-      opened: () => this.tell({ _tag: "opened", connection }),
-      message: (data) => this.tell({ _tag: "message", connection, data }),
-      acknowledged: (confirmed) => this.tell({ _tag: "acknowledged", connection, confirmed }),
-      unacknowledged: () => this.tell({ _tag: "unacknowledged", connection }),
+  #open(connection: number, transport: TransportName): void {
+    this.#socket = Connector.open(this.#platform, this.#url, transport, {
+      opened: () => this.#tell({ _tag: "opened", connection }),
+      message: (data) => this.#tell({ _tag: "message", connection, data }),
+      acknowledged: (confirmed) => this.#tell({ _tag: "acknowledged", connection, confirmed }),
+      unacknowledged: () => this.#tell({ _tag: "unacknowledged", connection }),
       closed: (code, reason) => {
-        this.socket = undefined
-        this.tell({ _tag: "closed", connection, code, reason })
+        this.#socket = undefined
+        this.#tell({ _tag: "closed", connection, code, reason })
       }
     })
   }
 
-  private check(connection: number): void {
-    void Connector.ask(this.platform, this.url, this.end.signal).then((answer) =>
-      this.tell({ _tag: "checked", connection, answer })
+  #check(connection: number): void {
+    void Connector.ask(this.#platform, this.#url, this.#end.signal).then((answer) =>
+      this.#tell({ _tag: "checked", connection, answer })
     )
   }
 
-  private drop(code: number, reason: string): void {
-    this.socket?.close(code, reason)
-    this.socket = undefined
+  #drop(code: number, reason: string): void {
+    this.#socket?.close(code, reason)
+    this.#socket = undefined
   }
 
-  private deliver(items: ReadonlyArray<Item>, position: Position): void {
+  #deliver(items: ReadonlyArray<Item>, position: Position): void {
     for (const item of items) {
-      call(() => this.hand(item), this.report)
-      if (!this.closing) continue
+      call(() => this.#hand(item), this.#report)
+      if (!this.#closing) continue
       // What was handled up to here is known before the end, the rest stays for another time.
       if (item._tag === "Event") {
-        this.inbox.push({ _tag: "handled", position: { epoch: item.epoch, offset: item.event.offset } })
+        this.#inbox.push({ _tag: "handled", position: { epoch: item.epoch, offset: item.event.offset } })
       }
       return
     }
-    this.inbox.push({ _tag: "handled", position })
+    this.#inbox.push({ _tag: "handled", position })
   }
 
-  private hand(item: Item): void {
+  #hand(item: Item): void {
     switch (item._tag) {
       case "Event":
-        return this.options.onEvent(item.event)
+        return this.#options.onEvent(item.event)
       case "Gap": {
         const { _tag, ...gap } = item
-        return this.options.onGap?.(gap)
+        return this.#options.onGap?.(gap)
       }
       case "Snapshot": {
         const { _tag, ...snapshot } = item
-        return this.options.onSnapshot?.(snapshot)
+        return this.#options.onSnapshot?.(snapshot)
       }
       case "Lost":
-        return this.options.onLost?.(item.run)
+        return this.#options.onLost?.(item.run)
     }
   }
 
-  private show(status: Status): void {
-    if (status._tag === "stopped") this.leave()
-    return this.options.onStatus?.(status)
+  #show(status: Status): void {
+    if (status._tag === "stopped") this.#leave()
+    return this.#options.onStatus?.(status)
   }
 
   /** What a callback throws is the program's to see, and must not end the loop. */
-  private readonly report = (error: unknown): void => {
-    const { onError } = this.options
-    const over = this.closing && !this.busy
+  readonly #report = (error: unknown): void => {
+    const { onError } = this.#options
+    const over = this.#closing && !this.#busy
     if (onError === undefined || over) return rethrow(error)
     call(() => onError(error), (another) => {
       rethrow(error)
@@ -237,18 +230,18 @@ export class PlainDriver implements Connection {
     })
   }
 
-  private arm(): void {
-    const at = wakeAt(this.state)
+  #arm(): void {
+    const at = wakeAt(this.#state)
     if (at === undefined) {
-      this.timer?.cancel()
-      this.timer = undefined
-    } else if (this.timer === undefined || at < this.timer.at) {
-      this.timer?.cancel()
-      const cancel = this.platform.after(at - this.platform.now(), () => {
-        this.timer = undefined
-        this.tell({ _tag: "tick" })
+      this.#timer?.cancel()
+      this.#timer = undefined
+    } else if (this.#timer === undefined || at < this.#timer.at) {
+      this.#timer?.cancel()
+      const cancel = this.#platform.after(at - this.#platform.now(), () => {
+        this.#timer = undefined
+        this.#tell({ _tag: "tick" })
       })
-      this.timer = { at, cancel }
+      this.#timer = { at, cancel }
     }
   }
 }

@@ -21,6 +21,7 @@ import {
   ask,
   dial,
   greet,
+  hangUp,
   hasSocket,
   onChecked,
   onClosed,
@@ -155,7 +156,7 @@ const onClose = (turn: Turn): void => {
   if (state.phase._tag === "Open" && state.handled !== undefined && state.ackDue !== undefined) {
     acknowledge(turn, state.handled)
   }
-  if (hasSocket(state)) turn.actions.push({ _tag: "disconnect", code: 1000, reason: "" })
+  hangUp(turn)
   stop(turn, { _tag: "closed" })
 }
 

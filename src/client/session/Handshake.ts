@@ -115,7 +115,7 @@ export const onChecked = (turn: Turn, answer: HttpAnswer.HttpAnswer | undefined)
   const { status } = answer
   const refusal = HttpAnswer.refusal(state, answer)
   if (refusal?.final === true) {
-    if (hasSocket(state)) turn.actions.push({ _tag: "disconnect", code: 1000, reason: "" })
+    hangUp(turn)
     return stop(turn, { _tag: "refused", code: status, ...refusal.reason })
   }
   const answered = status === HttpAnswer.upgradeRequired
@@ -209,19 +209,10 @@ const countLoss = ({ now, state }: Turn, cause: Loss, lastedMs: number): void =>
 }
 
 /** Whether this end says that the next connection may well end the same way. */
-const isForCause = (cause: Loss): boolean => {
-  switch (cause._tag) {
-    case "closed":
-      return fromCode(cause.code) !== undefined && !planned.has(cause.code)
-    case "missing":
-    case "badFrame":
-      return true
-    case "silent":
-    case "timeout":
-    case "tokenFailed":
-      return false
-  }
-}
+const isForCause = (cause: Loss): boolean =>
+  cause._tag === "closed"
+    ? fromCode(cause.code) !== undefined && !planned.has(cause.code)
+    : cause._tag === "missing" || cause._tag === "badFrame"
 
 const planned: ReadonlySet<number> = new Set([closeCodes.draining.code, closeCodes.heartbeatLost.code])
 
@@ -236,6 +227,11 @@ export const onPause = (turn: Turn): void => {
   if (!hasSocket(turn.state)) return
   leave(turn, "paused")
   turn.state.phase = { _tag: "Paused" }
+}
+
+/** Closes the socket for good, if there is one. */
+export const hangUp = (turn: Turn): void => {
+  if (hasSocket(turn.state)) turn.actions.push({ _tag: "disconnect", code: 1000, reason: "" })
 }
 
 /** Whether there is a socket, open or on the way. */

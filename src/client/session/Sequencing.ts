@@ -33,22 +33,23 @@ export const onEvents = (turn: Turn, frame: Frame<"events">): Loss | undefined =
   const upTo = frame.upTo ?? 0
   const fresh: Array<WireEvent> = []
   let offset = start.offset
+  const missingBefore = (received: number) => missing({ ...start, offset }, { ...start, offset: received })
   for (const event of frame.events) {
     if (event.offset <= offset) {
       // Seen before, unless a filtered frame went past it.
       if (filtered && event.offset > start.offset && !fresh.some((_) => _.offset === event.offset)) {
-        return missing({ ...start, offset }, { ...start, offset: event.offset })
+        return missingBefore(event.offset)
       }
       continue
     }
     if (event.offset !== offset + 1 && !(filtered && upTo >= event.offset - 1)) {
-      return missing({ ...start, offset }, { ...start, offset: event.offset })
+      return missingBefore(event.offset)
     }
     offset = event.offset
     fresh.push(event)
   }
   if (upTo > offset) {
-    if (!filtered) return missing({ ...start, offset }, { ...start, offset: upTo + 1 })
+    if (!filtered) return missingBefore(upTo + 1)
     offset = upTo
   }
 

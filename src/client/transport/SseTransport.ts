@@ -205,81 +205,81 @@ const refusal = (
 class Translator {
   /** What the server closes with, if it said so. */
   code: number | undefined
-  private readonly filtered: boolean
-  private readonly tell: (frame: string) => void
-  private readonly welcomed: (connection: string | undefined) => void
-  private readonly parser
-  private events: Array<string> = []
-  private epoch = ""
-  private upTo = 0
-  private idAlone: string | undefined
+  readonly #filtered: boolean
+  readonly #tell: (frame: string) => void
+  readonly #welcomed: (connection: string | undefined) => void
+  readonly #parser
+  #events: Array<string> = []
+  #epoch = ""
+  #upTo = 0
+  #idAlone: string | undefined
 
   constructor(filtered: boolean, tell: (frame: string) => void, welcomed: (connection: string | undefined) => void) {
-    this.filtered = filtered
-    this.tell = tell
-    this.welcomed = welcomed
-    this.parser = createParser({
+    this.#filtered = filtered
+    this.#tell = tell
+    this.#welcomed = welcomed
+    this.#parser = createParser({
       onId: (id) => {
-        this.onIdAlone()
-        this.idAlone = id
+        this.#onIdAlone()
+        this.#idAlone = id
       },
       onEvent: ({ data, event = "message", id }) => {
-        if (id === undefined) this.onIdAlone()
-        else this.idAlone = undefined
-        if (event.startsWith("frame:")) this.onFrame(event.slice("frame:".length), data)
-        else this.onEvent(id ?? "", data)
+        if (id === undefined) this.#onIdAlone()
+        else this.#idAlone = undefined
+        if (event.startsWith("frame:")) this.#onFrame(event.slice("frame:".length), data)
+        else this.#onEvent(id ?? "", data)
       },
       onComment: () => {
-        this.onIdAlone()
-        this.flush()
-        this.tell(`{"type":"ping"}`)
+        this.#onIdAlone()
+        this.#flush()
+        this.#tell(`{"type":"ping"}`)
       }
     })
   }
 
   take(text: string): void {
-    this.parser.feed(text)
-    this.onIdAlone()
-    this.flush()
+    this.#parser.feed(text)
+    this.#onIdAlone()
+    this.#flush()
   }
 
-  private onFrame(type: string, data: string): void {
-    this.flush()
-    if (type === "welcome") this.welcomed(textOf(jsonOf(data), "connection"))
+  #onFrame(type: string, data: string): void {
+    this.#flush()
+    if (type === "welcome") this.#welcomed(textOf(jsonOf(data), "connection"))
     if (type === "goodbye") this.code = closeCodes.draining.code
     if (type === "error") this.code = codeByName.get(textOf(jsonOf(data), "code") ?? "")
-    this.tell(data)
+    this.#tell(data)
   }
 
-  private onEvent(id: string, data: string): void {
-    this.moveTo(id)
-    this.events.push(data)
+  #onEvent(id: string, data: string): void {
+    this.#moveTo(id)
+    this.#events.push(data)
   }
 
   /** What a thread filter left out moves the id alone. */
-  private onIdAlone(): void {
-    const id = this.idAlone
-    this.idAlone = undefined
+  #onIdAlone(): void {
+    const id = this.#idAlone
+    this.#idAlone = undefined
     if (id === undefined) return
-    this.moveTo(id)
-    if (this.events.length === 0) this.write()
+    this.#moveTo(id)
+    if (this.#events.length === 0) this.#write()
   }
 
-  private moveTo(id: string): void {
+  #moveTo(id: string): void {
     // An id that is no position makes a frame that is none either, and the session hangs up.
     const { epoch, offset } = PositionText.fromText(id) ?? { epoch: "", offset: -1 }
-    if (epoch !== this.epoch) this.flush()
-    this.epoch = epoch
-    this.upTo = offset
+    if (epoch !== this.#epoch) this.#flush()
+    this.#epoch = epoch
+    this.#upTo = offset
   }
 
-  private flush(): void {
-    if (this.events.length > 0) this.write()
+  #flush(): void {
+    if (this.#events.length > 0) this.#write()
   }
 
-  private write(): void {
-    const upTo = this.filtered ? `"upTo":${this.upTo},` : ""
-    this.tell(`{"type":"events","epoch":"${this.epoch}",${upTo}"events":[${this.events.join(",")}]}`)
-    this.events = []
+  #write(): void {
+    const upTo = this.#filtered ? `"upTo":${this.#upTo},` : ""
+    this.#tell(`{"type":"events","epoch":"${this.#epoch}",${upTo}"events":[${this.#events.join(",")}]}`)
+    this.#events = []
   }
 }
