@@ -152,6 +152,7 @@ const make = Effect.fnUntraced(function*(
       batched: toLimit(config.slow.batched),
       close: toLimit(config.slow.close)
     },
+    backlog: config.backlog,
     degradedMs: Duration.toMillis(config.degradedTimeout)
   })
   const acknowledging = {

@@ -66,6 +66,7 @@ const Resolved = Schema.Struct({
   strangers: Schema.Struct({ silent: Positive, unauthenticated: Positive, refused: Positive }),
   silentTimeout: Time,
   slow: Schema.Struct({ volatile: Limit, batched: Limit, close: Limit }),
+  backlog: Schema.Struct({ perConnection: Positive, perNode: Positive }),
   expiryGrace: Time,
   degradedTimeout: Time,
   drainTimeout: Time,
@@ -91,6 +92,19 @@ const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
       path: ["connections", "perUser"],
       issue:
         `connections.perUser (${connections.perUser}) must not be over connections.perNode (${connections.perNode})`
+    })
+  }
+  const { perConnection, perNode } = config.backlog
+  if (perConnection < 2 * maxFrameBytesOut) {
+    issues.push({
+      path: ["backlog", "perConnection"],
+      issue: `backlog.perConnection (${perConnection}) must be at least twice maxFrameBytesOut (${maxFrameBytesOut})`
+    })
+  }
+  if (perConnection > perNode) {
+    issues.push({
+      path: ["backlog", "perConnection"],
+      issue: `backlog.perConnection (${perConnection}) must not be over backlog.perNode (${perNode})`
     })
   }
   for (const [milder, harder] of [["volatile", "batched"], ["batched", "close"]] as const) {
@@ -140,6 +154,10 @@ const Overrides = Schema.Struct({
     batched: Schema.optionalKey(LimitText),
     close: Schema.optionalKey(LimitText)
   })),
+  backlog: Schema.optionalKey(Schema.Struct({
+    perConnection: Schema.optionalKey(Positive),
+    perNode: Schema.optionalKey(Positive)
+  })),
   expiryGrace: Schema.optionalKey(TimeInput),
   degradedTimeout: Schema.optionalKey(TimeInput),
   drainTimeout: Schema.optionalKey(TimeInput),
@@ -165,6 +183,7 @@ const defaults: Resolved = {
     batched: { bytes: 1024 * kibi, after: Duration.seconds(10) },
     close: { bytes: 8192 * kibi, after: Duration.seconds(30) }
   },
+  backlog: { perConnection: 8192 * kibi, perNode: 256 * 1024 * kibi },
   expiryGrace: Duration.seconds(10),
   degradedTimeout: Duration.minutes(5),
   drainTimeout: Duration.seconds(5),
@@ -180,7 +199,8 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
     volatile: { ...defaults.slow.volatile, ...overrides.slow?.volatile },
     batched: { ...defaults.slow.batched, ...overrides.slow?.batched },
     close: { ...defaults.slow.close, ...overrides.slow?.close }
-  }
+  },
+  backlog: { ...defaults.backlog, ...overrides.backlog }
 })
 
 /**
@@ -217,6 +237,11 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
  *   (`slow.volatile`: 256 KiB behind, or behind for 2 seconds), its batched ones
  *   (`slow.batched`: 1 MiB, 10 seconds), and its connection (`slow.close`: 8 MiB
  *   of critical events, 30 seconds);
+ * - `backlog`: the most bytes that may wait for the network: `backlog.perConnection`,
+ *   8 MiB, which must leave room for the largest frame, event and snapshot; and
+ *   `backlog.perNode`, 256 MiB, of all devices together, those being closed
+ *   included. Past three quarters of it, the devices for which most waits are closed
+ *   with 4502;
  * - `expiryGrace`: how long a connection outlives its credential, 10 seconds;
  * - `degradedTimeout`: for how long devices are kept while the broker is away, 5
  *   minutes (up to a tenth longer, at random); then they are closed with 4503, so

@@ -134,14 +134,13 @@ export class Connection {
     return this.phase === "idle" || this.phase === "degraded" || this.phase === "closed"
   }
 
+  private get isClosed(): boolean {
+    return this.phase === "closed"
+  }
+
   /** How it is known whether the device is still there. */
   get liveness(): Liveness | undefined {
     return this.transport.liveness
-  }
-
-  /** Bytes that wait for the network. */
-  get backlog(): number {
-    return this.transport.backlog()
   }
 
   /**
@@ -228,12 +227,34 @@ export class Connection {
   tick(now: number): void {
     const { outage, slowness } = this
     if (this.phase === "closed") return
+    this.count()
     if (outage !== undefined && now >= outage.until) return this.close(gone)
     if (this.lateness !== undefined && this.phase === "idle") this.tellStatus(now)
     if (slowness?.fullSince === undefined) return
     const { ms } = this.shared.slow.close
     const stuckSince = this.caughtUp ? slowness.since : slowness.fullSince
     if (now - stuckSince >= ms) this.close(tooSlow)
+  }
+
+  /** Counts anew what waits for the network. */
+  count(): void {
+    if (this.phase !== "closed") this.shared.backlog.set(this, this.transport.backlog())
+  }
+
+  /** Ends it because too much waits for its device. */
+  closeAsSlow(): void {
+    this.close(tooSlow)
+  }
+
+  /** Ends it without a word, so that what waits for its device is free. */
+  cut(): void {
+    this.end()
+    this.transport.destroy()
+  }
+
+  /** Nothing waits for the network any more. For the owner of the transport, once its socket is gone. */
+  gone(): void {
+    this.shared.backlog.free(this)
   }
 
   /** Sends nothing more, and has the transport tell the device why. */
@@ -292,6 +313,7 @@ export class Connection {
 
   private end(): void {
     this.phase = "closed"
+    this.shared.backlog.end(this)
     this.lateness = undefined
     this.toldDegraded = false
     if (this.outage === undefined) return
@@ -428,14 +450,17 @@ export class Connection {
     const { counters } = this.shared
     counters.messages += messages.length
     for (const message of messages) counters.bytes += Buffer.byteLength(message)
-    if (this.transport.write(messages)) return true
-    if (this.phase === "closed") return false
+    const hasRoom = this.transport.write(messages)
+    this.count()
+    if (this.isClosed) return false
+    if (hasRoom) return true
     this.phase = "blocked"
     counters.blocked++
     const now = this.now
     this.slowness ??= new Slowness(now)
     this.slowness.fullSince = now
     this.transport.whenWritable(() => {
+      this.count()
       if (this.slowness !== undefined) this.slowness.fullSince = undefined
       if (this.phase === "blocked") this.schedule()
     })

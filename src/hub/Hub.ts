@@ -11,7 +11,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
@@ -19,6 +18,7 @@ import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError, type News, type PullLimits } from "../broker/Broker.ts"
 import type { ConnectionId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
+import { Backlog, type BacklogLimits } from "./Backlog.ts"
 import { Connection } from "./Connection.ts"
 import * as Encoding from "./FrameEncoder.ts"
 import { Places } from "./Places.ts"
@@ -37,6 +37,7 @@ import { makeCounters, type Stats } from "./Stats.ts"
  * - `maxFrameBytes`: the most bytes of one `events` frame. One event that is
  *   larger still goes out, alone;
  * - `slow`: when devices that read too slowly get less, or are closed;
+ * - `backlog`: how many bytes may wait for the network, see `Backlog`;
  * - `degradedMs`: for how long connections are kept whose log cannot be read.
  *   Each is kept for up to a tenth longer, at random.
  *
@@ -48,6 +49,7 @@ export interface Options {
   readonly perNode: number
   readonly maxFrameBytes: number
   readonly slow: Limits
+  readonly backlog: BacklogLimits
   readonly degradedMs: number
 }
 
@@ -112,6 +114,7 @@ export const make = Effect.fnUntraced(function*(
   const counters = makeCounters()
   const roster = new Roster()
   const recovery = new Recovery()
+  const backlog = new Backlog(options.backlog)
   const random = yield* Random.Random
 
   let scheduled: Array<Connection> = []
@@ -126,6 +129,7 @@ export const make = Effect.fnUntraced(function*(
     clock: yield* Clock.Clock,
     limits: pullLimits(options.maxFrameBytes),
     slow: options.slow,
+    backlog,
     run,
     recovery,
     patienceMs: () => options.degradedMs * (1 + random.nextDoubleUnsafe() / 10),
@@ -171,7 +175,7 @@ export const make = Effect.fnUntraced(function*(
           counters.opened++
           return connection
         }),
-        Effect.onError(() => release(connection))
+        Effect.onError(() => Effect.andThen(release(connection), Effect.sync(() => connection.gone())))
       )
     })
 
@@ -221,12 +225,11 @@ export const make = Effect.fnUntraced(function*(
       let behind = 0
       let degraded = 0
       let lag = 0
-      let backlog = 0
       for (const connection of roster) {
         if (connection.isBehind) behind++
         if (connection.isDegraded) degraded++
         lag = Math.max(lag, connection.lag)
-        backlog += connection.backlog
+        connection.count()
       }
       return {
         ...counters,
@@ -238,17 +241,12 @@ export const make = Effect.fnUntraced(function*(
         behind,
         degraded,
         lag,
-        backlog
+        backlog: backlog.total,
+        overfull: backlog.closedCount
       }
     })
   }
 })
-
-/**
- * @category layers
- * @since 0.1.0
- */
-export const layer = (options: Options): Layer.Layer<Hub, never, Broker> => Layer.effect(Hub, make(options))
 
 /**
  * A limit on connections was met: `limit` connections of the user, or of the

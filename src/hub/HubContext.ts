@@ -8,6 +8,7 @@ import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Broker, PullLimits } from "../broker/Broker.ts"
 import type { Connection } from "./Connection.ts"
+import type { Backlog } from "./Backlog.ts"
 import type { Recovery } from "./Recovery.ts"
 import type { Limits } from "./SlowConsumer.ts"
 import type { Counters } from "./Stats.ts"
@@ -30,6 +31,7 @@ export interface Shared {
   readonly clock: Clock.Clock
   readonly limits: PullLimits
   readonly slow: Limits
+  readonly backlog: Backlog
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   readonly later: (connection: Connection) => void
   readonly recovery: Recovery

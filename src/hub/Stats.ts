@@ -51,7 +51,8 @@ export type LimitScope = "user" | "node"
  * `lag` is the largest number of events that a connection was behind when it
  * last looked, `behind` the number of connections that are, `degraded` of those
  * that were told that events may be late, and `backlog` the bytes that wait for the network,
- * all connections together.
+ * all connections together, those that are closing included. `overfull` counts the
+ * connections that were closed because too many bytes waited for them, or for all.
  *
  * @category models
  * @since 0.1.0
@@ -63,6 +64,7 @@ export interface Stats extends Readonly<Counters> {
   readonly degraded: number
   readonly lag: number
   readonly backlog: number
+  readonly overfull: number
 }
 
 /**

@@ -61,6 +61,8 @@ export interface Liveness {
  * - `backlog` is the number of bytes taken but not yet handed to the network.
  * - `close` tells the device why, and ends the connection. It may be called
  *   again, without effect.
+ * - `destroy` ends the connection without a word, and lets go of all bytes that
+ *   wait.
  * - `liveness`: without it the device is taken to be there until the transport
  *   closes.
  *
@@ -72,5 +74,6 @@ export interface Transport {
   readonly whenWritable: (ready: () => void) => void
   readonly backlog: () => number
   readonly close: (farewell: Farewell) => void
+  readonly destroy: () => void
   readonly liveness?: Liveness
 }

@@ -40,13 +40,17 @@ const membersOf = (object: object): ReadonlyArray<string> => {
 }
 
 const patience = { bytes: Infinity, ms: Infinity }
-const hub = Hub.layer({
-  perUser: 10,
-  perNode: 10,
-  maxFrameBytes: 4096,
-  slow: { volatile: patience, batched: patience, close: patience },
-  degradedMs: Infinity
-})
+const hub = Layer.effect(
+  Hub.Hub,
+  Hub.make({
+    perUser: 10,
+    perNode: 10,
+    maxFrameBytes: 4096,
+    slow: { volatile: patience, batched: patience, close: patience },
+    backlog: { perConnection: Infinity, perNode: Infinity },
+    degradedMs: Infinity
+  })
+)
 
 describe("gaps of the seed", () => {
   it.effect("fault 47: constructor takes `manager` and `websocket_manager` at once", () =>

@@ -61,6 +61,8 @@ describe("GatewayConfig", () => {
         GATEWAY_SLOW_BATCHED_AFTER: "2 seconds",
         GATEWAY_SLOW_CLOSE_BYTES: "30",
         GATEWAY_SLOW_CLOSE_AFTER: "3 seconds",
+        GATEWAY_BACKLOG_PER_CONNECTION: "4000",
+        GATEWAY_BACKLOG_PER_NODE: "5000",
         GATEWAY_EXPIRY_GRACE: "4 seconds",
         GATEWAY_DEGRADED_TIMEOUT: "7 seconds",
         GATEWAY_DRAIN_TIMEOUT: "5 seconds",
@@ -86,6 +88,7 @@ describe("GatewayConfig", () => {
           batched: { bytes: 20, after: seconds(2) },
           close: { bytes: 30, after: seconds(3) }
         },
+        backlog: { perConnection: 4000, perNode: 5000 },
         expiryGrace: seconds(4),
         degradedTimeout: seconds(7),
         drainTimeout: seconds(5),
@@ -120,6 +123,14 @@ describe("GatewayConfig", () => {
         const error = yield* Effect.flip(GatewayConfig.decode({ origins: [origin] }))
         assert.strictEqual(error.issues.length, 1, origin)
       }
+    }))
+
+  it.effect("refuses a backlog without room for two frames, or of one device that is larger than that of all", () =>
+    Effect.gen(function*() {
+      const small = yield* Effect.flip(GatewayConfig.decode({ backlog: { perConnection: 100_000 } }))
+      assert.include(small.message, "twice maxFrameBytesOut (65536)")
+      const large = yield* Effect.flip(GatewayConfig.decode({ backlog: { perNode: 1_000_000 } }))
+      assert.deepStrictEqual(large.issues.map(({ path }) => path), ["backlog.perConnection"])
     }))
 
   it.effect("refuses limits for slow devices that run backwards", () =>

@@ -3,6 +3,7 @@ import { Effect, Layer } from "effect"
 import { Broker } from "effect-emitter"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
+import { untilEffect } from "../client/devices.ts"
 import { append, connect, envelope, serve, user } from "./server.ts"
 
 const kibi = 1024
@@ -40,6 +41,34 @@ describe("A device that does not read", () => {
       yield* stuck.received(count)
       assert.deepStrictEqual(stuck.numbers(), other.numbers())
       assert.strictEqual((yield* served.gateway.stats).behind, 0)
+    }))
+
+  it.live("P5: is closed where too much waits for all, counts until its socket is gone, and then no more", () =>
+    Effect.gen(function*() {
+      const perNode = 600 * kibi
+      const patient = { bytes: 1024 * kibi * kibi, after: "1 hour" } as const
+      const served = yield* serve({
+        maxFrameBytesOut: 64 * kibi,
+        slow: { volatile: patient, batched: patient, close: patient },
+        backlog: { perConnection: 300 * kibi, perNode }
+      })
+      const stuck = yield* Effect.forEach(Array.from({ length: 8 }), () => connect(served, "ada"))
+      for (const { socket } of stuck) socket.pause()
+      const text = "x".repeat(120 * kibi)
+      const stats = Effect.gen(function*() {
+        const seen = yield* served.gateway.stats
+        assert.isAtMost(seen.backlog, perNode)
+        return seen
+      })
+      // The kernel takes some megabytes for each.
+      for (let n = 1; (yield* stats).overfull === 0; n++) {
+        yield* served.broker.append(user("ada"), [envelope({ n, text })])
+        yield* Effect.sleep(0)
+      }
+      const { closed, overfull } = yield* stats
+      assert.strictEqual(closed["tooSlow"], overfull)
+      for (const { socket } of stuck) socket.terminate()
+      yield* untilEffect("all is free", Effect.map(stats, ({ backlog, connections }) => backlog + connections === 0))
     }))
 
   it.live("is let go of when it vanishes", () =>

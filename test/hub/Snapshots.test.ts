@@ -201,4 +201,6 @@ class StuckTransport implements Transport {
   }
 
   close(_: Farewell): void {}
+
+  destroy(): void {}
 }

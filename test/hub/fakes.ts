@@ -11,6 +11,7 @@ import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
 export class FakeTransport implements Transport {
   readonly writes: Array<ReadonlyArray<Frame.ServerFrame>> = []
   readonly farewells: Array<Farewell> = []
+  isDestroyed = false
   room = Infinity
   private ready: (() => void) | undefined
   private waiting = 0
@@ -41,6 +42,10 @@ export class FakeTransport implements Transport {
 
   close(farewell: Farewell): void {
     this.farewells.push(farewell)
+  }
+
+  destroy(): void {
+    this.isDestroyed = true
   }
 
   /** The network has taken everything, and takes `room` writes more. */

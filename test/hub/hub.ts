@@ -19,7 +19,15 @@ export const makeHub = (
   options: Partial<Hub.Options> = {},
   service: Broker.Broker["Service"] = broker.service
 ) =>
-  Hub.make({ perUser: 100, perNode: 100, maxFrameBytes: 1024, slow: patient, degradedMs: 300_000, ...options }).pipe(
+  Hub.make({
+    perUser: 100,
+    perNode: 100,
+    maxFrameBytes: 1024,
+    slow: patient,
+    backlog: { perConnection: Infinity, perNode: Infinity },
+    degradedMs: 300_000,
+    ...options
+  }).pipe(
     Effect.provideService(Broker.Broker, service)
   )
 

@@ -57,6 +57,10 @@ class Wire implements Transport {
     this.farewell ??= code.code
   }
 
+  destroy(): void {
+    this.farewell ??= 1006
+  }
+
   take(): string | undefined {
     const message = this.messages.shift()
     if (this.messages.length >= this.room) return message

@@ -213,6 +213,7 @@ export class World {
       perNode: 100,
       maxFrameBytes: 2048,
       slow: { volatile: patience, batched: patience, close: patience },
+      backlog: { perConnection: Infinity, perNode: Infinity },
       degradedMs: Infinity
     }).pipe(Effect.provideService(Broker.Broker, memory))
     const users = Array.from({ length: setting.users }, (_, index) => Identity.UserId.make(`user${index}`))

@@ -10,6 +10,7 @@
  * | `emitter_gateway_degraded` | gauge: connections whose log cannot be read | |
  * | `emitter_gateway_lag_events` | gauge: the largest lag of one connection | |
  * | `emitter_gateway_backlog_bytes` | gauge: bytes that wait for the network | |
+ * | `emitter_gateway_overfull_total` | counter: connections closed because too many bytes waited | |
  * | `emitter_gateway_opened_total` | counter: connections greeted | |
  * | `emitter_gateway_refused_total` | counter | `limit`: `user`, `node`, `rate`, `address` |
  * | `emitter_gateway_strangers` | gauge: sockets whose device is not known | `kind`: `silent`, `unauthenticated`, `refused` |
@@ -45,6 +46,9 @@ const counters = {
   events: Metric.counter("emitter_gateway_events_total", { description: "Events written to devices" }),
   messages: Metric.counter("emitter_gateway_messages_total", { description: "Messages written to devices" }),
   bytes: Metric.counter("emitter_gateway_bytes_total", { description: "Bytes of messages written to devices" }),
+  overfull: Metric.counter("emitter_gateway_overfull_total", {
+    description: "Connections closed because too many bytes waited for them, or for all"
+  }),
   blocked: Metric.counter("emitter_gateway_blocked_total", { description: "Times a transport was full" }),
   acknowledgements: Metric.counter("emitter_gateway_acknowledgements_total", { description: "Acknowledgements taken" }),
   degradations: Metric.counter("emitter_gateway_degradations_total", {

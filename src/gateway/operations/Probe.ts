@@ -68,6 +68,7 @@ export const make = Effect.fnUntraced(function*(options: {
     perNode: 1_000,
     maxFrameBytes: 64 * 1024,
     slow: { volatile: patient, batched: patient, close: patient },
+    backlog: { perConnection: Infinity, perNode: Infinity },
     degradedMs: Infinity
   })
   const source = `canary-${yield* Names.next}`
@@ -85,7 +86,8 @@ export const make = Effect.fnUntraced(function*(options: {
         },
         whenWritable: () => {},
         backlog: () => 0,
-        close: () => {}
+        close: () => {},
+        destroy: () => {}
       }
       const id = ConnectionId.make(canary.id)
       const request = { id, user, resume: undefined, threads: undefined, encoding: frames, transport }

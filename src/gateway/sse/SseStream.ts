@@ -250,7 +250,10 @@ export const serve = (
       Effect.flatMap(restore(Effect.raceAllFirst([opened, gone, Deferred.await(refused)])), (connection) => {
         if (connection === undefined) return Effect.void
         session.live(connection)
-        return Effect.ensuring(restore(gone), shared.hub.release(connection))
+        return Effect.ensuring(
+          restore(gone),
+          Effect.andThen(shared.hub.release(connection), Effect.sync(() => connection.gone()))
+        )
       })
     ).pipe(Effect.ensuring(Effect.sync(() => shared.remove(session))))
   })

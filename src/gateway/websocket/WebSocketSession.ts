@@ -127,7 +127,8 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     this.shared.remove(this)
     this.shared.strangers.unauthenticated.delete(this)
     if (work !== undefined) this.shared.run(Fiber.interrupt(work))
-    if (state._tag === "Live" || state._tag === "Closing") this.letGo(state.connection)
+    if (state._tag === "Live") this.letGo(state.connection)
+    if (state._tag === "Live" || state._tag === "Closing") state.connection?.gone()
   }
 
   // What the connection asks.
@@ -151,7 +152,8 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   close(farewell: Farewell): void {
     const { state, work } = this
     if (state._tag === "Closing" || state._tag === "Closed") return
-    this.state = { _tag: "Closing", connection: undefined }
+    // What waits for the network still does.
+    this.state = { _tag: "Closing", connection: state._tag === "Live" ? state.connection : undefined }
     this.work = undefined
     this.waiting = undefined
     this.shared.closed(farewell)
@@ -305,7 +307,11 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
           identified()
           if (!this.shared.admits()) return Effect.sync(() => this.close(busy(this.shared.comeBackAfterMs())))
           return Effect.flatMap(restore(open(principal)), (connection) => {
-            if (this.state._tag !== "Greeting") return hub.release(connection)
+            if (this.state._tag !== "Greeting") {
+              if (this.state._tag === "Closing") this.state = { _tag: "Closing", connection }
+              else connection.gone()
+              return hub.release(connection)
+            }
             this.state = this.live(connection, principal)
             this.shared.strangers.unauthenticated.delete(this)
             return Effect.void
@@ -409,7 +415,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     }
   }
 
-  private letGo(connection: Connection | undefined): void {
-    if (connection !== undefined) this.shared.run(this.shared.hub.release(connection))
+  private letGo(connection: Connection): void {
+    this.shared.run(this.shared.hub.release(connection))
   }
 }

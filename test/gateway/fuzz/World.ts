@@ -63,6 +63,7 @@ export const make = Effect.gen(function*() {
     perNode: 1_000,
     maxFrameBytes: 64 * 1024,
     degradedMs: 60_000,
+    backlog: { perConnection: Infinity, perNode: Infinity },
     slow: { volatile: patient, batched: patient, close: patient }
   })
   const sessions = new Set<Session>()
