@@ -78,6 +78,24 @@ const runtimeImports = async (): Promise<ReadonlyMap<string, ReadonlyArray<strin
   )
 }
 
+/** The circles that one comes upon by following edges, each told from where it begins. */
+const cyclesOf = (edges: ReadonlyArray<readonly [from: string, to: string]>): ReadonlyArray<string> => {
+  const graph = Map.groupBy(edges, ([from]) => from)
+  const done = new Set<string>()
+  const cycles: Array<string> = []
+  const visit = (node: string, trail: ReadonlyArray<string>) => {
+    const start = trail.indexOf(node)
+    if (start >= 0) {
+      cycles.push([...trail.slice(start), node].join(" → "))
+    } else if (!done.has(node)) {
+      for (const [, next] of graph.get(node) ?? []) visit(next, [...trail, node])
+      done.add(node)
+    }
+  }
+  for (const node of graph.keys()) visit(node, [])
+  return cycles
+}
+
 /** The shortest way to say what is wrong with an import. */
 const show = ({ from, to }: Import) => `${from} imports ${to}`
 
@@ -110,6 +128,17 @@ describe("what the sources import", () => {
     assert.deepStrictEqual(wrong.map(show), [])
   })
 
+  it("flows one way inside the client, the protocol and the testing kit, types included, and down from room to room", () => {
+    const rooms = ["client", "protocol", "testing"]
+    const files = imports.filter(({ from, kind, to }) =>
+      kind === "file" && rooms.includes(partOf(from)) && partOf(from) === partOf(to)
+    )
+    assert.isNotEmpty(files)
+    assert.deepStrictEqual(cyclesOf(files.map(({ from, to }) => [from, to])), [])
+    const between = files.map(({ from, to }) => [path.dirname(from), path.dirname(to)] as const)
+    assert.deepStrictEqual(cyclesOf(between.filter(([from, to]) => from !== to)), [])
+  })
+
   it("stays inside src, and names no entry of the package itself", () => {
     const outside = imports.filter(({ kind, to }) =>
       kind === "file" ? !to.startsWith("src/") && to !== "package.json" : to === manifest.name
@@ -120,19 +149,8 @@ describe("what the sources import", () => {
   it("holds no cycle between files when it runs", async () => {
     const graph = await runtimeImports()
     assert.isAtLeast(graph.size, new Set(imports.map(({ from }) => from)).size)
-    const done = new Set<string>()
-    const cycles: Array<string> = []
-    const visit = (file: string, trail: ReadonlyArray<string>) => {
-      const start = trail.indexOf(file)
-      if (start >= 0) {
-        cycles.push([...trail.slice(start), file].join(" → "))
-      } else if (!done.has(file)) {
-        for (const next of graph.get(file) ?? []) visit(next, [...trail, file])
-        done.add(file)
-      }
-    }
-    for (const file of graph.keys()) visit(file, [])
-    assert.deepStrictEqual(cycles, [])
+    const edges = Array.from(graph).flatMap(([from, to]) => to.map((each) => [from, each] as const))
+    assert.deepStrictEqual(cyclesOf(edges), [])
   })
 
   it("is only effect, and a parser of event streams, for what also runs in browsers: no Node module, nothing else", () => {

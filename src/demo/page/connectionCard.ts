@@ -1,7 +1,7 @@
 /**
  * Shows how a user's connection stands, and offers to disturb it.
  */
-import type { Loss, Status } from "../../client/index.ts"
+import { type Loss, type Status, statusMessage } from "../../client/index.ts"
 import type { Position } from "../../protocol/Position.ts"
 import { toText } from "../../protocol/PositionText.ts"
 import type { Counts } from "./connection.ts"
@@ -15,11 +15,14 @@ const closedTexts: Readonly<Record<string, string>> = {
   brokerUnavailable: "The server cannot read the events at the moment"
 }
 
+/** What a loss says of itself, with its remedy if it has one. */
+const sentence = (detail: string): string => detail.charAt(0).toUpperCase() + detail.slice(1)
+
 const lossText = (loss: Loss): string => {
   switch (loss._tag) {
     case "closed":
       if (loss.name === undefined) return "The connection broke"
-      return closedTexts[loss.name] ?? `The server closed it (${loss.name})`
+      return closedTexts[loss.name] ?? sentence(loss.detail)
     case "silent":
       return "The connection fell silent"
     case "timeout":
@@ -58,11 +61,7 @@ const detail = (status: Status, now: number): string => {
       return `${lossText(status.cause)}. Next attempt in ${seconds.toFixed(1)} s.`
     }
     case "stopped":
-      return status.reason._tag === "refused"
-        ? `The server refused: ${status.reason.name ?? status.reason.code}.`
-        : status.reason._tag === "noToken"
-        ? "There is no token any more."
-        : "Closed."
+      return statusMessage(status)
   }
 }
 

@@ -1,0 +1,31 @@
+import { assert, describe, it } from "@effect/vitest"
+import { spoken } from "../../src/demo/page/connectionCard.ts"
+
+const detail = `this page's origin is not allowed: add it to the gateway's "origins" (HTTP 403)`
+
+describe("the page's card of its connection", () => {
+  it("fault 31: says why the server refused, and what to do about it", () => {
+    const said = spoken({
+      _tag: "stopped",
+      reason: { _tag: "refused", code: 403, name: "originRefused", detail }
+    })
+    assert.strictEqual(said, `The connection has stopped. The server refused the connection: ${detail}.`)
+  })
+
+  it("fault 31: says why it waits, and what to do about it, where that is more than a network that is away", () => {
+    const waiting = (name: string | undefined, detail: string) =>
+      spoken({
+        _tag: "waiting",
+        retryAt: 0,
+        attempt: 1,
+        cause: { _tag: "closed", code: 1006, name, detail }
+      })
+    const blocked = `something on the way lets no WebSocket through: add "sse" to "transports"`
+    assert.strictEqual(waiting("blocked", blocked), `S${blocked.slice(1)}. Trying again.`)
+    assert.strictEqual(waiting(undefined, "the connection was lost"), "The connection broke. Trying again.")
+    assert.strictEqual(
+      waiting("draining", "stopping"),
+      "The server is stopping, and will be back. Trying again."
+    )
+  })
+})
