@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-export * as Broker from "./broker/Broker.ts"
+export * as Broker from "./broker/index.ts"
 export * as Emitter from "./emitter/Emitter.ts"
 export { Emitters } from "./emitter/Emitter.ts"
 export * as CircuitBreaker from "./emitter/delivery/CircuitBreaker.ts"

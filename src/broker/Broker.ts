@@ -26,150 +26,16 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
+import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { DeliveryClass } from "../protocol/Event.ts"
-import type { RunId, ThreadId, UserId } from "../protocol/Identity.ts"
+import type { RunId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
-import { type Given, present } from "../protocol/Present.ts"
 import type { BrokerError } from "./BrokerError.ts"
-import * as MemoryBroker from "./memory/MemoryBroker.ts"
+import type { Head, PullLimits, RunAtHead, Slice } from "./Log.ts"
 
 export * from "./BrokerError.ts"
-
-/**
- * Where the text of an entry's wire event stands as bytes: on `page` from `start`
- * to `end`, with a comma as its last byte. Texts of consecutive entries often
- * stand one behind the other, and can then be copied together.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Written {
-  readonly page: Uint8Array
-  readonly start: number
-  readonly end: number
-}
-
-/**
- * An event in a user's log. `body` is the envelope's text without its offset
- * (see `Envelope.toJson`), `bytes` its length in UTF-8. A broker that holds the
- * text as bytes says where, with `written`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Entry {
-  readonly offset: number
-  readonly type: string
-  readonly delivery: DeliveryClass
-  readonly at: number
-  readonly run: RunId | undefined
-  readonly thread: ThreadId | undefined
-  readonly confirm: boolean
-  readonly body: string
-  readonly bytes: number
-  readonly written?: Written | undefined
-}
-
-/**
- * Offsets `from` to `to` of `epoch` that a reader does not get: no longer kept
- * (`retention`), or all that came before a new epoch (`epoch`; then `from` to
- * `to` are those of the new epoch that are gone already, none when `to` is
- * `from - 1`).
- *
- * @category models
- * @since 0.1.0
- */
-export interface Gap {
-  readonly epoch: string
-  readonly from: number
-  readonly to: number
-  readonly reason: "retention" | "epoch"
-}
-
-/**
- * A run's state after the event at `offset`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface RunSnapshotAt {
-  readonly run: RunId
-  readonly offset: number
-  readonly state: RunSnapshot
-}
-
-/**
- * What lies past a position: a gap if the position can no longer be served,
- * then entries in order. A reader goes on from `next`; it is caught up when
- * `next.offset` is `head`.
- *
- * With a gap come the snapshots of the runs that are active and of those that
- * ended inside the gap or after it, taken at the head. Without one `snapshots`
- * is empty.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Slice {
-  readonly gap: Gap | undefined
-  readonly snapshots: ReadonlyArray<RunSnapshotAt>
-  readonly entries: ReadonlyArray<Entry>
-  readonly next: Position
-  readonly head: number
-}
-
-/**
- * How much one `pull` returns at most. At least one entry is returned if there
- * is one, however large.
- *
- * @category models
- * @since 0.1.0
- */
-export interface PullLimits {
-  readonly maxEvents: number
-  readonly maxBytes: number
-}
-
-/**
- * One step of `read`.
- *
- * @category models
- * @since 0.1.0
- */
-export type LogItem =
-  | { readonly _tag: "Event"; readonly epoch: string; readonly entry: Entry }
-  | { readonly _tag: "Gap"; readonly gap: Gap; readonly snapshots: ReadonlyArray<RunSnapshotAt> }
-
-/**
- * The head of a log and the state of its runs, taken in one step.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Head {
-  readonly position: Position
-  readonly snapshots: ReadonlyArray<RunSnapshotAt>
-}
-
-/**
- * The head of a log and the state of one of its runs, taken in one step. There is
- * no `snapshot` of a run that is not known, or not any more.
- *
- * @category models
- * @since 0.1.0
- */
-export interface RunAtHead {
-  readonly position: Position
-  readonly snapshot: RunSnapshotAt | undefined
-}
+export * from "./Log.ts"
 
 /**
  * Parts of a broker that fail apart from each other, such as several servers
@@ -212,16 +78,16 @@ export interface Lateness {
 }
 
 /**
- * What a reader is told besides that there may be something to pull: the broker
+ * What a broker tells a reader besides that there may be something to pull: it
  * cannot serve the user for now, so wake-ups may not come (`down`), or it can
  * again, and there may be something to pull (`up`); or the user's access was
  * revoked; or the user's events are late, or late no more. A broker that is never
- * away tells neither `down` nor `up`. A pull may fail without any news.
+ * away tells neither `down` nor `up`. A pull may fail without any signal.
  *
  * @category models
  * @since 0.1.0
  */
-export type News = "down" | "up" | Revocation | Lateness
+export type Signal = "down" | "up" | Revocation | Lateness
 
 /**
  * Is told when the broker cannot be reached any more (`down`), and when it can
@@ -231,33 +97,18 @@ export type News = "down" | "up" | Revocation | Lateness
  * @category models
  * @since 0.1.0
  */
-export type Watcher = (news: "down" | "up", domain?: string) => void
+export type Watcher = (signal: "down" | "up", domain?: string) => void
 
 /**
- * Makes somebody a reader of a user's log, until the scope closes.
- *
- * A broker that neither waits nor fails may offer the same as plain calls, so
- * that a reader that waits costs no scope. `unscoped` is part of `subscribe`, so
- * that a broker which wraps another's `subscribe` does not leave it as it was.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Subscribe {
-  (user: UserId, wake: (news?: News) => void): Effect.Effect<void, BrokerError, Scope.Scope>
-  readonly unscoped?: Unscoped
-}
-
-/**
- * `add` makes `wake` a reader of a user's log, `delete` takes one such reader
- * away, if there is one.
+ * `subscribe` as plain calls: `add` makes `wake` a reader of a user's log,
+ * `delete` takes one such reader away, if there is one.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Unscoped {
-  readonly add: (user: UserId, wake: (news?: News) => void) => void
-  readonly delete: (user: UserId, wake: (news?: News) => void) => void
+  readonly add: (user: UserId, wake: (signal?: Signal) => void) => void
+  readonly delete: (user: UserId, wake: (signal?: Signal) => void) => void
 }
 
 /**
@@ -268,14 +119,15 @@ export interface Unscoped {
  * - `appendUnsafe` is the same for brokers that need not wait, as a plain call;
  *   other brokers have none. It gives nothing, and does nothing, where `append`
  *   would fail.
- * - `read` gives the events past `after`, then live ones, with no hole and no
- *   repeat between; without `after` only live ones. It never ends by itself.
- * - `pull` and `subscribe` are the lean form of `read`: `wake` is called, from
- *   any fiber and at any time, when there may be something to pull. It must
- *   return at once and not throw; calls may be spurious, and several appends may
- *   share one. Called with `News` it says those instead; each `down` is followed
- *   by an `up` once the broker is back. A reader counts as present until its
- *   scope closes.
+ * - `pull` gives what lies past a position.
+ * - `subscribe` makes `wake` a reader until the scope closes: it is called, from any
+ *   fiber and at any time, when there may be something to pull. It must return at
+ *   once and not throw. Calls may be spurious, and several appends may share one.
+ *   Called with a `Signal` it says that instead; each `down` is followed by an `up`
+ *   once the broker is back. `LogReader.read` makes a stream of the two.
+ * - `subscribeUnscoped` is `subscribe` for brokers that neither wait nor fail, as
+ *   plain calls, so that a reader that waits costs no scope; other brokers have
+ *   none. Whoever wraps `subscribe` wraps it as well, or takes it away.
  * - `revoke` tells all readers of a user, on all nodes, that the user's access was
  *   revoked, and tells it to those who come later before their `subscribe`
  *   succeeds, for as long as it is remembered.
@@ -313,9 +165,12 @@ export interface Unscoped {
 export class Broker extends Context.Service<Broker, {
   readonly append: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Position, BrokerError>
   readonly appendUnsafe?: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Position | undefined
-  readonly read: (user: UserId, after: Option.Option<Position>) => Stream.Stream<LogItem, BrokerError>
   readonly pull: (user: UserId, after: Position, limits: PullLimits) => Effect.Effect<Slice, BrokerError>
-  readonly subscribe: Subscribe
+  readonly subscribe: (
+    user: UserId,
+    wake: (signal?: Signal) => void
+  ) => Effect.Effect<void, BrokerError, Scope.Scope>
+  readonly subscribeUnscoped?: Unscoped
   readonly head: (user: UserId) => Effect.Effect<Position, BrokerError>
   readonly snapshots: (user: UserId, since?: number) => Effect.Effect<Head, BrokerError>
   readonly snapshot: (user: UserId, run: RunId) => Effect.Effect<RunAtHead, BrokerError>
@@ -330,26 +185,3 @@ export class Broker extends Context.Service<Broker, {
   readonly retentionMs: number
   readonly domains?: Domains
 }>()("effect-emitter/Broker") {}
-
-/**
- * A broker that keeps the logs in this process, bounded per user and in total.
- * For its options and their defaults see `MemoryBroker.Options`; a wrong or
- * unknown option fails the layer with every problem listed.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layerMemory = (
-  options: Given<typeof MemoryBroker.Options.Encoded> = {}
-): Layer.Layer<Broker, Schema.SchemaError> =>
-  Layer.effect(
-    Broker,
-    Effect.flatMap(
-      Schema.decodeUnknownEffect(MemoryBroker.Options, {
-        errors: "all",
-        onExcessProperty: "error",
-        reportInput: true
-      })(present(options)),
-      MemoryBroker.make
-    )
-  )

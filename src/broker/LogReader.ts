@@ -1,6 +1,5 @@
 /**
- * Builds `Broker.read` from the lean form `pull` and `subscribe`, so that every
- * broker reads in the same way.
+ * Reads a user's log as a stream, over `pull` and `subscribe` of any broker.
  *
  * @since 0.1.0
  */
@@ -8,7 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Broker, LogItem, PullLimits, Slice } from "./Broker.ts"
+import type { UserId } from "../protocol/Identity.ts"
+import type { Position } from "../protocol/Position.ts"
+import type { Broker } from "./Broker.ts"
+import type { BrokerError } from "./BrokerError.ts"
+import type { LogItem, PullLimits, Slice } from "./Log.ts"
 
 const limits: PullLimits = { maxEvents: 256, maxBytes: 256 * 1024 }
 
@@ -20,21 +23,25 @@ const toItems = (slice: Slice): ReadonlyArray<LogItem> => {
 }
 
 /**
- * Subscribes before it looks for the first time, and closes the latch before
- * each pull: an append after the pull opens it again, so no wake-up is lost. A
- * reader who waits outlives a broker that is away: nothing is asked of it then.
+ * The events past `after`, then live ones, with no hole and no repeat between;
+ * without `after` only live ones. The stream never ends by itself, and fails with
+ * the broker's error. A reader that waits outlives a broker that is away: nothing
+ * is asked of the broker then.
  *
- * @category constructors
+ * @category operations
  * @since 0.1.0
  */
-export const fromPull = (
-  broker: Pick<Broker["Service"], "pull" | "subscribe" | "head">
-): Broker["Service"]["read"] =>
-(user, after) =>
+export const read = (
+  broker: Pick<Broker["Service"], "pull" | "subscribe" | "head">,
+  user: UserId,
+  after: Option.Option<Position>
+): Stream.Stream<LogItem, BrokerError> =>
   Stream.unwrap(Effect.gen(function*() {
+    // It subscribes before it looks for the first time, and closes the latch before each pull: an append after the pull opens
+    // it again, so no wake-up is lost.
     const latch = Latch.makeUnsafe(false)
-    yield* broker.subscribe(user, (news) => {
-      if (news === undefined || news === "up") latch.openUnsafe()
+    yield* broker.subscribe(user, (signal) => {
+      if (signal === undefined || signal === "up") latch.openUnsafe()
     })
     let position = Option.isSome(after) ? after.value : yield* broker.head(user)
 

@@ -82,11 +82,11 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
   const locate = makeLocate(shards)
   if (shards.length === 1) return shards[0].broker
   const of = (user: UserId) => locate(user).broker
-  const isUnsafe = shards.every(({ broker }) => broker.appendUnsafe !== undefined)
   return {
     append: (user, batch) => of(user).append(user, batch),
-    ...(isUnsafe ? { appendUnsafe: appendUnsafely(of) } : {}),
-    read: (user, after) => of(user).read(user, after),
+    ...(shards.every(({ broker }) => broker.appendUnsafe !== undefined)
+      ? { appendUnsafe: (user, batch) => of(user).appendUnsafe?.(user, batch) }
+      : {}),
     pull: (user, after, limits) => of(user).pull(user, after, limits),
     subscribe: (user, wake) => of(user).subscribe(user, wake),
     head: (user) => of(user).head(user),
@@ -114,10 +114,3 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
     }
   }
 }
-
-const appendUnsafely =
-  (of: (user: UserId) => Broker["Service"]): NonNullable<Broker["Service"]["appendUnsafe"]> => (user, batch) => {
-    const { appendUnsafe } = of(user)
-    if (appendUnsafe === undefined) throw new TypeError("This broker cannot append within a call")
-    return appendUnsafe(user, batch)
-  }

@@ -31,9 +31,9 @@ export const broker: Layer.Layer<Broker.Broker, never, Broker.Broker | Outage> =
   Broker.Broker,
   Effect.gen(function*() {
     // A plain call cannot be refused, so all appends go the other way.
-    const { appendUnsafe: _, ...inner } = yield* Broker.Broker
+    const { appendUnsafe: _, subscribeUnscoped: __, ...inner } = yield* Broker.Broker
     const { isUnder } = yield* Outage
-    const readers = new Set<(news?: Broker.News) => void>()
+    const readers = new Set<(news?: Broker.Signal) => void>()
     let wasUnder = false
     const tell = Effect.map(isUnder, (away) => {
       if (away === wasUnder) return

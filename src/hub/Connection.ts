@@ -30,7 +30,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
-import type { BrokerError, News, RunAtHead, RunSnapshotAt, Slice } from "../broker/Broker.ts"
+import type { BrokerError, RunAtHead, RunSnapshotAt, Signal, Slice } from "../broker/Broker.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import type { ConnectionId, RunId, UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
@@ -71,7 +71,7 @@ export class Connection {
   private readonly transport: Transport
   private readonly narration: Narration
   /** Tells that there may be something to pull, or how the broker is. Bound, since a closure would hold more. */
-  readonly wake: (news?: News) => void
+  readonly wake: (news?: Signal) => void
   // Whether it reads its user's log: in a scope, or as plain calls where the broker offers them.
   private following: Scope.Closeable | "unscoped" | undefined
   private phase: Phase = "opening"
@@ -183,7 +183,7 @@ export class Connection {
     )
   }
 
-  private hear(news?: News): void {
+  private hear(news?: Signal): void {
     if (news !== undefined) this.learn(news)
     else if (this.phase === "idle") this.schedule()
     else this.woken = true
@@ -286,18 +286,17 @@ export class Connection {
   }
 
   private follow(): Effect.Effect<void, BrokerError> {
-    const { subscribe } = this.shared.broker
-    const { unscoped } = subscribe
+    const { subscribe, subscribeUnscoped } = this.shared.broker
     return Effect.suspend(() => {
       // It may have been released before it came to this.
       if (this.phase === "closed") return Effect.void
-      if (unscoped === undefined) {
+      if (subscribeUnscoped === undefined) {
         const scope = Scope.makeUnsafe()
         this.following = scope
         return Scope.provide(subscribe(this.user, this.wake), scope)
       }
       this.following = "unscoped"
-      unscoped.add(this.user, this.wake)
+      subscribeUnscoped.add(this.user, this.wake)
       return Effect.void
     })
   }
@@ -307,7 +306,7 @@ export class Connection {
     this.following = undefined
     if (following === undefined) return Effect.void
     if (following !== "unscoped") return Scope.close(following, Exit.void)
-    this.shared.broker.subscribe.unscoped?.delete(this.user, this.wake)
+    this.shared.broker.subscribeUnscoped?.delete(this.user, this.wake)
     return Effect.void
   }
 
@@ -479,7 +478,7 @@ export class Connection {
   }
 
   // What the broker says of itself, or of the user.
-  private learn(news: News): void {
+  private learn(news: Signal): void {
     if (this.phase === "closed") return
     if (typeof news === "object") {
       if ("lateMs" in news) return this.hearOfLateness(news.lateMs)

@@ -15,7 +15,7 @@ import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { Broker, type BrokerError, type News, type PullLimits } from "../broker/Broker.ts"
+import { Broker, type BrokerError, type PullLimits, type Signal } from "../broker/Broker.ts"
 import type { ConnectionId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { Backlog, type BacklogLimits } from "./Backlog.ts"
@@ -196,7 +196,7 @@ export const make = Effect.fnUntraced(function*(
     admit: (user, issuedAt = 0) =>
       Effect.scoped(Effect.suspend(() => {
         let revokedAt = Number.NEGATIVE_INFINITY
-        const hear = (news?: News) => {
+        const hear = (news?: Signal) => {
           if (typeof news === "object" && "revokedAt" in news) revokedAt = Math.max(revokedAt, news.revokedAt)
         }
         return Effect.flatMap(

@@ -1,13 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { Broker } from "effect-emitter"
-import { fromPull } from "../../src/broker/LogReader.ts"
 import { newUser } from "./events.ts"
 
 describe("A reader of a log, made from pulls and wake-ups", () => {
   it.effect("waits while the broker is away, asks nothing of it, and goes on once it is back", () =>
     Effect.gen(function*() {
-      let wake: (news?: Broker.News) => void = () => {}
+      let wake: (signal?: Broker.Signal) => void = () => {}
       let isAway = false
       let pulls = 0
       let offset = 1
@@ -15,7 +14,7 @@ describe("A reader of a log, made from pulls and wake-ups", () => {
       const away = new Broker.BrokerError({
         reason: new Broker.BrokerUnavailable({ operation: "pull", afterMs: 1, cause: new Error("away") })
       })
-      const read = fromPull({
+      const broker: Parameters<typeof Broker.read>[0] = {
         head: () => head,
         subscribe: (_, told) => Effect.sync(() => void (wake = told)),
         pull: (_, after) =>
@@ -27,9 +26,9 @@ describe("A reader of a log, made from pulls and wake-ups", () => {
               : { epoch: "e", from: after.offset + 1, to: offset, reason: "retention" }
             return Effect.succeed({ gap, snapshots: [], entries: [], next: { epoch: "e", offset }, head: offset })
           })
-      })
+      }
       const items: Array<number> = []
-      const reading = yield* read(newUser(), Option.none()).pipe(
+      const reading = yield* Broker.read(broker, newUser(), Option.none()).pipe(
         Stream.runForEach((item) => Effect.sync(() => items.push(item._tag === "Gap" ? item.gap.to : -1))),
         Effect.forkChild({ startImmediately: true })
       )

@@ -40,9 +40,6 @@ const users = (kind: string, count = 20_000) =>
 const nobody = Effect.die(new Error("no broker is asked"))
 const broker: Broker.Broker["Service"] = {
   append: () => nobody,
-  read: () => {
-    throw new Error("no broker is asked")
-  },
   pull: () => nobody,
   subscribe: () => nobody,
   head: () => nobody,

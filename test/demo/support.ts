@@ -69,7 +69,7 @@ export const eventsOf = Effect.fnUntraced(function*(user: string) {
   const broker = yield* Broker.Broker
   const id = Identity.UserId.make(user)
   const head = yield* broker.head(id)
-  return yield* broker.read(id, Option.some({ epoch: head.epoch, offset: 0 })).pipe(
+  return yield* Broker.read(broker, id, Option.some({ epoch: head.epoch, offset: 0 })).pipe(
     Stream.take(head.offset),
     Stream.runCollect,
     Effect.map((items) =>

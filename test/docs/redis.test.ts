@@ -70,7 +70,7 @@ describe("the operators' guide of Redis", () => {
               const broker = yield* Broker.Broker
               const { epoch } = yield* broker.head(ada)
               // A device that acknowledges all it gets, so that the program's last event is confirmed.
-              yield* broker.read(ada, Option.some({ epoch, offset: 0 })).pipe(
+              yield* Broker.read(broker, ada, Option.some({ epoch, offset: 0 })).pipe(
                 Stream.runForEach((item) =>
                   item._tag === "Event" ? broker.acknowledge(ada, { epoch, offset: item.entry.offset }) : Effect.void
                 ),

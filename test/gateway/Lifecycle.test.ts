@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Fiber, Layer, Redacted, Stream } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Redacted } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator } from "effect-emitter/gateway"
 import { untilEffect } from "../client/devices.ts"
@@ -30,7 +30,6 @@ const unreliable = (mode: { current: "works" | "fails" | "dies" | "hangs" }) =>
         })
       return {
         ...broker,
-        read: () => Stream.empty,
         pull: (of, after, limits) => guard(broker.pull(of, after, limits), of === "ada"),
         snapshots: (of, since) => guard(broker.snapshots(of, since), of === "ada"),
         snapshot: (of, run) => guard(broker.snapshot(of, run), of === "ada"),

@@ -77,7 +77,7 @@ export interface LogOptions {
 /** One user's log that may lose its memory, behind the broker's interface. */
 export class FakeBroker {
   private readonly options: LogOptions
-  private readonly wakes = new Set<(news?: Broker.News) => void>()
+  private readonly wakes = new Set<(news?: Broker.Signal) => void>()
   private epochs = 0
   private sequence = 0
   log: UserLog
@@ -91,7 +91,7 @@ export class FakeBroker {
   revokedAt = 0
   /** Of whom looks fail, if they do. */
   failsFor: (user: string) => boolean = () => true
-  onSubscribe: (wake: (news?: Broker.News) => void) => void = () => {}
+  onSubscribe: (wake: (news?: Broker.Signal) => void) => void = () => {}
   fail: Effect.Effect<never, Broker.BrokerError> | undefined
 
   constructor(options: LogOptions) {
@@ -121,7 +121,7 @@ export class FakeBroker {
   }
 
   /** Tells all readers how the broker is. */
-  tell(news: Broker.News): void {
+  tell(news: Broker.Signal): void {
     for (const wake of this.wakes) wake(news)
   }
 
@@ -174,9 +174,6 @@ export class FakeBroker {
     const unused = Effect.die(new Error("not part of this test"))
     return {
       append: () => unused,
-      read: () => {
-        throw new Error("not part of this test")
-      },
       acknowledged: () => unused,
       endLost: () => unused,
       readers: () => Effect.sync(() => this.readers),

@@ -25,6 +25,7 @@ import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Arra
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -33,13 +34,13 @@ import type { UserId } from "../../protocol/Identity.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import * as Names from "../../protocol/Names.ts"
 import type { Position } from "../../protocol/Position.ts"
+import { type Given, present } from "../../protocol/Present.ts"
 import { AnyTime, positiveOr } from "../../protocol/Settings.ts"
-import type { Broker, News, Subscribe, Unscoped } from "../Broker.ts"
+import { Broker, type Signal, type Unscoped } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
 import * as LostRun from "../leases/LostRun.ts"
 import * as MemoryMetrics from "./MemoryMetrics.ts"
-import * as Reading from "../LogReader.ts"
 import { type LogLimits, UserLog } from "./UserLog.ts"
 
 /**
@@ -90,7 +91,7 @@ const nobody: ReadonlyArray<() => void> = []
 interface UserRecord {
   readonly log: UserLog
   // Replaced, not changed, since a wake-up may end its reader, or bring another.
-  readers: ReadonlyArray<(news?: News) => void>
+  readers: ReadonlyArray<(signal?: Signal) => void>
   waiters: Set<Waiter> | undefined
   // The last events that were acknowledged, in the order in which they were.
   acknowledged: Set<number> | undefined
@@ -278,7 +279,7 @@ export const make = Effect.fnUntraced(function*(
       return slice
     })
 
-  const unscoped: Unscoped = {
+  const subscribeUnscoped: Unscoped = {
     add: (user, wake) => {
       const found = use(user)
       found.readers = [...found.readers, wake]
@@ -297,14 +298,11 @@ export const make = Effect.fnUntraced(function*(
     }
   }
 
-  const subscribe: Subscribe = Object.assign(
-    (user: UserId, wake: (news?: News) => void) =>
-      Effect.acquireRelease(
-        Effect.sync(() => unscoped.add(user, wake)),
-        () => Effect.sync(() => unscoped.delete(user, wake))
-      ),
-    { unscoped }
-  )
+  const subscribe: Broker["Service"]["subscribe"] = (user, wake) =>
+    Effect.acquireRelease(
+      Effect.sync(() => subscribeUnscoped.add(user, wake)),
+      () => Effect.sync(() => subscribeUnscoped.delete(user, wake))
+    )
 
   const acknowledge: Broker["Service"]["acknowledge"] = (user, position) =>
     Effect.sync(() => {
@@ -385,7 +383,7 @@ export const make = Effect.fnUntraced(function*(
     pull,
     subscribe,
     head,
-    read: Reading.fromPull({ pull, subscribe, head }),
+    subscribeUnscoped,
     snapshots: (user, since = Number.POSITIVE_INFINITY) =>
       Effect.sync(() => {
         const { log } = record(user)
@@ -406,3 +404,26 @@ export const make = Effect.fnUntraced(function*(
     retentionMs: maxAgeMs
   }
 })
+
+/**
+ * A broker that keeps the logs in this process, bounded per user and in total.
+ * For its options and their defaults see `Options`; a wrong or unknown option
+ * fails the layer with every problem listed.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (
+  options: Given<typeof Options.Encoded> = {}
+): Layer.Layer<Broker, Schema.SchemaError> =>
+  Layer.effect(
+    Broker,
+    Effect.flatMap(
+      Schema.decodeUnknownEffect(Options, {
+        errors: "all",
+        onExcessProperty: "error",
+        reportInput: true
+      })(present(options)),
+      make
+    )
+  )

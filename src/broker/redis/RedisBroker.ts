@@ -40,7 +40,6 @@ import { Broker, BrokerError, type Entry, type PullLimits, RunLost, type Slice }
 import * as Leases from "../leases/Leases.ts"
 import * as LostRun from "../leases/LostRun.ts"
 import { maxRanges, maxSpentSources } from "../memory/SequenceSet.ts"
-import * as Reading from "../LogReader.ts"
 import { append as appendScript } from "./scripts/AppendLua.ts"
 import { checkpoint as checkpointScript } from "./scripts/CheckpointLua.ts"
 import * as RedisBlock from "./codec/Block.ts"
@@ -440,7 +439,6 @@ const makeOverOne = Effect.fnUntraced(function*(
     pull,
     subscribe,
     head,
-    read: Reading.fromPull({ pull, subscribe, head }),
     snapshots,
     snapshot,
     readers,

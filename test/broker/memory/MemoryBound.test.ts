@@ -61,7 +61,7 @@ const measure = (options: Parameters<typeof Broker.layerMemory>[0], users: numbe
   }).pipe(Effect.scoped, Effect.provide(Broker.layerMemory(options)))
 
 const reading = (broker: Broker.Broker["Service"], user: ReturnType<typeof newUser>) =>
-  Effect.sync(() => broker.subscribe.unscoped?.add(user, () => {}))
+  Effect.sync(() => broker.subscribeUnscoped?.add(user, () => {}))
 
 const shapes: Record<string, readonly [users: number, fill: Fill]> = {
   "one small event each": [

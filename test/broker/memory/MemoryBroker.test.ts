@@ -2,7 +2,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, type Duration, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { TestClock } from "effect/testing"
-import * as Reading from "../../../src/broker/LogReader.ts"
 import { UserLog } from "../../../src/broker/memory/UserLog.ts"
 import { brokerSuite } from "../brokerSuite.ts"
 import * as WallClock from "../../support/wallClock.ts"
@@ -14,7 +13,7 @@ brokerSuite("memory", (limits) => Broker.layerMemory(limits))
 const late = Effect.map(Broker.Broker, (broker) => {
   const takesTime = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     Effect.yieldNow.pipe(Effect.andThen(effect), Effect.tap(Effect.yieldNow), Effect.tap(Effect.yieldNow))
-  const slow = {
+  return {
     append: (user, batch) => takesTime(broker.append(user, batch)),
     pull: (user, after, limits) => takesTime(broker.pull(user, after, limits)),
     subscribe: (user, wake) => takesTime(broker.subscribe(user, wake)),
@@ -28,8 +27,7 @@ const late = Effect.map(Broker.Broker, (broker) => {
     revoke: (user) => takesTime(broker.revoke(user)),
     late: (user, by, forMs) => takesTime(broker.late?.(user, by, forMs) ?? Effect.void),
     retentionMs: broker.retentionMs
-  } satisfies Omit<Broker.Broker["Service"], "read">
-  return { ...slow, read: Reading.fromPull(slow) }
+  } satisfies Broker.Broker["Service"]
 })
 
 brokerSuite(
@@ -48,8 +46,7 @@ describe("MemoryBroker, readers without a scope", () => {
   it.effect("are woken and counted until they are taken away, each as often as it was added", () =>
     withBroker({}, (broker) =>
       Effect.gen(function*() {
-        const { unscoped } = broker.subscribe
-        assert.isDefined(unscoped)
+        const { subscribeUnscoped = assert.fail("there are no plain calls") } = broker
         const user = newUser()
         let woken = 0
         const wake = () => void woken++
@@ -59,14 +56,14 @@ describe("MemoryBroker, readers without a scope", () => {
           return [woken, yield* broker.readers(user)]
         })
         let sequence = 0
-        unscoped.add(user, wake)
-        unscoped.add(user, wake)
+        subscribeUnscoped.add(user, wake)
+        subscribeUnscoped.add(user, wake)
         assert.deepStrictEqual(yield* wakesOfOne, [2, 2])
-        unscoped.delete(user, wake)
-        unscoped.delete(user, () => {})
+        subscribeUnscoped.delete(user, wake)
+        subscribeUnscoped.delete(user, () => {})
         assert.deepStrictEqual(yield* wakesOfOne, [1, 1])
-        unscoped.delete(user, wake)
-        unscoped.delete(user, wake)
+        subscribeUnscoped.delete(user, wake)
+        subscribeUnscoped.delete(user, wake)
         assert.deepStrictEqual(yield* wakesOfOne, [0, 0])
       })))
 })
@@ -133,7 +130,7 @@ describe("MemoryBroker, age", () => {
               yield* TestClock.adjust("1 millis")
               assert.deepStrictEqual((yield* broker.pull(user, from, plenty)).entries, [])
 
-              const told: Array<Broker.News | undefined> = []
+              const told: Array<Broker.Signal | undefined> = []
               yield* TestClock.adjust("7 minutes")
               yield* broker.subscribe(user, (news) => void told.push(news))
               assert.lengthOf(told, 1)

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
-import * as Reading from "../../../src/broker/LogReader.ts"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
 import { brokerSuite, type Limits } from "../brokerSuite.ts"
 import { program } from "./redisNode.ts"
@@ -31,7 +30,7 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
       Context.get(yield* Layer.build(Layer.fresh(node(limits))), Broker.Broker)
     ]
     const { append, acknowledged, readers, head } = here
-    return { ...there, append, acknowledged, readers, head, read: Reading.fromPull({ ...there, head }) }
+    return { ...there, append, acknowledged, readers, head }
   })
 
   brokerSuite("Redis, appended on one node and read on another", (limits) => Layer.effect(Broker.Broker, apart(limits)))

@@ -5,7 +5,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
-import type { Broker, Position } from "effect-emitter"
+import { Broker, type Position } from "effect-emitter"
 import type { UserId } from "../../../src/protocol/Identity.ts"
 import { type Draw, forSeeds, seeded } from "../../emitter/support/random.ts"
 import type { RedisServer } from "../../support/redis.ts"
@@ -27,7 +27,7 @@ interface Reader {
 /** Reads for ever, and goes on from where it was whenever the broker fails, as a device does. */
 const follow = (broker: BrokerService, reader: Reader) =>
   Effect.suspend(() =>
-    broker.read(reader.user, Option.some(reader.position)).pipe(
+    Broker.read(broker, reader.user, Option.some(reader.position)).pipe(
       Stream.runForEach((item) =>
         Effect.sync(() => {
           reader.items.push(item)

@@ -16,7 +16,7 @@ describe.skipIf(program === undefined)("RedisBroker, in two databases of one ser
           const [one, two] = [yield* startNode(`${url}/1`, quick), yield* startNode(`${url}/2`, quick)]
           const user = newUser()
           const from = [yield* persist(start(one, user)), yield* persist(start(two, user))] as const
-          const told: Record<"one" | "two", Array<Broker.News | "wake">> = { one: [], two: [] }
+          const told: Record<"one" | "two", Array<Broker.Signal | "wake">> = { one: [], two: [] }
           yield* one.subscribe(user, (news) => void told.one.push(news ?? "wake"))
           yield* two.subscribe(user, (news) => void told.two.push(news ?? "wake"))
           told.one.length = told.two.length = 0

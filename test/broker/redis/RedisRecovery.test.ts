@@ -12,7 +12,7 @@ const listen = Effect.fnUntraced(function*(broker: Broker.Broker["Service"]) {
     watch: { what: "up", at: 0 },
     subscribe: { what: "up", at: 0 }
   }
-  const note = (by: keyof typeof told) => (what?: Broker.News) => {
+  const note = (by: keyof typeof told) => (what?: Broker.Signal) => {
     if (what === "down" || what === "up") told[by] = { what, at: performance.now() }
   }
   yield* broker.watch?.(note("watch")) ?? Effect.void

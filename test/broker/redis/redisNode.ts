@@ -38,11 +38,11 @@ export const withServer = <E>(
 /** Reads in the background, and keeps what came as `id` or as the gap it was. */
 export const watch = Effect.fnUntraced(function*(
   broker: Broker.Broker["Service"],
-  user: Parameters<Broker.Broker["Service"]["read"]>[0],
+  user: Parameters<Broker.Broker["Service"]["head"]>[0],
   from: Position.Position
 ) {
   const items: Array<string> = []
-  const fiber = yield* broker.read(user, Option.some(from)).pipe(
+  const fiber = yield* Broker.read(broker, user, Option.some(from)).pipe(
     Stream.runForEach((item) =>
       Effect.sync(() =>
         void items.push(item._tag === "Event" ? idOf(item.entry) : `${item.gap.reason} ${item.gap.from}-${item.gap.to}`)

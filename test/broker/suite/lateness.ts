@@ -9,7 +9,7 @@ import { eventually, newUser } from "../events.ts"
 const listener = () => {
   const told: Array<number> = []
   return {
-    wake: (news?: Broker.News) => {
+    wake: (news?: Broker.Signal) => {
       if (typeof news === "object" && "lateMs" in news) told.push(Math.round(news.lateMs / 1_000))
     },
     told: Effect.sync(() => told.slice())

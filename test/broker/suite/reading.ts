@@ -1,7 +1,7 @@
 /** From retained to live, without a hole and without a repeat. */
 import { assert } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
-import type { Broker, Position } from "effect-emitter"
+import { Broker, type Position } from "effect-emitter"
 import { type Draw, forSeeds } from "../../emitter/support/random.ts"
 import type { BrokerService, BrokerTest } from "../brokerSuite.ts"
 import { eventually, idOf, newUser, numbered, start } from "../events.ts"
@@ -12,11 +12,11 @@ const summary = (item: Broker.LogItem) =>
 /** The items up to the event at `last`. */
 const readUntil = (
   broker: BrokerService,
-  user: Parameters<BrokerService["read"]>[0],
+  user: Parameters<BrokerService["head"]>[0],
   from: Position.Position,
   last: number
 ) =>
-  broker.read(user, Option.some(from)).pipe(
+  Broker.read(broker, user, Option.some(from)).pipe(
     Stream.takeUntil((item) => item._tag === "Event" ? item.entry.offset >= last : item.gap.to >= last),
     Stream.runCollect
   )
@@ -97,7 +97,11 @@ export const reading = (test: BrokerTest) => {
     Effect.gen(function*() {
       const user = newUser()
       yield* broker.append(user, numbered(1, 3))
-      const reader = yield* broker.read(user, Option.none()).pipe(Stream.take(2), Stream.runCollect, Effect.forkChild)
+      const reader = yield* Broker.read(broker, user, Option.none()).pipe(
+        Stream.take(2),
+        Stream.runCollect,
+        Effect.forkChild
+      )
       yield* eventually(broker.readers(user), (n) => n === 1, "a reader")
       // The reader takes its place once it is counted, so what comes a moment later is live.
       yield* Effect.sleep("50 millis")

@@ -9,7 +9,7 @@ import { eventually, newUser } from "../events.ts"
 const listener = () => {
   const told: Array<Broker.Revocation> = []
   return {
-    wake: (news?: Broker.News) => {
+    wake: (news?: Broker.Signal) => {
       if (typeof news === "object" && "isNew" in news) told.push(news)
     },
     told: Effect.sync(() => told.slice())

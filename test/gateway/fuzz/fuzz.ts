@@ -3,7 +3,7 @@
  */
 import { Effect, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
-import * as Broker from "../../../src/broker/Broker.ts"
+import * as Broker from "../../../src/broker/index.ts"
 import { UserId } from "../../../src/protocol/Identity.ts"
 import * as Authenticator from "./authenticator.ts"
 import { expected } from "./expected.ts"

@@ -59,7 +59,10 @@ describe("Operations", () => {
 
   for (
     const [what, change] of [
-      ["does not wake its readers", (broker) => ({ ...broker, subscribe: () => Effect.void })],
+      [
+        "does not wake its readers",
+        ({ subscribeUnscoped: _, ...broker }) => ({ ...broker, subscribe: () => Effect.void })
+      ],
       ["cannot be read", (broker) => ({ ...broker, pull: () => Effect.die(new Error("a bug")) })],
       ["does not answer readers", (broker) => ({ ...broker, snapshots: () => Effect.never })],
       ["hangs", (broker) => ({ ...broker, append: () => Effect.never })]

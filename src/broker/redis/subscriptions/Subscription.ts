@@ -7,7 +7,7 @@
 import type * as Deferred from "effect/Deferred"
 import type { UserId } from "../../../protocol/Identity.ts"
 import type { Position } from "../../../protocol/Position.ts"
-import type { BrokerError, News } from "../../Broker.ts"
+import type { BrokerError, Signal } from "../../Broker.ts"
 
 /**
  * How a reader is told that there may be something to pull, or of news.
@@ -15,7 +15,7 @@ import type { BrokerError, News } from "../../Broker.ts"
  * @category models
  * @since 0.1.0
  */
-export type Wake = (news?: News) => void
+export type Wake = (news?: Signal) => void
 
 /**
  * Somebody who waits until a device has acknowledged the event at `position`.
