@@ -207,7 +207,7 @@ export class Subscribers<A, E> {
     if (this.overflow === "pause" && this.backlog * 2 <= this.capacity) this.listener.room()
   }
 
-  /** One that has handled all it took, and has nothing waiting, has handled everything. */
+  /** A subscriber that has handled all it took, and has nothing waiting, has handled everything. */
   private markIdle(subscriber: Subscriber<A, E>): void {
     if (subscriber.handled === subscriber.taken && Queue.sizeUnsafe(subscriber.queue) === 0) {
       subscriber.handled = this.number

@@ -1,5 +1,5 @@
 /**
- * What a session makes of the server's frames, and what it acknowledges.
+ * Handles the server's frames, and decides what is acknowledged, and when.
  *
  * @since 0.1.0
  */
@@ -101,7 +101,7 @@ const catchUp = ({ state }: Turn): void => {
   if (position.epoch === phase.epoch && position.offset >= phase.head) state.phase = { ...phase, caughtUp: true }
 }
 
-/** Takes word from the program: it has handled everything up to here. */
+/** The program has handled everything up to this position. */
 export const onHandled = (turn: Turn, position: Position): void => {
   const { state } = turn
   if (position.epoch !== state.position?.epoch) return
@@ -140,7 +140,7 @@ export const onAcknowledged = ({ state }: Turn, confirmed: ReadonlyArray<number>
   state.named = state.named.filter((named) => !confirmed.includes(named))
 }
 
-/** Tells it again after a while. */
+/** The last acknowledgement did not arrive: another one follows after a while. */
 export const onUnacknowledged = ({ now, state }: Turn): void => {
   if (state.phase._tag !== "Open" || state.handled?.epoch !== state.phase.epoch) return
   state.ackDue ??= now + state.config.ackEveryMs

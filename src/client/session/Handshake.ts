@@ -40,7 +40,7 @@ export const ask = (turn: Turn): void => {
   const { state } = turn
   state.request += 1
   state.asking = true
-  // An answer that never comes must not be the end of all renewals.
+  // If the answer never comes, the renewal is tried again.
   state.renewAt = state.phase._tag === "Open" ? turn.now + state.config.tokenTimeoutMs : undefined
   turn.actions.push({ _tag: "askToken", request: state.request, refused: state.refused !== undefined })
 }
@@ -199,7 +199,10 @@ export const wait = (turn: Turn, cause: Loss): void => {
   dropUnfinished(turn)
 }
 
-/** A connection that had been welcomed is lost: counts anew, or counts how often its server throws out who it let in. */
+/**
+ * A connection that had been welcomed is lost. Attempts count from 0 again, unless the server has closed several
+ * connections in a row for cause, each soon after its welcome.
+ */
 const countLoss = ({ now, state }: Turn, cause: Loss, lastedMs: number): void => {
   state.flaps = lastedMs < state.config.backoff.stableAfterMs && isForCause(cause) ? state.flaps + 1 : 0
   if (state.flaps <= 1) state.attempt = 0
@@ -216,7 +219,7 @@ const isForCause = (cause: Loss): boolean =>
 
 const planned: ReadonlySet<number> = new Set([closeCodes.draining.code, closeCodes.heartbeatLost.code])
 
-/** What the lost connection did not finish begins again with the next one. */
+/** Forgets what the connection did not finish: the next one begins with it again. */
 const dropUnfinished = ({ state }: Turn): void => {
   state.asking = false
   state.position = state.pending?.back?.position ?? state.position

@@ -1,6 +1,6 @@
 /**
- * What a session makes of events, gaps and snapshots: nothing twice, nothing
- * missing without a word.
+ * Puts events, gaps and snapshots in their order: no event is delivered twice, and
+ * none is left out without a gap that says so.
  *
  * @since 0.1.0
  */
@@ -155,8 +155,8 @@ export const settle = (turn: Turn): void => {
 }
 
 /**
- * So many snapshots are to come, whatever was to come before. If the connection
- * is lost before they are here, the session goes back.
+ * Notes how many snapshots are to come, in place of what was noted before. If the
+ * connection is lost before they are here, the session goes back to `back`.
  *
  * @category frames
  * @since 0.1.0
