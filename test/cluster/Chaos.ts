@@ -27,11 +27,14 @@ const kill = (node: Node, draw: Draw) =>
 const freeze = (node: Node, draw: Draw, least = 300, most = 5_000) =>
   Effect.andThen(node.child().freeze, Effect.andThen(between(draw, least, most), node.child().thaw))
 
+const stepClock = (node: Node) => node.child().stepClock
+
 const nodes = ({ emitters, gateways }: Cluster): ReadonlyArray<Node> => [...gateways, ...emitters]
 
 const atGateways: ReadonlyArray<Fault> = [
   { name: "gateway killed", strike: ({ cluster }, draw) => kill(draw.pick(cluster.gateways), draw) },
   { name: "gateway frozen", strike: ({ cluster }, draw) => freeze(draw.pick(cluster.gateways), draw) },
+  { name: "gateway's clock stepped", strike: ({ cluster }, draw) => stepClock(draw.pick(cluster.gateways)) },
   {
     name: "gateway restarted",
     strike: ({ cluster }, draw) => {
@@ -53,6 +56,7 @@ const atEmitters: ReadonlyArray<Fault> = [
     name: "user floods",
     strike: ({ cluster }, draw) => draw.pick(cluster.emitters).child().flood
   },
+  { name: "emitter's clock stepped", strike: ({ cluster }, draw) => stepClock(draw.pick(cluster.emitters)) },
   {
     name: "emitter restarted",
     strike: ({ cluster }, draw) => {

@@ -16,6 +16,7 @@ export interface Ending {
  * - `ready` is what it said after `ready ` when it came up.
  * - `kill` is SIGKILL, `stop` SIGTERM and the wait for its end; `freeze` and `thaw` are SIGSTOP and SIGCONT.
  * - `rest` is SIGUSR2, which tells an emitter to start nothing more, `flood` SIGHUP, which lets one of its users flood.
+ * - `stepClock` is SIGWINCH, at which its wall clock steps (see `stepWallClock`).
  * - `complaints` is what it wrote to stderr.
  */
 export interface Child {
@@ -28,6 +29,7 @@ export interface Child {
   readonly thaw: Effect.Effect<void>
   readonly rest: Effect.Effect<void>
   readonly flood: Effect.Effect<void>
+  readonly stepClock: Effect.Effect<void>
   readonly complaints: () => string
 }
 
@@ -80,6 +82,7 @@ export const start = (
       thaw: signal("SIGCONT"),
       rest: signal("SIGUSR2"),
       flood: signal("SIGHUP"),
+      stepClock: signal("SIGWINCH"),
       complaints: () => complaints
     }
   })

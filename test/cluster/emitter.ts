@@ -20,7 +20,7 @@ import {
 } from "../../src/index.ts"
 import { seeded } from "../emitter/support/random.ts"
 import { stricken } from "./Cluster.ts"
-import { brokerLayer, runChild, settings } from "./program.ts"
+import { brokerLayer, runChild, settings, stepWallClock } from "./program.ts"
 import type { Line } from "./Record.ts"
 
 const more = Config.all({
@@ -37,6 +37,8 @@ const floodEvents = 3_000
 
 /** An agent's work that fails, as it should now and then. */
 class AgentFailed extends Schema.TaggedError<AgentFailed>()("AgentFailed", {}) {}
+
+stepWallClock([-3_600_000, 3_600_000, -2_000, 0])
 
 runChild(
   Effect.gen(function*() {

@@ -68,13 +68,16 @@ say("starting the cluster")
 const outcome = await Effect.runPromise(
   Trials.run(program, options, (trial) =>
     Effect.gen(function*() {
-      const { all, totals } = trial.devices
+      const { all, problems, totals } = trial.devices
+      let told = 0
       say(`${all.length} devices are live; faults strike for ${minutes} minutes`)
       const progress = Effect.sync(() => {
         const statuses: Record<string, number> = {}
         for (const device of all) statuses[device.status()] = (statuses[device.status()] ?? 0) + 1
         const delivered = totals.delivered.toLocaleString("en")
         say(`${delivered} events delivered, ${totals.resumed} resumed; devices: ${list(statuses)}`)
+        for (const problem of problems.slice(told, 20)) say(`  ${problem}`)
+        told = problems.length
       })
       yield* progress.pipe(Effect.delay("10 seconds"), Effect.forever, Effect.forkChild)
       faults = yield* storm(trial, { seed: options.seed, ms: minutes * 60_000, onFault: say })

@@ -20,6 +20,20 @@ export const brokerLayer = (redis: string) => RedisBroker.layer({ ...redisOption
 export const authenticatorLayer = (secret: Redacted.Redacted) =>
   Authenticator.jwt({ secret, issuer: "tests", audience: "events" })
 
+/**
+ * Lets the wall clock of this process step at SIGWINCH: it is off by `stepsMs` in turn, over and over. What is monotonic,
+ * timers among it, goes on.
+ */
+export const stepWallClock = (stepsMs: readonly [number, ...Array<number>]): void => {
+  const now = Date.now
+  let offMs = 0
+  let steps = 0
+  Date.now = () => now() + offMs
+  process.on("SIGWINCH", () => {
+    offMs = stepsMs[steps++ % stepsMs.length] ?? 0
+  })
+}
+
 /** Runs until SIGTERM, which ends it with 0, or until its parent is gone. */
 export const runChild = <E>(program: Effect.Effect<unknown, E>): void => {
   process.stdin.on("end", () => process.exit(1)).resume()

@@ -140,7 +140,7 @@ describe.skipIf(redis === undefined)("a cluster", () => {
           faults = struck
         }),
       (outcome) => {
-        assert.isAtLeast(Object.keys(faults).length, 15, report(options, outcome, faults))
+        assert.isAtLeast(Object.keys(faults).length, 17, report(options, outcome, faults))
         assert.isAtLeast(outcome.devices.totals.resumed, 1)
       },
       options
