@@ -234,8 +234,11 @@ describe("a client written from the protocol document", () => {
       yield* until("the end", () => refused.statuses.includes("stopped 4401"))
       assert.deepStrictEqual(asked, [false, true])
 
-      const good = yield* token("ada")
-      const renewed = yield* run({ url: served.url, getToken: (again) => Promise.resolve(again ? good : forged) })
+      // A token of its own each time: one that is older than the revocation stays refused.
+      const renewed = yield* run({
+        url: served.url,
+        getToken: (again) => again ? Effect.runPromise(token("ada")) : Promise.resolve(forged)
+      })
       yield* live(renewed)
       yield* served.gateway.revoke(user("ada"))
       yield* until("live again", () => renewed.statuses.filter((status) => status === "live").length === 2)
@@ -412,7 +415,38 @@ describe("the same client, and servers that break the rules", () => {
       assert.isTrue(third >= 0 && third <= 800, String(third))
     }))
 
-  for (const code of [4400, 4403, 4409, 4413, 4429, 4444, 1008, 1009]) {
+  it.live("fault 46: comes back after 4409, once the time has passed that the goodbye asks for", () =>
+    Effect.gen(function*() {
+      const server = yield* scripted((say, _, __, socket) => {
+        say({ type: "goodbye", reason: "too many connections", reconnectAfterMs: 100 })
+        socket.close(4409)
+      })
+      const record = yield* run({ url: server.url })
+      yield* until("two waits", () => record.waits.length === 2)
+      assert.isTrue(record.waits.every((wait) => wait >= 100))
+    }))
+
+  it.live("fault 46: counts its waits anew after each connection that was welcomed", () =>
+    Effect.gen(function*() {
+      const server = yield* scripted((say, _, __, socket) => {
+        say({
+          type: "welcome",
+          connection: "c",
+          epoch: "E",
+          offset: 0,
+          recovered: true,
+          snapshots: 0,
+          heartbeatMs: 1_000,
+          retentionMs: 1
+        })
+        socket.close(4500)
+      })
+      const record = yield* run({ url: server.url })
+      yield* until("eight waits", () => record.waits.length >= 8)
+      assert.isTrue(record.waits.every((wait) => wait <= 200), String(record.waits))
+    }))
+
+  for (const code of [4400, 4403, 4413, 4429, 4444, 1008, 1009]) {
     it.live(`does not come back after ${code}`, () =>
       Effect.gen(function*() {
         let connections = 0

@@ -4,7 +4,7 @@
  */
 const reactionTo = (code) => {
   if (code === 4401) return "renew"
-  if (code === 4408) return "resume"
+  if (code === 4408 || code === 4409) return "resume"
   return code === 1008 || code === 1009 || (code >= 4400 && code < 4500) ? "stop" : "resume"
 }
 
@@ -14,7 +14,7 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
   let asked = [] // the last events that asked for a confirmation
   let snapshots = 0 // how many are still to come
   let snapshotsFrom // where to resume from until they are there
-  let attempt = 0, lastAck = 0, notBefore = 0, heartbeatMs = 25_000, done = false
+  let attempt = 0, quickUntil = 0, endedSoon = false, lastAck = 0, notBefore = 0, heartbeatMs = 25_000, done = false
 
   const send = (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame))
 
@@ -109,9 +109,18 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
       const reaction = reactionTo(code)
       const refused = reaction === "renew" && renewed && welcomedAt === undefined
       if (done || refused || reaction === "stop") return onStatus?.("stopped", { code })
-      if (welcomedAt !== undefined && Date.now() - welcomedAt >= 10_000) attempt = 0
+      // A connection that was welcomed was a success, but not one closed for cause soon after it, twice in a row.
+      const soon = welcomedAt !== undefined && Date.now() - welcomedAt < 10_000 && code >= 4400 &&
+        ![4500, 4501].includes(code)
+      if (welcomedAt !== undefined && !(soon && endedSoon)) {
+        attempt = 0
+        quickUntil = Date.now() + 5_000
+      }
+      if (welcomedAt !== undefined) endedSoon = soon
       welcomedAt = undefined
-      const wait = notBefore + Math.random() * Math.min(20_000, 200 * 2 ** attempt++)
+      const most = Date.now() < quickUntil ? 500 : 20_000
+      const wait = notBefore + Math.random() * Math.min(most, 200 * 2 ** attempt)
+      if (200 * 2 ** attempt < most) attempt++
       notBefore = 0
       onStatus?.("waiting", { code, wait })
       retry = setTimeout(open, wait, reaction === "renew")
