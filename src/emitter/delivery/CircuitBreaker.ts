@@ -16,7 +16,8 @@
  *   counts as a failure;
  * - open times follow the monotonic clock, so correcting the wall clock neither
  *   prolongs nor shortens them;
- * - every change is one synchronous step, and the closed path allocates nothing.
+ * - all of its state is one value in a `Ref`; every change is one synchronous step
+ *   of it, and the closed path allocates nothing.
  *
  * @since 0.1.0
  */
@@ -105,12 +106,12 @@ export interface Permit {
  *   what is guarded, and settles nothing; by default every one counts.
  * - `state` is the state now, `transitions` every change from now on. A consumer
  *   that lags by more than 64 changes loses the oldest.
- * - `openedTotal` counts all openings since the breaker was made.
  * - `admitUnsafe`, `settleUnsafe` and `releaseUnsafe` are what `run` is made of,
  *   for callers to whom every allocation counts: ask for a permit, and give it
  *   back with the call's outcome, or without one when the call was interrupted.
  *   A probe must be asked for where no interruption can lose its permit.
- * - `outlookUnsafe` tells what `admitUnsafe` would do now: give a permit of the
+ *   `admitClosedUnsafe` gives no probe.
+ * - `admissionUnsafe` tells what `admitUnsafe` would do now: give a permit of the
  *   closed breaker, give that of the probe, or refuse.
  * - `probeUnsafe` says that there is reason to probe at once, if it is open.
  * - `retryAfterMsUnsafe` is how long calls will be refused yet, as far as known:
@@ -127,14 +128,23 @@ export interface CircuitBreaker {
   ) => Effect.Effect<A, E | BreakerOpen, R>
   readonly state: Effect.Effect<State>
   readonly transitions: Stream.Stream<Transition>
-  readonly openedTotal: () => number
   readonly admitUnsafe: () => Permit | undefined
+  readonly admitClosedUnsafe: () => Permit | undefined
   readonly settleUnsafe: (permit: Permit, success: boolean) => void
   readonly releaseUnsafe: (permit: Permit) => void
-  readonly outlookUnsafe: () => "closed" | "probe" | "refuse"
+  readonly admissionUnsafe: () => Admission
   readonly probeUnsafe: () => void
   readonly retryAfterMsUnsafe: () => number
 }
+
+/**
+ * What a breaker does with a call: it goes through, it is the probe, or it is
+ * refused.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Admission = "closed" | "probe" | "refuse"
 
 /**
  * Makes a closed breaker. `name` tells in errors and transitions what it guards.
@@ -153,85 +163,97 @@ export const make = Effect.fnUntraced(function*(
   const runSync = Effect.runSyncWith(yield* Effect.context<never>())
   const schedule = openTimes(options)
   const changes = yield* PubSub.sliding<Transition>(64)
-  const stateRef = Ref.makeUnsafe<State>(closed)
+  const phaseRef = Ref.makeUnsafe<Phase>(closed(0))
 
-  let nextOpenTime = runSync(Schedule.toStep(schedule))
-  // The permit of the current state: a call whose permit it no longer is was admitted in another state.
-  let current: Permit = { probe: false }
-  let openings = 0
-  let openedTotal = 0
-  let probeAt = 0
+  const nowMs = () => Monotonic.millisUnsafe(clock)
 
-  const monotonicMs = () => Monotonic.millisUnsafe(clock)
-
-  const become = (event: Transition["event"], to: State): void => {
-    const from = Ref.getUnsafe(stateRef)
-    MutableRef.set(stateRef.ref, to)
-    current = { probe: event === "probing" }
-    const transition: Transition = { breaker: name, event, from, to, at: clock.currentTimeMillisUnsafe() }
+  // One step of the breaker: the synchronous twin of `Ref.modify`, since nothing may come between.
+  const modify = (step: (phase: Phase) => Change): void => {
+    const from = Ref.getUnsafe(phaseRef)
+    const { event, to } = step(from)
+    MutableRef.set(phaseRef.ref, to)
+    if (event === undefined) return
+    const at = clock.currentTimeMillisUnsafe()
+    const transition: Transition = { breaker: name, event, from: stateOf(from), to: stateOf(to), at }
     onTransition?.(transition)
     // A sliding hub never makes its publisher wait, so this ends at once.
     runSync(PubSub.publish(changes, transition))
   }
 
-  const open = (): void => {
-    // The schedule is built of synchronous steps, which keeps opening one atomic step.
-    const [, openTime] = runSync(Effect.orDie(nextOpenTime(clock.currentTimeMillisUnsafe(), undefined)))
-    const millis = Duration.toMillis(openTime)
-    openings++
-    openedTotal++
-    probeAt = monotonicMs() + millis
-    become("opened", { _tag: "Open", until: clock.currentTimeMillisUnsafe() + millis, openings })
-  }
-
-  const close = (): void => {
-    openings = 0
-    nextOpenTime = runSync(Schedule.toStep(schedule))
-    become("closed", closed)
-  }
-
-  const outlookUnsafe = (): "closed" | "probe" | "refuse" => {
-    const state = Ref.getUnsafe(stateRef)
-    if (state._tag === "Closed") return "closed"
-    return state._tag === "HalfOpen" || monotonicMs() < probeAt ? "refuse" : "probe"
-  }
-
-  const admitUnsafe = (): Permit | undefined => {
-    const outlook = outlookUnsafe()
-    if (outlook === "refuse") return undefined
-    if (outlook === "probe") become("probing", halfOpen)
-    return current
-  }
-
-  const settleUnsafe = (permit: Permit, success: boolean): void => {
-    if (permit !== current) return
-    const state = Ref.getUnsafe(stateRef)
-    switch (state._tag) {
-      case "Closed":
-        if (success) {
-          if (state.failures > 0) MutableRef.set(stateRef.ref, closed)
-        } else if (state.failures + 1 >= options.failures) {
-          open()
-        } else {
-          MutableRef.set(stateRef.ref, { _tag: "Closed", failures: state.failures + 1 })
-        }
-        return
-      case "HalfOpen":
-        if (success) close()
-        else open()
-        return
-      case "Open":
-        return
+  // The schedule is built of synchronous steps, so opening is one step too.
+  const opened = (openings: number, step: OpenTimes): Change => {
+    const at = clock.currentTimeMillisUnsafe()
+    const [, openTime] = runSync(Effect.orDie(step(at, undefined)))
+    const ms = Duration.toMillis(openTime)
+    return {
+      event: "opened",
+      to: { _tag: "Open", until: at + ms, probeAt: nowMs() + ms, openings: openings + 1, step }
     }
   }
 
-  const releaseUnsafe = (permit: Permit): void => {
-    if (permit !== current || !permit.probe) return
-    become("released", { _tag: "Open", until: clock.currentTimeMillisUnsafe(), openings })
+  const failed = (phase: Closed | HalfOpen): Change => {
+    if (phase._tag === "HalfOpen") return opened(phase.openings, phase.step)
+    const failures = phase.failures + 1
+    return failures >= options.failures
+      ? opened(0, runSync(Schedule.toStep(schedule)))
+      : { event: undefined, to: { ...phase, failures } }
   }
 
-  const retryAfterMsUnsafe = (): number =>
-    Ref.getUnsafe(stateRef)._tag === "Open" ? Math.max(0, probeAt - monotonicMs()) : 0
+  const admissionUnsafe = (): Admission => {
+    const phase = Ref.getUnsafe(phaseRef)
+    if (phase._tag === "Closed") return "closed"
+    return phase._tag === "HalfOpen" || nowMs() < phase.probeAt ? "refuse" : "probe"
+  }
+
+  const admitClosedUnsafe = (): Permit | undefined => {
+    const phase = Ref.getUnsafe(phaseRef)
+    return phase._tag === "Closed" ? phase.permit : undefined
+  }
+
+  const probe = (): Permit => {
+    const permit: Permit = { probe: true }
+    modify((phase): Change =>
+      phase._tag === "Open"
+        ? { event: "probing", to: { _tag: "HalfOpen", permit, openings: phase.openings, step: phase.step } }
+        : { event: undefined, to: phase }
+    )
+    return permit
+  }
+
+  // What a call of a closed breaker passes closes over none of its variables: that would cost an object each time.
+  const admitUnsafe = (): Permit | undefined =>
+    admitClosedUnsafe() ?? (admissionUnsafe() === "probe" ? probe() : undefined)
+
+  const settle = (permit: Permit, success: boolean): void =>
+    modify((phase) => {
+      // A call whose permit it no longer is was admitted in another phase.
+      if (phase._tag === "Open" || phase.permit !== permit) return { event: undefined, to: phase }
+      if (!success) return failed(phase)
+      return phase._tag === "HalfOpen"
+        ? { event: "closed", to: closed(0) }
+        : { event: undefined, to: { ...phase, failures: 0 } }
+    })
+
+  const settleUnsafe = (permit: Permit, success: boolean): void => {
+    const phase = Ref.getUnsafe(phaseRef)
+    if (success && phase._tag === "Closed" && phase.failures === 0) return
+    settle(permit, success)
+  }
+
+  const releaseUnsafe = (permit: Permit): void => {
+    if (!permit.probe) return
+    modify((phase): Change => {
+      if (phase._tag !== "HalfOpen" || phase.permit !== permit) return { event: undefined, to: phase }
+      const { openings, step } = phase
+      const until = clock.currentTimeMillisUnsafe()
+      return { event: "released", to: { _tag: "Open", until, probeAt: nowMs(), openings, step } }
+    })
+  }
+
+  const retryAfterMsUnsafe = (): number => {
+    const phase = Ref.getUnsafe(phaseRef)
+    return phase._tag === "Open" ? Math.max(0, phase.probeAt - nowMs()) : 0
+  }
 
   const run = <A, E, R>(
     effect: Effect.Effect<A, E, R>,
@@ -252,31 +274,21 @@ export const make = Effect.fnUntraced(function*(
   return {
     name,
     run,
-    state: Ref.get(stateRef),
+    state: Effect.map(Ref.get(phaseRef), stateOf),
     transitions: Stream.fromPubSub(changes),
-    openedTotal: () => openedTotal,
     admitUnsafe,
+    admitClosedUnsafe,
     settleUnsafe,
     releaseUnsafe,
-    outlookUnsafe,
-    probeUnsafe: () => {
-      probeAt = Math.min(probeAt, monotonicMs())
-    },
+    admissionUnsafe,
+    probeUnsafe: () =>
+      modify((phase) => ({
+        event: undefined,
+        to: phase._tag === "Open" ? { ...phase, probeAt: Math.min(phase.probeAt, nowMs()) } : phase
+      })),
     retryAfterMsUnsafe
   }
 })
-
-/**
- * The shortest time in milliseconds that a breaker stays open.
- *
- * @category conversions
- * @since 0.1.0
- */
-export const shortestOpenMs = (options: Options): number =>
-  Math.min(
-    Duration.toMillis(Duration.fromInputUnsafe(options.openFor.first)),
-    Duration.toMillis(Duration.fromInputUnsafe(options.openFor.cap))
-  ) * (1 - jitter)
 
 /**
  * The breaker called `breaker` refuses calls for about `retryAfterMs`
@@ -299,13 +311,57 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
 const isInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
 
-const closed: State = { _tag: "Closed", failures: 0 }
-const halfOpen: State = { _tag: "HalfOpen" }
+// All that a breaker knows. Of a phase that calls are admitted in, `permit` is what they were given.
+type Phase = Closed | Open | HalfOpen
+
+interface Closed {
+  readonly _tag: "Closed"
+  readonly failures: number
+  readonly permit: Permit
+}
+
+// `probeAt` is told by the monotonic clock; `step` gives the next open time.
+interface Open {
+  readonly _tag: "Open"
+  readonly until: number
+  readonly probeAt: number
+  readonly openings: number
+  readonly step: OpenTimes
+}
+
+interface HalfOpen {
+  readonly _tag: "HalfOpen"
+  readonly permit: Permit
+  readonly openings: number
+  readonly step: OpenTimes
+}
+
+// The phase after a step, and the transition that it is, if the kind of phase changed.
+interface Change {
+  readonly event: Transition["event"] | undefined
+  readonly to: Phase
+}
+
+const closed = (failures: number): Closed => ({ _tag: "Closed", failures, permit: { probe: false } })
+
+const stateOf = (phase: Phase): State => {
+  switch (phase._tag) {
+    case "Closed":
+      return { _tag: "Closed", failures: phase.failures }
+    case "Open":
+      return { _tag: "Open", until: phase.until, openings: phase.openings }
+    case "HalfOpen":
+      return { _tag: "HalfOpen" }
+  }
+}
+
 const jitter = 0.2
 
-const openTimes = ({ openFor }: Options): Schedule.Schedule<unknown> =>
+const openTimes = ({ openFor }: Options) =>
   Schedule.min([Schedule.exponential(openFor.first), Schedule.spaced(openFor.cap)]).pipe(
     Schedule.modifyDelay(({ duration }) =>
       Effect.map(Random.next, (random) => Duration.times(duration, 1 - jitter * random))
     )
   )
+
+type OpenTimes = Effect.Success<ReturnType<typeof Schedule.toStep<unknown, unknown, never, never>>>

@@ -19,15 +19,17 @@ import type * as Scope from "effect/Scope"
 import type { Broker, BrokerError } from "../../broker/Broker.ts"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { RunId, UserId } from "../../protocol/Identity.ts"
-import type { Position } from "../../protocol/Position.ts"
+import type { DeadLetters, DeadLetterStore, Reason, Trigger } from "../fallback/DeadLetters.ts"
+import type { FallbackChannel } from "../fallback/FallbackChannel.ts"
+import { count, DeliveryCounters, type DeliveryStats } from "../observe/DeliveryStats.ts"
+import type { OperatorAlert } from "../observe/OperatorAlert.ts"
+import * as Appender from "./Appender.ts"
 import * as BrokerBreakers from "./BrokerBreakers.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
-import type { DeadLetters, DeadLetterStore, Reason, Trigger } from "../fallback/DeadLetters.ts"
-import { count, DeliveryCounters, type DeliveryStats } from "../observe/DeliveryStats.ts"
-import { ChannelError, type FallbackChannel } from "../fallback/FallbackChannel.ts"
+import * as DeadLetterWriter from "./DeadLetterWriter.ts"
+import * as FallbackRoutes from "./FallbackRoutes.ts"
 import * as LostRuns from "./LostRuns.ts"
-import type { OperatorAlert } from "../observe/OperatorAlert.ts"
-import { lateEvents, type Outcome, type Place, placesOf } from "./Outcome.ts"
+import { lateEvents, type Outcome, placesOf } from "./Outcome.ts"
 import { replayer } from "./Replay.ts"
 import * as Retry from "./Retry.ts"
 import * as SpoolDrainer from "./SpoolDrainer.ts"
@@ -54,7 +56,9 @@ export type { Outcome, Place } from "./Outcome.ts"
  * nothing stands in the way; else it does nothing and gives `undefined`.
  *
  * A delivery that is interrupted puts its batch into the spool, or else among
- * the dead letters, before it ends; nothing of it is lost then either.
+ * the dead letters, before it ends; nothing of it is lost then either. What takes
+ * time in it can be interrupted also where it is run as uninterruptible: then it
+ * ends in the outcome that is so.
  *
  * @category models
  * @since 0.1.0
@@ -129,7 +133,7 @@ export interface Options {
 export const make = Effect.fnUntraced(function*(
   options: Options
 ): Effect.fn.Return<DeliveryPipeline, never, Scope.Scope> {
-  const { alert, broker, channels, deadLetters, exclusive, isOwn, onRunsLost, retry } = options
+  const { alert, broker, channels, deadLetters: store, exclusive, onRunsLost } = options
   const clock = yield* Clock.Clock
   const names = [...BrokerBreakers.namesOf(broker.domains), ...channels.map(({ name }) => name)]
   const mistake = mistakeIn(names, channels)
@@ -142,70 +146,35 @@ export const make = Effect.fnUntraced(function*(
   }
   const breakers = yield* BrokerBreakers.make(broker.domains, options.breaker, onTransition)
   const judge = Verdict.make(broker.canary, (user) => breakers.of(user).name)
-  const outlets = yield* Effect.forEach(channels, (channel) =>
+  const routes = yield* Effect.forEach(channels, (channel) =>
     Effect.map(
       CircuitBreaker.make(channel.name, options.channelBreaker ?? defaultChannelBreaker, onTransition),
-      (breaker): Outlet => ({ channel, breaker })
+      (breaker): FallbackRoutes.Route => ({ channel, breaker })
     ))
-  const spool = outlets.find(({ channel }) => channel.spool !== undefined)
-  const held = spool?.channel.spool
-  const others = outlets.filter((outlet) => outlet !== spool)
-  const spoolFirst = spool === undefined ? outlets : [spool, ...others]
-
-  const appended = (journey: Journey, position: Position): Exit.Exit<Outcome> => {
-    counters.appendedBatches++
-    counters.appendedEvents += journey.batch.length
-    journey.ended = true
-    return Exit.succeed({ _tag: "Appended", position })
-  }
-
-  const deadLetter = (
-    journey: Journey,
-    trigger: Trigger,
-    reasons: ReadonlyArray<Reason>,
-    wasDurable = false
-  ): Place => {
-    deadLetters.add(journey.user, journey.batch, trigger, reasons, clock.currentTimeMillisUnsafe(), wasDurable)
-    counters.deadLettered[trigger] += journey.batch.length
-    alert?.deadLettered(trigger, journey.batch.length)
-    journey.ended = true
-    return { _tag: "DeadLettered", reason: trigger }
-  }
-
-  const setAside = (
-    user: UserId,
-    late: ReadonlyArray<Envelope>,
-    { error, runs }: LostRuns.Lost,
-    wasDurable = false
-  ): void => {
-    if (isReadonlyArrayNonEmpty(late)) {
-      const reason = { outlet: "broker", cause: Cause.fail(error) }
-      deadLetter({ user, batch: late, ended: false }, "runLost", [reason], wasDurable)
-    }
-    onRunsLost(user, runs)
-  }
-
+  const spool = channels.find((channel) => channel.spool !== undefined)?.spool
   // Those of an earlier process are here before anything is drained.
-  if (held?.letters !== undefined) {
-    deadLetters.attach(held.letters)
-    held.letters.onFound(({ length }) => {
-      counters.deadLettered.damaged += length
-      alert?.deadLettered("damaged", length)
-    })
+  const deadLetter = DeadLetterWriter.make({ store, durable: spool?.letters, counters, alert, clock })
+
+  // Nothing of runs that were ended as lost can be delivered any more, and whoever runs them has to know.
+  const loseRuns = (user: UserId, late: ReadonlyArray<Envelope>, lost: LostRuns.Lost, durably: boolean): void => {
+    if (isReadonlyArrayNonEmpty(late)) {
+      deadLetter(user, late, "runLost", [{ outlet: "broker", cause: Cause.fail(lost.error) }], durably)
+    }
+    onRunsLost(user, lost.runs)
   }
 
-  const drainer = held === undefined ? undefined : yield* SpoolDrainer.make({
+  const drainer = spool === undefined ? undefined : yield* SpoolDrainer.make({
     name: options.name,
-    store: held,
+    store: spool,
     breakers,
     broker,
     judge,
-    isOwn,
-    setAside: (user, late, lost) => setAside(user, late, lost, true),
+    isOwn: options.isOwn,
+    setAside: (user, late, lost) => loseRuns(user, late, lost, true),
     exclusive,
     counters,
     giveUp: (user, batch, cause) =>
-      void deadLetter({ user, batch, ended: false }, triggerOfUser(cause), [{ outlet: "broker", cause }], true)
+      void deadLetter(user, batch, triggerOfUser(cause), [{ outlet: "broker", cause }], true)
   })
 
   // Whoever waits for a breaker need not wait for its time once the broker says that it is back.
@@ -219,137 +188,30 @@ export const make = Effect.fnUntraced(function*(
     })
   }
 
-  const handOver = Effect.fnUntraced(function*(
-    { breaker, channel }: Outlet,
-    journey: Journey,
-    restore: Restore
-  ): Effect.fn.Return<Exit.Exit<void, ChannelError | CircuitBreaker.BreakerOpen>> {
-    const attempt = Effect.suspend(() => channel.deliver(journey.user, journey.batch))
-    // Spooling is short, and is what saves the batch when its delivery is interrupted.
-    const guarded = breaker.run(channel.spool === undefined ? restore(attempt) : attempt, tellsOfHealth)
-    const exit = yield* Effect.exit(guarded)
-    if (Exit.isSuccess(exit)) {
-      journey.ended = true
-      count(counters.handedOver, channel.name, journey.batch.length)
-      if (channel.spool !== undefined) drainer?.wake(journey.user)
-    } else {
-      count(counters.channelFailures, channel.name)
-    }
-    return exit
-  })
+  const appender = Appender.make({ broker, breakers, judge, retry: options.retry, counters })
+  const fallback = FallbackRoutes.make({ routes, counters, deadLetter, onSpooled: (user) => drainer?.wake(user) })
 
-  const fallBack = (
-    journey: Journey,
-    trigger: Trigger,
-    broker: () => ReadonlyArray<Reason>,
-    order: ReadonlyArray<Outlet>
-  ): Effect.Effect<Outcome> =>
-    Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore): Effect.fn.Return<Outcome> {
-      const failures: Array<Reason> = []
-      for (const outlet of order) {
-        const exit = yield* handOver(outlet, journey, restore)
-        if (Exit.isSuccess(exit)) return { _tag: "HandedOver", channel: outlet.channel.name }
-        failures.push({ outlet: outlet.channel.name, cause: exit.cause })
-      }
-      return deadLetter(journey, trigger, [...broker(), ...failures])
-    }))
-
-  const failed = (journey: Journey, cause: Cause.Cause<BrokerError | CircuitBreaker.BreakerOpen>) =>
-    fallBack(journey, triggerOf(cause), () => [{ outlet: "broker", cause }], outlets)
-
-  // The broker takes others' events, and not these: a spool gives it time, else each event is asked for alone.
-  const troubled = (journey: Journey, cause: Cause.Cause<BrokerError>): Effect.Effect<Outcome> =>
-    spool === undefined
-      ? parted(journey, cause, [])
-      : Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(handOver(spool, journey, restore), (exit): Effect.Effect<Outcome> =>
-          Exit.isSuccess(exit)
-            ? Effect.succeed({ _tag: "HandedOver", channel: spool.channel.name })
-            : restore(parted(journey, cause, [{ outlet: spool.channel.name, cause: exit.cause }])))
-      )
-
-  const parted = (
-    journey: Journey,
-    cause: Cause.Cause<BrokerError>,
-    besides: ReadonlyArray<Reason>
-  ): Effect.Effect<Outcome> => {
-    const both = halves(journey.batch)
-    if (both === undefined) {
-      return fallBack(journey, triggerOfUser(cause), () => [{ outlet: "broker", cause }, ...besides], others)
-    }
-    const [first, second] = both
-    journey.batch = second
-    return Effect.flatMap(
-      kept({ user: journey.user, batch: first, ended: false }),
-      (before) =>
-        Effect.map(travel(journey), (after): Outcome => ({
-          _tag: "Divided",
-          places: [...placesOf(before, first.length), ...placesOf(after, second.length)]
-        }))
-    )
-  }
-
-  const refused = (journey: Journey, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<Outcome> =>
-    fallBack(journey, "breakerOpen", () => {
-      const retryAfterMs = breaker.retryAfterMsUnsafe()
-      const error = new CircuitBreaker.BreakerOpen({ breaker: breaker.name, retryAfterMs })
-      return [{ outlet: "broker", cause: Cause.fail(error) }]
-    }, outlets)
-
-  // A broker that throws instead of failing must not break the promise that a delivery never fails.
-  const append = ({ batch, user }: Journey): Effect.Effect<Position, BrokerError> => {
-    try {
-      return broker.append(user, batch)
-    } catch (defect) {
-      return Effect.die(defect)
-    }
-  }
-
-  const onRetry = (): void => {
-    counters.appendFailures++
-    counters.retries++
-  }
-
-  // The way of nearly every batch: no generator, no fiber, and nothing made but what the outcome needs.
-  const direct = (
-    journey: Journey,
-    breaker: CircuitBreaker.CircuitBreaker,
-    permit: CircuitBreaker.Permit
-  ): Effect.Effect<Outcome> =>
-    Effect.matchCauseEffect(append(journey), {
-      onSuccess: (position): Effect.Effect<Outcome> => {
-        breaker.settleUnsafe(permit, true)
-        return appended(journey, position)
-      },
-      onFailure: (cause) => {
-        const lost = LostRuns.find(cause, journey.batch)
-        if (lost === undefined) return retried(journey, breaker, permit, cause)
-        breaker.settleUnsafe(permit, true)
-        return divided(journey, lost)
-      }
-    })
-
-  // An append that tells of lost runs as of any other answer.
-  const answered = (journey: Journey) => Effect.suspend(() => LostRuns.asAnswer(append(journey), journey.batch))
-
-  const arrived = (journey: Journey, answer: Position | LostRuns.Lost | Verdict.OfUser): Effect.Effect<Outcome> => {
-    if (answer instanceof LostRuns.Lost) return divided(journey, answer)
-    if (!(answer instanceof Verdict.OfUser)) return appended(journey, answer)
-    counters.appendFailures++
-    return troubled(journey, answer.cause)
-  }
+  const attempt = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Effect.Effect<Outcome> =>
+    spool?.holds(user) === true
+      ? fallback.take(user, batch, "spoolFirst", "behindSpool", noReasons)
+      : Effect.flatMap(appender.append(user, batch), (answer): Effect.Effect<Outcome> => {
+        if (answer instanceof LostRuns.Lost) return withoutLost(user, batch, answer)
+        if (answer instanceof Verdict.OfUser) return troubled(user, batch, answer.cause)
+        if (!(answer instanceof Appender.NotTaken)) return Exit.succeed(answer)
+        const order = answer.trigger === "interrupted" ? "spoolOnly" : "all"
+        return fallback.take(user, batch, order, answer.trigger, answer.reasons)
+      })
 
   // What is not of these runs goes on, behind nothing: it is still this batch's turn.
-  const divided = (journey: Journey, lost: LostRuns.Lost): Effect.Effect<Outcome> => {
-    const { batch } = journey
+  const withoutLost = (
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>,
+    lost: LostRuns.Lost
+  ): Effect.Effect<Outcome> => {
     const { late, rest } = lost.divide(batch)
-    setAside(journey.user, late, lost)
-    if (!isReadonlyArrayNonEmpty(rest)) {
-      journey.ended = true
-      return Effect.succeed(lateEvents)
-    }
-    journey.batch = rest
-    return Effect.map(travel(journey), (outcome): Outcome => {
+    loseRuns(user, late, lost, false)
+    if (!isReadonlyArrayNonEmpty(rest)) return Exit.succeed(lateEvents)
+    return Effect.map(attempt(user, rest), (outcome): Outcome => {
       const places = placesOf(outcome, rest.length).values()
       return {
         _tag: "Divided",
@@ -358,133 +220,63 @@ export const make = Effect.fnUntraced(function*(
     })
   }
 
-  const retried = (
-    journey: Journey,
-    breaker: CircuitBreaker.CircuitBreaker,
-    permit: CircuitBreaker.Permit,
+  // The broker takes others' events, and not these: a spool gives it time, else each event is asked for alone.
+  const troubled = (
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>,
     cause: Cause.Cause<BrokerError>
   ): Effect.Effect<Outcome> =>
-    Effect.matchCauseEffect(
-      judge(journey.user, Retry.afterFailure(answered(journey), retry, cause, onRetry, Verdict.isForGood)),
-      {
-        onSuccess: (answer): Effect.Effect<Outcome> => {
-          if (answer instanceof Verdict.OfUser) breaker.releaseUnsafe(permit)
-          else breaker.settleUnsafe(permit, true)
-          return arrived(journey, answer)
-        },
-        onFailure: (cause) => {
-          counters.appendFailures++
-          breaker.settleUnsafe(permit, false)
-          return failed(journey, cause)
-        }
-      }
-    )
+    fallback.spool === undefined
+      ? halved(user, batch, cause, [])
+      : Effect.flatMap(
+        fallback.spool(user, batch),
+        (answer): Effect.Effect<Outcome> =>
+          "_tag" in answer ? Exit.succeed(answer) : halved(user, batch, cause, [answer])
+      )
 
-  const probe = (journey: Journey, breaker: CircuitBreaker.CircuitBreaker): Effect.Effect<Outcome> =>
-    Effect.matchCauseEffect(
-      breaker.run(
-        judge(journey.user, Retry.run(answered(journey), retry, onRetry, Verdict.isForGood)),
-        Verdict.tellsOfBroker
-      ),
-      {
-        onSuccess: (answer): Effect.Effect<Outcome> => arrived(journey, answer),
-        onFailure: (cause) => {
-          if (!cause.reasons.some(isRefusal)) counters.appendFailures++
-          return failed(journey, cause)
-        }
-      }
-    )
-
-  const travel = (journey: Journey): Effect.Effect<Outcome> => {
-    if (held?.holds(journey.user) === true) return fallBack(journey, "behindSpool", () => [], spoolFirst)
-    const breaker = breakers.of(journey.user)
-    switch (breaker.outlookUnsafe()) {
-      case "closed": {
-        const permit = breaker.admitUnsafe()
-        return permit === undefined ? refused(journey, breaker) : direct(journey, breaker, permit)
-      }
-      case "probe":
-        return probe(journey, breaker)
-      case "refuse":
-        return refused(journey, breaker)
-    }
-  }
-
-  const keepJourney = (journey: Journey, broker: () => ReadonlyArray<Reason>): Effect.Effect<Outcome> =>
-    fallBack(journey, "interrupted", broker, spool === undefined ? [] : [spool])
-
-  // Being the outermost step, it is there before anything can interrupt, and costs a success next to nothing.
-  const kept = (journey: Journey): Effect.Effect<Outcome> =>
-    Effect.onExitPrimitive(
-      Effect.suspend(() => travel(journey)),
-      (exit) =>
-        Exit.isSuccess(exit) || journey.ended
-          ? undefined
-          : Effect.asVoid(keepJourney(journey, () => [{ outlet: "broker", cause: exit.cause }]))
-    )
-
-  const deliver: Delivery["deliver"] = (user, batch) => kept({ user, batch, ended: false })
-
-  const { appendUnsafe } = broker
-  const deliverUnsafe = appendUnsafe === undefined ? undefined : (
+  const halved = (
     user: UserId,
-    batch: NonEmptyReadonlyArray<Envelope>
-  ): Outcome | undefined => {
-    if (held?.holds(user) === true) return undefined
-    const breaker = breakers.of(user)
-    if (breaker.outlookUnsafe() !== "closed") return undefined
-    const permit = breaker.admitUnsafe()
-    if (permit === undefined) return undefined
-    const position = appendUnsafe(user, batch)
-    if (position === undefined) {
-      breaker.releaseUnsafe(permit)
-      return undefined
+    batch: NonEmptyReadonlyArray<Envelope>,
+    cause: Cause.Cause<BrokerError>,
+    besides: ReadonlyArray<Reason>
+  ): Effect.Effect<Outcome> => {
+    const both = halves(batch)
+    if (both === undefined) {
+      return fallback.take(user, batch, "beyondSpool", triggerOfUser(cause), () => [
+        { outlet: "broker", cause },
+        ...besides
+      ])
     }
-    breaker.settleUnsafe(permit, true)
-    counters.appendedBatches++
-    counters.appendedEvents += batch.length
-    return { _tag: "Appended", position }
+    const [first, second] = both
+    return Effect.flatMap(attempt(user, first), (before) =>
+      Effect.map(attempt(user, second), (after): Outcome => ({
+        _tag: "Divided",
+        places: [...placesOf(before, first.length), ...placesOf(after, second.length)]
+      })))
   }
 
+  const deliver: Delivery["deliver"] = (user, batch) =>
+    Effect.uninterruptible(Effect.suspend(() => attempt(user, batch)))
+
+  const { appendUnsafe } = appender
   return {
     deliver,
-    ...(deliverUnsafe === undefined ? {} : { deliverUnsafe }),
-    keep: (user, batch) => Effect.suspend(() => keepJourney({ user, batch, ended: false }, () => [])),
+    ...(appendUnsafe === undefined ? {} : {
+      deliverUnsafe: (user, batch) => spool?.holds(user) === true ? undefined : appendUnsafe(user, batch)
+    }),
+    keep: (user, batch) => Effect.uninterruptible(fallback.take(user, batch, "spoolOnly", "interrupted", noReasons)),
     breakers: breakers.all,
-    channelBreakers: outlets.map((outlet) => outlet.breaker),
-    deadLetters: replayer({ store: deadLetters, deliver, exclusive }),
-    stats: Effect.sync(() => counters.snapshot(held?.depth(), deadLetters.size))
+    channelBreakers: routes.map(({ breaker }) => breaker),
+    deadLetters: replayer({ store, deliver, exclusive }),
+    stats: Effect.sync(() => counters.snapshot(spool?.depth(), store.size))
   }
 })
 
-interface Outlet {
-  readonly channel: FallbackChannel
-  readonly breaker: CircuitBreaker.CircuitBreaker
-}
-
-// One batch on its way. Once it ended nobody else may keep it, whatever happens to its fiber.
-interface Journey {
-  readonly user: UserId
-  batch: NonEmptyReadonlyArray<Envelope>
-  ended: boolean
-}
-
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-
 const defaultChannelBreaker: CircuitBreaker.Options = { failures: 3, openFor: { first: "1 second", cap: "30 seconds" } }
 
-const isRefusal = (reason: Cause.Reason<unknown>): boolean =>
-  Cause.isFailReason(reason) && reason.error instanceof CircuitBreaker.BreakerOpen
-
-const triggerOf = (cause: Cause.Cause<BrokerError | CircuitBreaker.BreakerOpen>): Trigger =>
-  cause.reasons.some(isRefusal) ? "breakerOpen" : "brokerFailed"
+const noReasons = (): ReadonlyArray<Reason> => []
 
 const triggerOfUser = (cause: Cause.Cause<BrokerError>): Trigger => Cause.hasDies(cause) ? "defect" : "refused"
-
-// A spool that is full works as it should: only its limit was reached.
-const tellsOfHealth = (exit: Exit.Exit<void, ChannelError>): boolean =>
-  Exit.isSuccess(exit) ||
-  !exit.cause.reasons.every((reason) => Cause.isFailReason(reason) && reason.error.reason._tag === "SpoolFull")
 
 const mistakeIn = (names: ReadonlyArray<string>, channels: ReadonlyArray<FallbackChannel>): string | undefined => {
   const twice = names.find((name, index) => names.indexOf(name) !== index)

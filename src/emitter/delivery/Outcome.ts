@@ -16,10 +16,40 @@ import type { Position } from "../../protocol/Position.ts"
  * @category models
  * @since 0.1.0
  */
-export type Place =
-  | { readonly _tag: "Appended"; readonly position: Position }
-  | { readonly _tag: "HandedOver"; readonly channel: string }
-  | { readonly _tag: "DeadLettered"; readonly reason: string }
+export type Place = Appended | HandedOver | DeadLettered
+
+/**
+ * In the broker's log, at `position`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Appended {
+  readonly _tag: "Appended"
+  readonly position: Position
+}
+
+/**
+ * The fallback channel called `channel` took it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HandedOver {
+  readonly _tag: "HandedOver"
+  readonly channel: string
+}
+
+/**
+ * Kept as a dead letter. `reason` tells what kept it from the broker.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface DeadLettered {
+  readonly _tag: "DeadLettered"
+  readonly reason: string
+}
 
 /**
  * What became of a batch: it ended in one place, or was `Divided`, since some of

@@ -3,12 +3,13 @@
  *
  * @since 0.1.0
  */
-import { isReadonlyArrayNonEmpty } from "effect/Array"
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
 import type { DeadLetter, DeadLetters, DeadLetterStore, Replayed } from "../fallback/DeadLetters.ts"
-import type { Delivery } from "./Delivery.ts"
-import { placesOf } from "./Outcome.ts"
+import { type Outcome, placesOf } from "./Outcome.ts"
 
 /**
  * The `DeadLetters` service over a store and a delivery.
@@ -18,10 +19,14 @@ import { placesOf } from "./Outcome.ts"
  */
 export const replayer = (options: {
   readonly store: DeadLetterStore
-  readonly deliver: Delivery["deliver"]
+  readonly deliver: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome>
   readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 }): DeadLetters["Service"] => {
-  const { deliver, exclusive, store } = options
+  const { exclusive, store } = options
+
+  // On a fiber that nobody interrupts, since a delivery that is interrupted ends among the dead letters again.
+  const deliver: typeof options.deliver = (user, batch) =>
+    Effect.flatMap(Effect.forkDetach(options.deliver(user, batch), { startImmediately: true }), Fiber.join)
 
   // From taking a letter out to the end of its delivery nothing may interrupt: it would be in no place at all.
   const redeliver = (

@@ -257,7 +257,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   // Who is in trouble tells little of the broker, and leaves the probe to others.
   const isKept = ({ breaker, troubled, well }: Queue, lane: Lane): boolean =>
-    lane === troubled && breaker.outlookUnsafe() === "probe" && well.users.size > 0
+    lane === troubled && breaker.admissionUnsafe() === "probe" && well.users.size > 0
 
   const work = (queue: Queue, lane: Lane): Effect.Effect<never> =>
     Effect.gen(function*() {
@@ -269,7 +269,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
           continue
         }
         const { breaker } = queue
-        if (breaker.outlookUnsafe() === "refuse" || isKept(queue, lane)) {
+        if (breaker.admissionUnsafe() === "refuse" || isKept(queue, lane)) {
           yield* pause(queue, Math.max(breaker.retryAfterMsUnsafe(), probePauseMs))
           continue
         }

@@ -2,7 +2,7 @@
  * Another way out for events that the broker does not take.
  *
  * Channels are asked in the order in which they are listed; the first that
- * takes a batch ends its journey. Built in: `Spool` (keeps batches and gives
+ * takes a batch has it for good. Built in: `Spool` (keeps batches and gives
  * them back to the broker in order), `Notifier` (an effect of yours) and
  * `Webhook`. Each channel stands behind a circuit breaker of its own.
  *
