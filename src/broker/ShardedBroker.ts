@@ -104,7 +104,7 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
     watch: (watcher) =>
       Effect.forEach(
         shards,
-        ({ broker, name }) => broker.watch?.((news) => watcher(news, name)) ?? Effect.void,
+        ({ broker, name }) => broker.watch?.((signal) => watcher(signal, name)) ?? Effect.void,
         { discard: true }
       ),
     retentionMs: Math.min(...shards.map(({ broker }) => broker.retentionMs)),

@@ -1,7 +1,7 @@
 /**
  * Which numbers of a source a log has taken.
  *
- * Numbers mostly come one after another, so they are kept as ranges: a source
+ * SequenceSet mostly come one after another, so they are kept as ranges: a source
  * without holes costs one. Past `maxRanges` the lowest range is forgotten, and
  * its numbers count as not taken: a number may then be taken again, but none is
  * refused that never came.
@@ -38,7 +38,7 @@ export const maxSpentSources = 128
  * @category models
  * @since 0.1.0
  */
-export class Numbers {
+export class SequenceSet {
   // Ascending, and never touching each other.
   private readonly ranges: Array<Range> = []
   // The highest of them, to which nearly every number is added.

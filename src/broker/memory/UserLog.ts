@@ -15,7 +15,7 @@ import type { RunId, ThreadId } from "../../protocol/Identity.ts"
 import type { Position } from "../../protocol/Position.ts"
 import * as RunState from "../../protocol/RunState.ts"
 import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice, Written } from "../Broker.ts"
-import { maxSpentSources, Numbers } from "./SequenceSet.ts"
+import { maxSpentSources, SequenceSet } from "./SequenceSet.ts"
 import { Page } from "./Page.ts"
 import { Runs } from "./RunStates.ts"
 
@@ -90,7 +90,7 @@ const none = Buffer.alloc(0)
 
 interface Source {
   readonly name: string
-  readonly taken: Numbers
+  readonly taken: SequenceSet
   /** How many entries of the log are from this source; without any it is spent, and may be forgotten. */
   held: number
 }
@@ -349,7 +349,7 @@ export class UserLog {
     this.sources ??= new Map()
     let source = this.sources.get(name)
     if (source === undefined) {
-      source = { name, taken: new Numbers(), held: 0 }
+      source = { name, taken: new SequenceSet(), held: 0 }
       this.sources.set(name, source)
     }
     this.latestSource = source

@@ -49,13 +49,13 @@ import * as RedisEntry from "./codec/Entry.ts"
 import { refused, toBrokerError } from "./connection/RedisFailure.ts"
 import { HeldRuns } from "./leases/HeldRuns.ts"
 import { keep as keepScript } from "./scripts/KeepLua.ts"
-import * as RedisFollowing from "./subscriptions/Subscriptions.ts"
+import * as RedisSubscriptions from "./subscriptions/Subscriptions.ts"
 import * as RedisKeys from "./codec/Keys.ts"
 import * as Layout from "./codec/Layout.ts"
 import * as RedisLeaseMetrics from "./leases/LeaseMetrics.ts"
 import * as RedisLeases from "./leases/Leases.ts"
-import { look as lookScript } from "./scripts/LookLua.ts"
-import * as RedisMending from "./scripts/LogRepair.ts"
+import { view as viewScript } from "./scripts/ViewLua.ts"
+import * as LogRepair from "./scripts/LogRepair.ts"
 import * as RedisMetrics from "./Metrics.ts"
 import { type Input, Options, type ServerOptions, serversOf } from "./connection/Options.ts"
 import {
@@ -123,9 +123,9 @@ const makeOverOne = Effect.fnUntraced(function*(
     silence: options.silence,
     onLive: ({ client }) => checkLayout(client)
   })
-  const following = yield* RedisFollowing.make(options, node, connection, metrics)
+  const subscriptions = yield* RedisSubscriptions.make(options, node, connection, metrics)
   // A server that is up is used at once; one that is down is not waited for.
-  yield* Effect.andThen(connection.tried, following.tried).pipe(Effect.timeoutOption(options.silence))
+  yield* Effect.andThen(connection.tried, subscriptions.tried).pipe(Effect.timeoutOption(options.silence))
   if (other.layout !== undefined) return yield* other.layout
 
   const onLog = <A extends { readonly log: Position | undefined }>(
@@ -142,7 +142,7 @@ const makeOverOne = Effect.fnUntraced(function*(
         const server = options.trustRestarts ? "any" : id
         const log = { keys, channel: RedisKeys.ofChannel(options, user), epoch: nextEpoch(), server, ttl }
         const bounds = [ttl, String(maxEvents), String(maxBytes), String(maxAgeMs)]
-        return RedisMending.run(client, { script, keys, args: [epoch, server, ...bounds, ...args], log })
+        return LogRepair.run(client, { script, keys, args: [epoch, server, ...bounds, ...args], log })
       }).pipe(
         Effect.tap(({ mended }) =>
           mended === undefined
@@ -158,27 +158,27 @@ const makeOverOne = Effect.fnUntraced(function*(
       )
     })
 
-  const lookAt = (
+  const viewLog = (
     operation: string,
     user: UserId,
     wanted: { readonly after: Position; readonly limits: PullLimits; readonly runs: string }
-  ): Effect.Effect<RedisEntry.Look, BrokerError> =>
-    onLog(operation, lookScript, user, [
+  ): Effect.Effect<RedisEntry.LogView, BrokerError> =>
+    onLog(operation, viewScript, user, [
       wanted.after.epoch,
       String(wanted.after.offset),
       String(Math.min(wanted.limits.maxEvents, Number.MAX_SAFE_INTEGER)),
       String(Math.min(wanted.limits.maxBytes, Number.MAX_SAFE_INTEGER)),
       wanted.runs
-    ], RedisEntry.toLook)
+    ], RedisEntry.toLogView)
 
   // What was looked at, read as `decode` says; what cannot be read is refused.
-  const lookFor = <A>(
+  const viewAs = <A>(
     operation: string,
     user: UserId,
-    wanted: Parameters<typeof lookAt>[2],
-    decode: (look: RedisEntry.Look) => A
+    wanted: Parameters<typeof viewLog>[2],
+    decode: (view: RedisEntry.LogView) => A
   ): Effect.Effect<A, BrokerError> =>
-    Effect.flatMap(lookAt(operation, user, wanted), (look) => RedisEntry.read(operation, () => decode(look)))
+    Effect.flatMap(viewLog(operation, user, wanted), (view) => RedisEntry.read(operation, () => decode(view)))
 
   // One at a time for each user; what is appended meanwhile asks for the next. Each reads much of a log, so that many at
   // once would keep Redis from all else.
@@ -186,7 +186,7 @@ const makeOverOne = Effect.fnUntraced(function*(
   const few = Semaphore.makeUnsafe(checkpointsAtOnce)
   const saveCheckpoint = (user: UserId) =>
     Effect.gen(function*() {
-      const args = yield* lookFor("checkpoint", user, onlyRuns, (look) => RedisEntry.toCheckpoint(maxRuns, look))
+      const args = yield* viewAs("checkpoint", user, onlyRuns, (view) => RedisEntry.toCheckpoint(maxRuns, view))
       yield* onLog("checkpoint", checkpointScript, user, args, () => ({ log: undefined }))
     }).pipe(
       few.withPermits(1),
@@ -275,7 +275,7 @@ const makeOverOne = Effect.fnUntraced(function*(
           isMeant(run, lease)
         )
       if (meant.length === 0) return 0
-      const runs = yield* lookFor("runs", user, onlyRuns, (look) => RedisEntry.toRuns(maxRuns, look))
+      const runs = yield* viewAs("runs", user, onlyRuns, (view) => RedisEntry.toRuns(maxRuns, view))
       const at = clock.currentTimeMillisUnsafe()
       const active = meant.filter(({ run }) => runs.get(run)?.fold.ended !== true)
       const fields = new Map(active.map(({ field, run }) => [run, field]))
@@ -329,8 +329,8 @@ const makeOverOne = Effect.fnUntraced(function*(
   })
 
   // A server that comes back may have forgotten everything, and need not be asked by anybody else.
-  yield* connection.watch((news) => {
-    if (news === "down") return
+  yield* connection.watch((signal) => {
+    if (signal === "down") return
     for (const user of held.quietSince(Number.POSITIVE_INFINITY)) forgotten.add(user)
     isKeepingDue.openUnsafe()
   })
@@ -348,25 +348,25 @@ const makeOverOne = Effect.fnUntraced(function*(
 
   const pull: Broker["Service"]["pull"] = (user, after, limits) =>
     Effect.suspend(() => {
-      const recent = following.recall(user, after, limits)
+      const recent = subscriptions.recall(user, after, limits)
       return recent === undefined ? pullFromRedis(user, after, limits) : Effect.succeed(noted(user, after, recent))
     })
 
   // How long what has just come was on its way.
   const noted = (user: UserId, after: Position, slice: Slice): Slice => {
-    const isLive = following.advance(user, after, slice.next, slice.head)
+    const isLive = subscriptions.advance(user, after, slice.next, slice.head)
     const [first] = slice.entries
     if (isLive && first !== undefined) metrics.lagged(clock.currentTimeMillisUnsafe() - first.at)
     return slice
   }
 
   const pullFromRedis: Broker["Service"]["pull"] = (user, after, limits) =>
-    lookFor("pull", user, { after, limits, runs: "none" }, (look) => {
-      const { gap, log: { epoch, offset: head } } = look
-      const entries = within(limits, RedisBlock.entriesIn(look.blocks, gap?.to ?? after.offset))
+    viewAs("pull", user, { after, limits, runs: "none" }, (view) => {
+      const { gap, log: { epoch, offset: head } } = view
+      const entries = within(limits, RedisBlock.entriesIn(view.blocks, gap?.to ?? after.offset))
       return noted(user, after, {
         gap,
-        snapshots: gap === undefined ? [] : RedisEntry.toRuns(maxRuns, look).snapshots(gap.from),
+        snapshots: gap === undefined ? [] : RedisEntry.toRuns(maxRuns, view).snapshots(gap.from),
         entries,
         next: { epoch, offset: entries.at(-1)?.offset ?? gap?.to ?? after.offset },
         head
@@ -374,18 +374,18 @@ const makeOverOne = Effect.fnUntraced(function*(
     })
 
   const snapshots: Broker["Service"]["snapshots"] = (user, since = Number.POSITIVE_INFINITY) =>
-    lookFor("snapshots", user, onlyRuns, (look) => ({
-      position: look.log,
-      snapshots: RedisEntry.toRuns(maxRuns, look).snapshots(since)
+    viewAs("snapshots", user, onlyRuns, (view) => ({
+      position: view.log,
+      snapshots: RedisEntry.toRuns(maxRuns, view).snapshots(since)
     }))
 
   const snapshot: Broker["Service"]["snapshot"] = (user, run) =>
-    lookFor("snapshot", user, { ...onlyHead, runs: `=${run}` }, (look) => ({
-      position: look.log,
-      snapshot: RedisEntry.toRuns(1, look, run).snapshot(run)
+    viewAs("snapshot", user, { ...onlyHead, runs: `=${run}` }, (view) => ({
+      position: view.log,
+      snapshot: RedisEntry.toRuns(1, view, run).snapshot(run)
     }))
 
-  const head: Broker["Service"]["head"] = (user) => Effect.map(lookAt("head", user, onlyHead), ({ log }) => log)
+  const head: Broker["Service"]["head"] = (user) => Effect.map(viewLog("head", user, onlyHead), ({ log }) => log)
 
   const readers: Broker["Service"]["readers"] = (user) =>
     connection.call(
@@ -399,7 +399,7 @@ const makeOverOne = Effect.fnUntraced(function*(
       const keys = RedisKeys.ofLog(prefix, user)
       const channel = RedisKeys.ofChannel(options, user)
       const server = options.trustRestarts ? "any" : id
-      return RedisMending.run(client, {
+      return LogRepair.run(client, {
         script: acknowledgeScript,
         keys: keys.slice(1, 2),
         args: [epoch, String(offset), channel],
@@ -433,7 +433,7 @@ const makeOverOne = Effect.fnUntraced(function*(
         client.sendCommand(["SET", RedisKeys.ofCanary(prefix), node, "PX", canaryMs]))
     )
 
-  const { acknowledged, subscribe } = following
+  const { acknowledged, subscribe } = subscriptions
   return {
     append,
     pull,

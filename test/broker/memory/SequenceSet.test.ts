@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { maxRanges, Numbers } from "../../../src/broker/memory/SequenceSet.ts"
+import { maxRanges, SequenceSet } from "../../../src/broker/memory/SequenceSet.ts"
 import { forSeeds } from "../../emitter/support/random.ts"
 
-describe("Numbers", () => {
+describe("SequenceSet", () => {
   it.effect("is a set, in whatever order numbers are added", () =>
     forSeeds({ count: 200 }, (draw) =>
       Effect.sync(() => {
-        const numbers = new Numbers()
+        const numbers = new SequenceSet()
         const model = new Set<number>()
         for (let step = 0; step < 150; step++) {
           const number = 1 + draw.below(60)
@@ -19,7 +19,7 @@ describe("Numbers", () => {
       })))
 
   it("takes a wide hole for what it is, without walking through it", () => {
-    const numbers = new Numbers()
+    const numbers = new SequenceSet()
     assert.isTrue(numbers.add(1))
     assert.isTrue(numbers.add(Number.MAX_SAFE_INTEGER))
     assert.isFalse(numbers.has(2))
@@ -28,7 +28,7 @@ describe("Numbers", () => {
   })
 
   it("forgets the lowest numbers past its bound, and never the newest", () => {
-    const numbers = new Numbers()
+    const numbers = new SequenceSet()
     for (let n = 1; n <= maxRanges + 3; n++) assert.isTrue(numbers.add(2 * n))
     assert.deepStrictEqual([2, 4, 6, 8].map((n) => numbers.has(n)), [false, false, false, true])
     assert.isTrue(numbers.has(2 * maxRanges + 6))

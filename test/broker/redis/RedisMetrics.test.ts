@@ -7,7 +7,7 @@ import { Gateway, Operations } from "effect-emitter/gateway"
 import { RedisBroker } from "effect-emitter/redis"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
-import { LostWakes } from "../../../src/broker/redis/subscriptions/MissedWakeUps.ts"
+import { MissedWakeUps } from "../../../src/broker/redis/subscriptions/MissedWakeUps.ts"
 import * as RedisMetrics from "../../../src/broker/redis/Metrics.ts"
 import { authenticator } from "../../gateway/server.ts"
 import { redisServer } from "../../support/redis.ts"
@@ -81,10 +81,10 @@ describe("RedisMetrics", () => {
     })))
 })
 
-describe("LostWakes", () => {
+describe("MissedWakeUps", () => {
   it("counts what is found only once its publication has not come for a whole tick", () => {
     const lost: Array<string> = []
-    const wakes = new LostWakes((by) => void lost.push(by))
+    const wakes = new MissedWakeUps((by) => void lost.push(by))
     wakes.found("a", "e:1", "poll")
     wakes.found("b", "e:7", "reconnect")
     wakes.tick()

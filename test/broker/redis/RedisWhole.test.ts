@@ -4,7 +4,7 @@ import { Effect, Exit } from "effect"
 import { Broker, type Envelope, type Position } from "effect-emitter"
 import { append } from "../../../src/broker/redis/scripts/AppendLua.ts"
 import { checkpoint } from "../../../src/broker/redis/scripts/CheckpointLua.ts"
-import { look } from "../../../src/broker/redis/scripts/LookLua.ts"
+import { view } from "../../../src/broker/redis/scripts/ViewLua.ts"
 import type { UserId } from "../../../src/protocol/Identity.ts"
 import type { RedisServer } from "../../support/redis.ts"
 import { envelope, eventually, idOf, idsAfter, newUser, numbered, plenty, start, type Wanted } from "../events.ts"
@@ -17,7 +17,7 @@ const key = (user: UserId, part: string) => `emitter:{${user}}:${part}`
 /** Every command that the scripts over a log use. */
 const commands = [
   ...new Set(
-    [append, look, checkpoint].flatMap(({ lua }) =>
+    [append, view, checkpoint].flatMap(({ lua }) =>
       Array.from(lua.matchAll(/call\('([A-Z]+)'/g), ([, command = ""]) => command.toLowerCase())
     )
   )

@@ -168,7 +168,7 @@ describe("Operations", () => {
     Effect.gen(function*() {
       const child = yield* Effect.acquireRelease(
         Effect.sync(() =>
-          spawn(process.execPath, [fileURLToPath(new URL("standalone.ts", import.meta.url))], {
+          spawn(process.execPath, [fileURLToPath(new URL("../standalone.ts", import.meta.url))], {
             env: { ...process.env, SECRET: secret, GATEWAY_RECONNECT_SPREAD: "1 second" },
             stdio: ["ignore", "pipe", "inherit"]
           })

@@ -97,7 +97,7 @@ export const toAppendReply = (reply: unknown): AppendReply => {
 }
 
 /**
- * What the look script tells: the epoch and head of the `log`, the `first` offset
+ * What the view script tells: the epoch and head of the `log`, the `first` offset
  * that is served, the `checkpoint` up to which the runs are folded in `states`,
  * the `gap`, and the blocks that hold what lies past the position and what lies
  * past the checkpoint.
@@ -105,7 +105,7 @@ export const toAppendReply = (reply: unknown): AppendReply => {
  * @category models
  * @since 0.1.0
  */
-export interface Look {
+export interface LogView {
   readonly log: Position.Position
   readonly first: number
   readonly checkpoint: number
@@ -131,7 +131,7 @@ const decodeLook = Schema.decodeUnknownSync(Schema.Tuple([
  * @category conversions
  * @since 0.1.0
  */
-export const toLook = (reply: unknown): Look => {
+export const toLogView = (reply: unknown): LogView => {
   const [epoch, first, last, checkpoint, reason, from, blocks, states, tail] = decodeLook(reply)
   const gap = reason === "" ? undefined : { epoch, from, to: first - 1, reason }
   return { log: { epoch, offset: last }, first, checkpoint, gap, blocks, states, tail }
@@ -186,7 +186,7 @@ const toData = (body: string): Schema.JsonObject => {
  * @category conversions
  * @since 0.1.0
  */
-export const toRuns = (maxRuns: number, { checkpoint, states, tail }: Look, only?: RunId): Runs => {
+export const toRuns = (maxRuns: number, { checkpoint, states, tail }: LogView, only?: RunId): Runs => {
   const runs = new Runs(maxRuns)
   for (const { run, since, offset, state } of toSaved(states)) runs.restore(run, since, offset, state)
   for (const { at, body, offset, run, thread, type } of RedisBlock.entriesIn(tail, checkpoint)) {
@@ -211,9 +211,9 @@ const toSaved = (reply: unknown) => {
  * @category conversions
  * @since 0.1.0
  */
-export const toCheckpoint = (maxRuns: number, look: Look): ReadonlyArray<string> => {
-  const { checkpoint, log, states } = look
-  const runs = toRuns(maxRuns, look)
+export const toCheckpoint = (maxRuns: number, view: LogView): ReadonlyArray<string> => {
+  const { checkpoint, log, states } = view
+  const runs = toRuns(maxRuns, view)
   const forgotten = toSaved(states).flatMap(({ run }) => runs.has(run) ? [] : [run])
   const changed = Array.from(runs.entries()).flatMap(([run, { fold, offset, since }]) =>
     offset > checkpoint ? [run, encodeSaved({ since, offset, state: fold.snapshot() })] : []

@@ -34,7 +34,7 @@ export class LayoutMismatch extends Schema.TaggedError<LayoutMismatch>()("Layout
 }
 
 // Before versions were written down there were leases. A server without memory may refuse the write, and gets it later.
-const look = RedisScript.make(`
+const readLayout = RedisScript.make(`
 local found = redis.call('GET', KEYS[1])
 if found then return found end
 if redis.call('EXISTS', KEYS[2]) == 1 then return '1' end
@@ -51,5 +51,5 @@ return ARGV[1]
  */
 export const read = async (client: Client, prefix: string, keepMs: number): Promise<string> => {
   const keys = [RedisKeys.ofLayout(prefix), RedisKeys.ofLeases(prefix, "").alive]
-  return Reply.text(await RedisScript.run(client, look, keys, [RedisKeys.layout, String(keepMs)]))
+  return Reply.text(await RedisScript.run(client, readLayout, keys, [RedisKeys.layout, String(keepMs)]))
 }

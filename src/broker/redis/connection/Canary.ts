@@ -43,7 +43,7 @@ export class Canary {
       }),
       Effect.catch(() => Effect.void)
     )
-    const look = Effect.suspend(() => {
+    const check = Effect.suspend(() => {
       // While nothing can be published, nothing can be missed.
       if (this.unseen < 2) return Effect.andThen(commands.awaitLive, publish)
       this.seen()
@@ -53,6 +53,6 @@ export class Canary {
         subscription.restart
       )
     })
-    return look.pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped, Effect.asVoid)
+    return check.pipe(Effect.repeat(Schedule.spaced("1 second")), Effect.forkScoped, Effect.asVoid)
   }
 }

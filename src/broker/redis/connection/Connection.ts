@@ -45,7 +45,7 @@ export interface Connection {
   readonly restart: Effect.Effect<void>
   readonly tried: Effect.Effect<void>
   readonly awaitLive: Effect.Effect<void>
-  readonly watch: (listener: (news: "down" | "up") => void) => Effect.Effect<void, never, Scope.Scope>
+  readonly watch: (listener: (signal: "down" | "up") => void) => Effect.Effect<void, never, Scope.Scope>
 }
 
 /**
@@ -105,12 +105,12 @@ export const make = Effect.fnUntraced(function*(
   const isLive = Latch.makeUnsafe(false)
   let live: Live | undefined
   let drop: (() => void) | undefined
-  const listeners = new Set<(news: "down" | "up") => void>()
+  const listeners = new Set<(signal: "down" | "up") => void>()
   let isUp = true
-  const tell = (news: "down" | "up"): void => {
-    if (isUp === (news === "up")) return
-    isUp = news === "up"
-    for (const listener of listeners) listener(news)
+  const tell = (signal: "down" | "up"): void => {
+    if (isUp === (signal === "up")) return
+    isUp = signal === "up"
+    for (const listener of listeners) listener(signal)
   }
 
   const serve = Effect.gen(function*() {

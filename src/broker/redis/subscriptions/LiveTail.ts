@@ -29,7 +29,7 @@ const maxTotalCharacters = 64 * 1024 * 1024
  * @category models
  * @since 0.1.0
  */
-export interface Recent {
+export interface LiveTail {
   readonly epoch: string
   readonly pieces: Array<Piece>
   characters: number
@@ -41,9 +41,9 @@ export interface Recent {
  * @category models
  * @since 0.1.0
  */
-export class Recents {
+export class LiveTails {
   // In the order in which they began.
-  private readonly byChannel = new Map<string, Recent>()
+  private readonly byChannel = new Map<string, LiveTail>()
   private total = 0
 
   /** Takes the events `first` to `last`; without their text, none of the user is kept. */
@@ -115,7 +115,7 @@ export class Recents {
     this.total = 0
   }
 
-  private count(recent: Recent, characters: number): void {
+  private count(recent: LiveTail, characters: number): void {
     recent.characters += characters
     this.total += characters
   }

@@ -18,7 +18,7 @@ interface Find {
  * @category models
  * @since 0.1.0
  */
-export class LostWakes {
+export class MissedWakeUps {
   private readonly onLost: (by: Repair) => void
   private fresh = new Map<string, Find>()
   private overdue = new Map<string, Find>()

@@ -10,12 +10,12 @@ import type { Position } from "../../../protocol/Position.ts"
 import type { BrokerError, Signal } from "../../Broker.ts"
 
 /**
- * How a reader is told that there may be something to pull, or of news.
+ * How a reader is told that there may be something to pull, or of a signal.
  *
  * @category models
  * @since 0.1.0
  */
-export type Wake = (news?: Signal) => void
+export type Reader = (signal?: Signal) => void
 
 /**
  * Somebody who waits until a device has acknowledged the event at `position`.
@@ -39,11 +39,11 @@ export interface Waiter {
  * @category models
  * @since 0.1.0
  */
-export class Followed {
+export class Subscription {
   readonly user: UserId
   readonly channel: string
   readonly subscribed: Deferred.Deferred<void, BrokerError>
-  readonly readers = new Set<Wake>()
+  readonly readers = new Set<Reader>()
   readonly waiters = new Set<Waiter>()
   seen = ""
   front: Position | undefined
@@ -80,13 +80,13 @@ export class Followed {
   }
 
   /** Somebody reads; until `join` nothing is told of revocations. */
-  add(reader: Wake): void {
+  add(reader: Reader): void {
     this.readers.add(reader)
     this.joining = [...this.joining, reader]
   }
 
   /** Somebody reads no more. */
-  delete(reader: Wake): void {
+  delete(reader: Reader): void {
     this.readers.delete(reader)
     this.joining = without(this.joining, reader)
   }
@@ -110,8 +110,8 @@ export class Followed {
     for (const reader of this.readers) reader({ lateMs })
   }
 
-  /** The same, found by a look: all are told if it is news, else only who `joined`. */
-  lagging(lateMs: number, joined: Wake | undefined): void {
+  /** The same, found by a look: all are told if it changed, else only who `joined`. */
+  lagging(lateMs: number, joined: Reader | undefined): void {
     if (lateMs > 0 !== this.late) this.lag(lateMs)
     else if (lateMs > 0) joined?.({ lateMs })
   }
@@ -129,7 +129,7 @@ export class Followed {
    * A reader's own first look is over: what was neither known before nor seen by
    * it, at `knownAt`, has happened since.
    */
-  join(reader: Wake, knownAt: number): void {
+  join(reader: Reader, knownAt: number): void {
     this.joining = without(this.joining, reader)
     const revokedAt = this.revoked
     if (revokedAt > 0) reader({ revokedAt, isNew: revokedAt > knownAt })
@@ -144,9 +144,9 @@ export class Followed {
 }
 
 // Nearly always there are none, so all share one.
-const none: ReadonlyArray<Wake> = []
+const none: ReadonlyArray<Reader> = []
 
-const without = (readers: ReadonlyArray<Wake>, reader: Wake): ReadonlyArray<Wake> => {
+const without = (readers: ReadonlyArray<Reader>, reader: Reader): ReadonlyArray<Reader> => {
   const others = readers.filter((other) => other !== reader)
   return others.length === 0 ? none : others
 }

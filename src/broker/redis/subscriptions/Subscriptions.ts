@@ -27,21 +27,21 @@ import type { Position } from "../../../protocol/Position.ts"
 import { type Broker, BrokerError, BrokerUnavailable, type PullLimits, type Slice } from "../../Broker.ts"
 import { Canary } from "../connection/Canary.ts"
 import * as RedisConnection from "../connection/Connection.ts"
-import { Followed, isLater, type Waiter, type Wake } from "./Subscription.ts"
+import { isLater, type Reader, Subscription, type Waiter } from "./Subscription.ts"
 import * as RedisKeys from "../codec/Keys.ts"
-import * as RedisMending from "../scripts/LogRepair.ts"
-import { LostWakes } from "./MissedWakeUps.ts"
+import * as LogRepair from "../scripts/LogRepair.ts"
+import { MissedWakeUps } from "./MissedWakeUps.ts"
 import type { RedisMetrics, Repair } from "../Metrics.ts"
 import type { ServerOptions } from "../connection/Options.ts"
 import { attend } from "../scripts/PresenceLua.ts"
-import { Recents } from "./LiveTail.ts"
+import { LiveTails } from "./LiveTail.ts"
 import * as Reply from "../codec/Reply.ts"
 
 /**
  * @category models
  * @since 0.1.0
  */
-export interface Following extends Pick<Broker["Service"], "subscribe" | "acknowledged"> {
+export interface Subscriptions extends Pick<Broker["Service"], "subscribe" | "acknowledged"> {
   /** What lies past a position, if that was published lately. */
   readonly recall: (user: UserId, after: Position, limits: PullLimits) => Slice | undefined
   /** Waits until there was a connection that publications come on, or the first attempt failed. */
@@ -66,29 +66,29 @@ export const make = Effect.fnUntraced(function*(
   node: string,
   commands: RedisConnection.Connection,
   metrics: RedisMetrics
-): Effect.fn.Return<Following, never, Scope.Scope> {
+): Effect.fn.Return<Subscriptions, never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const scope = yield* Effect.scope
   const { name: server, prefix } = options
   const pollMs = Duration.toMillis(options.poll)
   const ttl = String(RedisKeys.ttlMs(options))
   const canary = new Canary(`${prefix}:${options.database}:canary:${node}`, server, metrics)
-  const lostWakes = new LostWakes(metrics.repaired)
-  const followed = new Map<string, Followed>()
+  const missedWakeUps = new MissedWakeUps(metrics.repaired)
+  const byChannel = new Map<string, Subscription>()
   let mended = 0
-  const unfollowed = new Set<string>()
-  const recents = new Recents()
+  const unneeded = new Set<string>()
+  const liveTails = new LiveTails()
 
   const listen = (message: string, channel: string): void => {
     if (channel === canary.channel) return canary.seen()
-    const one = followed.get(channel)
+    const one = byChannel.get(channel)
     if (one === undefined) return
     const end = message.indexOf("\n")
     const [kind, epoch = "", ...offsets] = (end < 0 ? message : message.slice(0, end)).split(" ")
     const [offset = 0, last = offset] = offsets.map(Number)
     if (kind === "e") {
-      recents.add(channel, epoch, offset, last, end < 0 ? undefined : message.slice(end + 1))
-      lostWakes.told(channel, `${epoch}:${last}`)
+      liveTails.add(channel, epoch, offset, last, end < 0 ? undefined : message.slice(end + 1))
+      missedWakeUps.told(channel, `${epoch}:${last}`)
       one.wake(`${epoch}:${last}`)
     } else if (kind === "a") one.release({ epoch, offset })
     else if (kind === "r") one.revoke(Number(epoch))
@@ -97,10 +97,10 @@ export const make = Effect.fnUntraced(function*(
 
   // Tells Redis how many read here, and looks whether a wake-up was lost: since `known`, if looking is for that.
   const attendTo = (
-    one: Followed,
+    one: Subscription,
     by?: Repair,
     known = one.seen,
-    joined?: Wake
+    joined?: Reader
   ): Effect.Effect<void, BrokerError> => {
     const keys = [
       RedisKeys.ofReaders(prefix, one.user),
@@ -112,7 +112,7 @@ export const make = Effect.fnUntraced(function*(
     const revokedBefore = one.revokedAt
     const args = [node, String(one.readers.size), String(3 * pollMs), ttl]
     return commands.call("subscribe", async ({ client, server: id }) => {
-      const { reply } = await RedisMending.run(client, {
+      const { reply } = await LogRepair.run(client, {
         script: attend,
         keys,
         args,
@@ -131,7 +131,7 @@ export const make = Effect.fnUntraced(function*(
       one.lagging(Reply.integer(late), joined)
       const seen = epoch === undefined ? "" : `${Reply.text(epoch)}:${Reply.text(last)}`
       if (one.seen !== seen) {
-        if (by !== undefined && isLater(seen, one.seen || known)) lostWakes.found(one.channel, seen, by)
+        if (by !== undefined && isLater(seen, one.seen || known)) missedWakeUps.found(one.channel, seen, by)
         one.wake(seen)
       }
       if (connection.isLive()) one.tell(false)
@@ -143,7 +143,7 @@ export const make = Effect.fnUntraced(function*(
   }
 
   // Where it fails, the next tick tries again.
-  const attendToAll = (these: Iterable<Followed>, by: Repair, known = new Map<Followed, string>()) =>
+  const attendToAll = (these: Iterable<Subscription>, by: Repair, known = new Map<Subscription, string>()) =>
     Effect.forEach(
       these,
       (one) =>
@@ -165,15 +165,15 @@ export const make = Effect.fnUntraced(function*(
     onLive: (live) =>
       Effect.gen(function*() {
         canary.seen()
-        recents.clear()
-        const all = Array.from(followed.values())
+        liveTails.clear()
+        const all = Array.from(byChannel.values())
         const channels = [canary.channel, ...all.map(({ channel }) => channel)]
         yield* Effect.tryPromise({
           try: () => live.client.subscribe(channels, listen),
           catch: (cause) =>
             new BrokerError({ reason: new BrokerUnavailable({ operation: "subscribe", afterMs: 0, cause }) })
         })
-        const known = new Map<Followed, string>()
+        const known = new Map<Subscription, string>()
         for (const one of all) {
           yield* Deferred.succeed(one.subscribed, undefined)
           known.set(one, one.seen)
@@ -187,53 +187,53 @@ export const make = Effect.fnUntraced(function*(
   yield* canary.watch(commands, connection)
 
   // One attempt for all who follow the user now; a reconnect may come before it.
-  const subscribeTo = (one: Followed) =>
+  const subscribeTo = (one: Subscription) =>
     connection.call("subscribe", ({ client }) => client.subscribe([one.channel], listen)).pipe(
       Effect.matchEffect({
         onSuccess: () => Deferred.succeed(one.subscribed, undefined),
         onFailure: (error) =>
           Effect.flatMap(Deferred.fail(one.subscribed, error), (isLast) => {
             // A reconnect was faster: then the user is followed all the same.
-            if (isLast && followed.get(one.channel) === one) followed.delete(one.channel)
+            if (isLast && byChannel.get(one.channel) === one) byChannel.delete(one.channel)
             return Effect.void
           })
       })
     )
 
-  const follow = (user: UserId): Effect.Effect<Followed> =>
+  const follow = (user: UserId): Effect.Effect<Subscription> =>
     Effect.suspend(() => {
       const channel = RedisKeys.ofChannel(options, user)
-      unfollowed.delete(channel)
-      const found = followed.get(channel)
+      unneeded.delete(channel)
+      const found = byChannel.get(channel)
       if (found !== undefined) return Effect.succeed(found)
-      const one = new Followed(user, channel, Deferred.makeUnsafe(), Monotonic.millisUnsafe(clock))
-      followed.set(channel, one)
+      const one = new Subscription(user, channel, Deferred.makeUnsafe(), Monotonic.millisUnsafe(clock))
+      byChannel.set(channel, one)
       return Effect.as(Effect.forkIn(subscribeTo(one), scope), one)
     })
 
   // The subscription is left to the next tick: most who leave come back soon.
-  const unfollow = (one: Followed): void => {
-    if (!one.isNeeded) unfollowed.add(one.channel)
+  const unfollow = (one: Subscription): void => {
+    if (!one.isNeeded) unneeded.add(one.channel)
   }
 
   const unsubscribe = Effect.suspend(() => {
-    const channels = Array.from(unfollowed)
-    unfollowed.clear()
+    const channels = Array.from(unneeded)
+    unneeded.clear()
     const gone = channels.filter((channel) => {
-      const one = followed.get(channel)
-      return one !== undefined && !one.isNeeded && followed.delete(channel)
+      const one = byChannel.get(channel)
+      return one !== undefined && !one.isNeeded && byChannel.delete(channel)
     })
-    for (const channel of gone) recents.forget(channel)
+    for (const channel of gone) liveTails.forget(channel)
     if (gone.length === 0) return Effect.void
     return Effect.ignore(connection.call("unsubscribe", ({ client }) => client.unsubscribe(gone)))
   })
 
   const poll = Effect.suspend(() => {
     const now = Monotonic.millisUnsafe(clock)
-    lostWakes.tick()
+    missedWakeUps.tick()
     const isUp = connection.isLive() && commands.isLive()
-    const isDue = (one: Followed) => one.isNeeded && (one.isDown ? isUp : now - one.lookedAt >= pollMs)
-    return attendToAll(Array.from(followed.values()).filter(isDue), "poll")
+    const isDue = (one: Subscription) => one.isNeeded && (one.isDown ? isUp : now - one.lookedAt >= pollMs)
+    return attendToAll(Array.from(byChannel.values()).filter(isDue), "poll")
   })
 
   // A tick later it is more than a moment. Some at a time, since each may write to a socket, so that the loop turns.
@@ -244,21 +244,21 @@ export const make = Effect.fnUntraced(function*(
     wasLost = isLost
     if (!isDown) return Effect.void
     return Effect.forEach(
-      Arr.chunksOf(followed.values(), atOnce),
+      Arr.chunksOf(byChannel.values(), atOnce),
       (some) => Effect.andThen(Effect.sync(() => some.forEach((one) => one.tell(true))), Effect.yieldNow),
       { discard: true }
     )
   })
 
-  const sweep = Effect.sync(() => recents.sweep())
+  const sweep = Effect.sync(() => liveTails.sweep())
   yield* Effect.all([announce, unsubscribe, sweep, poll], { discard: true }).pipe(
-    Effect.catchCause((cause) => Effect.logError("Following users failed, and goes on", cause)),
+    Effect.catchCause((cause) => Effect.logError("Looking after the subscriptions failed, and goes on", cause)),
     Effect.repeat(Schedule.spaced(Math.min(maxTickMs, pollMs))),
     Effect.forkScoped
   )
 
-  const subscribe: Following["subscribe"] = (user, wakeReader) => {
-    const own: Wake = (news) => wakeReader(news)
+  const subscribe: Subscriptions["subscribe"] = (user, wakeReader) => {
+    const own: Reader = (signal) => wakeReader(signal)
     return Effect.acquireRelease(
       Effect.map(follow(user), (one) => {
         one.add(own)
@@ -280,7 +280,7 @@ export const make = Effect.fnUntraced(function*(
     )
   }
 
-  const acknowledged: Following["acknowledged"] = (user, position) =>
+  const acknowledged: Subscriptions["acknowledged"] = (user, position) =>
     Effect.acquireUseRelease(
       Effect.map(follow(user), (one) => {
         const done = Deferred.makeUnsafe<void>()
@@ -297,16 +297,16 @@ export const make = Effect.fnUntraced(function*(
         })
     )
 
-  const recall: Following["recall"] = (user, after, limits) => {
+  const recall: Subscriptions["recall"] = (user, after, limits) => {
     // What is published while there is no connection is missed.
     if (!connection.isLive()) return undefined
     const channel = RedisKeys.ofChannel(options, user)
-    const [epoch, head] = followed.get(channel)?.seen.split(":") ?? []
-    return epoch === after.epoch ? recents.pull(channel, after, Number(head), limits) : undefined
+    const [epoch, head] = byChannel.get(channel)?.seen.split(":") ?? []
+    return epoch === after.epoch ? liveTails.pull(channel, after, Number(head), limits) : undefined
   }
 
-  const advance: Following["advance"] = (user, after, next, head) => {
-    const one = followed.get(RedisKeys.ofChannel(options, user))
+  const advance: Subscriptions["advance"] = (user, after, next, head) => {
+    const one = byChannel.get(RedisKeys.ofChannel(options, user))
     if (one === undefined) return false
     const { front } = one
     if (next.offset === head) one.front = next

@@ -42,7 +42,7 @@ local function foldedRun(keys, log, name)
   return found[2] and { name, found[2] } or {}
 end
 
--- Writes down what a look dropped. A server without memory or rights may refuse this; then it is found again.
+-- Writes down what was dropped here. A server without memory or rights may refuse this; then it is found again.
 local function tryToSaveDrop(keys, log, needed)
   local saved = redis.pcall('HSET', keys.meta, 'first', text(log.first), 'bytes', text(log.bytes), 'since', text(log.since),
     'checkpoint', text(log.checkpoint), 'linger', text(log.linger))
@@ -56,7 +56,7 @@ end
  * @category scripts
  * @since 0.1.0
  */
-export const look = LogLua.make(
+export const view = LogLua.make(
   functions,
   `
 local wantedEvents, wantedBytes, wantedRuns = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
