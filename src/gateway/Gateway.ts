@@ -48,7 +48,7 @@ import { IncomingMessage, ServerResponse } from "node:http"
 import { Broker, type BrokerError } from "../broker/Broker.ts"
 import * as Endings from "../broker/Endings.ts"
 import * as Hub from "../hub/Hub.ts"
-import type * as Slowness from "../hub/SlowConsumer.ts"
+import type * as SlowConsumer from "../hub/SlowConsumer.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import { ConnectionId, type UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
@@ -375,7 +375,7 @@ const countsOf = (count: (kind: Kind) => number): Readonly<Record<Kind, number>>
 /** How long a refused device may take to read why, before its socket is cut. */
 const refusedMs = 500
 
-const toLimit = (limit: { readonly bytes: number; readonly after: Duration.Duration }): Slowness.Limit => ({
+const toLimit = (limit: { readonly bytes: number; readonly after: Duration.Duration }): SlowConsumer.Limit => ({
   bytes: limit.bytes,
   ms: Duration.toMillis(limit.after)
 })

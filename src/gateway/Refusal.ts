@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import type { Farewell } from "../hub/Transport.ts"
+import type { CloseReason } from "../hub/Transport.ts"
 import { type CloseCode, closeCodes } from "../protocol/CloseCode.ts"
 
 const respond = (
@@ -87,7 +87,7 @@ export const originRefused: HttpServerResponse.HttpServerResponse = refuse(403, 
  * @since 0.1.0
  */
 export const ofFarewell = (
-  { code, detail, reconnectAfterMs }: Farewell,
+  { code, detail, reconnectAfterMs }: CloseReason,
   comeBackAfterMs: number
 ): HttpServerResponse.HttpServerResponse => {
   if (code === closeCodes.unauthenticated) return unauthenticated(detail)

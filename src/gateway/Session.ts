@@ -10,7 +10,7 @@ import { type CloseCode, closeCodes } from "../protocol/CloseCode.ts"
 import type { ConnectionId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Hub, TooManyConnections } from "../hub/Hub.ts"
-import type { Farewell } from "../hub/Transport.ts"
+import type { CloseReason } from "../hub/Transport.ts"
 import type { AuthenticationError, Authenticator, Principal } from "./authentication/Authenticator.ts"
 import type { Strangers } from "./Strangers.ts"
 
@@ -56,7 +56,7 @@ export interface Shared {
   readonly nextId: () => ConnectionId
   readonly comeBackAfterMs: () => number
   readonly admits: () => boolean
-  readonly closed: (farewell: Farewell) => void
+  readonly closed: (farewell: CloseReason) => void
 }
 
 /**
@@ -73,7 +73,7 @@ export interface Shared {
  */
 export interface Session {
   readonly tick: (now: number, forgivenMs: number) => void
-  readonly close: (farewell: Farewell) => void
+  readonly close: (farewell: CloseReason) => void
   readonly destroy: () => void
 }
 
@@ -83,7 +83,7 @@ export interface Session {
  * @category constructors
  * @since 0.1.0
  */
-export const forCause = (code: CloseCode, detail: string = code.meaning): Farewell => ({ code, detail })
+export const forCause = (code: CloseCode, detail: string = code.meaning): CloseReason => ({ code, detail })
 
 /**
  * The farewell for credentials that were refused or could not be checked.
@@ -91,7 +91,7 @@ export const forCause = (code: CloseCode, detail: string = code.meaning): Farewe
  * @category constructors
  * @since 0.1.0
  */
-export const unauthenticated = (error: AuthenticationError, comeBackAfterMs: number): Farewell =>
+export const unauthenticated = (error: AuthenticationError, comeBackAfterMs: number): CloseReason =>
   error._tag === "Unauthenticated"
     ? forCause(closeCodes.unauthenticated, error.message)
     : {
@@ -107,7 +107,7 @@ export const unauthenticated = (error: AuthenticationError, comeBackAfterMs: num
  * @category constructors
  * @since 0.1.0
  */
-export const tooMany = ({ message, scope }: TooManyConnections, comeBackAfterMs: number): Farewell =>
+export const tooMany = ({ message, scope }: TooManyConnections, comeBackAfterMs: number): CloseReason =>
   scope === "user"
     ? { code: closeCodes.tooManyConnections, detail: message, reconnectAfterMs: userFullMs + comeBackAfterMs }
     : { code: closeCodes.draining, detail: message, reconnectAfterMs: comeBackAfterMs }
@@ -120,7 +120,7 @@ const userFullMs = 30_000
  * @category constructors
  * @since 0.1.0
  */
-export const busy = (comeBackAfterMs: number): Farewell => ({
+export const busy = (comeBackAfterMs: number): CloseReason => ({
   code: closeCodes.draining,
   detail: "too many devices came at once",
   reconnectAfterMs: comeBackAfterMs

@@ -9,7 +9,7 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Schedule from "effect/Schedule"
-import type { Farewell } from "../hub/Transport.ts"
+import type { CloseReason } from "../hub/Transport.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Session } from "./Session.ts"
 import type { Servers } from "./Servers.ts"
@@ -58,7 +58,7 @@ export class Sessions {
     if (this.all.size === 0) this.empty.openUnsafe()
   }
 
-  count(farewell: Farewell): void {
+  count(farewell: CloseReason): void {
     const { name } = farewell.code
     this.closedByName[name] = (this.closedByName[name] ?? 0) + 1
   }
@@ -101,14 +101,14 @@ export class Sessions {
   }
 
   /** Refuses new sessions, settles and closes all others, and waits until they have gone, for a bounded time. */
-  drain(settle: Effect.Effect<void>, farewell: () => Farewell): Effect.Effect<void> {
+  drain(settle: Effect.Effect<void>, farewell: () => CloseReason): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.draining = true
       return Effect.andThen(settle, Effect.suspend(() => this.closeAll(farewell)))
     })
   }
 
-  private closeAll(farewell: () => Farewell): Effect.Effect<void> {
+  private closeAll(farewell: () => CloseReason): Effect.Effect<void> {
     for (const session of this.all) session.close(farewell())
     return this.empty.await.pipe(
       Effect.timeoutOrElse({

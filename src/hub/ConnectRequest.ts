@@ -5,7 +5,7 @@
  */
 import type { ConnectionId, ThreadId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import type { Encoding } from "./FrameEncoder.ts"
+import type { FrameEncoder } from "./FrameEncoder.ts"
 import type { Transport } from "./Transport.ts"
 
 /**
@@ -23,7 +23,7 @@ export interface Request {
   readonly issuedAt?: number | undefined
   readonly resume: Position | undefined
   readonly threads: ReadonlyArray<ThreadId> | undefined
-  readonly encoding: Encoding
+  readonly encoding: FrameEncoder
   readonly transport: Transport
 }
 

@@ -35,15 +35,15 @@ import { closeCodes } from "../protocol/CloseCode.ts"
 import type { ConnectionId, RunId, UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Position } from "../protocol/Position.ts"
-import { Narration, type Portion, type Told } from "./FrameComposer.ts"
+import { type Composed, FrameComposer, type OutgoingSlice } from "./FrameComposer.ts"
 import { Lateness } from "./Lateness.ts"
 import { Outage } from "./Outage.ts"
 import type { Opening, Request } from "./ConnectRequest.ts"
 import * as Revoked from "./Revocation.ts"
-import type { Shared } from "./HubContext.ts"
+import type { HubContext } from "./HubContext.ts"
 import { shed } from "./LoadShedding.ts"
-import { Slowness } from "./SlowConsumer.ts"
-import type { Farewell, Liveness, Message, Transport } from "./Transport.ts"
+import { SlowConsumer } from "./SlowConsumer.ts"
+import type { CloseReason, Liveness, Message, Transport } from "./Transport.ts"
 
 /**
  * What a connection is doing: `opening` until its first messages went out,
@@ -56,8 +56,8 @@ import type { Farewell, Liveness, Message, Transport } from "./Transport.ts"
  */
 export type Phase = "opening" | "idle" | "scheduled" | "draining" | "blocked" | "degraded" | "closed"
 
-const gone: Farewell = { code: closeCodes.brokerUnavailable, detail: closeCodes.brokerUnavailable.meaning }
-const tooSlow: Farewell = { code: closeCodes.tooSlow, detail: closeCodes.tooSlow.meaning }
+const gone: CloseReason = { code: closeCodes.brokerUnavailable, detail: closeCodes.brokerUnavailable.meaning }
+const tooSlow: CloseReason = { code: closeCodes.tooSlow, detail: closeCodes.tooSlow.meaning }
 const nothing: ReadonlyArray<RunId> = []
 
 /**
@@ -67,11 +67,11 @@ const nothing: ReadonlyArray<RunId> = []
 export class Connection {
   readonly id: ConnectionId
   readonly user: UserId
-  private readonly shared: Shared
+  private readonly context: HubContext
   private readonly transport: Transport
-  private readonly narration: Narration
+  private readonly composer: FrameComposer
   /** Tells that there may be something to pull, or how the broker is. Bound, since a closure would hold more. */
-  readonly wake: (news?: Signal) => void
+  readonly wake: (signal?: Signal) => void
   // Whether it reads its user's log: in a scope, or as plain calls where the broker offers them.
   private following: Scope.Closeable | "unscoped" | undefined
   private phase: Phase = "opening"
@@ -85,23 +85,23 @@ export class Connection {
   // What the device was sent before this connection, and may confirm: the offsets past `from`, up to `to`.
   private earlier = { from: 0, to: 0 }
   // While the device is behind what the transport takes.
-  private slowness: Slowness | undefined
+  private slowConsumer: SlowConsumer | undefined
   // Since the broker failed, or said that it is away.
   private outage: Outage | undefined
   // While events may be late though the log can be read.
   private lateness: Lateness | undefined
-  private toldDegraded = false
+  private reportedDegraded = false
   // While it is being opened: afterwards every revocation ends it.
   private issuedAt: number | undefined
 
-  constructor(shared: Shared, request: Request) {
+  constructor(context: HubContext, request: Request) {
     this.id = request.id
     this.user = request.user
     this.issuedAt = request.issuedAt
-    this.shared = shared
+    this.context = context
     this.transport = request.transport
     this.wake = this.hear.bind(this)
-    this.narration = new Narration(request.encoding, request.threads, shared.counters)
+    this.composer = new FrameComposer(request.encoding, request.threads, context.counters)
   }
 
   /** What the connection is doing. */
@@ -126,7 +126,7 @@ export class Connection {
 
   /** Whether the device was told that events may be late. */
   get isDegraded(): boolean {
-    return this.toldDegraded
+    return this.reportedDegraded
   }
 
   /** Whether everything that can be read has been written. */
@@ -151,7 +151,7 @@ export class Connection {
     resume: Position | undefined,
     greeting: (opening: Opening) => string
   ): Effect.Effect<void, BrokerError | Revoked.Revoked> {
-    const { broker, limits } = this.shared
+    const { broker, limits } = this.context
     const follow = Effect.andThen(
       this.follow(),
       Effect.suspend(() => this.phase === "closed" ? Effect.fail(new Revoked.Revoked()) : Effect.void)
@@ -163,14 +163,14 @@ export class Connection {
           Effect.sync(() => {
             this.cursor = position
             this.head = position.offset
-            this.narration.startAt(position.offset)
+            this.composer.startAt(position.offset)
             const opening = { ...position, recovered: true, snapshots: snapshots.length }
             this.begin(greeting(opening), { messages: [], snapshots, next: position })
           })
       )
     }
     this.cursor = resume
-    this.narration.startAt(resume.offset)
+    this.composer.startAt(resume.offset)
     return Effect.flatMap(
       Effect.andThen(follow, broker.pull(this.user, resume, limits)),
       (slice) =>
@@ -183,8 +183,8 @@ export class Connection {
     )
   }
 
-  private hear(news?: Signal): void {
-    if (news !== undefined) this.learn(news)
+  private hear(signal?: Signal): void {
+    if (signal !== undefined) this.onSignal(signal)
     else if (this.phase === "idle") this.schedule()
     else this.woken = true
   }
@@ -204,7 +204,7 @@ export class Connection {
     const upTo = Math.min(offset, to)
     const earlier = confirmed.filter((named) => named > from && named <= upTo)
     if (upTo > from) this.earlier = { from: upTo, to }
-    return this.passAll([...earlier, ...this.narration.confirm(offset)], epoch)
+    return this.passAll([...earlier, ...this.composer.confirm(offset)], epoch)
   }
 
   private passAll(offsets: ReadonlyArray<number>, epoch: string): Effect.Effect<void> {
@@ -219,26 +219,26 @@ export class Connection {
   /** Tells a device with a thread filter how far it has come, if it does not know yet. */
   announce(): void {
     if (this.phase !== "idle") return
-    const messages = this.narration.upTo(this.cursor)
+    const messages = this.composer.upTo(this.cursor)
     if (messages.length > 0) this.write(messages)
   }
 
   /** Ends the connection of a device that has not read, or could not be served, for too long. Called from time to time. */
   tick(now: number): void {
-    const { outage, slowness } = this
+    const { outage, slowConsumer } = this
     if (this.phase === "closed") return
     this.count()
     if (outage !== undefined && now >= outage.until) return this.close(gone)
-    if (this.lateness !== undefined && this.phase === "idle") this.tellStatus(now)
-    if (slowness?.fullSince === undefined) return
-    const { ms } = this.shared.slow.close
-    const stuckSince = this.caughtUp ? slowness.since : slowness.fullSince
+    if (this.lateness !== undefined && this.phase === "idle") this.writeStatus(now)
+    if (slowConsumer?.fullSince === undefined) return
+    const { ms } = this.context.slow.close
+    const stuckSince = this.caughtUp ? slowConsumer.since : slowConsumer.fullSince
     if (now - stuckSince >= ms) this.close(tooSlow)
   }
 
   /** Counts anew what waits for the network. */
   count(): void {
-    if (this.phase !== "closed") this.shared.backlog.set(this, this.transport.backlog())
+    if (this.phase !== "closed") this.context.backlog.set(this, this.transport.backlog())
   }
 
   /** Ends it because too much waits for its device. */
@@ -254,11 +254,11 @@ export class Connection {
 
   /** Nothing waits for the network any more. For the owner of the transport, once its socket is gone. */
   gone(): void {
-    this.shared.backlog.free(this)
+    this.context.backlog.free(this)
   }
 
   /** Sends nothing more, and has the transport tell the device why. */
-  close(farewell: Farewell): void {
+  close(farewell: CloseReason): void {
     this.end()
     this.transport.close(farewell)
   }
@@ -286,7 +286,7 @@ export class Connection {
   }
 
   private follow(): Effect.Effect<void, BrokerError> {
-    const { subscribe, subscribeUnscoped } = this.shared.broker
+    const { subscribe, subscribeUnscoped } = this.context.broker
     return Effect.suspend(() => {
       // It may have been released before it came to this.
       if (this.phase === "closed") return Effect.void
@@ -306,21 +306,21 @@ export class Connection {
     this.following = undefined
     if (following === undefined) return Effect.void
     if (following !== "unscoped") return Scope.close(following, Exit.void)
-    this.shared.broker.subscribeUnscoped?.delete(this.user, this.wake)
+    this.context.broker.subscribeUnscoped?.delete(this.user, this.wake)
     return Effect.void
   }
 
   private end(): void {
     this.phase = "closed"
-    this.shared.backlog.end(this)
+    this.context.backlog.end(this)
     this.lateness = undefined
-    this.toldDegraded = false
+    this.reportedDegraded = false
     if (this.outage === undefined) return
     this.outage = undefined
-    this.shared.recovery.delete(this)
+    this.context.recovery.delete(this)
   }
 
-  private begin(greeting: string, { messages, snapshots }: Told): void {
+  private begin(greeting: string, { messages, snapshots }: Composed): void {
     if (this.phase !== "opening") return
     this.phase = "draining"
     this.issuedAt = undefined
@@ -331,14 +331,14 @@ export class Connection {
 
   private schedule(): void {
     this.phase = "scheduled"
-    this.shared.later(this)
+    this.context.later(this)
   }
 
   /** Drains, if the connection is scheduled to. For the hub's scheduler. */
   start(): void {
     if (this.phase !== "scheduled") return
     this.phase = "draining"
-    const fiber = this.shared.run(this.drain())
+    const fiber = this.context.run(this.drain())
     this.fiber = fiber.pollUnsafe() === undefined ? fiber : undefined
   }
 
@@ -354,20 +354,20 @@ export class Connection {
   }
 
   // The state of a run that is owed comes before what follows in the log.
-  private next(): Effect.Effect<Portion | RunAtHead, BrokerError> {
+  private next(): Effect.Effect<OutgoingSlice | RunAtHead, BrokerError> {
     const [run] = this.owed
     return run === undefined ? this.look() : this.lookAtRun(run)
   }
 
-  private look(): Effect.Effect<Portion, BrokerError> {
+  private look(): Effect.Effect<OutgoingSlice, BrokerError> {
     this.woken = false
-    const { broker, limits } = this.shared
+    const { broker, limits } = this.context
     const pull = this.thenPass(broker.pull(this.user, this.cursor, limits))
-    return this.slowness === undefined || !this.caughtUp ? pull : Effect.flatMap(pull, (slice) => this.shed(slice))
+    return this.slowConsumer === undefined || !this.caughtUp ? pull : Effect.flatMap(pull, (slice) => this.shed(slice))
   }
 
   private lookAtRun(run: RunId): Effect.Effect<RunAtHead, BrokerError> {
-    return this.thenPass(this.shared.broker.snapshot(this.user, run))
+    return this.thenPass(this.context.broker.snapshot(this.user, run))
   }
 
   // When the log can be read again, acknowledgements can be passed on, too.
@@ -377,26 +377,26 @@ export class Connection {
     return Effect.tap(read, () => Effect.forEach(kept, (position) => this.pass(position), { discard: true }))
   }
 
-  private shed(slice: Slice): Effect.Effect<Portion, BrokerError> {
-    const { slowness } = this
-    if (slowness === undefined || slice.gap !== undefined || this.phase !== "draining") return Effect.succeed(slice)
-    if (slowness.judge(this.shared.slow, slice, this.cursor.offset, this.now)) {
-      return shed(this.shared.broker, this.user, this.cursor, slice, slowness)
+  private shed(slice: Slice): Effect.Effect<OutgoingSlice, BrokerError> {
+    const { slowConsumer } = this
+    if (slowConsumer === undefined || slice.gap !== undefined || this.phase !== "draining") return Effect.succeed(slice)
+    if (slowConsumer.judge(this.context.slow, slice, this.cursor.offset, this.now)) {
+      return shed(this.context.broker, this.user, this.cursor, slice, slowConsumer)
     }
     return Effect.as(Effect.sync(() => this.close(tooSlow)), slice)
   }
 
-  // What to write of a portion; the cursor moves past it.
-  private take(portion: Portion): Told {
-    const told = this.narration.take(portion, this.cursor)
-    this.cursor = told.next
-    this.head = portion.head
-    return told
+  // What to write of an outgoing slice; the cursor moves past it.
+  private take(outgoing: OutgoingSlice): Composed {
+    const composed = this.composer.take(outgoing, this.cursor)
+    this.cursor = composed.next
+    this.head = outgoing.head
+    return composed
   }
 
-  private deliver(portion: Portion): void {
+  private deliver(outgoing: OutgoingSlice): void {
     if (this.phase !== "draining") return
-    const { messages, snapshots } = this.take(portion)
+    const { messages, snapshots } = this.take(outgoing)
     if (!this.writeWith(this.isTroubled ? [...this.recover(), ...messages] : messages, snapshots)) return
     if (this.lag === 0 && !this.woken) this.settle()
   }
@@ -411,7 +411,7 @@ export class Connection {
       return
     }
     this.owed = others
-    const messages = [...this.recover(), this.narration.snapshot(snapshot ?? forgotten(run, this.cursor.offset))]
+    const messages = [...this.recover(), this.composer.snapshot(snapshot ?? forgotten(run, this.cursor.offset))]
     if (!this.write(messages) || this.owed.length > 0) return
     if (this.lag === 0 && !this.woken) this.settle()
   }
@@ -420,7 +420,7 @@ export class Connection {
   private settle(): void {
     if (this.outage !== undefined) return this.degrade()
     this.phase = "idle"
-    this.slowness = undefined
+    this.slowConsumer = undefined
     if (this.caughtUp) return
     this.caughtUp = true
     this.announce()
@@ -433,11 +433,11 @@ export class Connection {
     let waiting = [...messages]
     let size = waiting.reduce((sum, message) => sum + message.length, 0)
     for (const snapshot of snapshots) {
-      const message = this.narration.snapshot(snapshot)
+      const message = this.composer.snapshot(snapshot)
       waiting.push(message)
       size += message.length
       this.owed = this.owed.slice(1)
-      if (size < this.shared.limits.maxBytes && this.owed.length > 0) continue
+      if (size < this.context.limits.maxBytes && this.owed.length > 0) continue
       if (!this.write(waiting)) return false
       waiting = []
       size = 0
@@ -446,7 +446,7 @@ export class Connection {
   }
 
   private write(messages: ReadonlyArray<Message>): boolean {
-    const { counters } = this.shared
+    const { counters } = this.context
     counters.messages += messages.length
     for (const message of messages) counters.bytes += Buffer.byteLength(message)
     const hasRoom = this.transport.write(messages)
@@ -456,11 +456,11 @@ export class Connection {
     this.phase = "blocked"
     counters.blocked++
     const now = this.now
-    this.slowness ??= new Slowness(now)
-    this.slowness.fullSince = now
+    this.slowConsumer ??= new SlowConsumer(now)
+    this.slowConsumer.fullSince = now
     this.transport.whenWritable(() => {
       this.count()
-      if (this.slowness !== undefined) this.slowness.fullSince = undefined
+      if (this.slowConsumer !== undefined) this.slowConsumer.fullSince = undefined
       if (this.phase === "blocked") this.schedule()
     })
     return false
@@ -478,18 +478,18 @@ export class Connection {
   }
 
   // What the broker says of itself, or of the user.
-  private learn(news: Signal): void {
+  private onSignal(signal: Signal): void {
     if (this.phase === "closed") return
-    if (typeof news === "object") {
-      if ("lateMs" in news) return this.hearOfLateness(news.lateMs)
-      if (news.isNew) this.close(Revoked.farewell)
+    if (typeof signal === "object") {
+      if ("lateMs" in signal) return this.onLateness(signal.lateMs)
+      if (signal.isNew) this.close(Revoked.farewell)
       // It comes while this connection subscribes, which then fails.
-      else if (this.issuedAt !== undefined && this.issuedAt < news.revokedAt) this.end()
+      else if (this.issuedAt !== undefined && this.issuedAt < signal.revokedAt) this.end()
       return
     }
-    switch (news) {
+    switch (signal) {
       case "down":
-        this.suffer().isDown = true
+        this.beginOutage().isDown = true
         if (this.phase === "idle") this.degrade()
         return
       case "up": {
@@ -498,33 +498,33 @@ export class Connection {
         outage.isDown = false
         this.lateness ??= new Lateness(this.now)
         this.lateness.back(this.now)
-        if (this.phase === "degraded") this.shared.recovery.hurry(this)
+        if (this.phase === "degraded") this.context.recovery.hurry(this)
         return
       }
     }
   }
 
   // Events that have come since are looked for before the device is told.
-  private hearOfLateness(lateMs: number): void {
+  private onLateness(lateMs: number): void {
     if (lateMs <= 0 && this.lateness === undefined) return
     this.lateness ??= new Lateness(this.now)
     this.lateness.said(lateMs, this.now)
     if (this.phase === "idle") this.schedule()
   }
 
-  private suffer(): Outage {
-    return this.outage ??= new Outage(this.now + this.shared.patienceMs())
+  private beginOutage(): Outage {
+    return this.outage ??= new Outage(this.now + this.context.patienceMs())
   }
 
   // The device keeps its connection, and is told that events may be late.
   private degrade(): void {
-    const outage = this.suffer()
+    const outage = this.beginOutage()
     this.phase = "degraded"
     // What waits after an outage is not the device's fault: it may catch up as after a reconnect.
-    this.slowness = undefined
+    this.slowConsumer = undefined
     this.caughtUp = false
-    if (!this.tellStatus(this.now)) return
-    if (!outage.isDown) this.shared.recovery.add(this)
+    if (!this.writeStatus(this.now)) return
+    if (!outage.isDown) this.context.recovery.add(this)
   }
 
   // The log can be read. While the broker says that it is away, new events may still not be heard of.
@@ -537,35 +537,35 @@ export class Connection {
 
   // Whether the device knows of trouble, or should.
   private get isTroubled(): boolean {
-    return this.toldDegraded || this.outage !== undefined || this.lateness !== undefined
+    return this.reportedDegraded || this.outage !== undefined || this.lateness !== undefined
   }
 
   // The message that tells whether events may be late, unless the device knows.
   private status(now: number): ReadonlyArray<Message> {
     if (this.lateness !== undefined && now >= this.lateness.until) this.lateness = undefined
     const isLate = this.outage !== undefined || this.lateness !== undefined
-    if (isLate === this.toldDegraded) return []
-    this.toldDegraded = isLate
-    if (isLate) this.shared.counters.degradations++
-    return [this.narration.status(isLate ? "degraded" : "live")]
+    if (isLate === this.reportedDegraded) return []
+    this.reportedDegraded = isLate
+    if (isLate) this.context.counters.degradations++
+    return [this.composer.status(isLate ? "degraded" : "live")]
   }
 
-  private tellStatus(now: number): boolean {
+  private writeStatus(now: number): boolean {
     const messages = this.status(now)
     return messages.length === 0 || this.write(messages)
   }
 
   // Passes an acknowledgement on, or keeps it until that is possible.
   private pass(position: Position): Effect.Effect<void> {
-    return this.shared.broker.acknowledge(this.user, position).pipe(
+    return this.context.broker.acknowledge(this.user, position).pipe(
       Effect.match({
         onSuccess: () => {
-          this.shared.counters.acknowledgements++
+          this.context.counters.acknowledgements++
           this.outage?.passed(position)
         },
         onFailure: () => {
           if (this.phase === "closed") return
-          this.suffer().keep(position)
+          this.beginOutage().keep(position)
           if (this.phase === "idle") this.degrade()
         }
       })
@@ -573,7 +573,7 @@ export class Connection {
   }
 
   private get now(): number {
-    return Monotonic.millisUnsafe(this.shared.clock)
+    return Monotonic.millisUnsafe(this.context.clock)
   }
 }
 

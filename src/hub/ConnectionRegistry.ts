@@ -13,7 +13,7 @@ import type { Connection } from "./Connection.ts"
  * @category models
  * @since 0.1.0
  */
-export class Roster {
+export class ConnectionRegistry {
   private readonly users = new Map<UserId, Connection | Set<Connection>>()
   private count = 0
 

@@ -9,21 +9,21 @@ import type { Entry, Gap, RunSnapshotAt, Slice } from "../broker/Broker.ts"
 import type { GapReason } from "../protocol/Frame.ts"
 import type { ThreadId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import type { Encoding } from "./FrameEncoder.ts"
-import { type Diet, isLeftOut } from "./SlowConsumer.ts"
+import type { FrameEncoder } from "./FrameEncoder.ts"
+import { isLeftOut, type SheddingLevel } from "./SlowConsumer.ts"
 import type { Counters } from "./Stats.ts"
 import type { Message } from "./Transport.ts"
 
 /**
- * A slice for one device. With a `diet`, what it forbids is left out, and
- * `makeUp` is the state that stands for it.
+ * A slice of the log for one device. With a `level`, the events that it sheds are
+ * left out, and `replacements` are the snapshots that stand for them.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Portion extends Slice {
-  readonly diet?: Diet
-  readonly makeUp?: ReadonlyArray<RunSnapshotAt>
+export interface OutgoingSlice extends Slice {
+  readonly level?: SheddingLevel
+  readonly replacements?: ReadonlyArray<RunSnapshotAt>
 }
 
 /**
@@ -34,7 +34,7 @@ export interface Portion extends Slice {
  * @category models
  * @since 0.1.0
  */
-export interface Told {
+export interface Composed {
   readonly messages: ReadonlyArray<Message>
   readonly snapshots: ReadonlyArray<RunSnapshotAt>
   readonly next: Position
@@ -49,22 +49,22 @@ const nothing: ReadonlyArray<number> = []
 const maxAsked = 1024
 
 /**
- * What one device has been told so far.
+ * Composes the frames of one device, and knows up to where it has been told.
  *
  * @category models
  * @since 0.1.0
  */
-export class Narration {
-  private readonly encoding: Encoding
+export class FrameComposer {
+  private readonly encoding: FrameEncoder
   // Those that the device asked for, if not all.
   private readonly threads: ReadonlySet<ThreadId> | undefined
   private readonly counters: Counters
   // With a thread filter, the device may know of less than was looked at.
-  private told = 0
+  private announced = 0
   // The offsets of events that were told, ask for a confirmation, and have none yet.
   private asked = nothing
 
-  constructor(encoding: Encoding, threads: ReadonlyArray<ThreadId> | undefined, counters: Counters) {
+  constructor(encoding: FrameEncoder, threads: ReadonlyArray<ThreadId> | undefined, counters: Counters) {
     this.encoding = encoding
     this.threads = threads === undefined ? undefined : new Set(threads)
     this.counters = counters
@@ -72,11 +72,11 @@ export class Narration {
 
   /** The device knows of everything up to `offset`. */
   startAt(offset: number): void {
-    this.told = offset
+    this.announced = offset
   }
 
-  /** What to write of a portion, which begins after `cursor`: all of it, or up to the first gap with snapshots. */
-  take({ diet, entries, gap, makeUp, next, snapshots }: Portion, cursor: Position): Told {
+  /** What to write of an outgoing slice, which begins after `cursor`: all of it, or up to the first gap with snapshots. */
+  take({ level, entries, gap, replacements, next, snapshots }: OutgoingSlice, cursor: Position): Composed {
     const messages: Array<Message> = []
     if (gap !== undefined) {
       if (gap.epoch === cursor.epoch) messages.push(...this.upTo(cursor))
@@ -84,15 +84,15 @@ export class Narration {
       if (snapshots.length > 0) return { messages, snapshots, next: { epoch: gap.epoch, offset: gap.to } }
     }
     const wanted = this.wanted(entries)
-    if (diet !== undefined) return this.tellPart(messages, wanted, next, diet, makeUp)
-    this.tell(messages, wanted, next)
+    if (level !== undefined) return this.composeShed(messages, wanted, next, level, replacements)
+    this.compose(messages, wanted, next)
     return { messages, snapshots: none, next }
   }
 
   /** Tells how far the device has come, unless it knows. */
   upTo(cursor: Position): ReadonlyArray<Message> {
-    if (this.told >= cursor.offset) return []
-    this.told = cursor.offset
+    if (this.announced >= cursor.offset) return []
+    this.announced = cursor.offset
     return [this.encoding.events(cursor.epoch, [], cursor.offset)]
   }
 
@@ -114,56 +114,56 @@ export class Narration {
     return this.encoding.frame({ type: "status", state })
   }
 
-  private tell(messages: Array<Message>, entries: ReadonlyArray<Entry>, upTo: Position): void {
+  private compose(messages: Array<Message>, entries: ReadonlyArray<Entry>, upTo: Position): void {
     if (entries.length === 0) return
     messages.push(this.encoding.events(upTo.epoch, entries, this.threads === undefined ? undefined : upTo.offset))
-    this.told = upTo.offset
+    this.announced = upTo.offset
     this.counters.events += entries.length
     for (const { confirm, offset } of entries) {
       if (confirm) this.asked = [...this.asked.slice(1 - maxAsked), offset]
     }
   }
 
-  // Tells what the diet allows, and a gap for each stretch that it does not; what makes up for them comes with the first.
-  private tellPart(
+  // Writes what the level keeps, and a gap for each stretch that it sheds. The snapshots come with the first gap.
+  private composeShed(
     messages: Array<Message>,
     entries: ReadonlyArray<Entry>,
     next: Position,
-    diet: Diet,
-    makeUp: ReadonlyArray<RunSnapshotAt> = none
-  ): Told {
+    level: SheddingLevel,
+    replacements: ReadonlyArray<RunSnapshotAt> = none
+  ): Composed {
     const { epoch } = next
     let kept: Array<Entry> = []
     let leftOut: Entry | undefined
     const explain = ({ offset: to }: Entry) =>
-      this.explain(messages, { epoch, from: this.told + 1, to, reason: "slow" }, makeUp)
-    const upTo = ({ offset }: Entry): Told => ({ messages, snapshots: makeUp, next: { epoch, offset } })
+      this.explain(messages, { epoch, from: this.announced + 1, to, reason: "slow" }, replacements)
+    const upTo = ({ offset }: Entry): Composed => ({ messages, snapshots: replacements, next: { epoch, offset } })
     for (const entry of entries) {
-      if (isLeftOut(diet, entry.delivery)) {
-        if (leftOut === undefined) this.tell(messages, kept, { epoch, offset: entry.offset - 1 })
+      if (isLeftOut(level, entry.delivery)) {
+        if (leftOut === undefined) this.compose(messages, kept, { epoch, offset: entry.offset - 1 })
         kept = []
         leftOut = entry
         this.counters.leftOut[entry.delivery]++
       } else {
         if (leftOut !== undefined) {
           explain(leftOut)
-          if (makeUp.length > 0) return upTo(leftOut)
+          if (replacements.length > 0) return upTo(leftOut)
           leftOut = undefined
         }
         kept.push(entry)
       }
     }
     if (leftOut === undefined) {
-      this.tell(messages, kept, next)
+      this.compose(messages, kept, next)
       return { messages, snapshots: none, next }
     }
     explain(leftOut)
-    return makeUp.length > 0 ? upTo(leftOut) : { messages, snapshots: none, next }
+    return replacements.length > 0 ? upTo(leftOut) : { messages, snapshots: none, next }
   }
 
   private explain(messages: Array<Message>, gap: Explanation, snapshots: ReadonlyArray<RunSnapshotAt>): void {
     messages.push(this.encoding.frame({ type: "gap", ...gap, snapshots: snapshots.length }))
-    this.told = gap.to
+    this.announced = gap.to
     if (gap.reason === "epoch") this.asked = nothing
     this.counters.gaps[gap.reason]++
   }

@@ -21,7 +21,7 @@ import type { Message } from "./Transport.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Encoding<Events extends Message = Message> {
+export interface FrameEncoder<Events extends Message = Message> {
   readonly events: (epoch: string, entries: ReadonlyArray<Entry>, upTo: number | undefined) => Events
   readonly frame: (frame: Exclude<Frame.ServerFrame, typeof Frame.Events.Type>) => string
 }
@@ -50,7 +50,7 @@ const tail = "]}"
  * @category encodings
  * @since 0.1.0
  */
-export const frames: Encoding = {
+export const frames: FrameEncoder = {
   events: (epoch, entries, upTo) => {
     const head = upTo === undefined
       ? `{"type":"events","epoch":"${epoch}","events":[`

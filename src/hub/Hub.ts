@@ -20,13 +20,13 @@ import type { ConnectionId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import { Backlog, type BacklogLimits } from "./Backlog.ts"
 import { Connection } from "./Connection.ts"
-import * as Encoding from "./FrameEncoder.ts"
+import * as FrameEncoder from "./FrameEncoder.ts"
 import { Places } from "./Places.ts"
 import { Recovery } from "./Recovery.ts"
 import type { Opening, Request } from "./ConnectRequest.ts"
 import * as Revoked from "./Revocation.ts"
-import { Roster } from "./ConnectionRegistry.ts"
-import type { Shared } from "./HubContext.ts"
+import { ConnectionRegistry } from "./ConnectionRegistry.ts"
+import type { HubContext, Startable } from "./HubContext.ts"
 import type { Limits } from "./SlowConsumer.ts"
 import { makeCounters, type Stats } from "./Stats.ts"
 
@@ -112,18 +112,18 @@ export const make = Effect.fnUntraced(function*(
   )
   const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
   const counters = makeCounters()
-  const roster = new Roster()
+  const registry = new ConnectionRegistry()
   const recovery = new Recovery()
   const backlog = new Backlog(options.backlog)
   const random = yield* Random.Random
 
-  let scheduled: Array<Connection> = []
+  let scheduled: Array<Startable> = []
   const startScheduled = () => {
     const connections = scheduled
     scheduled = []
     for (const connection of connections) connection.start()
   }
-  const shared: Shared = {
+  const context: HubContext = {
     broker,
     counters,
     clock: yield* Clock.Clock,
@@ -140,17 +140,17 @@ export const make = Effect.fnUntraced(function*(
 
   const release = (connection: Connection): Effect.Effect<void> =>
     Effect.suspend(() => {
-      roster.delete(connection)
+      registry.delete(connection)
       return connection.release()
     })
 
   const limitMet = (user: UserId): TooManyConnections | undefined => {
-    if (roster.size >= options.perNode) return new TooManyConnections({ scope: "node", limit: options.perNode })
-    if (roster.countOf(user) < options.perUser) return undefined
+    if (registry.size >= options.perNode) return new TooManyConnections({ scope: "node", limit: options.perNode })
+    if (registry.countOf(user) < options.perUser) return undefined
     return new TooManyConnections({ scope: "user", limit: options.perUser })
   }
 
-  const places = new Places({ roster, clock: shared.clock, release, run, mostWaiting: options.perUser })
+  const places = new Places({ registry, clock: context.clock, release, run, mostWaiting: options.perUser })
 
   const refuse = (refusal: TooManyConnections): Effect.Effect<never, TooManyConnections> =>
     Effect.suspend(() => {
@@ -168,8 +168,8 @@ export const make = Effect.fnUntraced(function*(
         )
       }
       if (refusal !== undefined) return refuse(refusal)
-      const connection = new Connection(shared, request)
-      roster.add(connection)
+      const connection = new Connection(context, request)
+      registry.add(connection)
       return connection.open(request.resume, greeting).pipe(
         Effect.map(() => {
           counters.opened++
@@ -180,7 +180,7 @@ export const make = Effect.fnUntraced(function*(
     })
 
   yield* Effect.forkScoped(recovery.run)
-  yield* Effect.addFinalizer(() => Effect.forEach([...roster], release, { discard: true }))
+  yield* Effect.addFinalizer(() => Effect.forEach([...registry], release, { discard: true }))
 
   return {
     open,
@@ -196,8 +196,8 @@ export const make = Effect.fnUntraced(function*(
     admit: (user, issuedAt = 0) =>
       Effect.scoped(Effect.suspend(() => {
         let revokedAt = Number.NEGATIVE_INFINITY
-        const hear = (news?: Signal) => {
-          if (typeof news === "object" && "revokedAt" in news) revokedAt = Math.max(revokedAt, news.revokedAt)
+        const hear = (signal?: Signal) => {
+          if (typeof signal === "object" && "revokedAt" in signal) revokedAt = Math.max(revokedAt, signal.revokedAt)
         }
         return Effect.flatMap(
           broker.subscribe(user, hear),
@@ -205,18 +205,18 @@ export const make = Effect.fnUntraced(function*(
         )
       })),
     hear: (user, id) => {
-      for (const connection of roster.of(user)) {
+      for (const connection of registry.of(user)) {
         if (id === undefined || connection.id === id) connection.liveness?.heardElsewhere()
       }
     },
     revoke: (user) =>
       Effect.suspend(() => {
-        const connections = roster.of(user)
+        const connections = registry.of(user)
         for (const connection of connections) connection.close(Revoked.farewell)
         return Effect.as(broker.revoke(user), connections.length)
       }),
     settled: Effect.sync(() => {
-      for (const connection of roster) {
+      for (const connection of registry) {
         if (!connection.isSettled) return false
       }
       return true
@@ -225,7 +225,7 @@ export const make = Effect.fnUntraced(function*(
       let behind = 0
       let degraded = 0
       let lag = 0
-      for (const connection of roster) {
+      for (const connection of registry) {
         if (connection.isBehind) behind++
         if (connection.isDegraded) degraded++
         lag = Math.max(lag, connection.lag)
@@ -236,8 +236,8 @@ export const make = Effect.fnUntraced(function*(
         refused: { ...counters.refused },
         gaps: { ...counters.gaps },
         leftOut: { ...counters.leftOut },
-        users: roster.userCount,
-        connections: roster.size,
+        users: registry.userCount,
+        connections: registry.size,
         behind,
         degraded,
         lag,
@@ -269,5 +269,5 @@ export class TooManyConnections extends Schema.TaggedError<TooManyConnections>()
 // So many events that what a frame adds to their bodies fits beside them.
 const pullLimits = (maxFrameBytes: number): PullLimits => {
   const maxEvents = Math.max(1, Math.min(1024, Math.floor(maxFrameBytes / 128)))
-  return { maxEvents, maxBytes: maxFrameBytes - maxEvents * Encoding.overheadBytes - Encoding.envelopeBytes }
+  return { maxEvents, maxBytes: maxFrameBytes - maxEvents * FrameEncoder.overheadBytes - FrameEncoder.envelopeBytes }
 }

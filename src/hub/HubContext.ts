@@ -7,11 +7,20 @@ import type * as Clock from "effect/Clock"
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { Broker, PullLimits } from "../broker/Broker.ts"
-import type { Connection } from "./Connection.ts"
 import type { Backlog } from "./Backlog.ts"
 import type { Recovery } from "./Recovery.ts"
 import type { Limits } from "./SlowConsumer.ts"
 import type { Counters } from "./Stats.ts"
+
+/**
+ * A connection that begins to pull when it is told to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Startable {
+  readonly start: () => void
+}
 
 /**
  * What all connections of a node share.
@@ -25,7 +34,7 @@ import type { Counters } from "./Stats.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Shared {
+export interface HubContext {
   readonly broker: Broker["Service"]
   readonly counters: Counters
   readonly clock: Clock.Clock
@@ -33,7 +42,7 @@ export interface Shared {
   readonly slow: Limits
   readonly backlog: Backlog
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  readonly later: (connection: Connection) => void
+  readonly later: (connection: Startable) => void
   readonly recovery: Recovery
   readonly patienceMs: () => number
 }

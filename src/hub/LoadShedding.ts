@@ -1,6 +1,6 @@
 /**
  * Leaves out of a slice what a slow device does not get, and fetches the state
- * that makes up for it.
+ * that stands for it.
  *
  * @since 0.1.0
  */
@@ -8,12 +8,12 @@ import * as Effect from "effect/Effect"
 import type { Broker, BrokerError, Slice } from "../broker/Broker.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import type { Portion } from "./FrameComposer.ts"
-import { isLeftOut, type Slowness } from "./SlowConsumer.ts"
+import type { OutgoingSlice } from "./FrameComposer.ts"
+import { isLeftOut, type SlowConsumer } from "./SlowConsumer.ts"
 
 /**
- * The portion of a slice, which begins after `cursor`, for a device that is on
- * the diet of `slowness`.
+ * The outgoing slice of a slice that begins after `cursor`, for a device at the
+ * level of `slowConsumer`.
  *
  * @category constructors
  * @since 0.1.0
@@ -23,16 +23,16 @@ export const shed = (
   user: UserId,
   cursor: Position,
   slice: Slice,
-  slowness: Slowness
-): Effect.Effect<Portion, BrokerError> => {
-  const { diet } = slowness
-  const lastLeftOut = slice.entries.findLast(({ delivery }) => isLeftOut(diet, delivery))
+  slowConsumer: SlowConsumer
+): Effect.Effect<OutgoingSlice, BrokerError> => {
+  const { level } = slowConsumer
+  const lastLeftOut = slice.entries.findLast(({ delivery }) => isLeftOut(level, delivery))
   if (lastLeftOut === undefined) return Effect.succeed(slice)
-  if (lastLeftOut.offset <= slowness.madeUpTo) return Effect.succeed({ ...slice, diet })
+  if (lastLeftOut.offset <= slowConsumer.replacedUpTo) return Effect.succeed({ ...slice, level })
   // Runs that end inside what is left out have no events left to tell their state.
   return Effect.map(broker.snapshots(user, cursor.offset + 1), ({ position, snapshots }) => {
     if (position.epoch !== slice.next.epoch) return slice
-    slowness.madeUpTo = position.offset
-    return { ...slice, diet, makeUp: snapshots }
+    slowConsumer.replacedUpTo = position.offset
+    return { ...slice, level, replacements: snapshots }
   })
 }

@@ -16,8 +16,8 @@ import { closeCodes } from "../protocol/CloseCode.ts"
 import type { UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { Connection } from "./Connection.ts"
-import type { Roster } from "./ConnectionRegistry.ts"
-import type { Farewell, Liveness } from "./Transport.ts"
+import type { ConnectionRegistry } from "./ConnectionRegistry.ts"
+import type { CloseReason, Liveness } from "./Transport.ts"
 
 /**
  * - `release` lets go of a connection.
@@ -28,7 +28,7 @@ import type { Farewell, Liveness } from "./Transport.ts"
  * @since 0.1.0
  */
 export interface Options {
-  readonly roster: Roster
+  readonly registry: ConnectionRegistry
   readonly clock: Clock.Clock
   readonly release: (connection: Connection) => Effect.Effect<void>
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
@@ -75,10 +75,10 @@ export class Places {
   }
 
   private round(user: UserId): Effect.Effect<boolean> {
-    const { clock, release, roster } = this.options
+    const { clock, release, registry } = this.options
     return Effect.suspend(() => {
-      const before = roster.countOf(user)
-      const asked = quietest(roster.of(user))
+      const before = registry.countOf(user)
+      const asked = quietest(registry.of(user))
       if (asked.length === 0) return Effect.succeed(false)
       const askedAt = Monotonic.millisUnsafe(clock)
       for (const { liveness } of asked) liveness.ask()
@@ -87,12 +87,12 @@ export class Places {
         return asked.filter(({ liveness }) => liveness.isSilent(askedAt, now))
       }
       const isDecided = () =>
-        roster.countOf(user) < before || silent().length === 0
+        registry.countOf(user) < before || silent().length === 0
         || Monotonic.millisUnsafe(clock) - askedAt >= answerWithinMs
       return Effect.sleep(lookEveryMs).pipe(
         Effect.repeat({ until: isDecided }),
         Effect.andThen(Effect.suspend(() => {
-          if (roster.countOf(user) < before) return Effect.succeed(true)
+          if (registry.countOf(user) < before) return Effect.succeed(true)
           const gone = silent()
           for (const { connection } of gone) connection.close(farewell)
           return Effect.as(
@@ -111,7 +111,7 @@ const quietest = (connections: ReadonlyArray<Connection>): ReadonlyArray<Asked> 
     .toSorted((one, other) => one.liveness.heardAt() - other.liveness.heardAt())
     .slice(0, mostAsked)
 
-const farewell: Farewell = { code: closeCodes.heartbeatLost, detail: closeCodes.heartbeatLost.meaning }
+const farewell: CloseReason = { code: closeCodes.heartbeatLost, detail: closeCodes.heartbeatLost.meaning }
 
 const mostAsked = 3
 const answerWithinMs = 2_000

@@ -6,7 +6,7 @@
  */
 import * as Schema from "effect/Schema"
 import { closeCodes } from "../protocol/CloseCode.ts"
-import type { Farewell } from "./Transport.ts"
+import type { CloseReason } from "./Transport.ts"
 
 /**
  * The user's access was revoked after the credential was issued.
@@ -24,4 +24,4 @@ export class Revoked extends Schema.TaggedError<Revoked>()("Revoked", {}) {
  * @category constants
  * @since 0.1.0
  */
-export const farewell: Farewell = { code: closeCodes.unauthenticated, detail: new Revoked().message }
+export const farewell: CloseReason = { code: closeCodes.unauthenticated, detail: new Revoked().message }

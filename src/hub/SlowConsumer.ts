@@ -3,7 +3,7 @@
  *
  * A slow device costs no memory, but the further it falls behind, the staler is
  * what it shows. So past a limit its volatile events are left out, past the next
- * its batched ones too, each stretch named by a `gap` and made up for by
+ * its batched ones too, each stretch named by a `gap` and replaced by
  * snapshots, so that it comes back to the present; a device that is too slow
  * even for its critical events is closed, and may resume.
  *
@@ -47,39 +47,39 @@ export interface Limits {
  * @category models
  * @since 0.1.0
  */
-export type Diet = "everything" | "noVolatile" | "criticalOnly"
+export type SheddingLevel = "everything" | "noVolatile" | "criticalOnly"
 
 /**
- * Whether an event is left out on a diet.
+ * Whether an event is left out at this level.
  *
  * @category checks
  * @since 0.1.0
  */
-export const isLeftOut = (diet: Diet, delivery: DeliveryClass): boolean =>
-  delivery === "volatile" ? diet !== "everything" : delivery === "batched" && diet === "criticalOnly"
+export const isLeftOut = (level: SheddingLevel, delivery: DeliveryClass): boolean =>
+  delivery === "volatile" ? level !== "everything" : delivery === "batched" && level === "criticalOnly"
 
 /**
  * One time of being behind, from the first full transport until the device has
- * caught up. The diet only gets stricter in it.
+ * caught up. The level only gets stricter in it.
  *
  * @category models
  * @since 0.1.0
  */
-export class Slowness {
+export class SlowConsumer {
   /** When the device fell behind. */
   readonly since: number
   /** When the transport became full; while it has room, `undefined`. */
   fullSince: number | undefined
-  /** Up to which offset snapshots made up for what was left out. */
-  madeUpTo = 0
-  private currentDiet: Diet = "everything"
+  /** Up to which offset snapshots stand for what was left out. */
+  replacedUpTo = 0
+  private currentLevel: SheddingLevel = "everything"
 
   constructor(now: number) {
     this.since = now
   }
 
-  get diet(): Diet {
-    return this.currentDiet
+  get level(): SheddingLevel {
+    return this.currentLevel
   }
 
   /**
@@ -97,8 +97,8 @@ export class Slowness {
     }
     const ms = now - this.since
     const meets = (limit: Limit, lag: number) => lag * perEvent >= limit.bytes || ms >= limit.ms
-    if (meets(limits.batched, bytes)) this.currentDiet = "criticalOnly"
-    else if (this.currentDiet === "everything" && meets(limits.volatile, bytes)) this.currentDiet = "noVolatile"
+    if (meets(limits.batched, bytes)) this.currentLevel = "criticalOnly"
+    else if (this.currentLevel === "everything" && meets(limits.volatile, bytes)) this.currentLevel = "noVolatile"
     return !meets(limits.close, critical)
   }
 }

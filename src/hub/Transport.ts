@@ -17,7 +17,7 @@ import type { CloseCode } from "../protocol/CloseCode.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Farewell {
+export interface CloseReason {
   readonly code: CloseCode
   readonly detail: string
   readonly reconnectAfterMs?: number
@@ -73,7 +73,7 @@ export interface Transport {
   readonly write: (messages: ReadonlyArray<Message>) => boolean
   readonly whenWritable: (ready: () => void) => void
   readonly backlog: () => number
-  readonly close: (farewell: Farewell) => void
+  readonly close: (farewell: CloseReason) => void
   readonly destroy: () => void
   readonly liveness?: Liveness
 }

@@ -5,7 +5,7 @@ import { TestClock } from "effect/testing"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
 import { Backlog, type Holder } from "../../src/hub/Backlog.ts"
-import type { Farewell, Message, Transport } from "../../src/hub/Transport.ts"
+import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
 import { FakeBroker, FakeTransport, random } from "./fakes.ts"
 import { makeHub, now, open } from "./hub.ts"
 
@@ -159,7 +159,7 @@ class HoldingTransport implements Transport {
     return this.messages.reduce((sum, message) => sum + message.length, 0)
   }
 
-  close(_: Farewell): void {
+  close(_: CloseReason): void {
     this.isClosed = true
   }
 

@@ -4,7 +4,7 @@ import { Broker, type Frame, RunSnapshot } from "effect-emitter"
 import { TestClock } from "effect/testing"
 import * as v8 from "node:v8"
 import * as vm from "node:vm"
-import type { Farewell, Message, Transport } from "../../src/hub/Transport.ts"
+import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
 import { RunId } from "../../src/protocol/Identity.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
 import { ada, makeHub, now, offsets, open } from "./hub.ts"
@@ -200,7 +200,7 @@ class StuckTransport implements Transport {
     return this.messages.reduce((sum, message) => sum + message.length, 0)
   }
 
-  close(_: Farewell): void {}
+  close(_: CloseReason): void {}
 
   destroy(): void {}
 }

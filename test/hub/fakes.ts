@@ -4,13 +4,13 @@
 import { Effect } from "effect"
 import { Broker, Envelope, type Event, Frame, type Position } from "effect-emitter"
 import { UserLog } from "../../src/broker/memory/UserLog.ts"
-import type { Farewell, Message, Transport } from "../../src/hub/Transport.ts"
+import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
 import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
 
 /** Takes `room` writes, then says it is full until `drain`. */
 export class FakeTransport implements Transport {
   readonly writes: Array<ReadonlyArray<Frame.ServerFrame>> = []
-  readonly farewells: Array<Farewell> = []
+  readonly farewells: Array<CloseReason> = []
   isDestroyed = false
   room = Infinity
   private ready: (() => void) | undefined
@@ -40,7 +40,7 @@ export class FakeTransport implements Transport {
     return this.waiting
   }
 
-  close(farewell: Farewell): void {
+  close(farewell: CloseReason): void {
     this.farewells.push(farewell)
   }
 

@@ -21,10 +21,10 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import { ServerResponse } from "node:http"
 import type { BrokerError } from "../../broker/Broker.ts"
 import type { Connection } from "../../hub/Connection.ts"
-import type { Encoding } from "../../hub/FrameEncoder.ts"
+import type { FrameEncoder } from "../../hub/FrameEncoder.ts"
 import type { TooManyConnections } from "../../hub/Hub.ts"
 import type { Revoked } from "../../hub/Revocation.ts"
-import type { Farewell, Liveness, Message, Transport } from "../../hub/Transport.ts"
+import type { CloseReason, Liveness, Message, Transport } from "../../hub/Transport.ts"
 import { closeCodes } from "../../protocol/CloseCode.ts"
 import * as Envelope from "../../protocol/Envelope.ts"
 import * as Frame from "../../protocol/Frame.ts"
@@ -42,7 +42,7 @@ import { Unauthenticated } from "../authentication/Unauthenticated.ts"
  * @category encodings
  * @since 0.1.0
  */
-export const encoding: Encoding<string> = {
+export const encoding: FrameEncoder<string> = {
   events: (epoch, entries, upTo) => {
     let text = ""
     for (const { body, offset, type } of entries) {
@@ -89,7 +89,7 @@ export interface Wish {
 }
 
 type State =
-  | { readonly _tag: "Opening"; readonly refuse: (farewell: Farewell) => void }
+  | { readonly _tag: "Opening"; readonly refuse: (farewell: CloseReason) => void }
   | { readonly _tag: "Live"; readonly connection: Connection }
   | { readonly _tag: "Closing"; readonly since: number }
 
@@ -107,7 +107,7 @@ class EventStreamSession implements Session, Transport, Liveness {
     response: Response,
     headers: Readonly<Record<string, string>>,
     principal: Principal,
-    refuse: (farewell: Farewell) => void
+    refuse: (farewell: CloseReason) => void
   ) {
     this.headers = headers
     this.state = { _tag: "Opening", refuse }
@@ -136,7 +136,7 @@ class EventStreamSession implements Session, Transport, Liveness {
     return this.response.writableLength
   }
 
-  close(farewell: Farewell): void {
+  close(farewell: CloseReason): void {
     const { state } = this
     if (state._tag === "Closing") return
     this.state = { _tag: "Closing", since: Monotonic.millisUnsafe(this.shared.clock) }
@@ -264,7 +264,7 @@ export const serve = (
  * @category errors
  * @since 0.1.0
  */
-export class SentAway extends Data.TaggedError("SentAway")<{ readonly farewell: Farewell }> {
+export class SentAway extends Data.TaggedError("SentAway")<{ readonly farewell: CloseReason }> {
   override get message() {
     return this.farewell.detail
   }

@@ -21,7 +21,7 @@ import { frames } from "../../hub/FrameEncoder.ts"
 import type { Connection } from "../../hub/Connection.ts"
 import type { TooManyConnections } from "../../hub/Hub.ts"
 import * as Revoked from "../../hub/Revocation.ts"
-import type { Farewell, Liveness, Message, Transport } from "../../hub/Transport.ts"
+import type { CloseReason, Liveness, Message, Transport } from "../../hub/Transport.ts"
 import { closeCodes } from "../../protocol/CloseCode.ts"
 import * as Frame from "../../protocol/Frame.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
@@ -149,7 +149,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     return this.wire.backlog
   }
 
-  close(farewell: Farewell): void {
+  close(farewell: CloseReason): void {
     const { state, work } = this
     if (state._tag === "Closing" || state._tag === "Closed") return
     // What waits for the network still does.

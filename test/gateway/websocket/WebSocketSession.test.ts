@@ -9,7 +9,7 @@ import { Servers } from "../../../src/gateway/Servers.ts"
 import { Strangers } from "../../../src/gateway/Strangers.ts"
 import { Unauthenticated } from "../../../src/gateway/authentication/Unauthenticated.ts"
 import { WebSocketSession, type Wire } from "../../../src/gateway/websocket/WebSocketSession.ts"
-import type { Farewell, Message } from "../../../src/hub/Transport.ts"
+import type { CloseReason, Message } from "../../../src/hub/Transport.ts"
 import { ConnectionId, UserId } from "../../../src/protocol/Identity.ts"
 import * as WallClock from "../../support/wallClock.ts"
 import * as Monotonic from "../../../src/protocol/Monotonic.ts"
@@ -76,7 +76,7 @@ const makeSessions = Effect.gen(function*() {
     () => Monotonic.millisUnsafe(clock)
   )
   const sessions = new Sessions(5_000, strangers, new Servers(strangers))
-  const farewells: Array<Farewell> = []
+  const farewells: Array<CloseReason> = []
   let ids = 0
   const verify = (token: Redacted.Redacted<string>): Effect.Effect<Principal, Unauthenticated> => {
     const [user = "", expiry] = Redacted.value(token).split(":")
