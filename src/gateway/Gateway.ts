@@ -36,6 +36,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as HttpRouter from "effect/http/HttpRouter"
+import { HttpServer } from "effect/http/HttpServer"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
@@ -128,7 +129,8 @@ const make = Effect.fnUntraced(function*(
     unauthenticated: { count: config.strangers.unauthenticated, ms: Infinity },
     refused: { count: config.strangers.refused, ms: refusedMs }
   }, () => Monotonic.millisUnsafe(clock))
-  const servers = new Servers(strangers)
+  const server = Option.getOrUndefined(yield* Effect.serviceOption(HttpServer))
+  const servers = new Servers(strangers, server?.address)
   yield* Effect.addFinalizer(() => Effect.sync(() => servers.close()))
   const sessions = new Sessions(Duration.toMillis(config.drainTimeout), strangers, servers)
   const named = config.name === undefined ? "" : `${config.name}.`
@@ -268,12 +270,16 @@ const make = Effect.fnUntraced(function*(
     request: HttpServerRequest,
     then: (admitted: Admitted) => Effect.Effect<HttpServerResponse.HttpServerResponse>
   ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
-    if (!Origin.isAllowed(config.origins, request.headers)) return Effect.succeed(Refusal.originRefused)
+    if (!Origin.isAllowed(config.origins, request.headers)) {
+      closeAfterwards(request)
+      return Effect.succeed(Refusal.originRefused)
+    }
     return admission.admit(request).pipe(
       Effect.flatMap(then),
       Effect.catchTag("NotAdmitted", ({ retryAfterMs }) =>
         Effect.sync(() => {
           refusedByAddress++
+          closeAfterwards(request)
           return Refusal.tooManyRequests(retryAfterMs)
         })),
       Effect.map(HttpServerResponse.setHeaders(corsOf(request)))
@@ -356,6 +362,12 @@ type Middleware = <E, R>(
 const refuseRevoked = () => Effect.succeed(Refusal.unauthenticated(new Unauthenticated({ reason: "revoked" }).message))
 
 const streamHead = HttpServerResponse.empty({ status: 200, headers: EventStream.headers })
+
+// A request that nobody looks at leaves no socket behind, to ask again from or to hold.
+const closeAfterwards = (request: HttpServerRequest): void => {
+  const response = NodeHttpServerRequest.toServerResponse(request)
+  if (response instanceof ServerResponse) response.shouldKeepAlive = false
+}
 
 // What Node's parser found, and its types leave out.
 const isUpgrade = (incoming: IncomingMessage): boolean => "upgrade" in incoming && incoming.upgrade === true

@@ -230,8 +230,8 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
  *   `silent` ones on which no request has come, 1,000, `unauthenticated` ones
  *   without a valid hello or being identified, 2,000, and `refused` upgrades whose
  *   device has not hung up, 100. Where one more comes, the oldest of its kind is
- *   cut. They count from the first request on that a server gets, and need fewer
- *   descriptors than the process may open;
+ *   cut. They need fewer descriptors than the process may open. On a server that
+ *   the layer of `HttpRouter.serve` is not given, they count from its first request on;
  * - `silentTimeout`: how long a socket may stay without a request, 10 seconds;
  * - `slow`: when a device that reads too slowly loses its volatile events
  *   (`slow.volatile`: 256 KiB behind, or behind for 2 seconds), its batched ones

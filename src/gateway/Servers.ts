@@ -1,17 +1,23 @@
 /**
  * The HTTP servers that a gateway serves.
  *
- * A router does not know its server, so each is found by the first request that
- * comes from it, and is watched from then on.
+ * A router does not know its server. The one whose address is known is found by
+ * its first connection; any other by its first request. Each is watched from then on.
  *
  * @since 0.1.0
  */
+import * as Equal from "effect/Equal"
+import * as NetAddress from "effect/net/NetAddress"
+import * as Result from "effect/Result"
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
 import { IncomingMessage } from "node:http"
-import { Server, type Socket } from "node:net"
+import { Server, Socket } from "node:net"
 import { Server as TlsServer } from "node:tls"
 import type { Strangers } from "./Strangers.ts"
 
 /**
+ * The servers of one gateway.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -19,14 +25,18 @@ export class Servers {
   private readonly all = new Set<Server>()
   private readonly heads = new WeakMap<IncomingMessage, Buffer>()
   private readonly strangers: Strangers
+  private readonly address: NetAddress.SocketAddress | undefined
   // One function for all sockets, told apart by `this`: a closure for each would cost every device.
   private readonly onClose: () => void
 
-  constructor(strangers: Strangers) {
+  /** `address` is where a server listens that is known already. */
+  constructor(strangers: Strangers, address?: NetAddress.SocketAddress) {
     this.strangers = strangers
+    this.address = address
     this.onClose = function(this: Socket) {
       strangers.silent.delete(this)
     }
+    if (address !== undefined) subscribe(accepted, this.onAccepted)
   }
 
   /** Whether each of them still listens. */
@@ -39,13 +49,8 @@ export class Servers {
 
   /** Watches the server that a request came from. */
   watch({ socket }: IncomingMessage): void {
-    if (!("server" in socket) || !(socket.server instanceof Server) || this.all.has(socket.server)) return
-    const { server } = socket
-    this.all.add(server)
-    server.on(connectionOf(server), this.onConnection)
-    server.on("request", this.onRequest)
-    server.on("checkContinue", this.onRequest)
-    server.on("upgrade", this.onUpgrade)
+    const server = serverOf(socket)
+    if (server !== undefined && !this.all.has(server)) this.add(server)
   }
 
   /** What came behind the head of an upgrade, in the same packet. It is given once. */
@@ -57,6 +62,7 @@ export class Servers {
 
   /** Watches none of them any more. */
   close(): void {
+    unsubscribe(accepted, this.onAccepted)
     for (const server of this.all) {
       server.off(connectionOf(server), this.onConnection)
       server.off("request", this.onRequest)
@@ -64,6 +70,25 @@ export class Servers {
       server.off("upgrade", this.onUpgrade)
     }
     this.all.clear()
+  }
+
+  private add(server: Server): void {
+    this.all.add(server)
+    server.on(connectionOf(server), this.onConnection)
+    server.on("request", this.onRequest)
+    server.on("checkContinue", this.onRequest)
+    server.on("upgrade", this.onUpgrade)
+  }
+
+  // Node tells of every connection that any server of the process accepts, once its listeners have run.
+  private readonly onAccepted = (message: unknown): void => {
+    const socket = socketOf(message)
+    const server = socket === undefined ? undefined : serverOf(socket)
+    if (socket === undefined || server === undefined || !Equal.equals(addressOf(server), this.address)) return
+    unsubscribe(accepted, this.onAccepted)
+    if (this.all.has(server)) return
+    this.add(server)
+    if (connectionOf(server) === "connection") this.onConnection(socket)
   }
 
   private readonly onConnection = (socket: Socket): void => {
@@ -82,7 +107,26 @@ export class Servers {
   }
 }
 
+// https://nodejs.org/api/diagnostics_channel.html#event-netserversocket
+const accepted = "net.server.socket"
+
 const noBytes = Buffer.alloc(0)
+
+const socketOf = (message: unknown): Socket | undefined =>
+  typeof message === "object" && message !== null && "socket" in message && message.socket instanceof Socket
+    ? message.socket
+    : undefined
+
+const serverOf = (socket: Socket): Server | undefined =>
+  "server" in socket && socket.server instanceof Server ? socket.server : undefined
+
+const addressOf = (server: Server): NetAddress.SocketAddress | undefined => {
+  const address = server.address()
+  if (address === null) return undefined
+  return typeof address === "string"
+    ? NetAddress.unixPathAddress(address)
+    : Result.getOrUndefined(NetAddress.inetAddressFromIpString(address.address, address.port))
+}
 
 // Over TLS a socket is its device's own once the handshake is done, for which Node has a limit.
 const connectionOf = (server: Server): "connection" | "secureConnection" =>

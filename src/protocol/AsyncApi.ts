@@ -97,6 +97,12 @@ const messages: Readonly<Record<(Frame.ClientFrame | Frame.ServerFrame)["type"],
   error: { from: "server", schema: Frame.ErrorFrame, summary: "A close for cause follows." }
 }
 
+// The bodies of requests, by names of their own: their types are those of frames.
+const posted: Readonly<Record<string, Pick<Message, "schema" | "summary">>> = {
+  acknowledgement: { schema: Frame.Acknowledgement, summary: "An ack that names its epoch, since it stands alone." },
+  signOfLife: { schema: Frame.SignOfLife, summary: "A pong that names its connection, since it stands alone." }
+}
+
 /**
  * Makes the document: a JSON object, ready to be served. It is made anew at
  * each call, so make it once.
@@ -108,7 +114,7 @@ export const make = (options: Options): Schema.JsonObject => {
   const definitions = [...(options.catalog ?? AgentEvents.catalog).definitions.values()]
   const schemas: Record<string, unknown> = {}
   for (const [type, { schema }] of Object.entries(messages)) add(schemas, type, schema)
-  add(schemas, "acknowledgement", Frame.Acknowledgement)
+  for (const [name, { schema }] of Object.entries(posted)) add(schemas, name, schema)
   for (const definition of definitions) add(schemas, eventSchema(definition), definition.payload)
   schemas["Event"] = byType(schemas["Event"], definitions)
 
@@ -131,9 +137,9 @@ export const make = (options: Options): Schema.JsonObject => {
       },
       acknowledgements: {
         address: options.path ?? "/events",
-        title: "Acknowledgements of devices that receive server-sent events",
+        title: "Acknowledgements and signs of life of devices that receive server-sent events",
         description: "One HTTP request for each, answered with 204.",
-        messages: { acknowledgement: { $ref: "#/components/messages/acknowledgement" } }
+        messages: record(Object.keys(posted), (name) => ({ $ref: `#/components/messages/${name}` }))
       }
     },
     operations: {
@@ -141,27 +147,19 @@ export const make = (options: Options): Schema.JsonObject => {
       toDevice: operation("send", "server", "What the server sends to a device."),
       acknowledge: {
         action: "receive",
-        summary: "What a device that receives server-sent events has handled.",
+        summary: "What a device that receives server-sent events has handled, and that it is there.",
         channel: { $ref: "#/channels/acknowledgements" },
-        messages: [{ $ref: "#/channels/acknowledgements/messages/acknowledgement" }],
+        messages: Object.keys(posted).map((name) => ({ $ref: `#/channels/acknowledgements/messages/${name}` })),
         bindings: { http: { method: "POST", bindingVersion: "0.3.0" } }
       }
     },
     components: {
-      messages: {
-        ...record(Object.entries(messages), ([type, { summary }]) => ({
-          name: type,
-          title: type,
-          summary,
-          payload: { $ref: `#/components/schemas/${type}` }
-        }), ([type]) => type),
-        acknowledgement: {
-          name: "acknowledgement",
-          title: "acknowledgement",
-          summary: "An ack that names its epoch, since it stands alone.",
-          payload: { $ref: "#/components/schemas/acknowledgement" }
-        }
-      },
+      messages: record(Object.entries({ ...messages, ...posted }), ([name, { summary }]) => ({
+        name,
+        title: name,
+        summary,
+        payload: { $ref: `#/components/schemas/${name}` }
+      }), ([name]) => name),
       schemas,
       securitySchemes: {
         token: { type: "http", scheme: "bearer", description: "May come in the hello frame instead." }

@@ -3,6 +3,7 @@ import { Clock, Effect, Layer, Option, Redacted } from "effect"
 import { Admission, Authenticator, type GatewayConfig } from "effect-emitter/gateway"
 import { HttpServerRequest } from "effect/http"
 import { TestClock } from "effect/testing"
+import { Agent, get } from "node:http"
 import { connect, dial, envelope, serve, type Served, token, user } from "./server.ts"
 
 const ask = (served: Served, headers: Record<string, string>, method = "GET") =>
@@ -59,6 +60,25 @@ describe("Admission", () => {
       }),
     20_000
   )
+
+  it.live("fault 2: hangs up on what it does not look at, so that no refused socket is left", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ requestsPerAddress: 1, silentTimeout: "1 minute" })
+      const agent = new Agent({ keepAlive: true })
+      yield* Effect.addFinalizer(() => Effect.sync(() => agent.destroy()))
+      const answer = (headers: Record<string, string>) =>
+        Effect.callback<string>((resume) => {
+          get(`${served.http}/events`, { agent, headers }, (response) => {
+            response.resume()
+            response.on("end", () => resume(Effect.succeed(`${response.statusCode} ${response.headers.connection}`)))
+          })
+        })
+      const answers = new Set<string>()
+      for (let n = 0; n < 20; n++) answers.add(yield* answer({}))
+      assert.include([...answers], "429 close")
+      assert.notInclude([...answers], "429 keep-alive")
+      assert.strictEqual(yield* answer({ origin: "https://evil.example" }), "403 close")
+    }))
 
   it.live("fault 2: behind a proxy that nobody told of nothing is counted, and by the named header if one is", () =>
     Effect.gen(function*() {

@@ -7,7 +7,12 @@ import { Gateway, Operations } from "effect-emitter/gateway"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
 import { createServer as createTcp } from "node:net"
-import { authenticator, connect } from "./server.ts"
+import { availableParallelism, loadavg } from "node:os"
+import { program } from "../broker/redis/redisNode.ts"
+import { until } from "../client/devices.ts"
+import { redisServer } from "../support/redis.ts"
+import { startProcess } from "./process.ts"
+import { authenticator, connect, type Device } from "./server.ts"
 
 /** A port that nobody listens on. */
 const freePort = Effect.callback<number>((resume) => {
@@ -16,6 +21,24 @@ const freePort = Effect.callback<number>((resume) => {
     server.close(() => resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0)))
   })
 })
+
+/** What a device was told of runs, and of its own end. */
+const happened = ({ frames }: Device) =>
+  frames.flatMap((frame) => {
+    switch (frame.type) {
+      case "events":
+        return frame.events.map(({ data, type }) => `${type} ${String(data["reason"])}`)
+      case "snapshot":
+        return [`snapshot ${frame.state.status}`]
+      case "goodbye":
+        return ["goodbye"]
+      default:
+        return []
+    }
+  })
+
+/** A process with idle devices stops within a second by its own clock; tests share their machine with many others. */
+const closingMs = process.env["CI"] === "true" || (loadavg()[0] ?? 0) > availableParallelism() ? 4_000 : 1_000
 
 const hello = HttpRouter.add("GET", "/hello", HttpServerResponse.text("hello"))
 
@@ -81,11 +104,33 @@ describe("A server that is composed as the README says", () => {
             : [frame.type]
         )
         assert.deepStrictEqual(told.slice(1), ["agent_started undefined", "agent_error cancelled", "goodbye"])
-        // A second on a machine with nothing else to do.
-        assert.isBelow(Duration.toMillis(took), 2_500)
+        assert.isBelow(Duration.toMillis(took), closingMs)
       }),
     20_000
   )
+
+  const logs = [["memory", false], ...(program === undefined ? [] : [["Redis", true] as const])] as const
+
+  for (const [log, overRedis] of logs) {
+    it.live(
+      `fault 25: on SIGTERM in mid-run tells devices how the run ended before it says goodbye, over ${log}`,
+      () =>
+        Effect.gen(function*() {
+          const redis = overRedis ? { REDIS_URL: (yield* redisServer(program ?? "redis-server")).url } : {}
+          const child = yield* startProcess({ env: { RUN_OF: "ada", GATEWAY_RECONNECT_SPREAD: "1 second", ...redis } })
+          const device = yield* connect(child, "ada", { resume: { epoch: "before", offset: 0 } })
+          yield* Effect.forEach(Array.from({ length: 20 }), (_, n) => connect(child, `idle-${n}`), { discard: true })
+          yield* until("the run is there", () => happened(device).includes("snapshot active"))
+          yield* child.terminate
+          assert.strictEqual((yield* device.closed).code, 4500)
+          assert.deepStrictEqual(happened(device).slice(-2), ["agent_error cancelled", "goodbye"])
+          const { code, ms } = yield* child.stopped
+          assert.strictEqual(code, 0)
+          assert.isBelow(ms, closingMs)
+        }),
+      30_000
+    )
+  }
 
   it.live("fault 34: serves operators on a listener of their own", () =>
     Effect.gen(function*() {

@@ -1,11 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
 import { Authenticator } from "effect-emitter/gateway"
-import { type ChildProcess, spawn } from "node:child_process"
 import { connect as connectTcp, type Socket } from "node:net"
-import { fileURLToPath } from "node:url"
 import { until, untilEffect } from "../client/devices.ts"
-import { connect, dial, secret, serve, token } from "./server.ts"
+import { startProcess } from "./process.ts"
+import { connect, dial, serve, token } from "./server.ts"
 
 /** How a refused request looks on the wire: what it asks for, and the headers that make it one. */
 const upgrade = (path: string, headers: ReadonlyArray<string>) =>
@@ -34,31 +33,6 @@ const stubborn = (port: number, says: string): Effect.Effect<Socket, never, Scop
     (socket) => Effect.sync(() => socket.destroy())
   )
 
-/** A gateway as a process of its own that may open `descriptors` files and sockets. */
-const confined = Effect.fnUntraced(function*(descriptors: number, env: Record<string, string> = {}) {
-  const child: ChildProcess = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      spawn("sh", ["-c", `ulimit -n ${descriptors}; exec "$0" "$1"`, process.execPath, standalone], {
-        env: { ...process.env, SECRET: secret, ...env },
-        stdio: ["ignore", "pipe", "inherit"]
-      })
-    ),
-    (child) => Effect.sync(() => child.kill("SIGKILL"))
-  )
-  const port = yield* Effect.callback<number>((resume) => {
-    child.stdout?.once("data", (data) => resume(Effect.succeed(Number(/\d+/.exec(String(data))?.[0]))))
-  })
-  const alive = Effect.promise(() =>
-    fetch(`http://127.0.0.1:${port}/healthz`, { headers: { connection: "close" } }).then(
-      ({ status }) => status,
-      () => 0
-    )
-  )
-  return { port, alive }
-})
-
-const standalone = fileURLToPath(new URL("standalone.ts", import.meta.url))
-
 const slow = Layer.succeed(Authenticator.Authenticator, { verify: () => Effect.never, recognize: () => Effect.never })
 
 describe("Strangers", () => {
@@ -68,7 +42,10 @@ describe("Strangers", () => {
     "fault 14: hundreds of sockets that are refused or silent, and whose peers ignore the end, hold nobody up",
     () =>
       Effect.gen(function*() {
-        const { alive, port } = yield* confined(400, { GATEWAY_STRANGERS_SILENT: "200" })
+        const { alive, port } = yield* startProcess({
+          descriptors: 400,
+          env: { GATEWAY_STRANGERS_SILENT: "200" }
+        })
         const floods = [
           ["a foreign origin (403)", upgrade("/events", ["Origin: https://evil.example"])],
           ["a forged token (401)", upgrade("/events", [forged])],
@@ -145,6 +122,16 @@ describe("Strangers", () => {
       assert.strictEqual(ada.socket.readyState, ada.socket.OPEN)
       const bob = yield* connect(served, "bob")
       assert.strictEqual(bob.welcome.offset, 0)
+    }))
+
+  it.live("fault 14: silent sockets count before a server has had its first request", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ strangers: { silent: 5 }, silentTimeout: "1 minute" })
+      for (let n = 0; n < 20; n++) yield* Effect.delay(stubborn(served.port, ""), 10)
+      yield* untilEffect(
+        "5 are left",
+        Effect.map(served.gateway.stats, ({ cut, strangers }) => strangers.silent === 5 && cut.silent === 15)
+      )
     }))
 
   it.live("fault 14: a socket on which no request comes is cut in time, and one with a device is not", () =>

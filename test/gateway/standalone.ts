@@ -1,29 +1,62 @@
 /**
  * A gateway as a process of its own, with settings from its environment. It prints its port, and stops when it is asked
- * to.
+ * to. On the way out it prints for how long it was stopping.
+ *
+ * - `REDIS_URL`: the Redis that it is over; without it the log is in memory.
+ * - `RUN_OF`: a user for whom a run goes on from the start, and for ever.
+ *
+ * On SIGUSR2, under `--expose-gc`, it prints what it holds in memory.
  */
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Cause, Effect, Exit, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
+import { writeSync } from "node:fs"
 import { createServer } from "node:http"
 import * as Broker from "../../src/broker/index.ts"
+import * as RedisBroker from "../../src/broker/redis/RedisBroker.ts"
+import * as Emitter from "../../src/emitter/Emitter.ts"
+import { EmitterLayer } from "../../src/emitter/EmitterLayer.ts"
 import * as Authenticator from "../../src/gateway/authentication/Authenticator.ts"
 import * as Gateway from "../../src/gateway/Gateway.ts"
 import * as Operations from "../../src/gateway/operations/Operations.ts"
 
-const secret = Redacted.make(process.env["SECRET"] ?? "")
+const { REDIS_URL: redis, RUN_OF: runOf, SECRET: secret = "" } = process.env
+
+process.once("SIGTERM", () => {
+  const askedAt = performance.now()
+  process.once("exit", () => writeSync(1, `stopped in ${Math.round(performance.now() - askedAt)} ms\n`))
+})
+
+process.on("SIGUSR2", () => {
+  globalThis.gc?.()
+  const { arrayBuffers, heapUsed } = process.memoryUsage()
+  process.stdout.write(`holds ${heapUsed + arrayBuffers} bytes\n`)
+})
 
 const printPort = Layer.effectDiscard(Effect.gen(function*() {
   const { address } = yield* HttpServer.HttpServer
   process.stdout.write(`port ${"port" in address ? address.port : 0}\n`)
 }))
 
+// Nobody but the gateway and the emitter ends it: it belongs to no scope.
+const run = runOf === undefined
+  ? Layer.empty
+  : Layer.effectDiscard(
+    Effect.never.pipe(
+      Emitter.run({ agentName: "patient" }),
+      Effect.provide(Emitter.layerUser({ userId: runOf })),
+      Effect.forkDetach
+    )
+  )
+
 Operations.layer().pipe(
   Layer.provideMerge(Gateway.layerConfig),
   (routes) => HttpRouter.serve(routes, { disableListenLog: true, disableLogger: true }),
   Layer.merge(printPort),
-  Layer.provide(Authenticator.jwt({ secret, issuer: "tests", audience: "events" })),
-  Layer.provide(Broker.layerMemory()),
+  Layer.merge(run),
+  Layer.provide(Authenticator.jwt({ secret: Redacted.make(secret), issuer: "tests", audience: "events" })),
+  Layer.provide(EmitterLayer({ profile: "lowLatency" })),
+  Layer.provide(redis === undefined ? Broker.layerMemory() : RedisBroker.layer({ url: redis })),
   Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })),
   Layer.launch,
   // To be asked to stop is no failure.

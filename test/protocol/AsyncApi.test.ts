@@ -75,9 +75,29 @@ describe("AsyncApi", () => {
       receive: parsed.operations().filterByReceive().flatMap((operation) => operation.messages().all()),
       send: parsed.operations().filterBySend().flatMap((operation) => operation.messages().all())
     }
-    assert.deepStrictEqual(names(receive), ["acknowledgement", ...types(clientFrames)].toSorted())
+    assert.deepStrictEqual(names(receive), ["acknowledgement", "signOfLife", ...types(clientFrames)].toSorted())
     assert.deepStrictEqual(names(send), types(serverFrames))
   }, parserTime)
+
+  it("fault 46: describes the pong that is posted, with the connection it speaks for", () => {
+    const { channels, components, operations } = Schema.decodeUnknownSync(Schema.Struct({
+      channels: Schema.Struct({
+        acknowledgements: Schema.Struct({ messages: Schema.Record(Schema.String, Schema.Unknown) })
+      }),
+      components: Schema.Struct({
+        schemas: Schema.Struct({ signOfLife: Schema.Struct({ required: Schema.Array(Schema.String) }) })
+      }),
+      operations: Schema.Struct({ acknowledge: Schema.Struct({ messages: Schema.Array(Schema.Unknown) }) })
+    }))(document)
+    assert.deepStrictEqual(channels.acknowledgements.messages["signOfLife"], {
+      $ref: "#/components/messages/signOfLife"
+    })
+    assert.deepStrictEqual(operations.acknowledge.messages, [
+      { $ref: "#/channels/acknowledgements/messages/acknowledgement" },
+      { $ref: "#/channels/acknowledgements/messages/signOfLife" }
+    ])
+    assert.deepStrictEqual(components.schemas.signOfLife.required, ["type", "connection"])
+  })
 
   it("names every close code", () => {
     const text = JSON.stringify(document)

@@ -28,6 +28,7 @@ export const redisProxy = (port: number) =>
     let target = port
     let delayMs = 0
     let swallowing = false
+    let kept = 0
     const server = createServer((near) => {
       const far = connect(target, "127.0.0.1")
       for (const socket of [near, far]) {
@@ -46,6 +47,7 @@ export const redisProxy = (port: number) =>
       far.on("data", (data) => {
         if (swallowing) return
         if (!muted.has(near) || !data.includes("$7\r\nmessage\r\n")) answer(data)
+        else kept++
       })
     })
     const cut = () => {
@@ -68,6 +70,8 @@ export const redisProxy = (port: number) =>
       mute: Effect.sync(() => {
         for (const socket of sockets) muted.add(socket)
       }),
+      /** How many packets of publications did not come through. */
+      kept: () => kept,
       /** From now on every answer takes so many milliseconds more. */
       delay: (ms: number) =>
         Effect.sync(() => {

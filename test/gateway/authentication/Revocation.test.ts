@@ -4,11 +4,15 @@ import { Effect, Layer } from "effect"
 import { RedisBroker } from "effect-emitter/redis"
 import { type NodeOptions, program, withServer } from "../../broker/redis/redisNode.ts"
 import { redisProxy } from "../../broker/redis/redisProxy.ts"
+import { until } from "../../client/devices.ts"
 import { append, connect, dial, envelope, serve, type Served, token, user } from "../server.ts"
 
+/** Deadlines, and the poll of 30 seconds, are longer than a test takes: a busy machine misses none, and only Redis tells in time. */
 const serveOver = (url: string, options: NodeOptions = {}) =>
   serve({}, {
-    broker: Layer.orDie(RedisBroker.layer({ url, deadline: "500 millis", silence: "1 second", ...options }))
+    broker: Layer.orDie(
+      RedisBroker.layer({ url, deadline: "20 seconds", silence: "20 seconds", lease: "1 minute", ...options })
+    )
   })
 
 const revoked = { code: 4401, reason: "unauthenticated" }
@@ -91,7 +95,7 @@ describe("A user whose access is revoked", () => {
       const post = (age: number) =>
         Effect.gen(function*() {
           const authorization = `Bearer ${yield* token("ada", { issuedAt: (yield* seconds) - age })}`
-          const body = JSON.stringify({ type: "ack", epoch, offset: 1 })
+          const body = JSON.stringify({ type: "ack", epoch, offset: 1, confirmed: [1] })
           return yield* Effect.promise(() =>
             fetch(`${served.http}/events`, { method: "POST", headers: { authorization }, body })
               .then(({ status }) => status)
@@ -116,10 +120,9 @@ describe.skipIf(program === undefined)("A user whose access is revoked, on sever
           const bob = yield* connect(two, "bob")
           yield* append(one, "ada", 1)
           for (const device of devices) yield* device.received(1)
-          const startedAt = performance.now()
           assert.strictEqual(yield* one.gateway.revoke(user("ada")), 1)
+          // No poll is due before the test is over.
           for (const device of devices) assert.deepStrictEqual(yield* device.closed, revoked)
-          assert.isBelow(performance.now() - startedAt, 1_000)
 
           for (const served of [one, two]) {
             assert.deepStrictEqual(yield* knock(served, 60), revoked)
@@ -144,9 +147,8 @@ describe.skipIf(program === undefined)("A user whose access is revoked, on sever
           const missed = yield* connect(two, "ada")
           yield* proxy.mute
           yield* one.gateway.revoke(user("ada"))
-          yield* Effect.sleep("200 millis")
-          assert.strictEqual(missed.socket.readyState, missed.socket.OPEN)
-          assert.deepStrictEqual(yield* missed.closed.pipe(Effect.timeout("4 seconds")), revoked)
+          yield* until("the word is lost", () => proxy.kept() > 0)
+          assert.deepStrictEqual(yield* missed.closed, revoked)
           const fresh = yield* connect(two, "ada")
           yield* Effect.sleep("3 seconds")
           assert.strictEqual(fresh.socket.readyState, fresh.socket.OPEN)
@@ -165,6 +167,7 @@ describe.skipIf(program === undefined)("A user whose access is revoked, on sever
           const missed = yield* connect(two, "ada")
           yield* proxy.mute
           yield* one.gateway.revoke(user("ada"))
+          yield* until("the word is lost", () => proxy.kept() > 0)
           const fresh = yield* connect(two, "ada")
           assert.deepStrictEqual(yield* missed.closed, revoked)
           assert.strictEqual(fresh.socket.readyState, fresh.socket.OPEN)
@@ -177,7 +180,7 @@ describe.skipIf(program === undefined)("A user whose access is revoked, on sever
     () =>
       withServer({}, (server) =>
         Effect.gen(function*() {
-          const [one, two] = [yield* serveOver(server.url), yield* serveOver(server.url)]
+          const [one, two] = [yield* serveOver(server.url, { deadline: "3 seconds" }), yield* serveOver(server.url)]
           const [here, there] = [yield* connect(one, "ada"), yield* connect(two, "ada")]
           yield* server.freeze
           const error = yield* Effect.flip(one.gateway.revoke(user("ada")))
@@ -187,7 +190,7 @@ describe.skipIf(program === undefined)("A user whose access is revoked, on sever
           yield* one.gateway.revoke(user("ada")).pipe(
             Effect.tapError(() => Effect.sleep("20 millis")),
             Effect.eventually,
-            Effect.timeout("8 seconds")
+            Effect.timeout("15 seconds")
           )
           assert.deepStrictEqual(yield* there.closed, revoked)
         })),

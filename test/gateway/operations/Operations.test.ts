@@ -4,10 +4,8 @@ import { Context, Effect, Layer } from "effect"
 import { AsyncApi, Broker } from "effect-emitter"
 import { Gateway, Operations } from "effect-emitter/gateway"
 import { HttpRouter, HttpServer } from "effect/http"
-import { spawn } from "node:child_process"
 import { createServer } from "node:http"
-import { fileURLToPath } from "node:url"
-import { append, authenticator, connect, dial, secret, serve, token } from "../server.ts"
+import { append, authenticator, connect, dial, serve, token } from "../server.ts"
 
 const operate = Effect.fnUntraced(function*(change: (broker: Broker.Broker["Service"]) => Broker.Broker["Service"]) {
   const broker = Layer.effect(
@@ -162,33 +160,5 @@ describe("Operations", () => {
       const error = yield* Effect.flip(dial(served.url))
       assert.strictEqual(error.status, 503)
       assert.strictEqual(JSON.parse(error.body).code, "full")
-    }))
-
-  it.live("on SIGTERM says goodbye, and the process ends soon with code 0", () =>
-    Effect.gen(function*() {
-      const child = yield* Effect.acquireRelease(
-        Effect.sync(() =>
-          spawn(process.execPath, [fileURLToPath(new URL("../standalone.ts", import.meta.url))], {
-            env: { ...process.env, SECRET: secret, GATEWAY_RECONNECT_SPREAD: "1 second" },
-            stdio: ["ignore", "pipe", "inherit"]
-          })
-        ),
-        (child) => Effect.sync(() => child.kill("SIGKILL"))
-      )
-      const exited = new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)))
-      const port = yield* Effect.promise(() =>
-        new Promise<string>((resolve) =>
-          child.stdout.on("data", (data) => resolve(/\d+/.exec(String(data))?.[0] ?? ""))
-        )
-      )
-      const device = yield* connect({ url: `ws://127.0.0.1:${port}/events` }, "ada")
-      const ready = yield* Effect.promise(() => fetch(`http://127.0.0.1:${port}/readyz`))
-      assert.strictEqual(ready.status, 200)
-      const began = performance.now()
-      child.kill("SIGTERM")
-      assert.strictEqual((yield* device.closed).code, 4500)
-      assert.strictEqual(device.frames.at(-1)?.type, "goodbye")
-      assert.strictEqual(yield* Effect.promise(() => exited), 0)
-      assert.isBelow(performance.now() - began, 4_000)
     }))
 })

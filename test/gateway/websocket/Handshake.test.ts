@@ -79,10 +79,9 @@ describe("The handshake", () => {
       assert.match(device.text, /^HTTP\/1.1 101 [^]*Sec-WebSocket-Protocol: emitter\.v1\.json\r\n/u)
     }))
 
-  it.live("fault 46: a hello in the packet of the handshake is answered", () =>
+  it.live("fault 46: a hello in the packet of the handshake is answered, also of a server's first request", () =>
     Effect.gen(function*() {
       const served = yield* serve()
-      yield* Effect.promise(() => fetch(`${served.http}/hello`))
       const hello = frame(JSON.stringify({ type: "hello", token: yield* token("ada") }))
       const device = yield* byHand(served, request({}), hello)
       yield* until("the welcome", () => device.text.includes(`"type":"welcome"`))
