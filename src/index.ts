@@ -8,6 +8,14 @@ export * as Emitter from "./emitter/Emitter.ts"
 export { Emitters } from "./emitter/Emitter.ts"
 export * as CircuitBreaker from "./emitter/delivery/CircuitBreaker.ts"
 export { DeadLetters } from "./emitter/fallback/DeadLetters.ts"
+export type {
+  DeadLetter,
+  Reason as DeadLetterReason,
+  Replayed as DeadLettersReplayed,
+  Selection as DeadLetterSelection,
+  Size as DeadLettersSize,
+  Trigger as DeadLetterTrigger
+} from "./emitter/fallback/DeadLetters.ts"
 export * as EmitterConfig from "./emitter/EmitterConfig.ts"
 export { EmitterLayer } from "./emitter/EmitterLayer.ts"
 export * as EmitterPool from "./emitter/EmitterPool.ts"

@@ -12,6 +12,23 @@
  *   all are in use, `get` fails with `PoolExhausted`.
  * - One that was unused for `idleTimeToLive` is closed in the same way.
  *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { AgentEvents, Broker, EmitterLayer, EmitterPool } from "effect-emitter"
+ *
+ * const handle = (userId: string) =>
+ *   Effect.scoped(Effect.gen(function*() {
+ *     const pool = yield* EmitterPool.EmitterPool
+ *     const emitter = yield* pool.get({ userId })
+ *     return yield* emitter.emit(AgentEvents.Custom.make({ name: "hello", data: null }))
+ *   }))
+ *
+ * const emitters = EmitterLayer().pipe(Layer.provide(Broker.layerMemory()))
+ * const pool = EmitterPool.layer({ capacity: 200, idleTimeToLive: "1 minute" }).pipe(Layer.provide(emitters))
+ *
+ * const program = Effect.forEach(["ada", "bob", "ada"], handle).pipe(Effect.provide(pool))
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"

@@ -36,8 +36,12 @@ writeFileSync(
   })
 )
 
-// The page that browser examples stand on; nothing listens there.
+// The page that browser examples stand on, and its tab's storage, which is empty; nothing listens there.
 Object.defineProperty(globalThis, "location", { value: new URL("http://127.0.0.1:9/"), configurable: true })
+Object.defineProperty(globalThis, "sessionStorage", {
+  value: { getItem: () => null, setItem: () => {} },
+  configurable: true
+})
 
 describe("the examples of the documentation", () => {
   it("are found", () => {

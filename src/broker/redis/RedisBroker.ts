@@ -18,6 +18,16 @@
  *
  * It needs the package `redis`.
  *
+ * ```ts
+ * import { Config, Layer } from "effect"
+ * import { EmitterLayer } from "effect-emitter"
+ * import { RedisBroker } from "effect-emitter/redis"
+ *
+ * const broker = RedisBroker.layerConfig({ url: Config.String("REDIS_URL") })
+ *
+ * const emitters = EmitterLayer().pipe(Layer.provide(broker))
+ * ```
+ *
  * @since 0.1.0
  */
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"

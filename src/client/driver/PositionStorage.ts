@@ -5,6 +5,19 @@
  * A position is saved only after its event was handled. A page that comes back
  * therefore gets every event that it had not handled, and none that it had.
  *
+ * ```ts
+ * import { connect, PositionStorage } from "effect-emitter/client"
+ *
+ * const connection = connect({
+ *   url: "/events",
+ *   token: () => fetch("/token").then((response) => response.text()),
+ *   storage: PositionStorage.session("agent-events:ada"),
+ *   onEvent: (event) => console.log(event.type, event.data)
+ * })
+ *
+ * connection.close()
+ * ```
+ *
  * @since 0.1.0
  */
 import type { Position } from "../../protocol/Position.ts"

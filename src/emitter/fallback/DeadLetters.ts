@@ -9,6 +9,19 @@
  * what a spool in a file held are in that file too, until they are delivered,
  * cleared or dropped: the death of the process loses none.
  *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Broker, DeadLetters, EmitterLayer } from "effect-emitter"
+ *
+ * const program = Effect.gen(function*() {
+ *   const deadLetters = yield* DeadLetters
+ *   for (const { event, trigger, user } of yield* deadLetters.list()) {
+ *     yield* Effect.logWarning(`${event.id} of ${user} was not delivered: ${trigger}`)
+ *   }
+ *   return yield* deadLetters.replay()
+ * }).pipe(Effect.provide(EmitterLayer().pipe(Layer.provide(Broker.layerMemory()))))
+ * ```
+ *
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"

@@ -2,6 +2,19 @@
  * A fallback channel that is an effect of yours: mail, push, a message to a
  * queue.
  *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { FallbackChannel, Notifier } from "effect-emitter"
+ *
+ * const push = Notifier.make({
+ *   name: "push",
+ *   deadline: "3 seconds",
+ *   notify: (user, batch) => Effect.log(`${batch.length} events wait for ${user}`)
+ * })
+ *
+ * const channels = Layer.effect(FallbackChannel.Channels, Effect.all([push]))
+ * ```
+ *
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"

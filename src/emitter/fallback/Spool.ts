@@ -26,6 +26,10 @@ import * as MemorySpoolStore from "./MemorySpoolStore.ts"
 import type { SpoolLimits, SpoolStore } from "./SpoolStore.ts"
 import * as SqliteSpoolStore from "./SqliteSpoolStore.ts"
 
+export { SpoolFailure, SpoolFull } from "./SpoolStore.ts"
+export type { Chunk, ChunkLimits, Depth, DurableLetters, SpoolLimits, SpoolStore, StoredLetter } from "./SpoolStore.ts"
+export { type Options as SqliteOptions, SpoolOpenError } from "./SqliteSpoolStore.ts"
+
 /**
  * A spool over any store.
  *

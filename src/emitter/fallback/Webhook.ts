@@ -23,6 +23,21 @@
  * channel the old and the new secret, then the receiver the new one, then drop
  * the old one here.
  *
+ * ```ts
+ * import { Config, Effect, Layer } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ * import { FallbackChannel, Webhook } from "effect-emitter"
+ *
+ * const webhook = Effect.gen(function*() {
+ *   const secret = yield* Config.Redacted("WEBHOOK_SECRET")
+ *   return yield* Webhook.make({ url: "https://example.com/agent-events", secret })
+ * })
+ *
+ * const channels = Layer.effect(FallbackChannel.Channels, Effect.all([webhook])).pipe(
+ *   Layer.provide(FetchHttpClient.layer)
+ * )
+ * ```
+ *
  * @see https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  * @since 0.1.0
  */

@@ -6,6 +6,21 @@
  * alert is put together and told in the next one, so trouble that lasts does
  * not flood anybody.
  *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Broker, EmitterLayer, OperatorAlert } from "effect-emitter"
+ *
+ * const alerts = Layer.effect(
+ *   OperatorAlert.Current,
+ *   OperatorAlert.make({
+ *     notify: (alert) => Effect.logFatal("Delivery is in trouble", alert),
+ *     atMostEvery: "5 minutes"
+ *   })
+ * )
+ *
+ * const emitters = EmitterLayer().pipe(Layer.provide([Broker.layerMemory(), alerts]))
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
