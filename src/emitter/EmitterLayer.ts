@@ -1,5 +1,6 @@
 /**
- * Builds the emitting engine.
+ * Builds what emits: turns and outboxes of users, the delivery, the dispatcher over
+ * it, the acceptor over that, and the emitters over all.
  *
  * `EmitterLayer(options)` takes plain options, `EmitterLayer.config` reads the
  * same settings from `Config`. Both need a `Broker`, check every setting when
@@ -20,6 +21,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -28,31 +30,39 @@ import { Broker } from "../broker/Broker.ts"
 import * as Endings from "../broker/Endings.ts"
 import * as Names from "../protocol/Names.ts"
 import * as Settings from "../protocol/Settings.ts"
-import { DeadLetters, DeadLetterStore } from "./fallback/DeadLetters.ts"
+import * as Monotonic from "../protocol/Monotonic.ts"
+import { Acceptor } from "./accept/Acceptor.ts"
+import * as Confirmation from "./accept/Confirmation.ts"
 import * as Delivery from "./delivery/Delivery.ts"
-import { Emitters, fromEngine } from "./Emitter.ts"
+import * as Dispatcher from "./dispatch/Dispatcher.ts"
+import { Outbox } from "./dispatch/Outbox.ts"
+import * as Emitter from "./Emitter.ts"
+import { Emitters } from "./Emitter.ts"
 import * as EmitterConfig from "./EmitterConfig.ts"
-import * as Engine from "./Engine.ts"
+import { DeadLetters, DeadLetterStore } from "./fallback/DeadLetters.ts"
 import { Channels } from "./fallback/FallbackChannel.ts"
+import * as Spool from "./fallback/Spool.ts"
 import * as Metrics from "./observe/Metrics.ts"
 import * as OperatorAlert from "./observe/OperatorAlert.ts"
-import { Outbox } from "./dispatch/Outbox.ts"
 import * as Spans from "./observe/Spans.ts"
-import * as Spool from "./fallback/Spool.ts"
+import { type BreakerState, type Stats, view } from "./observe/Stats.ts"
+import { Reporter } from "./run/Reporting.ts"
 import { Turns } from "./user/Turns.ts"
 
-// Each part needs only those before it. What is made first ends last: the engine closes while its delivery still works.
+// Each part needs only those before it. What is made first ends last: the dispatcher closes while its delivery still works.
 const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   const broker = yield* Broker
+  const clock = yield* Clock.Clock
+  const startedAt = Monotonic.millisUnsafe(clock)
   const alert = yield* OperatorAlert.Current
-  // Names the engine among all that there are, so that a count tells its emitters apart.
+  // Names the layer among all that there are, so that a count tells its emitters apart.
   const name = yield* Names.next
   const outboxes = new Turns((user) => new Outbox(user, config))
   const delivery = yield* Delivery.make({
     name,
     broker,
     isOwn: (source) => source.startsWith(name),
-    onRunsLost: (user, runs) => outboxes.find(user)?.loseRuns(runs),
+    onRunsLost: (user, runs) => outboxes.find(user)?.runs.lose(runs),
     retry: config.retry,
     breaker: {
       failures: config.breaker.failures,
@@ -63,18 +73,51 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     exclusive: outboxes.exclusive,
     ...(alert === undefined ? {} : { alert })
   })
-  const engine = yield* Engine.make({
-    name,
+  const dispatcher = yield* Dispatcher.make({
     config,
-    broker,
+    readers: broker.readers,
     delivery: config.spans ? Spans.ofDelivery(delivery) : delivery,
     outboxes,
     observeWait: yield* Metrics.observeWait
   })
-  yield* Endings.register(broker, engine.close)
-  yield* Metrics.publish(engine.stats)
-  return Context.make(Emitters, yield* fromEngine(engine)).pipe(Context.add(DeadLetters, delivery.deadLetters))
+  const acceptor = new Acceptor(dispatcher, clock, config.lifecycle)
+  const reporter = new Reporter(acceptor, clock, config.spans)
+  const stats = Effect.zipWith(
+    delivery.stats,
+    statesOf(delivery.breakers),
+    (delivered, breakers): Stats =>
+      view(acceptor.counters, dispatcher.counters, reporter.counters, {
+        delivery: delivered,
+        breakers,
+        users: outboxes.size,
+        pending: dispatcher.pending,
+        uptimeMs: Monotonic.elapsedUnsafe(clock, startedAt)
+      })
+  )
+  const emitters = Emitter.make({
+    name,
+    config,
+    dispatcher,
+    acceptor,
+    confirm: Confirmation.make(acceptor, dispatcher, broker),
+    reporter,
+    snapshots: broker.snapshots,
+    stats
+  })
+  yield* Endings.register(broker, dispatcher.close)
+  yield* Metrics.publish(stats)
+  return Context.make(Emitters, emitters).pipe(Context.add(DeadLetters, delivery.deadLetters))
 })
+
+const breakerStates = { Closed: "closed", Open: "open", HalfOpen: "halfOpen" } as const
+
+const statesOf = (
+  breakers: Delivery.DeliveryPipeline["breakers"]
+): Effect.Effect<Readonly<Record<string, BreakerState>>> =>
+  Effect.map(
+    Effect.forEach(breakers, ({ name, state }) => Effect.map(state, ({ _tag }) => [name, breakerStates[_tag]])),
+    (states) => Object.fromEntries(states)
+  )
 
 const fromOptions = (
   options: EmitterConfig.Options = {}
@@ -86,7 +129,7 @@ const fromConfig: Layer.Layer<Emitters | DeadLetters, Config.ConfigError, Broker
 )
 
 /**
- * Gives `Emitters`, and the `DeadLetters` of the same engine.
+ * Gives `Emitters`, and the `DeadLetters` of the same layer.
  *
  * @category layers
  * @since 0.1.0

@@ -4,14 +4,15 @@
  *
  * @since 0.1.0
  */
+import type * as Clock from "effect/Clock"
 import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import type { Coalesce, Event } from "../../protocol/Event.ts"
-import type { RunId } from "../../protocol/Identity.ts"
-import type { Binding } from "./Binding.ts"
+import type { EventId, RunId } from "../../protocol/Identity.ts"
+import { bodyBytes, type Merging, owned, type Pending } from "../dispatch/Pending.ts"
 import { InvalidPayload } from "../EmitError.ts"
-import { contextPart, type Encoder, explain, owned } from "./EventEncoder.ts"
-import { bodyBytes, eventId, type Merging, type Pending } from "../dispatch/Outbox.ts"
+import type { Binding } from "./Binding.ts"
+import { contextPart, type Encoder, explain } from "./EventEncoder.ts"
 
 /**
  * The payload as its schema encodes it. A schema, and JSON too, may run out of
@@ -66,53 +67,85 @@ const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>):
 }
 
 /**
- * The event as it will travel: numbered, stamped with the time, and written.
- * `json` is `data` as text, `run` the run that it belongs to. Its time is not
- * before `notBefore`.
+ * Writes envelopes by one clock.
  *
- * @category constructors
+ * Many events in a row share their type, their emitter and their millisecond: what
+ * stands between their id and their data is then written once. It is a mutable
+ * class for that, since it saves each emit about 50 ns.
+ *
+ * @category models
  * @since 0.1.0
  */
-export const envelop = (
-  binding: Binding,
-  event: Event,
-  encoder: Encoder,
-  data: Schema.JsonObject,
-  json: string,
-  run: RunId | undefined,
-  coalesce: Coalesce | undefined,
-  confirm: boolean,
-  notBefore: number
-): Pending => {
-  const { context, engine, origin } = binding
-  // A test's clock may stand between two milliseconds; what travels is a whole number.
-  const at = Math.max(Math.floor(engine.clock.currentTimeMillisUnsafe()), notBefore)
-  const source = origin.source ??= `${origin.engineName}${origin.number.toString(36)}-`
-  const sequence = origin.last + 1
-  const part = confirm
-    ? contextPart(context, run, true)
-    : run === undefined
-    ? binding.freePart ??= contextPart(context, undefined, false)
-    : binding.runPart ??= contextPart(context, run, false)
-  const id = eventId(source, sequence)
-  const head = `"id":"${id}${engine.middle.of(encoder.typePart, at, part)}`
-  return {
-    id,
-    source,
-    sequence,
-    type: event.type,
-    delivery: event.delivery,
-    at,
-    run,
-    thread: context.threadId,
-    confirm,
-    body: `${head}${json}}`,
-    bytes: bodyBytes(head, json),
-    data: owned(data, json),
-    merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data),
-    onReceipt: undefined
+export class EnvelopeWriter {
+  private readonly clock: Clock.Clock
+  private typePart = ""
+  private at = Number.NaN
+  private contextPart = ""
+  private middle = ""
+
+  constructor(clock: Clock.Clock) {
+    this.clock = clock
+  }
+
+  /**
+   * The event as it will travel: numbered, stamped with the time, and written.
+   * `json` is `data` as text, `run` the run that it belongs to. Its time is not
+   * before `notBefore`.
+   */
+  write(
+    binding: Binding,
+    event: Event,
+    encoder: Encoder,
+    data: Schema.JsonObject,
+    json: string,
+    run: RunId | undefined,
+    coalesce: Coalesce | undefined,
+    confirm: boolean,
+    notBefore: number
+  ): Pending {
+    const { context, origin } = binding
+    // A test's clock may stand between two milliseconds; what travels is a whole number.
+    const at = Math.max(Math.floor(this.clock.currentTimeMillisUnsafe()), notBefore)
+    const source = origin.source ??= `${origin.layerName}${origin.number.toString(36)}-`
+    const sequence = origin.last + 1
+    const part = confirm
+      ? contextPart(context, run, true)
+      : run === undefined
+      ? binding.freePart ??= contextPart(context, undefined, false)
+      : binding.runPart ??= contextPart(context, run, false)
+    const id = eventId(source, sequence)
+    const head = `"id":"${id}${this.middleOf(encoder.typePart, at, part)}`
+    return {
+      id,
+      source,
+      sequence,
+      type: event.type,
+      delivery: event.delivery,
+      at,
+      run,
+      thread: context.threadId,
+      confirm,
+      body: `${head}${json}}`,
+      bytes: bodyBytes(head, json),
+      data: owned(data, json),
+      merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data),
+      onReceipt: undefined
+    }
+  }
+
+  private middleOf(typePart: string, at: number, contextPart: string): string {
+    if (this.at !== at || this.typePart !== typePart || this.contextPart !== contextPart) {
+      this.typePart = typePart
+      this.at = at
+      this.contextPart = contextPart
+      this.middle = `${typePart}${at}${contextPart}`
+    }
+    return this.middle
   }
 }
+
+// The id's type is checked where ids enter; ids made here fit by construction.
+const eventId = (source: string, sequence: number): EventId => `${source}${sequence}` as EventId
 
 const mergingOf = (coalesce: Coalesce, head: string, data: Schema.JsonObject): Merging => {
   const text = coalesce._tag === "Concatenate" ? data[coalesce.text] : ""

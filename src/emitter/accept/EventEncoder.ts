@@ -74,23 +74,6 @@ export const encoderOf = (definition: AnyDefinition): Encoder => {
   return encoder
 }
 
-/**
- * An encoded payload that shares nothing with its program, which may change what
- * it emitted as it likes: `data` as it is where nothing in it can change, else as
- * its text `json` says. Encoding makes the payload itself anew, but not what is
- * JSON in it already.
- *
- * @category conversions
- * @since 0.1.0
- */
-export const owned = (data: Schema.JsonObject, json: string): Schema.JsonObject => {
-  for (const key in data) {
-    const value = data[key]
-    if (typeof value === "object" && value !== null) return JSON.parse(json)
-  }
-  return data
-}
-
 // Long enough to name a few problems; a payload may be as large as it likes.
 const maxExplanation = 1000
 
@@ -127,28 +110,3 @@ export const contextPart = (context: EmissionContext, run: RunId | undefined, co
 
 const ascii = (id: string): string =>
   JSON.stringify(id).replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
-
-/**
- * Writes what stands between an event's id and its data. Many events in a row
- * share their type, their emitter and their millisecond: then it is written
- * once.
- *
- * @category conversions
- * @since 0.1.0
- */
-export class Middle {
-  private typePart = ""
-  private at = Number.NaN
-  private contextPart = ""
-  private written = ""
-
-  of(typePart: string, at: number, contextPart: string): string {
-    if (this.at !== at || this.typePart !== typePart || this.contextPart !== contextPart) {
-      this.typePart = typePart
-      this.at = at
-      this.contextPart = contextPart
-      this.written = `${typePart}${at}${contextPart}`
-    }
-    return this.written
-  }
-}

@@ -19,12 +19,18 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
 /**
+ * - `mark` puts something into the current group, or begins one.
+ * - `run` starts sending: `send` is called for each item of a group, in order, some
+ *   of a large group at a time. It must not throw: a batcher that dies is logged and
+ *   started again, since every user depends on it. Sending ends with its scope, with
+ *   what is marked by then.
+ *
  * @category models
  * @since 0.1.0
  */
-export interface Batcher<in A> {
-  /** Puts something into the current group, or begins one. */
+export interface Batcher<A> {
   readonly mark: (item: A) => void
+  readonly run: (send: (item: A) => void) => Effect.Effect<void, never, Scope.Scope>
 }
 
 // A group of so many users goes out before its time is up.
@@ -34,59 +40,55 @@ const maxUsers = 1024
 const atOnce = 128
 
 /**
- * `send` is called for each item of a group, in order, some of a large group at a
- * time. It must not throw: a batcher that dies is logged and started again, since
- * every user depends on it. The batcher ends with its scope, sending what is
- * marked first.
- *
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(function*<A>(options: {
-  readonly maxDelay: Duration.Duration
-  readonly send: (item: A) => void
-}): Effect.fn.Return<Batcher<A>, never, Scope.Scope> {
-  const queue = yield* Queue.unbounded<A, Done>()
-
-  // Bounded pulls keep groupedWithin linear in a backlog.
-  const take = Effect.flatMap(
-    Queue.takeBetween(queue, 1, maxUsers),
-    (items) => isReadonlyArrayNonEmpty(items) ? Effect.succeed(items) : Effect.die("takeBetween gave less than asked")
-  )
-  const groups = Stream.fromPull(Effect.succeed(take)).pipe(Stream.groupedWithin(maxUsers, options.maxDelay))
-  const sendGroup = (group: ReadonlyArray<A>): Effect.Effect<void> => {
-    let sent = 0
-    const sendSome = Effect.suspend(() => {
-      try {
-        for (const item of group.slice(sent, sent + atOnce)) {
-          sent++
-          options.send(item)
-        }
-      } catch (defect) {
-        // Where one could not be sent, the others of its group are for the next.
-        Queue.offerAllUnsafe(queue, group.slice(sent))
-        return Effect.die(defect)
-      }
-      return sent < group.length ? Effect.yieldNow : Effect.void
-    })
-    return Effect.whileLoop({ while: () => sent < group.length, body: () => sendSome, step: () => {} })
-  }
-
-  const fiber = yield* groups.pipe(
-    Stream.runForEach(sendGroup),
-    Effect.tapDefect((defect) => Effect.logError("The batcher died and starts again", defect)),
-    Effect.sandbox,
-    Effect.retry(Schedule.spaced("1 second")),
-    Effect.orDie,
-    Effect.forkScoped
-  )
-  yield* Effect.addFinalizer(() =>
-    Queue.end(queue).pipe(Effect.andThen(Fiber.await(fiber)), Effect.timeoutOption(options.maxDelay))
-  )
-
-  return {
-    mark: (item) => {
-      Queue.offerUnsafe(queue, item)
+export const make = <A>(maxDelay: Duration.Duration): Effect.Effect<Batcher<A>> =>
+  Effect.map(Queue.unbounded<A, Done>(), (queue) => {
+    // Bounded pulls keep groupedWithin linear in a backlog.
+    const take = Effect.flatMap(
+      Queue.takeBetween(queue, 1, maxUsers),
+      (items) => isReadonlyArrayNonEmpty(items) ? Effect.succeed(items) : Effect.die("takeBetween gave less than asked")
+    )
+    const groups = Stream.fromPull(Effect.succeed(take)).pipe(Stream.groupedWithin(maxUsers, maxDelay))
+    return {
+      mark: (item) => {
+        Queue.offerUnsafe(queue, item)
+      },
+      run: Effect.fnUntraced(function*(send) {
+        const fiber = yield* groups.pipe(
+          Stream.runForEach((group) => sendGroup(queue, group, send)),
+          Effect.tapDefect((defect) => Effect.logError("The batcher died and starts again", defect)),
+          Effect.sandbox,
+          Effect.retry(Schedule.spaced("1 second")),
+          Effect.orDie,
+          Effect.forkScoped
+        )
+        yield* Effect.addFinalizer(() =>
+          Queue.end(queue).pipe(Effect.andThen(Fiber.await(fiber)), Effect.timeoutOption(maxDelay))
+        )
+      })
     }
-  }
-})
+  })
+
+const sendGroup = <A>(
+  queue: Queue.Queue<A, Done>,
+  group: ReadonlyArray<A>,
+  send: (item: A) => void
+): Effect.Effect<void> => {
+  let sent = 0
+  const sendSome = Effect.suspend(() => {
+    try {
+      for (const item of group.slice(sent, sent + atOnce)) {
+        sent++
+        send(item)
+      }
+    } catch (defect) {
+      // Where one could not be sent, the others of its group are for the next.
+      Queue.offerAllUnsafe(queue, group.slice(sent))
+      return Effect.die(defect)
+    }
+    return sent < group.length ? Effect.yieldNow : Effect.void
+  })
+  return Effect.whileLoop({ while: () => sent < group.length, body: () => sendSome, step: () => {} })
+}

@@ -73,24 +73,19 @@ export interface Stats {
 }
 
 /**
- * The counters behind `Stats`.
+ * What was counted of events on their way into users' lists. The acceptor writes
+ * it.
  *
  * @category models
  * @since 0.1.0
  */
-export class Counters {
+export class AcceptCounters {
   readonly accepted = new Map<string, { count: number }>()
   readonly rejected = new Map<string, number>()
   merged = 0
   illegal = 0
-  unreported = 0
-  appended = 0
-  handedOver = 0
-  deadLettered = 0
-  batches = 0
-  waitedMs = 0
-  readonly dropped: Record<DropReason, number> = { overflow: 0, nobodyConnected: 0, overBudget: 0, closed: 0 }
-  emitters = 0
+  overflow = 0
+  overBudget = 0
   /** Not a number before the first event. A field that is always a number is written in place, without a new object. */
   lastEventAt = Number.NaN
 
@@ -107,27 +102,68 @@ export class Counters {
   reject(reason: string): void {
     this.rejected.set(reason, (this.rejected.get(reason) ?? 0) + 1)
   }
+}
 
-  /** The counts as they are, beside what only the engine knows. */
-  snapshot(known: Pick<Stats, "delivery" | "breakers" | "users" | "pending" | "uptimeMs">): Stats {
-    const accepted = Array.from(this.accepted, ([type, { count }]) => [type, count] as const)
-    return {
-      ...known,
-      accepted: Object.fromEntries(accepted.filter(([, count]) => count > 0)),
-      merged: this.merged,
-      rejected: Object.fromEntries(this.rejected),
-      illegal: this.illegal,
-      unreported: this.unreported,
-      appended: this.appended,
-      handedOver: this.handedOver,
-      deadLettered: this.deadLettered,
-      batches: this.batches,
-      waitedMs: this.waitedMs,
-      dropped: { ...this.dropped },
-      breaker: worst.find((state) => Object.values(known.breakers).includes(state)) ?? "closed",
-      emitters: this.emitters,
-      lastEventAt: Number.isNaN(this.lastEventAt) ? undefined : this.lastEventAt
-    }
+/**
+ * What was counted of lists on their way to the broker. The dispatcher writes it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class DispatchCounters {
+  emitters = 0
+  batches = 0
+  appended = 0
+  handedOver = 0
+  deadLettered = 0
+  nobodyConnected = 0
+  waitedMs = 0
+}
+
+/**
+ * What was counted of runs and tool calls. Their reporter writes it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class RunCounters {
+  unreported = 0
+}
+
+/**
+ * The view of all counters, and of what is known besides.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const view = (
+  accept: AcceptCounters,
+  dispatch: DispatchCounters,
+  runs: RunCounters,
+  known: Pick<Stats, "delivery" | "breakers" | "users" | "pending" | "uptimeMs">
+): Stats => {
+  const accepted = Array.from(accept.accepted, ([type, { count }]) => [type, count] as const)
+  return {
+    ...known,
+    accepted: Object.fromEntries(accepted.filter(([, count]) => count > 0)),
+    merged: accept.merged,
+    rejected: Object.fromEntries(accept.rejected),
+    illegal: accept.illegal,
+    unreported: runs.unreported,
+    appended: dispatch.appended,
+    handedOver: dispatch.handedOver,
+    deadLettered: dispatch.deadLettered,
+    batches: dispatch.batches,
+    waitedMs: dispatch.waitedMs,
+    dropped: {
+      overflow: accept.overflow,
+      nobodyConnected: dispatch.nobodyConnected,
+      overBudget: accept.overBudget,
+      closed: 0
+    },
+    breaker: worst.find((state) => Object.values(known.breakers).includes(state)) ?? "closed",
+    emitters: dispatch.emitters,
+    lastEventAt: Number.isNaN(accept.lastEventAt) ? undefined : accept.lastEventAt
   }
 }
 

@@ -11,10 +11,10 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Event } from "../../protocol/Event.ts"
-import { emit } from "../accept/Acceptor.ts"
+import type { Acceptor } from "../accept/Acceptor.ts"
 import type { Binding } from "../accept/Binding.ts"
+import type { Receipt } from "../dispatch/Receipt.ts"
 import type { EmitError } from "../EmitError.ts"
-import type { Receipt } from "../dispatch/Outbox.ts"
 
 /**
  * What a value is for, as it is called where it had to be left out.
@@ -33,6 +33,7 @@ export type Role = "input" | "output" | "result"
  * @since 0.1.0
  */
 export const emitShowing = (
+  acceptor: Acceptor,
   binding: Binding,
   role: Role,
   value: unknown,
@@ -41,8 +42,8 @@ export const emitShowing = (
 ): Effect.Effect<Receipt, EmitError> =>
   Effect.suspend(() => {
     const limit = binding.outbox.settings.maxEventBytes
-    const without = (why: string) => emit(binding, event(omitted(role, why)), false, undefined, owed)
-    return emit(binding, event(toJson(value, role, limit)), false).pipe(
+    const without = (why: string) => acceptor.emit(binding, event(omitted(role, why)), owed)
+    return acceptor.emit(binding, event(toJson(value, role, limit))).pipe(
       Effect.catch((error) => {
         switch (error.reason._tag) {
           case "EventTooLarge":

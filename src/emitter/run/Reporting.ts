@@ -1,43 +1,62 @@
 /**
- * How a run and a tool tell what became of them. What the program computed
+ * How runs and tool calls tell what became of them. What the program computed
  * stands: an event that cannot be emitted is counted and logged, and nothing
  * fails for it.
  *
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { Binding } from "../accept/Binding.ts"
+import type { Acceptor } from "../accept/Acceptor.ts"
+import { type Binding, runOf } from "../accept/Binding.ts"
 import type { EmitError } from "../EmitError.ts"
+import { RunCounters } from "../observe/Stats.ts"
 import * as Failure from "./Failure.ts"
 
 /**
+ * What the runs and tool calls of a layer tell themselves with. `spans` says
+ * whether runs are spans.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Reporter {
+  readonly counters = new RunCounters()
+  readonly acceptor: Acceptor
+  readonly clock: Clock.Clock
+  readonly spans: boolean
+
+  constructor(acceptor: Acceptor, clock: Clock.Clock, spans: boolean) {
+    this.acceptor = acceptor
+    this.clock = clock
+    this.spans = spans
+  }
+
+  /** Tells, while the run is active. */
+  report(binding: Binding, what: string, emission: Effect.Effect<unknown, EmitError>): Effect.Effect<void> {
+    return Effect.suspend(() => isActive(binding) ? Effect.asVoid(emission) : Effect.void).pipe(
+      Effect.catchCause((cause) => this.unreported(`No event tells ${what} of ${where(binding)}`, cause))
+    )
+  }
+
+  /** Counts and logs what no event tells. */
+  unreported(message: string, cause: unknown): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.counters.unreported++
+      return Effect.logWarning(message, cause)
+    })
+  }
+}
+
+/**
  * Whether the binding's run is active. Its program may have ended it itself, and
- * a closing engine ends runs too: then that ending stands.
+ * a closing layer ends runs too: then that ending stands.
  *
  * @category getters
  * @since 0.1.0
  */
-export const isActive = ({ context: { runId }, outbox }: Binding): boolean =>
-  runId !== undefined && outbox.run(runId).state._tag === "Active"
-
-/**
- * Tells, while the run is active.
- *
- * @category operations
- * @since 0.1.0
- */
-export const report = (
-  binding: Binding,
-  what: string,
-  emission: Effect.Effect<unknown, EmitError>
-): Effect.Effect<void> =>
-  Effect.suspend(() => isActive(binding) ? Effect.asVoid(emission) : Effect.void).pipe(
-    Effect.catchCause((cause) => {
-      binding.engine.counters.unreported++
-      return Effect.logWarning(`No event tells ${what} of ${where(binding)}`, cause)
-    })
-  )
+export const isActive = (binding: Binding): boolean => runOf(binding)?.state._tag === "Active"
 
 /**
  * Gives what a function of the program gives, or what is given instead where it

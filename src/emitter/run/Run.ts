@@ -30,14 +30,14 @@ import * as AgentEvents from "../../protocol/AgentEvents.ts"
 import { RunId } from "../../protocol/Identity.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import * as Names from "../../protocol/Names.ts"
-import { emit } from "../accept/Acceptor.ts"
-import { bind, type Binding } from "../accept/Binding.ts"
+import type { Acceptor } from "../accept/Acceptor.ts"
+import { bind, type Binding, runOf } from "../accept/Binding.ts"
 import type { EmitError } from "../EmitError.ts"
-import * as Failure from "./Failure.ts"
-import type { Outbox, RunRecord } from "../dispatch/Outbox.ts"
-import { emitShowing } from "./ProgramValue.ts"
-import { ask, describe, isActive, report } from "./Reporting.ts"
 import * as Spans from "../observe/Spans.ts"
+import type { RunRecord, RunRegistry } from "../user/RunRegistry.ts"
+import * as Failure from "./Failure.ts"
+import { emitShowing } from "./ProgramValue.ts"
+import { ask, describe, isActive, type Reporter } from "./Reporting.ts"
 import { closeOpen } from "./Tool.ts"
 
 /**
@@ -104,7 +104,7 @@ const CurrentRun = Context.Reference<Current | undefined>("effect-emitter/Curren
 })
 
 interface Current {
-  readonly outbox: Outbox
+  readonly runs: RunRegistry
   readonly record: RunRecord
   readonly runId: RunId
 }
@@ -116,10 +116,11 @@ interface Current {
  * @since 0.1.0
  */
 export const run = <A, E, R>(
+  reporter: Reporter,
   binding: Binding,
   options: RunOptions<A, E>,
   inside: (child: Binding) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E | EmitError, R> => begin(binding, options, inside, (error) => Effect.fail(error))
+): Effect.Effect<A, E | EmitError, R> => begin(reporter, binding, options, inside, (error) => Effect.fail(error))
 
 /**
  * Runs an effect as a run, or without its events if its start is refused.
@@ -128,16 +129,22 @@ export const run = <A, E, R>(
  * @since 0.1.0
  */
 export const runAnyway = <A, E, R>(
+  reporter: Reporter,
   binding: Binding,
   options: RunOptions<A, E>,
   inside: (child: Binding) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E, R> =>
-  begin(binding, options, inside, (error, effect): Effect.Effect<A, E, R> => {
-    binding.engine.counters.unreported++
-    return Effect.andThen(Effect.logWarning(`No event tells of a run of user ${binding.context.userId}`, error), effect)
-  })
+  begin(
+    reporter,
+    binding,
+    options,
+    inside,
+    (error, effect): Effect.Effect<A, E, R> =>
+      Effect.andThen(reporter.unreported(`No event tells of a run of user ${binding.context.userId}`, error), effect)
+  )
 
 const begin = <A, E, R, E2>(
+  reporter: Reporter,
   binding: Binding,
   options: RunOptions<A, E>,
   inside: (child: Binding) => Effect.Effect<A, E, R>,
@@ -145,22 +152,23 @@ const begin = <A, E, R, E2>(
 ): Effect.Effect<A, E | E2, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { clock, config } = binding.engine
+      const { acceptor, clock } = reporter
+      const { outbox: { runs } } = binding
       const parent = parentOf(binding, yield* CurrentRun)
-      if (parent?.record.stopped === true) return yield* Effect.interrupt
+      if (parent?.record.isStopped === true) return yield* Effect.interrupt
       const { free, runId } = yield* claim(binding)
       const within = (): RunRecord => {
-        const record = binding.outbox.run(runId)
-        record.parent = parent?.record
+        const record = runs.of(runId)
+        runs.setParent(record, parent?.record)
         return record
       }
       // Known before the start is on its way, so that a parent that is stopped meanwhile reaches it.
       within()
       const child = bind(binding, { ...binding.context, runId }, true)
       const effect = inside(child)
-      const traced = config.spans ? Spans.ofRun(effect, options.agentName, child.context) : effect
+      const traced = reporter.spans ? Spans.ofRun(effect, options.agentName, child.context) : effect
       const startedAt = Monotonic.millisUnsafe(clock)
-      return yield* Effect.matchEffect(start(child, options, parent), {
+      return yield* Effect.matchEffect(start(acceptor, child, options, parent), {
         onFailure: (error) => {
           free()
           return refused(error, restore(effect))
@@ -168,11 +176,11 @@ const begin = <A, E, R, E2>(
         onSuccess: () => {
           // One that waited long for room may have been forgotten.
           const record = within()
-          const current: Current = { outbox: binding.outbox, record, runId }
+          const current: Current = { runs, record, runId }
           return Effect.flatMap(
-            conduct(record, binding.outbox, Effect.provideService(traced, CurrentRun, current), restore),
+            conduct(runs, record, Effect.provideService(traced, CurrentRun, current), restore),
             (exit) =>
-              Effect.andThen(end(child, options, exit, Monotonic.elapsedUnsafe(clock, startedAt)), () => {
+              Effect.andThen(end(reporter, child, options, exit, Monotonic.elapsedUnsafe(clock, startedAt)), () => {
                 if (Exit.isFailure(exit)) Failure.noteWithin(exit.cause)
                 return exit
               })
@@ -184,69 +192,75 @@ const begin = <A, E, R, E2>(
 
 // Only a run of the same user can be a parent, and only an active one; one that was stopped forbids what would begin in it.
 const parentOf = (binding: Binding, current: Current | undefined): Current | undefined => {
-  const { context: { runId }, isWithinRun, outbox } = binding
-  const found = current?.outbox === outbox
+  const { context: { runId }, isWithinRun, outbox: { runs } } = binding
+  const found = current?.runs === runs
     ? current
     : isWithinRun && runId !== undefined
-    ? { outbox, record: outbox.run(runId), runId }
+    ? { runs, record: runs.of(runId), runId }
     : undefined
-  return found !== undefined && (found.record.state._tag === "Active" || found.record.stopped) ? found : undefined
+  return found !== undefined && (found.record.state._tag === "Active" || found.record.isStopped) ? found : undefined
 }
 
 // The context's run while nobody has started it, else one of its own.
 const claim = (binding: Binding): Effect.Effect<{ readonly runId: RunId; readonly free: () => void }> =>
   Effect.suspend(() => {
-    const { context, outbox } = binding
-    const named = context.runId === undefined ? undefined : outbox.run(context.runId)
-    const isFree = named?.state._tag === "Idle" && !named.claimed
+    const { context, outbox: { runs } } = binding
+    const named = runOf(binding)
+    const isFree = named?.state._tag === "Idle" && !named.isClaimed
     const id = isFree && context.runId !== undefined ? Effect.succeed(context.runId) : freshRunId
     return Effect.map(id, (runId) => {
-      const record = outbox.run(runId)
-      record.claimed = true
-      return { runId, free: () => void (record.claimed = false) }
+      const record = runs.of(runId)
+      runs.setClaimed(record, true)
+      return { runId, free: () => runs.setClaimed(record, false) }
     })
   })
 
 const freshRunId: Effect.Effect<RunId> = Effect.map(Names.next, (name) => RunId.make(`run-${name}`))
 
-const start = <A, E>(child: Binding, { agentName, input }: RunOptions<A, E>, parent: Current | undefined) => {
+const start = <A, E>(
+  acceptor: Acceptor,
+  child: Binding,
+  { agentName, input }: RunOptions<A, E>,
+  parent: Current | undefined
+) => {
   const plain = { agentName, ...(parent === undefined ? {} : { parentRunId: parent.runId }) }
   return input === undefined
-    ? emit(child, AgentEvents.AgentStarted.make(plain), false)
-    : emitShowing(child, "input", input, (shown) => AgentEvents.AgentStarted.make({ ...plain, input: shown }))
+    ? acceptor.emit(child, AgentEvents.AgentStarted.make(plain))
+    : emitShowing(acceptor, child, "input", input, (shown) => AgentEvents.AgentStarted.make({ ...plain, input: shown }))
 }
 
 // Runs the effect on a fiber that can be interrupted whatever region its caller is in, and waits for its exit.
 const conduct = <A, E, R>(
+  runs: RunRegistry,
   record: RunRecord,
-  outbox: Outbox,
   effect: Effect.Effect<A, E, R>,
   restore: <B>(effect: Effect.Effect<B>) => Effect.Effect<B>
 ): Effect.Effect<Exit.Exit<A, E>, never, R> =>
   Effect.gen(function*() {
     const interruptibly = Effect.withFiber<A, E, R>((fiber) => {
-      record.interrupt = () => fiber.interruptUnsafe()
+      runs.setInterrupt(record, () => fiber.interruptUnsafe())
       // It may have been stopped while its user's log took the start.
-      return record.stopped ? Effect.interrupt : effect
+      return record.isStopped ? Effect.interrupt : effect
     })
     const fiber = yield* Effect.forkDetach(interruptibly, { startImmediately: true })
     if (fiber.pollUnsafe() === undefined) {
       const awaited = yield* Effect.exit(restore(Fiber.await(fiber)))
       if (Exit.isFailure(awaited)) {
-        record.stopped = true
+        runs.forbid(record)
         yield* Fiber.interrupt(fiber)
       }
     }
-    record.interrupt = undefined
+    runs.setInterrupt(record, undefined)
     const exit = yield* Fiber.await(fiber)
     if (Exit.isFailure(exit) && Failure.reasonOf(exit.cause) === "cancelled") {
-      record.stopped = true
-      outbox.stopWithin(record)
+      runs.forbid(record)
+      runs.stopWithin(record)
     }
     return exit
   })
 
 const end = <A, E>(
+  reporter: Reporter,
   binding: Binding,
   options: RunOptions<A, E>,
   exit: Exit.Exit<A, E>,
@@ -254,15 +268,15 @@ const end = <A, E>(
 ): Effect.Effect<void> => {
   if (!isActive(binding)) return Effect.void
   const whole = Exit.isSuccess(exit)
-    ? complete(binding, options, exit.value, durationMs)
-    : fail(binding, options, exit.cause)
+    ? complete(reporter.acceptor, binding, options, exit.value, durationMs)
+    : fail(reporter.acceptor, binding, options, exit.cause)
   // What cannot fail for anything that its program gave.
   const bare = Exit.isSuccess(exit)
     ? AgentEvents.AgentCompleted.make({ agentName: options.agentName, durationMs })
     : AgentEvents.AgentError.make(plainError(exit.cause))
   return Effect.andThen(
-    report(binding, "the end", whole),
-    report(binding, "the end", Effect.suspend(() => emit(binding, bare, false, undefined, true)))
+    reporter.report(binding, "the end", whole),
+    reporter.report(binding, "the end", Effect.suspend(() => reporter.acceptor.emit(binding, bare, true)))
   )
 }
 
@@ -272,20 +286,22 @@ const plainError = (cause: Cause.Cause<unknown>) => {
 }
 
 const complete = <A, E>(
+  acceptor: Acceptor,
   binding: Binding,
   { agentName, result }: RunOptions<A, E>,
   value: A,
   durationMs: number
 ): Effect.Effect<void, EmitError> =>
   Effect.gen(function*() {
-    yield* closeOpen(binding)
+    yield* closeOpen(acceptor, binding)
     const usage = usageOf(binding)
     const plain = { agentName, durationMs, ...(usage === undefined ? {} : { usage }) }
     const given = yield* ask(binding, "result", () => result?.(value), { omitted: "the result could not be made" })
     if (given === undefined) {
-      yield* emit(binding, AgentEvents.AgentCompleted.make(plain), false, undefined, true)
+      yield* acceptor.emit(binding, AgentEvents.AgentCompleted.make(plain), true)
     } else {
       yield* emitShowing(
+        acceptor,
         binding,
         "result",
         given,
@@ -296,6 +312,7 @@ const complete = <A, E>(
   })
 
 const fail = <A, E>(
+  acceptor: Acceptor,
   binding: Binding,
   options: RunOptions<A, E>,
   cause: Cause.Cause<E>
@@ -307,7 +324,7 @@ const fail = <A, E>(
       message: yield* describe(binding, "run", options.describe, cause),
       retryable: yield* ask(binding, "retryable", () => options.retryable?.(cause) ?? plain.retryable, plain.retryable)
     })
-    yield* emit(binding, event, false, undefined, true)
+    yield* acceptor.emit(binding, event, true)
   })
 
 /**
@@ -317,9 +334,9 @@ const fail = <A, E>(
  * @since 0.1.0
  */
 export const usageOf = (binding: Binding): AgentEvents.Usage | undefined => {
-  const { runId } = binding.context
-  if (runId === undefined) return undefined
-  const { cost, inputTokens, outputTokens } = binding.outbox.run(runId)
+  const record = runOf(binding)
+  if (record === undefined) return undefined
+  const { cost, inputTokens, outputTokens } = record
   if (inputTokens === 0 && outputTokens === 0 && cost === undefined) return undefined
   return { inputTokens, outputTokens, ...(cost === undefined ? {} : { cost }) }
 }

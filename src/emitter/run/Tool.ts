@@ -9,12 +9,12 @@ import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import * as AgentEvents from "../../protocol/AgentEvents.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
-import { emit } from "../accept/Acceptor.ts"
-import type { Binding } from "../accept/Binding.ts"
+import type { Acceptor } from "../accept/Acceptor.ts"
+import { type Binding, runOf } from "../accept/Binding.ts"
 import type { EmitError } from "../EmitError.ts"
 import * as Failure from "./Failure.ts"
 import { emitShowing } from "./ProgramValue.ts"
-import { describe, report } from "./Reporting.ts"
+import { describe, type Reporter } from "./Reporting.ts"
 
 /**
  * - `describe` writes the output of `tool_completed` where the tool failed; see
@@ -36,6 +36,7 @@ export interface ToolOptions {
  * @since 0.1.0
  */
 export const tool = <A, E, R>(
+  reporter: Reporter,
   binding: Binding,
   toolName: string,
   input: unknown,
@@ -44,15 +45,15 @@ export const tool = <A, E, R>(
 ): Effect.Effect<A, E | EmitError, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
-      const { clock } = binding.engine
-      const { runId } = binding.context
-      const record = runId === undefined ? undefined : binding.outbox.run(runId)
+      const { acceptor, clock } = reporter
+      const record = runOf(binding)
       const start: Effect.Effect<A, E, R> = Effect.suspend(() =>
-        record?.stopped === true ? Effect.interrupt : restore(effect)
+        record?.isStopped === true ? Effect.interrupt : restore(effect)
       )
-      if (record?.stopped === true) return yield* start
-      const toolCallId = `call-${record === undefined ? 0 : ++record.tools}`
+      if (record?.isStopped === true) return yield* start
+      const toolCallId = `call-${record === undefined ? 0 : binding.outbox.runs.nextTool(record)}`
       yield* emitShowing(
+        acceptor,
         binding,
         "input",
         input,
@@ -64,7 +65,7 @@ export const tool = <A, E, R>(
       const durationMs = Monotonic.elapsedUnsafe(clock, startedAt)
       if (Exit.isFailure(exit)) Failure.noteWithin(exit.cause)
       const output = Exit.isSuccess(exit) ? exit.value : yield* describe(binding, "tool", options.describe, exit.cause)
-      const completed = emitShowing(binding, "output", output, (shown) =>
+      const completed = emitShowing(acceptor, binding, "output", output, (shown) =>
         AgentEvents.ToolCompleted.make({
           toolCallId,
           toolName,
@@ -72,7 +73,7 @@ export const tool = <A, E, R>(
           isError: Exit.isFailure(exit),
           durationMs
         }), true)
-      yield* report(binding, `the end of ${toolCallId}`, completed)
+      yield* reporter.report(binding, `the end of ${toolCallId}`, completed)
       return yield* exit
     })
   )
@@ -84,17 +85,14 @@ export const tool = <A, E, R>(
  * @category operations
  * @since 0.1.0
  */
-export const closeOpen = (binding: Binding): Effect.Effect<void, EmitError> => {
-  const { runId } = binding.context
-  const state = runId === undefined ? undefined : binding.outbox.run(runId).state
+export const closeOpen = (acceptor: Acceptor, binding: Binding): Effect.Effect<void, EmitError> => {
+  const state = runOf(binding)?.state
   if (state?._tag !== "Active") return Effect.void
   const output: Schema.Json = "the tool call was never completed"
   return Effect.forEach(state.openTools, ([toolCallId, toolName]) =>
-    emit(
+    acceptor.emit(
       binding,
       AgentEvents.ToolCompleted.make({ toolCallId, toolName, output, isError: true, durationMs: 0 }),
-      false,
-      undefined,
       true
     ), { discard: true })
 }

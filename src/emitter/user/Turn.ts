@@ -43,11 +43,11 @@ export class Turn {
 
   /**
    * Gives the turn back. All who wait are woken, in order: the first that still wants
-   * it has it, the others wait on. However often it is taken and given back within
+   * it has it, the others wait on; then `goOn` is called. However often it is taken and given back within
    * that, one loop wakes all of them: a program that emits in a loop needs no deeper
    * stack for each event.
    */
-  leave(): void {
+  leave(goOn?: (turn: this) => void): void {
     this.taken = false
     if (this.waking !== "no") {
       this.waking = "again"
@@ -57,7 +57,7 @@ export class Turn {
       do {
         this.waking = "once"
         if (this.waiting !== undefined) { for (const wake of this.waiting.splice(0)) wake() }
-        this.freed()
+        if (goOn !== undefined) goOn(this)
       } while (this.wasLeft())
     } finally {
       this.waking = "no"
@@ -67,9 +67,6 @@ export class Turn {
   private wasLeft(): boolean {
     return this.waking === "again"
   }
-
-  /** The turn was given back, and all who waited for it were woken: one of them may have it now. */
-  protected freed(): void {}
 
   /** Waits until the turn is given back; somebody else may have it then. */
   get left(): Effect.Effect<void> {

@@ -1,9 +1,8 @@
 /**
- * The users that somebody of an engine emits for, delivers for or waits for.
+ * The turns of all users for whom somebody emits, delivers or waits.
  *
- * It is made before all that delivers, so that whoever must be alone with a user
- * asks here, and nobody needs what is built later. A user is remembered for as long
- * as its turn says that it is needed.
+ * It is made before everything that delivers. Whoever must be alone with a user
+ * asks here. A turn is remembered for as long as it says that it is needed.
  *
  * @since 0.1.0
  */
@@ -15,9 +14,10 @@ import type { Turn } from "./Turn.ts"
  * @category models
  * @since 0.1.0
  */
-export class Turns<out T extends Turn> {
+export class Turns<T extends Turn> {
   private readonly turns = new Map<UserId, T>()
   private readonly make: (user: UserId) => T
+  private listener: ((turn: T) => void) | undefined = undefined
 
   constructor(make: (user: UserId) => T) {
     this.make = make
@@ -46,6 +46,17 @@ export class Turns<out T extends Turn> {
     return this.turns.values()
   }
 
+  /** Calls the listener after each turn that was given back, once all who waited for it were woken: one of them may have it. */
+  onLeave(listener: (turn: T) => void): void {
+    this.listener = listener
+  }
+
+  /** Gives a turn back, and forgets it if nobody needs it any more. */
+  leave(turn: T): void {
+    turn.leave(this.listener)
+    this.retire(turn)
+  }
+
   /** Forgets a turn that nobody needs. */
   retire(turn: Turn): void {
     if (!turn.isNeeded) this.turns.delete(turn.user)
@@ -58,17 +69,12 @@ export class Turns<out T extends Turn> {
    */
   readonly exclusive = <A, E>(user: UserId, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
     Effect.uninterruptibleMask((restore) => {
-      const enter: Effect.Effect<Turn> = Effect.suspend(() => {
+      const enter: Effect.Effect<T> = Effect.suspend(() => {
         const turn = this.of(user)
         if (turn.inFlight) return Effect.andThen(restore(turn.left), enter)
         turn.enter()
         return Effect.succeed(turn)
       })
-      return Effect.flatMap(enter, (turn) =>
-        Effect.onExit(restore(effect), () =>
-          Effect.sync(() => {
-            turn.leave()
-            this.retire(turn)
-          })))
+      return Effect.flatMap(enter, (turn) => Effect.onExit(restore(effect), () => Effect.sync(() => this.leave(turn))))
     })
 }

@@ -5,15 +5,15 @@ import * as Batcher from "../../../src/emitter/dispatch/Batcher.ts"
 
 const maxDelay = Duration.millis(20)
 
+/** A batcher that sends from now on. */
+const start = <A>(send: (item: A) => void) => Effect.tap(Batcher.make<A>(maxDelay), (batcher) => batcher.run(send))
+
 describe("a batcher", () => {
   it.effect("sends what was marked within its window together, in order, counted from the first", () =>
     Effect.gen(function*() {
       const sent: Array<[number, string]> = []
       const clock = yield* Clock.Clock
-      const batcher = yield* Batcher.make<string>({
-        maxDelay,
-        send: (item) => void sent.push([clock.currentTimeMillisUnsafe(), item])
-      })
+      const batcher = yield* start<string>((item) => void sent.push([clock.currentTimeMillisUnsafe(), item]))
       batcher.mark("a")
       yield* TestClock.adjust("15 millis")
       batcher.mark("b")
@@ -32,12 +32,9 @@ describe("a batcher", () => {
       const scope = yield* Scope.make()
       const begun = yield* Deferred.make<void>()
       const batcher = yield* Scope.provide(
-        Batcher.make<number>({
-          maxDelay,
-          send: (item) => {
-            sent.push(item)
-            Deferred.doneUnsafe(begun, Effect.void)
-          }
+        start<number>((item) => {
+          sent.push(item)
+          Deferred.doneUnsafe(begun, Effect.void)
         }),
         scope
       )
@@ -60,7 +57,7 @@ describe("a batcher", () => {
   it.effect("does nothing while nothing is marked", () =>
     Effect.gen(function*() {
       let sent = 0
-      yield* Batcher.make<string>({ maxDelay, send: () => void sent++ })
+      yield* start<string>(() => void sent++)
       yield* TestClock.adjust("1 day")
       assert.strictEqual(sent, 0)
     }))
@@ -70,7 +67,7 @@ describe("a batcher", () => {
       const sent: Array<string> = []
       const scope = yield* Scope.make()
       const batcher = yield* Scope.provide(
-        Batcher.make<string>({ maxDelay, send: (item) => void sent.push(item) }),
+        start<string>((item) => void sent.push(item)),
         scope
       )
       batcher.mark("a")
@@ -86,12 +83,9 @@ describe("a batcher", () => {
     Effect.gen(function*() {
       const logged: Array<unknown> = []
       const sent: Array<string> = []
-      const batcher = yield* Batcher.make<string>({
-        maxDelay,
-        send: (item) => {
-          if (item === "bad") throw new Error("a bug in send")
-          sent.push(item)
-        }
+      const batcher = yield* start<string>((item) => {
+        if (item === "bad") throw new Error("a bug in send")
+        sent.push(item)
       }).pipe(Effect.provide(Logger.layer([Logger.make(({ message }) => void logged.push(message))])))
       for (const item of ["a", "bad", "b", "c"]) batcher.mark(item)
       yield* TestClock.adjust("20 millis")

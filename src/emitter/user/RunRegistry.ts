@@ -1,0 +1,180 @@
+/**
+ * The runs of one user: what is known of each, and how to end those that are
+ * active.
+ *
+ * It is plain state, and the only one that writes to its records. Every step is
+ * atomic.
+ *
+ * @since 0.1.0
+ */
+import type { RunId } from "../../protocol/Identity.ts"
+import * as RunState from "../../protocol/RunState.ts"
+
+/**
+ * Who started a run, when, and how to end it in its stead.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunStart {
+  readonly owner: object
+  readonly at: number
+  readonly cancel: () => void
+}
+
+class Record {
+  state: RunState.RunState = RunState.idle
+  isForgotten = false
+  isClaimed = false
+  isStopped = false
+  startedAt = 0
+  parent: Record | undefined = undefined
+  inputTokens = 0
+  outputTokens = 0
+  cost: number | undefined = undefined
+  tools = 0
+  start: RunStart | undefined = undefined
+  interrupt: (() => void) | undefined = undefined
+}
+
+/**
+ * What is known of one run.
+ *
+ * - `isForgotten`: it gave its place to another run. Whoever kept it asks anew.
+ * - `isClaimed`: somebody is about to start it.
+ * - `isStopped`: it was cancelled or lost. Nothing new begins within it, also
+ *   where interruption does not reach.
+ * - `startedAt`: the time of its start, in milliseconds since the Unix epoch. None
+ *   of its events is before it, though the wall clock may be put back.
+ * - `parent`: the run within which it began.
+ * - `inputTokens`, `outputTokens`, `cost`: the sums of what it reported.
+ * - `tools`: how many tool calls it began.
+ * - `start`, `interrupt`: while it is active, how it was started, and how to
+ *   interrupt its fiber.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RunRecord = Readonly<Record>
+
+// Ended runs are remembered, to refuse what comes after their end, up to this many runs in all. Active ones always are.
+const rememberedRuns = 64
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export class RunRegistry {
+  // Made with the first run: most emitters are idle, and an empty map is not small.
+  private records: Map<RunId, Record> | undefined = undefined
+
+  /** What is known of the run. */
+  of(run: RunId): RunRecord {
+    this.records ??= new Map()
+    let record = this.records.get(run)
+    if (record === undefined) {
+      record = new Record()
+      if (this.records.size >= rememberedRuns) forgetEnded(this.records)
+      this.records.set(run, record)
+    }
+    return record
+  }
+
+  /** Reserves the run for whoever is about to start it, or gives it free again. */
+  setClaimed(record: Record, isClaimed: boolean): void {
+    record.isClaimed = isClaimed
+  }
+
+  /** Brings the run to its next state. A run that begins belongs to who started it until it ends. */
+  advance(record: Record, state: RunState.RunState, start: () => RunStart): void {
+    if (state._tag === "Ended") {
+      record.start = undefined
+      record.interrupt = undefined
+    } else if (record.state._tag === "Idle") {
+      record.start = start()
+      record.startedAt = record.start.at
+    }
+    record.state = state
+  }
+
+  /** Notes within which run this one has begun. */
+  setParent(record: Record, parent: Record | undefined): void {
+    record.parent = parent
+  }
+
+  /** Notes how to interrupt the run, or that there is nothing to interrupt any more. */
+  setInterrupt(record: Record, interrupt: (() => void) | undefined): void {
+    record.interrupt = interrupt
+  }
+
+  /** Adds to what the run has used. */
+  addUsage(record: Record, inputTokens: number, outputTokens: number, cost: number | undefined): void {
+    record.inputTokens += inputTokens
+    record.outputTokens += outputTokens
+    if (cost !== undefined) record.cost = (record.cost ?? 0) + cost
+  }
+
+  /** The number of the run's next tool call, from 1. */
+  nextTool(record: Record): number {
+    return ++record.tools
+  }
+
+  /** Notes that nothing may begin within the run any more. */
+  forbid(record: Record): void {
+    record.isStopped = true
+  }
+
+  /**
+   * Cancels the active runs of this owner, or all of them. Their fibers are
+   * interrupted. A run that does not end by that at once is ended in its stead.
+   * Runs that began last, and so are innermost, come first.
+   */
+  cancel(owner?: object): void {
+    const records = this.active((record) => owner === undefined || record.start?.owner === owner)
+    stop(records)
+    for (const record of records.toReversed()) record.start?.cancel()
+  }
+
+  /** The broker has ended these runs as lost. Their fibers are interrupted, and what their programs still emit is refused. */
+  lose(lost: ReadonlySet<RunId>): void {
+    const records: Array<Record> = []
+    for (const run of lost) {
+      const record = this.records?.get(run)
+      if (record?.state._tag !== "Active") continue
+      record.state = { _tag: "Ended", outcome: "lost" }
+      record.start = undefined
+      records.push(record)
+    }
+    stop(records)
+    for (const record of records) this.stopWithin(record)
+  }
+
+  /** Stops the runs that began within this one, on whatever fiber they are. */
+  stopWithin(run: Record): void {
+    stop(this.active((record) => isWithin(record, run)))
+  }
+
+  // In the order in which they began.
+  private active(isMeant: (record: Record) => boolean): ReadonlyArray<Record> {
+    if (this.records === undefined) return []
+    return [...this.records.values()].filter((record) => record.state._tag === "Active" && isMeant(record))
+  }
+}
+
+// Nothing new may begin in any of them before the first is interrupted, since that may run programs.
+const stop = (records: ReadonlyArray<Record>): void => {
+  for (const record of records) record.isStopped = true
+  for (const record of records) record.interrupt?.()
+}
+
+const isWithin = ({ parent }: Record, run: Record): boolean =>
+  parent !== undefined && (parent === run || isWithin(parent, run))
+
+const forgetEnded = (records: Map<RunId, Record>): void => {
+  for (const [run, record] of records) {
+    if (record.state._tag === "Active") continue
+    record.isForgotten = true
+    records.delete(run)
+    return
+  }
+}
