@@ -36,7 +36,7 @@ import * as Confirmation from "./accept/Confirmation.ts"
 import * as Delivery from "./delivery/Delivery.ts"
 import * as Dispatcher from "./dispatch/Dispatcher.ts"
 import { Outbox } from "./dispatch/Outbox.ts"
-import * as Emitter from "./Emitter.ts"
+import * as BoundEmitter from "./BoundEmitter.ts"
 import { Emitters } from "./Emitter.ts"
 import * as EmitterConfig from "./EmitterConfig.ts"
 import { DeadLetters, DeadLetterStore } from "./fallback/DeadLetters.ts"
@@ -94,7 +94,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
         uptimeMs: Monotonic.elapsedUnsafe(clock, startedAt)
       })
   )
-  const emitters = Emitter.make({
+  const emitters = BoundEmitter.make({
     name,
     config,
     dispatcher,
