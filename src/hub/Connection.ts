@@ -27,9 +27,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Scope from "effect/Scope"
 import type { BrokerError, RunAtHead, RunSnapshotAt, Signal, Slice } from "../broker/Broker.ts"
 import { closeCodes } from "../protocol/CloseCode.ts"
 import type { ConnectionId, RunId, UserId } from "../protocol/Identity.ts"
@@ -43,6 +41,7 @@ import * as Revoked from "./Revocation.ts"
 import type { HubContext } from "./HubContext.ts"
 import { shed } from "./LoadShedding.ts"
 import { SlowConsumer } from "./SlowConsumer.ts"
+import * as Subscription from "./Subscription.ts"
 import type { CloseReason, Liveness, Message, Transport } from "./Transport.ts"
 
 /**
@@ -72,8 +71,7 @@ export class Connection {
   private readonly composer: FrameComposer
   /** Tells that there may be something to pull, or how the broker is. Bound, since a closure would hold more. */
   readonly wake: (signal?: Signal) => void
-  // Whether it reads its user's log: in a scope, or as plain calls where the broker offers them.
-  private following: Scope.Closeable | "unscoped" | undefined
+  private subscription: Subscription.Subscription | undefined
   private phase: Phase = "opening"
   private woken = false
   private caughtUp = false
@@ -153,7 +151,7 @@ export class Connection {
   ): Effect.Effect<void, BrokerError | Revoked.Revoked> {
     const { broker, limits } = this.context
     const follow = Effect.andThen(
-      this.follow(),
+      this.subscribe(),
       Effect.suspend(() => this.phase === "closed" ? Effect.fail(new Revoked.Revoked()) : Effect.void)
     )
     if (resume === undefined) {
@@ -269,8 +267,8 @@ export class Connection {
       this.end()
       const { fiber } = this
       this.fiber = undefined
-      const unfollow = this.unfollow()
-      return fiber === undefined ? unfollow : Effect.andThen(Fiber.interrupt(fiber), unfollow)
+      const unsubscribed = this.unsubscribe()
+      return fiber === undefined ? unsubscribed : Effect.andThen(Fiber.interrupt(fiber), unsubscribed)
     })
   }
 
@@ -285,29 +283,21 @@ export class Connection {
     })
   }
 
-  private follow(): Effect.Effect<void, BrokerError> {
-    const { subscribe, subscribeUnscoped } = this.context.broker
+  private subscribe(): Effect.Effect<void, BrokerError> {
     return Effect.suspend(() => {
       // It may have been released before it came to this.
       if (this.phase === "closed") return Effect.void
-      if (subscribeUnscoped === undefined) {
-        const scope = Scope.makeUnsafe()
-        this.following = scope
-        return Scope.provide(subscribe(this.user, this.wake), scope)
-      }
-      this.following = "unscoped"
-      subscribeUnscoped.add(this.user, this.wake)
-      return Effect.void
+      const { broker } = this.context
+      this.subscription = Subscription.make(broker)
+      return Subscription.begin(this.subscription, broker, this.user, this.wake)
     })
   }
 
-  private unfollow(): Effect.Effect<void> {
-    const { following } = this
-    this.following = undefined
-    if (following === undefined) return Effect.void
-    if (following !== "unscoped") return Scope.close(following, Exit.void)
-    this.context.broker.subscribeUnscoped?.delete(this.user, this.wake)
-    return Effect.void
+  private unsubscribe(): Effect.Effect<void> {
+    const { subscription } = this
+    this.subscription = undefined
+    if (subscription === undefined) return Effect.void
+    return Subscription.end(subscription, this.context.broker, this.user, this.wake)
   }
 
   private end(): void {
