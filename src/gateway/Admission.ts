@@ -51,6 +51,8 @@ export class NotAdmitted extends Schema.TaggedError<NotAdmitted>()("NotAdmitted"
 }
 
 /**
+ * Decides which requests are looked at.
+ *
  * - `admit` is asked about every request to the gateway's path: upgrades, streams
  *   and `POST` alike. Its sender is not known, and whatever it says of itself may
  *   be a lie.
@@ -63,6 +65,8 @@ export class Admission extends Context.Service<Admission, {
 }>()("effect-emitter/Admission") {}
 
 /**
+ * What is counted, and by which address.
+ *
  * - `perSecond`: how many requests of one address are looked at per second, and as
  *   many at once. Those of devices do not count;
  * - `header`: which header names the device's address, of a proxy that sets it
@@ -107,6 +111,8 @@ export const makeAddresses = (
 }
 
 /**
+ * Counts requests by address, as `makeAddresses` does.
+ *
  * @category layers
  * @since 0.1.0
  */

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import type { AuthenticationError, Authenticator, Principal } from "./authentication/Authenticator.ts"
-import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "./authentication/Unauthenticated.ts"
+import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "./authentication/AuthenticationError.ts"
 
 /**
  * The same authenticator, with `timeout` for each of its answers.

@@ -55,16 +55,16 @@ import { ConnectionId, type UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import * as Names from "../protocol/Names.ts"
 import * as Settings from "../protocol/Settings.ts"
-import * as Acknowledging from "./sse/Acknowledgements.ts"
+import * as Acknowledgements from "./sse/Acknowledgements.ts"
 import { Admission, type Admitted, makeAddresses } from "./Admission.ts"
 import { Authenticator, type Principal } from "./authentication/Authenticator.ts"
 import * as Credentials from "./Credentials.ts"
 import * as DeviceSocket from "./websocket/DeviceSocket.ts"
-import * as EventStream from "./sse/SseStream.ts"
-import * as EventStreamWish from "./sse/SseRequest.ts"
+import * as SseStream from "./sse/SseStream.ts"
+import * as SseRequest from "./sse/SseRequest.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
-import * as Identifying from "./authentication/Identification.ts"
-import * as Origin from "./authentication/OriginPolicy.ts"
+import * as Identification from "./authentication/Identification.ts"
+import * as OriginPolicy from "./authentication/OriginPolicy.ts"
 import { Rates } from "./Rates.ts"
 import * as Refusal from "./Refusal.ts"
 import * as Metrics from "./operations/Metrics.ts"
@@ -74,7 +74,7 @@ import type { Stats } from "./Stats.ts"
 import { Servers } from "./Servers.ts"
 import { type Kind, Strangers } from "./Strangers.ts"
 import { TokenBucket } from "./TokenBucket.ts"
-import { Unauthenticated } from "./authentication/Unauthenticated.ts"
+import { Unauthenticated } from "./authentication/AuthenticationError.ts"
 import { WebSocketSession } from "./websocket/WebSocketSession.ts"
 
 /**
@@ -157,7 +157,7 @@ const make = Effect.fnUntraced(function*(
     backlog: config.backlog,
     degradedMs: Duration.toMillis(config.degradedTimeout)
   })
-  const acknowledging = {
+  const acknowledgements = {
     hub,
     rates: new Rates<UserId>(config.framesPerSecond),
     maxBytes: config.maxFrameBytesIn,
@@ -227,8 +227,8 @@ const make = Effect.fnUntraced(function*(
 
   const stream = (request: HttpServerRequest, principal: Principal) =>
     Effect.flatMap(
-      EventStreamWish.read(request),
-      (wish) => EventStream.serve(shared, request, { principal, headers: corsOf(request), ...wish })
+      SseRequest.read(request),
+      (asked) => SseStream.serve(shared, request, { principal, headers: corsOf(request), ...asked })
     ).pipe(
       Effect.as(Refusal.switching),
       Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message))),
@@ -252,7 +252,7 @@ const make = Effect.fnUntraced(function*(
     admitted: Admitted
   ): Effect.Effect<HttpServerResponse.HttpServerResponse, Unauthenticated> => {
     if (request.headers["upgrade"] !== undefined) return upgrade(request, principal, admitted)
-    if (!EventStreamWish.isMeant(request)) return Effect.succeed(Refusal.upgradeRequired)
+    if (!SseRequest.isMeant(request)) return Effect.succeed(Refusal.upgradeRequired)
     if (principal === undefined) return Effect.fail(new Unauthenticated({ reason: "missing" }))
     admitted.known()
     if (request.method === "HEAD") return Effect.succeed(streamHead)
@@ -261,16 +261,16 @@ const make = Effect.fnUntraced(function*(
       : Effect.sync(() => Refusal.unavailable("busy", comeBackAfterMs()))
   }
 
-  const identified = Identifying.make({ authenticator, comeBackAfterMs, strangers })
+  const identified = Identification.make({ authenticator, comeBackAfterMs, strangers })
 
-  const corsOf = ({ headers }: HttpServerRequest) => Origin.corsHeaders(config.origins, headers["origin"])
+  const corsOf = ({ headers }: HttpServerRequest) => OriginPolicy.corsHeaders(config.origins, headers["origin"])
 
   // Looks at a request: where its page may not, or its address sent too many, nobody asks who it is from.
   const admitted = (
     request: HttpServerRequest,
     then: (admitted: Admitted) => Effect.Effect<HttpServerResponse.HttpServerResponse>
   ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
-    if (!Origin.isAllowed(config.origins, request.headers)) {
+    if (!OriginPolicy.isAllowed(config.origins, request.headers)) {
       closeAfterwards(request)
       return Effect.succeed(Refusal.originRefused)
     }
@@ -301,7 +301,7 @@ const make = Effect.fnUntraced(function*(
         identified(request, (principal) => {
           if (principal === undefined) return Effect.fail(new Unauthenticated({ reason: "missing" }))
           sender.known()
-          return Acknowledging.answer(acknowledging, request, principal, Monotonic.millisUnsafe(clock)).pipe(
+          return Acknowledgements.answer(acknowledgements, request, principal, Monotonic.millisUnsafe(clock)).pipe(
             Effect.catchTag("Revoked", refuseRevoked),
             Effect.catchTag("BrokerError", (error) => Effect.as(logUnserved(error), brokerUnavailable()))
           )
@@ -310,8 +310,8 @@ const make = Effect.fnUntraced(function*(
 
   const preflight: Handler = (request) =>
     Effect.sync(() =>
-      Origin.isAllowed(config.origins, request.headers)
-        ? HttpServerResponse.empty({ status: 204, headers: { ...Origin.preflightHeaders, ...corsOf(request) } })
+      OriginPolicy.isAllowed(config.origins, request.headers)
+        ? HttpServerResponse.empty({ status: 204, headers: { ...OriginPolicy.preflightHeaders, ...corsOf(request) } })
         : Refusal.originRefused
     )
 
@@ -361,7 +361,7 @@ type Middleware = <E, R>(
 
 const refuseRevoked = () => Effect.succeed(Refusal.unauthenticated(new Unauthenticated({ reason: "revoked" }).message))
 
-const streamHead = HttpServerResponse.empty({ status: 200, headers: EventStream.headers })
+const streamHead = HttpServerResponse.empty({ status: 200, headers: SseStream.headers })
 
 // A request that nobody looks at leaves no socket behind, to ask again from or to hold.
 const closeAfterwards = (request: HttpServerRequest): void => {

@@ -11,6 +11,8 @@
 import { TokenBucket } from "./TokenBucket.ts"
 
 /**
+ * One limit of `perSecond` for each key.
+ *
  * @category models
  * @since 0.1.0
  */

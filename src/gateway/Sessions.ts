@@ -16,6 +16,8 @@ import type { Servers } from "./Servers.ts"
 import type { Strangers } from "./Strangers.ts"
 
 /**
+ * All sessions of one gateway.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -8,6 +8,8 @@
  */
 
 /**
+ * One limit. The caller tells the time, in milliseconds.
+ *
  * @category models
  * @since 0.1.0
  */

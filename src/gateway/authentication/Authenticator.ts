@@ -6,6 +6,31 @@
  * by a session cookie for example. Nothing is sent to a device before one of
  * them was accepted.
  *
+ * ```ts
+ * import { Effect, Option, Redacted } from "effect"
+ * import { Identity } from "effect-emitter"
+ * import { Authenticator } from "effect-emitter/gateway"
+ *
+ * const tokens = Authenticator.jwt({
+ *   secret: Redacted.make("a secret of at least 32 characters"),
+ *   issuer: "https://login.example.com",
+ *   audience: "events"
+ * })
+ *
+ * // Takes a session's cookie as well. A store that knows of revocations gives the present time.
+ * const sessions = new Map([["s3ss10n", Identity.UserId.make("ada")]])
+ * const withCookies = Authenticator.withRequest(({ cookies }) =>
+ *   Effect.sync(() =>
+ *     Option.map(
+ *       Option.fromUndefinedOr(sessions.get(cookies["session"] ?? "")),
+ *       (userId) => ({ userId, expiresAt: undefined, issuedAt: Date.now() })
+ *     )
+ *   )
+ * )
+ *
+ * const authenticator = withCookies(tokens)
+ * ```
+ *
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -16,53 +41,43 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { UserId } from "../../protocol/Identity.ts"
 import * as Jwks from "./Jwks.ts"
 import * as Jwt from "./Jwt.ts"
-import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
+import { type AuthenticationError, Unauthenticated } from "./AuthenticationError.ts"
+import type { Principal } from "./Principal.ts"
 
 export {
   /**
-   * Credentials could not be checked.
+   * Why no principal was found: credentials were refused, or could not be checked.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  type AuthenticationError,
+  /**
+   * Credentials could not be checked at the moment; later they may be accepted.
    *
    * @category errors
    * @since 0.1.0
    */
   AuthenticatorUnavailable,
   /**
-   * Credentials were refused.
+   * Credentials were refused: the same ones would be refused again.
    *
    * @category errors
    * @since 0.1.0
    */
   Unauthenticated
-} from "./Unauthenticated.ts"
-
-/**
- * Who a device belongs to, and until when that is known: `expiresAt` is in
- * milliseconds since the Unix epoch, and a connection ends soon after it unless
- * its credential was renewed. `issuedAt`, the same for when the credential was
- * issued, keeps out those from before the user's access was revoked. Credentials
- * without it count as older than any revocation: an authenticator that asks a
- * store which knows of revocations itself gives the present time. A time that lies
- * more than a minute ahead is refused.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Principal {
-  readonly userId: UserId
-  readonly expiresAt: number | undefined
-  readonly issuedAt?: number | undefined
-}
-
-/**
- * Why no principal was found.
- *
- * @category errors
- * @since 0.1.0
- */
-export type AuthenticationError = Unauthenticated | AuthenticatorUnavailable
+} from "./AuthenticationError.ts"
+export {
+  /**
+   * Who a device belongs to, and until when that is known.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  type Principal
+} from "./Principal.ts"
 
 /**
  * Checks credentials.

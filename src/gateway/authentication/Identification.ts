@@ -17,7 +17,7 @@ import * as Redacted from "effect/Redacted"
 import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
 import * as Refusal from "../Refusal.ts"
 import type { Strangers } from "../Strangers.ts"
-import { Unauthenticated } from "./Unauthenticated.ts"
+import { Unauthenticated } from "./AuthenticationError.ts"
 
 /**
  * Answers a request by what is known of its sender, or says why it is refused.

@@ -18,7 +18,7 @@ import * as Stream from "effect/Stream"
 import * as Jose from "jose"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import type { KeyFor } from "./Jwt.ts"
-import { AuthenticatorUnavailable, Unauthenticated } from "./Unauthenticated.ts"
+import { AuthenticatorUnavailable, Unauthenticated } from "./AuthenticationError.ts"
 
 /**
  * Where keys come from and how long they are kept. `algorithms` lists the

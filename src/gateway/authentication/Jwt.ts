@@ -15,8 +15,13 @@ import * as Jose from "jose"
 import { UserId } from "../../protocol/Identity.ts"
 import { present } from "../../protocol/Present.ts"
 import { AnyTime } from "../../protocol/Settings.ts"
-import type { AuthenticationError, Principal } from "./Authenticator.ts"
-import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "./Unauthenticated.ts"
+import {
+  type AuthenticationError,
+  AuthenticatorUnavailable,
+  type Reason,
+  Unauthenticated
+} from "./AuthenticationError.ts"
+import type { Principal } from "./Principal.ts"
 
 /**
  * What a token must say.

@@ -14,7 +14,7 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Schema from "effect/Schema"
 import { ThreadId } from "../../protocol/Identity.ts"
 import * as Position from "../../protocol/Position.ts"
-import type { Wish } from "./SseStream.ts"
+import type { StreamRequest } from "./SseStream.ts"
 
 /**
  * Whether a request asks for server-sent events.
@@ -42,7 +42,7 @@ const decodePosition = Schema.decodeUnknownEffect(PositionText)
  */
 export const read = Effect.fnUntraced(function*(
   request: HttpServerRequest
-): Effect.fn.Return<Omit<Wish, "principal" | "headers">, Schema.SchemaError> {
+): Effect.fn.Return<Omit<StreamRequest, "principal" | "headers">, Schema.SchemaError> {
   const query = queryOf(request)
   const lastEventId = request.headers["last-event-id"] ?? ""
   const named = lastEventId === "" ? query.get("resume") ?? "" : lastEventId

@@ -33,7 +33,7 @@ import * as Monotonic from "../../protocol/Monotonic.ts"
 import * as Position from "../../protocol/Position.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
 import { forCause, lapsesAt, type Session, type Shared } from "../Session.ts"
-import { Unauthenticated } from "../authentication/Unauthenticated.ts"
+import { Unauthenticated } from "../authentication/AuthenticationError.ts"
 
 /**
  * Server-sent events, with LF line ends. JSON texts hold no line breaks, so each
@@ -80,7 +80,7 @@ export interface Response {
  * @category models
  * @since 0.1.0
  */
-export interface Wish {
+export interface StreamRequest {
   readonly principal: Principal
   /** Headers besides those of every stream. */
   readonly headers: Readonly<Record<string, string>>
@@ -93,7 +93,7 @@ type State =
   | { readonly _tag: "Live"; readonly connection: Connection }
   | { readonly _tag: "Closing"; readonly since: number }
 
-class EventStreamSession implements Session, Transport, Liveness {
+class SseSession implements Session, Transport, Liveness {
   private readonly shared: Shared
   private readonly response: Response
   private readonly lapsesAt: number
@@ -219,14 +219,14 @@ export const headers = {
 export const serve = (
   shared: Shared,
   request: HttpServerRequest,
-  { headers: more, principal, resume, threads }: Wish
+  { headers: more, principal, resume, threads }: StreamRequest
 ): Effect.Effect<void, TooManyConnections | Revoked | BrokerError | SentAway> =>
   Effect.suspend(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     // A connection that was kept open for further requests would hold up the server's end.
     if (response instanceof ServerResponse) response.shouldKeepAlive = false
     const refused = Deferred.makeUnsafe<never, SentAway>()
-    const session = new EventStreamSession(shared, response, { ...headers, ...more }, principal, (farewell) => {
+    const session = new SseSession(shared, response, { ...headers, ...more }, principal, (farewell) => {
       Deferred.doneUnsafe(refused, Effect.fail(new SentAway({ farewell })))
     })
     const id = shared.nextId()

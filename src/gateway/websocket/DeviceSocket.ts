@@ -41,6 +41,8 @@ export interface Listener {
 }
 
 /**
+ * One device's WebSocket.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -30,7 +30,7 @@ import type { Listener } from "./DeviceSocket.ts"
 import { TokenBucket } from "../TokenBucket.ts"
 import { busy, forCause, lapsesAt, type Session, type Shared, tooMany, unauthenticated } from "../Session.ts"
 import type * as Strangers from "../Strangers.ts"
-import { Unauthenticated } from "../authentication/Unauthenticated.ts"
+import { Unauthenticated } from "../authentication/AuthenticationError.ts"
 
 /**
  * What a session needs of a socket.
@@ -70,6 +70,8 @@ const maxWaiting = 64
 const ping = Frame.encode({ type: "ping" })
 
 /**
+ * One device's conversation.
+ *
  * @category models
  * @since 0.1.0
  */

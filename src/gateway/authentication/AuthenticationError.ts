@@ -86,3 +86,11 @@ export class AuthenticatorUnavailable
     return `Credentials cannot be checked at the moment: ${this.what} cannot be reached`
   }
 }
+
+/**
+ * Why no principal was found.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type AuthenticationError = Unauthenticated | AuthenticatorUnavailable
