@@ -289,7 +289,9 @@ export class Dispatcher {
       (exit) => {
         this.observeWait(from)
         return this.sent(outbox, batch, Exit.isSuccess(exit) ? exit.value : interrupted)
-      }
+      },
+      // A delivery that is interrupted ends in the outcome that is so: its batch may be in the spool.
+      { uninterruptible: true }
     )
   }
 

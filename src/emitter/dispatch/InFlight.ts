@@ -14,7 +14,8 @@ import * as Scope from "effect/Scope"
 
 /**
  * - `run` starts a delivery. `then` gets its exit, and what `then` gives is given
- *   back if that was within the call.
+ *   back if that was within the call. With `uninterruptible` only what the delivery
+ *   lets be interrupted is, and its own outcome is the exit.
  * - `isNone`: nothing is under way.
  * - `interrupt` interrupts all that is under way, and waits for its end.
  *
@@ -22,7 +23,11 @@ import * as Scope from "effect/Scope"
  * @since 0.1.0
  */
 export interface InFlight {
-  readonly run: <A, B>(delivery: Effect.Effect<A>, then: (exit: Exit.Exit<A>) => B) => B | undefined
+  readonly run: <A, B>(
+    delivery: Effect.Effect<A>,
+    then: (exit: Exit.Exit<A>) => B,
+    options?: Effect.RunOptions
+  ) => B | undefined
   readonly isNone: () => boolean
   readonly interrupt: Effect.Effect<void>
 }
@@ -36,8 +41,8 @@ export const make: Effect.Effect<InFlight, never, Scope.Scope> = Effect.gen(func
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   let active = 0
 
-  const run: InFlight["run"] = (delivery, then) => {
-    const fiber = runFork(delivery)
+  const run: InFlight["run"] = (delivery, then, options) => {
+    const fiber = runFork(delivery, options)
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return then(exit)
     active++
