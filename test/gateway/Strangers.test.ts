@@ -134,6 +134,69 @@ describe("Strangers", () => {
       )
     }))
 
+  it.live(
+    "P5: strangers who fill every limit hold no more memory than the limits allow, and are counted in /metrics",
+    () =>
+      Effect.gen(function*() {
+        const kinds = ["silent", "unauthenticated", "refused"] as const
+        const limit = 40
+        const count = 400
+        const child = yield* startProcess({
+          env: {
+            ...Object.fromEntries(kinds.map((kind) => [`GATEWAY_STRANGERS_${kind.toUpperCase()}`, String(limit)])),
+            GATEWAY_SILENT_TIMEOUT: "1 minute",
+            GATEWAY_HELLO_TIMEOUT: "1 minute",
+            GATEWAY_REQUESTS_PER_ADDRESS: "100000"
+          }
+        })
+        const metrics = Effect.promise(() => fetch(`${child.http}/metrics`).then((response) => response.text()))
+        const metric = (text: string, name: string, kind: string) =>
+          Number(
+            text.split("\n").find((line) => line.startsWith(`emitter_gateway_${name}{kind="${kind}"}`))?.split(" ")[1]
+          )
+        yield* connect(child, "ada")
+        yield* metrics
+        const before = yield* child.held
+        const bytes = 14_000
+        // A frame that never ends.
+        const unfinished = Buffer.concat([
+          Buffer.from([0x81, 0x80 | 126, 0x3f, 0xff, 0, 0, 0, 0]),
+          Buffer.alloc(bytes, "x")
+        ])
+        const answered = (peer: Socket) =>
+          Effect.callback<void>((resume) => {
+            peer.once("data", () => resume(Effect.void))
+          })
+        // One after the other, since each is silent before it says something.
+        for (let n = 0; n < count; n++) yield* answered(yield* stubborn(child.port, upgrade("/events", [forged])))
+        for (let n = 0; n < count; n++) {
+          const peer = yield* stubborn(child.port, upgrade("/events", []))
+          yield* answered(peer)
+          peer.write(unfinished)
+        }
+        const half = `GET /events HTTP/1.1\r\nX: ${"x".repeat(bytes)}`
+        const silent = yield* Effect.forEach(Array.from({ length: count }), () => stubborn(child.port, half))
+        yield* until("the flood", () => silent.every(({ connecting }) => !connecting))
+        yield* untilEffect(
+          "all that are too many are cut",
+          Effect.map(metrics, (text) =>
+            kinds.every((kind) =>
+              metric(text, "strangers", kind) <= limit && metric(text, "cut_total", kind) >= count - limit
+            ))
+        )
+        const text = yield* metrics
+        // Each request of this test was silent for a moment, and took a place.
+        assert.isAtLeast(metric(text, "strangers", "silent"), limit - 5)
+        assert.strictEqual(metric(text, "strangers", "unauthenticated"), limit)
+        const grown = (yield* child.held) - before
+        // What the limits allow, and what a process takes once for code that runs for the first time.
+        assert.isBelow(grown, 2 * limit * 2 * bytes + 4_000_000)
+        const bob = yield* connect(child, "bob")
+        assert.strictEqual(bob.welcome.offset, 0)
+      }),
+    60_000
+  )
+
   it.live("fault 14: a socket on which no request comes is cut in time, and one with a device is not", () =>
     Effect.gen(function*() {
       const served = yield* serve({ silentTimeout: "300 millis", helloTimeout: "2 seconds" })
