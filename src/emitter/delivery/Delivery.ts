@@ -173,7 +173,7 @@ export const make = Effect.fnUntraced(function*(
     setAside: (user, late, lost) => loseRuns(user, late, lost, true),
     exclusive,
     counters,
-    giveUp: (user, batch, cause) =>
+    deadLetter: (user, batch, cause) =>
       void deadLetter(user, batch, triggerOfUser(cause), [{ outlet: "broker", cause }], true)
   })
 

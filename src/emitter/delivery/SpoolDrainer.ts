@@ -42,7 +42,7 @@ import { type Aside, Trouble } from "./Trouble.ts"
 import { type Judge, OfUser, tellsOfBroker } from "./Verdict.ts"
 
 /**
- * What a drainer works with. `giveUp` is told of an event that the broker never
+ * What a drainer works with. `deadLetter` is told of an event that the broker never
  * takes, `setAside` of events whose runs were ended as lost; both must keep them
  * elsewhere. `isOwn` tells the sources of this process from those of earlier ones.
  * `name` tells this engine from others that may hold events of a user.
@@ -59,7 +59,7 @@ export interface Options {
   readonly isOwn: (source: string) => boolean
   readonly setAside: (user: UserId, late: ReadonlyArray<Envelope>, lost: LostRuns.Lost) => void
   readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
-  readonly giveUp: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>, cause: Cause.Cause<BrokerError>) => void
+  readonly deadLetter: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>, cause: Cause.Cause<BrokerError>) => void
   readonly counters: DeliveryCounters
 }
 
@@ -101,7 +101,7 @@ type RestMs = number
  * @since 0.1.0
  */
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<SpoolDrainer, never, Scope.Scope> {
-  const { breakers, broker, counters, exclusive, giveUp, judge, setAside, store } = options
+  const { breakers, broker, counters, exclusive, deadLetter, judge, setAside, store } = options
   const scope = yield* Effect.scope
   const queues = new Map<CircuitBreaker, Queue>(breakers.all.map((breaker) => [breaker, makeQueue(breaker)]))
   const troubles = new Map<UserId, Trouble>()
@@ -141,7 +141,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     Effect.uninterruptible(Effect.suspend(() => {
       for (const one of aside) {
         if ("lost" in one) setAside(user, one.events, one.lost)
-        else giveUp(user, one.events, one.cause)
+        else deadLetter(user, one.events, one.cause)
       }
       return Effect.map(store.remove(user, chunk), () => orphans.note(user, chunk.envelopes))
     }))
@@ -234,7 +234,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     lane.work.openUnsafe()
   }
 
-  const tellLate = (user: UserId, forMs: number): Effect.Effect<void> =>
+  const announceLate = (user: UserId, forMs: number): Effect.Effect<void> =>
     Effect.suspend(() => Effect.ignore(broker.late?.(user, options.name, forMs) ?? Effect.void))
 
   // Nobody serves the user any more: who still has something to drain stands last.
@@ -247,7 +247,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       }
       troubles.delete(user)
       // Whether that is heard of or not: what is late no more is there.
-      return late.delete(user) ? Effect.asVoid(Effect.forkIn(tellLate(user, 0), scope)) : Effect.void
+      return late.delete(user) ? Effect.asVoid(Effect.forkIn(announceLate(user, 0), scope)) : Effect.void
     })
 
   const pause = (queue: Queue, ms: number): Effect.Effect<unknown> => Effect.timeoutOption(queue.hurried.await, ms)
@@ -292,9 +292,9 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
           Effect.suspend(() => {
             if (!store.holds(user)) return Effect.void
             late.add(user)
-            return tellLate(user, lateForMs)
+            return announceLate(user, lateForMs)
           }),
-        { concurrency: toldAtOnce, discard: true }
+        { concurrency: announcedAtOnce, discard: true }
       )
     )
 
@@ -355,7 +355,7 @@ const oneBatch: ChunkLimits = { maxBatches: 1, maxEvents: 1, maxBytes: 1 }
 const eventsPerTurn = 4096
 const usersAtOnce = 8
 const troubledAtOnce = 2
-const toldAtOnce = 64
+const announcedAtOnce = 64
 // How long a user is late at most, as far as it is known here: as long as a device waits for it.
 const lateForMs = 60_000
 // The least time between two tries: while another's probe is under way, after a failure, after one of the disk.

@@ -120,14 +120,13 @@ export const make = Effect.fnUntraced(function*<E>(
   })
 
   yield* Effect.addFinalizer(() => tell)
-  yield* Effect.gen(function*() {
-    while (true) {
-      yield* latch.await
-      latch.closeUnsafe()
-      yield* tell
-      yield* Effect.sleep(atMostEvery)
-    }
-  }).pipe(Effect.forkScoped)
+  yield* latch.await.pipe(
+    Effect.andThen(Effect.sync(() => latch.closeUnsafe())),
+    Effect.andThen(tell),
+    Effect.andThen(Effect.sleep(atMostEvery)),
+    Effect.forever,
+    Effect.forkScoped
+  )
 
   return {
     breakerOpened: (breaker) =>
