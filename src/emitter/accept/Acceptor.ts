@@ -42,7 +42,7 @@ export interface Emitted {
 type Accepted = Pending | "deferred" | "overBudget" | "wait" | EmitError
 
 /**
- * It is a mutable class, since each emit goes through it: about 150 ns of them.
+ * It is a mutable class, since each emit goes through it.
  *
  * @category models
  * @since 0.1.0

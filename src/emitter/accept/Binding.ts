@@ -29,8 +29,8 @@ export interface Origin {
 /**
  * One emitter's binding to a user and, within a run, to the run.
  *
- * It is a plain mutable object, since each emit reads it: what is written once for
- * all events of an emitter saves about a third of an emit.
+ * It is a plain mutable object, since each emit reads it: what is the same for all
+ * events of an emitter is written once.
  *
  * @category models
  * @since 0.1.0

@@ -71,7 +71,7 @@ const invalid = (event: Event, exit: Exit.Failure<unknown, Schema.SchemaError>):
  *
  * Many events in a row share their type, their emitter and their millisecond: what
  * stands between their id and their data is then written once. It is a mutable
- * class for that, since it saves each emit about 50 ns.
+ * class for that.
  *
  * @category models
  * @since 0.1.0

@@ -69,7 +69,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 })
 
 /**
- * It is a mutable class, since each emit goes through it: about 100 ns of them.
+ * It is a mutable class, since each emit goes through it.
  *
  * @category models
  * @since 0.1.0

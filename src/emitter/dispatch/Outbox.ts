@@ -6,7 +6,7 @@
  * list is taken. At most one taken list is in flight at a time (see `Turn`), so the
  * order of acceptance is the order of delivery.
  *
- * It is a mutable class, since each emit goes through it: about 50 ns of them.
+ * It is a mutable class, since each emit goes through it.
  *
  * @since 0.1.0
  */
