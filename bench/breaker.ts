@@ -5,7 +5,7 @@
  */
 import { Effect } from "effect"
 import { CircuitBreaker as PersistedBreaker } from "effect/persistence"
-import * as CircuitBreaker from "../src/emitter/delivery/CircuitBreaker.ts"
+import * as CircuitBreaker from "../src/emitter/resilience/CircuitBreaker.ts"
 import { startWatch } from "./harness/clock.ts"
 import { check, compare, type Question } from "./harness/question.ts"
 import { interleave, roundsFor } from "./harness/rounds.ts"

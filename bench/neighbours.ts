@@ -44,8 +44,8 @@ const probe = Effect.fnUntraced(function*(count: number) {
   return yield* Effect.forEach(fibers, Fiber.join)
 })
 
-const contestant = (
-  broker: Layer.Layer<Broker.Broker, unknown>,
+const contestant = <E>(
+  broker: Layer.Layer<Broker.Broker, E>,
   hasNeighbour: boolean,
   count: number
 ): Contestant =>
@@ -66,9 +66,9 @@ async () => {
   }
 }
 
-const compareOver = async (
+const compareOver = async <E>(
   name: string,
-  broker: Layer.Layer<Broker.Broker, unknown>,
+  broker: Layer.Layer<Broker.Broker, E>,
   settings: Settings
 ): Promise<Comparison> => {
   const count = settings.quick ? 200 : 600

@@ -6,7 +6,7 @@
 export * as Broker from "./broker/index.ts"
 export * as Emitter from "./emitter/Emitter.ts"
 export { Emitters } from "./emitter/Emitter.ts"
-export * as CircuitBreaker from "./emitter/delivery/CircuitBreaker.ts"
+export * as CircuitBreaker from "./emitter/resilience/CircuitBreaker.ts"
 export { DeadLetters } from "./emitter/fallback/DeadLetters.ts"
 export type {
   DeadLetter,

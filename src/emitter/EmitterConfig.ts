@@ -33,7 +33,7 @@ import { checkId } from "../protocol/Identity.ts"
 import { type Given, present } from "../protocol/Present.ts"
 import * as Settings from "../protocol/Settings.ts"
 import { millis, Positive, Time, TimeInput } from "../protocol/Settings.ts"
-import * as Retry from "./delivery/Retry.ts"
+import * as Retry from "./resilience/Retry.ts"
 
 /**
  * What the settings are tuned for.

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type * as HubStats from "../hub/Stats.ts"
-import type * as Strangers from "./Strangers.ts"
+import type * as Strangers from "./admission/Strangers.ts"
 
 /**
  * The hub's view, and what only the gateway sees: `sessions`, the sockets and

@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
-export * as Admission from "./Admission.ts"
+export * as Admission from "./admission/Admission.ts"
 export * as Authenticator from "./authentication/Authenticator.ts"
 export * as Gateway from "./Gateway.ts"
 export * as GatewayConfig from "./GatewayConfig.ts"
-export * as Metrics from "./operations/Metrics.ts"
+export * as Metrics from "./Metrics.ts"
 export * as Operations from "./operations/Operations.ts"

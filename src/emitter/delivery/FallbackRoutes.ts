@@ -12,7 +12,7 @@ import type { UserId } from "../../protocol/Identity.ts"
 import type { Reason, Trigger } from "../fallback/DeadLetters.ts"
 import type { ChannelError, FallbackChannel } from "../fallback/FallbackChannel.ts"
 import { count, type DeliveryCounters } from "../observe/DeliveryStats.ts"
-import type { CircuitBreaker } from "./CircuitBreaker.ts"
+import type { CircuitBreaker } from "../resilience/CircuitBreaker.ts"
 import type { DeadLetterWriter } from "./DeadLetterWriter.ts"
 import type { HandedOver, Outcome } from "./Outcome.ts"
 

@@ -65,7 +65,7 @@ import {
   ChannelUnavailable,
   type FallbackChannel
 } from "./FallbackChannel.ts"
-import * as Retry from "../delivery/Retry.ts"
+import * as Retry from "../resilience/Retry.ts"
 
 /**
  * - `url` is where batches are posted: `https:`, or `http:` within a network that

@@ -7,7 +7,7 @@
  * them was accepted.
  *
  * ```ts
- * import { Effect, Option, Redacted } from "effect"
+ * import { Clock, Effect, Option, Redacted } from "effect"
  * import { Identity } from "effect-emitter"
  * import { Authenticator } from "effect-emitter/gateway"
  *
@@ -20,10 +20,10 @@
  * // Takes a session's cookie as well. A store that knows of revocations gives the present time.
  * const sessions = new Map([["s3ss10n", Identity.UserId.make("ada")]])
  * const withCookies = Authenticator.withRequest(({ cookies }) =>
- *   Effect.sync(() =>
+ *   Effect.map(Clock.currentTimeMillis, (issuedAt) =>
  *     Option.map(
  *       Option.fromUndefinedOr(sessions.get(cookies["session"] ?? "")),
- *       (userId) => ({ userId, expiresAt: undefined, issuedAt: Date.now() })
+ *       (userId) => ({ userId, expiresAt: undefined, issuedAt })
  *     )
  *   )
  * )

@@ -16,7 +16,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type { AuthenticationError, Authenticator, Principal } from "./Authenticator.ts"
 import * as Refusal from "../Refusal.ts"
-import type { Strangers } from "../Strangers.ts"
+import type { Strangers } from "../admission/Strangers.ts"
 import { Unauthenticated } from "./AuthenticationError.ts"
 
 /**

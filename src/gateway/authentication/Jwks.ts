@@ -105,13 +105,13 @@ export const make = Effect.fnUntraced(function*(
     Effect.flatMap((response) => readText(response, maxBytes)),
     Effect.flatMap(decodeKeySet),
     Effect.timeout(options.timeout ?? "5 seconds"),
+    Effect.mapError(unavailable),
     Effect.flatMap(({ keys }) =>
       Effect.try({
         try: () => ({ keyFor: Jose.createLocalJWKSet({ keys: keys.map((key) => ({ ...key })) }), ids: idsOf(keys) }),
-        catch: (cause) => cause
+        catch: unavailable
       })
     ),
-    Effect.mapError((cause) => new AuthenticatorUnavailable({ what: "the key set", cause })),
     // The client of `fetch` follows redirects unless it is told not to.
     Effect.provideService(FetchHttpClient.RequestInit, {
       ...Option.getOrUndefined(requestInit),
@@ -140,7 +140,7 @@ export const make = Effect.fnUntraced(function*(
           endedAt = Monotonic.millisUnsafe(clock)
           return exit._tag === "Success"
             ? Effect.void
-            : Deferred.fail(done, new AuthenticatorUnavailable({ what: "the key set", cause: exit.cause }))
+            : Deferred.fail(done, unavailable(exit.cause))
         })
       )
     )
@@ -178,7 +178,7 @@ export const make = Effect.fnUntraced(function*(
     }
     const known: Fetched | undefined = fetched
     if (known === undefined) {
-      return yield* new AuthenticatorUnavailable({ what: "the key set", cause: "it has no keys" })
+      return yield* unavailable("it has no keys")
     }
     const key = yield* lookUp(known, header)
     yield* renewInBackground
@@ -199,6 +199,9 @@ const notKnownYet = new AuthenticatorUnavailable({
   what: "the key set",
   cause: "the token's key is not known, and the key set was fetched a moment ago"
 })
+
+const unavailable = (cause: unknown): AuthenticatorUnavailable =>
+  new AuthenticatorUnavailable({ what: "the key set", cause })
 
 const idsOf = (keys: typeof KeySet.Type["keys"]): ReadonlySet<string> =>
   new Set(keys.flatMap(({ kid }) => typeof kid === "string" ? [kid] : []))

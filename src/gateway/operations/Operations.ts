@@ -129,6 +129,8 @@ export const layerServer = (
     // A router of its own: layers built beside each other would share one.
     const router = yield* HttpRouter.make
     yield* Effect.provideService(addRoutes(options), HttpRouter.HttpRouter, router)
+    // The type of a router's error is unknown; the server has an answer to each.
+    // @effect-diagnostics-next-line anyUnknownInErrorContext:off
     yield* HttpServer.serveEffect(router.asHttpEffect())
   })).pipe(
     Layer.provide(

@@ -24,7 +24,7 @@ import * as Frame from "../../protocol/Frame.ts"
 import type { UserId } from "../../protocol/Identity.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
 import * as Refusal from "../Refusal.ts"
-import type { Rates } from "../Rates.ts"
+import type { Rates } from "../admission/Rates.ts"
 
 /**
  * What acknowledgements need of their gateway. `rates` limits them per user,

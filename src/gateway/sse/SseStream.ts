@@ -32,7 +32,7 @@ import type { ThreadId } from "../../protocol/Identity.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import * as Position from "../../protocol/Position.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
-import { forCause, lapsesAt, type Session, type Shared } from "../Session.ts"
+import { forCause, lapsesAt, type Session, type Shared } from "../session/Session.ts"
 import { Unauthenticated } from "../authentication/AuthenticationError.ts"
 
 /**

@@ -18,7 +18,7 @@ import * as Http from "node:http"
 import type { Socket } from "node:net"
 import type { Message } from "../../hub/Transport.ts"
 import { subprotocol } from "../../protocol/Frame.ts"
-import type { Servers } from "../Servers.ts"
+import type { Servers } from "../admission/Servers.ts"
 
 /**
  * What happens on a socket. Each is called from the event loop, and must not

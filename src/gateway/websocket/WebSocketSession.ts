@@ -27,9 +27,9 @@ import * as Frame from "../../protocol/Frame.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import type { AuthenticationError, Principal } from "../authentication/Authenticator.ts"
 import type { Listener } from "./DeviceSocket.ts"
-import { TokenBucket } from "../TokenBucket.ts"
-import { busy, forCause, lapsesAt, type Session, type Shared, tooMany, unauthenticated } from "../Session.ts"
-import type * as Strangers from "../Strangers.ts"
+import { TokenBucket } from "../admission/TokenBucket.ts"
+import { busy, forCause, lapsesAt, type Session, type Shared, tooMany, unauthenticated } from "../session/Session.ts"
+import type * as Strangers from "../admission/Strangers.ts"
 import { Unauthenticated } from "../authentication/AuthenticationError.ts"
 
 /**

@@ -319,8 +319,9 @@ describe("Authenticator.jwks", () => {
       for (const path of ["huge", "moved"]) {
         const error = yield* verify([header, ...rest].join(".")).pipe(
           Effect.flip,
-          Effect.provide(Authenticator.jwks({ url: `http://127.0.0.1:${port}/${path}` })),
-          Effect.provide(FetchHttpClient.layer)
+          Effect.provide(
+            Authenticator.jwks({ url: `http://127.0.0.1:${port}/${path}` }).pipe(Layer.provide(FetchHttpClient.layer))
+          )
         )
         assert.strictEqual(error._tag, "AuthenticatorUnavailable")
       }

@@ -9,11 +9,11 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Schedule from "effect/Schedule"
-import type { CloseReason } from "../hub/Transport.ts"
-import * as Monotonic from "../protocol/Monotonic.ts"
+import type { CloseReason } from "../../hub/Transport.ts"
+import * as Monotonic from "../../protocol/Monotonic.ts"
 import type { Session } from "./Session.ts"
-import type { Servers } from "./Servers.ts"
-import type { Strangers } from "./Strangers.ts"
+import type { Servers } from "../admission/Servers.ts"
+import type { Strangers } from "../admission/Strangers.ts"
 
 /**
  * All sessions of one gateway.

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Rates } from "../../src/gateway/Rates.ts"
+import { Rates } from "../../../src/gateway/admission/Rates.ts"
 
 describe("Rates", () => {
   it("lets each user have so many per second, and as many at once", () => {

@@ -4,7 +4,7 @@ import { Admission, Authenticator, type GatewayConfig } from "effect-emitter/gat
 import { HttpServerRequest } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Agent, get } from "node:http"
-import { connect, dial, envelope, serve, type Served, token, user } from "./server.ts"
+import { connect, dial, envelope, serve, type Served, token, user } from "../server.ts"
 
 const ask = (served: Served, headers: Record<string, string>, method = "GET") =>
   Effect.promise((signal) =>

@@ -6,13 +6,13 @@
 import type * as Clock from "effect/Clock"
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { type CloseCode, closeCodes } from "../protocol/CloseCode.ts"
-import type { ConnectionId } from "../protocol/Identity.ts"
-import * as Monotonic from "../protocol/Monotonic.ts"
-import type { Hub, TooManyConnections } from "../hub/Hub.ts"
-import type { CloseReason } from "../hub/Transport.ts"
-import type { AuthenticationError, Authenticator, Principal } from "./authentication/Authenticator.ts"
-import type { Strangers } from "./Strangers.ts"
+import { type CloseCode, closeCodes } from "../../protocol/CloseCode.ts"
+import type { ConnectionId } from "../../protocol/Identity.ts"
+import * as Monotonic from "../../protocol/Monotonic.ts"
+import type { Hub, TooManyConnections } from "../../hub/Hub.ts"
+import type { CloseReason } from "../../hub/Transport.ts"
+import type { AuthenticationError, Authenticator, Principal } from "../authentication/Authenticator.ts"
+import type { Strangers } from "../admission/Strangers.ts"
 
 /**
  * Times in milliseconds and limits, as sessions use them.

@@ -29,7 +29,7 @@
  */
 import type * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
-import type { Stats } from "../Stats.ts"
+import type { Stats } from "./Stats.ts"
 
 const gauges = {
   sessions: Metric.gauge("emitter_gateway_sessions", { description: "Open sockets and streams" }),

@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
 import { Authenticator } from "effect-emitter/gateway"
 import { connect as connectTcp, type Socket } from "node:net"
-import { until, untilEffect } from "../client/devices.ts"
-import { startProcess } from "./process.ts"
-import { connect, dial, serve, token } from "./server.ts"
+import { until, untilEffect } from "../../client/devices.ts"
+import { startProcess } from "../process.ts"
+import { connect, dial, serve, token } from "../server.ts"
 
 /** How a refused request looks on the wire: what it asks for, and the headers that make it one. */
 const upgrade = (path: string, headers: ReadonlyArray<string>) =>

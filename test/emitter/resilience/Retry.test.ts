@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Duration, Effect, Exit, Fiber, Random } from "effect"
 import { TestClock } from "effect/testing"
-import * as Retry from "../../../src/emitter/delivery/Retry.ts"
+import * as Retry from "../../../src/emitter/resilience/Retry.ts"
 
 const profiles = {
   lowLatency: { options: { attempts: 1, base: "1 millis", cap: "5 millis" }, budgetMs: 1 },

@@ -9,9 +9,9 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Monotonic from "../protocol/Monotonic.ts"
-import type { AuthenticationError, Authenticator, Principal } from "./authentication/Authenticator.ts"
-import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "./authentication/AuthenticationError.ts"
+import * as Monotonic from "../../protocol/Monotonic.ts"
+import type { AuthenticationError, Authenticator, Principal } from "../authentication/Authenticator.ts"
+import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "../authentication/AuthenticationError.ts"
 
 /**
  * The same authenticator, with `timeout` for each of its answers.
