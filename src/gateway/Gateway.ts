@@ -72,7 +72,8 @@ import { type Shared, tooMany } from "./session/Session.ts"
 import { Sessions } from "./session/Sessions.ts"
 import type { Stats } from "./Stats.ts"
 import { Servers } from "./admission/Servers.ts"
-import { type Kind, Strangers } from "./admission/Strangers.ts"
+import type { StrangerKind } from "./admission/StrangerKind.ts"
+import { Strangers } from "./admission/Strangers.ts"
 import { TokenBucket } from "./admission/TokenBucket.ts"
 import { Unauthenticated } from "./authentication/AuthenticationError.ts"
 import { WebSocketSession } from "./websocket/WebSocketSession.ts"
@@ -378,7 +379,7 @@ const wasUpgraded = (request: HttpServerRequest): boolean => {
   return response instanceof ServerResponse && response.writableEnded && response.socket === null
 }
 
-const countsOf = (count: (kind: Kind) => number): Readonly<Record<Kind, number>> => ({
+const countsOf = (count: (kind: StrangerKind) => number): Readonly<Record<StrangerKind, number>> => ({
   silent: count("silent"),
   unauthenticated: count("unauthenticated"),
   refused: count("refused")

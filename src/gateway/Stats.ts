@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type * as HubStats from "../hub/Stats.ts"
-import type * as Strangers from "./admission/Strangers.ts"
+import type { StrangerKind } from "./admission/StrangerKind.ts"
 
 /**
  * The hub's view, and what only the gateway sees: `sessions`, the sockets and
@@ -24,6 +24,6 @@ export interface Stats extends Omit<HubStats.Stats, "refused"> {
   readonly sessions: number
   readonly closed: Readonly<Record<string, number>>
   readonly draining: boolean
-  readonly strangers: Readonly<Record<Strangers.Kind, number>>
-  readonly cut: Readonly<Record<Strangers.Kind, number>>
+  readonly strangers: Readonly<Record<StrangerKind, number>>
+  readonly cut: Readonly<Record<StrangerKind, number>>
 }

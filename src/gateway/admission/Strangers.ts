@@ -18,14 +18,7 @@ import * as Effect from "effect/Effect"
 import { IncomingMessage } from "node:http"
 import type { Http2ServerRequest } from "node:http2"
 import type { Socket } from "node:net"
-
-/**
- * What a stranger is.
- *
- * @category models
- * @since 0.1.0
- */
-export type Kind = "silent" | "unauthenticated" | "refused"
+import type { StrangerKind } from "./StrangerKind.ts"
 
 /**
  * How many strangers of a kind there may be, and for how long, in milliseconds.
@@ -116,7 +109,7 @@ export class Strangers {
   readonly unauthenticated: Room<Unauthenticated>
   private readonly now: () => number
 
-  constructor(limits: Readonly<Record<Kind, Limit>>, now: () => number) {
+  constructor(limits: Readonly<Record<StrangerKind, Limit>>, now: () => number) {
     this.silent = new Room(limits.silent, destroy)
     this.refused = new Room(limits.refused, destroy)
     this.unauthenticated = new Room(limits.unauthenticated, (stranger) => stranger.giveUp())
