@@ -69,7 +69,7 @@ describe.skipIf(program === undefined)("An outage of Redis", () => {
       const from = yield* persist(broker.head(user))
       const { forUser, stats } = yield* Emitters
       const emitter = yield* forUser({ userId: user })
-      const other = yield* forUser({ userId: newUser() })
+      const others = yield* Effect.forEach([1, 2, 3, 4, 5], () => forUser({ userId: newUser() }))
       for (let n = 1; n <= 10; n++) yield* emitter.emit(Step.make({ n }))
       yield* trouble.begin
       const error = yield* Effect.flip(broker.append(newUser(), numbered(1)))
@@ -77,11 +77,17 @@ describe.skipIf(program === undefined)("An outage of Redis", () => {
       for (let n = 11; n <= 30; n++) yield* emitter.emit(Step.make({ n }))
       const open = yield* eventually(stats, ({ breaker }) => breaker === "open", "an open breaker")
       assert.isAtLeast(open.delivery.spool?.events ?? 0, 20)
-      // Once it is open, nobody waits for the deadline any more.
-      const startedAt = performance.now()
-      const receipt = yield* other.emit(Step.make({ n: 1 }))
-      assert.deepInclude(receipt, { _tag: "HandedOver", channel: "spool" })
-      assert.isBelow(performance.now() - startedAt, 250)
+      // Once it is open, nobody waits for the deadline any more but a probe, of which there is one.
+      const waits: Array<number> = []
+      for (const other of others) {
+        const startedAt = performance.now()
+        const receipt = yield* other.emit(Step.make({ n: 1 }))
+        waits.push(performance.now() - startedAt)
+        assert.deepInclude(receipt, { _tag: "HandedOver", channel: "spool" })
+      }
+      const [longest = 0, ...rest] = waits.toSorted((a, b) => b - a)
+      assert.isBelow(longest, 2_000)
+      for (const wait of rest) assert.isBelow(wait, 250)
       yield* trouble.end
       yield* eventually(stats, ({ delivery }) => delivery.spool?.events === 0, "an empty spool")
       for (let n = 31; n <= 40; n++) {
