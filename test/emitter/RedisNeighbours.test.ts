@@ -85,11 +85,11 @@ describe.skipIf(program === undefined)("Neighbours, over Redis", () => {
       Effect.gen(function*() {
         const { bad, batch, deadLetters, delivery, epoch, log } = yield* withPoison(server.url, [])
         const outcome = yield* delivery.deliver(bad, batch)
-        const appended = (offset: number): Delivery.Place => ({ _tag: "Appended", position: { epoch, offset } })
-        const refused: Delivery.Place = { _tag: "DeadLettered", reason: "refused" }
+        const appended = (offset: number): Delivery.Outcome => ({ _tag: "Appended", position: { epoch, offset } })
+        const refused: Delivery.Outcome = { _tag: "DeadLettered", reason: "refused" }
         assert.deepStrictEqual(outcome, {
           _tag: "Divided",
-          places: [2, 3, 4, undefined, 5, 6, 7, 8].map((offset) => offset === undefined ? refused : appended(offset))
+          outcomes: [2, 3, 4, undefined, 5, 6, 7, 8].map((offset) => offset === undefined ? refused : appended(offset))
         })
         assert.deepStrictEqual(yield* log, ids([1, 2, 3, 5, 6, 7, 8]))
         const [letter, ...others] = deadLetters.list()

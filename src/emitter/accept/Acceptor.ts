@@ -14,7 +14,7 @@ import type { AnyDefinition, Coalesce, Event } from "../../protocol/Event.ts"
 import type { RunId } from "../../protocol/Identity.ts"
 import * as RunEvents from "../../protocol/RunEvents.ts"
 import * as RunState from "../../protocol/RunState.ts"
-import { placeOf } from "../delivery/Outcome.ts"
+import { outcomeOf } from "../delivery/Outcome.ts"
 import type { Dispatcher } from "../dispatch/Dispatcher.ts"
 import type { Outbox } from "../dispatch/Outbox.ts"
 import type { Pending } from "../dispatch/Pending.ts"
@@ -242,7 +242,7 @@ export class Acceptor {
     // The event is the last of its list.
     if (outcome !== undefined) {
       return Exit.succeed(
-        outcome._tag === "Divided" ? placeOf(outcome, outcome.places.length, outcome.places.length - 1) : outcome
+        outcome._tag === "Divided" ? outcomeOf(outcome, outcome.outcomes.length, outcome.outcomes.length - 1) : outcome
       )
     }
     let receipt: Receipt | undefined

@@ -29,14 +29,14 @@ import * as CircuitBreaker from "../resilience/CircuitBreaker.ts"
 import * as DeadLetterWriter from "./DeadLetterWriter.ts"
 import * as FallbackRoutes from "./FallbackRoutes.ts"
 import * as LostRuns from "./LostRuns.ts"
-import { lateEvents, type Outcome, placesOf } from "./Outcome.ts"
+import { type Divided, lostRun, type Outcome, outcomesOf } from "./Outcome.ts"
 import { replayer } from "./Replay.ts"
 import * as Retry from "../resilience/Retry.ts"
 import * as SpoolDrainer from "./SpoolDrainer.ts"
 import { halves } from "./Trouble.ts"
 import * as Verdict from "./Verdict.ts"
 
-export type { Outcome, Place } from "./Outcome.ts"
+export type { Divided, Outcome } from "./Outcome.ts"
 
 /**
  * Delivers batches.
@@ -64,7 +64,7 @@ export type { Outcome, Place } from "./Outcome.ts"
  * @since 0.1.0
  */
 export interface Delivery {
-  readonly deliver: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome>
+  readonly deliver: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome | Divided>
   readonly deliverUnsafe?: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Outcome | undefined
 }
 
@@ -80,7 +80,7 @@ export interface Delivery {
  * @since 0.1.0
  */
 export interface DeliveryPipeline extends Delivery {
-  readonly keep: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome>
+  readonly keep: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome | Divided>
   readonly breakers: NonEmptyReadonlyArray<CircuitBreaker.CircuitBreaker>
   readonly channelBreakers: ReadonlyArray<CircuitBreaker.CircuitBreaker>
   readonly deadLetters: DeadLetters["Service"]
@@ -191,10 +191,10 @@ export const make = Effect.fnUntraced(function*(
   const appender = Appender.make({ broker, breakers, judge, retry: options.retry, counters })
   const fallback = FallbackRoutes.make({ routes, counters, deadLetter, onSpooled: (user) => drainer?.wake(user) })
 
-  const attempt = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Effect.Effect<Outcome> =>
+  const attempt = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Effect.Effect<Outcome | Divided> =>
     spool?.holds(user) === true
       ? fallback.take(user, batch, "spoolFirst", "behindSpool", noReasons)
-      : Effect.flatMap(appender.append(user, batch), (answer): Effect.Effect<Outcome> => {
+      : Effect.flatMap(appender.append(user, batch), (answer): Effect.Effect<Outcome | Divided> => {
         if (answer instanceof LostRuns.Lost) return withoutLost(user, batch, answer)
         if (answer instanceof Verdict.OfUser) return troubled(user, batch, answer.cause)
         if (!(answer instanceof Appender.NotTaken)) return Exit.succeed(answer)
@@ -207,15 +207,15 @@ export const make = Effect.fnUntraced(function*(
     user: UserId,
     batch: NonEmptyReadonlyArray<Envelope>,
     lost: LostRuns.Lost
-  ): Effect.Effect<Outcome> => {
+  ): Effect.Effect<Outcome | Divided> => {
     const { late, rest } = lost.divide(batch)
     loseRuns(user, late, lost, false)
-    if (!isReadonlyArrayNonEmpty(rest)) return Exit.succeed(lateEvents)
-    return Effect.map(attempt(user, rest), (outcome): Outcome => {
-      const places = placesOf(outcome, rest.length).values()
+    if (!isReadonlyArrayNonEmpty(rest)) return Exit.succeed(lostRun)
+    return Effect.map(attempt(user, rest), (ofRest): Divided => {
+      const others = outcomesOf(ofRest, rest.length).values()
       return {
         _tag: "Divided",
-        places: batch.map((event) => lost.has(event) ? lateEvents : places.next().value ?? lateEvents)
+        outcomes: batch.map((event) => lost.has(event) ? lostRun : others.next().value ?? lostRun)
       }
     })
   }
@@ -225,12 +225,12 @@ export const make = Effect.fnUntraced(function*(
     user: UserId,
     batch: NonEmptyReadonlyArray<Envelope>,
     cause: Cause.Cause<BrokerError>
-  ): Effect.Effect<Outcome> =>
+  ): Effect.Effect<Outcome | Divided> =>
     fallback.spool === undefined
       ? halved(user, batch, cause, [])
       : Effect.flatMap(
         fallback.spool(user, batch),
-        (answer): Effect.Effect<Outcome> =>
+        (answer): Effect.Effect<Outcome | Divided> =>
           "_tag" in answer ? Exit.succeed(answer) : halved(user, batch, cause, [answer])
       )
 
@@ -239,7 +239,7 @@ export const make = Effect.fnUntraced(function*(
     batch: NonEmptyReadonlyArray<Envelope>,
     cause: Cause.Cause<BrokerError>,
     besides: ReadonlyArray<Reason>
-  ): Effect.Effect<Outcome> => {
+  ): Effect.Effect<Outcome | Divided> => {
     const both = halves(batch)
     if (both === undefined) {
       return fallback.take(user, batch, "beyondSpool", triggerOfUser(cause), () => [
@@ -249,9 +249,9 @@ export const make = Effect.fnUntraced(function*(
     }
     const [first, second] = both
     return Effect.flatMap(attempt(user, first), (before) =>
-      Effect.map(attempt(user, second), (after): Outcome => ({
+      Effect.map(attempt(user, second), (after): Divided => ({
         _tag: "Divided",
-        places: [...placesOf(before, first.length), ...placesOf(after, second.length)]
+        outcomes: [...outcomesOf(before, first.length), ...outcomesOf(after, second.length)]
       })))
   }
 

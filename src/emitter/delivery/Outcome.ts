@@ -1,25 +1,23 @@
 /**
- * What becomes of a batch.
+ * What becomes of an accepted event, and of a batch of them.
  *
  * @since 0.1.0
  */
 import type { Position } from "../../protocol/Position.ts"
+import type { Trigger } from "../fallback/DeadLetters.ts"
 
 /**
- * Where a batch ended.
- *
- * - `Appended`: in the broker's log; `position` is that of its last event.
- * - `HandedOver`: a fallback channel took it.
- * - `DeadLettered`: no way out took it; it is kept as dead letters. `reason`
- *   tells what kept it from the broker.
+ * Where an event ended, or all events of a batch: in the broker's log, with a
+ * fallback channel, or among the dead letters. Receipts, counters and replays
+ * tell the same three apart.
  *
  * @category models
  * @since 0.1.0
  */
-export type Place = Appended | HandedOver | DeadLettered
+export type Outcome = Appended | HandedOver | DeadLettered
 
 /**
- * In the broker's log, at `position`.
+ * In the broker's log. Of a batch `position` is that of the last event.
  *
  * @category models
  * @since 0.1.0
@@ -41,56 +39,59 @@ export interface HandedOver {
 }
 
 /**
- * Kept as a dead letter. `reason` tells what kept it from the broker.
+ * No way out took it, and it is kept as a dead letter. `reason` tells what kept it
+ * from the broker.
  *
  * @category models
  * @since 0.1.0
  */
 export interface DeadLettered {
   readonly _tag: "DeadLettered"
-  readonly reason: string
+  readonly reason: Trigger
 }
 
 /**
- * What became of a batch: it ended in one place, or was `Divided`, since some of
- * its runs were ended as lost, or the broker takes some of its events for good and
- * others never. `places` are then those of its events, one for each, in order; the
- * position of one that was appended is its own.
+ * The events of a batch ended in several places: some of its runs were ended as
+ * lost, or the broker never takes some of its events. `outcomes` has one for each
+ * event, in order, with the event's own position.
  *
  * @category models
  * @since 0.1.0
  */
-export type Outcome =
-  | Place
-  | { readonly _tag: "Divided"; readonly places: ReadonlyArray<Place> }
+export interface Divided {
+  readonly _tag: "Divided"
+  readonly outcomes: ReadonlyArray<Outcome>
+}
 
 /**
- * Where the event at `index` ended, of a batch of `size`. Batches are appended
- * whole, so their offsets are consecutive and end at the batch's.
+ * What became of the event at `index` of a batch of `size`. A batch is appended
+ * whole, so its offsets are consecutive and end at the batch's position.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const placeOf = (outcome: Outcome, size: number, index: number): Place => {
-  if (outcome._tag === "Divided") return outcome.places[index] ?? lateEvents
-  if (outcome._tag !== "Appended" || index === size - 1) return outcome
-  const { epoch, offset } = outcome.position
+export const outcomeOf = (ofBatch: Outcome | Divided, size: number, index: number): Outcome => {
+  if (ofBatch._tag === "Divided") return ofBatch.outcomes[index] ?? lostRun
+  if (ofBatch._tag !== "Appended" || index === size - 1) return ofBatch
+  const { epoch, offset } = ofBatch.position
   return { _tag: "Appended", position: { epoch, offset: offset - (size - 1 - index) } }
 }
 
 /**
- * Where each event of a batch of `size` ended.
+ * What became of each event of a batch of `size`.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const placesOf = (outcome: Outcome, size: number): ReadonlyArray<Place> =>
-  Array.from({ length: size }, (_, index) => placeOf(outcome, size, index))
+export const outcomesOf = (ofBatch: Outcome | Divided, size: number): ReadonlyArray<Outcome> =>
+  ofBatch._tag === "Divided"
+    ? ofBatch.outcomes
+    : Array.from({ length: size }, (_, index) => outcomeOf(ofBatch, size, index))
 
 /**
- * Where events of runs end that were ended as lost.
+ * What becomes of an event whose run was ended as lost.
  *
  * @category models
  * @since 0.1.0
  */
-export const lateEvents: Place = { _tag: "DeadLettered", reason: "runLost" }
+export const lostRun: DeadLettered = { _tag: "DeadLettered", reason: "runLost" }

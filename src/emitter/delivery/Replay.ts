@@ -9,7 +9,7 @@ import * as Fiber from "effect/Fiber"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
 import type { DeadLetter, DeadLetters, DeadLetterStore, Replayed } from "../fallback/DeadLetters.ts"
-import { type Outcome, placesOf } from "./Outcome.ts"
+import { type Divided, type Outcome, outcomesOf } from "./Outcome.ts"
 
 /**
  * The `DeadLetters` service over a store and a delivery.
@@ -19,7 +19,7 @@ import { type Outcome, placesOf } from "./Outcome.ts"
  */
 export const replayer = (options: {
   readonly store: DeadLetterStore
-  readonly deliver: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome>
+  readonly deliver: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome | Divided>
   readonly exclusive: <A, E>(user: UserId, effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 }): DeadLetters["Service"] => {
   const { exclusive, store } = options
@@ -39,10 +39,10 @@ export const replayer = (options: {
       const taken = store.take(letters)
       const batch = taken.map(({ event }) => event)
       if (!isReadonlyArrayNonEmpty(batch)) return Effect.void
-      return Effect.map(deliver(user, batch), (outcome) => {
-        const places = placesOf(outcome, batch.length).map(({ _tag }) => _tag)
-        for (const place of places) add(fields[place], 1)
-        store.erase(taken.filter((_, index) => places[index] !== "DeadLettered"))
+      return Effect.map(deliver(user, batch), (ofBatch) => {
+        const tags = outcomesOf(ofBatch, batch.length).map(({ _tag }) => _tag)
+        for (const tag of tags) add(fields[tag], 1)
+        store.erase(taken.filter((_, index) => tags[index] !== "DeadLettered"))
       })
     }))
 

@@ -24,7 +24,7 @@ import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import type { DeliveryPipeline } from "../delivery/Delivery.ts"
-import { type Outcome, type Place, placeOf } from "../delivery/Outcome.ts"
+import { type Divided, type Outcome, outcomeOf } from "../delivery/Outcome.ts"
 import type { EmitterConfig, TierSettings } from "../EmitterConfig.ts"
 import { DispatchCounters } from "../observe/Stats.ts"
 import type { Turns } from "../user/Turns.ts"
@@ -137,7 +137,7 @@ export class Dispatcher {
   }
 
   /** Sends this event at once, behind what is pending. Gives what `flush` gives. */
-  sendNow(outbox: Outbox, event: Pending): Outcome | undefined {
+  sendNow(outbox: Outbox, event: Pending): Outcome | Divided | undefined {
     if (outbox.inFlight || outbox.size > 0) {
       outbox.push(event)
       outbox.pendingSince ??= Monotonic.millisUnsafe(this.clock)
@@ -158,7 +158,7 @@ export class Dispatcher {
    * Sends the list now, unless one is in flight: then it follows that one. Gives
    * what became of the list where that is known at once.
    */
-  flush(outbox: Outbox): Outcome | undefined {
+  flush(outbox: Outbox): Outcome | Divided | undefined {
     if (outbox.inFlight || outbox.size === 0) return undefined
     const { hasVolatile, pendingSince } = outbox
     const batch = outbox.take()
@@ -192,7 +192,7 @@ export class Dispatcher {
    * Delivers one event once more, in its user's turn. As with lists, interrupting
    * the caller does not stop it, and closing waits for it.
    */
-  deliverAgain(user: UserId, envelope: Envelope): Effect.Effect<Outcome> {
+  deliverAgain(user: UserId, envelope: Envelope): Effect.Effect<Outcome | Divided> {
     return Effect.callback((resume) => {
       this.inFlight.run(this.outboxes.exclusive(user, this.delivery.deliver(user, [envelope])), (exit) => {
         resume(Exit.isSuccess(exit) ? exit : Effect.succeed(interrupted))
@@ -273,7 +273,11 @@ export class Dispatcher {
   }
 
   // What goes out within its own call has not waited.
-  private send(outbox: Outbox, batch: ReadonlyArray<Pending>, since: number | undefined): Outcome | undefined {
+  private send(
+    outbox: Outbox,
+    batch: ReadonlyArray<Pending>,
+    since: number | undefined
+  ): Outcome | Divided | undefined {
     if (!isReadonlyArrayNonEmpty(batch)) {
       this.outboxes.leave(outbox)
       return undefined
@@ -295,7 +299,7 @@ export class Dispatcher {
     )
   }
 
-  private deliverAtOnce(user: UserId, batch: NonEmptyReadonlyArray<Pending>): Outcome | undefined {
+  private deliverAtOnce(user: UserId, batch: NonEmptyReadonlyArray<Pending>): Outcome | Divided | undefined {
     try {
       return this.delivery.deliverUnsafe?.(user, batch)
     } catch {
@@ -310,27 +314,27 @@ export class Dispatcher {
     this.reportWait(ms)
   }
 
-  private sent(outbox: Outbox, batch: ReadonlyArray<Pending>, outcome: Outcome): Outcome {
+  private sent(outbox: Outbox, batch: ReadonlyArray<Pending>, outcome: Outcome | Divided): Outcome | Divided {
     this.settle(batch, outcome)
     this.outboxes.leave(outbox)
     return outcome
   }
 
   // Counts the list and its events by where they ended, and tells who waits for one of them: the last comes first.
-  private settle(batch: ReadonlyArray<Pending>, outcome: Outcome): void {
+  private settle(batch: ReadonlyArray<Pending>, outcome: Outcome | Divided): void {
     if (outcome !== interrupted) {
       this.counters.batches++
-      if (outcome._tag === "Divided") { for (const place of outcome.places) this.count(place, 1) }
+      if (outcome._tag === "Divided") { for (const one of outcome.outcomes) this.count(one, 1) }
       else this.count(outcome, batch.length)
     }
     for (let index = batch.length - 1; index >= 0; index--) {
       const onReceipt = batch[index]?.onReceipt
-      if (onReceipt !== undefined) onReceipt(placeOf(outcome, batch.length, index))
+      if (onReceipt !== undefined) onReceipt(outcomeOf(outcome, batch.length, index))
     }
   }
 
-  private count(place: Place, events: number): void {
-    switch (place._tag) {
+  private count(outcome: Outcome, events: number): void {
+    switch (outcome._tag) {
       case "Appended":
         this.counters.appended += events
         return

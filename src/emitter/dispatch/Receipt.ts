@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Place } from "../delivery/Outcome.ts"
+import type { Outcome } from "../delivery/Outcome.ts"
 import type { DropReason } from "../observe/Stats.ts"
 
 /**
@@ -18,6 +18,6 @@ import type { DropReason } from "../observe/Stats.ts"
  * @since 0.1.0
  */
 export type Receipt =
-  | Place
+  | Outcome
   | { readonly _tag: "Dropped"; readonly reason: DropReason }
   | { readonly _tag: "Deferred" }

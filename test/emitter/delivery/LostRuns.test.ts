@@ -73,7 +73,7 @@ describe("A delivery to a broker that has ended a run as lost", () => {
       const outcome = yield* deliver(bench, ada, [thought(1, "r"), note(2), thought(3, "other"), thought(4, "r")])
       assert.deepStrictEqual(outcome, {
         _tag: "Divided",
-        places: [
+        outcomes: [
           { _tag: "DeadLettered", reason: "runLost" },
           { _tag: "Appended", position: { epoch: "e", offset: 1 } },
           { _tag: "Appended", position: { epoch: "e", offset: 2 } },

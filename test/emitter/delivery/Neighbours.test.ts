@@ -177,10 +177,10 @@ describe("Neighbours", () => {
       const bench = yield* DeliveryBench.make({ channels: [channel] })
       bench.broker.decide = ({ batch }) => batch.some(({ sequence }) => sequence === 3) ? "reject" : "ok"
       const outcome = yield* bench.deliver(good, envelopes("good", 1, 5))
-      const appended = (offset: number): Delivery.Place => ({ _tag: "Appended", position: { epoch: "e", offset } })
+      const appended = (offset: number): Delivery.Outcome => ({ _tag: "Appended", position: { epoch: "e", offset } })
       assert.deepStrictEqual(outcome, {
         _tag: "Divided",
-        places: [appended(1), appended(2), { _tag: "HandedOver", channel: "other" }, appended(3), appended(4)]
+        outcomes: [appended(1), appended(2), { _tag: "HandedOver", channel: "other" }, appended(3), appended(4)]
       })
       assert.deepStrictEqual(channel.taken.map(({ envelope }) => envelope.sequence), [3])
       channel.behaviour = "fail"

@@ -34,7 +34,7 @@ describe("Notifier", () => {
       bench.broker.behaviour = "die"
       assert.deepStrictEqual(yield* bench.deliver(ada, envelopes("ada", 4, 5)), {
         _tag: "Divided",
-        places: [taken, taken]
+        outcomes: [taken, taken]
       })
       assert.deepStrictEqual(sent, ["ada: 1 2 3", "ada: 4", "ada: 5"])
     }))

@@ -57,14 +57,16 @@ interface User {
   readonly id: UserId
   readonly turn: Semaphore.Semaphore
   pending: Array<Envelope>
-  flying: Fiber.Fiber<Delivery.Outcome> | undefined
+  flying: Fiber.Fiber<Delivery.Outcome | Delivery.Divided> | undefined
   pumping: boolean
 }
 
 export class DeliveryBench {
   readonly broker: ScriptedBroker
   readonly letters: DeadLetterStore
-  readonly outcomes: Array<{ readonly batch: ReadonlyArray<Envelope>; readonly outcome: Delivery.Outcome }> = []
+  readonly outcomes: Array<
+    { readonly batch: ReadonlyArray<Envelope>; readonly outcome: Delivery.Outcome | Delivery.Divided }
+  > = []
   readonly delivery: Delivery.DeliveryPipeline
   private readonly users: Map<UserId, User>
   private readonly scope: Scope.Closeable
@@ -102,7 +104,7 @@ export class DeliveryBench {
   })
 
   /** Delivers one batch as the engine would, and waits for its outcome. */
-  deliver(user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Effect.Effect<Delivery.Outcome> {
+  deliver(user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Effect.Effect<Delivery.Outcome | Delivery.Divided> {
     return userOf(this.users, user).turn.withPermit(this.delivery.deliver(user, batch))
   }
 
