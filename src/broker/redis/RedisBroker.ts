@@ -85,6 +85,8 @@ export { Options, Shard } from "./connection/Options.ts"
 // So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
 const checkpointEvery = 512
 const checkpointsAtOnce = 4
+// What could not be saved is not tried again with each append: it reads much of a log, and may fail for good.
+const checkpointPause = Duration.seconds(5)
 const keepsAtOnce = 16
 
 // How long what a canary writes stays there.
@@ -200,7 +202,12 @@ const makeOverOne = Effect.fnUntraced(function*(
       yield* onLog("checkpoint", checkpointScript, user, args, () => ({ log: undefined }))
     }).pipe(
       few.withPermits(1),
-      Effect.catchCause((cause) => Effect.logWarning("The state of runs was not saved, and will be later", cause)),
+      Effect.catchCause((cause) =>
+        Effect.andThen(
+          Effect.logWarning("The state of runs was not saved, and will be later", cause),
+          Effect.sleep(checkpointPause)
+        )
+      ),
       Effect.ensuring(Effect.sync(() => checkpointing.delete(user)))
     )
 

@@ -13,6 +13,7 @@ const answers: Record<Broker.Blame, ReadonlyArray<string>> = {
     `WRONGTYPE Operation against a key holding the wrong kind of value ${inScript}`,
     "WRONGTYPE Operation against a key holding the wrong kind of value",
     `ERR The ID specified in XADD is equal or smaller than the target stream top item ${inScript}`,
+    "ERR Protocol error: invalid bulk length",
     `ERR user_script:1: Expected value but found invalid token at character 1 ${inScript}`
   ],
   broker: [

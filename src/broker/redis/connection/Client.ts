@@ -11,11 +11,14 @@ import * as Scope from "effect/Scope"
 import { createClient } from "redis"
 import type { BrokerError } from "../../BrokerError.ts"
 import * as Reply from "../codec/Reply.ts"
+import * as ArgumentLimit from "./ArgumentLimit.ts"
 import { toBrokerError, unavailable } from "./RedisFailure.ts"
 
 /**
  * What is used of a client. `scriptLoaded` notes that the server did not know a
  * script.
+ * `sendCommand` fails with `ArgumentTooLong`, and sends nothing, where an argument
+ * is over the connection's limit.
  *
  * @category models
  * @since 0.1.0
@@ -111,19 +114,26 @@ const open = ({ name, silence, url }: Settings) =>
   )
 
 const attempt = Effect.fnUntraced(function*(
-  settings: Settings
+  settings: Settings,
+  limitOf: (client: Pick<Client, "sendCommand">) => Promise<ArgumentLimit.ArgumentLimit>
 ): Effect.fn.Return<Connected, BrokerError, Scope.Scope> {
   const { client, end, whenEnded } = yield* open(settings)
-  const server = yield* Effect.tryPromise({
+  const { limit, server } = yield* Effect.tryPromise({
     try: async () => {
       await client.connect()
-      return Reply.runId(await client.sendCommand(["INFO", "server"]))
+      const [info, limit] = await Promise.all([client.sendCommand(["INFO", "server"]), limitOf(client)])
+      return { server: Reply.runId(info), limit }
     },
     catch: (cause) => toBrokerError("connect", 0, cause)
   })
   return {
     client: {
-      sendCommand: (args) => client.sendCommand(args),
+      sendCommand: (args) => {
+        const size = ArgumentLimit.longerThan(limit.bytes, args)
+        return size === undefined
+          ? client.sendCommand(args)
+          : Promise.reject(new ArgumentLimit.ArgumentTooLong(size, limit))
+      },
       subscribe: (channels, listener) => client.subscribe(channels, listener),
       unsubscribe: (channels) => client.unsubscribe(channels),
       scriptLoaded: settings.scriptLoaded
@@ -134,11 +144,21 @@ const attempt = Effect.fnUntraced(function*(
   }
 })
 
+/**
+ * Connects for one call, which may send all that this server takes.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connectApart = (settings: Settings): Effect.Effect<Live, BrokerError, Scope.Scope> =>
+  attempt(settings, ArgumentLimit.ask)
+
 // What was sent to a server that was away may never be answered, also once the server is back.
 const freshEvery = Duration.millis(500)
 
 /**
- * Connects, and keeps the connection until the scope closes.
+ * Connects, and keeps the connection until the scope closes. Only what every server
+ * takes may be sent over it, so that nothing makes the server close it.
  *
  * The first attempt has twice `silence`, for servers that are slow. While it has no
  * answer a fresh one stands beside it, replaced every half second: so a server that
@@ -160,7 +180,7 @@ export const connect = Effect.fnUntraced(function*(
       attempts.delete(own)
       return Scope.close(own, Exit.void)
     })
-    return attempt(settings).pipe(
+    return attempt(settings, () => Promise.resolve(ArgumentLimit.least)).pipe(
       Scope.provide(own),
       Effect.map((connected) => ({ connected, own })),
       Effect.onError(() => giveUp)

@@ -20,14 +20,17 @@ import type * as Scope from "effect/Scope"
 import { ErrorReply } from "redis"
 import * as Monotonic from "../../../protocol/Monotonic.ts"
 import { BrokerError } from "../../BrokerError.ts"
-import { toBrokerError, unavailable } from "./RedisFailure.ts"
+import { ArgumentTooLong } from "./ArgumentLimit.ts"
+import { isAnswer, toBrokerError, unavailable } from "./RedisFailure.ts"
 import type { ConnectionKind, FailureKind, RedisMetrics } from "../Metrics.ts"
-import { connect, type Live, saysNothing } from "./Client.ts"
+import { connect, connectApart, type Live, saysNothing } from "./Client.ts"
 import * as Why from "./FailureCause.ts"
 
 /**
  * - `call` runs on the live connection, and fails once there is none or the
- *   deadline has passed. What was sent may be carried out all the same.
+ *   deadline has passed. What was sent may be carried out all the same. What not
+ *   every server takes is sent over a connection of its own: if the server closes
+ *   that, nobody else's call is lost, and whose trouble it is stays undecided.
  * - `isLive` tells whether there is a connection now.
  * - `restart` gives the connection up and makes a new one.
  * - `tried` waits until there was a connection, or the first attempt failed.
@@ -113,8 +116,9 @@ export const make = Effect.fnUntraced(function*(
     for (const listener of listeners) listener(signal)
   }
 
+  const address = { name, url, silence, scriptLoaded: metrics.scriptLoaded }
   const serve = Effect.gen(function*() {
-    const found = yield* connect({ name, url, silence, scriptLoaded: metrics.scriptLoaded })
+    const found = yield* connect(address)
     yield* onLive(found).pipe(
       Effect.timeoutOrElse({ duration: silence, orElse: () => Effect.fail(saysNothing("connect", silenceMs)) })
     )
@@ -199,6 +203,45 @@ export const make = Effect.fnUntraced(function*(
     }
   }).pipe(Effect.forkScoped)
 
+  const late = (operation: string, afterMs: number): BrokerError =>
+    unavailable(operation, Math.round(afterMs), new Error(`Redis at ${serverName} did not answer in time`), "undecided")
+
+  const kindOf = ({ reason }: BrokerError): FailureKind => reason._tag === "BrokerRefused" ? "refused" : "unavailable"
+
+  // It tells nothing of the connection that everybody shares, and nothing of it but an answer is the broker's trouble.
+  const callApart = <A>(operation: string, send: (live: Live) => Promise<A>): Effect.Effect<A, BrokerError> =>
+    Effect.suspend(() => {
+      const startedAt = Monotonic.millisUnsafe(clock)
+      const elapsed = () => Monotonic.millisUnsafe(clock) - startedAt
+      const lost = (what: string, cause: unknown): BrokerError => {
+        const why = new Error(`Redis at ${serverName} ${what}: ${Why.whyOf(cause)}`, { cause })
+        return unavailable(operation, Math.round(elapsed()), why, "undecided")
+      }
+      return connectApart(address).pipe(
+        Effect.mapError((error) => lost("gave no connection for a long argument", error)),
+        Effect.flatMap((own) =>
+          Effect.tryPromise({
+            try: () => send(own),
+            catch: (cause) =>
+              isAnswer(cause)
+                ? toBrokerError(operation, Math.round(elapsed()), cause)
+                : lost("closed the connection on a long argument (look at its client-query-buffer-limit)", cause)
+          })
+        ),
+        Effect.scoped,
+        Effect.tap(() => Effect.sync(() => metrics.answered(operation, elapsed()))),
+        Effect.tapError((error) => Effect.sync(() => metrics.failed(operation, kindOf(error)))),
+        Effect.timeoutOrElse({
+          duration: deadline,
+          orElse: () =>
+            Effect.suspend(() => {
+              metrics.failed(operation, "deadline")
+              return Effect.fail(late(operation, elapsed()))
+            })
+        })
+      )
+    })
+
   const call: Connection["call"] = <A>(operation: string, send: (live: Live) => Promise<A>) =>
     Effect.callback<A, BrokerError>((resume) => {
       const startedAt = Monotonic.millisUnsafe(clock)
@@ -217,15 +260,7 @@ export const make = Effect.fnUntraced(function*(
       const expire = () => {
         underWay.delete(one)
         tell("down")
-        fail(
-          "deadline",
-          unavailable(
-            operation,
-            Math.round(elapsed()),
-            new Error(`Redis at ${serverName} did not answer in time`),
-            "undecided"
-          )
-        )
+        fail("deadline", late(operation, elapsed()))
       }
       const one: Call = { elapsed, expire }
       underWay.add(one)
@@ -239,8 +274,9 @@ export const make = Effect.fnUntraced(function*(
       const failed = (cause: unknown): void => {
         if (isDemoted(cause) && live === found) drop?.()
         if (!underWay.delete(one)) return
+        if (cause instanceof ArgumentTooLong) return resume(callApart(operation, send))
         const error = toBrokerError(operation, Math.round(elapsed()), cause)
-        fail(error.reason._tag === "BrokerRefused" ? "refused" : "unavailable", error)
+        fail(kindOf(error), error)
       }
       try {
         send(found).then(answered, failed)

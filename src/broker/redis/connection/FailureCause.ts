@@ -39,6 +39,7 @@ const byReply: ReadonlyArray<readonly [start: RegExp, remedy: string]> = [
   [/^ERR DB index/u, "it has no database of that number: look at the end of the url, and at its setting databases"],
   [/^ERR max number of clients/u, "raise its maxclients, or start fewer processes"],
   [/^(OOM|MISCONF)/u, "look at its memory and disk"],
+  [/^ERR Protocol error/u, "an argument is too long for it: emit less in one event, or raise its proto-max-bulk-len"],
   [/^DENIED/u, "it is in protected mode: set a password there, or bind it to an address"]
 ]
 

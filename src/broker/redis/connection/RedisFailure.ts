@@ -6,6 +6,7 @@
 import { ErrorReply } from "redis"
 import { type Blame, BrokerError, BrokerRefused, BrokerUnavailable } from "../../BrokerError.ts"
 import * as Reply from "../codec/Reply.ts"
+import { ArgumentTooLong } from "./ArgumentLimit.ts"
 import * as Why from "./FailureCause.ts"
 
 /**
@@ -30,8 +31,8 @@ const ofBroker = new RegExp(
   ].join("|")
 )
 
-// A key of another type, an id that is refused, a step of a script that failed on what it found.
-const ofUser = /^(WRONGTYPE|CROSSSLOT)\b|\bstream ID\b|\bspecified in XADD\b|user_script|\bscript:/
+// A key of another type, an id that is refused, a step of a script that failed on what it found, an argument that is too long.
+const ofUser = /^(WRONGTYPE|CROSSSLOT|ERR Protocol error)\b|\bstream ID\b|\bspecified in XADD\b|user_script|\bscript:/
 
 /**
  * Whose trouble an error that Redis answered with is. A script's own errors name
@@ -46,17 +47,29 @@ export const blameOf = (message: string): Blame => {
 }
 
 /**
+ * Whether a call failed by what was answered to it, or would have been. Else the
+ * connection was lost meanwhile.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
+export const isAnswer = (cause: unknown): boolean =>
+  cause instanceof ErrorReply || cause instanceof Reply.UnexpectedReply || cause instanceof ArgumentTooLong
+
+/**
  * The error that a call of `operation` fails with, after so many milliseconds.
  *
  * - An answer that cannot be read is one user's: a log that holds something else
- *   than this package writes.
+ *   than this package writes. So is what the server would not take.
  * - A server that cannot serve just now counts as one that cannot be reached.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const toBrokerError = (operation: string, afterMs: number, cause: unknown): BrokerError => {
-  if (cause instanceof Reply.UnexpectedReply) return refused(operation, cause.message, "user")
+  if (cause instanceof Reply.UnexpectedReply || cause instanceof ArgumentTooLong) {
+    return refused(operation, cause.message, "user")
+  }
   if (!(cause instanceof ErrorReply)) return unavailable(operation, afterMs, new Error(Why.whyOf(cause), { cause }))
   // The answer itself is not kept: it may repeat arguments, a password among them.
   if (passing.test(cause.message)) return unavailable(operation, afterMs, new Error(Why.whyOf(cause)))
