@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -25,7 +26,8 @@ import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
 import type { Stats } from "./observe/Stats.ts"
 import type { Reporter } from "./run/Reporting.ts"
 import * as Run from "./run/Run.ts"
-import { tool } from "./run/Tool.ts"
+import { bindingHere } from "./run/CurrentRun.ts"
+import { tool, type ToolOptions } from "./run/Tool.ts"
 
 const decodeContext = Schema.decodeUnknownExit(EmissionContext, { errors: "all", onExcessProperty: "error" })
 
@@ -64,7 +66,7 @@ class Emission extends Effectable.Class<Receipt, EmitError> {
   }
 
   asEffect(): Effect.Effect<Receipt, EmitError> {
-    return this.#acceptor.emit(this.#binding, this.#event)
+    return this.#acceptor.emit(bindingHere(this.#binding), this.#event)
   }
 }
 
@@ -73,8 +75,15 @@ const emitWith =
     const asked = event.definition.confirm
     return asked === undefined
       ? new Emission(acceptor, binding, event)
-      : Effect.map(confirm(binding, event, asked), (position) => ({ _tag: "Appended", position }))
+      : Effect.map(
+        here(binding, (bound) => confirm(bound, event, asked)),
+        (position) => ({ _tag: "Appended", position })
+      )
   }
+
+// What the emitter is bound to where the effect runs.
+const here = <A, E, R>(binding: Binding, use: (bound: Binding) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => use(bindingHere(binding)))
 
 const zeroUsage: AgentEvents.Usage = { inputTokens: 0, outputTokens: 0 }
 
@@ -99,46 +108,39 @@ class BoundEmitter {
   }
 
   get emitConfirmed(): Emitter["Service"]["emitConfirmed"] {
-    return (event, options) => this.#actions.confirm(this.#binding, event, options)
+    return (event, options) => here(this.#binding, (bound) => this.#actions.confirm(bound, event, options))
   }
 
   get run(): Emitter["Service"]["run"] {
     const actions = this.#actions
     const binding = this.#binding
-    function run<A, E, R>(
-      options: Run.RunOptions<A, E> & Run.OnlyLogged,
-      effect: Effect.Effect<A, E, R>
-    ): Effect.Effect<A, E, Exclude<R, Emitter>>
-    function run<A, E, R>(
-      options: Run.RunOptions<A, E>,
-      effect: Effect.Effect<A, E, R>
-    ): Effect.Effect<A, E | EmitError, Exclude<R, Emitter>>
-    function run<A, E, R>(options: Run.RunOptions<A, E>, effect: Effect.Effect<A, E, R>) {
-      const inside = (child: Binding) => Effect.provideService(effect, Emitter, new BoundEmitter(actions, child))
+    const run = <A, E, R>(self: Effect.Effect<A, E, R>, options: Run.RunOptions<A, E>) => {
+      const inside = (child: Binding) => Effect.provideService(self, Emitter, new BoundEmitter(actions, child))
       return options.onEmitError === "log"
         ? Run.runAnyway(actions.reporter, binding, options, inside)
         : Run.run(actions.reporter, binding, options, inside)
     }
-    return run
+    return dual((args) => Effect.isEffect(args[0]), run)
   }
 
   get tool(): Emitter["Service"]["tool"] {
-    return (name, input, options = {}) => (effect) =>
-      tool(this.#actions.reporter, this.#binding, name, input, options, effect)
+    return dual(
+      (args) => Effect.isEffect(args[0]),
+      <A, E, R>(self: Effect.Effect<A, E, R>, name: string, input: unknown, options: ToolOptions = {}) =>
+        here(this.#binding, (bound) => tool(this.#actions.reporter, bound, name, input, options, self))
+    )
   }
 
   get usage(): Emitter["Service"]["usage"] {
-    return Effect.sync(() => Run.usageOf(this.#binding) ?? zeroUsage)
+    return Effect.sync(() => Run.usageOf(bindingHere(this.#binding)) ?? zeroUsage)
   }
 
   get snapshot(): Emitter["Service"]["snapshot"] {
-    return Effect.suspend(() => {
-      const { context: { runId }, outbox } = this.#binding
-      return Effect.map(
+    return here(this.#binding, ({ context: { runId }, outbox }) =>
+      Effect.map(
         this.#actions.snapshots(outbox.user),
         ({ snapshots }) => Option.fromUndefinedOr(snapshots.find(({ run }) => run === runId)?.state)
-      )
-    })
+      ))
   }
 }
 

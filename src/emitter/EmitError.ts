@@ -55,14 +55,16 @@ export class Overflow extends Schema.TaggedError<Overflow>()("Overflow", {
 }
 
 /**
- * An event of scope `run` came from an emitter that has no run.
+ * An event of scope `run` came from an emitter that has no run, in a fiber that is
+ * in none of its runs.
  *
  * @category errors
  * @since 0.1.0
  */
 export class NoRun extends Schema.TaggedError<NoRun>()("NoRun", { event: Schema.String }) {
   override get message() {
-    return `${this.event} belongs to a run, and this emitter has none: use Emitter.run, or give the context a runId`
+    return `${this.event} belongs to a run, and there is none here: emit it within Emitter.run, ` +
+      "from this emitter or the one that the run gives, or give the emitter's context a runId"
   }
 }
 

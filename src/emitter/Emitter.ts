@@ -10,10 +10,9 @@
  * import { AgentEvents, Emitter } from "effect-emitter"
  *
  * const answer = Effect.gen(function*() {
- *   const emitter = yield* Emitter.Emitter
- *   yield* emitter.emit(AgentEvents.AgentThinking.make({ text: "looking it up" }))
- *   const hits = yield* Effect.succeed(["Streams are pull-based"]).pipe(emitter.tool("search", { q: "streams" }))
- *   yield* emitter.emit(AgentEvents.TextDelta.make({ messageId: "m1", delta: hits.join() }))
+ *   yield* Emitter.emit(AgentEvents.AgentThinking.make({ text: "looking it up" }))
+ *   const hits = yield* Effect.succeed(["Streams are pull-based"]).pipe(Emitter.tool("search", { q: "streams" }))
+ *   yield* Emitter.emit(AgentEvents.TextDelta.make({ messageId: "m1", delta: hits.join() }))
  * }).pipe(Emitter.run({ agentName: "researcher" }))
  *
  * const request = answer.pipe(Effect.provide(Emitter.layerUser({ userId: "ada", threadId: "t1", runId: "r1" })))
@@ -23,6 +22,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -50,6 +50,60 @@ export type { ToolOptions } from "./run/Tool.ts"
 export * from "./EmitError.ts"
 
 /**
+ * Makes an effect a run, in both styles: `run(effect, options)` and
+ * `effect.pipe(run(options))`. `Own` is what the run itself gives its effect,
+ * `Needed` what has to be provided.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AsRun<in out Own, out Needed = never> {
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    options: Run.RunOptions<A, E> & Run.OnlyLogged
+  ): Effect.Effect<A, E, Needed | Exclude<R, Own>>
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    options: Run.RunOptions<A, E>
+  ): Effect.Effect<A, E | EmitError, Needed | Exclude<R, Own>>
+  /** The other order: the compiler says what to do. */
+  (options: Run.RunOptions<never, never>, self: "the effect comes first: run(effect, options)"): void
+  (
+    options: Run.PlainRunOptions & Run.OnlyLogged
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Needed | Exclude<R, Own>>
+  (
+    options: Run.PlainRunOptions
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError, Needed | Exclude<R, Own>>
+  <A, E>(
+    options: Run.RunOptions<A, E> & Run.OnlyLogged
+  ): <R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Needed | Exclude<R, Own>>
+  <A, E>(
+    options: Run.RunOptions<A, E>
+  ): <R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError, Needed | Exclude<R, Own>>
+}
+
+/**
+ * Makes an effect a tool call, in both styles: `tool(effect, name, input)` and
+ * `effect.pipe(tool(name, input))`. `Needed` is what has to be provided.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AsTool<out Needed = never> {
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    name: string,
+    input: unknown,
+    options?: ToolOptions
+  ): Effect.Effect<A, E | EmitError, Needed | R>
+  (
+    name: string,
+    input: unknown,
+    options?: ToolOptions
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError, Needed | R>
+}
+
+/**
  * One user's emitter.
  *
  * - `emit` accepts one event. When it succeeds the event is in the user's log
@@ -66,6 +120,10 @@ export * from "./EmitError.ts"
  * - `usage` totals what `usage_reported` events told of this emitter's run.
  * - `snapshot` is the state of this emitter's run as the log has it.
  *
+ * An emitter that a run gives is bound to that run. Any other belongs, in each
+ * fiber, to the innermost run there that began from it; outside of such a run to
+ * the `runId` of its context, and without one to no run.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -73,21 +131,8 @@ export class Emitter extends Context.Service<Emitter, {
   readonly context: EmissionContext
   readonly emit: (event: Event) => Effect.Effect<Receipt, EmitError>
   readonly emitConfirmed: (event: Event, options: ConfirmOptions) => Effect.Effect<Position, EmitError>
-  readonly run: {
-    <A, E, R>(
-      options: Run.RunOptions<A, E> & Run.OnlyLogged,
-      effect: Effect.Effect<A, E, R>
-    ): Effect.Effect<A, E, Exclude<R, Emitter>>
-    <A, E, R>(
-      options: Run.RunOptions<A, E>,
-      effect: Effect.Effect<A, E, R>
-    ): Effect.Effect<A, E | EmitError, Exclude<R, Emitter>>
-  }
-  readonly tool: (
-    name: string,
-    input: unknown,
-    options?: ToolOptions
-  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError, R>
+  readonly run: AsRun<Emitter>
+  readonly tool: AsTool
   readonly usage: Effect.Effect<AgentEvents.Usage>
   readonly snapshot: Effect.Effect<Option.Option<RunSnapshot>, BrokerError>
 }>()("effect-emitter/Emitter") {}
@@ -137,27 +182,67 @@ export const layerUser = (
   Layer.effect(Emitter, Effect.flatMap(Emitters, (emitters) => emitters.forUser(context)))
 
 /**
- * Makes an effect a run: see the `run` of {@link Emitter}. The context's
- * `runId` names the first run; further and nested runs get ids of their own,
- * nested ones with `parentRunId`.
+ * Emits an event through the emitter of the context: see the `emit` of
+ * {@link Emitter}. It fails with `EmitError`, whose `reason` says why.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { AgentEvents, Emitter } from "effect-emitter"
+ *
+ * const answer = Effect.gen(function*() {
+ *   yield* Emitter.emit(AgentEvents.AgentThinking.make({ text: "looking it up" }))
+ *   yield* Emitter.emit(AgentEvents.TextDelta.make({ messageId: "m1", delta: "Streams are pull-based" }))
+ * }).pipe(Emitter.run({ agentName: "researcher" }))
+ * ```
  *
  * @category combinators
  * @since 0.1.0
  */
-export const run: {
-  (
-    options: Run.PlainRunOptions & Run.OnlyLogged
-  ): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Emitter | Exclude<R, Emitter>>
-  (
-    options: Run.PlainRunOptions
-  ): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError, Emitter | Exclude<R, Emitter>>
-  <A, E>(
-    options: Run.RunOptions<A, E> & Run.OnlyLogged
-  ): <R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Emitter | Exclude<R, Emitter>>
-  <A, E>(
-    options: Run.RunOptions<A, E>
-  ): <R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError, Emitter | Exclude<R, Emitter>>
-} =
-  <A, E>(options: Run.RunOptions<A, E>) =>
-  <R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | EmitError, Emitter | Exclude<R, Emitter>> =>
-    Effect.flatMap(Emitter, (emitter) => emitter.run(options, effect))
+export const emit = (event: Event): Effect.Effect<Receipt, EmitError, Emitter> =>
+  Effect.flatMap(Emitter, (emitter) => emitter.emit(event))
+
+/**
+ * Makes an effect a run of the context's emitter: see the `run` of
+ * {@link Emitter}. The context's `runId` names the first run; further and nested
+ * runs get ids of their own, nested ones with `parentRunId`.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Emitter } from "effect-emitter"
+ *
+ * const piped = Effect.succeed(42).pipe(Emitter.run({ agentName: "researcher" }))
+ * const plain = Emitter.run(Effect.succeed(42), { agentName: "researcher", result: (answer) => ({ answer }) })
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const run: AsRun<Emitter, Emitter> = dual(
+  (args) => Effect.isEffect(args[0]),
+  <A, E, R>(self: Effect.Effect<A, E, R>, options: Run.RunOptions<A, E>) =>
+    Effect.flatMap(Emitter, (emitter) => emitter.run(self, options))
+)
+
+/**
+ * Makes an effect a tool call of the context's emitter: see the `tool` of
+ * {@link Emitter}. `tool_executing` shows the `input`, any value, and
+ * `tool_completed` what the effect gave, or that it failed.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Emitter } from "effect-emitter"
+ *
+ * const search = (query: string) =>
+ *   Effect.succeed(["Streams are pull-based"]).pipe(Emitter.tool("search", { query }))
+ *
+ * const answer = search("streams").pipe(Emitter.run({ agentName: "researcher" }))
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const tool: AsTool<Emitter> = dual(
+  (args) => Effect.isEffect(args[0]),
+  <A, E, R>(self: Effect.Effect<A, E, R>, name: string, input: unknown, options?: ToolOptions) =>
+    Effect.flatMap(Emitter, (emitter) => emitter.tool(self, name, input, options))
+)

@@ -46,12 +46,13 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { dual } from "effect/Function"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type DeadLetter, DeadLetters } from "../emitter/fallback/DeadLetters.ts"
-import { type EmitError, Emitter, Emitters, type Receipt } from "../emitter/Emitter.ts"
+import { type EmitError, Emitter, Emitters, type Receipt, type RunOptions } from "../emitter/Emitter.ts"
 import type { Stats } from "../emitter/observe/Stats.ts"
 import type { Event } from "../protocol/Event.ts"
 import type { UserId } from "../protocol/Identity.ts"
@@ -193,11 +194,14 @@ const make = Effect.fnUntraced(function*<E, R>(engine: Layer.Layer<Emitters | De
           (receipt) =>
             receipt._tag === "Appended" ? Effect.succeed(receipt.position) : Effect.die("a confirmed event is appended")
         ),
-      run: (options, effect) =>
-        service.run(
-          options,
-          Effect.flatMap(Emitter, (child) => Effect.provideService(effect, Emitter, recording(child, number)))
-        ),
+      run: dual(
+        (args) => Effect.isEffect(args[0]),
+        <A, E, R>(self: Effect.Effect<A, E, R>, options: RunOptions<A, E>) =>
+          service.run(
+            Effect.flatMap(Emitter, (child) => Effect.provideService(self, Emitter, recording(child, number))),
+            options
+          )
+      ),
       tool: service.tool,
       usage: service.usage,
       snapshot: service.snapshot

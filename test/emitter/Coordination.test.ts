@@ -492,8 +492,8 @@ describe("also from the seed", () => {
       const usage = (inputTokens: number, cost: number) =>
         AgentEvents.UsageReported.make({ inputTokens, outputTokens: 1, cost })
       yield* emitter.run(
-        { agentName: "a" },
-        Effect.flatMap(Emitter.Emitter, ({ emit }) => Effect.andThen(emit(usage(10, 0.25)), emit(usage(5, 0.5))))
+        Effect.flatMap(Emitter.Emitter, ({ emit }) => Effect.andThen(emit(usage(10, 0.25)), emit(usage(5, 0.5)))),
+        { agentName: "a" }
       )
       assert.deepStrictEqual(shown(yield* log).at(-1), [
         "agent_completed",

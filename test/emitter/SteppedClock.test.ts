@@ -18,7 +18,7 @@ describe("while the wall clock steps", () => {
           Emitter.Emitter,
           ({ tool }) => tool("add", {})(Effect.andThen(WallClock.step(by), answer))
         )
-        const run = yield* Effect.forkChild(emitter.run({ agentName: "a" }, work), { startImmediately: true })
+        const run = yield* Effect.forkChild(emitter.run(work, { agentName: "a" }), { startImmediately: true })
         yield* TestClock.adjust("300 millis")
         assert.strictEqual(yield* Fiber.join(run), 42)
         assert.deepStrictEqual(shown(yield* logOf("ada")).slice(2), [
@@ -32,7 +32,7 @@ describe("while the wall clock steps", () => {
     Effect.gen(function*() {
       const emitter = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
       const work = Effect.andThen(WallClock.step("-1 hours"), Effect.sleep("1 second"))
-      const run = yield* Effect.forkChild(emitter.run({ agentName: "a" }, work), { startImmediately: true })
+      const run = yield* Effect.forkChild(emitter.run(work, { agentName: "a" }), { startImmediately: true })
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(run)
       const [started, ended] = (yield* logOf("ada")).map(({ event }) => event.at)

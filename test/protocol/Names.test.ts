@@ -33,7 +33,7 @@ describe("Names", () => {
         const emitter = yield* Context.get(context, Emitters).forUser({ userId: ada })
         const { epoch } = yield* broker.head(ada)
         yield* emitter.emit(AgentEvents.Custom.make({ name: "n", data: 1 }))
-        yield* emitter.run({ agentName: "a" }, Emitter.Emitter)
+        yield* emitter.run(Emitter.Emitter, { agentName: "a" })
         const { entries } = yield* broker.pull(ada, { epoch, offset: 0 }, plenty)
         return [epoch, ...entries.map(idOf), ...new Set(entries.flatMap(({ run }) => run ?? []))]
       }))

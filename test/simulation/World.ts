@@ -723,7 +723,7 @@ export class World {
       if (step.ending === "never") return yield* Effect.never
     })
     const timed = step.timeout === undefined ? program : Effect.timeout(program, step.timeout)
-    const running = service.run({ agentName: "agent" }, timed).pipe(
+    const running = service.run(timed, { agentName: "agent" }).pipe(
       Effect.onExit(() =>
         Effect.sync(() => {
           process.inRun.delete(key)

@@ -102,13 +102,13 @@ const recorded = Effect.gen(function*() {
     const bob = yield* (yield* Emitters).forUser({ userId: "bob" })
     const emitter = yield* forAda
     yield* emitter.run(
-      { agentName: "a" },
       Effect.flatMap(Emitter.Emitter, ({ emit }) =>
         Effect.gen(function*() {
           yield* emit(AgentEvents.TextDelta.make({ messageId: "m", delta: "x" }))
           yield* emit(AgentEvents.AgentThinking.make({ text: "hm" }))
           yield* bob.emit(urgent(1))
-        }))
+        })),
+      { agentName: "a" }
     )
     yield* emitter.emit(urgent(2))
     yield* broker.behave("die")

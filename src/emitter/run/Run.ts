@@ -22,7 +22,6 @@
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -37,6 +36,7 @@ import * as Spans from "./Spans.ts"
 import type { RunRecord, RunRegistry } from "../user/RunRegistry.ts"
 import * as Failure from "./Failure.ts"
 import { emitShowing } from "./ProgramValue.ts"
+import { type Current, CurrentRun } from "./CurrentRun.ts"
 import { ask, describe, isActive, type Reporter } from "./Reporting.ts"
 import { closeOpen } from "./Tool.ts"
 
@@ -98,17 +98,6 @@ export interface PlainRunOptions extends Pick<RunOptions, "agentName" | "input" 
   readonly retryable?: undefined
 }
 
-// The innermost run in whose fiber, or a fiber forked there, something happens.
-const CurrentRun = Context.Reference<Current | undefined>("effect-emitter/CurrentRun", {
-  defaultValue: () => undefined
-})
-
-interface Current {
-  readonly runs: RunRegistry
-  readonly record: RunRecord
-  readonly runId: RunId
-}
-
 /**
  * Runs an effect as a run, which fails if its start is refused.
  *
@@ -154,7 +143,8 @@ const begin = <A, E, R, E2>(
     Effect.gen(function*() {
       const { acceptor, clock } = reporter
       const { outbox: { runs } } = binding
-      const parent = parentOf(binding, yield* CurrentRun)
+      const outer = yield* CurrentRun
+      const parent = parentOf(binding, outer)
       if (parent?.record.isStopped === true) return yield* Effect.interrupt
       const { free, runId } = yield* claim(binding)
       const within = (): RunRecord => {
@@ -176,7 +166,7 @@ const begin = <A, E, R, E2>(
         onSuccess: () => {
           // One that waited long for room may have been forgotten.
           const record = within()
-          const current: Current = { runs, record, runId }
+          const current: Current = { runs, record, runId, binding: child, outer }
           return Effect.flatMap(
             conduct(runs, record, Effect.provideService(traced, CurrentRun, current), restore),
             (exit) =>
@@ -191,12 +181,15 @@ const begin = <A, E, R, E2>(
   )
 
 // Only a run of the same user can be a parent, and only an active one; one that was stopped forbids what would begin in it.
-const parentOf = (binding: Binding, current: Current | undefined): Current | undefined => {
+const parentOf = (
+  binding: Binding,
+  current: Current | undefined
+): Pick<Current, "record" | "runId"> | undefined => {
   const { context: { runId }, isWithinRun, outbox: { runs } } = binding
   const found = current?.runs === runs
     ? current
     : isWithinRun && runId !== undefined
-    ? { runs, record: runs.of(runId), runId }
+    ? { record: runs.of(runId), runId }
     : undefined
   return found !== undefined && (found.record.state._tag === "Active" || found.record.isStopped) ? found : undefined
 }
@@ -221,7 +214,7 @@ const start = <A, E>(
   acceptor: Acceptor,
   child: Binding,
   { agentName, input }: RunOptions<A, E>,
-  parent: Current | undefined
+  parent: Pick<Current, "runId"> | undefined
 ) => {
   const plain = { agentName, ...(parent === undefined ? {} : { parentRunId: parent.runId }) }
   return input === undefined

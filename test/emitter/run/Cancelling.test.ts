@@ -38,7 +38,7 @@ describe("a run that is cancelled", () => {
       const { close, emitter } = yield* open
       const taken: Array<number> = []
       const caller = yield* Effect.forkChild(
-        Effect.uninterruptible(Effect.map(Effect.exit(emitter.run(agent, steps(taken, 5))), (exit) => ({ exit })))
+        Effect.uninterruptible(Effect.map(Effect.exit(emitter.run(steps(taken, 5), agent)), (exit) => ({ exit })))
       )
       yield* TestClock.adjust("1500 millis")
       yield* close
@@ -55,10 +55,10 @@ describe("a run that is cancelled", () => {
       const taken: Array<number> = []
       const nested = Emitter.run({ agentName: "child" })(steps(taken, 5))
       yield* Effect.forkChild(emitter.run(
-        agent,
         Effect.uninterruptible(
           Effect.andThen(Effect.forkDetach(Effect.uninterruptible(nested)), Effect.uninterruptible(nested))
-        )
+        ),
+        agent
       ))
       yield* TestClock.adjust("1500 millis")
       yield* close
@@ -82,14 +82,14 @@ describe("a run that is cancelled", () => {
           attempts.push(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
         })
       const caller = yield* Effect.forkChild(Effect.exit(emitter.run(
-        agent,
         Effect.uninterruptible(Effect.gen(function*() {
           const { tool } = yield* Emitter.Emitter
           yield* tool("first", null)(Effect.andThen(note("first"), Effect.sleep("1 second")))
           yield* attempt(tool("second", null)(note("second")))
           yield* attempt(Emitter.run({ agentName: "child" })(note("child")))
           yield* attempt(Emitter.run({ agentName: "child", onEmitError: "log" })(note("child")))
-        }))
+        })),
+        agent
       )))
       yield* TestClock.adjust("500 millis")
       yield* close
@@ -110,7 +110,7 @@ describe("a run that is cancelled", () => {
         yield* broker.behave({ after: "1 second", do: "ok" })
         return yield* tool("charge", { cents: 100 })(Effect.uninterruptible(Effect.sync(() => ran = true)))
       })
-      const caller = yield* Effect.forkChild(Effect.exit(emitter.run(agent, program)))
+      const caller = yield* Effect.forkChild(Effect.exit(emitter.run(program, agent)))
       yield* TestClock.adjust("500 millis")
       yield* Effect.forkChild(close)
       yield* TestClock.adjust("10 seconds")
@@ -127,7 +127,7 @@ describe("a run that is cancelled", () => {
       let ran = false
       yield* broker.behave({ after: "1 second", do: "ok" })
       const caller = yield* Effect.forkChild(
-        Effect.exit(emitter.run(agent, Effect.uninterruptible(Effect.sync(() => ran = true))))
+        Effect.exit(emitter.run(Effect.uninterruptible(Effect.sync(() => ran = true)), agent))
       )
       yield* TestClock.adjust("500 millis")
       yield* Effect.forkChild(close)
@@ -145,12 +145,12 @@ describe("a run that is cancelled", () => {
       let ran = false
       const nested = Emitter.run({ agentName: "child" })(Effect.uninterruptible(Effect.sync(() => ran = true)))
       const caller = yield* Effect.forkChild(emitter.run(
-        agent,
         Effect.gen(function*() {
           yield* broker.behave({ after: "1 second", do: "ok" })
           yield* Effect.forkDetach(nested, { startImmediately: true })
           return yield* Effect.never
-        })
+        }),
+        agent
       ))
       yield* TestClock.adjust("500 millis")
       yield* Effect.forkChild(Fiber.interrupt(caller))
@@ -165,12 +165,12 @@ describe("a run that is cancelled", () => {
       const cleaned = yield* Deferred.make<void>()
       const caller = yield* Effect.forkChild(
         emitter.run(
-          agent,
           Effect.onInterrupt(Effect.never, () =>
             Effect.andThen(
               Deferred.await(cleaned),
               Effect.orDie(emitter.emit(AgentEvents.AgentThinking.make({ text: "cleaning up" })))
-            ))
+            )),
+          agent
         ),
         { startImmediately: true }
       )
@@ -189,7 +189,7 @@ describe("a run that is cancelled", () => {
     Effect.gen(function*() {
       const { close, emitter } = yield* open
       const taken: Array<number> = []
-      const exit = yield* Effect.exit(emitter.run(agent, Effect.andThen(close, steps(taken, 1))))
+      const exit = yield* Effect.exit(emitter.run(Effect.andThen(close, steps(taken, 1)), agent))
       assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
       assert.deepStrictEqual(taken, [])
       assert.deepStrictEqual(endings(yield* logOfAda), [["r1", "cancelled"]])
@@ -214,7 +214,7 @@ describe("a run that was lost", () => {
         yield* tool("t", null)(note("tool"))
         yield* note("step")
       })
-      const exit = yield* Effect.forkChild(Effect.exit(emitter.run(agent, program)))
+      const exit = yield* Effect.forkChild(Effect.exit(emitter.run(program, agent)))
       yield* TestClock.adjust("10 seconds")
       const ended = yield* Fiber.join(exit)
       assert.isTrue(Exit.isFailure(ended) && Cause.hasInterruptsOnly(ended.cause))
@@ -232,13 +232,13 @@ describe("a run on a fiber of its own", () => {
       const { emitter } = yield* open
       const stopped = yield* Deferred.make<void>()
       const seen = yield* emitter.run(
-        agent,
         Effect.gen(function*() {
           yield* Effect.forkChild(Effect.onInterrupt(Effect.never, () => Deferred.succeed(stopped, undefined)), {
             startImmediately: true
           })
           return [yield* Tenant, yield* Emitter.DescribeFailure, (yield* Effect.currentParentSpan).spanId] as const
-        })
+        }),
+        agent
       ).pipe(
         Effect.provideService(Tenant, "acme"),
         Effect.provideService(Emitter.DescribeFailure, describeAs),
@@ -251,7 +251,7 @@ describe("a run on a fiber of its own", () => {
   it.effect("costs no turn of the event loop where nothing in it waits", () =>
     Effect.gen(function*() {
       const { emitter } = yield* open
-      const ran = Effect.runSyncExit(emitter.run(agent, Effect.succeed(42)))
+      const ran = Effect.runSyncExit(emitter.run(Effect.succeed(42), agent))
       assert.deepStrictEqual(ran, Exit.succeed(42))
     }).pipe(Effect.provide(layer())))
 })
@@ -269,7 +269,7 @@ describe("fault 25: a layer that closes", () => {
       yield* Effect.gen(function*() {
         const emitter = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" }).pipe(Scope.provide(scope))
         const program = Effect.flatMap(Emitter.Emitter, ({ tool }) => tool("search", { q: 1 })(Effect.never))
-        yield* Effect.forkDetach(Effect.uninterruptible(emitter.run(agent, program)), { startImmediately: true })
+        yield* Effect.forkDetach(Effect.uninterruptible(emitter.run(program, agent)), { startImmediately: true })
       }).pipe(Effect.provideContext(context))
       yield* Scope.close(scope, Exit.void)
       atClose.push(...shown(yield* log(ada)))

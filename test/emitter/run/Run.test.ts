@@ -21,7 +21,7 @@ const running = <A, E>(
 ) =>
   Effect.gen(function*() {
     const ada = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
-    const exit = yield* Effect.exit(ada.run(options, effect))
+    const exit = yield* Effect.exit(ada.run(effect, options))
     const log = yield* (yield* TestBroker.TestBroker).log(ada.context.userId)
     return { exit, log }
   })
@@ -128,7 +128,7 @@ describe("a run", () => {
   it.effect("ends as cancelled when it is interrupted", () =>
     Effect.gen(function*() {
       const ada = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
-      const fiber = yield* Effect.forkChild(ada.run(agent, Effect.never), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(ada.run(Effect.never, agent), { startImmediately: true })
       yield* Fiber.interrupt(fiber)
       const log = yield* (yield* TestBroker.TestBroker).log(ada.context.userId)
       assert.deepStrictEqual(shown(log), [started, error("cancelled", "The run was cancelled", true)])
@@ -137,7 +137,7 @@ describe("a run", () => {
   it.effect("ends as timeout when its time is over, and fails with TimeoutError", () =>
     Effect.gen(function*() {
       const ada = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
-      const fiber = yield* Effect.forkChild(ada.run(agent, Effect.timeout(Effect.never, "3 seconds")))
+      const fiber = yield* Effect.forkChild(ada.run(Effect.timeout(Effect.never, "3 seconds"), agent))
       yield* TestClock.adjust("2999 millis")
       assert.isUndefined(fiber.pollUnsafe())
       yield* TestClock.adjust("1 millis")
@@ -152,7 +152,7 @@ describe("a run", () => {
       const { forUser } = yield* Emitters
       const scope = yield* Scope.make()
       const ada = yield* Scope.provide(forUser({ userId: "ada", runId: "r1" }), scope)
-      const fiber = yield* Effect.forkChild(ada.run(agent, Effect.never), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(ada.run(Effect.never, agent), { startImmediately: true })
       yield* Scope.close(scope, Exit.void)
       yield* Fiber.interrupt(fiber)
       const log = yield* (yield* TestBroker.TestBroker).log(ada.context.userId)
@@ -264,7 +264,7 @@ describe("nested and parallel runs", () => {
   it.effect("fault 27: of one emitter beside each other are no children of each other", () =>
     Effect.gen(function*() {
       const emitter = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
-      yield* Effect.forEach(["a", "b", "c"], (agentName) => emitter.run({ agentName }, Effect.yieldNow), {
+      yield* Effect.forEach(["a", "b", "c"], (agentName) => emitter.run(Effect.yieldNow, { agentName }), {
         concurrency: "unbounded"
       })
       const starts = yield* startsOf
@@ -285,7 +285,7 @@ describe("nested and parallel runs", () => {
       yield* Effect.forkChild(emitter.emit(urgent(1)), { startImmediately: true })
       yield* emitter.emit(note(2))
       const runs = yield* Effect.forkChild(
-        Effect.forEach(["a", "b"], (agentName) => emitter.run({ agentName }, Effect.void), { concurrency: 2 })
+        Effect.forEach(["a", "b"], (agentName) => emitter.run(Effect.void, { agentName }), { concurrency: 2 })
       )
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(runs)
@@ -300,13 +300,13 @@ describe("nested and parallel runs", () => {
       const other = yield* forUser({ userId: "ada" })
       const bob = yield* forUser({ userId: "bob" })
       yield* emitter.run(
-        { agentName: "outer" },
         Effect.gen(function*() {
-          yield* emitter.run({ agentName: "same emitter" }, Effect.void)
-          yield* other.run({ agentName: "other emitter" }, Effect.void)
+          yield* emitter.run(Effect.void, { agentName: "same emitter" })
+          yield* other.run(Effect.void, { agentName: "other emitter" })
           yield* Effect.forkChild(Emitter.run({ agentName: "forked" })(Effect.void)).pipe(Effect.flatMap(Fiber.join))
-          yield* bob.run({ agentName: "of bob" }, Effect.void)
-        })
+          yield* bob.run(Effect.void, { agentName: "of bob" })
+        }),
+        { agentName: "outer" }
       )
       const [, ...nested] = yield* startsOf
       assert.deepStrictEqual(nested.map(({ agent, parent }) => [agent, parent]), [
@@ -366,7 +366,7 @@ describe("nested and parallel runs", () => {
     Effect.gen(function*() {
       const ada = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
       const nested = Emitter.run({ agentName: "child" })(Effect.never)
-      const fiber = yield* Effect.forkChild(ada.run(agent, nested), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(ada.run(nested, agent), { startImmediately: true })
       yield* Fiber.interrupt(fiber)
       const log = yield* (yield* TestBroker.TestBroker).log(ada.context.userId)
       const [, child] = log.map(({ event }) => event.run)
@@ -381,7 +381,7 @@ describe("nested and parallel runs", () => {
   it.effect("end each, the inner first, when the layer closes around them", () =>
     Effect.gen(function*() {
       const ada = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
-      yield* Effect.forkDetach(ada.run(agent, Emitter.run({ agentName: "child" })(Effect.never)), {
+      yield* Effect.forkDetach(ada.run(Emitter.run({ agentName: "child" })(Effect.never), agent), {
         startImmediately: true
       })
       return yield* Broker.Broker
@@ -558,10 +558,11 @@ describe("fault 26: what a tool takes and gives", () => {
       const { forUser } = yield* Emitters
       for (const [index, [value, as]] of values.entries()) {
         const emitter = yield* forUser({ userId: `u${index}`, runId: "r" })
-        const given = yield* emitter.run(
-          { agentName: "a", input: value, result: (value) => value },
-          Effect.succeed(value)
-        )
+        const given = yield* emitter.run(Effect.succeed(value), {
+          agentName: "a",
+          input: value,
+          result: (value) => value
+        })
         assert.isTrue(Object.is(given, value))
         const log = yield* (yield* TestBroker.TestBroker).log(emitter.context.userId)
         assert.deepStrictEqual(shown(log), [
@@ -608,7 +609,7 @@ describe("fault 26: what a tool takes and gives", () => {
           return "receipt"
         }))
       })
-      const fiber = yield* Effect.forkChild(emitter.run(agent, program))
+      const fiber = yield* Effect.forkChild(emitter.run(program, agent))
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual(yield* Fiber.join(fiber), "receipt")
       const log = yield* broker.log(ada)
@@ -662,7 +663,7 @@ describe("a run whose start is refused", () => {
   it.effect("fault 26: runs without its events, and fails with nothing of its own, where it is to log only", () =>
     Effect.gen(function*() {
       const emitter = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
-      const run: Effect.Effect<number> = emitter.run({ agentName: "", onEmitError: "log" }, Effect.succeed(42))
+      const run: Effect.Effect<number> = emitter.run(Effect.succeed(42), { agentName: "", onEmitError: "log" })
       assert.strictEqual(yield* run, 42)
       const piped: Effect.Effect<number> = Effect.succeed(42).pipe(
         Emitter.run({ agentName: "", onEmitError: "log" }),
@@ -676,8 +677,8 @@ describe("a run whose start is refused", () => {
   it.effect("leaves its id to the next", () =>
     Effect.gen(function*() {
       const emitter = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r1" })
-      yield* Effect.flip(emitter.run({ agentName: "" }, Effect.void))
-      yield* emitter.run(agent, Effect.void)
+      yield* Effect.flip(emitter.run(Effect.void, { agentName: "" }))
+      yield* emitter.run(Effect.void, agent)
       const [first] = yield* (yield* TestBroker.TestBroker).log(ada)
       assert.strictEqual(first?.event.run, "r1")
     }).pipe(Effect.provide(layer())))
@@ -719,7 +720,7 @@ describe("the ending of a run", () => {
       const reasonOf = Effect.fnUntraced(
         function*(name: string, effect: Program) {
           const emitter = yield* forUser({ userId: "ada", runId: name })
-          const fiber = yield* Effect.forkChild(Effect.exit(emitter.run(agent, effect)))
+          const fiber = yield* Effect.forkChild(Effect.exit(emitter.run(effect, agent)))
           yield* TestClock.adjust("1 second")
           yield* Fiber.join(fiber)
           return endings(yield* (yield* TestBroker.TestBroker).log(ada))[name]
