@@ -14,7 +14,7 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
   let asked = [] // the last events that asked for a confirmation
   let snapshots = 0 // how many are still to come
   let snapshotsFrom // where to resume from until they are there
-  let attempt = 0, quickUntil = 0, endedSoon = false, lastAck = 0, notBefore = 0, heartbeatMs = 25_000, done = false
+  let attempt = 0, quickUntil = 0, endedSoon = false, lastAck = 0, notBefore = 0, heartbeatMs = 25_000, refusals = 0, done = false
 
   const send = (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame))
 
@@ -42,6 +42,7 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
   const take = {
     welcome(frame) {
       welcomedAt = Date.now()
+      refusals = 0
       heartbeatMs = frame.heartbeatMs
       if (position === undefined) {
         moveTo(frame.epoch, frame.offset)
@@ -107,8 +108,8 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
       if (snapshotsFrom !== undefined) position = snapshotsFrom.resume
       awaitSnapshots(0)
       const reaction = reactionTo(code)
-      const refused = reaction === "renew" && renewed && welcomedAt === undefined
-      if (done || refused || reaction === "stop") return onStatus?.("stopped", { code })
+      if (reaction === "renew") refusals++
+      if (done || refusals >= 3 || reaction === "stop") return onStatus?.("stopped", { code })
       // A connection that was welcomed was a success, but not one closed for cause soon after it, twice in a row.
       const soon = welcomedAt !== undefined && Date.now() - welcomedAt < 10_000 && code >= 4400 &&
         ![4500, 4501].includes(code)
