@@ -229,9 +229,14 @@ const make = Effect.fnUntraced(function*(
   const stream = (request: HttpServerRequest, principal: Principal) =>
     Effect.flatMap(
       SseRequest.read(request),
-      (asked) => SseStream.serve(shared, request, { principal, headers: corsOf(request), ...asked })
+      (asked) =>
+        request.method === "HEAD"
+          ? Effect.as(hub.admit(principal.userId, principal.issuedAt), streamHead)
+          : Effect.as(
+            SseStream.serve(shared, request, { principal, headers: corsOf(request), ...asked }),
+            Refusal.switching
+          )
     ).pipe(
-      Effect.as(Refusal.switching),
       Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message))),
       Effect.catchTag("TooManyConnections", (error) =>
         Effect.sync(() =>
@@ -256,7 +261,6 @@ const make = Effect.fnUntraced(function*(
     if (!SseRequest.isMeant(request)) return Effect.succeed(Refusal.upgradeRequired)
     if (principal === undefined) return Effect.fail(new Unauthenticated({ reason: "missing" }))
     admitted.known()
-    if (request.method === "HEAD") return Effect.succeed(streamHead)
     return shared.admits()
       ? stream(request, principal)
       : Effect.sync(() => Refusal.unavailable("busy", comeBackAfterMs()))

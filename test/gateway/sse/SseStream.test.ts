@@ -320,12 +320,19 @@ describe("Server-sent events", () => {
     Effect.gen(function*() {
       const served = yield* serve()
       const headers = { accept: "text/event-stream", ...yield* bearer("ada") }
-      const head = (more: Record<string, string>) =>
-        Effect.promise(() => fetch(`${served.http}/events`, { method: "HEAD", headers: more }))
+      const head = (more: Record<string, string>, query = "") =>
+        Effect.promise(() => fetch(`${served.http}/events${query}`, { method: "HEAD", headers: more }))
       const answer = yield* head(headers)
       assert.strictEqual(answer.status, 200)
       assert.include(answer.headers.get("content-type"), "text/event-stream")
       assert.strictEqual((yield* head({ accept: "text/event-stream" })).status, 401)
+      for (const query of ["?resume=here", `?thread=${"x".repeat(129)}`]) {
+        assert.strictEqual((yield* head(headers, query)).status, 400, query)
+      }
+      assert.strictEqual((yield* head({ ...headers, "last-event-id": "here" })).status, 400)
+      assert.strictEqual((yield* head(headers, "?resume=k3J9xQ:4&thread=t1")).status, 200)
+      yield* served.gateway.revoke(user("ada"))
+      assert.strictEqual((yield* head(headers)).status, 401)
       assert.deepStrictEqual((yield* served.gateway.stats).sessions, 0)
     }))
 
