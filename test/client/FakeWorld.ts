@@ -7,9 +7,11 @@ import { fakeSockets } from "./FakeSocket.ts"
 export const fakeWorld = () => {
   const { last, sockets, WebSocket } = fakeSockets()
   let now = 50_000
+  let ahead = 0
   let timers: Array<{ readonly at: number; readonly run: () => void }> = []
   const platform: Platform = {
-    now: () => now,
+    now: () => now + ahead,
+    monotonic: () => now,
     random: () => 0.5,
     WebSocket,
     fetch: undefined,
@@ -37,7 +39,12 @@ export const fakeWorld = () => {
     now = end
   }
 
-  return { last, sockets, platform, pass, now: () => now, timers: () => timers.length }
+  /** Somebody sets the wall clock. */
+  const setClock = (byMs: number) => {
+    ahead += byMs
+  }
+
+  return { last, sockets, platform, pass, setClock, now: platform.now, timers: () => timers.length }
 }
 
 const settled = async () => {

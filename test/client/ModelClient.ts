@@ -5,6 +5,7 @@ import { RunStore } from "../../src/client/session/RunStore.ts"
 import { statusOf, step, wakeAt } from "../../src/client/session/DeviceSession.ts"
 import type { Action, Input, Item } from "../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init, type State } from "../../src/client/session/SessionState.ts"
+import { moment } from "./moment.ts"
 import type { Position } from "../../src/protocol/Position.ts"
 import type { TransportName } from "../../src/client/transport/Transports.ts"
 import { type Dice, type ModelServer, ServerSocket } from "./ModelServer.ts"
@@ -37,7 +38,7 @@ export class ModelClient {
   constructor(server: ModelServer, config: Partial<Config> = {}) {
     this.server = server
     this.dice = server.dice
-    this.state = init({ ...defaults, hasToken: true, ...config }, this.dice.int(0, 1_000_000), this.now)
+    this.state = init({ ...defaults, hasToken: true, ...config }, this.dice.int(0, 1_000_000), moment(this.now))
     this.tell({ _tag: "start" })
   }
 
@@ -46,7 +47,7 @@ export class ModelClient {
   }
 
   tell(input: Input): void {
-    const result = step(this.state, input, this.now)
+    const result = step(this.state, input, moment(this.now))
     this.state = result.state
     for (const action of result.actions) this.run(action)
   }

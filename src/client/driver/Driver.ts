@@ -18,6 +18,7 @@ import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { closeCodes } from "../../protocol/CloseCode.ts"
 import type * as Event from "../../protocol/Event.ts"
+import * as Monotonic from "../../protocol/Monotonic.ts"
 import type { Position } from "../../protocol/Position.ts"
 import { call, loadPosition } from "./Callback.ts"
 import type { OpenSocket } from "../transport/Platform.ts"
@@ -27,7 +28,7 @@ import * as Received from "../session/Received.ts"
 import { RunStore } from "../session/RunStore.ts"
 import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
-import type { Config } from "../session/SessionState.ts"
+import type { Config, Moment } from "../session/SessionState.ts"
 import { init } from "../session/SessionState.ts"
 import type { Status, StopReason } from "../session/Status.ts"
 import { type Overflow, Subscribers } from "./Subscribers.ts"
@@ -67,6 +68,8 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
   options: Options<E, R>
 ) {
   const clock = yield* Clock.Clock
+  const monotonic = (): number => Math.floor(Monotonic.millisUnsafe(clock))
+  const now = (): Moment => ({ monotonic: monotonic(), wall: clock.currentTimeMillisUnsafe() })
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   /** What the program's own threw costs no event; the log says it. */
   const warn = (message: string) => (error: unknown): void => {
@@ -80,7 +83,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
   let state = init(
     stored === undefined ? options.session : { ...options.session, start: stored },
     yield* Random.nextInt,
-    clock.currentTimeMillisUnsafe()
+    now()
   )
 
   const inbox = yield* Queue.unbounded<Input>()
@@ -96,7 +99,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
   })
   const { changes, publish, runs } = yield* makeRuns(options.maxRuns)
   const socket = yield* makeSocket(options, tell)
-  const timer = yield* makeTimer(clock, () => tell({ _tag: "tick" }))
+  const timer = yield* makeTimer(monotonic, () => tell({ _tag: "tick" }))
   const asking = yield* FiberHandle.make()
   const checking = yield* FiberHandle.make()
 
@@ -162,7 +165,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
   }
 
   const advance = Effect.fnUntraced(function*(input: Input) {
-    const next = step(state, input, clock.currentTimeMillisUnsafe())
+    const next = step(state, input, now())
     state = next.state
     for (const action of next.actions) yield* run(action)
   })
@@ -234,12 +237,12 @@ const makeSocket = (
 }
 
 /** One timer at a time. It may ring early, never late. */
-const makeTimer = Effect.fnUntraced(function*(clock: Clock.Clock, ring: () => void) {
+const makeTimer = Effect.fnUntraced(function*(now: () => number, ring: () => void) {
   const fiber = yield* FiberHandle.make()
   let armed: number | undefined
   const sleepUntil = (at: number) =>
     Effect.andThen(
-      Effect.sleep(Math.min(Math.max(0, at - clock.currentTimeMillisUnsafe()), longestSleepMs)),
+      Effect.sleep(Math.min(Math.max(0, at - now()), longestSleepMs)),
       Effect.sync(() => {
         armed = undefined
         ring()

@@ -12,11 +12,13 @@ import type { OpenSocket, Platform } from "../transport/Platform.ts"
 import { onReturn } from "../transport/Platform.ts"
 import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
-import type { State } from "../session/SessionState.ts"
+import type { Moment, State } from "../session/SessionState.ts"
 import { defaults, init } from "../session/SessionState.ts"
 import type { Status } from "../session/Status.ts"
 import * as Connector from "../transport/Connector.ts"
 import type { TransportName, Transports } from "../transport/Transports.ts"
+
+const momentOf = ({ monotonic, now }: Platform): Moment => ({ monotonic: monotonic(), wall: now() })
 
 /** What is still done for a program that has closed. */
 const doneAtClose: ReadonlySet<Action["_tag"]> = new Set(["send", "disconnect", "save"])
@@ -58,7 +60,7 @@ export class PlainDriver implements Connection {
         connectTimeoutMs: options.connectTimeoutMs ?? defaults.connectTimeoutMs
       },
       Math.floor(platform.random() * 4_294_967_296),
-      platform.now()
+      momentOf(platform)
     )
     const { signal } = options
     const stopListening = onReturn(() => this.#tell({ _tag: "wake" }))
@@ -97,7 +99,7 @@ export class PlainDriver implements Connection {
     this.#busy = true
     try {
       for (let next = this.#next(); next !== undefined; next = this.#next()) {
-        const { actions, state } = step(this.#state, next, this.#platform.now())
+        const { actions, state } = step(this.#state, next, momentOf(this.#platform))
         this.#state = state
         for (const action of actions) {
           if (this.#mayRun(action)) call(() => this.#run(action), this.#report)
@@ -237,7 +239,7 @@ export class PlainDriver implements Connection {
       this.#timer = undefined
     } else if (this.#timer === undefined || at < this.#timer.at) {
       this.#timer?.cancel()
-      const cancel = this.#platform.after(at - this.#platform.now(), () => {
+      const cancel = this.#platform.after(at - this.#platform.monotonic(), () => {
         this.#timer = undefined
         this.#tell({ _tag: "tick" })
       })

@@ -31,13 +31,14 @@ import {
   onToken,
   onTokenFailed,
   onWake,
+  send,
   stop,
   wait
 } from "./Handshake.ts"
 import { acknowledge, onAcknowledged, onHandled, onMessage, onUnacknowledged } from "./FrameHandler.ts"
 import * as Fallback from "./Fallback.ts"
 import type { Action, Input } from "./SessionIO.ts"
-import type { State, Turn } from "./SessionState.ts"
+import type { Moment, State, Turn } from "./SessionState.ts"
 import type { Status } from "./Status.ts"
 import * as Statuses from "./Status.ts"
 
@@ -53,18 +54,22 @@ export interface Result {
 }
 
 /**
- * Takes one input. `now` is the time in milliseconds; it may jump, and even run
- * backwards.
+ * Takes one input. All that waits goes by the monotonic time of `moment`. Its wall
+ * clock is for what people read, and may step: no step closes a connection,
+ * lengthens or shortens a wait, or lets anything expire.
  *
  * @category transitions
  * @since 0.1.0
  */
-export const step = (before: State, input: Input, now: number): Result => {
-  const skew = before.skew + Math.max(0, before.lastNow - now)
-  const turn: Turn = { state: { ...before, lastNow: now, skew }, actions: [], now: now + skew }
+export const step = (before: State, input: Input, { monotonic, wall }: Moment): Result => {
+  const turn: Turn = { state: { ...before }, actions: [], now: monotonic, wall }
+  const leapMs = wall - monotonic - before.wallAhead
+  // Small differences would make a new time of the same one; while nobody is told a time they are taken as they come.
+  if (Math.abs(leapMs) >= leapAtLeastMs || before.phase._tag !== "Waiting") turn.state.wallAhead += leapMs
   if (before.phase._tag !== "Stopped") {
     take(turn, input)
     onTime(turn)
+    if (leapMs >= leapAtLeastMs && before.phase._tag === "Open") showLife(turn)
   }
   const status = statusOf(turn.state)
   const started = input._tag === "start" && before.phase._tag === "Idle"
@@ -74,16 +79,28 @@ export const step = (before: State, input: Input, now: number): Result => {
   return turn
 }
 
+/** From when on the wall clock has leapt, and did not just run a little faster or slower. */
+const leapAtLeastMs = 2_000
+
 /**
- * When the session must be told of the time, in milliseconds as the clock last
- * showed them; `undefined` if it waits for nothing.
+ * The device may have slept: there are platforms whose monotonic time stands still meanwhile. A word of life keeps a
+ * connection that lives, and one that the server has closed since is found out by it. Whether it lives is told by what
+ * comes, never by the wall clock, which may also have been put forwards.
+ */
+const showLife = (turn: Turn): void => {
+  if (turn.state.phase._tag === "Open") send(turn, { type: "pong" })
+}
+
+/**
+ * When the session must be told of the time, as a monotonic time; `undefined` if
+ * it waits for nothing.
  *
  * @category lookups
  * @since 0.1.0
  */
 export const wakeAt = (state: State): number | undefined => {
   const at = Math.min(...deadlines(state).map((deadline) => deadline ?? Infinity))
-  return at === Infinity ? undefined : at - state.skew
+  return at === Infinity ? undefined : at
 }
 
 /**
@@ -105,7 +122,7 @@ export const statusOf = (state: State): Status => {
       if (phase.degraded) return { _tag: "degraded" }
       return phase.caughtUp ? { _tag: "live", transport: state.transport } : { _tag: "resuming" }
     case "Waiting":
-      return { _tag: "waiting", retryAt: phase.retryAt - state.skew, attempt: state.attempt, cause: phase.cause }
+      return { _tag: "waiting", retryAt: phase.retryAt + state.wallAhead, attempt: state.attempt, cause: phase.cause }
     case "Stopped":
       return { _tag: "stopped", reason: phase.reason }
   }

@@ -27,9 +27,8 @@ const renewAgainMs = 5_000
 /** Connects, with a token if there is one to be had. */
 export const dial = (turn: Turn): void => {
   const { state } = turn
-  const { expiresAt, token } = state.token ?? {}
-  const usable = token !== undefined && token !== state.refused &&
-    (expiresAt === undefined || turn.now < expiresAt + state.skew)
+  const { token } = state
+  const usable = token !== undefined && token.token !== state.refused && turn.now < token.expiresAt
   if (!state.config.hasToken || usable) return open(turn)
   state.phase = { _tag: "Asking", since: turn.now }
   ask(turn)
@@ -80,10 +79,11 @@ export const onToken = (turn: Turn, answer: TokenAnswer | undefined): void => {
     return connecting ? stop(turn, { _tag: "noToken", detail: state.lastError ?? "there is no token" }) : undefined
   }
   const changed = answer.token !== state.token?.token
-  state.token = answer
+  // The wall clock is asked once: how long a token lasts does not change when the clock does.
+  const left = answer.expiresAt === undefined ? Infinity : answer.expiresAt - turn.wall
+  state.token = { token: answer.token, expiresAt: turn.now + left }
   state.refused = undefined
-  const left = answer.expiresAt === undefined ? 0 : answer.expiresAt + state.skew - turn.now
-  if (left > 0) state.renewAt = turn.now + Math.max(1_000, left * renewAtPart)
+  if (left > 0 && left < Infinity) state.renewAt = turn.now + Math.max(1_000, left * renewAtPart)
   if (connecting) return open(turn)
   if (!changed || state.phase._tag !== "Open") return
   if (state.transport === "websocket") return send(turn, { type: "token", token: answer.token })

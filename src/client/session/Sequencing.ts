@@ -149,7 +149,7 @@ export const settle = (turn: Turn): void => {
   if (pending.runs.size === 0) return
   turn.actions.push({
     _tag: "deliver",
-    items: Array.from(pending.runs, (run): Item => ({ _tag: "Lost", run, at: turn.now - state.skew })),
+    items: Array.from(pending.runs, (run): Item => ({ _tag: "Lost", run, at: turn.wall })),
     position
   })
 }

@@ -6,7 +6,7 @@
 import type { Position } from "../../protocol/Position.ts"
 import * as RecentIds from "./RecentIds.ts"
 import * as Reconnect from "./Reconnect.ts"
-import type { Action, TokenAnswer } from "./SessionIO.ts"
+import type { Action } from "./SessionIO.ts"
 import type { Loss, StopReason } from "./Status.ts"
 import { both, type TransportName, type Transports } from "../transport/Transports.ts"
 
@@ -107,8 +107,31 @@ export interface Pending {
 }
 
 /**
- * All that a session knows. Times are its own: they never run backwards, even
- * if the clock does (`skew` is the difference).
+ * A token, and its end as a monotonic time; `Infinity` if that is not known.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface HeldToken {
+  readonly token: string
+  readonly expiresAt: number
+}
+
+/**
+ * A moment by two clocks, in milliseconds: `monotonic` only goes forwards, from
+ * anywhere; `wall` counts from the Unix epoch, and steps when somebody sets it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Moment {
+  readonly monotonic: number
+  readonly wall: number
+}
+
+/**
+ * All that a session knows. Times are monotonic; `wallAhead` is what the wall
+ * clock shows beyond them.
  *
  * - `position`: everything up to here was delivered or explained.
  * - `handled`: everything up to here was handled by the program; `acked` is the
@@ -122,7 +145,7 @@ export interface Pending {
  * - `transport`: of the last connection; `failures` in a row that were its own,
  *   `checking` which connection's is being looked into, `preferAgainAt` when the
  *   preferred one is tried again. See `Fallback`.
- * - `refused`: the token that the server did not take; `refusals` in a row, and
+ * - `token`: the last one that was had. `refused`: the one that the server did not take; `refusals` in a row, and
  *   `renewedAt` when the last was answered at once.
  * - `running`: runs that are open, as far as their events tell.
  * - `former`: ids of events delivered under older epochs.
@@ -133,8 +156,7 @@ export interface Pending {
 export interface State {
   readonly config: Config
   readonly phase: Phase
-  readonly lastNow: number
-  readonly skew: number
+  readonly wallAhead: number
   readonly connection: number
   readonly request: number
   readonly asking: boolean
@@ -147,7 +169,7 @@ export interface State {
   readonly failures: number
   readonly checking: number | undefined
   readonly preferAgainAt: number
-  readonly token: TokenAnswer | undefined
+  readonly token: HeldToken | undefined
   readonly refused: string | undefined
   readonly refusals: number
   readonly renewedAt: number
@@ -196,13 +218,12 @@ export const earliest: Position = { epoch: "earliest", offset: 0 }
  * @category constructors
  * @since 0.1.0
  */
-export const init = (config: Config, seed: number, now: number): State => {
+export const init = (config: Config, seed: number, { monotonic, wall }: Moment): State => {
   const start = config.start === "head" ? undefined : config.start === "earliest" ? earliest : config.start
   return {
     config,
     phase: { _tag: "Idle" },
-    lastNow: now,
-    skew: 0,
+    wallAhead: wall - monotonic,
     connection: 0,
     request: 0,
     asking: false,
@@ -214,7 +235,7 @@ export const init = (config: Config, seed: number, now: number): State => {
     transport: config.transports[0],
     failures: 0,
     checking: undefined,
-    preferAgainAt: 0,
+    preferAgainAt: -Infinity,
     token: undefined,
     refused: undefined,
     refusals: 0,
@@ -237,8 +258,8 @@ export const init = (config: Config, seed: number, now: number): State => {
 }
 
 /**
- * One step in the making: a copy of the state to change, the actions so far,
- * and the session's own time.
+ * One step in the making: a copy of the state to change, the actions so far, the
+ * monotonic time, and what the wall clock shows.
  *
  * @category models
  * @since 0.1.0
@@ -247,4 +268,5 @@ export interface Turn {
   readonly state: { -readonly [K in keyof State]: State[K] }
   readonly actions: Array<Action>
   readonly now: number
+  readonly wall: number
 }

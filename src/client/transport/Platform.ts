@@ -1,5 +1,5 @@
 /**
- * What the plain client needs of the world around it: a clock, a timer, a
+ * What the plain client needs of the world around it: clocks, a timer, a
  * random number, a WebSocket and `fetch`. Tests bring their own.
  *
  * @effect-diagnostics globalDate:off globalTimers:off globalRandom:off
@@ -42,7 +42,8 @@ export type SocketConstructor = new(url: string, protocols: string) => Socket
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
 /**
- * - `now`: milliseconds since the Unix epoch.
+ * - `now`: milliseconds since the Unix epoch, for what people read. `monotonic`:
+ *   whole milliseconds that only go forwards, for all that waits.
  * - `after`: calls once after so many milliseconds, and returns what cancels it.
  * - `random`: a number in [0, 1).
  *
@@ -51,6 +52,7 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>
  */
 export interface Platform {
   readonly now: () => number
+  readonly monotonic: () => number
   readonly after: (ms: number, run: () => void) => () => void
   readonly random: () => number
   readonly WebSocket: SocketConstructor | undefined
@@ -68,6 +70,7 @@ const longestMs = 2_147_483_647
  */
 export const ambient = (): Platform => ({
   now: () => Date.now(),
+  monotonic: () => Math.floor(performance.now()),
   after: (ms, run) => {
     const timer = setTimeout(run, Math.min(Math.max(0, ms), longestMs))
     return () => clearTimeout(timer)

@@ -3,18 +3,21 @@ import { statusOf, step, wakeAt } from "../../../src/client/session/DeviceSessio
 import type { Action, Input } from "../../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init, type State } from "../../../src/client/session/SessionState.ts"
 import { events, welcome, wireEvent } from "../FakeSocket.ts"
+import { moment } from "../moment.ts"
 
 /** A session in the hands of a test: it tells the session something, and sees what the session asks for. */
 class Hands {
   state: State
   now = 100_000
+  /** How far the wall clock is ahead of the time that passes. */
+  ahead = 0
 
   constructor(config: Partial<Config> = {}) {
-    this.state = init({ ...defaults, ...config }, 7, this.now)
+    this.state = init({ ...defaults, ...config }, 7, moment(this.now))
   }
 
   tell(input: Input): ReadonlyArray<Action> {
-    const { actions, state } = step(this.state, input, this.now)
+    const { actions, state } = step(this.state, input, moment(this.now, this.ahead))
     this.state = state
     return actions
   }
@@ -74,7 +77,7 @@ describe("DeviceSession", () => {
     hands.greet(welcome())
     const frozen = JSON.stringify(hands.state)
     const before = hands.state
-    step(before, { _tag: "message", connection: 1, data: JSON.stringify(events([1, 2])) }, hands.now)
+    step(before, { _tag: "message", connection: 1, data: JSON.stringify(events([1, 2])) }, moment(hands.now))
     assert.strictEqual(JSON.stringify(before), frozen)
   })
 
@@ -334,22 +337,78 @@ describe("DeviceSession", () => {
     assert.isAtMost(hands.delay, 200)
   })
 
-  it("is not put off by a clock that is set back", () => {
+  for (const [by, setBy] of [["an hour back", -3_600_000], ["an hour forwards", 3_600_000]] as const) {
+    it(`fault 35: waits as long as it would while the wall clock steps ${by}`, () => {
+      const hands = new Hands()
+      hands.greet(welcome(), events([1]))
+      hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 1 } })
+      hands.ahead += setBy
+      assert.deepStrictEqual(sentBy(hands.pass(999)).filter(({ type }) => type === "ack"), [])
+      hands.ahead -= setBy
+      assert.deepStrictEqual(sentBy(hands.pass(1)).filter(({ type }) => type === "ack"), [
+        { type: "ack", offset: 1, epoch: "E1" }
+      ])
+      hands.ahead += setBy
+      assert.deepStrictEqual(hands.pass(36_499), hands.ahead > 0 ? [{ _tag: "send", frame: { type: "pong" } }] : [])
+      assert.deepStrictEqual(tags(hands.pass(1)), ["disconnect", "status"])
+      const { delay } = hands
+      assert.isAtMost(delay, 200)
+      assert.isAtLeast(delay, 0)
+      hands.ahead += setBy
+      hands.tell({ _tag: "tick" })
+      assert.strictEqual(hands.delay, delay)
+      hands.pass(delay)
+      assert.strictEqual(hands.state.connection, 2)
+      // The attempt itself has its time as well.
+      hands.ahead -= setBy
+      assert.deepStrictEqual(hands.pass(9_999), [])
+      assert.deepStrictEqual(tags(hands.pass(1)), ["check", "disconnect", "status"])
+      assert.deepStrictEqual(hands.cause, { _tag: "timeout", afterMs: 10_000 })
+    })
+
+    it(`fault 35: takes a token for as old as it is when the wall clock steps ${by}`, () => {
+      const hands = new Hands({ hasToken: true })
+      hands.tell({ _tag: "start" })
+      hands.tell({ _tag: "token", request: 1, answer: { token: "one", expiresAt: hands.now + 60_000 } })
+      hands.greet(welcome({ heartbeatMs: 0 }))
+      hands.ahead += setBy
+      assert.notInclude(tags(hands.pass(44_999)), "askToken")
+      hands.close(1006)
+      hands.ahead += setBy
+      hands.pass(hands.delay)
+      assert.strictEqual(hands.state.phase._tag, "Opening")
+      hands.close(1006)
+      hands.pass(16_000)
+      assert.strictEqual(hands.state.phase._tag, "Asking")
+    })
+
+    it(`fault 35: tells by the clock that people read when it tries again, once it was set ${by}`, () => {
+      const hands = new Hands()
+      hands.greet(welcome())
+      hands.push({ type: "goodbye", reason: "draining", reconnectAfterMs: 60_000 })
+      hands.close(4500)
+      const retryAt = () => hands.status._tag === "waiting" ? hands.status.retryAt : undefined
+      const before = retryAt()
+      assert.deepStrictEqual(tags(hands.pass(1_000)), [])
+      hands.ahead += setBy
+      assert.deepStrictEqual(tags(hands.pass(1_000)), ["status"])
+      assert.strictEqual(retryAt(), (before ?? 0) + setBy)
+      // Clocks that run a little faster or slower than they should are not set anew.
+      hands.ahead += Math.sign(setBy) * 30
+      assert.deepStrictEqual(hands.pass(1_000), [])
+    })
+  }
+
+  it("fault 35: shows life at once when the wall clock has leapt, since the device may have slept, and goes on", () => {
     const hands = new Hands()
     hands.greet(welcome())
-    hands.now -= 3_600_000
-    assert.deepStrictEqual(hands.push({ type: "ping" }), [{ _tag: "send", frame: { type: "pong" } }])
-    assert.strictEqual(hands.delay, 37_500)
-    assert.deepStrictEqual(tags(hands.pass(37_500)), ["disconnect", "status"])
-    assert.isAtMost(hands.delay, 200)
-    assert.isAtLeast(hands.delay, 0)
-
-    const { delay } = hands
-    hands.now -= 3_600_000
-    hands.tell({ _tag: "tick" })
-    assert.strictEqual(hands.delay, delay)
-    hands.pass(delay)
-    assert.strictEqual(hands.state.connection, 2)
+    hands.ahead += 1_999
+    assert.deepStrictEqual(hands.pass(10), [])
+    hands.ahead += 3_600_000
+    assert.deepStrictEqual(hands.pass(10), [{ _tag: "send", frame: { type: "pong" } }])
+    assert.deepStrictEqual(hands.pass(10), [])
+    assert.deepStrictEqual(hands.status, { _tag: "live", transport: "websocket" })
+    assert.strictEqual(hands.delay, 37_470)
   })
 
   it("is live only when all that the server had at its welcome is here", () => {

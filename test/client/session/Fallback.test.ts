@@ -2,16 +2,17 @@ import { assert, describe, it } from "@effect/vitest"
 import { statusOf, step, wakeAt } from "../../../src/client/session/DeviceSession.ts"
 import type { Action, Input } from "../../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init } from "../../../src/client/session/SessionState.ts"
+import { moment } from "../moment.ts"
 import type { TransportName } from "../../../src/client/transport/Transports.ts"
 import { events, welcome, wireEvent } from "../FakeSocket.ts"
 
 /** A session whose transports work or fail as a test says. */
 const begin = (config: Partial<Config> = {}) => {
   let now = 100_000
-  let state = init({ ...defaults, ...config }, 7, now)
+  let state = init({ ...defaults, ...config }, 7, moment(now))
   let connects: Array<TransportName> = []
   const tell = (input: Input): ReadonlyArray<Action> => {
-    const result = step(state, input, now)
+    const result = step(state, input, moment(now))
     state = result.state
     for (const action of result.actions) if (action._tag === "connect") connects.push(action.transport)
     return result.actions

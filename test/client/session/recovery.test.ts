@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { statusOf, step, wakeAt } from "../../../src/client/session/DeviceSession.ts"
 import type { Input } from "../../../src/client/session/SessionIO.ts"
 import { defaults, init } from "../../../src/client/session/SessionState.ts"
+import { moment } from "../moment.ts"
 import { welcome } from "../FakeSocket.ts"
 import { Dice } from "../ModelServer.ts"
 
@@ -28,14 +29,14 @@ const device = (seed: number, { offlineMs, onlineMs, outages }: Profile) => {
   let changeAt = now + dice.int(...onlineMs)
   let returnedAt: number | undefined
   let onItsWay: Array<{ readonly at: number; readonly input: Input }> = []
-  let state = init(defaults, seed, now)
+  let state = init(defaults, seed, moment(now))
 
   const later = (input: Input) => {
     onItsWay.push({ at: now + dice.int(...rtt), input })
     onItsWay.sort((a, b) => a.at - b.at)
   }
   const tell = (input: Input): void => {
-    const result = step(state, input, now)
+    const result = step(state, input, moment(now))
     state = result.state
     const { connection } = state
     for (const action of result.actions) {
