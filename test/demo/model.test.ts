@@ -64,7 +64,7 @@ describe("what the page knows of a run", () => {
       const [from, to] = [events.length - 30, events.length - 10]
       const torn = fold([
         ...events.slice(0, from).map(eventItem),
-        { _tag: "Gap", epoch: "e", from: from + 1, to, reason: "slow" },
+        { _tag: "Gap", epoch: "e", from: from + 1, to, reason: "slow", previous: undefined },
         snapshotAfter(events.slice(0, to)),
         ...events.slice(to).map(eventItem)
       ])

@@ -14,20 +14,27 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
   let asked = [] // the last events that asked for a confirmation
   let snapshots = 0 // how many are still to come
   let snapshotsFrom // where to resume from until they are there
-  let attempt = 0, quickUntil = 0, endedSoon = false, lastAck = 0, notBefore = 0, heartbeatMs = 25_000, refusals = 0, done = false
+  let attempt = 0,
+    quickUntil = 0,
+    endedSoon = false,
+    lastAck = 0,
+    notBefore = 0,
+    heartbeatMs = 25_000,
+    refusals = 0,
+    done = false
 
   const send = (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame))
 
   const ack = (urgent, confirmed) => {
-    const due = urgent ? Math.max(Date.now(), lastAck + 50) : Date.now() + 1_000
+    const due = urgent ? Math.max(performance.now(), lastAck + 50) : performance.now() + 1_000
     if (ackTimer !== undefined && ackAt <= due) return
     clearTimeout(ackTimer)
     ackAt = due
     ackTimer = setTimeout(() => {
       ackTimer = undefined
-      lastAck = Date.now()
+      lastAck = performance.now()
       send({ type: "ack", ...position, confirmed })
-    }, due - Date.now())
+    }, due - performance.now())
   }
 
   const moveTo = (epoch, offset) => {
@@ -41,7 +48,7 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
 
   const take = {
     welcome(frame) {
-      welcomedAt = Date.now()
+      welcomedAt = performance.now()
       refusals = 0
       heartbeatMs = frame.heartbeatMs
       if (position === undefined) {
@@ -111,15 +118,15 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
       if (reaction === "renew") refusals++
       if (done || refusals >= 3 || reaction === "stop") return onStatus?.("stopped", { code })
       // A connection that was welcomed was a success, but not one closed for cause soon after it, twice in a row.
-      const soon = welcomedAt !== undefined && Date.now() - welcomedAt < 10_000 && code >= 4400 &&
+      const soon = welcomedAt !== undefined && performance.now() - welcomedAt < 10_000 && code >= 4400 &&
         ![4500, 4501].includes(code)
       if (welcomedAt !== undefined && !(soon && endedSoon)) {
         attempt = 0
-        quickUntil = Date.now() + 5_000
+        quickUntil = performance.now() + 5_000
       }
       if (welcomedAt !== undefined) endedSoon = soon
       welcomedAt = undefined
-      const most = Date.now() < quickUntil ? 500 : 20_000
+      const most = performance.now() < quickUntil ? 500 : 20_000
       const wait = notBefore + Math.random() * Math.min(most, 200 * 2 ** attempt)
       if (200 * 2 ** attempt < most) attempt++
       notBefore = 0

@@ -5,7 +5,7 @@
 import { Clock, Effect, Fiber } from "effect"
 import { Frame, type Identity, type Position } from "../../src/index.ts"
 import * as Session from "../../src/client/session/DeviceSession.ts"
-import { defaults, init, type State } from "../../src/client/session/SessionState.ts"
+import { defaults, init, type Moment, type State } from "../../src/client/session/SessionState.ts"
 import type { Action, Input, Item } from "../../src/client/session/SessionIO.ts"
 import type { Status } from "../../src/client/session/Status.ts"
 import type { Connection } from "../../src/hub/Connection.ts"
@@ -92,7 +92,7 @@ export class Device {
     this.user = options.user
     this.clock = clock
     this.runFork = runFork
-    this.state = init({ ...defaults, start: "earliest" }, options.seed, clock.currentTimeMillisUnsafe())
+    this.state = init({ ...defaults, start: "earliest" }, options.seed, momentOf(clock))
   }
 
   /** A device that connects now, and wants everything that is kept. */
@@ -174,7 +174,7 @@ export class Device {
   }
 
   private tell(input: Input): void {
-    const { actions, state } = Session.step(this.state, input, this.clock.currentTimeMillisUnsafe())
+    const { actions, state } = Session.step(this.state, input, momentOf(this.clock))
     this.state = state
     for (const action of actions) this.run(action)
   }
@@ -230,3 +230,8 @@ export class Device {
     fiber.addObserver((exit) => settle(exit._tag === "Success" ? exit.value : undefined))
   }
 }
+
+const momentOf = (clock: Clock.Clock): Moment => ({
+  monotonic: Math.floor(Monotonic.millisUnsafe(clock)),
+  wall: clock.currentTimeMillisUnsafe()
+})

@@ -5,6 +5,11 @@
  * A position is saved only after its event was handled. A page that comes back
  * therefore gets every event that it had not handled, and none that it had.
  *
+ * The position is all that is kept. An event that asks for a confirmation is
+ * acknowledged within moments of being handled; where page and acknowledgement are
+ * lost in these moments, the event stays unconfirmed, although it was handled.
+ * `emitConfirmed` then says that nobody has confirmed it, never the reverse.
+ *
  * ```ts
  * import { connect, PositionStorage } from "effect-emitter/client"
  *

@@ -1,38 +1,17 @@
 /**
  * What the page knows of its user's runs: a fold of what the client hands over, free of the DOM.
  */
+import type { Gap, Snapshot, WireEvent } from "../../client/index.ts"
 import * as RunEvents from "../../protocol/RunEvents.ts"
 import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
-
-/** An event as it came. */
-export interface WireEvent {
-  readonly offset: number
-  readonly id: string
-  readonly type: string
-  readonly at: number
-  readonly run?: string
-  readonly data: { readonly [key: string]: unknown }
-}
 
 /**
  * What the client hands over. Offsets of a snapshot tell which events are in its state already.
  */
 export type Item =
   | { readonly _tag: "Event"; readonly epoch: string; readonly event: WireEvent }
-  | {
-    readonly _tag: "Gap"
-    readonly epoch: string
-    readonly from: number
-    readonly to: number
-    readonly reason: string
-  }
-  | {
-    readonly _tag: "Snapshot"
-    readonly epoch: string
-    readonly run: string
-    readonly offset: number
-    readonly state: RunSnapshot
-  }
+  | { readonly _tag: "Gap" } & Gap
+  | { readonly _tag: "Snapshot" } & Snapshot
   | { readonly _tag: "Lost"; readonly run: string; readonly at: number }
 
 /** Something in a run's timeline. */
