@@ -18,16 +18,16 @@ import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError, type PullLimits, type Signal } from "../broker/Broker.ts"
 import type { ConnectionId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
-import { Backlog, type BacklogLimits } from "./Backlog.ts"
-import { Connection } from "./Connection.ts"
-import * as FrameEncoder from "./FrameEncoder.ts"
-import { Places } from "./Places.ts"
-import { Recovery } from "./Recovery.ts"
-import type { Opening, Request } from "./ConnectRequest.ts"
+import { Backlog, type BacklogLimits } from "./capacity/Backlog.ts"
+import type { Limits } from "./capacity/SlowConsumer.ts"
+import { Connection } from "./connection/Connection.ts"
+import type { Opening, Request } from "./connection/ConnectRequest.ts"
+import * as FrameEncoder from "./connection/FrameEncoder.ts"
+import type { HubContext, Startable } from "./connection/HubContext.ts"
+import { Recovery } from "./outage/Recovery.ts"
+import { ConnectionRegistry } from "./registry/ConnectionRegistry.ts"
+import { Eviction } from "./registry/Eviction.ts"
 import * as Revoked from "./Revocation.ts"
-import { ConnectionRegistry } from "./ConnectionRegistry.ts"
-import type { HubContext, Startable } from "./HubContext.ts"
-import type { Limits } from "./SlowConsumer.ts"
 import { makeCounters, type Stats } from "./Stats.ts"
 
 /**
@@ -133,7 +133,7 @@ export const make = Effect.fnUntraced(function*(
     run,
     recovery,
     patienceMs: () => options.degradedMs * (1 + random.nextDoubleUnsafe() / 10),
-    later: (connection) => {
+    startLater: (connection) => {
       if (scheduled.push(connection) === 1) dispatcher.scheduleTask(startScheduled, 0)
     }
   }
@@ -150,7 +150,7 @@ export const make = Effect.fnUntraced(function*(
     return new TooManyConnections({ scope: "user", limit: options.perUser })
   }
 
-  const places = new Places({ registry, clock: context.clock, release, run, mostWaiting: options.perUser })
+  const eviction = new Eviction({ registry, clock: context.clock, release, run, maxWaiting: options.perUser })
 
   const refuse = (refusal: TooManyConnections): Effect.Effect<never, TooManyConnections> =>
     Effect.suspend(() => {
@@ -163,8 +163,8 @@ export const make = Effect.fnUntraced(function*(
       const refusal = limitMet(request.user)
       if (refusal?.scope === "user") {
         return Effect.flatMap(
-          places.free(request.user),
-          (isFree) => isFree ? open(request, greeting) : refuse(refusal)
+          eviction.makeRoom(request.user),
+          (hasRoom) => hasRoom ? open(request, greeting) : refuse(refusal)
         )
       }
       if (refusal !== undefined) return refuse(refusal)
@@ -212,7 +212,7 @@ export const make = Effect.fnUntraced(function*(
     revoke: (user) =>
       Effect.suspend(() => {
         const connections = registry.of(user)
-        for (const connection of connections) connection.close(Revoked.farewell)
+        for (const connection of connections) connection.close(Revoked.closeReason)
         return Effect.as(broker.revoke(user), connections.length)
       }),
     settled: Effect.sync(() => {

@@ -1,6 +1,6 @@
 /**
- * That a user's access was revoked: what a device is told, and why it is not let
- * in.
+ * That a user's access was revoked: why a device is not let in, and what one that
+ * is connected is told.
  *
  * @since 0.1.0
  */
@@ -24,4 +24,4 @@ export class Revoked extends Schema.TaggedError<Revoked>()("Revoked", {}) {
  * @category constants
  * @since 0.1.0
  */
-export const farewell: CloseReason = { code: closeCodes.unauthenticated, detail: new Revoked().message }
+export const closeReason: CloseReason = { code: closeCodes.unauthenticated, detail: new Revoked().message }

@@ -47,12 +47,15 @@ export interface Counters {
 export type LimitScope = "user" | "node"
 
 /**
- * One consistent view of a hub: its counters, and what is so right now.
- * `lag` is the largest number of events that a connection was behind when it
- * last looked, `behind` the number of connections that are, `degraded` of those
- * that were told that events may be late, and `backlog` the bytes that wait for the network,
- * all connections together, those that are closing included. `overfull` counts the
- * connections that were closed because too many bytes waited for them, or for all.
+ * One consistent view of a hub: its counters, and how it stands right now.
+ *
+ * - `behind`: connections that have not written all they know of;
+ * - `lag`: the most events that one of them was behind when it last looked;
+ * - `degraded`: connections whose devices were told that events may be late;
+ * - `backlog`: bytes that wait for the network, for all connections together, those
+ *   that are closing included;
+ * - `overfull`: connections that were closed since the hub was built, because too
+ *   many bytes waited for them, or for all.
  *
  * @category models
  * @since 0.1.0

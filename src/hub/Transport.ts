@@ -37,8 +37,9 @@ export type Message = string | Buffer
  *
  * - `heardAt` is when the device was last heard of.
  * - `ask` asks it for a sign of life.
- * - `isSilent` tells at `now` whether it owes one to who asked at `askedAt`.
- * - `heardElsewhere`: it showed itself outside of the transport.
+ * - `isSilent` tells whether it has given none at `now`, after it was asked at
+ *   `askedAt`.
+ * - `heardElsewhere` notes a sign of life that came outside of the transport.
  *
  * @category models
  * @since 0.1.0
@@ -73,7 +74,7 @@ export interface Transport {
   readonly write: (messages: ReadonlyArray<Message>) => boolean
   readonly whenWritable: (ready: () => void) => void
   readonly backlog: () => number
-  readonly close: (farewell: CloseReason) => void
+  readonly close: (reason: CloseReason) => void
   readonly destroy: () => void
   readonly liveness?: Liveness
 }

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Broker, Frame } from "effect-emitter"
 import { UserLog } from "../../src/broker/memory/UserLog.ts"
-import { envelopeBytes, frames, overheadBytes } from "../../src/hub/FrameEncoder.ts"
+import { envelopeBytes, frames, overheadBytes } from "../../src/hub/connection/FrameEncoder.ts"
 import { envelope, plain, plenty } from "../broker/events.ts"
 
 const start = { epoch: "e", offset: 0 }

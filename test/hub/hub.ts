@@ -3,7 +3,7 @@
  */
 import { Effect } from "effect"
 import { Broker, Frame, type Position } from "effect-emitter"
-import { frames } from "../../src/hub/FrameEncoder.ts"
+import { frames } from "../../src/hub/connection/FrameEncoder.ts"
 import * as Hub from "../../src/hub/Hub.ts"
 import { ConnectionId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
 import type { Transport } from "../../src/hub/Transport.ts"
@@ -46,7 +46,7 @@ export const open = (
       user: options.user === undefined ? ada : UserId.make(options.user),
       resume: options.resume,
       threads: options.threads?.map((thread) => ThreadId.make(thread)),
-      encoding: frames,
+      encoder: frames,
       transport
     },
     (opening) =>

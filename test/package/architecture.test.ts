@@ -26,6 +26,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
 const rooms: Record<string, ReadonlyArray<string>> = {
   broker: ["leases", "memory", "redis"],
   emitter: ["resilience", "user", "fallback", "observe", "delivery", "dispatch", "accept", "run"],
+  hub: ["capacity", "outage", "connection", "registry"],
   gateway: ["admission", "authentication", "session", "sse", "websocket", "operations"],
   client: ["transport", "session", "driver"]
 }

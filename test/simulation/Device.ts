@@ -8,8 +8,8 @@ import * as Session from "../../src/client/session/DeviceSession.ts"
 import { defaults, init, type Moment, type State } from "../../src/client/session/SessionState.ts"
 import type { Action, Input, Item } from "../../src/client/session/SessionIO.ts"
 import type { Status } from "../../src/client/session/Status.ts"
-import type { Connection } from "../../src/hub/Connection.ts"
-import { frames } from "../../src/hub/FrameEncoder.ts"
+import type { Connection } from "../../src/hub/connection/Connection.ts"
+import { frames } from "../../src/hub/connection/FrameEncoder.ts"
 import type { Hub } from "../../src/hub/Hub.ts"
 import type { Message, Transport } from "../../src/hub/Transport.ts"
 import { ConnectionId } from "../../src/protocol/Identity.ts"
@@ -218,7 +218,7 @@ export class Device {
     const { hub, user } = this.options
     const id = ConnectionId.make(`${user}-${++this.connections}`)
     const opening = hub.open(
-      { id, user, resume, threads: undefined, encoding: frames, transport: wire },
+      { id, user, resume, threads: undefined, encoder: frames, transport: wire },
       (opening) => Frame.encode({ type: "welcome", connection: id, ...opening, heartbeatMs: 0, retentionMs: 1 })
     )
     const settle = (connection: Connection | undefined) => {

@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError, type Domains } from "../../broker/Broker.ts"
-import { frames } from "../../hub/FrameEncoder.ts"
+import { frames } from "../../hub/connection/FrameEncoder.ts"
 import * as Hub from "../../hub/Hub.ts"
 import type { Revoked } from "../../hub/Revocation.ts"
 import type { Transport } from "../../hub/Transport.ts"
@@ -90,7 +90,7 @@ export const make = Effect.fnUntraced(function*(options: {
         destroy: () => {}
       }
       const id = ConnectionId.make(canary.id)
-      const request = { id, user, resume: undefined, threads: undefined, encoding: frames, transport }
+      const request = { id, user, resume: undefined, threads: undefined, encoder: frames, transport }
       const roundTrip = Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(
           restore(hub.open(request, () => "")),

@@ -20,8 +20,8 @@ import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import { ServerResponse } from "node:http"
 import type { BrokerError } from "../../broker/Broker.ts"
-import type { Connection } from "../../hub/Connection.ts"
-import type { FrameEncoder } from "../../hub/FrameEncoder.ts"
+import type { Connection } from "../../hub/connection/Connection.ts"
+import type { FrameEncoder } from "../../hub/connection/FrameEncoder.ts"
 import type { TooManyConnections } from "../../hub/Hub.ts"
 import type { Revoked } from "../../hub/Revocation.ts"
 import type { CloseReason, Liveness, Message, Transport } from "../../hub/Transport.ts"
@@ -39,10 +39,10 @@ import { Unauthenticated } from "../authentication/AuthenticationError.ts"
  * Server-sent events, with LF line ends. JSON texts hold no line breaks, so each
  * is one `data` line. What a thread filter left out moves the id alone.
  *
- * @category encodings
+ * @category encoders
  * @since 0.1.0
  */
-export const encoding: FrameEncoder<string> = {
+export const encoder: FrameEncoder<string> = {
   events: (epoch, entries, upTo) => {
     let text = ""
     for (const { body, offset, type } of entries) {
@@ -146,8 +146,8 @@ class SseSession implements Session, Transport, Liveness {
     const { code, detail, reconnectAfterMs } = farewell
     this.response.write(
       reconnectAfterMs === undefined
-        ? encoding.frame({ type: "error", code: code.name, message: detail })
-        : `retry: ${reconnectAfterMs}\n${encoding.frame({ type: "goodbye", reason: detail, reconnectAfterMs })}`
+        ? encoder.frame({ type: "error", code: code.name, message: detail })
+        : `retry: ${reconnectAfterMs}\n${encoder.frame({ type: "goodbye", reason: detail, reconnectAfterMs })}`
     )
     this.response.end()
   }
@@ -237,9 +237,9 @@ export const serve = (
     })
     shared.add(session)
     const opened = shared.hub.open(
-      { id, user: principal.userId, issuedAt: principal.issuedAt, resume, threads, encoding, transport: session },
+      { id, user: principal.userId, issuedAt: principal.issuedAt, resume, threads, encoder, transport: session },
       (opening) => {
-        const welcome = encoding.frame({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
+        const welcome = encoder.frame({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
         const retry = `retry: ${1_000 + shared.comeBackAfterMs()}\n`
         // A device that resumes has not seen what lies before the head.
         return resume === undefined ? `${retry}id: ${Position.toText(opening)}\n${welcome}` : `${retry}${welcome}`

@@ -17,8 +17,8 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { BrokerError } from "../../broker/Broker.ts"
-import { frames } from "../../hub/FrameEncoder.ts"
-import type { Connection } from "../../hub/Connection.ts"
+import { frames } from "../../hub/connection/FrameEncoder.ts"
+import type { Connection } from "../../hub/connection/Connection.ts"
 import type { TooManyConnections } from "../../hub/Hub.ts"
 import * as Revoked from "../../hub/Revocation.ts"
 import type { CloseReason, Liveness, Message, Transport } from "../../hub/Transport.ts"
@@ -298,7 +298,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     const id = nextId()
     const open = ({ issuedAt, userId }: Principal) =>
       hub.open(
-        { id, user: userId, issuedAt, resume: hello.resume, threads: hello.threads, encoding: frames, transport: this },
+        { id, user: userId, issuedAt, resume: hello.resume, threads: hello.threads, encoder: frames, transport: this },
         (opening) => Frame.encode({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
       )
     // Once open, a connection is either taken or let go, even if the socket vanished in that moment.
@@ -397,7 +397,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     const error = Result.getOrUndefined(Cause.findError(cause))
     switch (error?._tag) {
       case "Revoked":
-        return Effect.sync(() => this.close(Revoked.farewell))
+        return Effect.sync(() => this.close(Revoked.closeReason))
       case "Unauthenticated":
         return Effect.sync(() => this.close(unauthenticated(error, 0)))
       case "TooManyConnections":

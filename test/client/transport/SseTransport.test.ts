@@ -6,7 +6,7 @@ import type { Entry } from "../../../src/broker/Broker.ts"
 import { openSse } from "../../../src/client/transport/SseTransport.ts"
 import type { Fetch } from "../../../src/client/transport/Platform.ts"
 import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
-import { encoding } from "../../../src/gateway/sse/SseStream.ts"
+import { encoder } from "../../../src/gateway/sse/SseStream.ts"
 import { ConnectionId, EventId, RunId } from "../../../src/protocol/Identity.ts"
 import { Dice } from "../ModelServer.ts"
 
@@ -86,8 +86,8 @@ describe("An event stream", () => {
       let text = "retry: 1000\n"
       let offset = 3
       const expected: Array<unknown> = []
-      const frame = (frame: Parameters<typeof encoding.frame>[0]) => {
-        text += encoding.frame(frame)
+      const frame = (frame: Parameters<typeof encoder.frame>[0]) => {
+        text += encoder.frame(frame)
         expected.push(frame)
       }
       frame(welcome)
@@ -98,7 +98,7 @@ describe("An event stream", () => {
             { length: dice.int(1, 4) },
             () => entry(++offset, dice.pick(["a", "line\nbreak", "ä 👩‍💻", "data: x\n\nid: 9", "\u2028\r"]))
           )
-          text += encoding.events("E1", entries, undefined)
+          text += encoder.events("E1", entries, undefined)
           expected.push(...entries.map(({ offset }) => offset))
         } else if (kind < 0.7) {
           text += ": ping\n\n"
@@ -122,8 +122,8 @@ describe("An event stream", () => {
   })
 
   it("tells a device with a thread filter how far it has come", async () => {
-    const text = encoding.events("E1", [entry(4, "a"), entry(6, "b")], 9) + encoding.events("E1", [], 12) +
-      encoding.frame({ type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch", snapshots: 0 })
+    const text = encoder.events("E1", [entry(4, "a"), entry(6, "b")], 9) + encoder.events("E1", [], 12) +
+      encoder.frame({ type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch", snapshots: 0 })
     const { closed, heard, requests } = open(() => inPieces(text, new Dice(1)), { threads: ["t 1", "t2"] })
     await closed
     const told = (heard as ReadonlyArray<ServerFrames.ServerFrame>).map((frame) =>
@@ -137,7 +137,7 @@ describe("An event stream", () => {
   })
 
   it("never puts events of two epochs into one frame", async () => {
-    const text = encoding.events("E1", [entry(4, "a")], undefined) + encoding.events("E2", [entry(5, "b")], undefined)
+    const text = encoder.events("E1", [entry(4, "a")], undefined) + encoder.events("E2", [entry(5, "b")], undefined)
     const response = new Response(text, { headers: { "content-type": "text/event-stream" } })
     const { closed, heard } = open(() => response)
     await closed
@@ -170,7 +170,7 @@ describe("An event stream", () => {
     const { closed, requests, stream } = open(({ init }) =>
       init.method === "POST"
         ? new Response(null, { status: 204 })
-        : inPieces(encoding.frame({ ...welcome, connection: ConnectionId.make("c-1") }), new Dice(1))
+        : inPieces(encoder.frame({ ...welcome, connection: ConnectionId.make("c-1") }), new Dice(1))
     )
     stream.send({ type: "pong" })
     await closed
@@ -180,10 +180,10 @@ describe("An event stream", () => {
 
   it("ends with the close code that the server names, or as a connection that was lost", async () => {
     const ends = async (text: string) => (await open(() => inPieces(text, new Dice(1))).closed)[0]
-    assert.strictEqual(await ends(encoding.frame({ type: "error", code: "tooSlow", message: "m" })), 4502)
-    assert.strictEqual(await ends(encoding.frame({ type: "error", code: "unauthenticated", message: "m" })), 4401)
-    assert.strictEqual(await ends(encoding.frame({ type: "error", code: "new", message: "m" })), 1006)
-    assert.strictEqual(await ends(encoding.frame({ type: "goodbye", reason: "r", reconnectAfterMs: 5 })), 4500)
+    assert.strictEqual(await ends(encoder.frame({ type: "error", code: "tooSlow", message: "m" })), 4502)
+    assert.strictEqual(await ends(encoder.frame({ type: "error", code: "unauthenticated", message: "m" })), 4401)
+    assert.strictEqual(await ends(encoder.frame({ type: "error", code: "new", message: "m" })), 1006)
+    assert.strictEqual(await ends(encoder.frame({ type: "goodbye", reason: "r", reconnectAfterMs: 5 })), 4500)
     assert.strictEqual(await ends(""), 1006)
   })
 
@@ -224,7 +224,7 @@ describe("An event stream", () => {
     await Promise.resolve()
     stream.close(1000, "")
     assert.isTrue(requests[0]?.init.signal?.aborted)
-    late.resolve(inPieces(encoding.frame(welcome), new Dice(1)))
+    late.resolve(inPieces(encoder.frame(welcome), new Dice(1)))
     const nothing = await Promise.race([closed, new Promise((resolve) => setTimeout(() => resolve("nothing"), 20))])
     assert.deepStrictEqual([nothing, heard], ["nothing", []])
   })

@@ -1,15 +1,26 @@
 /**
- * Leaves out of a slice what a slow device does not get, and fetches the state
- * that stands for it.
+ * Leaves out of a slice what a slow device does not get, and fetches the
+ * snapshots that stand for it.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type { Broker, BrokerError, Slice } from "../broker/Broker.ts"
-import type { UserId } from "../protocol/Identity.ts"
-import type { Position } from "../protocol/Position.ts"
-import type { OutgoingSlice } from "./FrameComposer.ts"
-import { isLeftOut, type SlowConsumer } from "./SlowConsumer.ts"
+import type { Broker, BrokerError, RunSnapshotAt, Slice } from "../../broker/Broker.ts"
+import type { UserId } from "../../protocol/Identity.ts"
+import type { Position } from "../../protocol/Position.ts"
+import { isLeftOut, type SheddingLevel, type SlowConsumer } from "./SlowConsumer.ts"
+
+/**
+ * A slice of the log for one device. With a `level`, the events that it sheds are
+ * left out, and `replacements` are the snapshots that stand for them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface OutgoingSlice extends Slice {
+  readonly level?: SheddingLevel
+  readonly replacements?: ReadonlyArray<RunSnapshotAt>
+}
 
 /**
  * The outgoing slice of a slice that begins after `cursor`, for a device at the
@@ -29,7 +40,7 @@ export const shed = (
   const lastLeftOut = slice.entries.findLast(({ delivery }) => isLeftOut(level, delivery))
   if (lastLeftOut === undefined) return Effect.succeed(slice)
   if (lastLeftOut.offset <= slowConsumer.replacedUpTo) return Effect.succeed({ ...slice, level })
-  // Runs that end inside what is left out have no events left to tell their state.
+  // A run that ended within what is left out has no later event that would show it: its snapshot has to.
   return Effect.map(broker.snapshots(user, cursor.offset + 1), ({ position, snapshots }) => {
     if (position.epoch !== slice.next.epoch) return slice
     slowConsumer.replacedUpTo = position.offset

@@ -1,28 +1,28 @@
 /**
- * Makes places for newcomers at a user's limit on connections, where devices have
- * gone without a word: after a change of network their connections look alive until
- * somebody asks.
+ * Makes room at a user's limit on connections, by closing those whose devices have
+ * gone without a word. After a change of network such connections look alive until
+ * their devices are asked.
  *
- * The quietest three are asked for a sign of life. Those that give none within 2
- * seconds are closed, and their places are free at once. Devices that are there
- * answer, and keep their places: newcomers do not push them out.
+ * The three that have been quiet for the longest are asked for a sign of life.
+ * Those that give none within 2 seconds are closed, and do not count any more at
+ * once. Devices that answer keep their connections, whoever waits for room.
  *
  * @since 0.1.0
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { closeCodes } from "../protocol/CloseCode.ts"
-import type { UserId } from "../protocol/Identity.ts"
-import * as Monotonic from "../protocol/Monotonic.ts"
-import type { Connection } from "./Connection.ts"
+import { closeCodes } from "../../protocol/CloseCode.ts"
+import type { UserId } from "../../protocol/Identity.ts"
+import * as Monotonic from "../../protocol/Monotonic.ts"
+import type { Connection } from "../connection/Connection.ts"
 import type { ConnectionRegistry } from "./ConnectionRegistry.ts"
-import type { CloseReason, Liveness } from "./Transport.ts"
+import type { CloseReason, Liveness } from "../Transport.ts"
 
 /**
  * - `release` lets go of a connection.
  * - `run` starts an effect that outlives its caller.
- * - `mostWaiting` newcomers of one user may wait at a time.
+ * - `maxWaiting` is how many new connections of one user may wait for room.
  *
  * @category models
  * @since 0.1.0
@@ -32,7 +32,7 @@ export interface Options {
   readonly clock: Clock.Clock
   readonly release: (connection: Connection) => Effect.Effect<void>
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  readonly mostWaiting: number
+  readonly maxWaiting: number
 }
 
 interface Asked {
@@ -41,10 +41,12 @@ interface Asked {
 }
 
 /**
+ * Mutable: a user's round is there while it goes on.
+ *
  * @category models
  * @since 0.1.0
  */
-export class Places {
+export class Eviction {
   private readonly options: Options
   // One round of questions at a time for each user, whoever waits for it.
   private readonly rounds = new Map<UserId, { readonly fiber: Fiber.Fiber<boolean>; waiting: number }>()
@@ -53,11 +55,11 @@ export class Places {
     this.options = options
   }
 
-  /** Whether a place of this user has become free. */
-  free(user: UserId): Effect.Effect<boolean> {
+  /** Tells whether there is room for one more connection of this user. */
+  makeRoom(user: UserId): Effect.Effect<boolean> {
     return Effect.suspend(() => {
       const round = this.rounds.get(user) ?? this.begin(user)
-      if (round.waiting >= this.options.mostWaiting) return Effect.succeed(false)
+      if (round.waiting >= this.options.maxWaiting) return Effect.succeed(false)
       round.waiting++
       return Effect.ensuring(
         Fiber.join(round.fiber),
@@ -94,7 +96,7 @@ export class Places {
         Effect.andThen(Effect.suspend(() => {
           if (registry.countOf(user) < before) return Effect.succeed(true)
           const gone = silent()
-          for (const { connection } of gone) connection.close(farewell)
+          for (const { connection } of gone) connection.close(closeReason)
           return Effect.as(
             Effect.forEach(gone, ({ connection }) => release(connection), { discard: true }),
             gone.length > 0
@@ -109,10 +111,10 @@ const quietest = (connections: ReadonlyArray<Connection>): ReadonlyArray<Asked> 
   connections
     .flatMap((connection) => connection.liveness === undefined ? [] : [{ connection, liveness: connection.liveness }])
     .toSorted((one, other) => one.liveness.heardAt() - other.liveness.heardAt())
-    .slice(0, mostAsked)
+    .slice(0, maxAsked)
 
-const farewell: CloseReason = { code: closeCodes.heartbeatLost, detail: closeCodes.heartbeatLost.meaning }
+const closeReason: CloseReason = { code: closeCodes.heartbeatLost, detail: closeCodes.heartbeatLost.meaning }
 
-const mostAsked = 3
+const maxAsked = 3
 const answerWithinMs = 2_000
 const lookEveryMs = 50

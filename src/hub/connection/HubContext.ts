@@ -6,14 +6,14 @@
 import type * as Clock from "effect/Clock"
 import type * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import type { Broker, PullLimits } from "../broker/Broker.ts"
-import type { Backlog } from "./Backlog.ts"
-import type { Recovery } from "./Recovery.ts"
-import type { Limits } from "./SlowConsumer.ts"
-import type { Counters } from "./Stats.ts"
+import type { Broker, PullLimits } from "../../broker/Broker.ts"
+import type { Backlog } from "../capacity/Backlog.ts"
+import type { Limits } from "../capacity/SlowConsumer.ts"
+import type { Recovery } from "../outage/Recovery.ts"
+import type { Counters } from "../Stats.ts"
 
 /**
- * A connection that begins to pull when it is told to.
+ * A connection that drains when `start` is called.
  *
  * @category models
  * @since 0.1.0
@@ -26,10 +26,10 @@ export interface Startable {
  * What all connections of a node share.
  *
  * - `run` starts an effect in the hub's context, at once.
- * - `later` calls `start` of a connection in the next turn of the scheduler.
+ * - `startLater` calls `start` of a connection in the next turn of the scheduler.
  * - `recovery` brings back connections that could not read their log.
- * - `patienceMs` is for how long one of them is kept: not the same for each, so
- *   that they do not leave together.
+ * - `patienceMs` is for how long such a connection is kept. Each call gives another
+ *   time, so that connections do not leave together.
  *
  * @category models
  * @since 0.1.0
@@ -42,7 +42,7 @@ export interface HubContext {
   readonly slow: Limits
   readonly backlog: Backlog
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  readonly later: (connection: Startable) => void
+  readonly startLater: (connection: Startable) => void
   readonly recovery: Recovery
   readonly patienceMs: () => number
 }

@@ -1,9 +1,9 @@
 /**
- * The account of the bytes that wait for the network, of one node.
+ * Counts the bytes that wait for the network, on one node.
  *
- * A device that does not read leaves in this process what its transport has not
- * handed over: a frame or a snapshot, and what a socket holds before it is full.
- * Each of them is bounded, and so is their sum:
+ * For a device that does not read, this process holds what its transport has not
+ * handed over: a frame or a snapshot, and what its socket holds before it is full.
+ * What waits for one device is bounded, and so is the sum:
  *
  * - a connection for which more than `perConnection` bytes wait is closed;
  * - past three quarters of `perNode`, the connection for which most waits is closed,
@@ -28,8 +28,8 @@ export interface BacklogLimits {
 }
 
 /**
- * Whom bytes wait for. `closeAsSlow` ends it, and must call `end`; `cut` ends it
- * without a word, and frees what it holds.
+ * A connection that bytes wait for. `closeAsSlow` ends it, and must call `end`.
+ * `cut` ends it without a word, and frees what it holds.
  *
  * @category models
  * @since 0.1.0
@@ -40,6 +40,8 @@ export interface Holder {
 }
 
 /**
+ * Mutable: it counts each write of each connection, by plain calls.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -56,7 +58,7 @@ export class Backlog {
     this.limits = limits
   }
 
-  /** How many bytes wait, as far as was told. */
+  /** How many bytes wait, as far as connections have counted. */
   get total(): number {
     return this.openBytes + this.closingBytes
   }

@@ -1,15 +1,15 @@
 /**
- * How what a connection says becomes text.
+ * Writes frames as text.
  *
  * Bodies of events are stored as text already, most of them as bytes, so an
  * `events` frame is built by copying, without looking inside them.
  *
  * @since 0.1.0
  */
-import type { Entry } from "../broker/Broker.ts"
-import * as Envelope from "../protocol/Envelope.ts"
-import * as Frame from "../protocol/Frame.ts"
-import type { Message } from "./Transport.ts"
+import type { Entry } from "../../broker/Broker.ts"
+import * as Envelope from "../../protocol/Envelope.ts"
+import * as Frame from "../../protocol/Frame.ts"
+import type { Message } from "../Transport.ts"
 
 /**
  * Writes messages for one kind of transport.
@@ -47,7 +47,7 @@ const tail = "]}"
 /**
  * The JSON frames of the wire protocol.
  *
- * @category encodings
+ * @category encoders
  * @since 0.1.0
  */
 export const frames: FrameEncoder = {

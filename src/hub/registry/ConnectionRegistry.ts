@@ -6,10 +6,12 @@
  *
  * @since 0.1.0
  */
-import type { UserId } from "../protocol/Identity.ts"
-import type { Connection } from "./Connection.ts"
+import type { UserId } from "../../protocol/Identity.ts"
+import type { Connection } from "../connection/Connection.ts"
 
 /**
+ * Mutable: connections come and go by plain calls.
+ *
  * @category models
  * @since 0.1.0
  */

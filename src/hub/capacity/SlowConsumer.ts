@@ -12,8 +12,8 @@
  *
  * @since 0.1.0
  */
-import type { Slice } from "../broker/Broker.ts"
-import type { DeliveryClass } from "../protocol/Event.ts"
+import type { Slice } from "../../broker/Broker.ts"
+import type { DeliveryClass } from "../../protocol/Event.ts"
 
 /**
  * A limit on lag. It is met when so many bytes wait in the log, or when the
@@ -59,8 +59,8 @@ export const isLeftOut = (level: SheddingLevel, delivery: DeliveryClass): boolea
   delivery === "volatile" ? level !== "everything" : delivery === "batched" && level === "criticalOnly"
 
 /**
- * One time of being behind, from the first full transport until the device has
- * caught up. The level only gets stricter in it.
+ * One time in which a device is behind: from the first full transport until it has
+ * caught up. Mutable: its level only gets stricter.
  *
  * @category models
  * @since 0.1.0
@@ -68,8 +68,6 @@ export const isLeftOut = (level: SheddingLevel, delivery: DeliveryClass): boolea
 export class SlowConsumer {
   /** When the device fell behind. */
   readonly since: number
-  /** When the transport became full; while it has room, `undefined`. */
-  fullSince: number | undefined
   /** Up to which offset snapshots stand for what was left out. */
   replacedUpTo = 0
   private currentLevel: SheddingLevel = "everything"

@@ -3,10 +3,10 @@
  *
  * @since 0.1.0
  */
-import type { ConnectionId, ThreadId, UserId } from "../protocol/Identity.ts"
-import type { Position } from "../protocol/Position.ts"
+import type { ConnectionId, ThreadId, UserId } from "../../protocol/Identity.ts"
+import type { Position } from "../../protocol/Position.ts"
 import type { FrameEncoder } from "./FrameEncoder.ts"
-import type { Transport } from "./Transport.ts"
+import type { Transport } from "../Transport.ts"
 
 /**
  * A device that asks to be served. Without `resume` it starts at the head, with
@@ -23,7 +23,7 @@ export interface Request {
   readonly issuedAt?: number | undefined
   readonly resume: Position | undefined
   readonly threads: ReadonlyArray<ThreadId> | undefined
-  readonly encoding: FrameEncoder
+  readonly encoder: FrameEncoder
   readonly transport: Transport
 }
 

@@ -26,6 +26,8 @@ export const graceMs = 1_000
 export const maxMs = 60_000
 
 /**
+ * Mutable: emitters say anew for how long they hold events.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -45,7 +47,7 @@ export class Lateness {
     return Math.min(this.latest, Math.max(this.graceUntil, this.saidUntil))
   }
 
-  /** The broker is back. */
+  /** The broker is back. Emitters have a grace in which to say of whom they hold events. */
   back(now: number): void {
     this.graceUntil = now + graceMs
   }

@@ -5,26 +5,15 @@
  *
  * @since 0.1.0
  */
-import type { Entry, Gap, RunSnapshotAt, Slice } from "../broker/Broker.ts"
-import type { GapReason } from "../protocol/Frame.ts"
-import type { ThreadId } from "../protocol/Identity.ts"
-import type { Position } from "../protocol/Position.ts"
+import type { Entry, Gap, RunSnapshotAt } from "../../broker/Broker.ts"
+import type { GapReason } from "../../protocol/Frame.ts"
+import type { ThreadId } from "../../protocol/Identity.ts"
+import type { Position } from "../../protocol/Position.ts"
 import type { FrameEncoder } from "./FrameEncoder.ts"
-import { isLeftOut, type SheddingLevel } from "./SlowConsumer.ts"
-import type { Counters } from "./Stats.ts"
-import type { Message } from "./Transport.ts"
-
-/**
- * A slice of the log for one device. With a `level`, the events that it sheds are
- * left out, and `replacements` are the snapshots that stand for them.
- *
- * @category models
- * @since 0.1.0
- */
-export interface OutgoingSlice extends Slice {
-  readonly level?: SheddingLevel
-  readonly replacements?: ReadonlyArray<RunSnapshotAt>
-}
+import type { OutgoingSlice } from "../capacity/LoadShedding.ts"
+import { isLeftOut, type SheddingLevel } from "../capacity/SlowConsumer.ts"
+import type { Counters } from "../Stats.ts"
+import type { Message } from "../Transport.ts"
 
 /**
  * What a connection writes next: `messages`, which bring the device to `next`, and
@@ -46,26 +35,27 @@ const none: ReadonlyArray<RunSnapshotAt> = []
 const nothing: ReadonlyArray<number> = []
 
 // How many events may wait for a confirmation of one device.
-const maxAsked = 1024
+const maxUnconfirmed = 1024
 
 /**
- * Composes the frames of one device, and knows up to where it has been told.
+ * Composes the frames of one device. Mutable: it goes with a connection, and
+ * remembers up to which offset the device has accounted for everything.
  *
  * @category models
  * @since 0.1.0
  */
 export class FrameComposer {
-  private readonly encoding: FrameEncoder
-  // Those that the device asked for, if not all.
+  private readonly encoder: FrameEncoder
+  // The threads that the device asked for, if it did not ask for all.
   private readonly threads: ReadonlySet<ThreadId> | undefined
   private readonly counters: Counters
-  // With a thread filter, the device may know of less than was looked at.
+  // Up to which offset the device knows of everything. With a thread filter that may be less than was looked at.
   private announced = 0
-  // The offsets of events that were told, ask for a confirmation, and have none yet.
-  private asked = nothing
+  // The offsets of events that were composed, ask for a confirmation, and have none yet.
+  private unconfirmed = nothing
 
-  constructor(encoding: FrameEncoder, threads: ReadonlyArray<ThreadId> | undefined, counters: Counters) {
-    this.encoding = encoding
+  constructor(encoder: FrameEncoder, threads: ReadonlyArray<ThreadId> | undefined, counters: Counters) {
+    this.encoder = encoder
     this.threads = threads === undefined ? undefined : new Set(threads)
     this.counters = counters
   }
@@ -93,34 +83,36 @@ export class FrameComposer {
   upTo(cursor: Position): ReadonlyArray<Message> {
     if (this.announced >= cursor.offset) return []
     this.announced = cursor.offset
-    return [this.encoding.events(cursor.epoch, [], cursor.offset)]
+    return [this.encoder.events(cursor.epoch, [], cursor.offset)]
   }
 
-  /** The offsets up to `offset` of events that were told and ask for a confirmation. Each is given once. */
+  /** The offsets up to `offset` of events that were composed and ask for a confirmation. Each is given once. */
   confirm(offset: number): ReadonlyArray<number> {
-    if (this.asked.length === 0) return nothing
-    const confirmed = this.asked.filter((asked) => asked <= offset)
-    this.asked = confirmed.length === this.asked.length ? nothing : this.asked.filter((asked) => asked > offset)
+    if (this.unconfirmed.length === 0) return nothing
+    const confirmed = this.unconfirmed.filter((each) => each <= offset)
+    this.unconfirmed = confirmed.length === this.unconfirmed.length
+      ? nothing
+      : this.unconfirmed.filter((each) => each > offset)
     return confirmed
   }
 
   /** The message for the state of a run. */
   snapshot(snapshot: RunSnapshotAt): string {
-    return this.encoding.frame({ type: "snapshot", ...snapshot })
+    return this.encoder.frame({ type: "snapshot", ...snapshot })
   }
 
   /** The message that tells whether events may be late. */
   status(state: "degraded" | "live"): string {
-    return this.encoding.frame({ type: "status", state })
+    return this.encoder.frame({ type: "status", state })
   }
 
   private compose(messages: Array<Message>, entries: ReadonlyArray<Entry>, upTo: Position): void {
     if (entries.length === 0) return
-    messages.push(this.encoding.events(upTo.epoch, entries, this.threads === undefined ? undefined : upTo.offset))
+    messages.push(this.encoder.events(upTo.epoch, entries, this.threads === undefined ? undefined : upTo.offset))
     this.announced = upTo.offset
     this.counters.events += entries.length
     for (const { confirm, offset } of entries) {
-      if (confirm) this.asked = [...this.asked.slice(1 - maxAsked), offset]
+      if (confirm) this.unconfirmed = [...this.unconfirmed.slice(1 - maxUnconfirmed), offset]
     }
   }
 
@@ -162,9 +154,9 @@ export class FrameComposer {
   }
 
   private explain(messages: Array<Message>, gap: Explanation, snapshots: ReadonlyArray<RunSnapshotAt>): void {
-    messages.push(this.encoding.frame({ type: "gap", ...gap, snapshots: snapshots.length }))
+    messages.push(this.encoder.frame({ type: "gap", ...gap, snapshots: snapshots.length }))
     this.announced = gap.to
-    if (gap.reason === "epoch") this.asked = nothing
+    if (gap.reason === "epoch") this.unconfirmed = nothing
     this.counters.gaps[gap.reason]++
   }
 

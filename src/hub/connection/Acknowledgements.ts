@@ -1,0 +1,91 @@
+/**
+ * What the device of one connection has confirmed, on its way to the broker.
+ *
+ * An acknowledgement that the broker cannot take is kept, and passed on when the
+ * log can be read again.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { Broker } from "../../broker/Broker.ts"
+import type { UserId } from "../../protocol/Identity.ts"
+import type { Position } from "../../protocol/Position.ts"
+import type { Counters } from "../Stats.ts"
+
+/**
+ * The most acknowledgements that are kept.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxKept = 128
+
+/**
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly broker: Broker["Service"]
+  readonly counters: Counters
+  readonly user: UserId
+}
+
+const none: ReadonlyArray<Position> = []
+
+/**
+ * Mutable, since a connection has one for as long as it lives: two fields, while
+ * its device is in good order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Acknowledgements {
+  // What the device was sent on an earlier connection, and may yet confirm by name: the offsets past `earlierAfter`, up
+  // to `earlierUpTo`.
+  private earlierAfter = 0
+  private earlierUpTo = 0
+  private kept = none
+
+  /** The device was sent events up to this offset before. */
+  startAt(offset: number): void {
+    this.earlierUpTo = offset
+  }
+
+  /** The device handled everything up to `offset`. Of the events it names, those that it was sent before. */
+  confirmEarlier(offset: number, named: ReadonlyArray<number>): ReadonlyArray<number> {
+    const upTo = Math.min(offset, this.earlierUpTo)
+    const confirmed = named.filter((each) => each > this.earlierAfter && each <= upTo)
+    this.earlierAfter = Math.max(this.earlierAfter, upTo)
+    return confirmed
+  }
+
+  /** Whether some are kept. */
+  get hasKept(): boolean {
+    return this.kept.length > 0
+  }
+
+  /** Keeps one: of more than `maxKept` the last, and those of one epoch alone. */
+  keep(position: Position): void {
+    const others = this.kept.filter(({ epoch, offset }) => epoch === position.epoch && offset !== position.offset)
+    this.kept = [...others.slice(1 - maxKept), position]
+  }
+
+  /** Passes one on. `false` if the broker did not take it. */
+  pass({ broker, counters, user }: Options, position: Position): Effect.Effect<boolean> {
+    return broker.acknowledge(user, position).pipe(
+      Effect.match({
+        onSuccess: () => {
+          counters.acknowledgements++
+          this.kept = this.kept.filter((kept) => kept !== position)
+          return true
+        },
+        onFailure: () => false
+      })
+    )
+  }
+
+  /** Passes on those that are kept. Others may come meanwhile. */
+  passKept(options: Options): Effect.Effect<void> {
+    return Effect.forEach(this.kept, (position) => this.pass(options, position), { discard: true })
+  }
+}
