@@ -28,6 +28,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Trigger } from "../fallback/DeadLetters.ts"
 
@@ -113,6 +114,7 @@ export const make = Effect.fnUntraced(function*<E>(
     const alert = trouble
     if (alert === undefined) return Effect.void
     trouble = undefined
+    latch.closeUnsafe()
     return Effect.suspend(() => options.notify(alert)).pipe(
       Effect.timeout(timeout),
       Effect.catchCause((cause) => Effect.logError("An alert to the operator was lost", alert, cause))
@@ -121,10 +123,8 @@ export const make = Effect.fnUntraced(function*<E>(
 
   yield* Effect.addFinalizer(() => tell)
   yield* latch.await.pipe(
-    Effect.andThen(Effect.sync(() => latch.closeUnsafe())),
     Effect.andThen(tell),
-    Effect.andThen(Effect.sleep(atMostEvery)),
-    Effect.forever,
+    Effect.repeat(Schedule.spaced(atMostEvery)),
     Effect.forkScoped
   )
 

@@ -28,11 +28,11 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as MutableRef from "effect/MutableRef"
 import * as PubSub from "effect/PubSub"
-import * as Random from "effect/Random"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Backoff from "./Backoff.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 
 /**
@@ -161,7 +161,7 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<CircuitBreaker> {
   const clock = yield* Clock.Clock
   const runSync = Effect.runSyncWith(yield* Effect.context<never>())
-  const schedule = openTimes(options)
+  const schedule = Backoff.make({ ...options.openFor, jitter })
   const changes = yield* PubSub.sliding<Transition>(64)
   const phaseRef = Ref.makeUnsafe<Phase>(closed(0))
 
@@ -356,12 +356,5 @@ const stateOf = (phase: Phase): State => {
 }
 
 const jitter = 0.2
-
-const openTimes = ({ openFor }: Options) =>
-  Schedule.min([Schedule.exponential(openFor.first), Schedule.spaced(openFor.cap)]).pipe(
-    Schedule.modifyDelay(({ duration }) =>
-      Effect.map(Random.next, (random) => Duration.times(duration, 1 - jitter * random))
-    )
-  )
 
 type OpenTimes = Effect.Success<ReturnType<typeof Schedule.toStep<unknown, unknown, never, never>>>

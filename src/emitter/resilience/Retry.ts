@@ -15,7 +15,7 @@
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Random from "effect/Random"
+import * as Backoff from "./Backoff.ts"
 
 /**
  * How often and how soon to try again.
@@ -69,25 +69,33 @@ export const run = <A, E, R>(
  * @category combinators
  * @since 0.1.0
  */
-export const afterFailure = Effect.fnUntraced(function*<A, E, R>(
+export const afterFailure = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   options: Options,
   cause: Cause.Cause<E>,
   onRetry?: () => void,
   isForGood?: (cause: Cause.Cause<E>) => boolean
-): Effect.fn.Return<A, E, R> {
-  let last = cause
-  for (let retry = 1; retry <= options.attempts && isRetryable(last); retry++) {
-    if (isForGood?.(last) === true) break
-    const random = yield* Random.next
-    yield* Effect.sleep(Duration.millis(longestWaitMs(options, retry) * random))
-    onRetry?.()
-    const exit = yield* Effect.exit(effect)
-    if (exit._tag === "Success") return exit.value
-    last = exit.cause
-  }
-  return yield* Effect.failCause(last)
-})
+): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    let isFirst = true
+    // The try that the caller made, and then those that follow it.
+    const nextTry = Effect.suspend(() => {
+      if (isFirst) {
+        isFirst = false
+        return Effect.failCause(cause)
+      }
+      onRetry?.()
+      return effect
+    })
+    return Effect.sandbox(nextTry).pipe(
+      Effect.retry({
+        schedule: Backoff.make({ first: options.base, cap: options.cap, jitter: 1 }),
+        times: options.attempts,
+        while: (last) => isRetryable(last) && isForGood?.(last) !== true
+      }),
+      Effect.catch(Effect.failCause)
+    )
+  })
 
 const isRetryable = <E>(cause: Cause.Cause<E>): boolean => cause.reasons.every(Cause.isFailReason)
 
