@@ -32,8 +32,28 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Backoff from "./Backoff.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
+import * as Backoff from "./Backoff.ts"
+import {
+  type Admission,
+  admissionIn,
+  type Change,
+  type Closed,
+  closed,
+  type HalfOpen,
+  hurried,
+  type OpenTimes,
+  type Permit,
+  type Phase,
+  probing,
+  released,
+  settled,
+  type State,
+  stateOf,
+  type Transition
+} from "./BreakerPhase.ts"
+
+export type { Admission, Permit, State, Transition } from "./BreakerPhase.ts"
 
 /**
  * When a breaker opens, and for how long.
@@ -52,50 +72,6 @@ export interface Options {
     readonly first: Duration.Input
     readonly cap: Duration.Input
   }
-}
-
-/**
- * What a breaker is doing.
- *
- * - `Closed`: calls go through; the last `failures` of them failed.
- * - `Open`: calls are refused until about `until`, in milliseconds since the
- *   Unix epoch. It is the `openings`th opening without a success in between.
- * - `HalfOpen`: a probe is under way, other calls are refused.
- *
- * @category models
- * @since 0.1.0
- */
-export type State =
-  | { readonly _tag: "Closed"; readonly failures: number }
-  | { readonly _tag: "Open"; readonly until: number; readonly openings: number }
-  | { readonly _tag: "HalfOpen" }
-
-/**
- * A change from one kind of state to another, with its time in milliseconds
- * since the Unix epoch. `event` tells it from others between the same states:
- * a probe that was interrupted is `released` and opens nothing anew.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Transition {
-  readonly breaker: string
-  readonly event: "opened" | "probing" | "released" | "closed"
-  readonly from: State
-  readonly to: State
-  readonly at: number
-}
-
-/**
- * Leave to make one call. It must be given back once, with `settleUnsafe` or
- * `releaseUnsafe`; one that is lost blocks the breaker if it is a `probe`, and
- * does no harm otherwise.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Permit {
-  readonly probe: boolean
 }
 
 /**
@@ -138,15 +114,6 @@ export interface CircuitBreaker {
 }
 
 /**
- * What a breaker does with a call: it goes through, it is the probe, or it is
- * refused.
- *
- * @category models
- * @since 0.1.0
- */
-export type Admission = "closed" | "probe" | "refuse"
-
-/**
  * Makes a closed breaker. `name` tells in errors and transitions what it guards.
  * `onTransition` is called within each transition, before anything else can
  * happen, and must return at once and not throw.
@@ -176,7 +143,7 @@ export const make = Effect.fnUntraced(function*(
     const at = clock.currentTimeMillisUnsafe()
     const transition: Transition = { breaker: name, event, from: stateOf(from), to: stateOf(to), at }
     onTransition?.(transition)
-    // A sliding hub never makes its publisher wait, so this ends at once.
+    // A sliding hub never makes its publisher wait, so this ends at once. `publishUnsafe` would drop the newest, not the oldest.
     runSync(PubSub.publish(changes, transition))
   }
 
@@ -199,11 +166,7 @@ export const make = Effect.fnUntraced(function*(
       : { event: undefined, to: { ...phase, failures } }
   }
 
-  const admissionUnsafe = (): Admission => {
-    const phase = Ref.getUnsafe(phaseRef)
-    if (phase._tag === "Closed") return "closed"
-    return phase._tag === "HalfOpen" || nowMs() < phase.probeAt ? "refuse" : "probe"
-  }
+  const admissionUnsafe = (): Admission => admissionIn(Ref.getUnsafe(phaseRef), nowMs())
 
   const admitClosedUnsafe = (): Permit | undefined => {
     const phase = Ref.getUnsafe(phaseRef)
@@ -212,11 +175,7 @@ export const make = Effect.fnUntraced(function*(
 
   const probe = (): Permit => {
     const permit: Permit = { probe: true }
-    modify((phase): Change =>
-      phase._tag === "Open"
-        ? { event: "probing", to: { _tag: "HalfOpen", permit, openings: phase.openings, step: phase.step } }
-        : { event: undefined, to: phase }
-    )
+    modify((phase) => probing(phase, permit))
     return permit
   }
 
@@ -224,15 +183,7 @@ export const make = Effect.fnUntraced(function*(
   const admitUnsafe = (): Permit | undefined =>
     admitClosedUnsafe() ?? (admissionUnsafe() === "probe" ? probe() : undefined)
 
-  const settle = (permit: Permit, success: boolean): void =>
-    modify((phase) => {
-      // A call whose permit it no longer is was admitted in another phase.
-      if (phase._tag === "Open" || phase.permit !== permit) return { event: undefined, to: phase }
-      if (!success) return failed(phase)
-      return phase._tag === "HalfOpen"
-        ? { event: "closed", to: closed(0) }
-        : { event: undefined, to: { ...phase, failures: 0 } }
-    })
+  const settle = (permit: Permit, success: boolean): void => modify((phase) => settled(phase, permit, success, failed))
 
   const settleUnsafe = (permit: Permit, success: boolean): void => {
     const phase = Ref.getUnsafe(phaseRef)
@@ -241,13 +192,7 @@ export const make = Effect.fnUntraced(function*(
   }
 
   const releaseUnsafe = (permit: Permit): void => {
-    if (!permit.probe) return
-    modify((phase): Change => {
-      if (phase._tag !== "HalfOpen" || phase.permit !== permit) return { event: undefined, to: phase }
-      const { openings, step } = phase
-      const until = clock.currentTimeMillisUnsafe()
-      return { event: "released", to: { _tag: "Open", until, probeAt: nowMs(), openings, step } }
-    })
+    if (permit.probe) modify((phase) => released(phase, permit, nowMs(), clock.currentTimeMillisUnsafe()))
   }
 
   const retryAfterMsUnsafe = (): number => {
@@ -281,11 +226,7 @@ export const make = Effect.fnUntraced(function*(
     settleUnsafe,
     releaseUnsafe,
     admissionUnsafe,
-    probeUnsafe: () =>
-      modify((phase) => ({
-        event: undefined,
-        to: phase._tag === "Open" ? { ...phase, probeAt: Math.min(phase.probeAt, nowMs()) } : phase
-      })),
+    probeUnsafe: () => modify((phase) => hurried(phase, nowMs())),
     retryAfterMsUnsafe
   }
 })
@@ -308,53 +249,8 @@ export class BreakerOpen extends Schema.TaggedError<BreakerOpen>()("BreakerOpen"
   }
 }
 
-const isInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
-  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
-
-// All that a breaker knows. Of a phase that calls are admitted in, `permit` is what they were given.
-type Phase = Closed | Open | HalfOpen
-
-interface Closed {
-  readonly _tag: "Closed"
-  readonly failures: number
-  readonly permit: Permit
-}
-
-// `probeAt` is told by the monotonic clock; `step` gives the next open time.
-interface Open {
-  readonly _tag: "Open"
-  readonly until: number
-  readonly probeAt: number
-  readonly openings: number
-  readonly step: OpenTimes
-}
-
-interface HalfOpen {
-  readonly _tag: "HalfOpen"
-  readonly permit: Permit
-  readonly openings: number
-  readonly step: OpenTimes
-}
-
-// The phase after a step, and the transition that it is, if the kind of phase changed.
-interface Change {
-  readonly event: Transition["event"] | undefined
-  readonly to: Phase
-}
-
-const closed = (failures: number): Closed => ({ _tag: "Closed", failures, permit: { probe: false } })
-
-const stateOf = (phase: Phase): State => {
-  switch (phase._tag) {
-    case "Closed":
-      return { _tag: "Closed", failures: phase.failures }
-    case "Open":
-      return { _tag: "Open", until: phase.until, openings: phase.openings }
-    case "HalfOpen":
-      return { _tag: "HalfOpen" }
-  }
-}
-
+// Each open time is up to so much shorter.
 const jitter = 0.2
 
-type OpenTimes = Effect.Success<ReturnType<typeof Schedule.toStep<unknown, unknown, never, never>>>
+const isInterrupted = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
