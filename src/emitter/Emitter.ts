@@ -27,6 +27,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { BrokerError } from "../broker/Broker.ts"
 import type * as AgentEvents from "../protocol/AgentEvents.ts"
 import type { Event } from "../protocol/Event.ts"
@@ -39,6 +40,7 @@ import type { Receipt } from "./dispatch/Receipt.ts"
 import type { EmitError } from "./EmitError.ts"
 import type { Stats } from "./observe/Stats.ts"
 import type * as Run from "./run/Run.ts"
+import { pulledWithin } from "./run/RunStream.ts"
 import type { ToolOptions } from "./run/Tool.ts"
 
 export type { ConfirmOptions } from "./accept/Confirmation.ts"
@@ -221,6 +223,68 @@ export const run: AsRun<Emitter, Emitter> = dual(
   (args) => Effect.isEffect(args[0]),
   <A, E, R>(self: Effect.Effect<A, E, R>, options: Run.RunOptions<A, E>) =>
     Effect.flatMap(Emitter, (emitter) => emitter.run(self, options))
+)
+
+/**
+ * Makes a stream a run of the context's emitter, which lasts as long as the
+ * stream is consumed: `agent_started` comes before its first element, and exactly
+ * one ending after its last. Each consumption is a run of its own, as {@link run}
+ * has them.
+ *
+ * - The run completes when the stream ends. Its `result` is made from the last
+ *   element, if there was one.
+ * - It fails, or is out of time, when the stream fails.
+ * - It is cancelled when its consumer is interrupted, or leaves before the stream
+ *   has ended: a closed connection, or a `Stream.take` behind it. What belongs to
+ *   the run, such as a `Stream.takeUntil` that ends the answer, goes before it.
+ *
+ * What reads the stream decides how fast it is pulled: nothing is pulled ahead.
+ * The end is seen once the run's ending was emitted.
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { AgentEvents, Emitter } from "effect-emitter"
+ *
+ * const answer = Stream.make("Streams ", "are ", "pull-based").pipe(
+ *   Stream.tap((delta) => Emitter.emit(AgentEvents.TextDelta.make({ messageId: "m1", delta }))),
+ *   Emitter.runStream({ agentName: "researcher" })
+ * )
+ *
+ * const text = Stream.mkString(answer).pipe(Effect.provide(Emitter.layerUser({ userId: "ada" })))
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const runStream: {
+  <A, E, R>(
+    self: Stream.Stream<A, E, R>,
+    options: Run.RunOptions<Option.Option<A>, E> & Run.OnlyLogged
+  ): Stream.Stream<A, E, Emitter | Exclude<R, Emitter>>
+  <A, E, R>(
+    self: Stream.Stream<A, E, R>,
+    options: Run.RunOptions<Option.Option<A>, E>
+  ): Stream.Stream<A, E | EmitError, Emitter | Exclude<R, Emitter>>
+  (
+    options: Run.RunOptions<never, never>,
+    self: "the stream comes first: runStream(stream, options)"
+  ): void
+  (
+    options: Run.PlainRunOptions & Run.OnlyLogged
+  ): <A, E, R>(self: Stream.Stream<A, E, R>) => Stream.Stream<A, E, Emitter | Exclude<R, Emitter>>
+  (
+    options: Run.PlainRunOptions
+  ): <A, E, R>(self: Stream.Stream<A, E, R>) => Stream.Stream<A, E | EmitError, Emitter | Exclude<R, Emitter>>
+  <A, E>(
+    options: Run.RunOptions<Option.Option<A>, E> & Run.OnlyLogged
+  ): <R>(self: Stream.Stream<A, E, R>) => Stream.Stream<A, E, Emitter | Exclude<R, Emitter>>
+  <A, E>(
+    options: Run.RunOptions<Option.Option<A>, E>
+  ): <R>(self: Stream.Stream<A, E, R>) => Stream.Stream<A, E | EmitError, Emitter | Exclude<R, Emitter>>
+} = dual(
+  (args) => Stream.isStream(args[0]),
+  <A, E, R>(self: Stream.Stream<A, E, R>, options: Run.RunOptions<Option.Option<A>, E>) =>
+    pulledWithin(self, (pulling) => run(pulling, options))
 )
 
 /**
