@@ -88,6 +88,32 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
   )
 
   it.live(
+    "fault 36: takes a late start of a run that another ended well, but not from a process that lost it before",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const [a, b] = [yield* startNode(server.url), yield* startNode(server.url)]
+          const user = newUser()
+          const r = RunId.make("r")
+          const event = (type: string, sequence: number, source: string, at: number) =>
+            envelope({ source, sequence, run: "r", type: `agent_${type}`, at, data: { agentName: "a" } })
+          const isLost = (append: ReturnType<typeof a.append>) =>
+            Effect.map(Effect.flip(append), ({ reason }) => assert.strictEqual(reason._tag, "RunLost"))
+          yield* a.append(user, [event("started", 1, "a", 2_000)])
+          assert.strictEqual(yield* b.endLost(user, [r]), 1)
+          yield* b.append(user, [event("started", 1, "b", 3_000), event("completed", 2, "b", 4_000)])
+          yield* b.append(user, [event("started", 3, "b", 3_000), event("thinking", 4, "b", 3_000)])
+          yield* isLost(a.append(user, [event("thinking", 2, "a", 2_000)]))
+          yield* isLost(a.append(user, [event("started", 3, "a", 2_000)]))
+          assert.strictEqual(yield* b.endLost(user, [r]), 0)
+          assert.strictEqual((yield* b.head(user)).offset, 6)
+          yield* a.append(user, [event("started", 4, "a", 5_000), event("thinking", 5, "a", 5_000)])
+          assert.strictEqual(yield* b.endLost(user, [r]), 1)
+        })),
+    30_000
+  )
+
+  it.live(
     "fault 45: moves to the new lease what was appended under one that was lost meanwhile",
     () =>
       withServer({}, (server) =>

@@ -138,17 +138,30 @@ export const losing = (test: BrokerTest) => {
       assert.deepStrictEqual(yield* typesOf(broker, user), ["r agent_thinking", "r agent_completed", "r agent_started"])
     }))
 
-  test("fault 36: opens nothing by a start that came late of a run that was lost, whether it is taken or not", (broker) =>
+  test("fault 36: refuses a start that came late of a run that was lost, and opens nothing by it", (broker) =>
     Effect.gen(function*() {
       const user = newUser()
       yield* broker.append(user, [startOf("r", 1, "s", 2_000)])
       assert.strictEqual(yield* broker.endLost(user, [r]), 1)
-      yield* Effect.exit(broker.append(user, [startOf("r", 1, "late", 1_000)]))
+      assert.deepStrictEqual(yield* lostOf(broker.append(user, [startOf("r", 1, "late", 1_000)])), [r])
+      // With all of its batch, and what starts it anew behind it.
+      const late = [envelope({ sequence: 2 }), startOf("r", 2, "late", 1_000), startOf("r", 3, "late", 3_000)] as const
+      assert.deepStrictEqual(yield* lostOf(broker.append(user, late)), [r])
       const { snapshots } = yield* broker.snapshots(user, 1)
       assert.deepStrictEqual(snapshots.map(({ run, state }) => [run, state.status]), [["r", "lost"]])
       assert.strictEqual(yield* broker.endLost(user, [r]), 0)
       assert.deepStrictEqual(yield* lostOf(broker.append(user, [thought("r", 2, "late", 3_000)])), [r])
-      assert.deepStrictEqual((yield* typesOf(broker, user)).slice(0, 2), ["r agent_started", "r agent_error"])
+      assert.deepStrictEqual(yield* typesOf(broker, user), ["r agent_started", "r agent_error"])
+      yield* broker.append(user, [startOf("r", 3, "late", 3_000), endOf("r", 4, "late", 4_000)])
+      // It was lost once, and is not any more: what comes late of it now is an event that opens nothing.
+      yield* broker.append(user, [startOf("r", 1, "later", 1_000), thought("r", 2, "later", 1_000)])
+      assert.strictEqual(yield* broker.endLost(user, [r]), 0)
+      assert.deepStrictEqual((yield* typesOf(broker, user)).slice(2), [
+        "r agent_started",
+        "r agent_completed",
+        "r agent_started",
+        "r agent_thinking"
+      ])
     }))
 
   test("fault 36: ends a run that began anew after a late start, once", (broker) =>
@@ -158,6 +171,15 @@ export const losing = (test: BrokerTest) => {
       yield* broker.append(user, [startOf("r", 1, "s", 1_000)])
       assert.strictEqual(yield* broker.endLost(user, [r]), 0)
       yield* broker.append(user, [startOf("r", 1, "anew", 4_000)])
+      assert.strictEqual(yield* broker.endLost(user, [r]), 1)
+      assert.strictEqual(yield* broker.endLost(user, [r]), 0)
+    }))
+
+  test("fault 36: ends a run that began anew, also where a late start came in the same batch", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      yield* broker.append(user, [endOf("r", 3, "s", 3_000)])
+      yield* broker.append(user, [startOf("r", 1, "anew", 5_000), startOf("r", 1, "late", 1_000)])
       assert.strictEqual(yield* broker.endLost(user, [r]), 1)
       assert.strictEqual(yield* broker.endLost(user, [r]), 0)
     }))

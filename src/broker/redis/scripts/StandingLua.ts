@@ -9,7 +9,7 @@
  *   last, so a run goes with whoever drains what was left of it;
  * - was ended as lost: `!`, the time up to which a start is late, when it was
  *   written down, and `barred`. It takes no more events, from whomever, until it
- *   starts anew;
+ *   starts anew; a late start is refused as well;
  * - ended otherwise: the same with `.`. What comes late of it opens nothing, until
  *   it starts anew.
  *
@@ -19,7 +19,8 @@
  *
  * `barred` are the processes, `,a,b,`, whose lease ran out while the run was
  * theirs: when another starts the run anew, what they still have of it is not
- * taken for the new run's. It is mostly empty.
+ * taken for the new run's, nor a late start of theirs, also once that has ended. It
+ * is mostly empty.
  *
  * A lease is the name of a process and a number, `name.number`.
  *
@@ -34,8 +35,8 @@ import * as RunEvents from "../../../protocol/RunEvents.ts"
 import * as RedisScript from "./Script.ts"
 
 /**
- * The most runs that ended which are remembered. Those that were lost stay for
- * as long as their log may.
+ * The most runs that ended which are remembered. Those that were lost, or bar a
+ * process, stay for as long as their log may.
  *
  * @category limits
  * @since 0.1.0
@@ -46,7 +47,7 @@ export const maxEndedRuns = 64
  * Functions over the runs of a batch. A run has a `name`, what there is `besides`
  * (its thread, or for the ending of a lost run its field as it must be found),
  * `kind` (what the batch has of it: 1 a start, 2 an ending, the last of them if
- * there are several, 0 neither), `at` (when that was) and `value` (its field).
+ * there are several but no start that comes late behind another, 0 neither), `at` (when that was) and `value` (its field).
  *
  * @category scripts
  * @since 0.1.0
@@ -133,12 +134,8 @@ local function refusedRuns(runs, lease, batch, sources)
         upTo = number + block.stretches[stretch].count - 1
       end
       if not shut[run] or isTaken(sources[block.stretches[stretch].source], number) then return end
-      if type ~= '${RunEvents.started}' then
-        refused[#refused + 1] = run
-        shut[run] = nil
-      elseif not isLate(shut[run], at) then
-        shut[run] = nil
-      end
+      if type ~= '${RunEvents.started}' or isLate(shut[run], at) then refused[#refused + 1] = run end
+      shut[run] = nil
     end)
   end
   return refused
@@ -156,7 +153,7 @@ local function recount(runs, added)
       local run = byName[name]
       if not run then return end
       if type == '${RunEvents.started}' then
-        if run.kind ~= 2 or at > run.at then run.kind, run.at = 1, at end
+        if run.kind < 1 or at > run.at then run.kind, run.at = 1, at end
       elseif type == '${RunEvents.completed}' or type == '${RunEvents.failed}' then
         run.kind, run.at = 2, at
       elseif run.kind < 0 then
@@ -180,7 +177,11 @@ end
 local function standingAfter(run, lease, now)
   local value, barred = run.value, barredIn(run.value)
   if run.kind < 0 then return nil end
-  if run.kind == 2 then return endedField(barred == '' and '.' or '!', run.at, now, barred) end
+  if run.kind == 2 then
+    -- What was shut and is not refused began anew within the batch.
+    if isShut(value, lease) then barred = without(barred, holderOf(lease)) end
+    return endedField('.', run.at, now, barred)
+  end
   if run.kind == 1 and not isLate(value, run.at) then
     return activeField(lease, run.besides, text(run.at), without(barred, holderOf(lease)))
   end
@@ -211,8 +212,8 @@ local function standingFields(runs, standing, after)
   return fields
 end
 
--- The ended runs to forget once they are too many: all but the latest half; of those that were lost, and none of which can
--- be among them, those whose log is gone.
+-- The ended runs to forget once they are too many: all but the latest half; of those that were lost or that bar a process,
+-- and none of which can be among them, those whose log is gone.
 local function endedToForget(keys, fields, standing, now, limits)
   local forgotten = {}
   if standing.ended <= ${maxEndedRuns} then return forgotten end
@@ -220,9 +221,9 @@ local function endedToForget(keys, fields, standing, now, limits)
   for i = 1, #fields, 2 do kept[fields[i]] = true end
   local all = redis.call('HGETALL', keys.active)
   for i = 1, #all, 2 do
-    local mark, at = string.match(all[i + 1], '^([!.])\\n%d+\\n(%d+)\\n')
+    local mark, at, barred = string.match(all[i + 1], '^([!.])\\n%d+\\n(%d+)\\n(.*)')
     if mark and not kept[all[i]] then
-      if mark == '.' then ended[#ended + 1] = { tonumber(at), all[i] }
+      if mark == '.' and barred == '' then ended[#ended + 1] = { tonumber(at), all[i] }
       elseif tonumber(at) < now - limits.ttl then forgotten[#forgotten + 1] = all[i] end
     end
   end
@@ -273,7 +274,7 @@ export const toArguments = (
       runs.set(run, found)
     }
     const isStart = RunEvents.isStart(type)
-    if (!isStart && !RunEvents.isTerminal(type) || isStart && found.kind === "2" && at <= found.at) continue
+    if (!isStart && !RunEvents.isTerminal(type) || isStart && found.kind !== "0" && at <= found.at) continue
     found.kind = isStart ? "1" : "2"
     found.at = at
   }
