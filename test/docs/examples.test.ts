@@ -3,7 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
-import { mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { findExamples } from "./examples.ts"
@@ -20,17 +20,18 @@ const examples = findExamples(root).map((example) => {
   return { ...example, file, isTest: example.code.includes(`from "@effect/vitest"`) }
 })
 
+const { compilerOptions }: { readonly compilerOptions: { readonly paths: Record<string, ReadonlyArray<string>> } } =
+  JSON
+    .parse(readFileSync(join(root, "tsconfig.json"), "utf8"))
 writeFileSync(
   join(folder, "tsconfig.json"),
   JSON.stringify({
     extends: "../../tsconfig.json",
     compilerOptions: {
       noUnusedLocals: false,
-      paths: {
-        "effect-emitter": ["../../src/index.ts"],
-        "effect-emitter/redis": ["../../src/broker/redis/index.ts"],
-        "effect-emitter/*": ["../../src/*/index.ts"]
-      }
+      paths: Object.fromEntries(
+        Object.entries(compilerOptions.paths).map(([name, files]) => [name, files.map((file) => join("../..", file))])
+      )
     },
     include: ["./*.ts"]
   })

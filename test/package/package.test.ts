@@ -3,6 +3,7 @@ import { build } from "esbuild"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { publint } from "publint"
+import { build as vite, createLogger } from "vite"
 import { entries, manifest, pack, type Packed, run } from "./pack.ts"
 
 /** What `attw --format json` says, as far as it is read here. */
@@ -78,6 +79,61 @@ describe("the package as npm would publish it", () => {
     const options = ["--noEmit", "--strict", "--skipLibCheck", "false", "--module", "nodenext", "--target", "es2024"]
     const lib = ["--lib", "es2024,dom,esnext.disposable"]
     assert.strictEqual(await run("tsc", [...options, ...lib, "main.ts"], packed.app), "")
+  })
+
+  it("lets one catalog file serve server and page: esbuild and Vite bundle it without a warning, and it runs", async () => {
+    const write = (name: string, ...lines: ReadonlyArray<string>) =>
+      fs.writeFile(path.join(packed.app, name), `${lines.join("\n")}\n`)
+    await write(
+      "catalog.ts",
+      `import { Schema } from "effect"`,
+      `import { AgentEvents, Event } from "${manifest.name}/events"`,
+      `export const OrderPlaced = Event.make("order_placed", { payload: { total: Schema.Finite } })`,
+      `export const catalog = Event.catalog(OrderPlaced, AgentEvents.TextDelta)`
+    )
+    const shown =
+      `console.log([...catalog.definitions.keys()].join(), JSON.stringify(OrderPlaced.make({ total: 12.5 }).payload))`
+    await write("page.ts", `import { catalog, OrderPlaced } from "./catalog.ts"`, shown)
+    await write(
+      "server.ts",
+      `import { Event } from "${manifest.name}"`,
+      `import { catalog, OrderPlaced } from "./catalog.ts"`,
+      `if (Event.critical(OrderPlaced.make({ total: 1 })).definition !== OrderPlaced) throw new Error("two catalogs")`,
+      shown
+    )
+    const expected = `order_placed,text_delta {"total":12.5}\n`
+    assert.strictEqual(await run("node", ["server.ts"], packed.app), expected)
+
+    const { metafile, outputFiles, warnings } = await build({
+      absWorkingDir: packed.app,
+      entryPoints: ["page.ts"],
+      bundle: true,
+      format: "esm",
+      logLevel: "silent",
+      metafile: true,
+      platform: "browser",
+      write: false
+    })
+    const external = Object.values(metafile.inputs).flatMap((input) => input.imports).filter((_) => _.external === true)
+    assert.deepStrictEqual<unknown>([warnings, external], [[], []])
+    await write("esbuild.js", outputFiles[0]?.text ?? "")
+    assert.strictEqual(await run("node", ["esbuild.js"], packed.app), expected)
+
+    const said: Array<string> = []
+    const note = (text: string) => void said.push(text)
+    await vite({
+      root: packed.app,
+      configFile: false,
+      build: { outDir: "vite", rolldownOptions: { input: "page.ts", output: { entryFileNames: "page.js" } } },
+      customLogger: {
+        ...createLogger("silent"),
+        warn: note,
+        warnOnce: note,
+        error: note
+      }
+    })
+    assert.deepStrictEqual(said, [])
+    assert.strictEqual(await run("node", ["vite/page.js"], packed.app), expected)
   })
 
   it("bundles its client for browsers: no Node module is reachable, nor any package but effect and a parser", async () => {

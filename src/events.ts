@@ -1,0 +1,24 @@
+/**
+ * What server and browser share: `effect-emitter/events`.
+ *
+ * A program's catalog of events is written once, in a file that imports from here,
+ * and serves both sides: nothing behind this entry needs Node.
+ *
+ * ```ts
+ * import { Schema } from "effect"
+ * import { AgentEvents, Event } from "effect-emitter/events"
+ *
+ * const OrderPlaced = Event.make("order_placed", { payload: { total: Schema.Finite } })
+ *
+ * const catalog = Event.catalog(OrderPlaced, ...AgentEvents.catalog.definitions.values())
+ * ```
+ *
+ * @since 0.1.0
+ */
+export * as AgentEvents from "./protocol/AgentEvents.ts"
+export * as CloseCode from "./protocol/CloseCode.ts"
+export * as Event from "./protocol/Event.ts"
+export * as Identity from "./protocol/Identity.ts"
+export * as Position from "./protocol/Position.ts"
+export * as RunSnapshot from "./protocol/RunSnapshot.ts"
+export * as RunState from "./protocol/RunState.ts"
