@@ -88,14 +88,6 @@ export interface Client<out D extends Event.AnyDefinition> {
 }
 
 /**
- * The definitions of the built-in catalog.
- *
- * @category models
- * @since 0.1.0
- */
-export type BuiltIn = typeof AgentEvents.catalog extends Event.Catalog<infer D> ? D : never
-
-/**
  * Options of a client.
  *
  * - `url`: where the gateway is: `ws:`, `wss:`, `http:`, `https:`, or a path of
@@ -201,7 +193,8 @@ export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
  */
 export const make = <E = never, R = never>(
   options: Options<E, R>
-): Effect.Effect<Client<BuiltIn>, InvalidUrl | NoTransport, R | Scope.Scope> => makeWith(AgentEvents.catalog, options)
+): Effect.Effect<Client<AgentEvents.BuiltIn>, InvalidUrl | NoTransport, R | Scope.Scope> =>
+  makeWith(AgentEvents.catalog, options)
 
 /**
  * The one client of a program, for the built-in events.
@@ -209,7 +202,9 @@ export const make = <E = never, R = never>(
  * @category services
  * @since 0.1.0
  */
-export class EventClient extends Context.Service<EventClient, Client<BuiltIn>>()("effect-emitter/EventClient") {}
+export class EventClient
+  extends Context.Service<EventClient, Client<AgentEvents.BuiltIn>>()("effect-emitter/EventClient")
+{}
 
 /**
  * Provides the `EventClient`.

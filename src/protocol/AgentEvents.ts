@@ -246,12 +246,36 @@ export const AuthCompleted = define("auth_completed", auth)
 export const AuthFailed = define("auth_failed", auth)
 
 /**
- * Every built-in event.
+ * Any of the built-in definitions.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type BuiltIn =
+  | typeof AgentStarted
+  | typeof AgentThinking
+  | typeof ToolExecuting
+  | typeof ToolCompleted
+  | typeof AgentCompleted
+  | typeof AgentError
+  | typeof TextDelta
+  | typeof ThinkingDelta
+  | typeof ProgressUpdate
+  | typeof UsageReported
+  | typeof Custom
+  | typeof AuthStarted
+  | typeof AuthValidating
+  | typeof AuthCompleted
+  | typeof AuthFailed
+
+/**
+ * Every built-in event. `AgentEvents.catalog.add(OrderPlaced)` has your own as
+ * well.
  *
  * @category catalogs
  * @since 0.1.0
  */
-export const catalog = Event.catalog(
+export const catalog: Event.Catalog<BuiltIn> = Event.catalog(
   AgentStarted,
   AgentThinking,
   ToolExecuting,

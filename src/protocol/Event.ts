@@ -18,6 +18,41 @@
  * const event = OrderPlaced.make({ orderId: "o-1", total: 12.5 })
  * ```
  *
+ * ## An event changes over time
+ *
+ * Servers, devices and logs are never of one version: an event that was written
+ * by an older server is read by a newer device, and the other way round. Two
+ * changes are safe:
+ *
+ * - **A new field has a decoding default.** Newer readers get the default where
+ *   the field is missing; older ones ignore it. Writers always give it.
+ * - **Anything else is a new name.** A field that changes its type or meaning, or
+ *   goes, makes another event: `order_placed.v2`. Catalogs keep both until no
+ *   server writes the old one and no log holds it any more; devices that know only
+ *   the old one get the new one as unknown, and lose nothing else. While such
+ *   devices are left, emit both.
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Event } from "effect-emitter"
+ *
+ * const OrderPlaced = Event.make("order_placed", {
+ *   payload: {
+ *     orderId: Schema.NonEmptyString,
+ *     total: Schema.Finite,
+ *     // Since the second release. What the first one wrote was in euros.
+ *     currency: Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed("EUR")))
+ *   }
+ * })
+ *
+ * // `total` is an exact amount now, and no number any more: another event.
+ * const OrderPlacedV2 = Event.make("order_placed.v2", {
+ *   payload: { orderId: Schema.NonEmptyString, total: Schema.BigIntFromString, currency: Schema.String }
+ * })
+ *
+ * const orders = Event.catalog(OrderPlaced, OrderPlacedV2)
+ * ```
+ *
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
@@ -28,6 +63,7 @@ import type {
   Event,
   NeedsNoServices,
   Options,
+  PayloadOf,
   PayloadSchema
 } from "./EventDefinition.ts"
 import { define, isBuiltIn } from "./EventDefinition.ts"
@@ -47,6 +83,8 @@ export {
   type Event,
   type EventScope,
   type Of,
+  type Options,
+  type PayloadOf,
   type PayloadSchema
 } from "./EventDefinition.ts"
 
@@ -56,7 +94,8 @@ export {
  * - `name` is fixed once devices know it: 1 to 64 characters of
  *   `a–z 0–9 _ .`, a letter first, and none of the built-in catalog's, whose
  *   order the runs' states rest on.
- * - `payload` encodes to JSON. `JSON` has no `NaN` and no infinity: a number that
+ * - `payload` is the fields of a struct, or a schema of objects: a struct of your
+ *   own, a union, a class (of which `make` takes instances). It encodes to JSON. `JSON` has no `NaN` and no infinity: a number that
  *   may be one reaches devices as `null`, so use `Schema.Finite`.
  * - `delivery` defaults to `batched`, `scope` to `free`.
  * - `coalesce` is for batched and volatile events only.
@@ -67,13 +106,13 @@ export {
  * @category constructors
  * @since 0.1.0
  */
-export const make = <const Name extends string, const Fields extends Schema.Struct.Fields>(
+export const make = <const Name extends string, const Payload extends Schema.Struct.Fields | PayloadSchema>(
   name: Name,
   options:
-    & Options<Fields>
-    & NeedsNoServices<Fields>
+    & Options<Payload>
+    & NeedsNoServices<Payload>
     & (Name extends BuiltInName ? { readonly payload: "the name is that of a built-in event" } : unknown)
-): Definition<Name, Schema.Struct<Fields> & PayloadSchema> => {
+): Definition<Name, PayloadOf<Payload>> => {
   if (isBuiltIn(name)) throw new TypeError(`The event name "${name}" is that of a built-in event`)
   return define(name, options)
 }
@@ -90,13 +129,32 @@ export const critical = <Name extends string, Payload extends object>(
 ): Event<Name, Payload> => ({ ...event, delivery: "critical" })
 
 /**
- * A set of definitions that a client knows, by wire name.
+ * A set of definitions, by wire name: what a reader of events knows.
+ *
+ * - `add` gives a catalog that has these definitions as well.
+ * - `merge` gives a catalog that has those of another one as well.
+ *
+ * A definition may come twice. Two definitions of one name throw a `TypeError`,
+ * where the catalog is written.
+ *
+ * ```ts
+ * import { Schema } from "effect"
+ * import { AgentEvents, Event } from "effect-emitter"
+ *
+ * const OrderPlaced = Event.make("order_placed", { payload: { orderId: Schema.NonEmptyString } })
+ * const OrderPaid = Event.make("order_paid", { payload: { orderId: Schema.NonEmptyString } })
+ *
+ * const orders = Event.catalog(OrderPlaced, OrderPaid)
+ * const all = AgentEvents.catalog.merge(orders) // or .add(OrderPlaced, OrderPaid)
+ * ```
  *
  * @category models
  * @since 0.1.0
  */
 export interface Catalog<out D extends AnyDefinition = AnyDefinition> {
   readonly definitions: ReadonlyMap<string, D>
+  readonly add: <const Added extends ReadonlyArray<AnyDefinition>>(...added: Added) => Catalog<D | Added[number]>
+  readonly merge: <Other extends AnyDefinition>(other: Catalog<Other>) => Catalog<D | Other>
 }
 
 /**
@@ -105,11 +163,21 @@ export interface Catalog<out D extends AnyDefinition = AnyDefinition> {
  * @category constructors
  * @since 0.1.0
  */
-export const catalog = <const D extends ReadonlyArray<AnyDefinition>>(...definitions: D): Catalog<D[number]> => {
-  const byName = new Map<string, D[number]>()
+export const catalog = <const D extends ReadonlyArray<AnyDefinition>>(...definitions: D): Catalog<D[number]> =>
+  ofAll<D[number]>(definitions)
+
+const ofAll = <D extends AnyDefinition>(definitions: Iterable<D>): Catalog<D> => {
+  const byName = new Map<string, D>()
   for (const definition of definitions) {
-    if (byName.has(definition.name)) throw new TypeError(`Two events have the name "${definition.name}"`)
+    const known = byName.get(definition.name)
+    if (known !== undefined && known !== definition) {
+      throw new TypeError(`Two events have the name "${definition.name}"`)
+    }
     byName.set(definition.name, definition)
   }
-  return { definitions: byName }
+  return {
+    definitions: byName,
+    add: (...added) => ofAll([...byName.values(), ...added]),
+    merge: (other) => ofAll([...byName.values(), ...other.definitions.values()])
+  }
 }

@@ -100,7 +100,7 @@ export interface Confirmation {
 }
 
 /**
- * A payload schema: a struct that needs no services to decode or encode.
+ * A payload schema: of objects, with no need of services to decode or encode.
  *
  * @category models
  * @since 0.1.0
@@ -162,19 +162,36 @@ export type Of<D extends AnyDefinition> = D extends Definition<infer Name, infer
   Event<Name, Given<Payload["Type"]>>
   : never
 
-type TextField<Payload> = { [K in keyof Payload]-?: Payload[K] extends string ? K : never }[keyof Payload] & string
-
 /**
- * What is said of a kind of event: see `Event.make`.
+ * The payload schema of a definition that is given fields, or a schema.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Options<Fields extends Schema.Struct.Fields> {
-  readonly payload: Fields
+export type PayloadOf<Given extends Schema.Struct.Fields | PayloadSchema> = Given extends PayloadSchema ? Given
+  : Given extends Schema.Struct.Fields ?
+    Schema.Struct<Given> extends infer Struct extends PayloadSchema ? Struct : never
+  : never
+
+type TextField<Payload> = { [K in keyof Payload]-?: Payload[K] extends string ? K : never }[keyof Payload] & string
+
+/**
+ * What is said of a kind of event.
+ *
+ * - `payload`: its fields, as of `Schema.Struct`, or a schema of objects.
+ * - `delivery`: what delivery owes it, `batched` by default.
+ * - `scope`: where it may stand, `free` by default.
+ * - `coalesce`: how those that wait together become one; by default they do not.
+ * - `confirm`: that a device has to acknowledge each; by default none has to.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options<Payload extends Schema.Struct.Fields | PayloadSchema> {
+  readonly payload: Payload
   readonly delivery?: DeliveryClass | undefined
   readonly scope?: EventScope | undefined
-  readonly coalesce?: Coalesce<TextField<Schema.Struct<Fields>["Type"]>> | undefined
+  readonly coalesce?: Coalesce<TextField<PayloadOf<Payload>["Type"]>> | undefined
   readonly confirm?: Confirmation | undefined
 }
 
@@ -184,9 +201,9 @@ export interface Options<Fields extends Schema.Struct.Fields> {
  * @category models
  * @since 0.1.0
  */
-export type NeedsNoServices<Fields extends Schema.Struct.Fields> = [Schema.Struct<Fields>] extends [PayloadSchema]
-  ? unknown
-  : { readonly payload: "needs services to encode" }
+export type NeedsNoServices<Payload extends Schema.Struct.Fields | PayloadSchema> = [PayloadOf<Payload>] extends [never]
+  ? { readonly payload: "needs services to encode" }
+  : unknown
 
 const namePattern = /^[a-z][a-z0-9_.]{0,63}$/
 
@@ -196,10 +213,10 @@ const namePattern = /^[a-z][a-z0-9_.]{0,63}$/
  * @category constructors
  * @since 0.1.0
  */
-export const define = <const Name extends string, const Fields extends Schema.Struct.Fields>(
+export const define = <const Name extends string, const Payload extends Schema.Struct.Fields | PayloadSchema>(
   name: Name,
-  options: Options<Fields> & NeedsNoServices<Fields>
-): Definition<Name, Schema.Struct<Fields> & PayloadSchema> => {
+  options: Options<Payload> & NeedsNoServices<Payload>
+): Definition<Name, PayloadOf<Payload>> => {
   if (!namePattern.test(name)) {
     throw new TypeError(`The event name "${name}" does not match ${namePattern.source}`)
   }
@@ -207,9 +224,11 @@ export const define = <const Name extends string, const Fields extends Schema.St
   if (options.coalesce !== undefined && delivery === "critical") {
     throw new TypeError(`The event "${name}" is critical, and critical events are never merged: remove "coalesce"`)
   }
-  const definition: Definition<Name, Schema.Struct<Fields> & PayloadSchema> = {
+  const payload = Schema.isSchema(options.payload) ? options.payload : Schema.Struct(options.payload)
+  const definition: Definition<Name, PayloadOf<Payload>> = {
     name,
-    payload: Schema.Struct(options.payload) as Schema.Struct<Fields> & PayloadSchema,
+    // The type follows what is given as the line above does.
+    payload: payload as PayloadOf<Payload>,
     delivery,
     scope: options.scope ?? "free",
     coalesce: options.coalesce,

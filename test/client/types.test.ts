@@ -12,7 +12,7 @@ import {
   type Stream,
   type SubscriptionRef
 } from "effect"
-import { Event } from "effect-emitter"
+import { type AgentEvents, Event } from "effect-emitter"
 import {
   Client,
   connect,
@@ -26,7 +26,7 @@ const Placed = Event.make("order_placed", { payload: { total: Schema.Finite, at:
 const Shipped = Event.make("order_shipped", { payload: { parcel: Schema.NonEmptyString } })
 const catalog = Event.catalog(Placed, Shipped)
 
-type BuiltIn = Stream.Success<Client.Client<Client.BuiltIn>["events"]>
+type BuiltIn = Stream.Success<Client.Client<AgentEvents.BuiltIn>["events"]>
 type Own = Stream.Success<Client.Client<typeof Placed | typeof Shipped>["events"]>
 
 describe("types of the client", () => {
@@ -49,16 +49,18 @@ describe("types of the client", () => {
         Scope.Scope
       >
     >()
-    expectTypeOf<Stream.Error<Client.Client<Client.BuiltIn>["events"]>>()
+    expectTypeOf<Stream.Error<Client.Client<AgentEvents.BuiltIn>["events"]>>()
       .toEqualTypeOf<Client.Refused | Client.SubscriberOverflow>()
-    expectTypeOf<Client.Client<Client.BuiltIn>["status"]>().toEqualTypeOf<SubscriptionRef.SubscriptionRef<Status>>()
+    expectTypeOf<Client.Client<AgentEvents.BuiltIn>["status"]>().toEqualTypeOf<
+      SubscriptionRef.SubscriptionRef<Status>
+    >()
   })
 
   it("ask for what the token needs, and swallow what it fails with", () => {
     class Vault extends Context.Service<Vault, { readonly read: Effect.Effect<string, "locked"> }>()("Vault") {}
     const token = Effect.flatMap(Vault, ({ read }) => read)
     expectTypeOf(Client.make({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
-      Effect.Effect<Client.Client<Client.BuiltIn>, Client.InvalidUrl | Client.NoTransport, Scope.Scope | Vault>
+      Effect.Effect<Client.Client<AgentEvents.BuiltIn>, Client.InvalidUrl | Client.NoTransport, Scope.Scope | Vault>
     >()
     expectTypeOf(Client.layer({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
       Layer.Layer<Client.EventClient, Client.InvalidUrl | Client.NoTransport, Vault>

@@ -136,6 +136,24 @@ describe("the package as npm would publish it", () => {
     assert.strictEqual(await run("node", ["vite/page.js"], packed.app), expected)
   })
 
+  it("declares catalogs by the names of their unions, so that hovers and declarations stay short", async () => {
+    const program = `
+      import { Schema } from "effect"
+      import { AgentEvents, Event } from "effect-emitter"
+      export const Mine = Event.make("order_placed", { payload: { orderId: Schema.String } })
+      export const catalog = AgentEvents.catalog.add(Mine)
+    `
+    await fs.writeFile(path.join(packed.app, "declared.ts"), program)
+    const options = ["--declaration", "--emitDeclarationOnly", "--outDir", "types", "--rootDir", "."]
+    const target = ["--strict", "--module", "nodenext", "--target", "es2024", "--skipLibCheck"]
+    assert.strictEqual(await run("tsc", [...options, ...target, "declared.ts"], packed.app), "")
+    const declared = await fs.readFile(path.join(packed.app, "types", "declared.d.ts"), "utf8")
+    assert.include(declared, "| AgentEvents.BuiltIn>;")
+    assert.isBelow(declared.length, 600)
+    const own = path.join(packed.app, "node_modules", manifest.name, "dist/protocol/AgentEvents.d.ts")
+    assert.include(await fs.readFile(own, "utf8"), "export declare const catalog: Event.Catalog<BuiltIn>;")
+  })
+
   it("bundles its client for browsers: no Node module is reachable, nor any package but effect and a parser", async () => {
     const { errors, metafile, warnings } = await build({
       stdin: { contents: `export * from "${manifest.name}/client"`, resolveDir: packed.app },

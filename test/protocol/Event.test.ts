@@ -3,6 +3,11 @@ import { Context, Effect, Schema, SchemaGetter } from "effect"
 import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
 import { builtInNames } from "../../src/protocol/EventDefinition.ts"
 import * as Event from "../../src/protocol/Event.ts"
+import { decoder } from "../../src/client/session/Received.ts"
+import { Emitter } from "../../src/index.ts"
+import { UserId } from "../../src/protocol/Identity.ts"
+import { TestBroker } from "../../src/testing/index.ts"
+import { layer } from "../emitter/support/emitting.ts"
 import { roundTrips, schemasOf } from "./roundTrip.ts"
 
 const payload = { orderId: Schema.NonEmptyString, note: Schema.String, total: Schema.Finite }
@@ -18,6 +23,18 @@ const messageOf = (thunk: () => unknown): string => {
   }
   return "nothing was thrown"
 }
+
+/** Emits an event through a whole layer, and gives what came into the log. */
+const travel = (event: Event.Event) =>
+  Effect.gen(function*() {
+    yield* Emitter.emit(Event.critical(event))
+    const [logged] = yield* (yield* TestBroker.TestBroker).log(UserId.make("ada"))
+    return logged?.event ?? assert.fail("nothing left")
+  }).pipe(Effect.provide(Emitter.layerUser({ userId: "ada" })), Effect.provide(layer()))
+
+const wire = (type: string, data: Schema.JsonObject) => ({ offset: 1, id: "e-1", type, at: 0, data })
+
+const payloadOf = (event: object) => "payload" in event ? event.payload : event
 
 describe("Event", () => {
   roundTrips(schemasOf(Event))
@@ -96,6 +113,122 @@ describe("Event", () => {
       messageOf(() => Event.catalog(Note, OrderPlaced, Event.make("note_taken", { payload: {} }))),
       `Two events have the name "note_taken"`
     )
+  })
+
+  it("knows a definition that comes twice as one", () => {
+    const Note = Event.make("note_taken", { payload })
+    assert.deepStrictEqual([...Event.catalog(Note, OrderPlaced, Note).definitions.keys()], [
+      "note_taken",
+      "order_placed"
+    ])
+  })
+
+  it("adds to catalogs and merges them, and leaves those as they were", () => {
+    const Note = Event.make("note_taken", { payload })
+    const notes = Event.catalog(Note)
+    const added = AgentEvents.catalog.add(OrderPlaced, Note)
+    const merged = AgentEvents.catalog.merge(notes).merge(Event.catalog(OrderPlaced, Note))
+    const builtIn = [...AgentEvents.catalog.definitions.keys()]
+    assert.deepStrictEqual([...added.definitions.keys()], [...builtIn, "order_placed", "note_taken"])
+    assert.deepStrictEqual([...merged.definitions.keys()], [...builtIn, "note_taken", "order_placed"])
+    assert.strictEqual(merged.definitions.get("note_taken"), Note)
+    assert.strictEqual(notes.definitions.size, 1)
+    assert.strictEqual(builtIn.length, builtInNames.length)
+
+    const otherNote = Event.make("note_taken", { payload: {} })
+    const problem = `Two events have the name "note_taken"`
+    assert.strictEqual(messageOf(() => notes.add(otherNote)), problem)
+    assert.strictEqual(messageOf(() => notes.merge(Event.catalog(otherNote))), problem)
+  })
+
+  describe("of a schema", () => {
+    class Order extends Schema.Class<Order>("Order")({ orderId: Schema.NonEmptyString, total: Schema.Finite }) {}
+    const Shape = Schema.Union([
+      Schema.TaggedStruct("Circle", { radius: Schema.Finite }),
+      Schema.TaggedStruct("Square", { side: Schema.Finite })
+    ])
+    const Whole = Event.make("order_whole", { payload: Order, coalesce: { _tag: "Newest", by: "orderId" } })
+    const Drawn = Event.make("shape_drawn", { payload: Shape })
+
+    it("has the schema as its payload's", () => {
+      assert.strictEqual(Whole.payload, Order)
+      assert.strictEqual(Drawn.payload, Shape)
+    })
+
+    it.effect("is encoded and decoded by it", () =>
+      Effect.gen(function*() {
+        const decode = decoder(Event.catalog(Whole, Drawn))
+        const order = new Order({ orderId: "o-1", total: 1 })
+        const { data } = yield* travel(Whole.make(order))
+        assert.deepStrictEqual(data, { orderId: "o-1", total: 1 })
+        const received = decode("e", wire("order_whole", data))
+        assert.deepStrictEqual(received.type === "order_whole" && received.payload, order)
+
+        const drawn = yield* travel(Drawn.make({ _tag: "Square", side: 2 }))
+        assert.deepStrictEqual(drawn.data, { _tag: "Square", side: 2 })
+      }))
+
+    it("takes what its schema takes, and no schema of anything but objects", () => {
+      expectTypeOf<Event.Of<typeof Drawn>["payload"]["_tag"]>().toEqualTypeOf<"Circle" | "Square">()
+      const wrong = [
+        // @ts-expect-error there is no such shape
+        Drawn.make({ _tag: "Triangle" }),
+        // @ts-expect-error a text is no object
+        Event.make("a", { payload: Schema.String }),
+        // @ts-expect-error a number is no key
+        Event.make("b", { payload: Order, coalesce: { _tag: "Newest", by: "total" } })
+      ]
+      assert.lengthOf(wrong, 3)
+    })
+  })
+
+  describe("that changes over time", () => {
+    const First = Event.make("order_placed", { payload: { orderId: Schema.NonEmptyString, total: Schema.Finite } })
+    const Second = Event.make("order_placed", {
+      payload: {
+        ...First.payload.fields,
+        currency: Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed("EUR")))
+      }
+    })
+    const Third = Event.make("order_placed.v2", {
+      payload: { orderId: Schema.NonEmptyString, total: Schema.BigIntFromString, currency: Schema.String }
+    })
+    const orders = decoder(Event.catalog(Second, Third))
+    const ofFirstRelease = decoder(Event.catalog(First))
+
+    it.effect("has a default where an older writer did not know a field, and older readers do without it", () =>
+      Effect.gen(function*() {
+        const older = yield* travel(First.make({ orderId: "o-1", total: 1 }))
+        const newer = yield* travel(Second.make({ orderId: "o-2", total: 2, currency: "CHF" }))
+        assert.deepStrictEqual(payloadOf(orders("e", wire("order_placed", older.data))), {
+          orderId: "o-1",
+          total: 1,
+          currency: "EUR"
+        })
+        assert.deepStrictEqual(payloadOf(orders("e", wire("order_placed", newer.data))), {
+          orderId: "o-2",
+          total: 2,
+          currency: "CHF"
+        })
+        assert.deepStrictEqual(payloadOf(ofFirstRelease("e", wire("order_placed", newer.data))), {
+          orderId: "o-2",
+          total: 2
+        })
+        // @ts-expect-error whoever writes the event gives the field
+        Second.make({ orderId: "o-3", total: 3 })
+      }))
+
+    it.effect("has another name where it means something else, which older readers get as unknown", () =>
+      Effect.gen(function*() {
+        const { data } = yield* travel(Third.make({ orderId: "o-1", total: 10n ** 20n, currency: "EUR" }))
+        assert.deepStrictEqual(payloadOf(orders("e", wire("order_placed.v2", data))), {
+          orderId: "o-1",
+          total: 10n ** 20n,
+          currency: "EUR"
+        })
+        const unknown = ofFirstRelease("e", wire("order_placed.v2", data))
+        assert.deepInclude(unknown, { type: "$unknown", name: "order_placed.v2", problem: undefined })
+      }))
   })
 
   describe("types", () => {
