@@ -10,7 +10,7 @@
  *
  * const OrderPlaced = Event.make("order_placed", { payload: { total: Schema.Finite } })
  *
- * const catalog = Event.catalog(OrderPlaced, ...AgentEvents.catalog.definitions.values())
+ * const catalog = AgentEvents.catalog.add(OrderPlaced)
  * ```
  *
  * @since 0.1.0
