@@ -15,7 +15,7 @@ import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
 import type { Position } from "../../protocol/Position.ts"
 import type { Reason, Trigger } from "../fallback/DeadLetters.ts"
-import type { DeliveryCounters } from "../observe/DeliveryStats.ts"
+import { AppendCounters } from "../observe/Counters.ts"
 import type { BrokerBreakers } from "../resilience/BrokerBreakers.ts"
 import * as CircuitBreaker from "../resilience/CircuitBreaker.ts"
 import * as LostRuns from "./LostRuns.ts"
@@ -60,6 +60,7 @@ export type Answer = Appended | LostRuns.Lost | Verdict.OfUser | NotTaken
  * @since 0.1.0
  */
 export interface Appender {
+  readonly counters: AppendCounters
   readonly append: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Answer>
   readonly appendUnsafe: ((user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Appended | undefined) | undefined
 }
@@ -73,13 +74,13 @@ export const make = (options: {
   readonly breakers: BrokerBreakers
   readonly judge: Verdict.Judge
   readonly retry: Retry.Options
-  readonly counters: DeliveryCounters
 }): Appender => {
-  const { breakers, broker, counters, judge, retry } = options
+  const { breakers, broker, judge, retry } = options
+  const counters = new AppendCounters()
 
   const count = (batch: NonEmptyReadonlyArray<Envelope>): void => {
-    counters.appendedBatches++
-    counters.appendedEvents += batch.length
+    counters.batches++
+    counters.events += batch.length
   }
 
   const appended = (batch: NonEmptyReadonlyArray<Envelope>, position: Position): Exit.Exit<Answer> => {
@@ -97,7 +98,7 @@ export const make = (options: {
   }
 
   const onRetry = (): void => {
-    counters.appendFailures++
+    counters.failures++
     counters.retries++
   }
 
@@ -124,7 +125,7 @@ export const make = (options: {
       onSuccess: (answer) => {
         if (answer instanceof Verdict.OfUser) {
           breaker.releaseUnsafe(permit)
-          counters.appendFailures++
+          counters.failures++
           return Exit.succeed<Answer>(answer)
         }
         breaker.settleUnsafe(permit, true)
@@ -132,7 +133,7 @@ export const make = (options: {
       },
       onFailure: (last) => {
         if (Cause.hasInterruptsOnly(last)) return interrupted(breaker, permit, last)
-        counters.appendFailures++
+        counters.failures++
         breaker.settleUnsafe(permit, false)
         return Exit.succeed<Answer>(new NotTaken("brokerFailed", () => last))
       }
@@ -168,6 +169,7 @@ export const make = (options: {
 
   const { appendUnsafe } = broker
   return {
+    counters,
     append,
     appendUnsafe: appendUnsafe === undefined ? undefined : (user, batch) => {
       const breaker = breakers.of(user)

@@ -10,24 +10,28 @@ import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
 import type { DeadLetterStore, Reason, Trigger } from "../fallback/DeadLetters.ts"
 import type { DurableLetters } from "../fallback/SpoolStore.ts"
-import type { DeliveryCounters } from "../observe/DeliveryStats.ts"
+import { NamedCounter } from "../observe/Counters.ts"
 import type { OperatorAlert } from "../observe/OperatorAlert.ts"
 import type { DeadLettered } from "./Outcome.ts"
 
 /**
- * Writes a batch, and gives its outcome. With `durably` it is kept beyond this
- * process, where there is such a place: what was durable before stays so.
+ * - `write` keeps a batch, and gives its outcome. With `durably` it is kept beyond
+ *   this process, where there is such a place: what was durable before stays so.
+ * - `counter` has how many events became dead letters, by their trigger.
  *
  * @category models
  * @since 0.1.0
  */
-export type DeadLetterWriter = (
-  user: UserId,
-  batch: NonEmptyReadonlyArray<Envelope>,
-  trigger: Trigger,
-  reasons: ReadonlyArray<Reason>,
-  durably?: boolean
-) => DeadLettered
+export interface DeadLetterWriter {
+  readonly counter: NamedCounter<Trigger>
+  readonly write: (
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>,
+    trigger: Trigger,
+    reasons: ReadonlyArray<Reason>,
+    durably?: boolean
+  ) => DeadLettered
+}
 
 /**
  * `durable` is where a spool in a file keeps letters. Those of an earlier process
@@ -39,14 +43,14 @@ export type DeadLetterWriter = (
 export const make = (options: {
   readonly store: DeadLetterStore
   readonly durable: DurableLetters | undefined
-  readonly counters: DeliveryCounters
   readonly alert: OperatorAlert | undefined
   readonly clock: Clock.Clock
 }): DeadLetterWriter => {
-  const { alert, clock, counters, durable, store } = options
+  const { alert, clock, durable, store } = options
+  const counter = new NamedCounter(noLetters)
 
   const count = (trigger: Trigger, events: number): void => {
-    counters.deadLettered[trigger] += events
+    counter.add(trigger, events)
     alert?.deadLettered(trigger, events)
   }
 
@@ -55,9 +59,23 @@ export const make = (options: {
     durable.onFound(({ length }) => count("damaged", length))
   }
 
-  return (user, batch, trigger, reasons, durably) => {
-    store.add(user, batch, trigger, reasons, clock.currentTimeMillisUnsafe(), durably)
-    count(trigger, batch.length)
-    return { _tag: "DeadLettered", reason: trigger }
+  return {
+    counter,
+    write: (user, batch, trigger, reasons, durably) => {
+      store.add(user, batch, trigger, reasons, clock.currentTimeMillisUnsafe(), durably)
+      count(trigger, batch.length)
+      return { _tag: "DeadLettered", reason: trigger }
+    }
   }
+}
+
+const noLetters: Readonly<Record<Trigger, number>> = {
+  brokerFailed: 0,
+  breakerOpen: 0,
+  behindSpool: 0,
+  runLost: 0,
+  refused: 0,
+  defect: 0,
+  interrupted: 0,
+  damaged: 0
 }

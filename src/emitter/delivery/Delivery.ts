@@ -21,8 +21,9 @@ import type { Envelope } from "../../protocol/Envelope.ts"
 import type { RunId, UserId } from "../../protocol/Identity.ts"
 import type { DeadLetters, DeadLetterStore, Reason, Trigger } from "../fallback/DeadLetters.ts"
 import type { FallbackChannel } from "../fallback/FallbackChannel.ts"
-import { count, DeliveryCounters, type DeliveryStats } from "../observe/DeliveryStats.ts"
+import { NamedCounter } from "../observe/Counters.ts"
 import type { OperatorAlert } from "../observe/OperatorAlert.ts"
+import { type Stats, viewOfDelivery } from "../observe/Stats.ts"
 import * as Appender from "./Appender.ts"
 import * as BrokerBreakers from "../resilience/BrokerBreakers.ts"
 import * as CircuitBreaker from "../resilience/CircuitBreaker.ts"
@@ -84,7 +85,7 @@ export interface DeliveryPipeline extends Delivery {
   readonly breakers: NonEmptyReadonlyArray<CircuitBreaker.CircuitBreaker>
   readonly channelBreakers: ReadonlyArray<CircuitBreaker.CircuitBreaker>
   readonly deadLetters: DeadLetters["Service"]
-  readonly stats: Effect.Effect<DeliveryStats>
+  readonly stats: Effect.Effect<Stats["delivery"]>
 }
 
 /**
@@ -138,10 +139,10 @@ export const make = Effect.fnUntraced(function*(
   const names = [...BrokerBreakers.namesOf(broker.domains), ...channels.map(({ name }) => name)]
   const mistake = mistakeIn(names, channels)
   if (mistake !== undefined) return yield* Effect.die(new TypeError(mistake))
-  const counters = new DeliveryCounters(names, channels.map(({ name }) => name))
+  const breakerOpenings = NamedCounter.of(names)
   const onTransition = ({ breaker, event }: CircuitBreaker.Transition): void => {
     if (event !== "opened") return
-    count(counters.breakerOpenings, breaker)
+    breakerOpenings.add(breaker)
     alert?.breakerOpened(breaker)
   }
   const breakers = yield* BrokerBreakers.make(broker.domains, options.breaker, onTransition)
@@ -153,12 +154,12 @@ export const make = Effect.fnUntraced(function*(
     ))
   const spool = channels.find((channel) => channel.spool !== undefined)?.spool
   // Those of an earlier process are here before anything is drained.
-  const deadLetter = DeadLetterWriter.make({ store, durable: spool?.letters, counters, alert, clock })
+  const deadLetters = DeadLetterWriter.make({ store, durable: spool?.letters, alert, clock })
 
   // Nothing of runs that were ended as lost can be delivered any more, and whoever runs them has to know.
   const loseRuns = (user: UserId, late: ReadonlyArray<Envelope>, lost: LostRuns.Lost, durably: boolean): void => {
     if (isReadonlyArrayNonEmpty(late)) {
-      deadLetter(user, late, "runLost", [{ outlet: "broker", cause: Cause.fail(lost.error) }], durably)
+      deadLetters.write(user, late, "runLost", [{ outlet: "broker", cause: Cause.fail(lost.error) }], durably)
     }
     onRunsLost(user, lost.runs)
   }
@@ -172,9 +173,8 @@ export const make = Effect.fnUntraced(function*(
     isOwn: options.isOwn,
     setAside: (user, late, lost) => loseRuns(user, late, lost, true),
     exclusive,
-    counters,
     deadLetter: (user, batch, cause) =>
-      void deadLetter(user, batch, triggerOfUser(cause), [{ outlet: "broker", cause }], true)
+      void deadLetters.write(user, batch, triggerOfUser(cause), [{ outlet: "broker", cause }], true)
   })
 
   // Whoever waits for a breaker need not wait for its time once the broker says that it is back.
@@ -188,8 +188,12 @@ export const make = Effect.fnUntraced(function*(
     })
   }
 
-  const appender = Appender.make({ broker, breakers, judge, retry: options.retry, counters })
-  const fallback = FallbackRoutes.make({ routes, counters, deadLetter, onSpooled: (user) => drainer?.wake(user) })
+  const appender = Appender.make({ broker, breakers, judge, retry: options.retry })
+  const fallback = FallbackRoutes.make({
+    routes,
+    deadLetter: deadLetters.write,
+    onSpooled: (user) => drainer?.wake(user)
+  })
 
   const attempt = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Effect.Effect<Outcome | Divided> =>
     spool?.holds(user) === true
@@ -268,7 +272,15 @@ export const make = Effect.fnUntraced(function*(
     breakers: breakers.all,
     channelBreakers: routes.map(({ breaker }) => breaker),
     deadLetters: replayer({ store, deliver, exclusive }),
-    stats: Effect.sync(() => counters.snapshot(spool?.depth(), store.size))
+    stats: Effect.sync(() =>
+      viewOfDelivery({
+        append: appender.counters,
+        drain: drainer?.counters,
+        channels: fallback.counters,
+        deadLettered: deadLetters.counter,
+        breakerOpenings
+      }, { spool: spool?.depth(), deadLetters: store.size })
+    )
   }
 })
 

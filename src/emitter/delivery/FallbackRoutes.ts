@@ -11,7 +11,7 @@ import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
 import type { Reason, Trigger } from "../fallback/DeadLetters.ts"
 import type { ChannelError, FallbackChannel } from "../fallback/FallbackChannel.ts"
-import { count, type DeliveryCounters } from "../observe/DeliveryStats.ts"
+import { ChannelCounters } from "../observe/Counters.ts"
 import type { CircuitBreaker } from "../resilience/CircuitBreaker.ts"
 import type { DeadLetterWriter } from "./DeadLetterWriter.ts"
 import type { HandedOver, Outcome } from "./Outcome.ts"
@@ -54,6 +54,7 @@ export type Order = "all" | "spoolFirst" | "spoolOnly" | "beyondSpool"
  * @since 0.1.0
  */
 export interface FallbackRoutes {
+  readonly counters: ChannelCounters
   readonly take: (
     user: UserId,
     batch: NonEmptyReadonlyArray<Envelope>,
@@ -74,11 +75,11 @@ export interface FallbackRoutes {
  */
 export const make = (options: {
   readonly routes: ReadonlyArray<Route>
-  readonly counters: DeliveryCounters
-  readonly deadLetter: DeadLetterWriter
+  readonly deadLetter: DeadLetterWriter["write"]
   readonly onSpooled: (user: UserId) => void
 }): FallbackRoutes => {
-  const { counters, deadLetter, onSpooled, routes } = options
+  const { deadLetter, onSpooled, routes } = options
+  const counters = new ChannelCounters(routes.map(({ channel }) => channel.name))
   const spool = routes.find(({ channel }) => channel.spool !== undefined)
   const spools = spool === undefined ? [] : [spool]
   const others = routes.filter((route) => route !== spool)
@@ -99,15 +100,16 @@ export const make = (options: {
     const guarded = breaker.run(channel.spool === undefined ? Effect.interruptible(call) : call, tellsOfHealth)
     const exit = yield* Effect.exit(guarded)
     if (Exit.isFailure(exit)) {
-      count(counters.channelFailures, channel.name)
+      counters.failures.add(channel.name)
       return { outlet: channel.name, cause: exit.cause }
     }
-    count(counters.handedOver, channel.name, batch.length)
+    counters.handedOver.add(channel.name, batch.length)
     if (channel.spool !== undefined) onSpooled(user)
     return { _tag: "HandedOver", channel: channel.name }
   })
 
   return {
+    counters,
     take: Effect.fnUntraced(function*(user, batch, order, trigger, reasons): Effect.fn.Return<Outcome> {
       const failures: Array<Reason> = []
       for (const route of orders[order]) {

@@ -1,12 +1,20 @@
 /**
- * What the engine counted since its layer was built.
- *
- * Counters are plain numbers, so counting costs nothing per event; `Metrics`
- * publishes them.
+ * What the engine counted since its layer was built, as one view. `Counters` is
+ * what is written, `Metrics` publishes the view.
  *
  * @since 0.1.0
  */
-import type { DeliveryStats } from "./DeliveryStats.ts"
+import type { Size, Trigger } from "../fallback/DeadLetters.ts"
+import type { Depth } from "../fallback/SpoolStore.ts"
+import type {
+  AcceptCounters,
+  AppendCounters,
+  ChannelCounters,
+  DispatchCounters,
+  DrainCounters,
+  NamedCounter,
+  RunCounters
+} from "./Counters.ts"
 
 /**
  * Why an event was dropped: room was short and `batching.overflow` is
@@ -40,12 +48,28 @@ export type BreakerState = "closed" | "open" | "halfOpen"
  *   together (one divided by the other is the average from emit to append; the
  *   metric `emitter_wait_milliseconds` has the distribution);
  * - `dropped`: events by reason;
- * - `delivery`: what the way to the broker and past it counted; `breakers`: the
- *   states of the broker's circuit breakers by name, and `breaker` the worst of
- *   them. There is one, `broker`, unless the broker has several domains;
+ * - `breakers`: the states of the broker's circuit breakers by name, and `breaker`
+ *   the worst of them. There is one, `broker`, unless the broker has several
+ *   domains;
  * - `emitters`, `users`, `pending`: open emitters, users with an outbox, and
  *   events not delivered yet;
  * - `lastEventAt`: milliseconds since the Unix epoch; `uptimeMs`.
+ *
+ * `delivery` has the way to the broker and past it, with what came out of the
+ * spool and what was replayed:
+ *
+ * - `appendedBatches` and `appendedEvents`: what the broker took, `drainedEvents`
+ *   of them out of the spool;
+ * - `appendFailures`: appends that failed, each try counted; `retries`: tries
+ *   after the first;
+ * - `breakerOpenings`: by breaker, that is `broker` (or `broker/` and the name of
+ *   each of its domains) or the name of a channel;
+ * - `handedOver`: events by the channel that took them; `channelFailures`:
+ *   batches that a channel did not take, with those its open breaker refused;
+ * - `deadLettered`: events by what kept them from the broker;
+ * - `lostRuns`: runs that an earlier process left in the spool without an ending,
+ *   and that were ended as lost;
+ * - `spool` and `deadLetters`: what is kept there now.
  *
  * @category models
  * @since 0.1.0
@@ -62,7 +86,20 @@ export interface Stats {
   readonly batches: number
   readonly waitedMs: number
   readonly dropped: Readonly<Record<DropReason, number>>
-  readonly delivery: DeliveryStats
+  readonly delivery: {
+    readonly appendedBatches: number
+    readonly appendedEvents: number
+    readonly drainedEvents: number
+    readonly appendFailures: number
+    readonly retries: number
+    readonly breakerOpenings: Readonly<Record<string, number>>
+    readonly handedOver: Readonly<Record<string, number>>
+    readonly channelFailures: Readonly<Record<string, number>>
+    readonly deadLettered: Readonly<Record<Trigger, number>>
+    readonly lostRuns: number
+    readonly spool: Depth | undefined
+    readonly deadLetters: Size
+  }
   readonly breaker: BreakerState
   readonly breakers: Readonly<Record<string, BreakerState>>
   readonly emitters: number
@@ -70,64 +107,6 @@ export interface Stats {
   readonly pending: number
   readonly lastEventAt: number | undefined
   readonly uptimeMs: number
-}
-
-/**
- * What was counted of events on their way into users' lists. The acceptor writes
- * it.
- *
- * @category models
- * @since 0.1.0
- */
-export class AcceptCounters {
-  readonly accepted = new Map<string, { count: number }>()
-  readonly rejected = new Map<string, number>()
-  merged = 0
-  illegal = 0
-  overflow = 0
-  overBudget = 0
-  /** Not a number before the first event. A field that is always a number is written in place, without a new object. */
-  lastEventAt = Number.NaN
-
-  /** The counter of one wire name, to be kept by who counts often. */
-  acceptedOf(type: string): { count: number } {
-    let counter = this.accepted.get(type)
-    if (counter === undefined) {
-      counter = { count: 0 }
-      this.accepted.set(type, counter)
-    }
-    return counter
-  }
-
-  reject(reason: string): void {
-    this.rejected.set(reason, (this.rejected.get(reason) ?? 0) + 1)
-  }
-}
-
-/**
- * What was counted of lists on their way to the broker. The dispatcher writes it.
- *
- * @category models
- * @since 0.1.0
- */
-export class DispatchCounters {
-  emitters = 0
-  batches = 0
-  appended = 0
-  handedOver = 0
-  deadLettered = 0
-  nobodyConnected = 0
-  waitedMs = 0
-}
-
-/**
- * What was counted of runs and tool calls. Their reporter writes it.
- *
- * @category models
- * @since 0.1.0
- */
-export class RunCounters {
-  unreported = 0
 }
 
 /**
@@ -164,6 +143,38 @@ export const view = (
     breaker: worst.find((state) => Object.values(known.breakers).includes(state)) ?? "closed",
     emitters: dispatch.emitters,
     lastEventAt: Number.isNaN(accept.lastEventAt) ? undefined : accept.lastEventAt
+  }
+}
+
+/**
+ * The view of what the parts of a delivery have counted.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const viewOfDelivery = (
+  counted: {
+    readonly append: AppendCounters
+    readonly drain: DrainCounters | undefined
+    readonly channels: ChannelCounters
+    readonly deadLettered: NamedCounter<Trigger>
+    readonly breakerOpenings: NamedCounter<string>
+  },
+  kept: Pick<Stats["delivery"], "spool" | "deadLetters">
+): Stats["delivery"] => {
+  const { append, breakerOpenings, channels, deadLettered, drain } = counted
+  return {
+    ...kept,
+    appendedBatches: append.batches + (drain?.batches ?? 0),
+    appendedEvents: append.events + (drain?.events ?? 0),
+    drainedEvents: drain?.events ?? 0,
+    appendFailures: append.failures + (drain?.failures ?? 0),
+    retries: append.retries,
+    breakerOpenings: breakerOpenings.values,
+    handedOver: channels.handedOver.values,
+    channelFailures: channels.failures.values,
+    deadLettered: deadLettered.values,
+    lostRuns: drain?.lostRuns ?? 0
   }
 }
 

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import type { Acceptor } from "../accept/Acceptor.ts"
 import { type Binding, runOf } from "../accept/Binding.ts"
 import type { EmitError } from "../EmitError.ts"
-import { RunCounters } from "../observe/Stats.ts"
+import { RunCounters } from "../observe/Counters.ts"
 import * as Failure from "./Failure.ts"
 
 /**
