@@ -31,4 +31,37 @@ describe.skipIf(program === undefined)("RedisBroker, its subscriptions", () => {
         })),
     30_000
   )
+
+  it.live(
+    "fault 45: are looked at anew a moment after a look that failed, not only at the next poll",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const setUser = (name: string, ...rules: ReadonlyArray<string>) =>
+            Effect.map(server.send("ACL", "SETUSER", name, ...rules), (answer) => assert.strictEqual(answer, "+OK\r\n"))
+          const as = (name: string) =>
+            Effect.andThen(
+              setUser(name, "on", ">secret", "~*", "&*", "+@all"),
+              startNode(server.url.replace("redis://", `redis://${name}:secret@`), { poll: "10 minutes" })
+            )
+          const [reader, writer] = [yield* as("reader"), yield* as("writer")]
+          const user = newUser()
+          let woken = 0
+          yield* persist(reader.subscribe(user, () => void woken++))
+          yield* writer.append(user, numbered(1))
+          yield* eventually(Effect.sync(() => woken), (n) => n > 0, "the wake-up of an event that is told")
+          const before = woken
+          // Nobody is told of the next event, and who looks after its connection was cut is refused.
+          yield* setUser("writer", "resetchannels")
+          yield* writer.append(user, numbered(2))
+          yield* server.send("ACL", "LOG", "RESET")
+          yield* setUser("reader", "-hmget")
+          yield* server.send("CLIENT", "KILL", "TYPE", "pubsub", "USER", "reader")
+          yield* eventually(server.send("ACL", "LOG"), (log) => log.includes("hmget"), "a look that failed", 15)
+          assert.strictEqual(woken, before)
+          yield* setUser("reader", "+hmget")
+          yield* eventually(Effect.sync(() => woken), (n) => n > before, "what the next look finds", 15)
+        }), 55),
+    60_000
+  )
 })

@@ -23,7 +23,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { UserId } from "../../../protocol/Identity.ts"
 import * as Monotonic from "../../../protocol/Monotonic.ts"
-import type { Position } from "../../../protocol/Position.ts"
+import * as Position from "../../../protocol/Position.ts"
 import { type Broker, BrokerError, BrokerUnavailable, type PullLimits, type Slice } from "../../Broker.ts"
 import { Canary } from "../connection/Canary.ts"
 import * as RedisConnection from "../connection/Connection.ts"
@@ -35,7 +35,8 @@ import type { RedisMetrics, Repair } from "../Metrics.ts"
 import type { ServerOptions } from "../connection/Options.ts"
 import { attend } from "../scripts/PresenceLua.ts"
 import { LiveTails } from "./LiveTail.ts"
-import * as Reply from "../codec/Reply.ts"
+import { toAttended } from "../codec/Attended.ts"
+import * as RedisEntry from "../codec/Entry.ts"
 
 /**
  * @category models
@@ -43,14 +44,14 @@ import * as Reply from "../codec/Reply.ts"
  */
 export interface Subscriptions extends Pick<Broker["Service"], "subscribe" | "acknowledged"> {
   /** What lies past a position, if that was published lately. */
-  readonly recall: (user: UserId, after: Position, limits: PullLimits) => Slice | undefined
+  readonly recall: (user: UserId, after: Position.Position, limits: PullLimits) => Slice | undefined
   /** Waits until there was a connection that publications come on, or the first attempt failed. */
   readonly tried: Effect.Effect<void>
   /**
    * Notes that somebody here read on to `next`, and tells whether nobody here had caught up further before: then what was
    * read had just come.
    */
-  readonly advance: (user: UserId, after: Position, next: Position, head: number) => boolean
+  readonly advance: (user: UserId, after: Position.Position, next: Position.Position, head: number) => boolean
 }
 
 const maxTickMs = 1000
@@ -111,8 +112,8 @@ export const make = Effect.fnUntraced(function*(
     one.lookedAt = Monotonic.millisUnsafe(clock)
     const revokedBefore = one.revokedAt
     const args = [node, String(one.readers.size), String(3 * pollMs), ttl]
-    return commands.call("subscribe", async ({ client, server: id }) => {
-      const { reply } = await LogRepair.run(client, {
+    return commands.call("subscribe", ({ client, server: id }) =>
+      LogRepair.run(client, {
         script: attend,
         keys,
         args,
@@ -123,23 +124,21 @@ export const make = Effect.fnUntraced(function*(
           server: options.trustRestarts ? "any" : id,
           ttl
         }
-      })
-      const [revoked, late, epoch, last, acks] = Reply.list(reply)
-      const revokedAt = Reply.integer(revoked)
-      one.revoke(revokedAt)
-      if (joined !== undefined) one.join(joined, Math.max(revokedBefore, revokedAt))
-      one.lagging(Reply.integer(late), joined)
-      const seen = epoch === undefined ? "" : `${Reply.text(epoch)}:${Reply.text(last)}`
-      if (one.seen !== seen) {
-        if (by !== undefined && isLater(seen, one.seen || known)) missedWakeUps.found(one.channel, seen, by)
-        one.wake(seen)
-      }
-      if (connection.isLive()) one.tell(false)
-      if (epoch === undefined) return
-      const [ackEpoch, ...offsets] = Reply.text(acks).split(" ")
-      if (ackEpoch === undefined || ackEpoch !== epoch) return
-      for (const offset of offsets) one.release({ epoch: ackEpoch, offset: Number(offset) })
-    })
+      })).pipe(
+        Effect.flatMap(({ reply }) => RedisEntry.read("subscribe", () => toAttended(reply))),
+        Effect.map(({ acknowledged, head, lateMs, revokedAt }) => {
+          one.revoke(revokedAt)
+          if (joined !== undefined) one.join(joined, Math.max(revokedBefore, revokedAt))
+          one.lagging(lateMs, joined)
+          const seen = head === undefined ? "" : Position.toText(head)
+          if (one.seen !== seen) {
+            if (by !== undefined && isLater(seen, one.seen || known)) missedWakeUps.found(one.channel, seen, by)
+            one.wake(seen)
+          }
+          if (connection.isLive()) one.tell(false)
+          for (const position of acknowledged) one.release(position)
+        })
+      )
   }
 
   // Where it fails, the next tick tries again.
