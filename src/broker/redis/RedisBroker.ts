@@ -223,7 +223,7 @@ const makeOverOne = Effect.fnUntraced(function*(
     lease: string,
     besides: (envelope: Envelope, run: RunId) => string
   ): Effect.Effect<RedisEntry.AppendReply, BrokerError> =>
-    onLog("append", appendScript, user, [
+    RedisEntry.read("append", () => [
       String(checkpointEvery),
       String(maxRanges),
       String(maxSpentSources),
@@ -232,7 +232,8 @@ const makeOverOne = Effect.fnUntraced(function*(
       lease,
       ...Standing.toArguments(batch, besides),
       ...RedisBlock.toArguments(batch)
-    ], RedisEntry.toAppendReply).pipe(
+    ]).pipe(
+      Effect.flatMap((args) => onLog("append", appendScript, user, args, RedisEntry.toAppendReply)),
       Effect.tap((reply) => reply._tag === "Appended" ? afterAppend(user, reply) : Effect.void)
     )
 

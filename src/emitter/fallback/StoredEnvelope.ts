@@ -18,7 +18,7 @@ const StoredEnvelope = Schema.Struct({
   sequence: Schema.Int,
   type: Schema.NonEmptyString,
   delivery: DeliveryClass,
-  at: Schema.Finite,
+  at: Schema.Int,
   run: Schema.optionalKey(RunId),
   thread: Schema.optionalKey(ThreadId),
   confirm: Schema.Boolean,

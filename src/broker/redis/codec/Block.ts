@@ -47,6 +47,18 @@ const toHeader = (text: string): Header => {
   return header
 }
 
+/**
+ * An event that nobody could read again if it were written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class UnreadableEvent extends Error {
+  constructor({ id }: Envelope, why: string) {
+    super(`the event ${id} could not be read again: ${why}`)
+  }
+}
+
 // A reader that wants part of a block gets all of it.
 const maxEvents = 64
 const maxBytes = 32 * 1024
@@ -56,6 +68,9 @@ const maxBytes = 32 * 1024
  * stretches of consecutive numbers of one source it has, how many events, their
  * bytes, how many of the first are of no run, the fields `n` and `e`, then for
  * each stretch its source, first number and length.
+ *
+ * An event that could not be read again is refused with `UnreadableEvent`: written
+ * all the same, it would keep its user's devices from all that the log has.
  *
  * @category conversions
  * @since 0.1.0
@@ -80,6 +95,7 @@ const pushBlock = (args: Array<string>, batch: ReadonlyArray<Envelope>, from: nu
   for (; at < batch.length && at - from < maxEvents; at++) {
     const envelope = batch[at]
     if (envelope === undefined || at > from && bytes + envelope.bytes > maxBytes) break
+    const event = toText(envelope)
     if (envelope.source !== source || envelope.sequence !== next) {
       if (source !== undefined) stretches.push(String(length))
       source = envelope.source
@@ -91,7 +107,7 @@ const pushBlock = (args: Array<string>, batch: ReadonlyArray<Envelope>, from: nu
     bytes += envelope.bytes
     if (envelope.run === undefined && leading === at - from) leading++
     sizes += envelope.run === undefined ? `${envelope.bytes} ` : `${envelope.bytes}r `
-    events += at === from ? `${headerOf(envelope)}\n${envelope.body}` : `\n${headerOf(envelope)}\n${envelope.body}`
+    events += at === from ? event : `\n${event}`
   }
   stretches.push(String(length))
   args.push(
@@ -106,8 +122,26 @@ const pushBlock = (args: Array<string>, batch: ReadonlyArray<Envelope>, from: nu
   return at
 }
 
-const headerOf = ({ at, bytes, confirm, delivery, run, thread, type }: Envelope): string =>
-  `${at} ${bytes} ${JSON.stringify([type, delivery, run ?? null, thread ?? null, confirm])}`
+// The header and the body of an event, if they can be read again.
+const toText = (envelope: Envelope): string => {
+  const { at, body, bytes, confirm, delivery, run, sequence, source, thread, type } = envelope
+  for (const [name, number] of [["at", at], ["bytes", bytes], ["sequence", sequence]] as const) {
+    if (!Number.isSafeInteger(number) || number < 0) {
+      throw new UnreadableEvent(envelope, `its ${name} is no whole number from 0`)
+    }
+  }
+  if (typeof body !== "string" || body.includes("\n")) {
+    throw new UnreadableEvent(envelope, "its body is no text of one line")
+  }
+  if (typeof source !== "string" || source.trim() === "") throw new UnreadableEvent(envelope, "it has no source")
+  const header = JSON.stringify([type, delivery, run ?? null, thread ?? null, confirm])
+  try {
+    toHeader(header)
+  } catch (error) {
+    throw new UnreadableEvent(envelope, error instanceof Error ? error.message : String(error))
+  }
+  return `${at} ${bytes} ${header}\n${body}`
+}
 
 /**
  * How the body of an event begins, which tells it from every other.

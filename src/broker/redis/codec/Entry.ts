@@ -263,7 +263,8 @@ export const toKept = (reply: unknown): { readonly log: Position.Position; reado
 }
 
 /**
- * Reads an answer; what cannot be read is refused.
+ * Reads an answer, or writes what is asked; what cannot be read or written is
+ * refused, and the user's trouble.
  *
  * @category conversions
  * @since 0.1.0
