@@ -16,7 +16,7 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
           const broker = yield* startNode(server.url, { maxEvents: 1 })
           const user = newUser()
           const one = (source: string) => broker.append(user, [envelope({ source, sequence: 1 })])
-          yield* one("oldest")
+          yield* persist(one("oldest"))
           for (let n = 0; n < maxSpentSources + 64; n++) yield* one(`s${n}`)
           const { offset } = yield* broker.head(user)
           yield* one(`s${64 + 1}`)
@@ -34,7 +34,7 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
         Effect.gen(function*() {
           const broker = yield* startNode(server.url)
           const user = newUser()
-          yield* broker.append(user, numbered(1))
+          yield* persist(broker.append(user, numbered(1)))
           yield* server.send("DEL", `emitter:{${user}}:log`)
           yield* broker.append(user, numbered(2))
           assert.match(yield* server.send("PTTL", `emitter:{${user}}:log`), /^:\d{4,}\r\n$/)

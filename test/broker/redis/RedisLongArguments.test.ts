@@ -6,7 +6,7 @@ import { RedisBroker } from "effect-emitter/redis"
 import { urgent } from "../../emitter/support/events.ts"
 import type { RedisServer } from "../../support/redis.ts"
 import { envelope, eventually, idsAfter, newUser, numbered, start } from "../events.ts"
-import { program, startNode, withServer } from "./redisNode.ts"
+import { persist, program, startNode, withServer } from "./redisNode.ts"
 
 const settings = ["proto-max-bulk-len", "client-query-buffer-limit"] as const
 const long = "x".repeat(1_500_000)
@@ -37,7 +37,7 @@ for (const setting of settings) {
             const signals: Array<string> = []
             yield* broker.watch?.((signal) => void signals.push(signal)) ?? Effect.void
             const [bad, good] = [newUser(), newUser()]
-            const from = yield* start(broker, bad)
+            const from = yield* persist(start(broker, bad))
             const before = yield* connectionsOf(server)
             yield* server.send("CONFIG", "SET", setting, "1048576")
 
@@ -82,6 +82,7 @@ for (const setting of settings) {
                 const letters = yield* DeadLetters
                 const bad = yield* emitters.forUser({ userId: "bad" })
                 const good = yield* emitters.forUser({ userId: "good" })
+                yield* persist(broker.head(bad.context.userId))
                 yield* bad.emit(urgent(0))
                 yield* Effect.forkScoped(Effect.forEach(
                   [urgent(1), urgent(2), urgent(long), urgent(4), urgent(5)],

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Broker } from "effect-emitter"
 import { envelope, newUser, numbered, plenty, start } from "../events.ts"
-import { program, startNode, withServer } from "./redisNode.ts"
+import { persist, program, startNode, withServer } from "./redisNode.ts"
 
 /** An envelope that the types forbid, as a program without them, or a file that was written by hand, may have it. */
 const broken = (run: boolean, field: string, value: unknown) => {
@@ -34,7 +34,7 @@ describe.skipIf(program === undefined)("RedisBroker, an event that could not be 
           Effect.gen(function*() {
             const broker = yield* startNode(server.url, { deadline: "5 seconds" })
             const user = newUser()
-            const from = yield* start(broker, user)
+            const from = yield* persist(start(broker, user))
             const kept = numbered(1)
             yield* broker.append(user, kept)
             for (const ofRun of [false, true]) {
