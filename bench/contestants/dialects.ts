@@ -5,7 +5,7 @@
 import { once } from "node:events"
 import { io } from "socket.io-client"
 import { WebSocket } from "ws"
-import { connect } from "../../src/client/index.ts"
+import { connect, type WireEvent } from "../../src/client/index.ts"
 import { Frame } from "../../src/index.ts"
 import type { Payload } from "../harness/workload.ts"
 import type { Dialect } from "./calls.ts"
@@ -113,7 +113,10 @@ const client: Open = async ({ resume, ticket, url }, receive) => {
     url,
     token: ticket,
     ...(resume === undefined ? {} : { start: resume }),
-    onEvent: ({ data: { sentAt, step, text }, offset, type }) => {
+    onEvent: (event) => {
+      const { sentAt, step, text }: WireEvent["data"] = event.data
+      const { offset } = event
+      const type = event.type === "$unknown" ? event.name : event.type
       if (typeof step !== "number" || typeof text !== "string") return
       receive([{ offset, type, data: { step, text, ...(typeof sentAt === "number" ? { sentAt } : {}) } }])
     },

@@ -7,7 +7,9 @@
  * const connection = connect({
  *   url: "/events",
  *   token: () => fetch("/token").then((response) => response.text()),
- *   onEvent: (event) => console.log(event.type, event.data),
+ *   onEvent: (event) => {
+ *     if (event.type === "text_delta") document.body.append(event.data.delta)
+ *   },
  *   onStatus: (status) => console.log(status._tag)
  * })
  *
@@ -18,6 +20,8 @@
  *
  * @since 0.1.0
  */
+import type { BuiltIn } from "../protocol/AgentEvents.ts"
+import type * as Event from "../protocol/Event.ts"
 import type { Connection, ConnectOptions } from "./driver/ConnectOptions.ts"
 import { PlainDriver } from "./driver/PlainDriver.ts"
 import type { Platform } from "./transport/Platform.ts"
@@ -32,7 +36,7 @@ import { both, usable } from "./transport/Transports.ts"
  * @category constructors
  * @since 0.1.0
  */
-export const connect = (options: ConnectOptions): Connection => {
+export const connect = <D extends Event.AnyDefinition = BuiltIn>(options: ConnectOptions<D>): Connection => {
   const platform: Platform = { ...ambient(), ...options.platform }
   const url = socketUrl(options.url)
   if (url === undefined) throw new TypeError(`"${options.url}" is not an address to connect to`)

@@ -85,7 +85,8 @@ export {
   type Of,
   type Options,
   type PayloadOf,
-  type PayloadSchema
+  type PayloadSchema,
+  type Reading
 } from "./EventDefinition.ts"
 
 /**

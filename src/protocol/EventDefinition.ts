@@ -6,7 +6,9 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
+import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type { Given } from "./Present.ts"
 import * as RunEvents from "./RunEvents.ts"
@@ -120,7 +122,19 @@ export interface AnyDefinition {
   readonly scope: EventScope
   readonly coalesce: Coalesce | undefined
   readonly confirm: Confirmation | undefined
+  readonly read: (data: object) => Reading<object>
 }
+
+/**
+ * What a payload is read as off the wire: a payload, or a problem that says where
+ * its definition does not accept it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Reading<Payload extends object> =
+  | { readonly _tag: "Payload"; readonly payload: Payload }
+  | { readonly _tag: "Problem"; readonly problem: string }
 
 /**
  * A kind of event.
@@ -137,6 +151,12 @@ export interface Definition<out Name extends string, in out Payload extends Payl
    * field that is `undefined` counts as absent.
    */
   readonly make: (payload: Given<Payload["Type"]>) => Event<Name, Given<Payload["Type"]>>
+
+  /**
+   * Reads a payload as it came. It does not throw, whatever a transformation of the
+   * schema's throws.
+   */
+  readonly read: (data: object) => Reading<Payload["Type"]>
 }
 
 /**
@@ -205,6 +225,18 @@ export type NeedsNoServices<Payload extends Schema.Struct.Fields | PayloadSchema
   ? { readonly payload: "needs services to encode" }
   : unknown
 
+// What only emits never reads, so nothing is made ready for it.
+const readerOf = <Payload extends PayloadSchema>(schema: Payload): (data: object) => Reading<Payload["Type"]> => {
+  let decode: ((data: object) => Exit.Exit<Payload["Type"], unknown>) | undefined
+  return (data) => {
+    decode ??= Schema.decodeUnknownExit(schema, { errors: "first" })
+    const exit = decode(data)
+    if (Exit.isSuccess(exit)) return { _tag: "Payload", payload: exit.value }
+    const error = Cause.squash(exit.cause)
+    return { _tag: "Problem", problem: error instanceof Error ? error.message : String(error) }
+  }
+}
+
 const namePattern = /^[a-z][a-z0-9_.]{0,63}$/
 
 /**
@@ -224,16 +256,19 @@ export const define = <const Name extends string, const Payload extends Schema.S
   if (options.coalesce !== undefined && delivery === "critical") {
     throw new TypeError(`The event "${name}" is critical, and critical events are never merged: remove "coalesce"`)
   }
-  const payload = Schema.isSchema(options.payload) ? options.payload : Schema.Struct(options.payload)
+  // The type follows what is given as this does.
+  const payload = (Schema.isSchema(options.payload) ? options.payload : Schema.Struct(options.payload)) as PayloadOf<
+    Payload
+  >
   const definition: Definition<Name, PayloadOf<Payload>> = {
     name,
-    // The type follows what is given as the line above does.
-    payload: payload as PayloadOf<Payload>,
+    payload,
     delivery,
     scope: options.scope ?? "free",
     coalesce: options.coalesce,
     confirm: options.confirm,
-    make: (payload) => ({ type: name, payload, delivery, definition })
+    make: (payload) => ({ type: name, payload, delivery, definition }),
+    read: readerOf(payload)
   }
   return definition
 }

@@ -26,7 +26,7 @@ const Placed = Event.make("order_placed", { payload: { total: Schema.Finite, at:
 const Shipped = Event.make("order_shipped", { payload: { parcel: Schema.NonEmptyString } })
 const catalog = Event.catalog(Placed, Shipped)
 
-type BuiltIn = Stream.Success<Client.Client<AgentEvents.BuiltIn>["events"]>
+type BuiltInEvents = Stream.Success<Client.Client<AgentEvents.BuiltIn>["events"]>
 type Own = Stream.Success<Client.Client<typeof Placed | typeof Shipped>["events"]>
 
 describe("types of the client", () => {
@@ -36,8 +36,9 @@ describe("types of the client", () => {
     expectTypeOf<Extract<Own, { readonly type: "order_shipped" }>["payload"]["parcel"]>().toEqualTypeOf<string>()
     expectTypeOf<keyof Extract<Own, { readonly type: "order_shipped" }>["payload"]>().toEqualTypeOf<"parcel">()
     expectTypeOf<Extract<Own, { readonly type: "$unknown" }>["data"]>().toEqualTypeOf<Schema.JsonObject>()
-    expectTypeOf<Extract<BuiltIn, { readonly type: "text_delta" }>["payload"]["delta"]>().toEqualTypeOf<string>()
-    expectTypeOf<BuiltIn["type"]>().extract<"agent_started" | "auth_failed" | "custom" | "$unknown">().not.toBeNever()
+    expectTypeOf<Extract<BuiltInEvents, { readonly type: "text_delta" }>["payload"]["delta"]>().toEqualTypeOf<string>()
+    expectTypeOf<BuiltInEvents["type"]>().extract<"agent_started" | "auth_failed" | "custom" | "$unknown">().not
+      .toBeNever()
   })
 
   it("name every way in which making and reading a client can fail", () => {
@@ -75,9 +76,36 @@ describe("types of the client", () => {
   })
 
   it("ask a plain program for no more than an address and a handler", () => {
-    expectTypeOf(connect).toBeCallableWith({ url: "/events", onEvent: (_: WireEvent) => {} })
-    expectTypeOf(connect).returns.toEqualTypeOf<Connection>()
-    expectTypeOf<{ readonly url: string }>().not.toExtend<ConnectOptions>()
+    expectTypeOf(connect<AgentEvents.BuiltIn>).toBeCallableWith({ url: "/events", onEvent: (_: WireEvent) => {} })
+    expectTypeOf(connect<AgentEvents.BuiltIn>).returns.toEqualTypeOf<Connection>()
+    expectTypeOf<{ readonly url: string }>().toExtend<ConnectOptions>()
     expectTypeOf<WireEvent["data"]>().toEqualTypeOf<Schema.JsonObject>()
+  })
+
+  it("know what a plain program's event is by its type: built in without a catalog, else of the catalog alone", () => {
+    const plain = () =>
+      connect({
+        url: "/events",
+        onEvent: (event) => {
+          if (event.type === "text_delta") expectTypeOf(event.data.delta).toEqualTypeOf<string>()
+          if (event.type === "$unknown") expectTypeOf(event.data).toEqualTypeOf<Schema.JsonObject>()
+          // @ts-expect-error: no event of the built-in catalog
+          if (event.type === "order_placed") return
+        }
+      })
+    const own = () =>
+      connect({
+        url: "/events",
+        catalog,
+        onEvent: (event) => {
+          expectTypeOf(event.type).toEqualTypeOf<"order_placed" | "order_shipped" | "$unknown">()
+          if (event.type !== "order_placed") return
+          expectTypeOf(event.data.total).toEqualTypeOf<number>()
+          // As it travels: a plain program decodes nothing.
+          expectTypeOf(event.data.at).toEqualTypeOf<string>()
+        }
+      })
+    expectTypeOf(plain).returns.toEqualTypeOf<Connection>()
+    expectTypeOf(own).returns.toEqualTypeOf<Connection>()
   })
 })

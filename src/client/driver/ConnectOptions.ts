@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+import type { BuiltIn } from "../../protocol/AgentEvents.ts"
+import type * as Event from "../../protocol/Event.ts"
 import type { Position } from "../../protocol/Position.ts"
 import type { Overrides } from "../../protocol/Present.ts"
 import type { Platform } from "../transport/Platform.ts"
@@ -11,7 +13,7 @@ import type { Backoff } from "../session/Reconnect.ts"
 import type { Item, TokenAnswer } from "../session/SessionIO.ts"
 import type { Status } from "../session/Status.ts"
 import type { Transports } from "../transport/Transports.ts"
-import type { WireEvent } from "../transport/ServerFrames.ts"
+import type { TypedEvent } from "./TypedEvent.ts"
 
 /**
  * A stretch of offsets that will not come, and why. `previous` is where the
@@ -39,6 +41,9 @@ export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag"
  *   the server does not take the token, and before it expires if the answer says
  *   when. It answers `undefined` when there is no token any more. Without
  *   `token` the server must know the user by other means.
+ * - `catalog`: the events that the program knows; by default the built-in ones.
+ *   `type` tells what `data` is; what is of another catalog, or of a later version,
+ *   is `$unknown`. A page that gives a catalog loads its schemas.
  * - `onEvent`: called once per event, in order. The event is acknowledged, and
  *   its position saved, when the call has returned.
  * - `onGap`, `onSnapshot`: what cannot come any more, and what stands for it.
@@ -65,10 +70,11 @@ export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag"
  * @category models
  * @since 0.1.0
  */
-export interface ConnectOptions {
+export interface ConnectOptions<D extends Event.AnyDefinition = BuiltIn> {
   readonly url: string | URL
   readonly token?: string | (() => Token | Promise<Token>) | undefined
-  readonly onEvent: (event: WireEvent) => void
+  readonly catalog?: Event.Catalog<D> | undefined
+  readonly onEvent?: ((event: TypedEvent<D>) => void) | undefined
   readonly onStatus?: ((status: Status) => void) | undefined
   readonly onGap?: ((gap: Gap) => void) | undefined
   readonly onSnapshot?: ((snapshot: Snapshot) => void) | undefined

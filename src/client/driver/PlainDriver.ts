@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type * as Event from "../../protocol/Event.ts"
 import type { Position } from "../../protocol/Position.ts"
 import { withDefaults } from "../../protocol/Present.ts"
 import { call, loadPosition, rethrow } from "./Callback.ts"
@@ -16,6 +17,8 @@ import type { Moment, State } from "../session/SessionState.ts"
 import { defaults, init } from "../session/SessionState.ts"
 import type { Status } from "../session/Status.ts"
 import * as Connector from "../transport/Connector.ts"
+import { reader, type TypedEvent } from "./TypedEvent.ts"
+import type { WireEvent } from "../transport/ServerFrames.ts"
 import type { TransportName, Transports } from "../transport/Transports.ts"
 
 const momentOf = ({ monotonic, now }: Platform): Moment => ({ monotonic: monotonic(), wall: now() })
@@ -30,8 +33,9 @@ const doneAtClose: ReadonlySet<Action["_tag"]> = new Set(["send", "disconnect", 
  * @category drivers
  * @since 0.1.0
  */
-export class PlainDriver implements Connection {
-  readonly #options: ConnectOptions
+export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
+  readonly #options: ConnectOptions<D>
+  readonly #read: (event: WireEvent) => TypedEvent<D>
   readonly #platform: Platform
   readonly #url: string
   #state: State
@@ -43,8 +47,9 @@ export class PlainDriver implements Connection {
   readonly #end = new AbortController()
   readonly #leave: () => void
 
-  constructor(options: ConnectOptions, platform: Platform, transports: Transports, url: string) {
+  constructor(options: ConnectOptions<D>, platform: Platform, transports: Transports, url: string) {
     this.#options = options
+    this.#read = reader(options.catalog)
     this.#platform = platform
     this.#url = url
     const stored = loadPosition(options.storage, this.#report)
@@ -202,7 +207,7 @@ export class PlainDriver implements Connection {
   #hand(item: Item): void {
     switch (item._tag) {
       case "Event":
-        return this.#options.onEvent(item.event)
+        return this.#options.onEvent?.(this.#read(item.event))
       case "Gap": {
         const { _tag, ...gap } = item
         return this.#options.onGap?.(gap)

@@ -3,9 +3,7 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
-import * as Exit from "effect/Exit"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import type * as Event from "../../protocol/Event.ts"
 import type { Item as SessionItem } from "./SessionIO.ts"
 import type { WireEvent } from "../transport/ServerFrames.ts"
@@ -82,43 +80,29 @@ export type Item<D extends Event.AnyDefinition> =
  */
 export const decoder = <D extends Event.AnyDefinition>(
   catalog: Event.Catalog<D>
-): (epoch: string, event: WireEvent) => Received<D> => {
-  const decoders = new Map(
-    Array.from(catalog.definitions.values(), (definition) => {
-      const decode = Schema.decodeUnknownExit(definition.payload, { errors: "first" })
-      return [definition.name, decode] as const
-    })
-  )
-  return (epoch, event) => {
-    const meta: Meta = {
-      epoch,
-      offset: event.offset,
-      id: event.id,
-      at: event.at,
-      run: event.run,
-      thread: event.thread,
-      confirm: event.confirm === true,
-      request: event.request,
-      trace: event.trace
-    }
-    const unknown = (problem: string | undefined): Unknown => ({
-      ...meta,
-      type: "$unknown",
-      name: event.type,
-      data: event.data,
-      problem
-    })
-    const decode = decoders.get(event.type)
-    if (decode === undefined) return unknown(undefined)
-    const payload = decode(event.data)
-    // A transformation of the program's own may throw: that is its definition's problem, and no other event's.
-    if (Exit.isFailure(payload)) return unknown(problemOf(payload.cause))
-    // The decoder was found by this type, so the payload is that of its definition; types cannot follow a map's keys.
-    return { ...meta, type: event.type, payload: payload.value } as Known<D>
+): (epoch: string, event: WireEvent) => Received<D> =>
+(epoch, event) => {
+  const meta: Meta = {
+    epoch,
+    offset: event.offset,
+    id: event.id,
+    at: event.at,
+    run: event.run,
+    thread: event.thread,
+    confirm: event.confirm === true,
+    request: event.request,
+    trace: event.trace
   }
-}
-
-const problemOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  return error instanceof Error ? error.message : String(error)
+  const unknown = (problem: string | undefined): Unknown => ({
+    ...meta,
+    type: "$unknown",
+    name: event.type,
+    data: event.data,
+    problem
+  })
+  const reading = catalog.definitions.get(event.type)?.read(event.data)
+  if (reading === undefined) return unknown(undefined)
+  if (reading._tag === "Problem") return unknown(reading.problem)
+  // The definition was found by this type, so the payload is its own; types cannot follow a map's keys.
+  return { ...meta, type: event.type, payload: reading.payload } as Known<D>
 }

@@ -14,6 +14,21 @@ import type { GapReason } from "../../protocol/Frame.ts"
 import { epochPattern } from "../../protocol/PositionText.ts"
 import { errorReasons } from "../../protocol/RunEvents.ts"
 import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
+import {
+  type Check,
+  isAny,
+  isArrayOf,
+  isBoolean,
+  isCount,
+  isFinite,
+  isInt,
+  isName,
+  isObject,
+  isOneOf,
+  isShape,
+  isString,
+  usage
+} from "./Shapes.ts"
 
 /**
  * An event as it came. `at` is in milliseconds since the Unix epoch; `data` is
@@ -109,40 +124,10 @@ export const decode = (message: unknown): ServerFrame | BadFrame => {
 
 const bad = (detail: string): BadFrame => ({ type: "bad", detail })
 
-type Check = (value: unknown) => boolean
-
-const isObject = (value: unknown): value is { readonly [key: string]: unknown } =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-const isBoolean: Check = (value) => typeof value === "boolean"
-const isString: Check = (value) => typeof value === "string"
-const isName: Check = (value) => typeof value === "string" && value !== ""
 const isEpoch: Check = (value) => typeof value === "string" && epochPattern.test(value)
-const isFinite: Check = (value) => Number.isFinite(value)
-const isInt: Check = (value) => Number.isSafeInteger(value)
-const isCount: Check = (value) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0
-const isAmount: Check = (value) => typeof value === "number" && Number.isFinite(value) && value >= 0
-const isAny: Check = () => true
 
 const isAccepts: Check = (value) =>
   Array.isArray(value) && value.length <= 32 && value.every((name) => isName(name) && name.length <= 64)
-
-const isOneOf = (...values: ReadonlyArray<string>): Check => (value) =>
-  typeof value === "string" && values.includes(value)
-
-const isArrayOf = (check: Check): Check => (value) => Array.isArray(value) && value.every(check)
-
-const isShape = (
-  required: { readonly [key: string]: Check },
-  optional: { readonly [key: string]: Check } = {}
-): Check => {
-  const must = Object.entries(required)
-  const may = Object.entries(optional)
-  return (value) =>
-    isObject(value) &&
-    must.every(([key, check]) => Object.hasOwn(value, key) && check(value[key])) &&
-    may.every(([key, check]) => !Object.hasOwn(value, key) || check(value[key]))
-}
 
 const isWireEvent = isShape(
   { offset: isCount, id: isName, type: isName, at: isInt, data: isObject },
@@ -161,7 +146,7 @@ const isSnapshot = isShape(
         { durationMs: isFinite }
       )
     ),
-    usage: isShape({ inputTokens: isCount, outputTokens: isCount }, { cost: isAmount })
+    usage: isShape(...usage)
   },
   {
     thread: isString,

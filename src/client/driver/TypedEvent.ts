@@ -1,0 +1,62 @@
+/**
+ * Events as a plain program gets them: typed by the definitions it knows.
+ *
+ * @since 0.1.0
+ */
+import type { JsonObject } from "effect/Schema"
+import type * as Event from "../../protocol/Event.ts"
+import { shapeOf } from "../transport/BuiltInShapes.ts"
+import type { WireEvent } from "../transport/ServerFrames.ts"
+
+interface Meta extends Omit<WireEvent, "type" | "data"> {}
+
+/**
+ * An event of a definition. `data` is its payload as it travels: where the schema
+ * makes a `Date` of a text, `data` has the text.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type KnownEvent<D extends Event.AnyDefinition> = D extends Event.Definition<infer Name, infer Payload>
+  ? Meta & { readonly type: Name; readonly data: Payload["Encoded"] }
+  : never
+
+/**
+ * An event of another catalog or of a later version: nothing is known by that
+ * name, or its payload is not what the definition takes. Its name on the wire is
+ * `name`; `$unknown` is no name that an event can have.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UnknownEvent extends Meta {
+  readonly type: "$unknown"
+  readonly name: string
+  readonly data: JsonObject
+}
+
+/**
+ * An event as it comes to a program that knows these definitions: its `type`
+ * tells what `data` is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TypedEvent<D extends Event.AnyDefinition> = KnownEvent<D> | UnknownEvent
+
+/**
+ * Makes the function that tells what an event is, by a catalog, or by the
+ * built-in events where there is none.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const reader =
+  <D extends Event.AnyDefinition>(catalog: Event.Catalog<D> | undefined) => (event: WireEvent): TypedEvent<D> => {
+    const { data, type } = event
+    const isKnown = catalog === undefined
+      ? shapeOf(type)?.(data) === true
+      : catalog.definitions.get(type)?.read(data)._tag === "Payload"
+    // It was looked up by its type, so the payload is that of its definition; types cannot follow a map's keys.
+    return isKnown ? event as TypedEvent<D> : { ...event, type: "$unknown", name: type }
+  }

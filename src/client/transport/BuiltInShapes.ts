@@ -1,0 +1,58 @@
+/**
+ * What the payloads of built-in events look like on the wire: enough to hand
+ * them over as what their types say. The bounds are the server's business.
+ *
+ * @since 0.1.0
+ */
+import type { BuiltInName } from "../../protocol/EventDefinition.ts"
+import { errorReasons } from "../../protocol/RunEvents.ts"
+import {
+  type Check,
+  isAmount,
+  isAny,
+  isBoolean,
+  isCount,
+  isFinite,
+  isName,
+  isOneOf,
+  isShape,
+  isString,
+  usage
+} from "./Shapes.ts"
+
+const delta = isShape({ messageId: isName, delta: isString })
+const tool = { toolCallId: isName, toolName: isName }
+const auth = isShape({}, { provider: isName, reason: isString })
+const [required, optional] = usage
+
+const shapes: { readonly [Name in BuiltInName]: Check } = {
+  agent_started: isShape({ agentName: isName }, { input: isAny, parentRunId: isName }),
+  agent_thinking: isShape({ text: isString }, { step: isCount }),
+  tool_executing: isShape({ ...tool, input: isAny }),
+  tool_completed: isShape({ ...tool, output: isAny, isError: isBoolean, durationMs: isAmount }),
+  text_delta: delta,
+  thinking_delta: delta,
+  progress_update: isShape({ progress: isFinite }, { message: isString }),
+  usage_reported: isShape(required, { ...optional, operation: isName }),
+  agent_completed: isShape(
+    { agentName: isName, durationMs: isAmount },
+    { result: isAny, usage: isShape(required, optional) }
+  ),
+  agent_error: isShape({ reason: isOneOf(...errorReasons), message: isString, retryable: isBoolean }),
+  custom: isShape({ name: isName, data: isAny }),
+  auth_started: auth,
+  auth_validating: auth,
+  auth_completed: auth,
+  auth_failed: auth
+}
+
+const byName: ReadonlyMap<string, Check> = new Map(Object.entries(shapes))
+
+/**
+ * The check of a built-in event's payload; `undefined` for a name that is none of
+ * theirs.
+ *
+ * @category lookups
+ * @since 0.1.0
+ */
+export const shapeOf = (name: string): Check | undefined => byName.get(name)
