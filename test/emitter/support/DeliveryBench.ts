@@ -1,11 +1,14 @@
 /**
- * A delivery with everything around it that an emitting engine has: one list of pending events a user, at most one of
- * them in flight, and `exclusive`.
+ * A delivery of real parts, over a broker that does what it is told: the turns and outboxes of users, the delivery, and
+ * the dispatcher over it. What is emitted are envelopes that are written already, so that a test knows them.
  */
-import { Effect, Exit, Fiber, Scope, Semaphore } from "effect"
-import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
+import { Duration, Effect, Exit, Fiber, Scope } from "effect"
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetters.ts"
 import * as Delivery from "../../../src/emitter/delivery/Delivery.ts"
+import * as Dispatcher from "../../../src/emitter/dispatch/Dispatcher.ts"
+import { Outbox } from "../../../src/emitter/dispatch/Outbox.ts"
+import * as EmitterConfig from "../../../src/emitter/EmitterConfig.ts"
 import {
   ChannelError,
   ChannelUnavailable,
@@ -13,6 +16,7 @@ import {
 } from "../../../src/emitter/fallback/FallbackChannel.ts"
 import type { Envelope } from "../../../src/protocol/Envelope.ts"
 import type { UserId } from "../../../src/protocol/Identity.ts"
+import { Turns } from "../../../src/emitter/user/Turns.ts"
 import { ScriptedBroker } from "./ScriptedBroker.ts"
 
 export const defaults = {
@@ -53,111 +57,91 @@ export class ScriptedChannel implements FallbackChannel {
     })
 }
 
-interface User {
-  readonly id: UserId
-  readonly turn: Semaphore.Semaphore
-  pending: Array<Envelope>
-  flying: Fiber.Fiber<Delivery.Outcome | Delivery.Divided> | undefined
-  pumping: boolean
-}
-
 export class DeliveryBench {
   readonly broker: ScriptedBroker
   readonly letters: DeadLetterStore
-  readonly outcomes: Array<
-    { readonly batch: ReadonlyArray<Envelope>; readonly outcome: Delivery.Outcome | Delivery.Divided }
-  > = []
   readonly delivery: Delivery.DeliveryPipeline
-  private readonly users: Map<UserId, User>
-  private readonly scope: Scope.Closeable
+  private readonly outboxes: Turns<Outbox>
+  private readonly dispatcher: Dispatcher.Dispatcher
+  private readonly settings: EmitterConfig.TierSettings
+  private readonly flying: ReadonlyMap<UserId, Fiber.Fiber<unknown, unknown>>
+  /** As when the engine's scope closes in a hurry: all that is in flight is interrupted, what is pending is kept. */
+  readonly close: Effect.Effect<void>
 
-  private constructor(
-    broker: ScriptedBroker,
-    letters: DeadLetterStore,
-    delivery: Delivery.DeliveryPipeline,
-    users: Map<UserId, User>,
-    scope: Scope.Closeable
-  ) {
-    this.broker = broker
-    this.letters = letters
-    this.delivery = delivery
-    this.users = users
-    this.scope = scope
+  private constructor(parts: {
+    readonly broker: ScriptedBroker
+    readonly letters: DeadLetterStore
+    readonly delivery: Delivery.DeliveryPipeline
+    readonly outboxes: Turns<Outbox>
+    readonly dispatcher: Dispatcher.Dispatcher
+    readonly settings: EmitterConfig.TierSettings
+    readonly flying: ReadonlyMap<UserId, Fiber.Fiber<unknown, unknown>>
+    readonly scope: Scope.Closeable
+  }) {
+    this.broker = parts.broker
+    this.letters = parts.letters
+    this.delivery = parts.delivery
+    this.outboxes = parts.outboxes
+    this.dispatcher = parts.dispatcher
+    this.settings = parts.settings
+    this.flying = parts.flying
+    this.close = Scope.close(parts.scope, Exit.void)
   }
 
   static make = Effect.fnUntraced(function*(
     options: Partial<Omit<Delivery.Options, "broker" | "exclusive">> & { readonly broker?: ScriptedBroker } = {}
   ) {
     const broker = options.broker ?? new ScriptedBroker()
-    const deadLetters = options.deadLetters ?? new DeadLetterStore()
-    const users = new Map<UserId, User>()
+    const letters = options.deadLetters ?? new DeadLetterStore()
+    const settings = yield* Effect.orDie(EmitterConfig.decode({}))
+    const outboxes = new Turns((user) => new Outbox(user, settings))
     const scope = yield* Scope.fork(yield* Effect.scope)
+    const flying = new Map<UserId, Fiber.Fiber<unknown, unknown>>()
     const delivery = yield* Delivery.make({
       ...defaults,
       channels: [],
       ...options,
       broker,
-      deadLetters,
-      exclusive: (user, effect) => userOf(users, user).turn.withPermit(effect)
+      deadLetters: letters,
+      exclusive: outboxes.exclusive
     }).pipe(Scope.provide(scope))
-    return new DeliveryBench(broker, deadLetters, delivery, users, scope)
+    const dispatcher = yield* Dispatcher.make({
+      config: { ...settings, closeTimeout: Duration.zero },
+      readers: () => Effect.succeed(1),
+      delivery: {
+        ...delivery,
+        deliver: (user, batch) =>
+          Effect.withFiber((fiber) => {
+            flying.set(user, fiber)
+            return delivery.deliver(user, batch)
+          })
+      },
+      outboxes,
+      observeWait: () => {}
+    }).pipe(Scope.provide(scope))
+    return new DeliveryBench({ broker, letters, delivery, outboxes, dispatcher, settings, flying, scope })
   })
 
-  /** Delivers one batch as the engine would, and waits for its outcome. */
-  deliver(user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Effect.Effect<Delivery.Outcome | Delivery.Divided> {
-    return userOf(this.users, user).turn.withPermit(this.delivery.deliver(user, batch))
+  /** Delivers one batch in its user's turn, and waits for its outcome. */
+  deliver(
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>
+  ): Effect.Effect<Delivery.Outcome | Delivery.Divided> {
+    return this.outboxes.exclusive(user, this.delivery.deliver(user, batch))
   }
 
   /** Accepts events, and sends the user's list as soon as none is in flight. */
   emit(user: UserId, batch: ReadonlyArray<Envelope>): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const state = userOf(this.users, user)
-      state.pending.push(...batch)
-      return state.pumping ? Effect.void : this.pump(state)
+    return Effect.sync(() => {
+      const outbox = this.outboxes.find(user) ?? this.dispatcher.hold(user, this.settings)
+      for (const envelope of batch) outbox.push({ ...envelope, merging: undefined, onReceipt: undefined })
+      this.dispatcher.flush(outbox)
     })
   }
 
   /** Interrupts the delivery of this user that is in flight. */
   interrupt(user: UserId): Effect.Effect<void> {
-    const { flying } = userOf(this.users, user)
-    return flying === undefined ? Effect.void : Fiber.interrupt(flying)
+    const fiber = this.flying.get(user)
+    return fiber === undefined ? Effect.void : Fiber.interrupt(fiber)
   }
-
-  /** As when the engine's scope closes in a hurry: all that is in flight is interrupted, what is pending is kept. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.forEach(this.users.values(), (state) => {
-      const left = state.pending.splice(0)
-      const keep = isReadonlyArrayNonEmpty(left) ? this.delivery.keep(state.id, left) : Effect.void
-      return Effect.andThen(this.interrupt(state.id), keep)
-    }, { discard: true }).pipe(Effect.andThen(Scope.close(this.scope, Exit.void)))
-  )
-
-  // The list is taken once it is its turn, outside of the delivery, so that an interruption finds one that has begun.
-  private readonly pump = (state: User): Effect.Effect<void> => {
-    const flight = Effect.gen({ self: this }, function*() {
-      while (true) {
-        const batch = state.pending.splice(0)
-        if (!isReadonlyArrayNonEmpty(batch)) break
-        const delivery = Effect.interruptible(this.delivery.deliver(state.id, batch))
-        state.flying = yield* Effect.forkDetach(delivery, { startImmediately: true })
-        const exit = yield* Fiber.await(state.flying)
-        if (Exit.isSuccess(exit)) this.outcomes.push({ batch, outcome: exit.value })
-      }
-      state.flying = undefined
-      state.pumping = false
-    })
-    state.pumping = true
-    return Effect.asVoid(
-      Effect.forkDetach(Effect.uninterruptible(state.turn.withPermit(flight)), { startImmediately: true })
-    )
-  }
-}
-
-const userOf = (users: Map<UserId, User>, id: UserId): User => {
-  let user = users.get(id)
-  if (user === undefined) {
-    user = { id, turn: Semaphore.makeUnsafe(1), pending: [], flying: undefined, pumping: false }
-    users.set(id, user)
-  }
-  return user
 }
