@@ -29,54 +29,41 @@
  *
  * @since 0.1.0
  */
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as HttpRouter from "effect/http/HttpRouter"
 import { HttpServer } from "effect/http/HttpServer"
-import { HttpServerRequest } from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { IncomingMessage, ServerResponse } from "node:http"
 import { Broker, type BrokerError } from "../broker/Broker.ts"
-import * as Endings from "../broker/Endings.ts"
 import * as Hub from "../hub/Hub.ts"
-import type * as SlowConsumer from "../hub/capacity/SlowConsumer.ts"
-import { closeCodes } from "../protocol/CloseCode.ts"
 import { ConnectionId, type UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import * as Names from "../protocol/Names.ts"
 import * as Settings from "../protocol/Settings.ts"
-import * as Acknowledgements from "./sse/Acknowledgements.ts"
-import { Admission, type Admitted, makeAddresses } from "./admission/Admission.ts"
-import { Authenticator, type Principal } from "./authentication/Authenticator.ts"
-import * as Credentials from "./session/Credentials.ts"
-import * as DeviceSocket from "./websocket/DeviceSocket.ts"
-import * as SseStream from "./sse/SseStream.ts"
-import * as SseRequest from "./sse/SseRequest.ts"
-import * as GatewayConfig from "./GatewayConfig.ts"
-import * as Identification from "./authentication/Identification.ts"
-import * as OriginPolicy from "./authentication/OriginPolicy.ts"
+import { Admission, makeAddresses } from "./admission/Admission.ts"
+import { DeviceRate } from "./admission/DeviceRate.ts"
 import { Rates } from "./admission/Rates.ts"
-import * as Refusal from "./Refusal.ts"
-import * as Metrics from "./Metrics.ts"
-import { type Shared, tooMany } from "./session/Session.ts"
-import { Sessions } from "./session/Sessions.ts"
-import type { Stats } from "./Stats.ts"
+import * as RefusedUpgrades from "./admission/RefusedUpgrades.ts"
 import { Servers } from "./admission/Servers.ts"
 import type { StrangerKind } from "./admission/StrangerKind.ts"
 import { Strangers } from "./admission/Strangers.ts"
-import { TokenBucket } from "./admission/TokenBucket.ts"
-import { Unauthenticated } from "./authentication/AuthenticationError.ts"
-import { WebSocketSession } from "./websocket/WebSocketSession.ts"
+import { Authenticator } from "./authentication/Authenticator.ts"
+import * as GatewayConfig from "./GatewayConfig.ts"
+import * as Metrics from "./Metrics.ts"
+import * as Routes from "./Routes.ts"
+import * as Credentials from "./session/Credentials.ts"
+import type { SessionContext } from "./session/SessionContext.ts"
+import { Sessions } from "./session/Sessions.ts"
+import * as Shutdown from "./session/Shutdown.ts"
+import type { Stats } from "./Stats.ts"
+import * as DeviceSocket from "./websocket/DeviceSocket.ts"
 
 /**
  * A running gateway.
@@ -106,281 +93,146 @@ const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<
   {
     readonly gateway: Gateway["Service"]
-    readonly handle: Handler
-    readonly acknowledge: Handler
-    readonly preflight: Handler
-    readonly watch: Middleware
+    readonly routes: Routes.Routes
+    readonly watch: RefusedUpgrades.Middleware
   },
   never,
   Authenticator | Broker | Scope.Scope
 > {
   const broker = yield* Broker
-  const { retentionMs } = broker
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
-  const heartbeatMs = Duration.toMillis(config.heartbeat)
+  const effects = yield* Effect.context<never>()
   const spreadMs = Duration.toMillis(config.reconnectSpread)
-  const tickMs = Math.max(10, Math.min(1_000, heartbeatMs / 20, Duration.toMillis(config.helloTimeout) / 10))
   const comeBackAfterMs = () => Math.floor(random.nextDoubleUnsafe() * spreadMs)
-  const context = yield* Effect.context<never>()
-  const run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = Effect.runForkWith(context)
-  const strangers = new Strangers({
-    silent: { count: config.strangers.silent, ms: Duration.toMillis(config.silentTimeout) },
-    // Each has a deadline of its own.
-    unauthenticated: { count: config.strangers.unauthenticated, ms: Infinity },
-    refused: { count: config.strangers.refused, ms: refusedMs }
-  }, () => Monotonic.millisUnsafe(clock))
+
+  const strangers = new Strangers(strangerLimits(config), () => Monotonic.millisUnsafe(clock))
   const server = Option.getOrUndefined(yield* Effect.serviceOption(HttpServer))
   const servers = new Servers(strangers, server?.address)
   yield* Effect.addFinalizer(() => Effect.sync(() => servers.close()))
   const sessions = new Sessions(Duration.toMillis(config.drainTimeout), strangers, servers)
-  const named = config.name === undefined ? "" : `${config.name}.`
-  const life = yield* Names.next
-  const authenticator = Credentials.make(yield* Authenticator, { clock, timeout: config.helloTimeout })
-  const { addressHeader: header, requestsPerAddress } = config
-  const admission = Option.getOrElse(
-    yield* Effect.serviceOption(Admission),
-    () => makeAddresses({ clock, perSecond: requestsPerAddress, ...(header === undefined ? {} : { header }) })
-  )
-  const devices = new TokenBucket(config.connections.perSecond, Monotonic.millisUnsafe(clock))
-  let ids = 0
-  let refusedByRate = 0
-  let refusedByAddress = 0
+  const rate = new DeviceRate(config.connections.perSecond, clock)
+  const hub = yield* Hub.make(hubOptions(config))
 
-  const hub = yield* Hub.make({
-    ...config.connections,
-    maxFrameBytes: config.maxFrameBytesOut,
-    slow: {
-      volatile: toLimit(config.slow.volatile),
-      batched: toLimit(config.slow.batched),
-      close: toLimit(config.slow.close)
-    },
-    backlog: config.backlog,
-    degradedMs: Duration.toMillis(config.degradedTimeout)
-  })
-  const acknowledgements = {
+  const nextId = makeConnectionIds(config.name, yield* Names.next)
+  const run: SessionContext["run"] = Effect.runForkWith(effects)
+  const context: SessionContext = {
+    limits: sessionLimits(config, broker.retentionMs),
     hub,
-    rates: new Rates<UserId>(config.framesPerSecond),
-    maxBytes: config.maxFrameBytesIn,
-    timeout: config.helloTimeout
-  }
-  const sockets = DeviceSocket.makeServer({ maxBytes: config.maxFrameBytesIn, closeTimeoutMs })
-  const shared: Shared = {
-    limits: {
-      helloTimeoutMs: Duration.toMillis(config.helloTimeout),
-      heartbeatMs,
-      // A silent device must have been noticed when one and a half heartbeats are over, so the last tick counts.
-      silenceMs: heartbeatMs * 1.5 - tickMs,
-      expiryGraceMs: Duration.toMillis(config.expiryGrace),
-      framesPerSecond: config.framesPerSecond,
-      retentionMs
-    },
-    hub,
-    authenticator,
+    authenticator: Credentials.make(yield* Authenticator, { clock, timeout: config.helloTimeout }),
     strangers,
     clock,
     run,
     add: (session) => sessions.add(session),
     remove: (session) => sessions.remove(session),
-    closed: (farewell) => {
-      sessions.count(farewell)
-      const { code, detail } = farewell
+    closed: (reason) => {
+      sessions.count(reason)
+      const { code, detail } = reason
       run(Effect.annotateLogs(Effect.logDebug("A device was sent away"), { code: code.code, name: code.name, detail }))
     },
-    nextId: () => ConnectionId.make(`${named}${life}-${(ids++).toString(36)}`),
+    nextId,
     comeBackAfterMs,
-    admits: () => {
-      if (devices.take(Monotonic.millisUnsafe(clock))) return true
-      refusedByRate++
-      return false
-    }
+    admits: () => rate.take()
   }
 
-  const goodbye = () => ({
-    code: closeCodes.draining,
-    detail: closeCodes.draining.meaning,
-    reconnectAfterMs: comeBackAfterMs()
+  const { close, drain } = yield* Shutdown.make({
+    broker,
+    hub,
+    sessions,
+    drainTimeout: config.drainTimeout,
+    comeBackAfterMs
   })
-  const drain = sessions.drain(settle(hub, config.drainTimeout), goodbye)
-  // Devices hear how their runs end before they are sent away.
-  const endRuns = Effect.timeoutOption(Endings.endAll(broker), config.drainTimeout)
-  const close = yield* Effect.cached(
-    sessions.drain(Effect.andThen(endRuns, settle(hub, config.drainTimeout)), goodbye)
-  )
-
-  yield* sessions.watch(clock, tickMs).pipe(Effect.forkScoped)
+  yield* sessions.watch(clock, tickMs(config)).pipe(Effect.forkScoped)
   yield* sessions.closeWithServers(close).pipe(Effect.forkScoped)
   yield* Effect.addFinalizer(() => close)
 
-  const upgrade = (request: HttpServerRequest, principal: Principal | undefined, { known }: Admitted) =>
-    DeviceSocket.accept(sockets, servers, request, (socket) => new WebSocketSession(shared, socket, principal, known))
-      .pipe(
-        Effect.as(Refusal.switching),
-        Effect.catchTag(
-          "HandshakeRefused",
-          ({ detail, isVersion }) => Effect.succeed(isVersion ? Refusal.otherVersion : Refusal.badRequest(detail))
-        ),
-        Effect.catchTag("HttpServerError", () => Effect.succeed(Refusal.upgradeRequired))
-      )
-
-  const logUnserved = (error: BrokerError) => Effect.logError("A device could not be served", error)
-  const brokerUnavailable = () => Refusal.unavailable("brokerUnavailable", comeBackAfterMs())
-
-  const stream = (request: HttpServerRequest, principal: Principal) =>
-    Effect.flatMap(
-      SseRequest.read(request),
-      (asked) =>
-        request.method === "HEAD"
-          ? Effect.as(hub.admit(principal.userId, principal.issuedAt), streamHead)
-          : Effect.as(
-            SseStream.serve(shared, request, { principal, headers: corsOf(request), ...asked }),
-            Refusal.switching
-          )
-    ).pipe(
-      Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message))),
-      Effect.catchTag("TooManyConnections", (error) =>
-        Effect.sync(() =>
-          error.scope === "user"
-            ? Refusal.ofFarewell(tooMany(error, comeBackAfterMs()), comeBackAfterMs())
-            : Refusal.unavailable("full", comeBackAfterMs())
-        )),
-      Effect.catchTag("Revoked", refuseRevoked),
-      Effect.catchTag(
-        "SentAway",
-        ({ farewell }) => Effect.sync(() => Refusal.ofFarewell(farewell, comeBackAfterMs()))
-      ),
-      Effect.catchTag("BrokerError", (error) => Effect.as(logUnserved(error), brokerUnavailable()))
-    )
-
-  const serve = (
-    request: HttpServerRequest,
-    principal: Principal | undefined,
-    admitted: Admitted
-  ): Effect.Effect<HttpServerResponse.HttpServerResponse, Unauthenticated> => {
-    if (request.headers["upgrade"] !== undefined) return upgrade(request, principal, admitted)
-    if (!SseRequest.isMeant(request)) return Effect.succeed(Refusal.upgradeRequired)
-    if (principal === undefined) return Effect.fail(new Unauthenticated({ reason: "missing" }))
-    admitted.known()
-    return shared.admits()
-      ? stream(request, principal)
-      : Effect.sync(() => Refusal.unavailable("busy", comeBackAfterMs()))
-  }
-
-  const identified = Identification.make({ authenticator, comeBackAfterMs, strangers })
-
-  const corsOf = ({ headers }: HttpServerRequest) => OriginPolicy.corsHeaders(config.origins, headers["origin"])
-
-  // Looks at a request: where its page may not, or its address sent too many, nobody asks who it is from.
-  const admitted = (
-    request: HttpServerRequest,
-    then: (admitted: Admitted) => Effect.Effect<HttpServerResponse.HttpServerResponse>
-  ): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
-    if (!OriginPolicy.isAllowed(config.origins, request.headers)) {
-      closeAfterwards(request)
-      return Effect.succeed(Refusal.originRefused)
-    }
-    return admission.admit(request).pipe(
-      Effect.flatMap(then),
-      Effect.catchTag("NotAdmitted", ({ retryAfterMs }) =>
-        Effect.sync(() => {
-          refusedByAddress++
-          closeAfterwards(request)
-          return Refusal.tooManyRequests(retryAfterMs)
-        })),
-      Effect.map(HttpServerResponse.setHeaders(corsOf(request)))
-    )
-  }
-
-  const handle: Handler = (request) =>
-    Effect.suspend((): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
-      if (sessions.isDraining) return Effect.succeed(Refusal.unavailable("draining", comeBackAfterMs()))
-      if (sessions.size - strangers.unauthenticated.size >= config.connections.perNode) {
-        return Effect.succeed(Refusal.unavailable("full", comeBackAfterMs()))
-      }
-      return admitted(request, (sender) => identified(request, (principal) => serve(request, principal, sender)))
-    })
-
-  const acknowledge: Handler = (request) =>
-    Effect.suspend(() =>
-      admitted(request, (sender) =>
-        identified(request, (principal) => {
-          if (principal === undefined) return Effect.fail(new Unauthenticated({ reason: "missing" }))
-          sender.known()
-          return Acknowledgements.answer(acknowledgements, request, principal, Monotonic.millisUnsafe(clock)).pipe(
-            Effect.catchTag("Revoked", refuseRevoked),
-            Effect.catchTag("BrokerError", (error) => Effect.as(logUnserved(error), brokerUnavailable()))
-          )
-        }))
-    )
-
-  const preflight: Handler = (request) =>
-    Effect.sync(() =>
-      OriginPolicy.isAllowed(config.origins, request.headers)
-        ? HttpServerResponse.empty({ status: 204, headers: { ...OriginPolicy.preflightHeaders, ...corsOf(request) } })
-        : Refusal.originRefused
-    )
+  const { addressHeader: header, requestsPerAddress: perSecond } = config
+  let refusedByAddress = 0
+  const routes = Routes.make({
+    admission: Option.getOrElse(
+      yield* Effect.serviceOption(Admission),
+      () => makeAddresses({ clock, perSecond, ...(header === undefined ? {} : { header }) })
+    ),
+    context,
+    notAdmitted: () => {
+      refusedByAddress++
+    },
+    origins: config.origins,
+    posted: {
+      hub,
+      rates: new Rates<UserId>(config.framesPerSecond),
+      maxBytes: config.maxFrameBytesIn,
+      timeout: config.helloTimeout
+    },
+    servers,
+    sessions,
+    sockets: DeviceSocket.makeServer({ maxBytes: config.maxFrameBytesIn, closeTimeoutMs })
+  })
 
   const stats: Effect.Effect<Stats> = Effect.map(hub.stats, (seen) => ({
     ...seen,
-    refused: { ...seen.refused, rate: refusedByRate, address: refusedByAddress },
+    refused: { ...seen.refused, rate: rate.refusedCount, address: refusedByAddress },
     sessions: sessions.size,
     closed: sessions.closed,
     draining: sessions.isDraining,
     strangers: countsOf((kind) => strangers[kind].size),
     cut: countsOf((kind) => strangers[kind].cutCount)
   }))
-  const publish = Effect.map(stats, Metrics.makePublisher(context))
+  const publish = Effect.map(stats, Metrics.makePublisher(effects))
   yield* Effect.forkScoped(Effect.repeat(publish, Schedule.spaced("5 seconds")))
 
-  // Every request of the server passes here, those that find no route included.
-  const watch: Middleware = (app) =>
-    Effect.flatMap(HttpServerRequest, (request) => {
-      const incoming = NodeHttpServerRequest.toIncomingMessage(request)
-      if (!(incoming instanceof IncomingMessage)) return app
-      servers.watch(incoming)
-      if (!isUpgrade(incoming)) return app
-      return Effect.onExit(app, () =>
-        Effect.sync(() => {
-          if (!wasUpgraded(request)) strangers.refuse(incoming.socket)
-        }))
-    })
-
   return {
-    handle,
-    acknowledge,
-    preflight,
-    watch,
-    gateway: {
-      publish,
-      stats,
-      drain,
-      revoke: hub.revoke
-    }
+    gateway: { publish, stats, drain, revoke: hub.revoke },
+    routes,
+    watch: RefusedUpgrades.watch(servers, strangers)
   }
 })
 
-type Handler = (request: HttpServerRequest) => Effect.Effect<HttpServerResponse.HttpServerResponse>
-type Middleware = <E, R>(
-  app: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R | HttpServerRequest>
+/** How often sessions are looked at. */
+const tickMs = ({ heartbeat, helloTimeout }: GatewayConfig.GatewayConfig): number =>
+  Math.max(10, Math.min(1_000, Duration.toMillis(heartbeat) / 20, Duration.toMillis(helloTimeout) / 10))
 
-const refuseRevoked = () => Effect.succeed(Refusal.unauthenticated(new Unauthenticated({ reason: "revoked" }).message))
-
-const streamHead = HttpServerResponse.empty({ status: 200, headers: SseStream.headers })
-
-// A request that nobody looks at leaves no socket behind, to ask again from or to hold.
-const closeAfterwards = (request: HttpServerRequest): void => {
-  const response = NodeHttpServerRequest.toServerResponse(request)
-  if (response instanceof ServerResponse) response.shouldKeepAlive = false
+const sessionLimits = (config: GatewayConfig.GatewayConfig, retentionMs: number): SessionContext["limits"] => {
+  const heartbeatMs = Duration.toMillis(config.heartbeat)
+  return {
+    helloTimeoutMs: Duration.toMillis(config.helloTimeout),
+    heartbeatMs,
+    // A silent device must have been noticed when one and a half heartbeats are over, so the last tick counts.
+    silenceMs: heartbeatMs * 1.5 - tickMs(config),
+    expiryGraceMs: Duration.toMillis(config.expiryGrace),
+    framesPerSecond: config.framesPerSecond,
+    retentionMs
+  }
 }
 
-// What Node's parser found, and its types leave out.
-const isUpgrade = (incoming: IncomingMessage): boolean => "upgrade" in incoming && incoming.upgrade === true
+const strangerLimits = ({ silentTimeout, strangers }: GatewayConfig.GatewayConfig) => ({
+  silent: { count: strangers.silent, ms: Duration.toMillis(silentTimeout) },
+  // Each has a deadline of its own.
+  unauthenticated: { count: strangers.unauthenticated, ms: Infinity },
+  refused: { count: strangers.refused, ms: refusedMs }
+})
 
-// The response to an upgrade ends at once, without a socket, if the socket was taken over.
-const wasUpgraded = (request: HttpServerRequest): boolean => {
-  const response = NodeHttpServerRequest.toServerResponse(request)
-  return response instanceof ServerResponse && response.writableEnded && response.socket === null
+const hubOptions = (
+  { backlog, connections, degradedTimeout, maxFrameBytesOut, slow }: GatewayConfig.GatewayConfig
+): Hub.Options => ({
+  perUser: connections.perUser,
+  perNode: connections.perNode,
+  maxFrameBytes: maxFrameBytesOut,
+  slow: { volatile: toLimit(slow.volatile), batched: toLimit(slow.batched), close: toLimit(slow.close) },
+  backlog,
+  degradedMs: Duration.toMillis(degradedTimeout)
+})
+
+const toLimit = ({ after, bytes }: { readonly bytes: number; readonly after: Duration.Duration }) => ({
+  bytes,
+  ms: Duration.toMillis(after)
+})
+
+// Unique in the world: `life` is a name of this gateway's life alone.
+const makeConnectionIds = (name: string | undefined, life: string): () => ConnectionId => {
+  const prefix = name === undefined ? "" : `${name}.`
+  let ids = 0
+  return () => ConnectionId.make(`${prefix}${life}-${(ids++).toString(36)}`)
 }
 
 const countsOf = (count: (kind: StrangerKind) => number): Readonly<Record<StrangerKind, number>> => ({
@@ -392,19 +244,6 @@ const countsOf = (count: (kind: StrangerKind) => number): Readonly<Record<Strang
 /** How long a refused device may take to read why, before its socket is cut. */
 const refusedMs = 500
 
-const toLimit = (limit: { readonly bytes: number; readonly after: Duration.Duration }): SlowConsumer.Limit => ({
-  bytes: limit.bytes,
-  ms: Duration.toMillis(limit.after)
-})
-
-// What was appended just before the end still goes out, unless a device is too slow for that.
-const settle = (hub: Hub.Hub["Service"], drainTimeout: Duration.Duration): Effect.Effect<void> =>
-  Effect.andThen(Effect.yieldNow, hub.settled).pipe(
-    Effect.repeat({ until: (settled) => settled, schedule: Schedule.spaced("10 millis") }),
-    Effect.timeoutOption(Duration.min(Duration.millis(500), Duration.times(drainTimeout, 0.25))),
-    Effect.asVoid
-  )
-
 /** How long a device may take to answer a close. */
 const closeTimeoutMs = 2_000
 
@@ -415,13 +254,13 @@ const layerWith = <E>(
     Gateway,
     Effect.gen(function*() {
       const settings = yield* config
-      const { acknowledge, gateway, handle, preflight, watch } = yield* make(settings)
+      const { gateway, routes, watch } = yield* make(settings)
       const router = yield* HttpRouter.HttpRouter
       yield* router.addGlobalMiddleware(watch)
       const path = startsWithSlash(settings.path)
-      yield* router.add("GET", path, handle)
-      yield* router.add("POST", path, acknowledge)
-      yield* router.add("OPTIONS", path, preflight)
+      yield* router.add("GET", path, routes.get)
+      yield* router.add("POST", path, routes.post)
+      yield* router.add("OPTIONS", path, routes.options)
       return gateway
     })
   )

@@ -7,6 +7,7 @@
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { CloseReason } from "../hub/Transport.ts"
 import { type CloseCode, closeCodes } from "../protocol/CloseCode.ts"
+import * as CloseReasons from "./session/CloseReasons.ts"
 
 const respond = (
   status: number,
@@ -80,19 +81,43 @@ export const otherVersion: HttpServerResponse.HttpServerResponse = respond(
 export const originRefused: HttpServerResponse.HttpServerResponse = refuse(403, closeCodes.originRefused)
 
 /**
- * What a farewell is for a device that nothing was sent to. Those that name no time
- * may come back after `comeBackAfterMs`.
+ * What the end of a session is for a device that nothing was sent to. Where the reason
+ * names no time it may come back after `comeBackAfterMs`.
  *
  * @category responses
  * @since 0.1.0
  */
-export const ofFarewell = (
+export const ofCloseReason = (
   { code, detail, reconnectAfterMs }: CloseReason,
   comeBackAfterMs: number
 ): HttpServerResponse.HttpServerResponse => {
   if (code === closeCodes.unauthenticated) return unauthenticated(detail)
   const status = code === closeCodes.tooManyConnections ? 429 : 503
   return respond(status, code.name, detail, retryAfter(reconnectAfterMs ?? comeBackAfterMs))
+}
+
+/**
+ * What keeps a device from being served. A limit of the node is told as `unavailable`.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const ofError = (
+  error: CloseReasons.ServeError,
+  comeBackAfterMs: () => number
+): HttpServerResponse.HttpServerResponse => {
+  switch (error._tag) {
+    case "AuthenticatorUnavailable":
+      return unavailable("unauthenticatable", comeBackAfterMs())
+    case "TooManyAtOnce":
+      return unavailable("busy", comeBackAfterMs())
+    case "BrokerError":
+      return unavailable("brokerUnavailable", comeBackAfterMs())
+    default:
+      return error._tag === "TooManyConnections" && error.scope === "node"
+        ? unavailable("full", comeBackAfterMs())
+        : ofCloseReason(CloseReasons.ofError(error, comeBackAfterMs), comeBackAfterMs())
+  }
 }
 
 /**

@@ -56,6 +56,8 @@ export interface Options {
 /**
  * Serves the devices that are connected to this node.
  *
+ * - `ensureRoom` fails while this node has as many connections as it takes, so that
+ *   nobody need find out whose a further device is.
  * - `open` registers a device and writes its first messages: the greeting, then
  *   what it missed. It fails if a limit is met, the user's access was revoked or
  *   the log cannot be read; then nothing was registered. At the limit of a user it
@@ -79,6 +81,7 @@ export interface Options {
  * @since 0.1.0
  */
 export class Hub extends Context.Service<Hub, {
+  readonly ensureRoom: Effect.Effect<void, TooManyConnections>
   readonly open: (
     request: Request,
     greeting: (opening: Opening) => string
@@ -144,8 +147,12 @@ export const make = Effect.fnUntraced(function*(
       return connection.release()
     })
 
+  const nodeLimitMet = (): TooManyConnections | undefined =>
+    registry.size < options.perNode ? undefined : new TooManyConnections({ scope: "node", limit: options.perNode })
+
   const limitMet = (user: UserId): TooManyConnections | undefined => {
-    if (registry.size >= options.perNode) return new TooManyConnections({ scope: "node", limit: options.perNode })
+    const full = nodeLimitMet()
+    if (full !== undefined) return full
     if (registry.countOf(user) < options.perUser) return undefined
     return new TooManyConnections({ scope: "user", limit: options.perUser })
   }
@@ -157,6 +164,11 @@ export const make = Effect.fnUntraced(function*(
       counters.refused[refusal.scope]++
       return Effect.fail(refusal)
     })
+
+  const ensureRoom = Effect.suspend(() => {
+    const full = nodeLimitMet()
+    return full === undefined ? Effect.void : refuse(full)
+  })
 
   const open: Hub["Service"]["open"] = (request, greeting) =>
     Effect.suspend((): Effect.Effect<Connection, TooManyConnections | Revoked.Revoked | BrokerError> => {
@@ -183,6 +195,7 @@ export const make = Effect.fnUntraced(function*(
   yield* Effect.addFinalizer(() => Effect.forEach([...registry], release, { discard: true }))
 
   return {
+    ensureRoom,
     open,
     release,
     acknowledge: (user, { epoch, offset: upTo }, confirmed) =>

@@ -9,7 +9,9 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import type { CloseReason } from "../../hub/Transport.ts"
+import { closeCodes } from "../../protocol/CloseCode.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import type { Session } from "./Session.ts"
 import type { Servers } from "../admission/Servers.ts"
@@ -45,6 +47,11 @@ export class Sessions {
     return this.draining
   }
 
+  /** Fails once new devices are refused. */
+  readonly ensureOpen: Effect.Effect<void, Draining> = Effect.suspend(() =>
+    this.draining ? Effect.fail(new Draining()) : Effect.void
+  )
+
   /** How many sessions were closed by this side, by name of close code. */
   get closed(): Readonly<Record<string, number>> {
     return { ...this.closedByName }
@@ -60,8 +67,8 @@ export class Sessions {
     if (this.all.size === 0) this.empty.openUnsafe()
   }
 
-  count(farewell: CloseReason): void {
-    const { name } = farewell.code
+  count(reason: CloseReason): void {
+    const { name } = reason.code
     this.closedByName[name] = (this.closedByName[name] ?? 0) + 1
   }
 
@@ -103,15 +110,15 @@ export class Sessions {
   }
 
   /** Refuses new sessions, settles and closes all others, and waits until they have gone, for a bounded time. */
-  drain(settle: Effect.Effect<void>, farewell: () => CloseReason): Effect.Effect<void> {
+  drain(settle: Effect.Effect<void>, goodbye: () => CloseReason): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.draining = true
-      return Effect.andThen(settle, Effect.suspend(() => this.closeAll(farewell)))
+      return Effect.andThen(settle, Effect.suspend(() => this.closeAll(goodbye)))
     })
   }
 
-  private closeAll(farewell: () => CloseReason): Effect.Effect<void> {
-    for (const session of this.all) session.close(farewell())
+  private closeAll(goodbye: () => CloseReason): Effect.Effect<void> {
+    for (const session of this.all) session.close(goodbye())
     return this.empty.await.pipe(
       Effect.timeoutOrElse({
         duration: this.drainTimeoutMs,
@@ -125,3 +132,15 @@ export class Sessions {
 }
 
 const lookForServersMs = 50
+
+/**
+ * The server goes away, and takes no new device.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class Draining extends Schema.TaggedError<Draining>()("Draining", {}) {
+  override get message() {
+    return closeCodes.draining.meaning
+  }
+}

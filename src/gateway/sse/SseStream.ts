@@ -19,21 +19,18 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import { ServerResponse } from "node:http"
-import type { BrokerError } from "../../broker/Broker.ts"
 import type { Connection } from "../../hub/connection/Connection.ts"
 import type { FrameEncoder } from "../../hub/connection/FrameEncoder.ts"
-import type { TooManyConnections } from "../../hub/Hub.ts"
-import type { Revoked } from "../../hub/Revocation.ts"
 import type { CloseReason, Liveness, Message, Transport } from "../../hub/Transport.ts"
-import { closeCodes } from "../../protocol/CloseCode.ts"
 import * as Envelope from "../../protocol/Envelope.ts"
 import * as Frame from "../../protocol/Frame.ts"
 import type { ThreadId } from "../../protocol/Identity.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import * as Position from "../../protocol/Position.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
-import { forCause, lapsesAt, type Session, type Shared } from "../session/Session.ts"
-import { Unauthenticated } from "../authentication/AuthenticationError.ts"
+import * as CloseReasons from "../session/CloseReasons.ts"
+import type { Session } from "../session/Session.ts"
+import { lapsesAt, open, type SessionContext } from "../session/SessionContext.ts"
 
 /**
  * Server-sent events, with LF line ends. JSON texts hold no line breaks, so each
@@ -89,12 +86,12 @@ export interface StreamRequest {
 }
 
 type State =
-  | { readonly _tag: "Opening"; readonly refuse: (farewell: CloseReason) => void }
+  | { readonly _tag: "Opening"; readonly refuse: (reason: CloseReason) => void }
   | { readonly _tag: "Live"; readonly connection: Connection }
   | { readonly _tag: "Closing"; readonly since: number }
 
 class SseSession implements Session, Transport, Liveness {
-  private readonly shared: Shared
+  private readonly context: SessionContext
   private readonly response: Response
   private readonly lapsesAt: number
   private readonly headers: Readonly<Record<string, string>>
@@ -103,18 +100,18 @@ class SseSession implements Session, Transport, Liveness {
   private lastHeard: number
 
   constructor(
-    shared: Shared,
+    context: SessionContext,
     response: Response,
     headers: Readonly<Record<string, string>>,
     principal: Principal,
-    refuse: (farewell: CloseReason) => void
+    refuse: (reason: CloseReason) => void
   ) {
     this.headers = headers
     this.state = { _tag: "Opening", refuse }
-    this.shared = shared
+    this.context = context
     this.response = response
-    this.lapsesAt = lapsesAt(shared, principal)
-    this.pingedAt = Monotonic.millisUnsafe(shared.clock)
+    this.lapsesAt = lapsesAt(context, principal)
+    this.pingedAt = Monotonic.millisUnsafe(context.clock)
     this.lastHeard = this.pingedAt
   }
 
@@ -136,14 +133,14 @@ class SseSession implements Session, Transport, Liveness {
     return this.response.writableLength
   }
 
-  close(farewell: CloseReason): void {
+  close(reason: CloseReason): void {
     const { state } = this
     if (state._tag === "Closing") return
-    this.state = { _tag: "Closing", since: Monotonic.millisUnsafe(this.shared.clock) }
-    this.shared.closed(farewell)
+    this.state = { _tag: "Closing", since: Monotonic.millisUnsafe(this.context.clock) }
+    this.context.closed(reason)
     // Nothing was sent, so the request can still be refused as any other.
-    if (state._tag === "Opening" && !this.response.headersSent) return state.refuse(farewell)
-    const { code, detail, reconnectAfterMs } = farewell
+    if (state._tag === "Opening" && !this.response.headersSent) return state.refuse(reason)
+    const { code, detail, reconnectAfterMs } = reason
     this.response.write(
       reconnectAfterMs === undefined
         ? encoder.frame({ type: "error", code: code.name, message: detail })
@@ -166,11 +163,11 @@ class SseSession implements Session, Transport, Liveness {
 
   // Programs that cannot answer, such as a browser's `EventSource`, keep their place for two heartbeats.
   isSilent(_: number, now: number): boolean {
-    return now - this.lastHeard >= 2 * this.shared.limits.heartbeatMs
+    return now - this.lastHeard >= 2 * this.context.limits.heartbeatMs
   }
 
   heardElsewhere(): void {
-    this.lastHeard = Monotonic.millisUnsafe(this.shared.clock)
+    this.lastHeard = Monotonic.millisUnsafe(this.context.clock)
   }
 
   tick(now: number): void {
@@ -179,10 +176,10 @@ class SseSession implements Session, Transport, Liveness {
     if (state._tag === "Closing" && now - state.since >= closeTimeoutMs) return this.destroy()
     if (state._tag !== "Live") return
     if (now > this.lapsesAt) {
-      return this.close(forCause(closeCodes.unauthenticated, new Unauthenticated({ reason: "expired" }).message))
+      return this.close(CloseReasons.expired)
     }
     state.connection.tick(now)
-    if (now - this.pingedAt < this.shared.limits.heartbeatMs || state.connection.state === "blocked") return
+    if (now - this.pingedAt < this.context.limits.heartbeatMs || state.connection.state === "blocked") return
     this.pingedAt = now
     state.connection.announce()
     this.write([ping])
@@ -217,30 +214,39 @@ export const headers = {
  * @since 0.1.0
  */
 export const serve = (
-  shared: Shared,
+  context: SessionContext,
   request: HttpServerRequest,
   { headers: more, principal, resume, threads }: StreamRequest
-): Effect.Effect<void, TooManyConnections | Revoked | BrokerError | SentAway> =>
+): Effect.Effect<void, CloseReasons.ServeError | StreamRefused> =>
   Effect.suspend(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     // A connection that was kept open for further requests would hold up the server's end.
     if (response instanceof ServerResponse) response.shouldKeepAlive = false
-    const refused = Deferred.makeUnsafe<never, SentAway>()
-    const session = new SseSession(shared, response, { ...headers, ...more }, principal, (farewell) => {
-      Deferred.doneUnsafe(refused, Effect.fail(new SentAway({ farewell })))
+    const refused = Deferred.makeUnsafe<never, StreamRefused>()
+    const session = new SseSession(context, response, { ...headers, ...more }, principal, (reason) => {
+      Deferred.doneUnsafe(refused, Effect.fail(new StreamRefused({ reason })))
     })
-    const id = shared.nextId()
-    const { heartbeatMs, retentionMs } = shared.limits
+    const id = context.nextId()
+    const { heartbeatMs, retentionMs } = context.limits
     const gone = Effect.callback<void>((resumeFiber) => {
       if (response.destroyed || response.writableFinished) return resumeFiber(Effect.void)
       response.once("close", () => resumeFiber(Effect.void))
     })
-    shared.add(session)
-    const opened = shared.hub.open(
-      { id, user: principal.userId, issuedAt: principal.issuedAt, resume, threads, encoder, transport: session },
+    context.add(session)
+    const opened = open(
+      context,
+      {
+        id,
+        user: principal.userId,
+        issuedAt: principal.issuedAt,
+        resume,
+        threads,
+        encoder,
+        transport: session
+      },
       (opening) => {
         const welcome = encoder.frame({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
-        const retry = `retry: ${1_000 + shared.comeBackAfterMs()}\n`
+        const retry = `retry: ${1_000 + context.comeBackAfterMs()}\n`
         // A device that resumes has not seen what lies before the head.
         return resume === undefined ? `${retry}id: ${Position.toText(opening)}\n${welcome}` : `${retry}${welcome}`
       }
@@ -252,10 +258,10 @@ export const serve = (
         session.live(connection)
         return Effect.ensuring(
           restore(gone),
-          Effect.andThen(shared.hub.release(connection), Effect.sync(() => connection.gone()))
+          Effect.andThen(context.hub.release(connection), Effect.sync(() => connection.gone()))
         )
       })
-    ).pipe(Effect.ensuring(Effect.sync(() => shared.remove(session))))
+    ).pipe(Effect.ensuring(Effect.sync(() => context.remove(session))))
   })
 
 /**
@@ -264,8 +270,8 @@ export const serve = (
  * @category errors
  * @since 0.1.0
  */
-export class SentAway extends Data.TaggedError("SentAway")<{ readonly farewell: CloseReason }> {
+export class StreamRefused extends Data.TaggedError("StreamRefused")<{ readonly reason: CloseReason }> {
   override get message() {
-    return this.farewell.detail
+    return this.reason.detail
   }
 }

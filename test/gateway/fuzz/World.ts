@@ -5,7 +5,8 @@
 import { Clock, Effect, type Fiber } from "effect"
 import { Broker } from "../../../src/broker/Broker.ts"
 import { Authenticator } from "../../../src/gateway/authentication/Authenticator.ts"
-import type { Session, Shared } from "../../../src/gateway/session/Session.ts"
+import type { Session } from "../../../src/gateway/session/Session.ts"
+import type { SessionContext } from "../../../src/gateway/session/SessionContext.ts"
 import { Strangers } from "../../../src/gateway/admission/Strangers.ts"
 import { WebSocketSession, type Wire } from "../../../src/gateway/websocket/WebSocketSession.ts"
 import * as Hub from "../../../src/hub/Hub.ts"
@@ -70,7 +71,7 @@ export const make = Effect.gen(function*() {
   const strangers = new Strangers({ silent: many, unauthenticated: many, refused: many }, () => 0)
   const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
   let ids = 0
-  const shared: Shared = {
+  const context: SessionContext = {
     limits: {
       helloTimeoutMs: 5_000,
       heartbeatMs: 25_000,
@@ -103,7 +104,10 @@ export const make = Effect.gen(function*() {
     broker,
     open: (header: string | undefined) => {
       const wire = new FuzzWire()
-      return { wire, session: new WebSocketSession(shared, wire, header === undefined ? undefined : principal(header)) }
+      return {
+        wire,
+        session: new WebSocketSession(context, wire, header === undefined ? undefined : principal(header))
+      }
     },
     /** Lets everything that is under way come to its end. */
     settled: Effect.gen(function*() {

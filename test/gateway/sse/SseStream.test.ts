@@ -7,7 +7,8 @@ import { EventSource } from "eventsource"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { createServer, request } from "node:http"
 import { untilEffect } from "../../client/devices.ts"
-import type { Session, Shared } from "../../../src/gateway/session/Session.ts"
+import type { Session } from "../../../src/gateway/session/Session.ts"
+import type { SessionContext } from "../../../src/gateway/session/SessionContext.ts"
 import * as SseStream from "../../../src/gateway/sse/SseStream.ts"
 import { Strangers } from "../../../src/gateway/admission/Strangers.ts"
 import { ConnectionId } from "../../../src/protocol/Identity.ts"
@@ -391,7 +392,7 @@ describe("Server-sent events", () => {
       const clock = yield* Clock.Clock
       const few = { count: 10, ms: Infinity }
       const sessions = new Set<Session>()
-      const shared: Shared = {
+      const context: SessionContext = {
         limits: {
           helloTimeoutMs: 5_000,
           heartbeatMs: 25_000,
@@ -419,7 +420,7 @@ describe("Server-sent events", () => {
         const hasGone = Effect.callback<void>((resume) => {
           response.once("close", () => resume(Effect.void))
         })
-        const stream = SseStream.serve(shared, request, {
+        const stream = SseStream.serve(context, request, {
           headers: {},
           principal: { userId: user("ada"), expiresAt: undefined },
           resume: undefined,
@@ -432,12 +433,12 @@ describe("Server-sent events", () => {
           Effect.uninterruptible
         )
       })
-      const context = yield* Layer.build(
+      const built = yield* Layer.build(
         HttpRouter.serve(route, { disableListenLog: true, disableLogger: true }).pipe(
           Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
         )
       )
-      const { address } = Context.get(context, HttpServer.HttpServer)
+      const { address } = Context.get(built, HttpServer.HttpServer)
       const port = "port" in address ? address.port : 0
       const device = request({ host: "127.0.0.1", port, path: "/stream" })
       device.on("error", () => {})

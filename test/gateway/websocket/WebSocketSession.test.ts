@@ -3,7 +3,7 @@ import { Clock, Effect, Option, Redacted } from "effect"
 import { Frame } from "effect-emitter"
 import { TestClock } from "effect/testing"
 import type { Principal } from "../../../src/gateway/authentication/Authenticator.ts"
-import type { Shared } from "../../../src/gateway/session/Session.ts"
+import type { SessionContext } from "../../../src/gateway/session/SessionContext.ts"
 import { Sessions } from "../../../src/gateway/session/Sessions.ts"
 import { Servers } from "../../../src/gateway/admission/Servers.ts"
 import { Strangers } from "../../../src/gateway/admission/Strangers.ts"
@@ -76,7 +76,7 @@ const makeSessions = Effect.gen(function*() {
     () => Monotonic.millisUnsafe(clock)
   )
   const sessions = new Sessions(5_000, strangers, new Servers(strangers))
-  const farewells: Array<CloseReason> = []
+  const reasons: Array<CloseReason> = []
   let ids = 0
   const verify = (token: Redacted.Redacted<string>): Effect.Effect<Principal, Unauthenticated> => {
     const [user = "", expiry] = Redacted.value(token).split(":")
@@ -86,7 +86,7 @@ const makeSessions = Effect.gen(function*() {
       10
     )
   }
-  const shared: Shared = {
+  const context: SessionContext = {
     limits: {
       helloTimeoutMs: 5_000,
       heartbeatMs,
@@ -105,12 +105,12 @@ const makeSessions = Effect.gen(function*() {
     nextId: () => ConnectionId.make(`c${++ids}`),
     admits: () => true,
     comeBackAfterMs: () => 1_000,
-    closed: (farewell) => farewells.push(farewell)
+    closed: (reason) => reasons.push(reason)
   }
   yield* Effect.forkScoped(sessions.watch(clock, tickMs))
   const open = (principal?: Principal) => {
     const wire = new FakeWire()
-    const session = new WebSocketSession(shared, wire, principal)
+    const session = new WebSocketSession(context, wire, principal)
     const send = (frame: object) => session.onText(JSON.stringify(frame))
     return { wire, session, send }
   }
@@ -121,7 +121,7 @@ const makeSessions = Effect.gen(function*() {
     assert.deepStrictEqual(device.wire.types, ["welcome"])
     return device
   })
-  return { broker, hub, sessions, farewells, open, greet }
+  return { broker, hub, sessions, reasons, open, greet }
 })
 
 describe("WebSocketSession", () => {
@@ -339,10 +339,10 @@ describe("WebSocketSession", () => {
   }
 
   it.effect(
-    "answers any sequence of messages with frames of the protocol, one farewell at most, and no leak",
+    "answers any sequence of messages with frames of the protocol, one reason for the end at most, and no leak",
     () =>
       Effect.gen(function*() {
-        const { broker, farewells, hub, open, sessions } = yield* makeSessions
+        const { broker, reasons, hub, open, sessions } = yield* makeSessions
         const codes = new Set<number | undefined>()
         for (let seed = 1; seed <= seeds; seed++) {
           const next = random(seed)
@@ -369,7 +369,7 @@ describe("WebSocketSession", () => {
         codes.delete(4503)
         assert.deepStrictEqual([...codes].toSorted(), [4400, 4401, 4413, undefined])
         assert.strictEqual((yield* hub.stats).connections, 0)
-        assert.isAbove(farewells.length, 500)
+        assert.isAbove(reasons.length, 500)
       }),
     Math.max(30_000, seeds)
   )

@@ -1,7 +1,7 @@
 /**
- * Acknowledgements and signs of life of devices that receive server-sent events: a
- * `POST` to the gateway's path, with an `ack` frame that names its epoch, or a
- * `pong` that names its connection, as the body.
+ * The frames that devices post, since server-sent events have no way back: an `ack`
+ * that names its epoch, or a `pong` that names its connection, as the body of a `POST`
+ * to the gateway's path.
  *
  * The request stands for itself, so it may arrive at any node, with or without
  * the device's stream. It is authenticated like every other. It confirms the events
@@ -27,7 +27,7 @@ import * as Refusal from "../Refusal.ts"
 import type { Rates } from "../admission/Rates.ts"
 
 /**
- * What acknowledgements need of their gateway. `rates` limits them per user,
+ * What posted frames need of their gateway. `rates` limits them per user,
  * `maxBytes` is the most that one may take, `timeout` how long it may take to
  * arrive.
  *

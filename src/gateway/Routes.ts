@@ -1,0 +1,178 @@
+/**
+ * What a gateway answers at its path: `GET` and upgrades with a connection, `POST`
+ * with what became of a frame, `OPTIONS` with what pages of other origins may do.
+ *
+ * Each request comes by the same doors, in this order: its origin, then whether there
+ * is a place on this node, then its address, then who sent it.
+ *
+ * @since 0.1.0
+ */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as Effect from "effect/Effect"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { ServerResponse } from "node:http"
+import * as Monotonic from "../protocol/Monotonic.ts"
+import type { Admission, Admitted } from "./admission/Admission.ts"
+import type { Servers } from "./admission/Servers.ts"
+import { Unauthenticated } from "./authentication/AuthenticationError.ts"
+import type { Principal } from "./authentication/Authenticator.ts"
+import * as Identification from "./authentication/Identification.ts"
+import * as OriginPolicy from "./authentication/OriginPolicy.ts"
+import type { Origins } from "./GatewayConfig.ts"
+import * as Refusal from "./Refusal.ts"
+import type { ServeError } from "./session/CloseReasons.ts"
+import type { SessionContext } from "./session/SessionContext.ts"
+import type { Sessions } from "./session/Sessions.ts"
+import * as PostedFrames from "./sse/PostedFrames.ts"
+import * as SseRequest from "./sse/SseRequest.ts"
+import * as SseStream from "./sse/SseStream.ts"
+import * as DeviceSocket from "./websocket/DeviceSocket.ts"
+import { WebSocketSession } from "./websocket/WebSocketSession.ts"
+
+/**
+ * What the routes stand on.
+ *
+ * - `sockets` takes handshakes over, on `servers`.
+ * - `notAdmitted` is called for each request that its address sent too many.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Options {
+  readonly admission: Admission["Service"]
+  readonly context: SessionContext
+  readonly notAdmitted: () => void
+  readonly origins: Origins
+  readonly posted: PostedFrames.Options
+  readonly servers: Servers
+  readonly sessions: Sessions
+  readonly sockets: DeviceSocket.Server
+}
+
+/**
+ * Answers a request, whatever is wrong with it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Handler = (request: HttpServerRequest) => Effect.Effect<HttpServerResponse.HttpServerResponse>
+
+/**
+ * The handlers, by method. `GET` also takes upgrades and `HEAD`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Routes {
+  readonly get: Handler
+  readonly post: Handler
+  readonly options: Handler
+}
+
+/**
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (
+  { admission, context, notAdmitted, origins, posted, servers, sessions, sockets }: Options
+): Routes => {
+  const { authenticator, clock, comeBackAfterMs, hub, strangers } = context
+  const identify = Identification.make({ authenticator, strangers })
+
+  const corsOf = ({ headers }: HttpServerRequest) => OriginPolicy.corsHeaders(origins, headers["origin"])
+
+  const refuse = (error: ServeError): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+    Effect.as(
+      error._tag === "BrokerError" ? Effect.logError("A device could not be served", error) : Effect.void,
+      Refusal.ofError(error, comeBackAfterMs)
+    )
+
+  const admitted = (
+    request: HttpServerRequest,
+    hasPlace: Effect.Effect<void, ServeError>,
+    serve: (principal: Principal | undefined, admitted: Admitted) => Effect.Effect<
+      HttpServerResponse.HttpServerResponse,
+      ServeError
+    >
+  ): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+    Effect.suspend((): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+      if (!OriginPolicy.isAllowed(origins, request.headers)) {
+        closeAfterwards(request)
+        return Effect.succeed(Refusal.originRefused)
+      }
+      return hasPlace.pipe(
+        Effect.andThen(admission.admit(request)),
+        Effect.flatMap((sender) => Effect.flatMap(identify(request), (principal) => serve(principal, sender))),
+        Effect.catch((error) => {
+          if (error._tag !== "NotAdmitted") return refuse(error)
+          notAdmitted()
+          closeAfterwards(request)
+          return Effect.succeed(Refusal.tooManyRequests(error.retryAfterMs))
+        }),
+        Effect.map(HttpServerResponse.setHeaders(corsOf(request)))
+      )
+    })
+
+  const upgrade = (request: HttpServerRequest, principal: Principal | undefined, { known }: Admitted) =>
+    DeviceSocket.accept(sockets, servers, request, (socket) => new WebSocketSession(context, socket, principal, known))
+      .pipe(
+        Effect.as(Refusal.switching),
+        Effect.catchTag(
+          "HandshakeRefused",
+          ({ detail, isVersion }) => Effect.succeed(isVersion ? Refusal.otherVersion : Refusal.badRequest(detail))
+        ),
+        Effect.catchTag("HttpServerError", () => Effect.succeed(Refusal.upgradeRequired))
+      )
+
+  const stream = (request: HttpServerRequest, principal: Principal) =>
+    Effect.flatMap(
+      SseRequest.read(request),
+      (asked) =>
+        request.method === "HEAD"
+          ? Effect.as(hub.admit(principal.userId, principal.issuedAt), streamHead)
+          : Effect.as(
+            SseStream.serve(context, request, { principal, headers: corsOf(request), ...asked }),
+            Refusal.switching
+          )
+    ).pipe(
+      Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message))),
+      Effect.catchTag(
+        "StreamRefused",
+        ({ reason }) => Effect.sync(() => Refusal.ofCloseReason(reason, comeBackAfterMs()))
+      )
+    )
+
+  const takesDevices = Effect.andThen(sessions.ensureOpen, hub.ensureRoom)
+
+  return {
+    get: (request) =>
+      admitted(request, takesDevices, (principal, sender) => {
+        if (request.headers["upgrade"] !== undefined) return upgrade(request, principal, sender)
+        if (!SseRequest.isMeant(request)) return Effect.succeed(Refusal.upgradeRequired)
+        if (principal === undefined) return Effect.fail(new Unauthenticated({ reason: "missing" }))
+        sender.known()
+        return stream(request, principal)
+      }),
+    post: (request) =>
+      admitted(request, Effect.void, (principal, sender) => {
+        if (principal === undefined) return Effect.fail(new Unauthenticated({ reason: "missing" }))
+        sender.known()
+        return PostedFrames.answer(posted, request, principal, Monotonic.millisUnsafe(clock))
+      }),
+    options: (request) =>
+      Effect.sync(() =>
+        OriginPolicy.isAllowed(origins, request.headers)
+          ? HttpServerResponse.empty({ status: 204, headers: { ...OriginPolicy.preflightHeaders, ...corsOf(request) } })
+          : Refusal.originRefused
+      )
+  }
+}
+
+const streamHead = HttpServerResponse.empty({ status: 200, headers: SseStream.headers })
+
+// A request that nobody looks at leaves no socket behind, to ask again from or to hold.
+const closeAfterwards = (request: HttpServerRequest): void => {
+  const response = NodeHttpServerRequest.toServerResponse(request)
+  if (response instanceof ServerResponse) response.shouldKeepAlive = false
+}
