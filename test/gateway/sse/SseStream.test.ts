@@ -298,10 +298,12 @@ describe("Server-sent events", () => {
       assert.deepStrictEqual(yield* answer(headers, { type: "pong" }), [400, "badFrame"])
       assert.deepStrictEqual(yield* answer(headers, "x".repeat(2_001)), [413, "frameTooLarge"])
       assert.deepStrictEqual(yield* answer(headers, ack), [204, undefined])
-      assert.deepStrictEqual(yield* answer(headers, ack), [429, "tooManyFrames"])
+      const many = yield* Effect.forEach(Array.from({ length: 40 }), () => answer(headers, ack), {
+        concurrency: "unbounded"
+      })
+      assert.includeDeepMembers(many, [[429, "tooManyFrames"]])
       assert.deepStrictEqual(yield* answer(yield* bearer("bob"), ack), [204, undefined])
-      yield* Effect.sleep("300 millis")
-      assert.deepStrictEqual(yield* answer(headers, ack), [204, undefined])
+      yield* untilEffect("they are taken again", Effect.map(answer(headers, ack), ([status]) => status === 204))
     }))
 
   it.live("cut a request whose acknowledgement does not arrive in time", () =>
@@ -320,7 +322,9 @@ describe("Server-sent events", () => {
   it.live("fault 18: are told of by HEAD, which holds no place", () =>
     Effect.gen(function*() {
       const served = yield* serve()
-      const headers = { accept: "text/event-stream", ...yield* bearer("ada") }
+      // Not of the second in which the user's access is revoked.
+      const issuedAt = Math.floor(Date.now() / 1000) - 60
+      const headers = { accept: "text/event-stream", authorization: `Bearer ${yield* token("ada", { issuedAt })}` }
       const head = (more: Record<string, string>, query = "") =>
         Effect.promise(() => fetch(`${served.http}/events${query}`, { method: "HEAD", headers: more }))
       const answer = yield* head(headers)
