@@ -80,7 +80,7 @@ describe("Closing", () => {
       const device = yield* connect(served, "ada")
       device.socket.pause()
       const draining = yield* Effect.forkChild(served.gateway.drain)
-      yield* Effect.sleep("20 millis")
+      yield* untilEffect("it drains", Effect.map(served.gateway.stats, (stats) => stats.draining))
       const error = yield* Effect.flip(dial(served.url))
       assert.strictEqual(error._tag === "Refused" ? error.status : 0, 503)
       yield* Fiber.join(draining)

@@ -6,21 +6,13 @@ import { Broker, Emitter, EmitterLayer } from "effect-emitter"
 import { Gateway, Operations } from "effect-emitter/gateway"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
-import { createServer as createTcp } from "node:net"
 import { availableParallelism, loadavg } from "node:os"
 import { program } from "../broker/redis/redisNode.ts"
 import { until } from "../client/devices.ts"
+import { freePort } from "../support/freePort.ts"
 import { redisServer } from "../support/redis.ts"
 import { startProcess } from "./process.ts"
 import { authenticator, connect, type Device } from "./server.ts"
-
-/** A port that nobody listens on. */
-const freePort = Effect.callback<number>((resume) => {
-  const server = createTcp().listen(0, "127.0.0.1", () => {
-    const address = server.address()
-    server.close(() => resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0)))
-  })
-})
 
 /** What a device was told of runs, and of its own end. */
 const happened = ({ frames }: Device) =>

@@ -5,11 +5,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
 import { Broker } from "effect-emitter"
-import { type AddressInfo, createServer } from "node:net"
+import type { AddressInfo } from "node:net"
 import { type WebSocket, WebSocketServer } from "ws"
 import type { Snapshot } from "../../src/protocol/Frame.ts"
 import type { Position } from "../../src/protocol/Position.ts"
 import { append, envelope, serve, token, user } from "../gateway/server.ts"
+import { freePort } from "../support/freePort.ts"
 import { connect, type Options, type PlainClient } from "./plain-client.js"
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index)
@@ -65,14 +66,6 @@ const until = (what: string, condition: () => boolean): Effect.Effect<void> =>
   })
 
 const live = (record: Record) => until("live", () => record.statuses.includes("live"))
-
-const freePort = Effect.callback<number>((resume) => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
 
 /** A broker that outlives the gateways over it. */
 const lastingBroker = Effect.map(Layer.build(Layer.orDie(Broker.layerMemory())), Layer.succeedContext)

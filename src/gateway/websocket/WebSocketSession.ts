@@ -184,9 +184,12 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     if (this.rate?.isFull(now) === true) this.rate = undefined
     switch (state._tag) {
       case "Waiting":
-      case "Greeting":
         if (now >= state.deadline) this.close(CloseReasons.of(closeCodes.helloTimeout))
         return
+      case "Greeting":
+        // The device has done its part.
+        if (now < state.deadline) return
+        return this.close(CloseReasons.draining(this.context.comeBackAfterMs(), "the hello was not answered in time"))
       case "Live":
         return this.tickLive(state, now)
       case "Closing":

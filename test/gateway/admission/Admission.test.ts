@@ -4,6 +4,8 @@ import { Admission, Authenticator, type GatewayConfig } from "effect-emitter/gat
 import { HttpServerRequest } from "effect/http"
 import { TestClock } from "effect/testing"
 import { Agent, get } from "node:http"
+import { untilEffect } from "../../client/devices.ts"
+import * as WallClock from "../../support/wallClock.ts"
 import { connect, dial, envelope, serve, type Served, token, user } from "../server.ts"
 
 const ask = (served: Served, headers: Record<string, string>, method = "GET") =>
@@ -116,6 +118,38 @@ describe("Admission", () => {
       assert.isTrue(yield* admits("::ffff:203.0.113.8"))
       yield* TestClock.adjust("1 second")
       assert.isTrue(yield* admits("2001:db8:0:1::3"))
+    }))
+})
+
+describe("Admission, while the wall clock steps back", () => {
+  it.effect("fault 35: takes as many requests of an address again a second later", () =>
+    Effect.gen(function*() {
+      const { admit } = Admission.makeAddresses({ clock: yield* Clock.Clock, perSecond: 1 })
+      const request = HttpServerRequest.fromWeb(new Request("http://app.example/events")).modify({
+        remoteAddress: Option.some("203.0.113.7")
+      })
+      const admits = Effect.match(admit(request), { onFailure: () => false, onSuccess: () => true })
+      assert.deepStrictEqual([yield* admits, yield* admits], [true, false])
+      yield* WallClock.step("-1 hours")
+      yield* TestClock.adjust("1 second")
+      assert.isTrue(yield* admits)
+    }).pipe(Effect.provide(WallClock.WallClock.layer)))
+})
+
+describe("A node's limit on connections", () => {
+  it.live("fault 14: leaves its places to devices, however many strangers are there", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ connections: { perNode: 2, perUser: 2 }, helloTimeout: "1 minute" })
+      for (let n = 0; n < 5; n++) yield* dial(served.url)
+      yield* connect(served, "ada")
+      const { socket } = yield* connect(served, "bob")
+      const full = yield* Effect.flip(dial(served.url))
+      assert.deepStrictEqual([full.status, JSON.parse(full.body).code], [503, "full"])
+      // A stranger that is there says hello once the node is full.
+      assert.strictEqual((yield* served.gateway.stats).refused.node, 1)
+      socket.close()
+      yield* untilEffect("there is room", Effect.map(served.gateway.stats, ({ connections }) => connections === 1))
+      yield* connect(served, "carol")
     }))
 })
 

@@ -262,6 +262,40 @@ describe("Authenticator.jwks", () => {
       })
     ))
 
+  it.effect("fault 9: a key set that was under way before a token came does not decide about it", () =>
+    withProvider(({ signWith, state }) =>
+      Effect.gen(function*() {
+        yield* verify(yield* signWith("k1"))
+        yield* TestClock.adjust("31 seconds")
+        state.delay = "100 millis"
+        const asks = yield* Effect.forkChild(Effect.flip(verify(yield* signWith("k1", "k8"))))
+        yield* settled
+        const comesLater = yield* Effect.forkChild(Effect.flip(verify(yield* signWith("k1", "k9"))))
+        yield* settled
+        yield* TestClock.adjust("100 millis")
+        const first = yield* Fiber.join(asks)
+        assert.strictEqual(first._tag === "Unauthenticated" ? first.reason : "", "key")
+        assert.strictEqual((yield* Fiber.join(comesLater))._tag, "AuthenticatorUnavailable")
+      })
+    ))
+
+  it.effect("fault 9: a fetch that does not end is given up in time, and not begun anew for each token", () =>
+    withProvider(({ signWith, state }) =>
+      Effect.gen(function*() {
+        const shown = yield* signWith("k1")
+        state.delay = "1 hour"
+        const first = yield* Effect.forkChild(Effect.flip(verify(shown)))
+        yield* settled
+        yield* TestClock.adjust("5 seconds")
+        assert.strictEqual((yield* Fiber.join(first))._tag, "AuthenticatorUnavailable")
+        state.delay = 0
+        assert.strictEqual((yield* Effect.flip(verify(shown)))._tag, "AuthenticatorUnavailable")
+        assert.strictEqual(state.fetches, 1)
+        yield* TestClock.adjust("1 second")
+        yield* verify(shown)
+      })
+    ))
+
   it.effect("fault 9: a withdrawn key is refused for good, within the cooldown as well", () =>
     withProvider(({ addKey, signWith, state }) =>
       Effect.gen(function*() {

@@ -5,6 +5,7 @@ import { AsyncApi, Broker } from "effect-emitter"
 import { Gateway, Operations } from "effect-emitter/gateway"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"
+import { freePort } from "../../support/freePort.ts"
 import { append, authenticator, connect, dial, serve, token } from "../server.ts"
 
 const operate = Effect.fnUntraced(function*(change: (broker: Broker.Broker["Service"]) => Broker.Broker["Service"]) {
@@ -85,6 +86,26 @@ describe("Operations", () => {
       const ready = yield* served.get("/readyz")
       assert.strictEqual(ready.status, 200)
       assert.deepInclude(JSON.parse(ready.text), { status: "ready", silent: ["odd"] })
+    }))
+
+  it.live("fault 34: listens for operators on this machine alone, unless it is told of another host", () =>
+    Effect.gen(function*() {
+      const gateway = Gateway.layer().pipe(Layer.provide(HttpRouter.layer), Layer.provide(authenticator))
+      const reached = (host?: string) =>
+        Effect.scoped(Effect.gen(function*() {
+          const port = yield* freePort
+          yield* Layer.build(
+            Operations.layerServer({ port, host }).pipe(
+              Layer.provide(gateway),
+              Layer.provide(Broker.layerMemory())
+            )
+          )
+          const status = (address: string) =>
+            Effect.promise(() => fetch(`http://${address}:${port}/healthz`).then(({ status }) => status, () => 0))
+          return [yield* status("127.0.0.1"), yield* status("127.0.0.2")]
+        }))
+      assert.deepStrictEqual(yield* reached(), [200, 0])
+      assert.deepStrictEqual(yield* reached("0.0.0.0"), [200, 200])
     }))
 
   it.live("is not ready while draining", () =>

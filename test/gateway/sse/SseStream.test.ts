@@ -192,9 +192,10 @@ describe("Server-sent events", () => {
       }
       assert.notInclude(text, "\r")
       yield* Effect.promise(() => reader.cancel())
-      yield* Effect.sleep("50 millis")
-      const { connections, sessions, users } = yield* served.gateway.stats
-      assert.deepStrictEqual({ connections, sessions, users }, { connections: 0, sessions: 0, users: 0 })
+      yield* untilEffect(
+        "it is forgotten",
+        Effect.map(served.gateway.stats, ({ connections, sessions, users }) => connections + sessions + users === 0)
+      )
     }))
 
   it.live("have the same limits, said by status", () =>
@@ -336,10 +337,87 @@ describe("Server-sent events", () => {
       }
       assert.strictEqual((yield* head({ ...headers, "last-event-id": "here" })).status, 400)
       assert.strictEqual((yield* head(headers, "?resume=k3J9xQ:4&thread=t1")).status, 200)
+      const busy = yield* serve({ connections: { perSecond: 1 } })
+      const heads = yield* Effect.forEach(
+        Array.from({ length: 5 }),
+        () => Effect.promise(() => fetch(`${busy.http}/events`, { method: "HEAD", headers }))
+      )
+      assert.deepStrictEqual(new Set(heads.map(({ status }) => status)), new Set([200]))
       yield* served.gateway.revoke(user("ada"))
       assert.strictEqual((yield* head(headers)).status, 401)
       assert.deepStrictEqual((yield* served.gateway.stats).sessions, 0)
     }))
+
+  it.live("fault 46: name the wait and the position in the fields of welcome, gap and goodbye", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ reconnectSpread: "2 seconds" })
+      yield* append(served, "ada", 1, 2)
+      const { epoch } = yield* served.broker.head(user("ada"))
+      const open = (path: string, more: Record<string, string> = {}) =>
+        Effect.gen(function*() {
+          const { body } = yield* get(served, path, { ...more, ...yield* bearer("ada") })
+          const reader = body?.getReader() ?? assert.fail("no body")
+          let text = ""
+          const until = (part: string) =>
+            Effect.promise(async () => {
+              while (!text.includes(part)) {
+                const { done, value } = await reader.read()
+                if (done) throw new Error(`the end came before ${part}: ${text}`)
+                text += new TextDecoder().decode(value)
+              }
+              return text
+            })
+          return until
+        })
+      const fresh = yield* open("/events")
+      // A device that begins stands at the head, and comes back to it.
+      assert.match(yield* fresh("\n\n"), new RegExp(`^retry: [12]\\d{3}\nid: ${epoch}:2\nevent: frame:welcome\n`, "u"))
+      const resumed = yield* open(`/events?resume=${epoch}:1`)
+      // One that resumes has not been handed what lies before the head.
+      assert.match(yield* resumed(`id: ${epoch}:2`), /^retry: [12]\d{3}\nevent: frame:welcome\n/u)
+      const past = yield* open("/events?resume=elsewhere:9")
+      assert.match(yield* past("frame:gap"), new RegExp(`\nid: ${epoch}:\\d+\nevent: frame:gap\n`, "u"))
+      // An EventSource has come further since the page chose its address; its first request has no position.
+      const both = yield* open(`/events?resume=${epoch}:0`, { "last-event-id": `${epoch}:1` })
+      const told = yield* both(`id: ${epoch}:2`)
+      assert.notInclude(told, `id: ${epoch}:1\n`)
+      const empty = yield* open(`/events?resume=${epoch}:0`, { "last-event-id": "" })
+      assert.include(yield* empty(`id: ${epoch}:2`), `id: ${epoch}:1\n`)
+      yield* served.gateway.drain
+      assert.match(yield* fresh("frame:goodbye"), /\nretry: \d{1,4}\nevent: frame:goodbye\n/u)
+    }))
+
+  it.live(
+    "fault 45: get no ping while they are full, since it could not be read before what waits",
+    () =>
+      Effect.gen(function*() {
+        const patient = { bytes: 64 * 1024 * 1024, after: "1 hour" } as const
+        const served = yield* serve({
+          heartbeat: "50 millis",
+          slow: { volatile: patient, batched: patient, close: patient }
+        })
+        const stuck = yield* get(served, "/events", yield* bearer("ada"))
+        const text = "x".repeat(256 * 1024)
+        const backlog = Effect.map(served.gateway.stats, (stats) => stats.backlog)
+        let n = 0
+        let before = 0
+        yield* untilEffect(
+          "the network takes no more",
+          Effect.gen(function*() {
+            yield* Effect.orDie(served.broker.append(user("ada"), [envelope({ n: ++n, text })]))
+            yield* Effect.sleep("20 millis")
+            const waiting = yield* backlog
+            const isFull = waiting > 0 && waiting === before
+            before = waiting
+            return isFull
+          })
+        )
+        yield* Effect.sleep("500 millis")
+        assert.strictEqual(yield* backlog, before)
+        yield* Effect.promise(() => stuck.body?.cancel() ?? Promise.resolve())
+      }),
+    20_000
+  )
 
   it.live("fault 38: let go of a device that stops reading, and of its place", () =>
     Effect.gen(function*() {
@@ -372,7 +450,23 @@ describe("Server-sent events", () => {
           snapshots: () => Effect.never
         }))
       )
+      const refused = new Broker.BrokerError({
+        reason: new Broker.BrokerRefused({ operation: "snapshots", detail: "out of memory" })
+      })
+      const refusing = Layer.effect(
+        Broker.Broker,
+        Effect.map(Layer.build(Layer.orDie(Broker.layerMemory())), (built) => ({
+          ...Context.get(built, Broker.Broker),
+          snapshots: () => Effect.fail(refused)
+        }))
+      )
       const served = yield* serve({}, { broker: hanging })
+      const failing = yield* serve({ reconnectSpread: "3 seconds" }, { broker: refusing })
+      const away = yield* get(failing, "/events", yield* bearer("ada"))
+      assert.strictEqual(away.status, 503)
+      assert.include(["1", "2", "3"], away.headers.get("retry-after"))
+      assert.strictEqual((yield* Effect.promise(() => away.json())).code, "brokerUnavailable")
+
       const headers = yield* bearer("ada")
       const revoked = yield* Effect.forkChild(get(served, "/events", headers))
       yield* untilEffect("it opens", Effect.map(served.gateway.stats, ({ sessions }) => sessions === 1))
@@ -417,6 +511,7 @@ describe("Server-sent events", () => {
         comeBackAfterMs: () => 0,
         closed: () => {}
       }
+      let began = 0
       let ended = 0
       // What is done before, such as to identify the device, cannot be interrupted.
       const route = HttpRouter.add("GET", "/stream", (request) => {
@@ -430,6 +525,7 @@ describe("Server-sent events", () => {
           resume: undefined,
           threads: undefined
         })
+        began++
         return Effect.andThen(hasGone, stream).pipe(
           Effect.orDie,
           Effect.ensuring(Effect.sync(() => ended++)),
@@ -447,7 +543,7 @@ describe("Server-sent events", () => {
       const device = request({ host: "127.0.0.1", port, path: "/stream" })
       device.on("error", () => {})
       device.end()
-      yield* Effect.sleep("50 millis")
+      yield* untilEffect("it has begun", Effect.sync(() => began === 1))
       device.destroy()
       yield* untilEffect("it has ended", Effect.sync(() => ended === 1))
       assert.deepStrictEqual([sessions.size, (yield* hub.stats).connections], [0, 0])
@@ -483,21 +579,52 @@ describe("Server-sent events", () => {
       assert.deepStrictEqual([posted.status, posted.headers.get("access-control-allow-origin")], [204, origin])
       const refused = yield* get(served, "/events", { origin })
       assert.deepStrictEqual([refused.status, refused.headers.get("access-control-allow-origin")], [401, origin])
+      // An answer that a cache gives to another page would not be readable there.
+      for (const { headers: sent } of [stream, posted, refused]) assert.strictEqual(sent.get("vary"), "Origin")
+      const methods = preflight.headers.get("access-control-allow-methods")?.split(", ")
+      assert.sameMembers(methods ?? [], ["GET", "POST"])
       const anywhere = yield* serve({ origins: "any" })
       const open = yield* get(anywhere, "/events", headers)
       assert.strictEqual(open.headers.get("access-control-allow-origin"), "*")
       assert.isNull(open.headers.get("access-control-allow-credentials"))
     }))
 
+  it.live("fault 24: that are refused because a node is full or draining say so to pages of listed origins as well", () =>
+    Effect.gen(function*() {
+      const origin = "https://app.example.com"
+      const served = yield* serve({ origins: [origin], connections: { perNode: 1, perUser: 1 } })
+      const headers = { origin, ...yield* bearer("bob") }
+      const refusal = Effect.map(
+        get(served, "/events", headers),
+        (answer) => [
+          answer.status,
+          answer.headers.get("access-control-allow-origin"),
+          answer.headers.get("access-control-expose-headers")?.split(", ").includes("retry-after"),
+          answer.headers.has("retry-after")
+        ]
+      )
+      const readable = [503, origin, true, true]
+      yield* connect(served, "ada")
+      assert.deepStrictEqual(yield* refusal, readable)
+      assert.strictEqual((yield* served.gateway.stats).refused.node, 1)
+      yield* served.gateway.drain
+      assert.deepStrictEqual(yield* refusal, readable)
+      const evil = yield* get(served, "/events", { ...headers, origin: "https://evil.example" })
+      assert.deepStrictEqual([evil.status, evil.headers.get("access-control-allow-origin")], [403, null])
+    }))
+
   it.live("fault 13: are not opened by pages elsewhere that send no origin", () =>
     Effect.gen(function*() {
       const served = yield* serve()
+      const listed = yield* serve({ origins: ["https://app.example.com"] })
       const headers = yield* bearer("ada")
       for (
         const [site, status] of [["same-site", 403], ["cross-site", 403], ["same-origin", 200], ["none", 200]] as const
       ) {
         const answer = yield* get(served, "/events", { ...headers, "sec-fetch-site": site })
         assert.strictEqual(answer.status, status, site)
+        const ofAList = yield* get(listed, "/events", { ...headers, "sec-fetch-site": site })
+        assert.strictEqual(ofAList.status, status, site)
       }
     }))
 

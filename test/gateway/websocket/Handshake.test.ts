@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { Frame } from "effect-emitter"
 import { connect as connectTcp, type Socket } from "node:net"
 import { WebSocket } from "ws"
-import { until } from "../../client/devices.ts"
+import { until, untilEffect } from "../../client/devices.ts"
 import { serve, type Served, token } from "../server.ts"
 
 const request = (headers: Record<string, string>) =>
@@ -103,8 +103,9 @@ describe("The handshake", () => {
       device.socket.end()
       stream.socket.end()
       yield* until("the end of both", () => device.ended && stream.ended)
-      yield* Effect.sleep("50 millis")
-      const { connections, sessions } = yield* served.gateway.stats
-      assert.deepStrictEqual([connections, sessions], [0, 0])
+      yield* untilEffect(
+        "both are let go",
+        Effect.map(served.gateway.stats, ({ connections, sessions }) => connections + sessions === 0)
+      )
     }))
 })

@@ -66,7 +66,7 @@ const few = { count: 100, ms: Infinity }
 const heartbeatMs = 25_000
 const tickMs = 1_000
 
-/** Sessions that tick by the test's clock. Tokens are `<user>:<expiry>`; checking one takes 10 ms. */
+/** Sessions that tick by the test's clock. Tokens are `<user>:<expiry>`; checking one takes 10 ms, and that of `sloth` for ever. */
 const makeSessions = Effect.gen(function*() {
   const broker = new FakeBroker({ maxEvents: 100, delay: now })
   const hub = yield* makeHub(broker)
@@ -81,6 +81,7 @@ const makeSessions = Effect.gen(function*() {
   const verify = (token: Redacted.Redacted<string>): Effect.Effect<Principal, Unauthenticated> => {
     const [user = "", expiry] = Redacted.value(token).split(":")
     const principal = { userId: UserId.make(user), expiresAt: expiry === undefined ? undefined : Number(expiry) }
+    if (user === "sloth") return Effect.never
     return Effect.delay(
       user === "mallory" ? Effect.fail(new Unauthenticated({ reason: "signature" })) : Effect.succeed(principal),
       10
@@ -133,6 +134,36 @@ describe("WebSocketSession", () => {
       assert.isUndefined(wire.closed)
       yield* TestClock.adjust("1 second")
       assert.strictEqual(wire.closed, 4408)
+    }))
+
+  it.effect("fault 17: asks a device to come back whose hello is not answered in time, which is not its fault", () =>
+    Effect.gen(function*() {
+      const { open } = yield* makeSessions
+      const { send, wire } = open()
+      send({ type: "hello", token: "sloth" })
+      yield* TestClock.adjust("4999 millis")
+      assert.isUndefined(wire.closed)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(wire.closed, 4500)
+      assert.deepStrictEqual(wire.types, ["goodbye"])
+    }))
+
+  it.effect("fault 17: lets a bounded number of frames wait for an answer, however slowly they come", () =>
+    Effect.gen(function*() {
+      const { greet, open } = yield* makeSessions
+      const renewing = yield* greet("ada")
+      renewing.send({ type: "token", token: "sloth" })
+      const greeting = open()
+      greeting.send({ type: "hello", token: "sloth" })
+      for (const { send, wire } of [renewing, greeting]) {
+        for (let sent = 0; sent < 64; sent++) {
+          send({ type: "token", token: "ada" })
+          if (sent === 40) yield* TestClock.adjust("1 second")
+        }
+        assert.isUndefined(wire.closed)
+        send({ type: "token", token: "ada" })
+        assert.strictEqual(wire.closed, 4429)
+      }
     }))
 
   it.effect("takes 50 frames at once and 50 in a second, and no more for having been idle", () =>
