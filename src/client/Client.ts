@@ -35,11 +35,11 @@ import * as AgentEvents from "../protocol/AgentEvents.ts"
 import type * as Event from "../protocol/Event.ts"
 import type { Position } from "../protocol/Position.ts"
 import { type Overrides, withDefaults } from "../protocol/Present.ts"
-import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
 import type { Refused } from "./driver/Driver.ts"
 import * as Driver from "./driver/Driver.ts"
 import type { Fetch, SocketConstructor } from "./transport/Platform.ts"
 import { ambient, socketUrl } from "./transport/Platform.ts"
+import { maxRuns, type Run, type RunHandle, type Runs } from "./driver/RunStore.ts"
 import type { PositionStorage } from "./driver/PositionStorage.ts"
 import type { Item, Received } from "./session/Received.ts"
 import type { Backoff } from "./session/Reconnect.ts"
@@ -65,9 +65,9 @@ export type { Token, TokenSource } from "./driver/TokenSource.ts"
  *   not keep up. A program that needs no events drains them all the same.
  * - `items`: the same with gaps, snapshots and lost runs in their places.
  * - `status`: how the connection stands.
- * - `runs`: the state of each run, folded from snapshots and events.
- *   `runChanges` gives it now and after each change, and skips what a slow
- *   reader has no time for.
+ * - `runs`: the state of each run, folded from snapshots and events, as a store that
+ *   pages subscribe to; `run`: one of them by its id. `runChanges` gives all of them
+ *   now and after each change, and skips what a slow reader has no time for.
  * - `position`: up to where events were handled.
  * - `renew`: asks for a new token and sends it, without a new connection.
  * - `reconnect`: connects again now. It brings a retry forward, as far as the server
@@ -80,8 +80,9 @@ export interface Client<out D extends Event.AnyDefinition> {
   readonly events: Stream.Stream<Received<D>, Refused | SubscriberOverflow>
   readonly items: Stream.Stream<Item<D>, Refused | SubscriberOverflow>
   readonly status: SubscriptionRef.SubscriptionRef<Status>
-  readonly runs: Effect.Effect<ReadonlyMap<string, RunSnapshot>>
-  readonly runChanges: Stream.Stream<ReadonlyMap<string, RunSnapshot>>
+  readonly runs: Runs
+  readonly run: (id: string) => RunHandle
+  readonly runChanges: Stream.Stream<ReadonlyArray<Run>>
   readonly position: Effect.Effect<Option.Option<Position>>
   readonly renew: Effect.Effect<void>
   readonly reconnect: Effect.Effect<void>
@@ -161,7 +162,7 @@ export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
       storage: options.storage,
       capacity: options.capacity ?? 4_096,
       overflow: options.overflow ?? "pause",
-      maxRuns: options.maxRuns ?? 64,
+      maxRuns: options.maxRuns ?? maxRuns,
       session: {
         ...defaults,
         hasToken: options.token !== undefined,

@@ -1,7 +1,7 @@
 /**
  * Drives a session against the model server, one small step at a time, and records what it delivers.
  */
-import { RunStore } from "../../src/client/session/RunStore.ts"
+import { RunStore } from "../../src/client/driver/RunStore.ts"
 import { statusOf, step, wakeAt } from "../../src/client/session/DeviceSession.ts"
 import type { Action, Input, Item } from "../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init, type State } from "../../src/client/session/SessionState.ts"

@@ -2,7 +2,7 @@
  * A server as the protocol describes it, small enough to be believed: one user's log, and sockets that deliver what was
  * sent in order until they are cut.
  */
-import { RunFold } from "../../src/protocol/RunSnapshot.ts"
+import { RunFold } from "../../src/protocol/RunFold.ts"
 import type { ServerFrame, WireEvent } from "../../src/client/transport/ServerFrames.ts"
 import type { ClientFrame } from "../../src/client/transport/ClientFrame.ts"
 

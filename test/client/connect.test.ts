@@ -48,6 +48,49 @@ describe("connect", () => {
     assert.deepStrictEqual(connection.status(), { _tag: "live", transport: "websocket" })
   })
 
+  it("keeps the runs, without a handler of events, and tells of a frame's changes once", async () => {
+    const { connection, last, pass } = start({ onEvent: undefined })
+    const seen: Array<ReadonlyArray<unknown>> = []
+    connection.runs.subscribe(() => seen.push(connection.runs.getSnapshot().map(({ id, status }) => [id, status])))
+    const done = connection.run("r1").done
+    const never = connection.run("r2").done
+    await pass(0)
+    last().open()
+    const [begun, ended] = ["agent_started", "agent_completed"].map((type, index) =>
+      wireEvent(index + 1, { type, run: "r1", data: { agentName: "a", durationMs: 1 } })
+    )
+    last().push(
+      welcome(),
+      events([], { events: [begun, wireEvent(3)].map((event, i) => ({ ...event, offset: i + 1 })) })
+    )
+    last().push(events([], { events: [wireEvent(3)] }))
+    last().push(events([], { events: [{ ...ended, offset: 4 }] }))
+    assert.deepStrictEqual(seen, [[["r1", "active"]], [["r1", "completed"]]])
+    assert.strictEqual(await done, connection.run("r1").get())
+    assert.deepStrictEqual(connection.position(), { epoch: "E1", offset: 4 })
+    connection.close()
+    assert.isUndefined(await never)
+  })
+
+  it("has folded a frame when its first handler is called, and tells nobody of it once that one has closed", async () => {
+    const texts: Array<string | undefined> = []
+    let told = 0
+    const { connection, last, pass } = start({
+      onEvent: () => {
+        texts.push(connection.run("r1").get()?.messages[0]?.text)
+        if (texts.length === 3) connection.close()
+      }
+    })
+    connection.runs.subscribe(() => told++)
+    await pass(0)
+    last().open()
+    const delta = (offset: number) =>
+      wireEvent(offset, { type: "text_delta", run: "r1", data: { messageId: "m", delta: String(offset) } })
+    last().push(welcome(), events([], { events: [delta(1), delta(2)] }), events([], { events: [delta(3), delta(4)] }))
+    await pass(1_000)
+    assert.deepStrictEqual([texts, told], [["12", "12", "1234"], 1])
+  })
+
   it("tells that events may be late, on the same connection", async () => {
     const { connection, last, pass, seen, sockets, statuses } = start()
     await pass(0)

@@ -8,6 +8,7 @@ import type * as Event from "../../protocol/Event.ts"
 import type { Position } from "../../protocol/Position.ts"
 import type { Overrides } from "../../protocol/Present.ts"
 import type { Platform } from "../transport/Platform.ts"
+import type { RunHandle, Runs } from "./RunStore.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
 import type { Backoff } from "../session/Reconnect.ts"
 import type { Item, TokenAnswer } from "../session/SessionIO.ts"
@@ -63,6 +64,7 @@ export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag"
  *   for that (CORS, with the headers `authorization` and `last-event-id`).
  * - `backoff`: waits between attempts, see `Reconnect`; `connectTimeoutMs`
  *   (10 s) is how long one attempt may take.
+ * - `maxRuns` (64): how many runs are kept in `runs`.
  * - `signal`: closes the connection when it aborts.
  * - `platform`: clock, timers, randomness, WebSocket and `fetch`, for tests; there
  *   is none of what is `undefined`.
@@ -87,6 +89,7 @@ export interface ConnectOptions<D extends Event.AnyDefinition = BuiltIn> {
   readonly transports?: Transports | undefined
   readonly backoff?: Overrides<Backoff> | undefined
   readonly connectTimeoutMs?: number | undefined
+  readonly maxRuns?: number | undefined
   readonly signal?: AbortSignal | undefined
   readonly platform?: Partial<Platform> | undefined
 }
@@ -103,6 +106,9 @@ export type Token = string | TokenAnswer | undefined
  * A connection that keeps itself up.
  *
  * - `status`: how it stands now. `position`: up to where events were handled.
+ * - `runs`: the state of each run, folded from snapshots and events before any of
+ *   their handlers is called; subscribers are told once for each frame, when its
+ *   events were handled. `run`: one of them by its id.
  * - `renew`: asks for a new token and sends it, without a new connection.
  * - `reconnect`: connects again now. It brings a retry forward, as far as the server
  *   allows, and renews a connection that looks alive; no event is lost or repeated.
@@ -116,6 +122,8 @@ export type Token = string | TokenAnswer | undefined
 export interface Connection {
   readonly status: () => Status
   readonly position: () => Position | undefined
+  readonly runs: Runs
+  readonly run: (id: string) => RunHandle
   readonly renew: () => void
   readonly reconnect: () => void
   readonly close: () => void

@@ -25,7 +25,7 @@ import type { OpenSocket } from "../transport/Platform.ts"
 import { onReturn } from "../transport/Platform.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
 import * as Received from "../session/Received.ts"
-import { RunStore } from "../session/RunStore.ts"
+import { type Runs, RunStore } from "./RunStore.ts"
 import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
 import type { Config, Moment } from "../session/SessionState.ts"
@@ -97,7 +97,8 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
       if (state.phase._tag === "Paused") tell({ _tag: "resume" })
     }
   })
-  const { changes, publish, runs } = yield* makeRuns(options.maxRuns)
+  const runs = new RunStore(options.maxRuns, options.session.threads)
+  const runChanges = yield* makeRunChanges(runs)
   const socket = yield* makeSocket(options, tell)
   const timer = yield* makeTimer(monotonic, () => tell({ _tag: "tick" }))
   const asking = yield* FiberHandle.make()
@@ -117,6 +118,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
       urgent: item._tag === "Event" && item.event.confirm === true
     }))
     subscribers.offer(entries, position)
+    runs.flush(warn("A subscriber of the runs failed"))
   }
 
   const askToken = (request: number) =>
@@ -158,7 +160,10 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
       case "save":
         return attempt("The position storage did not save", () => options.storage?.save(action.position))
       case "status": {
-        if (action.status._tag === "stopped") subscribers.close(endOf(action.status.reason))
+        if (action.status._tag === "stopped") {
+          subscribers.close(endOf(action.status.reason))
+          runs.close()
+        }
         return SubscriptionRef.set(status, action.status)
       }
     }
@@ -178,10 +183,10 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
         if (subscribers.backlog * 2 > options.capacity) yield* Effect.yieldNow
         if (subscribers.isFull) yield* advance({ _tag: "pause" })
       }
-      publish()
       yield* timer.arm(wakeAt(state))
     }
   }).pipe(Effect.onError((cause) => {
+    runs.close()
     if (Cause.hasInterruptsOnly(cause)) return Effect.void
     subscribers.close(cause)
     return Effect.logError("The client ended by a defect", cause)
@@ -201,8 +206,9 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
   return {
     items: subscribers.stream,
     status,
-    runs: Effect.sync(() => runs.current()),
-    runChanges: changes,
+    runs,
+    run: runs.run,
+    runChanges,
     position: Effect.sync(() => Option.fromUndefinedOr(state.handled)),
     renew: Effect.sync(() => tell({ _tag: "renew" })),
     reconnect: Effect.sync(() => tell({ _tag: "reconnect" }))
@@ -257,22 +263,12 @@ const makeTimer = Effect.fnUntraced(function*(now: () => number, ring: () => voi
   }
 })
 
-/** The folded runs, and word of their changes. */
-const makeRuns = Effect.fnUntraced(function*(capacity: number) {
-  const runs = new RunStore(capacity)
-  // It only says that there is something new: a reader takes the newest when it has time.
-  const news = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
-  PubSub.publishUnsafe(news, undefined)
-  let published = runs.version
-  return {
-    runs,
-    publish: (): void => {
-      if (runs.version === published) return
-      published = runs.version
-      PubSub.publishUnsafe(news, undefined)
-    },
-    changes: Stream.map(Stream.fromPubSub(news), () => runs.current())
-  }
+/** Word that runs have changed: a reader takes the newest state when it has time. */
+const makeRunChanges = Effect.fnUntraced(function*({ getSnapshot, subscribe }: Runs) {
+  const changed = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
+  PubSub.publishUnsafe(changed, undefined)
+  subscribe(() => PubSub.publishUnsafe(changed, undefined))
+  return Stream.map(Stream.fromPubSub(changed), getSnapshot)
 })
 
 const endOf = (reason: StopReason): Cause.Cause<Refused | Cause.Done> => {

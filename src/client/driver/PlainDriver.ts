@@ -11,6 +11,7 @@ import { call, loadPosition, rethrow } from "./Callback.ts"
 import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
 import type { OpenSocket, Platform } from "../transport/Platform.ts"
 import { onReturn } from "../transport/Platform.ts"
+import { maxRuns, type RunHandle, type Runs, RunStore } from "./RunStore.ts"
 import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
 import type { Moment, State } from "../session/SessionState.ts"
@@ -38,6 +39,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
   readonly #read: (event: WireEvent) => TypedEvent<D>
   readonly #platform: Platform
   readonly #url: string
+  readonly #store: RunStore
   #state: State
   #socket: OpenSocket | undefined
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
@@ -50,6 +52,9 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
   constructor(options: ConnectOptions<D>, platform: Platform, transports: Transports, url: string) {
     this.#options = options
     this.#read = reader(options.catalog)
+    this.#store = new RunStore(options.maxRuns ?? maxRuns, options.threads)
+    this.runs = this.#store
+    this.run = this.#store.run
     this.#platform = platform
     this.#url = url
     const stored = loadPosition(options.storage, this.#report)
@@ -79,6 +84,8 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
     queueMicrotask(() => signal?.aborted === true ? this.close() : this.#tell({ _tag: "start" }))
   }
 
+  readonly runs: Runs
+  readonly run: (id: string) => RunHandle
   readonly status = (): Status => statusOf(this.#state)
   readonly position = (): Position | undefined => this.#state.handled
   readonly renew = (): void => this.#tell({ _tag: "renew" })
@@ -192,6 +199,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
   }
 
   #deliver(items: ReadonlyArray<Item>, position: Position): void {
+    for (const item of items) this.#store.apply(item)
     for (const item of items) {
       call(() => this.#hand(item), this.#report)
       if (!this.#closing) continue
@@ -202,6 +210,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
       return
     }
     this.#inbox.push({ _tag: "handled", position })
+    this.#store.flush(this.#report)
   }
 
   #hand(item: Item): void {
@@ -222,7 +231,10 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
   }
 
   #show(status: Status): void {
-    if (status._tag === "stopped") this.#leave()
+    if (status._tag === "stopped") {
+      this.#leave()
+      this.#store.close()
+    }
     return this.#options.onStatus?.(status)
   }
 

@@ -126,18 +126,18 @@ const assertAcks = (client: ModelClient, server: ModelServer) => {
 
 /** The client's runs are those of the server. */
 const assertRuns = (client: ModelClient, server: ModelServer) => {
-  const runs = client.runs.current()
-  for (const [run, { fold }] of server.log.folds) {
-    if (fold.ended && !runs.has(run)) continue
-    assert.deepStrictEqual(runs.get(run), fold.snapshot(), run)
+  for (const [id, { fold }] of server.log.folds) {
+    const run = client.runs.run(id).get()
+    if (fold.ended && run === undefined) continue
+    assert.deepStrictEqual<unknown>(run, { id, ...fold.snapshot() }, id)
   }
   assertNoOldRuns(client, server)
 }
 
 /** No run goes on that the server's log knows nothing of. */
 const assertNoOldRuns = (client: ModelClient, server: ModelServer) => {
-  for (const [run, { status }] of client.runs.current()) {
-    if (!server.log.folds.has(run)) assert.notStrictEqual(status, "active", `${run} is of an old epoch`)
+  for (const { id, status } of client.runs.getSnapshot()) {
+    if (!server.log.folds.has(id)) assert.notStrictEqual(status, "active", `${id} is of an old epoch`)
   }
 }
 

@@ -1,0 +1,152 @@
+import { assert, describe, it } from "@effect/vitest"
+import { RunStore } from "../../../src/client/driver/RunStore.ts"
+import type { Item } from "../../../src/client/session/SessionIO.ts"
+import { RunFold } from "../../../src/protocol/RunFold.ts"
+
+let offset = 0
+const event = (run: string, type: string, data = {}, thread?: string): Item => ({
+  _tag: "Event",
+  epoch: "E1",
+  event: {
+    offset: ++offset,
+    id: `e-${offset}`,
+    type,
+    at: offset,
+    run,
+    ...(thread === undefined ? {} : { thread }),
+    data
+  }
+})
+const started = (run: string, thread?: string) => event(run, "agent_started", { agentName: "a" }, thread)
+const delta = (run: string, text: string, messageId = "m") => event(run, "text_delta", { messageId, delta: text })
+const completed = (run: string) => event(run, "agent_completed", { agentName: "a", durationMs: 1, result: { n: [1] } })
+
+const storeOf = (...items: ReadonlyArray<Item>) => {
+  const store = new RunStore(64)
+  const errors: Array<unknown> = []
+  const frame = (...more: ReadonlyArray<Item>) => {
+    for (const item of more) store.apply(item)
+    store.flush((error) => errors.push(error))
+  }
+  frame(...items)
+  return { store, frame, errors }
+}
+
+describe("RunStore", () => {
+  it("gives the same values while nothing changed: the list, each run, and each part of a run", () => {
+    const tool = { toolCallId: "t", toolName: "search" }
+    const { frame, store } = storeOf(
+      started("r1"),
+      delta("r1", "a"),
+      delta("r1", "b", "m2"),
+      event("r1", "tool_executing", { ...tool, input: {} }),
+      completed("r2")
+    )
+    const before = store.getSnapshot()
+    assert.deepStrictEqual(before.map(({ id, status }) => [id, status]), [["r1", "active"], ["r2", "completed"]])
+    assert.strictEqual(store.getSnapshot(), before)
+    assert.strictEqual(store.run("r1").get(), before[0])
+
+    // What says nothing new changes nothing either.
+    frame(event("r1", "tool_executing", { ...tool, input: {} }), event("r1", "order_placed"))
+    assert.strictEqual(store.getSnapshot(), before)
+
+    frame(delta("r1", "c", "m2"))
+    const after = store.getSnapshot()
+    assert.notStrictEqual(after, before)
+    assert.strictEqual(after[1], before[1])
+    assert.deepStrictEqual(after[0]?.messages.map(({ text }) => text), ["a", "bc"])
+    assert.deepStrictEqual(before[0]?.messages.map(({ text }) => text), ["a", "b"])
+    assert.strictEqual(after[0]?.messages[0], before[0]?.messages[0])
+    assert.strictEqual(after[0]?.tools, before[0]?.tools)
+    assert.strictEqual(after[0]?.usage, before[0]?.usage)
+  })
+
+  it("tells subscribers once for each frame, and those of a run when it changed", () => {
+    const { errors, frame, store } = storeOf()
+    const told: Array<string> = []
+    const leave = store.subscribe(() => told.push("all"))
+    store.run("r1").subscribe(() => told.push(`r1 ${store.run("r1").get()?.messages[0]?.text}`))
+    store.run("r2").subscribe(() => {
+      told.push("r2")
+      throw new Error("of a listener")
+    })
+    frame(started("r1"), delta("r1", "a"), delta("r1", "b"))
+    frame()
+    frame(event("r1", "custom", { name: "n", data: 1 }))
+    assert.deepStrictEqual(told.splice(0), ["all", "r1 ab"])
+    frame(started("r2"), delta("r1", "c"))
+    assert.deepStrictEqual([told.splice(0), errors.length], [["all", "r1 abc", "r2"], 1])
+    leave()
+    frame(delta("r1", "d"))
+    assert.deepStrictEqual(told, ["r1 abcd"])
+  })
+
+  it("gives the runs of a thread, the same list while they are the same", () => {
+    const { frame, store } = storeOf(started("r1", "a"), started("r2", "b"), started("r3"))
+    const { getSnapshot } = store.inThread("a")
+    const before = getSnapshot()
+    assert.deepStrictEqual(before.map(({ id }) => id), ["r1"])
+    frame(delta("r2", "x"))
+    assert.strictEqual(store.inThread("a").getSnapshot(), before)
+    assert.strictEqual(store.inThread("none").getSnapshot(), store.inThread("nobody").getSnapshot())
+    frame(delta("r1", "x"), started("r4", "a"))
+    assert.deepStrictEqual(getSnapshot().map(({ id }) => id), ["r1", "r4"])
+  })
+
+  it("folds no event that a snapshot has in it, and goes on from there", () => {
+    const { frame, store } = storeOf()
+    const fold = new RunFold()
+    fold.apply("text_delta", { messageId: "m", delta: "ab" }, 1)
+    const early = [delta("r1", "a"), delta("r1", "b")]
+    frame({ _tag: "Snapshot", epoch: "E1", run: "r1", offset, state: fold.snapshot() })
+    frame(...early, delta("r1", "c"))
+    assert.strictEqual(store.run("r1").get()?.messages[0]?.text, "abc")
+    // A snapshot that is older than what is known says nothing.
+    frame({ _tag: "Snapshot", epoch: "E1", run: "r1", offset: 1, state: new RunFold().snapshot() })
+    assert.strictEqual(store.run("r1").get()?.messages[0]?.text, "abc")
+  })
+
+  it("leaves out the runs of other threads than those it was made for, as snapshots come for all", () => {
+    const store = new RunStore(64, ["a"])
+    for (const thread of ["a", "b", undefined]) {
+      const state = { ...new RunFold().snapshot(), ...(thread === undefined ? {} : { thread }) }
+      store.apply({ _tag: "Snapshot", epoch: "E1", run: `of ${thread}`, offset: 1, state })
+    }
+    assert.deepStrictEqual(store.getSnapshot().map(({ id }) => id), ["of a", "of undefined"])
+  })
+
+  it("ends a run as lost, and goes on with what was known of it when the server knows it after all", () => {
+    const { frame, store } = storeOf(started("r1"), delta("r1", "a"))
+    frame({ _tag: "Lost", run: "r1", at: 9 }, { _tag: "Lost", run: "unheard of", at: 9 })
+    assert.deepStrictEqual(store.getSnapshot().map(({ id, status }) => [id, status]), [["r1", "lost"]])
+    frame(delta("r1", "b"))
+    const [run] = store.getSnapshot()
+    assert.deepStrictEqual([run?.status, run?.messages[0]?.text], ["active", "ab"])
+  })
+
+  it("promises the ending of a run: of one that is on its way, is over, is lost, or never comes", async () => {
+    const { frame, store } = storeOf(started("r1"), completed("r2"), started("r3"))
+    const [first, second, third, never] = ["r1", "r2", "r3", "r4"].map((id) => store.run(id).done)
+    frame(delta("r1", "a"))
+    frame(completed("r1"), { _tag: "Lost", run: "r3", at: 9 })
+    assert.deepStrictEqual(await first, store.run("r1").get())
+    assert.strictEqual((await second)?.status, "completed")
+    assert.strictEqual((await third)?.status, "lost")
+    store.close()
+    assert.isUndefined(await never)
+    assert.isUndefined(await store.run("r5").done)
+    assert.strictEqual((await store.run("r1").done)?.status, "completed")
+  })
+
+  it("keeps so many runs, and forgets those that have ended before others", () => {
+    const store = new RunStore(3)
+    for (const item of [started("r1"), completed("r2"), completed("r3"), started("r4"), started("r5")]) {
+      store.apply(item)
+    }
+    assert.deepStrictEqual(store.getSnapshot().map(({ id }) => id), ["r1", "r4", "r5"])
+    store.apply(started("r6"))
+    assert.deepStrictEqual(store.getSnapshot().map(({ id }) => id), ["r4", "r5", "r6"])
+    assert.isUndefined(store.run("r1").get())
+  })
+})
