@@ -221,7 +221,9 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     })
     await blocked.goto(url)
     await blocked.locator("[data-user=ada] .connection[data-status=live][data-transport=sse]").waitFor()
-    assert.strictEqual(handshakes, 2)
+    // Another one may be on its way while the page asks whether the server answers over HTTP.
+    const failed = handshakes
+    assert.isAtLeast(failed, 2)
     assert.match(await blocked.locator("[data-user=ada] .detail").textContent() ?? "", /come over plain HTTP/)
     assert.strictEqual(await blocked.getByRole("alert").count(), 0)
 
@@ -232,6 +234,8 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await ended(blocked, "completed")
     await assertWhole(blocked)
     assert.strictEqual(await counted(blocked, "gaps"), 0)
+    // What works is kept, also by the connection after the cut.
+    assert.strictEqual(handshakes, failed)
     assert.deepStrictEqual(addresses.filter((address) => /eyJ[\w-]+\./.test(address)), [])
     await blocked.context().close()
   })

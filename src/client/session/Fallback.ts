@@ -5,10 +5,11 @@
  * when it ended, or nothing came, before the `welcome`, with none of the
  * protocol's close codes, while the gateway answers a plain request over HTTP: a
  * proxy that lets no WebSocket through looks like this, a network or a server
- * that is down does not. After two failures in a row the other transport has its
- * turn, at once. What works is kept; ten minutes later the next connection that
- * is made tries the preferred transport again, and one failure is then enough to
- * go back. A connection that works is never given up for that.
+ * that is down does not. One answer explains all failures before it, however
+ * late it comes. After two failures in a row the other transport has its turn, at
+ * once. What works is kept; ten minutes later the next connection that is made
+ * tries the preferred transport again, and one failure is then enough to go back.
+ * A connection that works is never given up for that.
  *
  * @since 0.1.0
  */
@@ -43,26 +44,28 @@ export const choose = ({ now, state }: Turn): TransportName => {
 
 /**
  * A connection came to nothing, and nobody said why: asks whether the gateway
- * answers.
+ * answers, unless it is being asked already.
  *
  * @category transitions
  * @since 0.1.0
  */
 export const onFailure = ({ actions, state }: Turn): void => {
+  state.failing += 1
   if (state.checking !== undefined) return
+  state.failing = 1
   state.checking = state.connection
   actions.push({ _tag: "check", connection: state.connection })
 }
 
 /**
- * The gateway answers a plain request, so the failure was the transport's own.
+ * The gateway answers a plain request, so these failures were the transport's own.
  *
  * @category transitions
  * @since 0.1.0
  */
 export const onAnswered = ({ now, state }: Turn): void => {
   if (state.config.transports.length < 2) return
-  state.failures += 1
+  state.failures += state.failing
   const { phase } = state
   if (state.failures >= tries && phase._tag === "Waiting") {
     state.phase = { ...phase, retryAt: Math.max(now, phase.notBefore) }

@@ -143,8 +143,8 @@ export interface Moment {
  *   their jitter. `flaps`: connections in a row that the server closed for cause
  *   soon after their welcome. `welcomed`: whether there ever was one.
  * - `transport`: of the last connection; `failures` in a row that were its own,
- *   `checking` which connection's is being looked into, `preferAgainAt` when the
- *   preferred one is tried again. See `Fallback`.
+ *   `failing` those that are looked into since that of the connection `checking`,
+ *   `preferAgainAt` when the preferred one is tried again. See `Fallback`.
  * - `token`: the last one that was had. `refused`: the one that the server did not take; `refusals` in a row, and
  *   `renewedAt` when the last was answered at once.
  * - `running`: runs that are open, as far as their events tell.
@@ -167,6 +167,7 @@ export interface State {
   readonly seed: number
   readonly transport: TransportName
   readonly failures: number
+  readonly failing: number
   readonly checking: number | undefined
   readonly preferAgainAt: number
   readonly token: HeldToken | undefined
@@ -234,6 +235,7 @@ export const init = (config: Config, seed: number, { monotonic, wall }: Moment):
     seed,
     transport: config.transports[0],
     failures: 0,
+    failing: 0,
     checking: undefined,
     preferAgainAt: -Infinity,
     token: undefined,

@@ -106,6 +106,30 @@ describe("The choice of a transport", () => {
     assert.isFalse(session.checks(session.closed()))
   })
 
+  it("counts each failure that ends before a slow answer, and none of them while nobody answers", () => {
+    const session = begin()
+    session.start()
+    assert.isTrue(session.checks(session.closed()))
+    const first = session.connection()
+    assert.deepStrictEqual(session.next(), ["websocket"])
+    session.closed()
+    session.checked(true, first)
+    assert.deepStrictEqual(session.connected(), ["sse"])
+
+    const silent = begin()
+    silent.start()
+    for (let round = 0; round < 5; round++) {
+      silent.closed()
+      const asked = silent.connection()
+      assert.deepStrictEqual(silent.next(), ["websocket"])
+      silent.closed()
+      silent.checked(false, asked)
+      assert.deepStrictEqual(silent.next(), ["websocket"])
+    }
+    silent.fail(true)
+    assert.deepStrictEqual(silent.next(), ["websocket"])
+  })
+
   it("is left as it is while nobody answers", () => {
     const session = begin()
     session.start()
