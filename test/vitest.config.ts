@@ -42,7 +42,7 @@ export default defineConfig({
   resolve: { alias },
   test: {
     pool: "forks",
-    hookTimeout: 30_000,
+    hookTimeout: 120_000,
     teardownTimeout: 10_000,
     allowOnly: false,
     reporters: ci ? ["default", ["json", { outputFile: ".tmp/test-results.json" }]] : ["default"],
@@ -53,8 +53,9 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: [...configDefaults.exclude, "test/package/**", "test/e2e/**"],
-          testTimeout: 30_000,
-          sequence: { groupOrder: 0 }
+          testTimeout: 120_000,
+          maxWorkers: 6,
+          sequence: { groupOrder: 1 }
         }
       },
       ...(hasValkey
@@ -64,9 +65,9 @@ export default defineConfig({
             name: "valkey",
             include: ["test/broker/redis/Redis*.test.ts"],
             env: { TESTED_SERVER: "valkey-server" },
-            maxWorkers: 1,
-            testTimeout: 30_000,
-            sequence: { groupOrder: 3 }
+            maxWorkers: 6,
+            testTimeout: 120_000,
+            sequence: { groupOrder: 1 }
           }
         }]
         : []),
@@ -75,9 +76,9 @@ export default defineConfig({
         test: {
           name: "package",
           include: ["test/package/**/*.test.ts"],
-          testTimeout: 60_000,
+          testTimeout: 120_000,
           hookTimeout: 120_000,
-          maxWorkers: 1,
+          maxWorkers: 6,
           sequence: { groupOrder: 1 }
         }
       },
@@ -86,11 +87,10 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-          maxWorkers: 1,
-          fileParallelism: false,
-          sequence: { groupOrder: 2 }
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          maxWorkers: 6,
+          sequence: { groupOrder: 1 }
         }
       }
     ]

@@ -15,6 +15,7 @@ import { repeating } from "./suite/repeating.ts"
 import { snapshots } from "./suite/snapshots.ts"
 import { revoking } from "./suite/revoking.ts"
 import { waking } from "./suite/waking.ts"
+import { patience } from "../support/patience.ts"
 
 /** The bounds of a user's log; what is left out is large enough not to matter. */
 export interface Limits {
@@ -36,7 +37,7 @@ export const brokerSuite = <E>(name: string, makeLayer: (limits: Limits) => Laye
   const test: BrokerTest = (title, body, limits = {}) =>
     it.live(title, () =>
       Effect.flatMap(Broker.Broker, body).pipe(
-        Effect.timeout("9 seconds"),
+        Effect.timeout(9_000 * patience),
         Effect.provide(makeLayer(limits))
       ))
 

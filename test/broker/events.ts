@@ -6,6 +6,7 @@ import { Effect, type Schema } from "effect"
 import type { Broker, Envelope, Position } from "effect-emitter"
 import type { DeliveryClass } from "../../src/protocol/Event.ts"
 import { EventId, RunId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
+import { patience } from "../support/patience.ts"
 
 let users = 0
 
@@ -131,7 +132,7 @@ export const eventually = <A, E, R>(
     }
   }).pipe(
     Effect.timeoutOrElse({
-      duration: `${seconds} seconds`,
-      orElse: () => Effect.die(new Error(`not within ${seconds} seconds: ${what}`))
+      duration: seconds * patience * 1_000,
+      orElse: () => Effect.die(new Error(`not within ${seconds * patience} seconds: ${what}`))
     })
   )

@@ -3,6 +3,7 @@
  */
 import { Effect, Schedule, type Scope, Stream, SubscriptionRef } from "effect"
 import { Client, connect, type Status, type Transports } from "effect-emitter/client"
+import { patience } from "../support/patience.ts"
 
 export interface Options {
   readonly url: string
@@ -77,10 +78,13 @@ export const until = (what: string, check: () => boolean, seconds?: number) =>
   untilEffect(what, Effect.sync(check), seconds)
 
 /** The same, of what an effect tells. */
-export const untilEffect = (what: string, check: Effect.Effect<boolean>, seconds = 8) =>
+export const untilEffect = (what: string, check: Effect.Effect<boolean>, seconds = 5) =>
   Effect.flatMap(check, (isSo) => isSo ? Effect.void : Effect.fail(what)).pipe(
     Effect.retry(Schedule.spaced("5 millis")),
-    Effect.timeoutOrElse({ duration: seconds * 1_000, orElse: () => Effect.die(new Error(`never: ${what}`)) })
+    Effect.timeoutOrElse({
+      duration: seconds * patience * 1_000,
+      orElse: () => Effect.die(new Error(`never: ${what}`))
+    })
   )
 
 export const live = (device: Device) => until("live", () => device.status()._tag === "live")

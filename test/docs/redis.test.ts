@@ -90,7 +90,7 @@ describe("the operators' guide of Redis", () => {
             assert.deepStrictEqual<unknown>(yield* send("ACL", "LOG"), [])
           }))
       }).pipe(Effect.scoped),
-    30_000
+    120_000
   )
 
   it("gives every right that is asked for anywhere", () => {

@@ -7,6 +7,7 @@ import { createServer } from "node:net"
 import type { Browser, Page } from "playwright-core"
 import { findProgram } from "../support/program.ts"
 import { bare, expected, killDemos, launch, listed, record, type Recorder, shown, startDemo } from "./demo.ts"
+import { patience } from "../support/patience.ts"
 
 const executable = findProgram("chromium")
 
@@ -36,7 +37,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
   const open = async (path = "/"): Promise<Page> => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
     const opened = await context.newPage()
-    opened.setDefaultTimeout(20_000)
+    opened.setDefaultTimeout(20_000 * patience)
     opened.on("pageerror", (error) => problems.push(String(error)))
     await opened.goto(url + path)
     return opened

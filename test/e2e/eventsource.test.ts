@@ -89,6 +89,6 @@ describe.skipIf(executable === undefined)("a browser's EventSource", () => {
         })
         assert.deepStrictEqual(yield* Effect.promise(nobody), { offsets: [], ids: [], opened: 0 })
       }),
-    60_000
+    120_000
   )
 })

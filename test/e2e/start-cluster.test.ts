@@ -8,6 +8,7 @@ import { createConnection } from "node:net"
 import type { Browser, Page } from "playwright-core"
 import { findProgram } from "../support/program.ts"
 import { bare, expected, killDemos, launch, listed, record, shown, startDemo } from "./demo.ts"
+import { patience } from "../support/patience.ts"
 
 const chromium = findProgram("chromium")
 const redis = findProgram("redis-server")
@@ -32,7 +33,7 @@ const listens = (port: number) =>
   })
 
 const until = async (what: string, is: () => boolean | Promise<boolean>, seconds = 15) => {
-  for (const end = performance.now() + seconds * 1000; !(await is());) {
+  for (const end = performance.now() + seconds * patience * 1000; !(await is());) {
     if (performance.now() > end) throw new Error(`not within ${seconds} s: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
@@ -89,7 +90,7 @@ describe.skipIf(redis === undefined)("npm run start:cluster", () => {
 
     const open = async (path: string): Promise<Page> => {
       const page = await (await browser.newContext({ viewport: { width: 1280, height: 900 } })).newPage()
-      page.setDefaultTimeout(20_000)
+      page.setDefaultTimeout(20_000 * patience)
       page.on("pageerror", (error) => problems.push(String(error)))
       await page.goto(cluster.url + path)
       return page

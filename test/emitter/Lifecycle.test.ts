@@ -31,7 +31,7 @@ describe("importing and describing", () => {
   it.live(
     "starts nothing: no timer, no handle, and the process ends by itself",
     () => Effect.map(child(), (alive) => assert.strictEqual(alive, "[]")),
-    30_000
+    120_000
   )
 })
 
@@ -39,7 +39,7 @@ describe("a layer that is built", () => {
   it.live(
     "leaves no timer and no handle when it is closed, and the process ends by itself",
     () => Effect.map(child("build"), (alive) => assert.strictEqual(alive, "[]")),
-    30_000
+    120_000
   )
 
   it.effect("is built once, however many parts of a program need it", () =>

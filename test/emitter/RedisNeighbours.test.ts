@@ -11,9 +11,11 @@ import { Turns } from "../../src/emitter/user/Turns.ts"
 import type { Envelope } from "../../src/protocol/Envelope.ts"
 import { idOf } from "../broker/events.ts"
 import { persist, program, startNode, withServer } from "../broker/redis/redisNode.ts"
+import { ownTimed } from "../support/ownTime.ts"
 import { defaults } from "./support/DeliveryBench.ts"
 import { envelope, envelopes, userId } from "./support/envelopes.ts"
 import { urgent } from "./support/events.ts"
+import { patience } from "../support/patience.ts"
 
 const over = (url: string) => EmitterLayer().pipe(Layer.provideMerge(RedisBroker.layer({ url })))
 
@@ -60,7 +62,7 @@ describe.skipIf(program === undefined)("Neighbours, over Redis", () => {
           }
           yield* Effect.forkScoped(Effect.forEach(count(8), (n) => bad.emit(urgent(n)), { concurrency: "unbounded" }))
           for (const n of count(40)) {
-            const receipt = yield* Effect.timeout(good.emit(urgent(n)), "2 seconds")
+            const receipt = yield* Effect.timeout(good.emit(urgent(n)), 2_000 * patience)
             assert.strictEqual(receipt._tag, "Appended")
             yield* Effect.sleep("50 millis")
           }
@@ -77,7 +79,7 @@ describe.skipIf(program === undefined)("Neighbours, over Redis", () => {
             0
           ])
         }).pipe(Effect.scoped, Effect.provide(over(server.url)))),
-    30_000
+    120_000
   )
 
   it.live("fault 1: halves a batch until the event is alone that Redis refuses, and tells of each what became of it", () =>
@@ -108,14 +110,14 @@ describe.skipIf(program === undefined)("Neighbours, over Redis", () => {
         })
         const good = userId("good")
         for (const n of count(50)) {
-          const outcome = yield* Effect.timeout(delivery.deliver(good, envelopes("good", n)), "2 seconds")
+          const outcome = yield* Effect.timeout(delivery.deliver(good, envelopes("good", n)), 2_000 * patience)
           assert.strictEqual(outcome._tag, "Appended")
           yield* Effect.sleep("20 millis")
         }
         assert.strictEqual((yield* broker.head(good)).offset, 50)
         yield* Effect.sleep("20 millis").pipe(
           Effect.repeat({ while: () => spool.spool?.holds(bad) === true }),
-          Effect.timeout("10 seconds")
+          Effect.timeout(10_000 * patience)
         )
         assert.deepStrictEqual(yield* log, ids([1, 2, 3, 5, 6, 7, 8]))
         assert.deepStrictEqual(deadLetters.list().map(({ event, trigger }) => [event.id, trigger]), [[
@@ -140,25 +142,22 @@ describe.skipIf(program === undefined)("Neighbours, over Redis", () => {
           }
           yield* Effect.sleep("10 seconds")
           yield* server.thaw
-          const thawed = performance.now()
-          // For how long this process wanted to go on, and the machine had no time for it.
-          let heldUpMs = 0
-          yield* Effect.suspend(() => {
-            const slept = performance.now()
-            return Effect.map(Effect.sleep(10), () => heldUpMs += Math.max(0, performance.now() - slept - 12))
-          }).pipe(Effect.forever, Effect.forkScoped)
           const missing = Effect.map(
             Effect.forEach(users, (user) => Effect.orElseSucceed(offsetOf(user), () => 0)),
             (all) => all.filter((offset) => offset < 6).length
           )
-          yield* missing.pipe(Effect.repeat({ until: (users) => users === 0 }), Effect.timeout("10 seconds"))
-          const tookMs = performance.now() - thawed
-          const measured = `everybody had everything after ${Math.round(tookMs)} ms, of them ${
-            Math.round(heldUpMs)
-          } held up`
+          // Each look is work for the server too: not all the time.
+          const [ownMs] = yield* ownTimed(
+            missing.pipe(
+              Effect.delay("5 millis"),
+              Effect.repeat({ until: (users) => users === 0 }),
+              Effect.timeout(10_000 * patience)
+            )
+          )
+          const measured = `everybody had everything after ${Math.round(ownMs)} ms on a machine of its own`
           yield* Effect.sync(() => console.info(measured))
-          assert.isBelow(tookMs, 1_000 + heldUpMs, measured)
+          assert.isBelow(ownMs, 1_000, measured)
         }).pipe(Effect.scoped, Effect.provide(over(server.url))), 40),
-    60_000
+    120_000
   )
 })

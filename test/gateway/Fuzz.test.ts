@@ -9,6 +9,7 @@ import { expected } from "./fuzz/expected.ts"
 import { describe as tell, fuzz } from "./fuzz/fuzz.ts"
 import { maxBytes, type Message, type Sequence, sequence, show } from "./fuzz/messages.ts"
 import { envelope, serve, user } from "./server.ts"
+import { patience } from "../support/patience.ts"
 
 const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 1_000_000))
 
@@ -82,16 +83,16 @@ describe("Messages of any kind", () => {
       )
       yield* Effect.suspend(() => numbers.length === count ? Effect.void : Effect.fail("not yet")).pipe(
         Effect.retry(Schedule.spaced("5 millis")),
-        Effect.timeout("5 seconds")
+        Effect.timeout(5_000 * patience)
       )
       assert.deepStrictEqual(numbers.toSorted(), Array.from({ length: count }, (_, n) => seed + n).toSorted())
       assert.strictEqual(neighbour.readyState, neighbour.OPEN)
       neighbour.terminate()
       yield* Effect.suspend(() => Effect.map(served.gateway.stats, ({ sessions }) => sessions)).pipe(
         Effect.repeat({ until: (sessions) => sessions === 0, schedule: Schedule.spaced("5 millis") }),
-        Effect.timeout("5 seconds")
+        Effect.timeout(5_000 * patience)
       )
       const { backlog, connections, users } = yield* served.gateway.stats
       assert.deepStrictEqual([backlog, connections, users], [0, 0, 0])
-    }), 60_000)
+    }), 120_000)
 })

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Fiber, Layer, Redacted } from "effect"
+import { Context, Effect, Fiber, Layer, Redacted } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator } from "effect-emitter/gateway"
 import { untilEffect } from "../client/devices.ts"
+import { ownTimed } from "../support/ownTime.ts"
 import { append, connect, dial, envelope, serve, token, user } from "./server.ts"
 
 /** A memory broker whose operations fail, die or never end when told to. */
@@ -45,8 +46,8 @@ describe("Closing", () => {
       const ada = yield* connect(served, "ada")
       const bob = yield* connect(served, "bob")
       const silent = yield* dial(served.url)
-      const [duration] = yield* Effect.timed(served.close)
-      assert.isBelow(Duration.toMillis(duration), 3_000)
+      const [ownMs] = yield* ownTimed(served.close)
+      assert.isBelow(ownMs, 1_500)
       for (const device of [ada, bob, silent]) {
         assert.deepStrictEqual(yield* device.closed, { code: 4500, reason: "draining" })
         const last = device.frames.at(-1)
@@ -70,8 +71,8 @@ describe("Closing", () => {
       const served = yield* serve({ drainTimeout: "300 millis" })
       const device = yield* connect(served, "ada")
       device.socket.pause()
-      const [duration] = yield* Effect.timed(served.close)
-      assert.isBelow(Duration.toMillis(duration), 2_500)
+      const [ownMs] = yield* ownTimed(served.close)
+      assert.isBelow(ownMs, 1_500)
     }))
 
   it.live("refuses new devices while draining, with 503", () =>
@@ -238,8 +239,8 @@ describe("A broker that does not answer", () => {
 
       const waiting = fetch(`${served.http}/events`, { headers })
       yield* sessions(1)
-      const [duration] = yield* Effect.timed(served.close)
-      assert.isBelow(Duration.toMillis(duration), 3_000)
+      const [ownMs] = yield* ownTimed(served.close)
+      assert.isBelow(ownMs, 1_500)
       assert.strictEqual((yield* Effect.promise(() => waiting)).status, 503)
     }))
 
@@ -253,8 +254,8 @@ describe("A broker that does not answer", () => {
       yield* append(served, "ada", 1)
       yield* append(served, "bob", 1, 2, 3)
       yield* bob.received(3)
-      const [duration] = yield* Effect.timed(served.close)
-      assert.isBelow(Duration.toMillis(duration), 3_000)
+      const [ownMs] = yield* ownTimed(served.close)
+      assert.isBelow(ownMs, 1_500)
       assert.strictEqual((yield* ada.closed).code, 4500)
     }))
 })

@@ -88,7 +88,7 @@ describe.skipIf(program === undefined)("A gateway whose Redis goes away", () => 
             assert.deepStrictEqual([after.connections, after.degraded], [2, 0])
             assert.deepStrictEqual(after.closed, { brokerUnavailable: 1 })
           })),
-      30_000
+      120_000
     )
   }
 
@@ -112,7 +112,7 @@ describe.skipIf(program === undefined)("A gateway whose Redis goes away", () => 
           yield* ada.received(2)
           assert.deepStrictEqual(story(ada).at(-1), 2)
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -126,7 +126,7 @@ describe.skipIf(program === undefined)("A gateway whose Redis goes away", () => 
           yield* ada.take("status")
           assert.deepStrictEqual(yield* ada.closed, { code: 4503, reason: "brokerUnavailable" })
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -155,7 +155,7 @@ describe.skipIf(program === undefined)("A gateway whose Redis goes away", () => 
           yield* readUntil(`event: frame:status\ndata: {"type":"status","state":"live"}\n\n`)
           yield* Effect.promise(() => reader?.cancel() ?? Promise.resolve())
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -193,6 +193,6 @@ describe.skipIf(program === undefined)("A gateway whose Redis goes away", () => 
           assert.deepStrictEqual(statuses, ["connecting", "live", "degraded", "live"])
           assert.strictEqual(client.position()?.offset, 3)
         })),
-    30_000
+    120_000
   )
 })

@@ -6,6 +6,7 @@ import { type Proxy, proxyTo } from "../client/Proxy.ts"
 import { random } from "../hub/fakes.ts"
 import { connect as connectStranger } from "../protocol/plain-client.js"
 import { type Device, dial, envelope, serve, type Served, token, user } from "./server.ts"
+import { patience } from "../support/patience.ts"
 
 /** What a device knows, over all its connections. It checks every frame against what it knew. */
 class Record {
@@ -220,13 +221,13 @@ describe("Many devices that misbehave, while events are appended", () => {
       proxy.cut()
       yield* Effect.suspend(() => held().sockets <= before.sockets ? Effect.void : Effect.fail("still open")).pipe(
         Effect.retry(Schedule.spaced("20 millis")),
-        Effect.timeout("5 seconds")
+        Effect.timeout(5_000 * patience)
       )
       const after = held()
       // The proxy still listens.
       assert.isAtMost(after.files, before.files + 2)
       assert.isAtMost(after.timers, before.timers + 1)
-    }), 60_000)
+    }), 120_000)
 })
 
 /** One of the things that devices do in real life. */

@@ -60,10 +60,10 @@ export const startProcess = Effect.fnUntraced(function*({ descriptors = 20_000, 
     }),
     /** Asks it to stop. */
     terminate: Effect.sync(() => child.kill("SIGTERM")),
-    /** Its exit code, and how long it was stopping by its own clock, in milliseconds. */
+    /** Its exit code, and how long it was stopping, as if it had its machine for itself, in milliseconds. */
     stopped: Effect.gen(function*() {
       const code = yield* Effect.promise(() => exited)
-      return { code, ms: yield* number(/stopped in (\d+) ms\n/u) }
+      return { code, ownMs: yield* number(/stopped in (\d+) ms\n/u) }
     })
   }
 })

@@ -1,6 +1,6 @@
 /**
  * A gateway as a process of its own, with settings from its environment. It prints its port, and stops when it is asked
- * to. On the way out it prints for how long it was stopping.
+ * to. On the way out it prints for how long it was stopping, as if it had its machine for itself.
  *
  * - `REDIS_URL`: the Redis that it is over; without it the log is in memory.
  * - `RUN_OF`: a user for whom a run goes on from the start, and for ever.
@@ -19,18 +19,18 @@ import { EmitterLayer } from "../../src/emitter/EmitterLayer.ts"
 import * as Authenticator from "../../src/gateway/authentication/Authenticator.ts"
 import * as Gateway from "../../src/gateway/Gateway.ts"
 import * as Operations from "../../src/gateway/operations/Operations.ts"
+import { settledMemory } from "../support/memory.ts"
+import { measureOwnTime } from "../support/ownTime.ts"
 
 const { REDIS_URL: redis, RUN_OF: runOf, SECRET: secret = "" } = process.env
 
 process.once("SIGTERM", () => {
-  const askedAt = performance.now()
-  process.once("exit", () => writeSync(1, `stopped in ${Math.round(performance.now() - askedAt)} ms\n`))
+  const ownMs = measureOwnTime()
+  process.once("exit", () => writeSync(1, `stopped in ${Math.round(ownMs())} ms\n`))
 })
 
 process.on("SIGUSR2", () => {
-  globalThis.gc?.()
-  const { arrayBuffers, heapUsed } = process.memoryUsage()
-  process.stdout.write(`holds ${heapUsed + arrayBuffers} bytes\n`)
+  void settledMemory().then((bytes) => process.stdout.write(`holds ${bytes} bytes\n`))
 })
 
 const printPort = Layer.effectDiscard(Effect.gen(function*() {

@@ -2,10 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { CloseCode } from "effect-emitter"
 import { TestClock } from "effect/testing"
-import * as v8 from "node:v8"
-import * as vm from "node:vm"
 import { Backlog, type Holder } from "../../src/hub/capacity/Backlog.ts"
 import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
+import { settledMemory } from "../support/memory.ts"
 import { FakeBroker, FakeTransport, random } from "./fakes.ts"
 import { makeHub, now, open } from "./hub.ts"
 
@@ -104,13 +103,6 @@ describe("The bytes that wait for the network", () => {
 
   it.effect("P5: cost no more memory than they may, however many devices come and never read", () =>
     Effect.gen(function*() {
-      v8.setFlagsFromString("--expose-gc")
-      const collect = vm.runInNewContext("gc")
-      const heap = () => {
-        collect()
-        const { arrayBuffers, heapUsed } = process.memoryUsage()
-        return heapUsed + arrayBuffers
-      }
       const perNode = 4 * kibi * kibi
       const broker = new FakeBroker({ maxEvents: 16, delay: now })
       const hub = yield* makeHub(broker, {
@@ -122,7 +114,7 @@ describe("The bytes that wait for the network", () => {
       const text = "x".repeat(128 * kibi)
       // A log that is full is none of it.
       for (let n = 0; n < 40; n++) broker.append({ data: { text } })
-      const before = heap()
+      const before = yield* Effect.promise(settledMemory)
       const holding: Array<HoldingTransport> = []
       for (let n = 0; n < 400; n++) {
         const transport = new HoldingTransport()
@@ -136,7 +128,7 @@ describe("The bytes that wait for the network", () => {
       assert.isAtMost(held, perNode)
       assert.isAbove(held, perNode / 2)
       // Without a limit it would be 50 MiB.
-      assert.isBelow(heap() - before, perNode + 8 * kibi * kibi)
+      assert.isBelow((yield* Effect.promise(settledMemory)) - before, perNode + 8 * kibi * kibi)
       assert.isAbove((yield* hub.stats).overfull, 100)
     }))
 })

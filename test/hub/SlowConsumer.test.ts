@@ -2,8 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { CloseCode, type Frame } from "effect-emitter"
 import { TestClock } from "effect/testing"
-import * as v8 from "node:v8"
-import * as vm from "node:vm"
+import { settledMemory } from "../support/memory.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
 import { makeHub, never, now, offsets, open } from "./hub.ts"
 
@@ -174,8 +173,6 @@ describe("A slow device", () => {
 
   it.effect("costs no memory, and neither do a thousand that never read", () =>
     Effect.gen(function*() {
-      v8.setFlagsFromString("--expose-gc")
-      const collect = vm.runInNewContext("gc")
       const broker = new FakeBroker({ maxEvents: 64, delay: now })
       const hub = yield* makeHub(broker, { maxFrameBytes: 64 * 1024, perUser: 1000, perNode: 1000, slow: limits })
       const stuck = Array.from({ length: 1000 }, () => new FakeTransport())
@@ -189,8 +186,7 @@ describe("A slow device", () => {
           broker.append({ data: { text } })
           if (n % 8 === 0) yield* settle
         }
-        collect()
-        return process.memoryUsage().heapUsed
+        return yield* Effect.promise(settledMemory)
       })
       const before = yield* append(128)
       const after = yield* append(2_048)

@@ -2,10 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Broker, type Frame, RunSnapshot } from "effect-emitter"
 import { TestClock } from "effect/testing"
-import * as v8 from "node:v8"
-import * as vm from "node:vm"
 import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
 import { RunId } from "../../src/protocol/Identity.ts"
+import { settledMemory } from "../support/memory.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
 import { ada, makeHub, now, offsets, open } from "./hub.ts"
 
@@ -146,8 +145,6 @@ describe("The snapshots a device is owed", () => {
 
   it.effect("fault 16: cost no memory: 32 runs with full texts, and 20 devices that do not read", () =>
     Effect.gen(function*() {
-      v8.setFlagsFromString("--expose-gc")
-      const collect = vm.runInNewContext("gc")
       const layer = Broker.layerMemory()
       const measured = yield* Effect.gen(function*() {
         const broker = yield* Broker.Broker
@@ -167,16 +164,11 @@ describe("The snapshots a device is owed", () => {
         const one = JSON.stringify(snapshots[0]).length
 
         const hub = yield* makeHub(fake, { maxFrameBytes: 64 * 1024 }, broker)
-        const heap = () => {
-          collect()
-          const { external, heapUsed } = process.memoryUsage()
-          return heapUsed + external
-        }
-        const before = heap()
+        const before = yield* Effect.promise(settledMemory)
         const stuck = Array.from({ length: 20 }, () => new StuckTransport())
         for (const transport of stuck) yield* open(hub, transport)
         for (const run of [RunId.make("r1"), RunId.make("r31")]) yield* broker.snapshot(ada, run)
-        const grown = heap() - before
+        const grown = (yield* Effect.promise(settledMemory)) - before
         for (const transport of stuck) assert.isAtMost(transport.backlog(), one + 64 * 1024)
         return { grown, most: 20 * (one + 64 * 1024) }
       }).pipe(Effect.provide(layer))

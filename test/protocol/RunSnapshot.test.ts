@@ -2,13 +2,9 @@ import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
 import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
 import { maxItems, maxText, maxTotalText, RunFold, RunSnapshot } from "../../src/protocol/RunSnapshot.ts"
-import v8 from "node:v8"
-import vm from "node:vm"
+import { settledMemory } from "../support/memory.ts"
 import { builtInEvents } from "./events.ts"
 import { hasEscapedKey, roundTrips, throughJson } from "./roundTrip.ts"
-
-v8.setFlagsFromString("--expose-gc")
-const collect: () => void = vm.runInNewContext("gc")
 
 interface Happening {
   readonly type: string
@@ -430,17 +426,13 @@ describe("RunSnapshot", () => {
     assert.isTrue(unseen.ended)
   })
 
-  it("fault 39d: a text that comes in small pieces costs little more than its characters", () => {
-    const used = () => {
-      collect()
-      return v8.getHeapStatistics().used_heap_size
-    }
+  it("fault 39d: a text that comes in small pieces costs little more than its characters", async () => {
     // Or the second measurement would see the first folds go.
     const kept: Array<ReadonlyArray<RunFold>> = []
     for (
       const [what, piece, width] of [["ASCII", "thirteen char", 1], ["other scripts", "тринадцать зн", 2]] as const
     ) {
-      const before = used()
+      const before = await settledMemory()
       const folds = Array.from({ length: 20 }, () => new RunFold())
       for (const [n, run] of folds.entries()) {
         for (let i = 0; i < 4_000; i++) {
@@ -450,7 +442,7 @@ describe("RunSnapshot", () => {
           }, i)
         }
       }
-      const cost = (used() - before) / folds.length
+      const cost = (await settledMemory() - before) / folds.length
       const length = width * (folds[0]?.snapshot().messages[0]?.text.length ?? 0)
       assert.strictEqual(length, width * 52_000)
       assert.isBelow(cost, 1.3 * length + 4096, what)

@@ -94,7 +94,7 @@ describe("the simulation", () => {
           if (failure !== undefined) found.push(failure.promise)
         }
         assert.include(found, promise)
-      }), 60_000)
+      }), 120_000)
   }
 })
 

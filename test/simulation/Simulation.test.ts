@@ -9,7 +9,7 @@ group("schedules that once broke a promise", () => {
       Effect.gen(function*() {
         const failure = yield* run(schedule)
         assert.isUndefined(failure, failure === undefined ? "" : describe(failure))
-      }), 60_000)
+      }), 120_000)
   }
 })
 
@@ -19,7 +19,7 @@ group("the promises hold through random schedules", () => {
     Effect.gen(function*() {
       const failure = yield* simulate({ from: 73_953, count: 1 })
       assert.isUndefined(failure, failure === undefined ? "" : describe(failure))
-    }), 60_000)
+    }), 120_000)
 
   // `npm run simulate` goes on from here, as far as one likes.
   for (const from of [0, 100, 200]) {
@@ -27,6 +27,6 @@ group("the promises hold through random schedules", () => {
       Effect.gen(function*() {
         const failure = yield* simulate({ from, count: 100 })
         assert.isUndefined(failure, failure === undefined ? "" : describe(failure))
-      }), 60_000)
+      }), 120_000)
   }
 })

@@ -19,7 +19,7 @@ export const leaseStoreSuite = (options: {
   ) => Effect.Effect<void, E | Cause.TimeoutError | Schema.SchemaError>
 }) => {
   const store = <E>(name: string, body: (leases: LeaseStore) => Effect.Effect<void, E, Scope.Scope>) =>
-    it.live(name, () => options.provide(body), 30_000)
+    it.live(name, () => options.provide(body), 120_000)
 
   describe.skipIf(options.skip === true)(`LeaseStore: ${options.name}`, () => {
     store("takes a lease, renews it, and shows others that it counts on", (leases) =>

@@ -4,30 +4,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Metric } from "effect"
 import { Broker, type Envelope } from "effect-emitter"
-import v8 from "node:v8"
-import vm from "node:vm"
+import { settledMemory } from "../../support/memory.ts"
 import { envelope, newUser, plenty, start, type Wanted } from "../events.ts"
 
-v8.setFlagsFromString("--expose-gc")
-const collect: () => void = vm.runInNewContext("gc")
-
-const usedNow = Effect.sync(() => {
-  collect()
-  const { arrayBuffers, heapUsed } = process.memoryUsage()
-  return heapUsed + arrayBuffers
-})
-
-// What the test before left goes once nothing runs, a part with each collection: until no more goes.
-const used = Effect.gen(function*() {
-  let least = yield* usedNow
-  for (let kept = 0; kept < 3;) {
-    yield* Effect.sleep("20 millis")
-    const now = yield* usedNow
-    kept = now < least - 10_000 ? 0 : kept + 1
-    least = Math.min(least, now)
-  }
-  return least
-})
+const used = Effect.promise(settledMemory)
 
 /** An event as an emitter writes it: its body is a text that was put together. */
 const written = (wanted: Wanted): Envelope.Envelope => {
@@ -158,7 +138,7 @@ describe("the memory broker's account of bytes", () => {
           assert.isAbove(total, bound / 8)
           assert.isBelow(grown, 1.25 * bound)
         }),
-      60_000
+      120_000
     )
   }
 })

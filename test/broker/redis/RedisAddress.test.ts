@@ -67,7 +67,7 @@ describe("The address of a Redis", () => {
               assert.isAbove(woken, before)
             }))
         }).pipe(Effect.scoped),
-      30_000
+      120_000
     )
 
     it.live(
@@ -79,7 +79,7 @@ describe("The address of a Redis", () => {
             const node = yield* startNode(`redis://:${password}@127.0.0.1:${port}/1`, patient)
             assert.strictEqual((yield* node.append(newUser(), numbered(1))).offset, 1)
           }), 35),
-      40_000
+      120_000
     )
   })
 })

@@ -24,7 +24,7 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
           yield* one("oldest")
           assert.strictEqual((yield* broker.head(user)).offset, offset + 1, "the oldest")
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -39,7 +39,7 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
           yield* broker.append(user, numbered(2))
           assert.match(yield* server.send("PTTL", `emitter:{${user}}:log`), /^:\d{4,}\r\n$/)
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -60,7 +60,7 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
           yield* broker.acknowledge(user, after)
           yield* broker.acknowledged(user, after)
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -84,7 +84,7 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
           assert.strictEqual((yield* a.head(user)).offset, 6)
           assert.strictEqual(yield* b.endLost(user, [r]), 0)
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -153,6 +153,6 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
             "so is what came after"
           )
         })),
-    30_000
+    120_000
   )
 })

@@ -166,7 +166,7 @@ describe.skipIf(program === undefined)("RedisBroker, in chaos", () => {
           )
         }
       }),
-    30_000
+    120_000
   )
 
   it.live(
@@ -177,6 +177,6 @@ describe.skipIf(program === undefined)("RedisBroker, in chaos", () => {
         for (const reader of readers) assertNoSilentLoss(reader, meanings)
         assert.isTrue(readers.some(({ items }) => items.some((item) => item._tag === "Gap")), "no data was lost")
       }),
-    30_000
+    120_000
   )
 })

@@ -108,5 +108,5 @@ describe.skipIf(program === undefined)("RedisBroker, on a server in cluster mode
       }
       assert.deepStrictEqual(touched, new Map())
       assert.isAbove(byScripts, 500)
-    }), 20_000)
+    }), 120_000)
 })

@@ -47,7 +47,7 @@ describe.skipIf(program === undefined)("RedisBroker, in two databases of one ser
           yield* one.acknowledge(user, { ...from[0], offset: 1 })
           yield* Fiber.join(ofOne)
         }), 55),
-    60_000
+    120_000
   )
 
   it.live(
@@ -70,6 +70,6 @@ describe.skipIf(program === undefined)("RedisBroker, in two databases of one ser
           assert.strictEqual((yield* one.head(bob)).offset, 0)
           assert.strictEqual((yield* two.head(ada)).offset, 0)
         }), 55),
-    60_000
+    120_000
   )
 })

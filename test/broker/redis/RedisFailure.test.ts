@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { eventually, idOf, idsAfter, newUser, numbered, plenty, start } from "../events.ts"
+import { ownTimed } from "../../support/ownTime.ts"
 import { redisProxy } from "./redisProxy.ts"
 import { persist, program, startNode, watch, withServer } from "./redisNode.ts"
 
@@ -11,10 +12,9 @@ const has = (id: string) => (items: ReadonlyArray<string>) => items.includes(id)
 /** Asserts that a call fails typed and in time. */
 const assertUnavailable = <A>(call: Effect.Effect<A, Broker.BrokerError>, withinMs: number) =>
   Effect.gen(function*() {
-    const startedAt = performance.now()
-    const error = yield* Effect.flip(call)
+    const [ownMs, error] = yield* ownTimed(Effect.flip(call))
     assert.instanceOf(error.reason, Broker.BrokerUnavailable)
-    assert.isBelow(performance.now() - startedAt, withinMs)
+    assert.isBelow(ownMs, withinMs)
   })
 
 describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", () => {
@@ -37,7 +37,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           assert.strictEqual((yield* persist(broker.append(user, numbered(1)))).offset, 1)
           yield* Effect.scoped(persist(Effect.scoped(broker.subscribe(user, () => {}))))
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -62,7 +62,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           yield* eventually(resumed.items, has("s.5"), "what came after")
           assert.deepStrictEqual(yield* resumed.items, ["epoch 1-0", "s.4", "s.5"])
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -90,7 +90,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           yield* broker.append(user, numbered(6))
           yield* eventually(Effect.sync(() => woken), (n) => n > later, "a wake-up of an event")
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -110,7 +110,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           assert.deepStrictEqual(slice.gap, { epoch: after.epoch, from: 1, to: 0, reason: "epoch" })
           assert.strictEqual(slice.entries.length, 4)
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -129,7 +129,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           yield* eventually(reader.items, (items) => items.length === 5, "the gap, and what is kept")
           assert.deepStrictEqual(yield* reader.items, ["s.1", "s.2", "epoch 1-0", "s.1", "s.2"])
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -152,7 +152,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           assert.deepStrictEqual(slice.gap, { epoch: after.epoch, from: 1, to: 0, reason: "epoch" })
           assert.deepStrictEqual(slice.entries.map(idOf), [1, 2, 3, 6, 7, 8].map((n) => `s.${n}`))
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -172,7 +172,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           yield* persist(broker.append(user, numbered(2, 4)))
           assert.deepStrictEqual(yield* idsAfter(broker, user, from), [1, 2, 3, 4].map((n) => [n, `s.${n}`]))
         })),
-    30_000
+    120_000
   )
 
   it.live("gives a frozen Redis up, and comes back by itself", () =>
@@ -197,7 +197,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
         const before = woken
         yield* persist(broker.append(user, numbered(2)))
         yield* eventually(Effect.sync(() => woken), (n) => n > before, "a wake-up")
-      })), 30_000)
+      })), 120_000)
 
   it.live("closes in time while Redis is frozen", () =>
     withServer({}, (server) =>
@@ -206,10 +206,9 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
         const broker = yield* Scope.provide(startNode(server.url, { deadline: "200 millis" }), scope)
         yield* Scope.provide(broker.subscribe(newUser(), () => {}), scope)
         yield* server.freeze
-        const startedAt = performance.now()
-        yield* Scope.close(scope, Exit.void)
-        assert.isBelow(performance.now() - startedAt, 2000)
-      })), 30_000)
+        const [ownMs] = yield* ownTimed(Scope.close(scope, Exit.void))
+        assert.isBelow(ownMs, 2000)
+      })), 120_000)
 
   it.live("reloads its scripts when Redis has forgotten them", () =>
     withServer({}, (server) =>
@@ -224,7 +223,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
         yield* Effect.scoped(broker.subscribe(user, () => {}))
         yield* broker.acknowledge(user, position)
         yield* broker.acknowledged(user, position)
-      })), 30_000)
+      })), 120_000)
 
   it.live(
     "tells a reader of a log that vanished under it, at its next poll",
@@ -243,7 +242,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           yield* eventually(reader.items, has("s.3"), "what came after")
           assert.deepStrictEqual(yield* reader.items, ["s.1", "s.2", "epoch 1-0", "s.3"])
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -261,7 +260,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           assert.deepStrictEqual(slice.gap, { ...slice.gap, epoch: from.epoch, from: 1, to: 2, reason: "retention" })
           assert.deepStrictEqual(slice.entries.map(({ offset }) => offset), [3])
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -280,7 +279,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           yield* eventually(reader.items, has("s.5"), "all events")
           assert.deepStrictEqual(yield* reader.items, [1, 2, 3, 4, 5].map((n) => `s.${n}`))
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -304,7 +303,7 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           yield* broker.append(user, numbered(3))
           yield* eventually(reader.items, has("s.3"), "an event on the new subscription")
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -329,6 +328,6 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
           yield* server.send("CONFIG", "SET", "maxmemory", "0")
           assert.strictEqual((yield* broker.append(user, numbered(2))).offset, 2)
         })),
-    30_000
+    120_000
   )
 })

@@ -30,7 +30,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           assert.deepStrictEqual(slice.gap, { epoch: from.epoch, from: 1, to: 2, reason: "retention" })
           assert.deepStrictEqual(slice.entries.map(idOf), ["s.3", "s.4"])
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -55,7 +55,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           const slice = yield* broker.pull(read, { ...ofRead, offset: 0 }, plenty)
           assert.deepStrictEqual(slice.gap, { epoch: ofRead.epoch, from: 1, to: 1, reason: "retention" })
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -81,7 +81,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           assert.isAtLeast(sources, 10 + maxSpentSources)
           assert.isBelow(sources, 10 + maxSpentSources + 32)
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -114,7 +114,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           }
           assert.notStrictEqual(yield* server.send("HGET", key(user, "meta"), "checkpoint"), "$1\r\n0\r\n")
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -138,7 +138,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           assert.strictEqual(yield* saved, "20")
           assert.strictEqual(yield* save("20", "20"), ":1\r\n")
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -154,7 +154,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           assert.strictEqual(yield* broker.readers(user), 4)
           yield* eventually(broker.readers(user), (n) => n === 1, "only the reader that is here")
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -177,7 +177,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
             assert.deepStrictEqual(yield* items, Array.from({ length: 21 }, (_, at) => `s.${at + 1}`))
           }
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -196,7 +196,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
               yield* eventually(Effect.sync(() => woken), (n) => n > before, "a wake-up")
             }).pipe(Effect.scoped, Effect.andThen(Effect.sleep(draw.below(70)))))
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -212,7 +212,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           yield* Scope.close(scope, Exit.void)
           yield* eventually(clients, (n) => n === 1, "no connection but the one that asks")
         })),
-    30_000
+    120_000
   )
 })
 
@@ -252,7 +252,7 @@ describe.skipIf(program === undefined)("RedisBroker, runs that say nothing", () 
           )
           assert.notStrictEqual((yield* broker.head(ended)).epoch, ofEnded.epoch)
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -275,7 +275,7 @@ describe.skipIf(program === undefined)("RedisBroker, runs that say nothing", () 
           yield* eventually(reader.items, (items) => items.some((item) => item.startsWith("epoch ")), "a gap")
           assert.strictEqual(yield* other.endLost(user, [RunId.make("quiet")]), 1)
         })),
-    30_000
+    120_000
   )
 })
 

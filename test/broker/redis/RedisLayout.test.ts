@@ -38,7 +38,7 @@ describe.skipIf(program === undefined)("RedisBroker, over keys of another layout
             // It was left as it was.
             assert.match(yield* server.send("KEYS", "emitter:*"), /^\*1\r\n/u)
           }), 55),
-      60_000
+      120_000
     )
   }
 
@@ -60,6 +60,6 @@ describe.skipIf(program === undefined)("RedisBroker, over keys of another layout
             20
           )
         }), 55),
-    60_000
+    120_000
   )
 })

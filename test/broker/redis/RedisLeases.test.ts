@@ -58,7 +58,7 @@ describe.skipIf(program === undefined)("RedisBroker, where runs stand", () => {
             assert.deepStrictEqual(yield* typesOf(node, user), ["started", "started", "error", "error"])
           }
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -90,7 +90,7 @@ describe.skipIf(program === undefined)("RedisBroker, where runs stand", () => {
             "completed"
           ])
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -122,7 +122,7 @@ describe.skipIf(program === undefined)("RedisBroker, where runs stand", () => {
           yield* node.append(user, [first, ...others])
           assert.strictEqual((yield* node.head(user)).offset, 3 + 1 + 71 + 2)
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -137,7 +137,7 @@ describe.skipIf(program === undefined)("RedisBroker, where runs stand", () => {
           yield* node.endLost(user, [r])
           assert.match(yield* server.send("PTTL", `emitter:{${user}}:active`), /^:\d{4,}\r\n$/)
         })),
-    30_000
+    120_000
   )
 
   it.effect("refuses a lease that is too short for its process to be late once", () =>

@@ -103,6 +103,6 @@ describe.skipIf(program === undefined)("RedisBroker, the memory it takes", () =>
           near(ofFull.log, 1_400_000)
           near(ofFull.sum, 1_580_000)
         })),
-    30_000
+    120_000
   )
 })

@@ -127,7 +127,7 @@ describe.skipIf(program === undefined)("RedisMetrics, of a real server", () => {
           assert.isAbove((yield* measured)["script_loads_total"] ?? 0, loads)
           assert.deepStrictEqual(yield* serversNamed, new Set([`127.0.0.1:${server.port}/0`]))
         }))),
-    30_000
+    120_000
   )
 
   it.live(
@@ -157,7 +157,7 @@ describe.skipIf(program === undefined)("RedisMetrics, of a real server", () => {
           const lag = (yield* Metric.snapshot).find(({ id }) => id === "emitter_redis_lag_milliseconds")?.state
           assert.isTrue(lag !== undefined && "sum" in lag && lag.count === 2 && lag.sum >= 80 && lag.sum < 1000)
         }))),
-    30_000
+    120_000
   )
 
   it.live(
@@ -182,7 +182,7 @@ describe.skipIf(program === undefined)("RedisMetrics, of a real server", () => {
           )
           assert.deepInclude(up, { "connected{commands}": 1, "epochs_total{kept}": 1, "epochs_total{new}": 1 })
         }))),
-    30_000
+    120_000
   )
 
   it.live(
@@ -202,7 +202,7 @@ describe.skipIf(program === undefined)("RedisMetrics, of a real server", () => {
           assert.strictEqual(found["failures_total{append,refused}"], 1)
           assert.strictEqual(found["failures_total{append,deadline}"], 1)
         }))),
-    30_000
+    120_000
   )
 
   it.live(
@@ -224,7 +224,7 @@ describe.skipIf(program === undefined)("RedisMetrics, of a real server", () => {
           const found = yield* when((found) => (found["repairs_total{reconnect}"] ?? 0) > 0, "a lost wake-up")
           assert.deepInclude(found, { "repairs_total{silent}": 1, "repairs_total{reconnect}": 1 })
         }))),
-    30_000
+    120_000
   )
 
   it.live(
@@ -245,7 +245,7 @@ describe.skipIf(program === undefined)("RedisMetrics, of a real server", () => {
           yield* eventually(reader.items, (items) => items.length === 101, "the event whose wake-up was lost")
           yield* when((found) => found["repairs_total{poll}"] === 1, "a lost wake-up")
         }))),
-    30_000
+    120_000
   )
 })
 
@@ -278,7 +278,7 @@ describe.skipIf(program === undefined)("RedisMetrics, at a gateway", () => {
             assert.match(text, new RegExp(`emitter_redis_repairs_total\\{[^}]*server="${name}"[^}]*\\} 0`))
           }
         })),
-    30_000
+    120_000
   )
 })
 
@@ -309,6 +309,6 @@ describe.skipIf(program === undefined)("RedisBroker, its secrets", () => {
           logged.push(JSON.stringify(Array.from(yield* serversNamed)))
           for (const text of logged) assert.notInclude(text, "hunter2")
         }))),
-    30_000
+    120_000
   )
 })

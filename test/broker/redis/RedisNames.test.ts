@@ -33,6 +33,6 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
             [1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => `"data":{"n":${n}}}`)
           )
         })),
-    30_000
+    120_000
   )
 })

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import { Broker, EmitterLayer, Emitters, Event } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
+import { ownTimed } from "../../support/ownTime.ts"
 import { redisServer } from "../../support/redis.ts"
 import { eventually, idOf, newUser, numbered, plenty, start } from "../events.ts"
 import { persist, program, startNode, watch, withServer } from "./redisNode.ts"
@@ -50,7 +51,7 @@ describe.skipIf(program === undefined)("An outage of Redis", () => {
           )
           assert.deepStrictEqual(yield* steps, Array.from({ length: total }, (_, n) => n + 1))
         })),
-    30_000
+    120_000
   )
 
   /** What has been emitted by an emitter over the server comes back out of its spool, once and in order. */
@@ -80,9 +81,8 @@ describe.skipIf(program === undefined)("An outage of Redis", () => {
       // Once it is open, nobody waits for the deadline any more but a probe, of which there is one.
       const waits: Array<number> = []
       for (const other of others) {
-        const startedAt = performance.now()
-        const receipt = yield* other.emit(Step.make({ n: 1 }))
-        waits.push(performance.now() - startedAt)
+        const [ownMs, receipt] = yield* ownTimed(other.emit(Step.make({ n: 1 })))
+        waits.push(ownMs)
         assert.deepInclude(receipt, { _tag: "HandedOver", channel: "spool" })
       }
       const [longest = 0, ...rest] = waits.toSorted((a, b) => b - a)
@@ -113,7 +113,7 @@ describe.skipIf(program === undefined)("An outage of Redis", () => {
           end: send("CONFIG", "SET", "maxmemory", "0"),
           reason: "BrokerRefused"
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -125,7 +125,7 @@ describe.skipIf(program === undefined)("An outage of Redis", () => {
           Effect.flatMap(redisProxy(port), ({ delay, url }) =>
             spoolTakesOver(url, { begin: delay(600), end: delay(0), reason: "BrokerUnavailable" }))
       ),
-    30_000
+    120_000
   )
 
   it.live(
@@ -160,7 +160,7 @@ describe.skipIf(program === undefined)("An outage of Redis", () => {
           assert.deepStrictEqual(slice.gap, { epoch: after.epoch, from: 1, to: 0, reason: "epoch" })
           assert.deepStrictEqual(slice.entries.map(idOf), ["s.1", "s.2", "s.3", "s.6"])
         })),
-    30_000
+    120_000
   )
 
   it.live(
@@ -182,6 +182,6 @@ describe.skipIf(program === undefined)("An outage of Redis", () => {
           yield* persist(broker.append(user, numbered(3)))
           yield* eventually(Effect.sync(() => woken), (n) => n > before, "a wake-up of an event")
         })),
-    30_000
+    120_000
   )
 })

@@ -200,7 +200,7 @@ describe.skipIf(program === undefined)("Redis, its scripts for which a right is 
             assert.deepStrictEqual(yield* state, after, `${command}: does not go on`)
           }
           assert.isAtLeast(failures, 2)
-        })), 30_000)
+        })), 120_000)
   }
 })
 
@@ -225,7 +225,7 @@ describe.skipIf(program === undefined)("Redis, a key of a user that is of the wr
             assert.strictEqual(yield* broker.readers(user), 1)
             assert.match(yield* server.send("TYPE", key), part === "revoked" ? /string/ : /hash/)
           })),
-      30_000
+      120_000
     )
   }
 })

@@ -65,7 +65,7 @@ describe.skipIf(program === undefined)("RedisBroker, over several servers", () =
           for (const count of counts) assert.isAbove(Number(count.slice(1)), 0)
         })
       ),
-    30_000
+    120_000
   )
 
   it.live(
@@ -113,7 +113,7 @@ describe.skipIf(program === undefined)("RedisBroker, over several servers", () =
           )
         })
       ),
-    30_000
+    120_000
   )
 
   it.live("is built while one of them is down", () =>
@@ -126,7 +126,7 @@ describe.skipIf(program === undefined)("RedisBroker, over several servers", () =
         yield* one.start
         assert.strictEqual((yield* persist(broker.append(userOf(broker, one), numbered(1)))).offset, 1)
       })
-    ), 30_000)
+    ), 120_000)
 
   it.live(
     "begins a new epoch for the users who move to a server that was added, and tells them by a gap",
@@ -145,7 +145,7 @@ describe.skipIf(program === undefined)("RedisBroker, over several servers", () =
           }
         })
       ),
-    30_000
+    120_000
   )
 })
 

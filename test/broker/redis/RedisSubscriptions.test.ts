@@ -29,7 +29,7 @@ describe.skipIf(program === undefined)("RedisBroker, its subscriptions", () => {
           }))
           yield* eventually(subscribers, (count) => count === 0, "nobody subscribed")
         })),
-    30_000
+    120_000
   )
 
   it.live(

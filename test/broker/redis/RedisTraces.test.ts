@@ -10,6 +10,7 @@ import type { UserId } from "../../../src/protocol/Identity.ts"
 import { type Draw, forSeeds } from "../../emitter/support/random.ts"
 import { envelope, newUser, plain, plenty } from "../events.ts"
 import { type NodeOptions, program, startNode, withServer } from "./redisNode.ts"
+import { patience } from "../../support/patience.ts"
 
 type BrokerService = Broker.Broker["Service"]
 
@@ -144,7 +145,7 @@ const play = Effect.fnUntraced(function*(broker: BrokerService, user: UserId, { 
       case "acknowledged": {
         const isDue = acknowledged.has(step.offset)
         const done = yield* broker.acknowledged(user, { epoch: own, offset: step.offset }).pipe(
-          Effect.timeoutOption(isDue ? "5 seconds" : "50 millis")
+          Effect.timeoutOption(isDue ? 5_000 * patience : 50)
         )
         assert.strictEqual(Option.isSome(done), isDue)
         return { isDue }
@@ -199,12 +200,12 @@ describe.skipIf(program === undefined)("The memory broker and the Redis broker",
   it.live(
     "give equal traces for equal schedules of appends, repeats, looks and acknowledgements",
     () => withServer({}, ({ url }) => playAll(url, false, 16)),
-    30_000
+    120_000
   )
 
   it.live(
     "give equal traces also where events are dropped for their age",
     () => withServer({}, ({ url }) => playAll(url, true, 6)),
-    30_000
+    120_000
   )
 })

@@ -108,7 +108,7 @@ describe.skipIf(program === undefined)("RedisBroker, whole or not at all", () =>
           assert.instanceOf(error.reason, Broker.BrokerRefused)
           assert.strictEqual(error.blame, "user")
         })),
-    30_000
+    120_000
   )
 })
 
@@ -182,7 +182,7 @@ describe.skipIf(program === undefined)("RedisBroker, a log whose keys disagree",
               yield* reader.stop
             }
           }), 50),
-      60_000
+      120_000
     )
   }
 })

@@ -85,24 +85,24 @@ describe("A Redis that cannot be used", () => {
   it.live("fault 30: is said to refuse connections", () =>
     Effect.gen(function*() {
       both(yield* saidOf(`redis://u:${secret}@127.0.0.1:1/0`), /nothing listens there.*ECONNREFUSED/u)
-    }), 40_000)
+    }), 120_000)
 
   it.live("fault 30: is said to have no socket", () =>
     Effect.gen(function*() {
       both(yield* saidOf(`unix://u:${secret}@/tmp/no-such-redis.sock`), /no such socket.*ENOENT/u)
-    }), 40_000)
+    }), 120_000)
 
   it.live("fault 30: is said to be unknown by name", () =>
     Effect.gen(function*() {
       both(yield* saidOf(`redis://u:${secret}@no-such-host.invalid:6379`), /ENOTFOUND|EAI_AGAIN/u)
-    }), 40_000)
+    }), 120_000)
 
   it.live("fault 30: is said not to speak TLS", () =>
     Effect.gen(function*() {
       const server = createServer((socket) => socket.on("error", () => {}).on("data", () => socket.write("+OK\r\n")))
       const port = yield* portOf(server)
       both(yield* saidOf(`rediss://u:${secret}@127.0.0.1:${port}`), /does not speak TLS.*redis:\/\//u)
-    }).pipe(Effect.scoped), 20_000)
+    }).pipe(Effect.scoped), 120_000)
 
   describe.skipIf(openssl === undefined)("since its certificate is bad", () => {
     it.live("fault 30: is said to have signed its own", () =>
@@ -114,7 +114,7 @@ describe("A Redis that cannot be used", () => {
           yield* saidOf(`rediss://u:${secret}@127.0.0.1:${port}`),
           /certificate is its own: name it in NODE_EXTRA_CA_CERTS.*DEPTH_ZERO_SELF_SIGNED_CERT/u
         )
-      }).pipe(Effect.scoped), 20_000)
+      }).pipe(Effect.scoped), 120_000)
   })
 
   describe.skipIf(program === undefined)("since it refuses", () => {
@@ -130,7 +130,7 @@ describe("A Redis that cannot be used", () => {
           Effect.gen(function*() {
             if (prepare.length > 0) yield* server.send(...prepare)
             both(yield* saidOf(urlOf(server.port)), what)
-          })), 30_000)
+          })), 120_000)
 
     refusing(
       "a wrong password",

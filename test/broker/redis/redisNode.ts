@@ -10,6 +10,7 @@ import * as RedisMetrics from "../../../src/broker/redis/Metrics.ts"
 import { findProgram } from "../../support/program.ts"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
 import { idOf } from "../events.ts"
+import { patience } from "../../support/patience.ts"
 
 /** Redis, or Valkey in the project of that name. */
 export const program = findProgram(process.env["TESTED_SERVER"] === "valkey-server" ? "valkey-server" : "redis-server")
@@ -30,7 +31,7 @@ export const withServer = <E>(
   seconds = 25
 ) =>
   Effect.flatMap(Effect.suspend(() => redisServer(program ?? "redis-server", options)), body).pipe(
-    Effect.timeout(`${seconds} seconds`),
+    Effect.timeout(seconds * patience * 1_000),
     Effect.scoped,
     Effect.provide(Logger.layer([]))
   )
@@ -57,7 +58,10 @@ export const watch = Effect.fnUntraced(function*(
 export const persist = <A, R>(effect: Effect.Effect<A, Broker.BrokerError, R>): Effect.Effect<A, never, R> =>
   effect.pipe(
     Effect.catch(() => Effect.andThen(Effect.sleep("20 millis"), Effect.suspend(() => persist(effect)))),
-    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.die(new Error("the broker never came back")) })
+    Effect.timeoutOrElse({
+      duration: 10_000 * patience,
+      orElse: () => Effect.die(new Error("the broker never came back"))
+    })
   )
 
 /** Where leases are kept, under the prefix `p`. */

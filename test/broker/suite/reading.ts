@@ -5,6 +5,7 @@ import { Broker, type Position } from "effect-emitter"
 import { type Draw, forSeeds } from "../../emitter/support/random.ts"
 import type { BrokerService, BrokerTest } from "../brokerSuite.ts"
 import { eventually, idOf, newUser, numbered, start } from "../events.ts"
+import { patience } from "../../support/patience.ts"
 
 const summary = (item: Broker.LogItem) =>
   item._tag === "Event" ? idOf(item.entry) : `gap ${item.gap.from}-${item.gap.to} ${item.gap.reason}`
@@ -66,7 +67,7 @@ const race = (broker: BrokerService, draw: Draw) =>
     yield* Effect.all([appender, reader, reader, reader], { concurrency: "unbounded" })
   }).pipe(
     Effect.timeoutOrElse({
-      duration: "5 seconds",
+      duration: 5_000 * patience,
       orElse: () => Effect.die(new Error("a reader never came to the end"))
     })
   )

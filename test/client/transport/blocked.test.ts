@@ -3,9 +3,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import { append, envelope, serve, token, user } from "../../gateway/server.ts"
+import { settledMemory } from "../../support/memory.ts"
+import { ownTimed } from "../../support/ownTime.ts"
 import { devices, type Options, until, untilEffect, upTo } from "../devices.ts"
 import { proxyTo } from "../Proxy.ts"
 
@@ -118,16 +118,16 @@ for (const [deviceName, device] of Object.entries(devices)) {
         yield* until("live", () => one.status()._tag === "live")
         const position = yield* served.broker.append(user("ann"), [envelope({ n: 1 }, { confirm: true })])
         const confirmed = yield* Effect.forkChild(served.broker.acknowledged(user("ann"), position))
-        yield* Fiber.join(confirmed).pipe(Effect.timeout("900 millis"))
+        assert.isBelow((yield* ownTimed(Fiber.join(confirmed)))[0], 900)
         assert.deepStrictEqual(one.offsets, [1])
         // What asks for nothing is handled, and confirmed to nobody.
         yield* served.broker.append(user("ann"), [envelope({ n: 2 })])
         const later = yield* served.broker.append(user("ann"), [envelope({ n: 3 }, { confirm: true })])
-        yield* served.broker.acknowledged(user("ann"), later).pipe(Effect.timeout("900 millis"))
+        assert.isBelow((yield* ownTimed(served.broker.acknowledged(user("ann"), later)))[0], 900)
         assert.deepStrictEqual(one.offsets, [1, 2, 3])
-        const counted = Effect.delay(served.gateway.stats, "5 millis")
-        yield* Effect.repeat(counted, { until: ({ acknowledgements }) => acknowledgements === 2 }).pipe(
-          Effect.timeout("900 millis")
+        yield* untilEffect(
+          "both are counted",
+          Effect.map(served.gateway.stats, ({ acknowledgements }) => acknowledgements === 2)
         )
       }))
 
@@ -151,13 +151,6 @@ describe("server-sent events, in the long run", () => {
     "leaks no socket, timer or memory over 1,000 reconnects, and nor does the gateway",
     () =>
       Effect.gen(function*() {
-        setFlagsFromString("--expose-gc")
-        const collect: () => void = runInNewContext("gc")
-        const heap = () => {
-          collect()
-          collect()
-          return process.memoryUsage().heapUsed
-        }
         const resources = () => {
           const all = process.getActiveResourcesInfo()
           const count = (name: string) => all.filter((resource) => resource === name).length
@@ -176,7 +169,7 @@ describe("server-sent events, in the long run", () => {
         yield* until("live", () => one.status()._tag === "live")
         yield* reconnect(600)
         yield* until("live", () => one.status()._tag === "live")
-        const before = { heap: heap(), ...resources() }
+        const before = { heap: yield* Effect.promise(settledMemory), ...resources() }
         yield* reconnect(1_000)
         yield* until("all events", () => one.offsets.length === 16)
         yield* until("live", () => one.status()._tag === "live")
@@ -192,7 +185,7 @@ describe("server-sent events, in the long run", () => {
         )
         yield* untilEffect("one session left", alone)
         assert.deepStrictEqual(one.offsets, upTo(16))
-        const grown = heap() - before.heap
+        const grown = (yield* Effect.promise(settledMemory)) - before.heap
         process.stdout.write(`connect by SSE: ${(grown / 1_000).toFixed(0)} kB of heap over 1,000 reconnects\n`)
         assert.isBelow(grown, 2_000_000)
       }),

@@ -25,6 +25,7 @@ import { DeliveryBench } from "../support/DeliveryBench.ts"
 import { layer } from "../support/emitting.ts"
 import { userId } from "../support/envelopes.ts"
 import { ScriptedBroker } from "../support/ScriptedBroker.ts"
+import { patience } from "../../support/patience.ts"
 
 const ada = userId("ada")
 const r = RunId.make("r")
@@ -323,7 +324,7 @@ describe("A program over a memory broker", () => {
           yield* Effect.sleep("5 millis")
         }
       }).pipe(
-        Effect.timeout("4 seconds"),
+        Effect.timeout(4_000 * patience),
         Effect.provide(
           EmitterLayer().pipe(
             Layer.provide(channels),

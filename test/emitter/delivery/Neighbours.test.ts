@@ -156,19 +156,19 @@ describe("Neighbours", () => {
   it.effect(
     "fault 1: finds poisoned events wherever they stand, and appends all others in order",
     () => forSeeds({ from: 5_000, count: 60 }, (draw) => findsPoison(draw, "memory")),
-    60_000
+    120_000
   )
 
   it.effect(
     "fault 1: finds poisoned events wherever they stand, without a spool",
     () => forSeeds({ from: 6_000, count: 60 }, (draw) => findsPoison(draw, "none")),
-    60_000
+    120_000
   )
 
   it.effect(
     "fault 1: finds poisoned events wherever they stand, over a spool in a file",
     () => forSeeds({ from: 7_000, count: 15 }, (draw) => findsPoison(draw, "file")),
-    60_000
+    120_000
   )
 
   it.effect("fault 1: offers an event that the broker never takes to the other channels, with its reason", () =>

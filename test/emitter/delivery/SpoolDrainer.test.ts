@@ -15,6 +15,7 @@ import { envelopes, sequences, userId } from "../support/envelopes.ts"
 import { type Draw, forSeeds } from "../support/random.ts"
 import { type Behaviour, ScriptedBroker } from "../support/ScriptedBroker.ts"
 import { spoolUntilKilled } from "../support/spoolUntilKilled.ts"
+import { patience } from "../../support/patience.ts"
 
 const ada = userId("ada")
 const bob = userId("bob")
@@ -278,7 +279,7 @@ describe("SpoolDrainer", () => {
       const bench = yield* benchOver(store)
       yield* Effect.sleep("10 millis").pipe(
         Effect.repeat({ while: () => store.depth().users > 0 }),
-        Effect.timeout("8 seconds")
+        Effect.timeout(8_000 * patience)
       )
       let appended = 0
       for (const [user, last] of put) {
@@ -288,24 +289,24 @@ describe("SpoolDrainer", () => {
         appended += log.length
       }
       assert.strictEqual(appended, held)
-    }), 30_000)
+    }), 120_000)
 
   it.effect(
     "loses nothing, repeats nothing and keeps every user's order, whatever fails when",
     () => forSeeds({ count: 150 }, (draw) => survives(draw, clear, inMemory)),
-    60_000
+    120_000
   )
 
   it.effect(
     "loses nothing and keeps every user's order, also when outcomes are unknown",
     () => forSeeds({ from: 1_000, count: 150 }, (draw) => survives(draw, ambiguous, inMemory)),
-    60_000
+    120_000
   )
 
   it.effect(
     "loses nothing, repeats nothing and keeps every user's order over a file that is closed and opened again",
     () => forSeeds({ from: 2_000, count: 25 }, (draw) => survives(draw, clear, inFile)),
-    60_000
+    120_000
   )
 })
 

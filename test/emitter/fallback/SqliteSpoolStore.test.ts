@@ -82,7 +82,7 @@ describe("SqliteSpoolStore", () => {
         assert.isTrue(found.length >= last, `${user}: ${last} were put, ${found.length} found`)
         assert.deepStrictEqual(found, Array.from(found, (_, i) => i + 1))
       }
-    }), 30_000)
+    }), 120_000)
 
   it.effect("writes what is put at the same time in one go", () =>
     Effect.gen(function*() {
@@ -286,7 +286,7 @@ describe("SqliteSpoolStore", () => {
         assert.strictEqual(yield* Effect.promise(() => openElsewhere(file)), "locked")
         assert.deepStrictEqual(yield* peekAll(store), [1])
       }),
-    60_000
+    120_000
   )
 
   it.live(
@@ -305,7 +305,7 @@ describe("SqliteSpoolStore", () => {
           assert.strictEqual(new Set(dead).size, dead.length)
         }
       }),
-    60_000
+    120_000
   )
 
   it.effect("fault 43: forgets a dead letter in the file once it is delivered or cleared, and keeps what fails again", () =>

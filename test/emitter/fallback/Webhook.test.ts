@@ -9,6 +9,7 @@ import { ChannelError, ChannelRefused, ChannelTimeout } from "../../../src/emitt
 import * as Webhook from "../../../src/emitter/fallback/Webhook.ts"
 import { DeliveryBench } from "../support/DeliveryBench.ts"
 import { envelopes, userId } from "../support/envelopes.ts"
+import { patience } from "../../support/patience.ts"
 
 const ada = userId("ada")
 const key = Buffer.from("0123456789abcdef0123456789abcdef")
@@ -168,7 +169,9 @@ for (const [name, client] of Object.entries(clients)) {
       Effect.gen(function*() {
         const { url } = yield* receiver(() => {})
         const channel = yield* Webhook.make({ url, secret, deadline: "150 millis" })
-        const error = yield* Effect.flip(channel.deliver(ada, envelopes("ada", 1))).pipe(Effect.timeout("5 seconds"))
+        const error = yield* Effect.flip(channel.deliver(ada, envelopes("ada", 1))).pipe(
+          Effect.timeout(5_000 * patience)
+        )
         const reason = new ChannelTimeout({ withinMs: 150 })
         assert.deepStrictEqual(error, new ChannelError({ channel: "webhook", reason }))
       }).pipe(Effect.provide(client)))
@@ -179,7 +182,7 @@ for (const [name, client] of Object.entries(clients)) {
           void response.writeHead(200).write("and so on")
         )
         const channel = yield* Webhook.make({ url, secret, deadline: "500 millis" })
-        yield* channel.deliver(ada, envelopes("ada", 1)).pipe(Effect.timeout("5 seconds"))
+        yield* channel.deliver(ada, envelopes("ada", 1)).pipe(Effect.timeout(5_000 * patience))
         assert.strictEqual(received.length, 1)
       }).pipe(Effect.provide(client)))
 

@@ -6,7 +6,7 @@ const quiet = "--disable-warning=ExperimentalWarning"
 
 /** What comes of opening the file in another process: `opened`, or why not. */
 export const openElsewhere = async (file: string): Promise<string> =>
-  (await promisify(execFile)(process.execPath, [quiet, script, file, "0", "open"], { timeout: 30_000 })).stdout.trim()
+  (await promisify(execFile)(process.execPath, [quiet, script, file, "0", "open"], { timeout: 120_000 })).stdout.trim()
 
 /**
  * Starts a process that spools events 1, 2, 3, … of users u0, u1, …, kills it with SIGKILL once it said of `lines` events

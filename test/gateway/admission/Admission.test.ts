@@ -36,7 +36,7 @@ describe("Admission", () => {
         assert.strictEqual(by.rate, 0)
         assert.isAtLeast(by.address, 20)
       }),
-    20_000
+    120_000
   )
 
   it.live(
@@ -60,7 +60,7 @@ describe("Admission", () => {
         const devices = yield* serve(some)
         assert.deepStrictEqual(new Set(yield* statuses(devices, 12, headers)), new Set([200]))
       }),
-    20_000
+    120_000
   )
 
   it.live("fault 2: hangs up on what it does not look at, so that no refused socket is left", () =>

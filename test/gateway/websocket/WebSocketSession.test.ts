@@ -402,7 +402,7 @@ describe("WebSocketSession", () => {
         assert.strictEqual((yield* hub.stats).connections, 0)
         assert.isAbove(reasons.length, 500)
       }),
-    Math.max(30_000, seeds)
+    Math.max(120_000, seeds)
   )
 })
 
