@@ -7,7 +7,7 @@ import { Gateway, Operations } from "effect-emitter/gateway"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
 import { program } from "../broker/redis/redisNode.ts"
-import { until } from "../client/devices.ts"
+import { until, untilEffect } from "../client/devices.ts"
 import { freePort } from "../support/freePort.ts"
 import { ownTimed } from "../support/ownTime.ts"
 import { redisServer } from "../support/redis.ts"
@@ -111,6 +111,7 @@ describe("A server that is composed as the README says", () => {
         Effect.gen(function*() {
           const redis = overRedis ? { REDIS_URL: (yield* redisServer(program ?? "redis-server")).url } : {}
           const child = yield* startProcess({ env: { RUN_OF: "ada", GATEWAY_RECONNECT_SPREAD: "1 second", ...redis } })
+          yield* untilEffect("it is ready", child.ready)
           const device = yield* connect(child, "ada", { resume: { epoch: "before", offset: 0 } })
           yield* Effect.forEach(Array.from({ length: 20 }), (_, n) => connect(child, `idle-${n}`), { discard: true })
           yield* until("the run is there", () => happened(device).includes("snapshot active"))

@@ -52,6 +52,8 @@ export const startProcess = Effect.fnUntraced(function*({ descriptors = 20_000, 
     alive: Effect.promise(() =>
       fetch(`${http}/healthz`, { headers: { connection: "close" } }).then(({ status }) => status, () => 0)
     ),
+    /** Whether `/readyz` says that it can serve. */
+    ready: Effect.promise(() => fetch(`${http}/readyz`).then(({ status }) => status === 200, () => false)),
     /** What it holds in memory once garbage is collected, in bytes. */
     held: Effect.suspend(() => {
       const from = printed.length

@@ -1,7 +1,7 @@
 /**
  * Nodes over a Redis of the test's own.
  */
-import { Context, Duration, Effect, Fiber, Layer, Logger, Option, type Scope, Stream } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Logger, Option, Schedule, type Scope, Stream } from "effect"
 import { Broker, type Position } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
 import * as RedisConnection from "../../../src/broker/redis/connection/Connection.ts"
@@ -9,7 +9,7 @@ import * as RedisLeases from "../../../src/broker/redis/leases/Leases.ts"
 import * as RedisMetrics from "../../../src/broker/redis/Metrics.ts"
 import { findProgram } from "../../support/program.ts"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
-import { idOf } from "../events.ts"
+import { idOf, newUser } from "../events.ts"
 import { patience } from "../../support/patience.ts"
 
 /** Redis, or Valkey in the project of that name. */
@@ -18,11 +18,18 @@ export const program = findProgram(process.env["TESTED_SERVER"] === "valkey-serv
 export type NodeOptions = Omit<Parameters<typeof RedisBroker.layer>[0], "url" | "urls">
 
 /** A broker of its own, as another process would have it, until the scope closes. */
-export const startNode = (url: string, options: NodeOptions = {}) =>
-  Effect.map(
-    Layer.build(Layer.fresh(RedisBroker.layer({ url, ...options }))),
-    (context) => Context.get(context, Broker.Broker)
-  )
+export const startNode = Effect.fnUntraced(function*(url: string, options: NodeOptions = {}) {
+  const broker = Context.get(yield* Layer.build(Layer.fresh(RedisBroker.layer({ url, ...options }))), Broker.Broker)
+  // On a busy machine it is built before the first attempt to connect has come to anything.
+  yield* Effect.ignore(Effect.retry(broker.readers(nobody), {
+    while: ({ message }) => message.includes("the first try had no answer yet"),
+    schedule: Schedule.spaced("20 millis"),
+    times: 20 * patience
+  }))
+  return broker
+})
+
+const nobody = newUser()
 
 /** A server, and what the test does with it. What the library logs about a broken server is left out. */
 export const withServer = <E>(

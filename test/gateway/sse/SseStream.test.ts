@@ -295,9 +295,10 @@ describe("Server-sent events", () => {
       assert.deepStrictEqual(yield* answer({ authorization: "Bearer s3cret" }, ack), [401, "unauthenticated"])
       const foreign = { ...headers, origin: "https://evil.example" }
       assert.deepStrictEqual(yield* answer(foreign, ack), [403, "originRefused"])
-      assert.deepStrictEqual(yield* answer(headers, { ...ack, epoch: undefined }), [400, "badFrame"])
-      assert.deepStrictEqual(yield* answer(headers, { ...ack, offset: "s3cret" }), [400, "badFrame"])
-      assert.deepStrictEqual(yield* answer(headers, { type: "pong" }), [400, "badFrame"])
+      const frames = [{ ...ack, epoch: undefined }, { ...ack, offset: "s3cret" }, { type: "pong" }]
+      for (const frame of frames) {
+        assert.deepStrictEqual(yield* answer(headers, frame), [400, "badFrame"])
+      }
       assert.deepStrictEqual(yield* answer(headers, "x".repeat(2_001)), [413, "frameTooLarge"])
       assert.deepStrictEqual(yield* answer(headers, ack), [204, undefined])
       const many = yield* Effect.forEach(Array.from({ length: 40 }), () => answer(headers, ack), {
