@@ -6,7 +6,7 @@ import { once } from "node:events"
 import { io } from "socket.io-client"
 import { WebSocket } from "ws"
 import { connect, type WireEvent } from "../../src/client/index.ts"
-import { Frame } from "../../src/index.ts"
+import { Frame } from "../../src/protocol/index.ts"
 import type { Payload } from "../harness/workload.ts"
 import type { Dialect } from "./calls.ts"
 

@@ -2,7 +2,8 @@
  * This package's engine, complete and with its defaults, on a broker in this process.
  */
 import { Effect, Layer, ManagedRuntime } from "effect"
-import { Broker, Emitter, EmitterLayer, Envelope, Identity } from "../../src/index.ts"
+import { Broker, Emitter, EmitterLayer, Identity } from "../../src/index.ts"
+import { Envelope } from "../../src/protocol/index.ts"
 
 import type { WireEvent } from "./wire.ts"
 

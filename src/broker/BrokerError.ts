@@ -107,3 +107,11 @@ export class BrokerError extends Schema.TaggedError<BrokerError>()("BrokerError"
     return this.reason.message
   }
 }
+
+/**
+ * One of the reasons of a {@link BrokerError}, told apart by `_tag`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type BrokerErrorReason = BrokerError["reason"]

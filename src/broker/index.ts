@@ -6,4 +6,4 @@
  */
 export * from "./Broker.ts"
 export { read } from "./LogReader.ts"
-export { layer as layerMemory, Options as MemoryOptions } from "./memory/MemoryBroker.ts"
+export { layer as layerMemory } from "./memory/MemoryBroker.ts"

@@ -99,6 +99,17 @@ export class NotConfirmed extends Schema.TaggedError<NotConfirmed>()("NotConfirm
   }
 }
 
+export {
+  /**
+   * The event is not legal where its run stands: `state` says where that is,
+   * `problem` which rule it breaks.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  IllegalEvent
+} from "../protocol/RunState.ts"
+
 /**
  * Why an `emit` failed. Nothing was accepted, except with `NotConfirmed`: then
  * the event is on its way, and a device may still get it.
@@ -113,3 +124,11 @@ export class EmitError extends Schema.TaggedError<EmitError>()("EmitError", {
     return this.reason.message
   }
 }
+
+/**
+ * One of the reasons of an {@link EmitError}, told apart by `_tag`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type EmitErrorReason = EmitError["reason"]

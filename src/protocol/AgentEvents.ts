@@ -10,7 +10,8 @@
 import * as Schema from "effect/Schema"
 import { define } from "./EventDefinition.ts"
 import * as Event from "./Event.ts"
-import { checkWellFormed, RunId } from "./Identity.ts"
+import { RunId } from "./Identity.ts"
+import { checkWellFormed } from "./IdRules.ts"
 import * as RunEvents from "./RunEvents.ts"
 
 /**

@@ -6,7 +6,7 @@
  * stand in the `README.md` beside this file.
  *
  * ```ts
- * import { AsyncApi } from "effect-emitter"
+ * import { AsyncApi } from "effect-emitter/protocol"
  *
  * const document = AsyncApi.make({
  *   title: "Events of my app",

@@ -3,7 +3,8 @@
  */
 import type { NonEmptyArray, NonEmptyReadonlyArray } from "effect/Array"
 import { Effect, type Schema } from "effect"
-import type { Broker, Envelope, Position } from "effect-emitter"
+import type { Broker, Position } from "effect-emitter"
+import type { Envelope } from "effect-emitter/protocol"
 import type { DeliveryClass } from "../../src/protocol/Event.ts"
 import { EventId, RunId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
 import { patience } from "../support/patience.ts"

@@ -122,7 +122,7 @@ runChild(
 
     const count = Effect.gen(function*() {
       const { accepted, deadLettered, delivery, dropped } = yield* (yield* Emitters).stats
-      const letters = yield* (yield* DeadLetters).list({ user: Identity.UserId.make(stricken) })
+      const letters = yield* (yield* DeadLetters.DeadLetters).list({ user: Identity.UserId.make(stricken) })
       const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((all, one) => all + one, 0)
       write({
         _tag: "Counts",

@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as Library from "../../src/demo/agent/Library.ts"
 import { type Item, type Run, Runs } from "../../src/demo/page/model.ts"
-import { Broker, type Frame, RunSnapshot } from "../../src/index.ts"
+import { Broker, RunSnapshot } from "../../src/index.ts"
+import type { Frame } from "../../src/protocol/index.ts"
 import { engine, handbook, runAgent } from "./support.ts"
 
 const delivery = engine.pipe(Layer.provideMerge(Broker.layerMemory()))

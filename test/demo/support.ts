@@ -10,7 +10,8 @@ import * as Answer from "../../src/demo/agent/Answer.ts"
 import * as Library from "../../src/demo/agent/Library.ts"
 import * as Plan from "../../src/demo/agent/Plan.ts"
 import * as Question from "../../src/demo/agent/Question.ts"
-import { Broker, Emitter, EmitterLayer, Emitters, Envelope, Frame, Identity } from "../../src/index.ts"
+import { Broker, Emitter, EmitterLayer, Emitters, Identity } from "../../src/index.ts"
+import { Envelope, Frame } from "../../src/protocol/index.ts"
 
 /** The repository's root. */
 export const root = fileURLToPath(new URL("../..", import.meta.url))

@@ -124,7 +124,7 @@ describe("closing", () => {
       yield* emitter.emit(note(2))
       yield* Effect.forkChild(close, { startImmediately: true })
       yield* TestClock.adjust("1 second")
-      const letters = yield* Context.get(context, DeadLetters).list()
+      const letters = yield* Context.get(context, DeadLetters.DeadLetters).list()
       assert.deepStrictEqual(letters.map(({ event, trigger }) => [event.data["data"], trigger]), [
         [1, "interrupted"],
         [2, "interrupted"]
@@ -158,12 +158,12 @@ describe("closing", () => {
       yield* broker.behave("die")
       yield* emitter.emit(urgent(1))
       yield* broker.behave({ after: "1 second", do: "ok" })
-      yield* Effect.forkChild(Context.get(context, DeadLetters).replay(), { startImmediately: true })
+      yield* Effect.forkChild(Context.get(context, DeadLetters.DeadLetters).replay(), { startImmediately: true })
       yield* emitter.emit(note(2))
       yield* Effect.forkChild(close, { startImmediately: true })
       yield* TestClock.adjust("3 seconds")
       assert.deepStrictEqual(notes(yield* broker.log(ada)), [1, 2])
-      assert.deepStrictEqual(yield* Context.get(context, DeadLetters).list(), [])
+      assert.deepStrictEqual(yield* Context.get(context, DeadLetters.DeadLetters).list(), [])
     }))
 
   it.effect("does not wait for whoever has a user's turn", () =>
@@ -178,7 +178,7 @@ describe("closing", () => {
       yield* spool.behave("ok")
       yield* broker.behave(({ user }) => user === ada ? "hang" : "fail")
       // A replay that never ends, and behind it the spool's drainer.
-      yield* Effect.forkDetach(Context.get(context, DeadLetters).replay(), { startImmediately: true })
+      yield* Effect.forkDetach(Context.get(context, DeadLetters.DeadLetters).replay(), { startImmediately: true })
       const [{ batch } = assert.fail("nothing was appended")] = yield* broker.calls
       yield* spool.deliver(ada, batch)
       const bob = yield* Context.get(context, Emitters).forUser({ userId: "bob" })

@@ -5,7 +5,7 @@ import { Effect, Layer } from "effect"
 import { Broker, DeadLetters, EmitterLayer, Emitters, type FallbackChannel, Spool } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
 import * as Delivery from "../../src/emitter/delivery/Delivery.ts"
-import { DeadLetterStore } from "../../src/emitter/fallback/DeadLetters.ts"
+import { DeadLetterStore } from "../../src/emitter/fallback/DeadLetterStore.ts"
 import { Turn } from "../../src/emitter/user/Turn.ts"
 import { Turns } from "../../src/emitter/user/Turns.ts"
 import type { Envelope } from "../../src/protocol/Envelope.ts"
@@ -69,7 +69,7 @@ describe.skipIf(program === undefined)("Neighbours, over Redis", () => {
           assert.strictEqual(yield* offsetOf("good"), 41)
           // The broker may heal the user's log; whether or not it does, each event is there or is told of.
           yield* Effect.sleep("1 second")
-          const letters = yield* Effect.flatMap(DeadLetters, (service) => service.list())
+          const letters = yield* Effect.flatMap(DeadLetters.DeadLetters, (service) => service.list())
           assert.isTrue(letters.every(({ trigger, user }) => user === bad.context.userId && trigger === "refused"))
           assert.strictEqual((yield* Effect.orElseSucceed(offsetOf("bad"), () => 0)) + letters.length, 8)
           const { breaker, delivery } = yield* emitters.stats

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
-import { CloseCode, Frame } from "effect-emitter"
+import { CloseCode } from "effect-emitter/events"
+import { Frame } from "effect-emitter/protocol"
 import { request } from "node:http"
 import { untilEffect } from "../client/devices.ts"
 import { append, connect, type Device, dial, Refused, serve, type Served, token } from "./server.ts"

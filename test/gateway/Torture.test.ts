@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, type Scope } from "effect"
-import { type Frame, Position } from "effect-emitter"
+import { Position } from "effect-emitter"
+import type { Frame } from "effect-emitter/protocol"
 import { readdirSync } from "node:fs"
 import { type Proxy, proxyTo } from "../client/Proxy.ts"
 import { random } from "../hub/fakes.ts"

@@ -3,7 +3,8 @@
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
-import { Broker, Envelope, Frame } from "effect-emitter"
+import { Broker } from "effect-emitter"
+import { Envelope, Frame } from "effect-emitter/protocol"
 import { type Admission, Authenticator, Gateway, type GatewayConfig } from "effect-emitter/gateway"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import * as Jose from "jose"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { CloseCode } from "effect-emitter"
+import { CloseCode } from "effect-emitter/events"
 import { TestClock } from "effect/testing"
 import { Backlog, type Holder } from "../../src/hub/capacity/Backlog.ts"
 import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
-import { Broker, CloseCode } from "effect-emitter"
+import { Broker } from "effect-emitter"
+import { CloseCode } from "effect-emitter/events"
 import { TestClock } from "effect/testing"
 import type { Connection } from "../../src/hub/connection/Connection.ts"
 import { graceMs, maxMs } from "../../src/hub/outage/Lateness.ts"

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Broker, Frame } from "effect-emitter"
+import type { Broker } from "effect-emitter"
+import { Frame } from "effect-emitter/protocol"
 import { UserLog } from "../../src/broker/memory/UserLog.ts"
 import { envelopeBytes, frames, overheadBytes } from "../../src/hub/connection/FrameEncoder.ts"
 import { envelope, plain, plenty } from "../broker/events.ts"

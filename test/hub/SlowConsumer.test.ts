@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { CloseCode, type Frame } from "effect-emitter"
+import { CloseCode } from "effect-emitter/events"
+import type { Frame } from "effect-emitter/protocol"
 import { TestClock } from "effect/testing"
 import { settledMemory } from "../support/memory.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Broker, type Frame, RunSnapshot } from "effect-emitter"
+import { Broker, RunSnapshot } from "effect-emitter"
+import type { Frame } from "effect-emitter/protocol"
 import { TestClock } from "effect/testing"
 import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
 import { RunId } from "../../src/protocol/Identity.ts"

@@ -2,7 +2,8 @@
  * A transport and a broker under a test's control.
  */
 import { Effect } from "effect"
-import { Broker, Envelope, type Event, Frame, type Position } from "effect-emitter"
+import { Broker, type Event, type Position } from "effect-emitter"
+import { Envelope, Frame } from "effect-emitter/protocol"
 import { UserLog } from "../../src/broker/memory/UserLog.ts"
 import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
 import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"

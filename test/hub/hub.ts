@@ -2,7 +2,8 @@
  * Opens connections of one user on a hub of a test.
  */
 import { Effect } from "effect"
-import { Broker, Frame, type Position } from "effect-emitter"
+import { Broker, type Position } from "effect-emitter"
+import { Frame } from "effect-emitter/protocol"
 import { frames } from "../../src/hub/connection/FrameEncoder.ts"
 import * as Hub from "../../src/hub/Hub.ts"
 import { ConnectionId, ThreadId, UserId } from "../../src/protocol/Identity.ts"

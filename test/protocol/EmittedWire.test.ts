@@ -3,7 +3,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, type Schema } from "effect"
-import { AgentEvents, Broker, EmitterLayer, Emitters, Envelope, type Event, Frame } from "effect-emitter"
+import { AgentEvents, Broker, EmitterLayer, Emitters, type Event } from "effect-emitter"
+import { Envelope, Frame } from "effect-emitter/protocol"
 import { TestClock } from "effect/testing"
 import { frames } from "../../src/hub/connection/FrameEncoder.ts"
 import { UserId } from "../../src/protocol/Identity.ts"

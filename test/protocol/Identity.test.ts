@@ -1,6 +1,7 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import * as Identity from "../../src/protocol/Identity.ts"
+import { placeholders } from "../../src/protocol/IdRules.ts"
 import { roundTrips, schemasOf } from "./roundTrip.ts"
 
 const ids = {
@@ -129,7 +130,7 @@ describe("Identity", () => {
         const isVisible = (character: string) =>
           /^[\p{L}\p{M}\p{N}\p{P}\p{S}]$/u.test(character) && !/[{}\p{Default_Ignorable_Code_Point}]/u.test(character)
         const legal = text.length >= 1 && text.length <= 128 && Array.from(text).every(isVisible) &&
-          !Identity.placeholders.has(text.toLowerCase())
+          !placeholders.has(text.toLowerCase())
         assert.strictEqual(Schema.is(Identity.UserId)(text), legal)
       },
       { arbitrary: { runs: 1000 } }

@@ -5,7 +5,6 @@
 import { Effect, Layer, Redacted, Schema } from "effect"
 import {
   AgentEvents,
-  AsyncApi,
   Broker,
   Emitter,
   EmitterLayer,
@@ -17,6 +16,7 @@ import {
   Spool,
   type Webhook
 } from "effect-emitter"
+import { AsyncApi } from "effect-emitter/protocol"
 import type { Client, ConnectOptions } from "effect-emitter/client"
 import { Authenticator, Gateway, type Operations } from "effect-emitter/gateway"
 import { RedisBroker } from "effect-emitter/redis"

@@ -3,7 +3,8 @@
  * between them a wire that holds messages until they are let through.
  */
 import { Clock, Effect, Fiber } from "effect"
-import { Frame, type Identity, type Position } from "../../src/index.ts"
+import type { Identity, Position } from "../../src/index.ts"
+import { Frame } from "../../src/protocol/index.ts"
 import * as Session from "../../src/client/session/DeviceSession.ts"
 import { defaults, init, type Moment, type State } from "../../src/client/session/SessionState.ts"
 import type { Action, Input, Item } from "../../src/client/session/SessionIO.ts"

@@ -3,7 +3,8 @@
  * letters. They outlive the emitter's process; a process that died reaches them no more.
  */
 import { Effect } from "effect"
-import { Broker, type Envelope, type Identity } from "../../src/index.ts"
+import { Broker, type Identity } from "../../src/index.ts"
+import type { Envelope } from "../../src/protocol/index.ts"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { SpoolStore } from "../../src/emitter/fallback/SpoolStore.ts"
 import { broken, type Logged, type Seen, tagsOf } from "./Facts.ts"

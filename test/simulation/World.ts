@@ -10,12 +10,12 @@ import {
   Emitter,
   EmitterLayer,
   Emitters,
-  type Envelope,
   Event,
   FallbackChannel,
   Identity,
   Spool
 } from "../../src/index.ts"
+import type { Envelope } from "../../src/protocol/index.ts"
 import { type Fault, TestBroker, TestChannel } from "../../src/testing/index.ts"
 import { TestClock } from "effect/testing"
 import * as MemorySpoolStore from "../../src/emitter/fallback/MemorySpoolStore.ts"
@@ -84,7 +84,7 @@ interface Process extends Life {
   readonly troubled: Set<Identity.UserId>
   readonly scope: Scope.Closeable
   readonly emitters: Emitters["Service"]
-  readonly letters: DeadLetters["Service"]
+  readonly letters: DeadLetters.DeadLetters["Service"]
   readonly open: Map<string, OpenEmitter>
   /** The emitters of runs that are under way, by the place of their emitter. */
   readonly inRun: Map<string, Emitter.Emitter["Service"]>
@@ -383,7 +383,7 @@ export class World {
     this.current = Object.assign(life, {
       scope,
       emitters: Context.get(context, Emitters),
-      letters: Context.get(context, DeadLetters),
+      letters: Context.get(context, DeadLetters.DeadLetters),
       open: new Map<string, OpenEmitter>(),
       inRun: new Map<string, Emitter.Emitter["Service"]>(),
       dropped: 0

@@ -34,46 +34,14 @@ import type { UserId } from "../../protocol/Identity.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import * as Names from "../../protocol/Names.ts"
 import type { Position } from "../../protocol/Position.ts"
-import { type Given, present } from "../../protocol/Present.ts"
-import { AnyTime, positiveOr } from "../../protocol/Settings.ts"
+import { present } from "../../protocol/Present.ts"
 import { Broker, type Signal, type Unscoped } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
 import * as LostRun from "../leases/LostRun.ts"
 import * as MemoryMetrics from "./MemoryMetrics.ts"
+import { Options } from "./Options.ts"
 import { type LogLimits, UserLog } from "./UserLog.ts"
-
-/**
- * Options of the memory broker, each with its default:
- *
- * - `maxEvents` per user, 4096;
- * - `maxBytes` of event text per user, 4 MiB;
- * - `maxAge` of an event, 1 hour, counted from when it was appended;
- * - `maxRuns` whose folded state is kept per user, 32;
- * - `maxTotalBytes` of all that is held of all users, 512 MiB: texts, the pages
- *   they stand on, folded runs, and what each log and event takes besides. It is
- *   an estimate, within a quarter of what V8 takes;
- * - `revocationMemory`: for how long it is remembered that a user's access was
- *   revoked, 1 day. Credentials should not live longer.
- *
- * @category config
- * @since 0.1.0
- */
-export const Options = Schema.Struct({
-  maxEvents: positiveOr(4096),
-  maxBytes: positiveOr(4 * 1024 * 1024),
-  maxAge: AnyTime.pipe(Schema.withDecodingDefault(Effect.succeed("1 hour"))),
-  maxRuns: positiveOr(32),
-  maxTotalBytes: positiveOr(512 * 1024 * 1024),
-  revocationMemory: AnyTime.pipe(Schema.withDecodingDefault(Effect.succeed("1 day")))
-}).check(
-  Schema.makeFilter((options) =>
-    options.maxTotalBytes >= options.maxBytes ? undefined : {
-      path: ["maxTotalBytes"],
-      issue: `maxTotalBytes (${options.maxTotalBytes}) must not be less than maxBytes (${options.maxBytes})`
-    }
-  )
-)
 
 interface Waiter {
   readonly offset: number
@@ -414,7 +382,7 @@ export const make = Effect.fnUntraced(function*(
  * @since 0.1.0
  */
 export const layer = (
-  options: Given<typeof Options.Encoded> = {}
+  options: Options = {}
 ): Layer.Layer<Broker, Schema.SchemaError> =>
   Layer.effect(
     Broker,

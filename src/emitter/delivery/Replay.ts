@@ -8,7 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
-import type { DeadLetter, DeadLetters, DeadLetterStore, Replayed } from "../fallback/DeadLetters.ts"
+import type { DeadLetter, DeadLetters, Replayed } from "../fallback/DeadLetters.ts"
+import type { DeadLetterStore } from "../fallback/DeadLetterStore.ts"
 import { type Divided, type Outcome, outcomesOf } from "./Outcome.ts"
 
 /**

@@ -117,3 +117,11 @@ export class ChannelError extends Schema.TaggedError<ChannelError>()("ChannelErr
     return `The fallback channel "${this.channel}" did not take the events: ${this.reason.message}`
   }
 }
+
+/**
+ * One of the reasons of a {@link ChannelError}, told apart by `_tag`.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type ChannelErrorReason = ChannelError["reason"]

@@ -62,6 +62,13 @@ export {
    */
   AuthenticatorUnavailable,
   /**
+   * Why credentials were refused.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  type Reason,
+  /**
    * Credentials were refused: the same ones would be refused again.
    *
    * @category errors
@@ -98,6 +105,25 @@ export class Authenticator extends Context.Service<Authenticator, {
   ) => Effect.Effect<Option.Option<Principal>, AuthenticationError>
 }>()("effect-emitter/Authenticator") {}
 
+/**
+ * What tokens have to say, and of what is signed with a shared secret, the
+ * secret.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export interface JwtOptions extends Jwt.Options {
+  readonly secret: Redacted.Redacted<string>
+}
+
+/**
+ * What tokens have to say, and where the key set is that they are signed with.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export interface JwksOptions extends Jwt.Options, Jwks.Options {}
+
 const nobody = Effect.succeed(Option.none<Principal>())
 
 /**
@@ -108,7 +134,7 @@ const nobody = Effect.succeed(Option.none<Principal>())
  * @since 0.1.0
  */
 export const jwt = (
-  options: Jwt.Options & { readonly secret: Redacted.Redacted<string> }
+  options: JwtOptions
 ): Layer.Layer<Authenticator, AuthenticatorConfigError> =>
   Layer.effect(
     Authenticator,
@@ -139,7 +165,7 @@ const leastSecretBytes = 32
  * @since 0.1.0
  */
 export const jwks = (
-  options: Jwt.Options & Jwks.Options
+  options: JwksOptions
 ): Layer.Layer<Authenticator, AuthenticatorConfigError, HttpClient.HttpClient> =>
   Layer.effect(
     Authenticator,

@@ -3,7 +3,8 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Metric } from "effect"
-import { Broker, type Envelope } from "effect-emitter"
+import { Broker } from "effect-emitter"
+import type { Envelope } from "effect-emitter/protocol"
 import { settledMemory } from "../../support/memory.ts"
 import { envelope, newUser, plenty, start, type Wanted } from "../events.ts"
 

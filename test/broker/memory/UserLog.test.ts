@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Array, Effect } from "effect"
-import { type Broker, type Envelope, RunSnapshot } from "effect-emitter"
+import { type Broker, RunSnapshot } from "effect-emitter"
+import type { Envelope } from "effect-emitter/protocol"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
 import { type LogLimits, UserLog } from "../../../src/broker/memory/UserLog.ts"
 import { RunId } from "../../../src/protocol/Identity.ts"

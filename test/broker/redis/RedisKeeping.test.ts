@@ -1,7 +1,8 @@
 /** What the Redis broker keeps, for how long, and what it asks of its options. */
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Effect, Exit, Layer, Schema, Scope } from "effect"
-import { Broker, type Envelope, RunSnapshot } from "effect-emitter"
+import { Broker, RunSnapshot } from "effect-emitter"
+import type { Envelope } from "effect-emitter/protocol"
 import { RedisBroker } from "effect-emitter/redis"
 import { forSeeds } from "../../emitter/support/random.ts"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"

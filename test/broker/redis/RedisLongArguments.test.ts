@@ -79,7 +79,7 @@ for (const setting of settings) {
               yield* Effect.gen(function*() {
                 const emitters = yield* Emitters
                 const broker = yield* Broker.Broker
-                const letters = yield* DeadLetters
+                const letters = yield* DeadLetters.DeadLetters
                 const bad = yield* emitters.forUser({ userId: "bad" })
                 const good = yield* emitters.forUser({ userId: "good" })
                 yield* persist(broker.head(bad.context.userId))

@@ -1,7 +1,8 @@
 /** An append happens whole or not at all, and a log whose keys disagree begins anew, which readers are told. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit } from "effect"
-import { Broker, type Envelope, type Position } from "effect-emitter"
+import { Broker, type Position } from "effect-emitter"
+import type { Envelope } from "effect-emitter/protocol"
 import { append } from "../../../src/broker/redis/scripts/AppendLua.ts"
 import { checkpoint } from "../../../src/broker/redis/scripts/CheckpointLua.ts"
 import { view } from "../../../src/broker/redis/scripts/ViewLua.ts"

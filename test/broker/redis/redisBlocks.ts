@@ -1,5 +1,5 @@
 /** What a publication, or a block of a stream, holds of events. */
-import type { Envelope } from "effect-emitter"
+import type { Envelope } from "effect-emitter/protocol"
 import * as RedisBlock from "../../../src/broker/redis/codec/Block.ts"
 
 /** The text of headers and bodies of a few events. */

@@ -2,7 +2,7 @@
 import { assert } from "@effect/vitest"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { Array, Effect } from "effect"
-import type { Envelope } from "effect-emitter"
+import type { Envelope } from "effect-emitter/protocol"
 import { forSeeds } from "../../emitter/support/random.ts"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
 import type { BrokerTest } from "../brokerSuite.ts"

@@ -2,16 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
-import {
-  AgentEvents,
-  Broker,
-  Emitter,
-  EmitterLayer,
-  Emitters,
-  type Envelope,
-  FallbackChannel,
-  Spool
-} from "effect-emitter"
+import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters, FallbackChannel, Spool } from "effect-emitter"
+import type { Envelope } from "effect-emitter/protocol"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { mkdtempSync, rmSync } from "node:fs"

@@ -51,7 +51,7 @@ describe("Neighbours", () => {
             0,
             0
           ])
-          const letters = yield* (yield* DeadLetters).list()
+          const letters = yield* (yield* DeadLetters.DeadLetters).list()
           const trigger = deed === "die" ? "defect" : "refused"
           assert.deepStrictEqual(
             letters.map(({ event, trigger, user }) => [user, event.data["data"], trigger]),
@@ -73,7 +73,7 @@ describe("Neighbours", () => {
         yield* Effect.forkChild(Effect.forEach(count(5), (n) => emitter.emit(urgent(n))))
       }
       yield* TestClock.adjust("10 minutes")
-      assert.deepStrictEqual(yield* (yield* DeadLetters).list(), [])
+      assert.deepStrictEqual(yield* (yield* DeadLetters.DeadLetters).list(), [])
       yield* broker.behave("ok")
       yield* TestClock.adjust("30 seconds")
       for (const { context } of all) assert.deepStrictEqual(notes(yield* broker.log(context.userId)), count(5))
@@ -115,7 +115,7 @@ describe("Neighbours", () => {
           yield* broker.behave("ok")
           yield* TestClock.adjust("30 seconds")
           assert.deepStrictEqual(notes(yield* broker.log(good)), count(60))
-          const letters = yield* (yield* DeadLetters).list()
+          const letters = yield* (yield* DeadLetters.DeadLetters).list()
           assert.isTrue(letters.every(({ user }) => user === bad))
           assert.strictEqual((yield* broker.log(bad)).length + letters.length, 1_000)
         }).pipe(Effect.provide(engine(channels)))

@@ -21,7 +21,7 @@ const receiptOf = Effect.fnUntraced(function*(
   const closing = yield* Effect.forkDetach(Scope.close(scope, Exit.void))
   yield* TestClock.adjust("10 seconds")
   yield* Fiber.join(closing)
-  const letters = yield* Context.get(context, DeadLetters).list()
+  const letters = yield* Context.get(context, DeadLetters.DeadLetters).list()
   return [yield* Fiber.join(emitting), letters.map(({ trigger }) => trigger)] as const
 })
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetters.ts"
+import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetterStore.ts"
 import * as Spool from "../../../src/emitter/fallback/Spool.ts"
 import { DeliveryBench } from "../support/DeliveryBench.ts"
 import { envelope, envelopes, sequences, userId } from "../support/envelopes.ts"

@@ -5,7 +5,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { DatabaseSync } from "node:sqlite"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
-import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetters.ts"
+import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetterStore.ts"
 import { UserId } from "../../../src/protocol/Identity.ts"
 import * as Spool from "../../../src/emitter/fallback/Spool.ts"
 import type { SpoolStore } from "../../../src/emitter/fallback/SpoolStore.ts"

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Effect, Exit, Fiber, Option, type Schema, Scope } from "effect"
-import { AgentEvents, Broker, Emitter, Emitters, Identity, RunState } from "effect-emitter"
+import { AgentEvents, Broker, Emitter, Emitters, Identity } from "effect-emitter"
+import { RunState } from "effect-emitter/events"
 import { type Delivered, TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer, note, shown, urgent } from "../support/emitting.ts"

@@ -1,7 +1,8 @@
 /** Runs that last as long as a stream is consumed. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Deferred, Effect, Exit, Fiber, Option, Ref, Schema, Scope, Stream } from "effect"
-import { AgentEvents, Emitter, Emitters, Identity, RunState } from "effect-emitter"
+import { AgentEvents, Emitter, Emitters, Identity } from "effect-emitter"
+import { RunState } from "effect-emitter/events"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer, shown } from "../support/emitting.ts"

@@ -4,7 +4,7 @@
  */
 import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetters.ts"
+import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetterStore.ts"
 import * as Delivery from "../../../src/emitter/delivery/Delivery.ts"
 import * as Dispatcher from "../../../src/emitter/dispatch/Dispatcher.ts"
 import { Outbox } from "../../../src/emitter/dispatch/Outbox.ts"

@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import { writeSync } from "node:fs"
-import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetters.ts"
+import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetterStore.ts"
 import * as SqliteSpoolStore from "../../../src/emitter/fallback/SqliteSpoolStore.ts"
 import { envelopes, userId } from "./envelopes.ts"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Frame } from "effect-emitter"
+import { Frame } from "effect-emitter/protocol"
 import { connect as connectTcp, type Socket } from "node:net"
 import { WebSocket } from "ws"
 import { until, untilEffect } from "../../client/devices.ts"

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, Option, Redacted } from "effect"
-import { Frame } from "effect-emitter"
+import { Frame } from "effect-emitter/protocol"
 import { TestClock } from "effect/testing"
 import type { Principal } from "../../../src/gateway/authentication/Authenticator.ts"
 import type { SessionContext } from "../../../src/gateway/session/SessionContext.ts"
