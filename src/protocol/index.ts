@@ -7,10 +7,10 @@
  * of it. Nothing behind this entry needs Node.
  *
  * ```ts
- * import { Effect } from "effect"
+ * import { Result } from "effect"
  * import { Frame } from "effect-emitter/protocol"
  *
- * const typeOf = (text: string) => Effect.map(Frame.decodeServer(text), (frame) => frame.type)
+ * const typeOf = (text: string) => Result.map(Frame.decodeServer(text), ({ type }) => type)
  * ```
  *
  * @since 0.1.0
