@@ -2,9 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as Library from "../../src/demo/agent/Library.ts"
 import { type Item, type Run, Runs } from "../../src/demo/page/model.ts"
-import { Broker, RunSnapshot } from "../../src/index.ts"
+import { Broker } from "../../src/index.ts"
 import type { Frame } from "../../src/protocol/index.ts"
 import { engine, handbook, runAgent } from "./support.ts"
+import { RunFold } from "../../src/protocol/RunFold.ts"
 
 const delivery = engine.pipe(Layer.provideMerge(Broker.layerMemory()))
 
@@ -19,7 +20,7 @@ const fold = (items: ReadonlyArray<Item>): Run => {
 }
 
 const snapshotAfter = (events: ReadonlyArray<Frame.WireEvent>): Item => {
-  const state = new RunSnapshot.RunFold()
+  const state = new RunFold()
   for (const { at, data, type } of events) state.apply(type, data, at)
   const last = events.at(-1)
   return { _tag: "Snapshot", epoch: "e", run: last?.run ?? "", offset: last?.offset ?? 0, state: state.snapshot() }

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { Broker, RunSnapshot } from "effect-emitter"
+import { Broker } from "effect-emitter"
 import type { Frame } from "effect-emitter/protocol"
 import { TestClock } from "effect/testing"
 import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
@@ -8,6 +8,7 @@ import { RunId } from "../../src/protocol/Identity.ts"
 import { settledMemory } from "../support/memory.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
 import { ada, makeHub, now, offsets, open } from "./hub.ts"
+import { maxText, maxTotalText, RunFold } from "../../src/protocol/RunFold.ts"
 
 const settle = TestClock.adjust("10 millis")
 
@@ -116,7 +117,7 @@ describe("The snapshots a device is owed", () => {
         offset: 4,
         state: { status: "lost", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
       })
-      const fold = RunSnapshot.RunFold.from(snapshot?.state ?? assert.fail("no snapshot"))
+      const fold = RunFold.from(snapshot?.state ?? assert.fail("no snapshot"))
       for (const frame of transport.frames) {
         if (frame.type !== "events") continue
         for (const event of frame.events) if (event.run === "r2") fold.apply(event.type, event.data, event.at)
@@ -150,7 +151,7 @@ describe("The snapshots a device is owed", () => {
       const measured = yield* Effect.gen(function*() {
         const broker = yield* Broker.Broker
         const fake = withRuns(0, 0)
-        const text = "x".repeat(RunSnapshot.maxText)
+        const text = "x".repeat(maxText)
         let sequence = 0
         for (let n = 0; n < 32; n++) {
           const say = (type: string, data: Record<string, string>) =>
@@ -161,7 +162,7 @@ describe("The snapshots a device is owed", () => {
         const { snapshots } = yield* broker.snapshots(ada)
         assert.strictEqual(snapshots.length, 32)
         const held = snapshots[31]?.state.messages.reduce((sum, message) => sum + message.text.length, 0)
-        assert.strictEqual(held, RunSnapshot.maxTotalText)
+        assert.strictEqual(held, maxTotalText)
         const one = JSON.stringify(snapshots[0]).length
 
         const hub = yield* makeHub(fake, { maxFrameBytes: 64 * 1024 }, broker)

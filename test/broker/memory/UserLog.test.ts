@@ -1,12 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Array, Effect } from "effect"
-import { type Broker, RunSnapshot } from "effect-emitter"
+import type { Broker } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
 import { type LogLimits, UserLog } from "../../../src/broker/memory/UserLog.ts"
 import { RunId } from "../../../src/protocol/Identity.ts"
 import { type Draw, forSeeds } from "../../emitter/support/random.ts"
 import { entryOf, envelope, idOf, numbered, plain, plenty } from "../events.ts"
+import { RunFold } from "../../../src/protocol/RunFold.ts"
 
 const unbounded: LogLimits = {
   maxEvents: Number.POSITIVE_INFINITY,
@@ -209,7 +210,7 @@ class Model {
   snapshots(from: number): Broker.Slice["snapshots"] {
     const runs = [...new Set(this.entries.flatMap(({ envelope: { run } }) => run === undefined ? [] : [run]))]
     return runs.flatMap((run) => {
-      const fold = new RunSnapshot.RunFold()
+      const fold = new RunFold()
       let offset = 0
       this.entries.forEach(({ envelope: one }, n) => {
         if (one.run !== run) return

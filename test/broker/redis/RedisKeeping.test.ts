@@ -1,7 +1,7 @@
 /** What the Redis broker keeps, for how long, and what it asks of its options. */
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Effect, Exit, Layer, Schema, Scope } from "effect"
-import { Broker, RunSnapshot } from "effect-emitter"
+import { Broker } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
 import { RedisBroker } from "effect-emitter/redis"
 import { forSeeds } from "../../emitter/support/random.ts"
@@ -10,6 +10,7 @@ import { checkpoint } from "../../../src/broker/redis/scripts/CheckpointLua.ts"
 import { RunId, type UserId } from "../../../src/protocol/Identity.ts"
 import { envelope, eventually, idOf, newUser, numbered, plenty, start } from "../events.ts"
 import { program, startNode, watch, withServer } from "./redisNode.ts"
+import { RunFold } from "../../../src/protocol/RunFold.ts"
 
 const key = (user: UserId, part: string) => `emitter:{${user}}:${part}`
 
@@ -92,7 +93,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
         Effect.gen(function*() {
           const nodes = [yield* startNode(server.url), yield* startNode(server.url)] as const
           const user = newUser()
-          const fold = new RunSnapshot.RunFold()
+          const fold = new RunFold()
           let sequence = 0
           const say = (): Envelope.Envelope =>
             envelope({

@@ -2,12 +2,13 @@
 import { assert } from "@effect/vitest"
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import { Effect } from "effect"
-import { type Broker, RunSnapshot } from "effect-emitter"
+import type { Broker } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
 import { forSeeds } from "../../emitter/support/random.ts"
 import { RunId } from "../../../src/protocol/Identity.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { envelope, newUser, numbered, plenty, start } from "../events.ts"
+import { RunFold } from "../../../src/protocol/RunFold.ts"
 
 const started = (sequence: number, run: string) =>
   envelope({ sequence, run, type: "agent_started", data: { agentName: `agent of ${run}` }, at: sequence })
@@ -25,7 +26,7 @@ const completed = (sequence: number, run: string) =>
   })
 
 const stateAfter = (events: ReadonlyArray<Envelope.Envelope>) => {
-  const fold = new RunSnapshot.RunFold()
+  const fold = new RunFold()
   for (const { at, data, type } of events) fold.apply(type, data, at)
   return fold.snapshot()
 }

@@ -4,11 +4,12 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
-import { AgentEvents, Broker, Emitters, Event, RunSnapshot, Spool } from "effect-emitter"
+import { AgentEvents, Broker, Emitters, Event, Spool } from "effect-emitter"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer } from "../support/emitting.ts"
 import { type Draw, forSeeds } from "../support/random.ts"
+import { RunFold } from "../../../src/protocol/RunFold.ts"
 
 const Newest = Event.make("test_newest", {
   payload: { key: Schema.String, value: Schema.Json },
@@ -41,7 +42,7 @@ const boxOf = (draw: Draw): { readonly json: Schema.Json; readonly change: () =>
 const stateOf = (
   events: ReadonlyArray<{ readonly type: string; readonly data: Schema.JsonObject; readonly at: number }>
 ) => {
-  const fold = new RunSnapshot.RunFold()
+  const fold = new RunFold()
   for (const { at, data, type } of events) fold.apply(type, data, at)
   return fold.snapshot()
 }
