@@ -15,11 +15,21 @@ import { type Given, present } from "../protocol/Present.ts"
 import * as Settings from "../protocol/Settings.ts"
 import { millis, Positive, Time, TimeInput } from "../protocol/Settings.ts"
 
-const Path = Schema.String.check(Schema.isPattern(/^\/[^?#\s]*$/, { message: `a path that starts with "/" is needed` }))
+/** A text of this form, and what to say of any other. */
+const TextOf = (pattern: RegExp, needed: string) =>
+  Schema.String.check(
+    Schema.makeFilter((text: string) =>
+      pattern.test(text) ? undefined : `${needed} is needed, got ${JSON.stringify(text)}`
+    )
+  )
+
+const Path = TextOf(/^\/[^?#\s]*$/u, `a path that starts with "/"`)
 
 const isOrigin = (text: string): string | undefined => {
   const url = URL.parse(text)
-  return url !== null && url.origin === text ? undefined : `an origin such as "https://app.example.com" is needed`
+  return url !== null && url.origin === text
+    ? undefined
+    : `an origin such as "https://app.example.com" is needed, got ${JSON.stringify(text)}`
 }
 
 /**
@@ -43,13 +53,9 @@ export type Origins = typeof Origins.Type
 const Limit = Schema.Struct({ bytes: Positive, after: Time })
 const LimitText = Schema.Struct({ bytes: Schema.optionalKey(Positive), after: Schema.optionalKey(TimeInput) })
 
-const Name = Schema.String.check(
-  Schema.isPattern(/^[A-Za-z0-9_-]{1,32}$/u, { message: "a name of 1 to 32 letters, digits, - or _ is needed" })
-)
+const Name = TextOf(/^[A-Za-z0-9_-]{1,32}$/u, "a name of 1 to 32 letters, digits, - or _")
 
-const HeaderName = Schema.String.check(
-  Schema.isPattern(/^[A-Za-z0-9-]+$/u, { message: `the name of a header such as "x-real-ip" is needed` })
-)
+const HeaderName = TextOf(/^[A-Za-z0-9-]+$/u, `the name of a header such as "x-real-ip"`)
 
 const Resolved = Schema.Struct({
   name: Schema.optionalKey(Name),

@@ -18,6 +18,15 @@ const respond = (
   HttpServerResponse.jsonUnsafe({ code, message }, { status, headers: { "cache-control": "no-store", ...headers } })
 
 /**
+ * The user posts more frames per second than a device may send.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const tooManyFrames = (perSecond: number): HttpServerResponse.HttpServerResponse =>
+  respond(429, closeCodes.tooManyFrames.name, `more than ${perSecond} frames per second`, retryAfter(1_000))
+
+/**
  * The status that stands for a close code.
  *
  * @category responses
@@ -78,7 +87,8 @@ export const otherVersion: HttpServerResponse.HttpServerResponse = respond(
  * @category responses
  * @since 0.1.0
  */
-export const originRefused: HttpServerResponse.HttpServerResponse = refuse(403, closeCodes.originRefused)
+export const originRefused = (detail: string): HttpServerResponse.HttpServerResponse =>
+  refuse(403, closeCodes.originRefused, detail)
 
 /**
  * What the end of a session is for a device that nothing was sent to. Where the reason
@@ -127,7 +137,7 @@ export const ofError = (
  * @since 0.1.0
  */
 export const tooManyRequests = (afterMs: number): HttpServerResponse.HttpServerResponse =>
-  respond(429, "busy", "too many requests came at once", retryAfter(afterMs))
+  respond(429, "busy", "too many requests came at once from this address", retryAfter(afterMs))
 
 /**
  * Credentials were refused.

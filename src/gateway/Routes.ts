@@ -20,6 +20,7 @@ import type { Principal } from "./authentication/Authenticator.ts"
 import * as Identification from "./authentication/Identification.ts"
 import * as OriginPolicy from "./authentication/OriginPolicy.ts"
 import type { Origins } from "./GatewayConfig.ts"
+import * as OperatorLog from "./OperatorLog.ts"
 import * as Refusal from "./Refusal.ts"
 import type { ServeError } from "./session/CloseReasons.ts"
 import type { SessionContext } from "./session/SessionContext.ts"
@@ -78,6 +79,7 @@ export const make = (
   { admission, context, notAdmitted, origins, posted, servers, sessions, sockets }: Options
 ): Routes => {
   const { authenticator, clock, comeBackAfterMs, hub, strangers } = context
+  const tell = OperatorLog.make(clock)
   const identify = Identification.make({ authenticator, strangers })
 
   const corsOf = ({ headers }: HttpServerRequest) => OriginPolicy.corsHeaders(origins, headers["origin"])
@@ -99,7 +101,8 @@ export const make = (
     Effect.suspend((): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
       if (!OriginPolicy.isAllowed(origins, request.headers)) {
         closeAfterwards(request)
-        return Effect.succeed(Refusal.originRefused)
+        const { detail, forOperator } = OriginPolicy.refusalOf(origins, request.headers)
+        return Effect.as(tell("origin", forOperator, Effect.logWarning), Refusal.originRefused(detail))
       }
       return hasPlace.pipe(
         Effect.andThen(admission.admit(request)),
@@ -108,7 +111,7 @@ export const make = (
           if (error._tag !== "NotAdmitted") return refuse(error)
           notAdmitted()
           closeAfterwards(request)
-          return Effect.succeed(Refusal.tooManyRequests(error.retryAfterMs))
+          return Effect.as(tell("address", oneAddress, Effect.logWarning), Refusal.tooManyRequests(error.retryAfterMs))
         }),
         Effect.map(HttpServerResponse.setHeaders(corsOf(request)))
       )
@@ -136,7 +139,7 @@ export const make = (
             Refusal.switching
           )
     ).pipe(
-      Effect.catchTag("SchemaError", (error) => Effect.succeed(Refusal.badRequest(error.message))),
+      Effect.catchTag("StreamRequestError", ({ detail }) => Effect.succeed(Refusal.badRequest(detail))),
       Effect.catchTag(
         "StreamRefused",
         ({ reason }) => Effect.sync(() => Refusal.ofCloseReason(reason, comeBackAfterMs()))
@@ -164,10 +167,14 @@ export const make = (
       Effect.sync(() =>
         OriginPolicy.isAllowed(origins, request.headers)
           ? HttpServerResponse.empty({ status: 204, headers: { ...OriginPolicy.preflightHeaders, ...corsOf(request) } })
-          : Refusal.originRefused
+          : Refusal.originRefused(OriginPolicy.refusalOf(origins, request.headers).detail)
       )
   }
 }
+
+const oneAddress =
+  `An address sent too many requests that are no device's; if it is a proxy's, name in "addressHeader" `
+  + "the header that holds the device's own"
 
 const streamHead = HttpServerResponse.empty({ status: 200, headers: SseStream.headers })
 

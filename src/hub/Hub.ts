@@ -274,8 +274,8 @@ export class TooManyConnections extends Schema.TaggedError<TooManyConnections>()
 }) {
   override get message() {
     return this.scope === "user"
-      ? `A user may have ${this.limit} connections`
-      : `This node takes ${this.limit} connections`
+      ? `a user may have ${this.limit} connections to this server: close one, or come back later`
+      : `this server takes ${this.limit} connections, and all are in use`
   }
 }
 

@@ -17,7 +17,8 @@ import { TokenBucket } from "./TokenBucket.ts"
  * @since 0.1.0
  */
 export class Rates<Key> {
-  private readonly perSecond: number
+  /** How many each key may take per second, and at once. */
+  readonly perSecond: number
   private recent = new Map<Key, TokenBucket>()
   private older = new Map<Key, TokenBucket>()
   private turnedAt = -Infinity

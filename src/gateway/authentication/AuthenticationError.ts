@@ -71,7 +71,8 @@ export class Unauthenticated extends Schema.TaggedError<Unauthenticated>()("Unau
 
 /**
  * Credentials could not be checked at the moment, because `what` cannot be
- * reached; later they may be accepted.
+ * reached, for that `cause`; later they may be accepted. The message is for the
+ * operator; a device is told no more than that it may come back.
  *
  * @category errors
  * @since 0.1.0
@@ -83,7 +84,11 @@ export class AuthenticatorUnavailable
   })
 {
   override get message() {
-    return `Credentials cannot be checked at the moment: ${this.what} cannot be reached`
+    const { cause, what } = this
+    const why = cause instanceof Error ? cause.message : typeof cause === "string" ? cause : undefined
+    return `Credentials cannot be checked at the moment: ${what} gives no answer that can be used${
+      why === undefined ? "" : `: ${why}`
+    }`
   }
 }
 

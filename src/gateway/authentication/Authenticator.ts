@@ -139,8 +139,9 @@ export const jwt = (
   Layer.effect(
     Authenticator,
     Effect.gen(function*() {
-      const claims = yield* decodeOptions(options)
-      const secret = new TextEncoder().encode(Redacted.value(options.secret))
+      const { secret: shared, ...rest } = options
+      const claims = yield* decodeOptions(rest)
+      const secret = new TextEncoder().encode(Redacted.value(shared))
       if (secret.length < leastSecretBytes) {
         return yield* new AuthenticatorConfigError({
           detail: `the secret must have ${leastSecretBytes} bytes or more, it has ${secret.length}`
@@ -170,9 +171,18 @@ export const jwks = (
   Layer.effect(
     Authenticator,
     Effect.gen(function*() {
-      const claims = yield* decodeOptions(options)
+      const {
+        algorithms,
+        cooldown: _cooldown,
+        maxAge: _maxAge,
+        maxBytes: _maxBytes,
+        timeout: _timeout,
+        url: _url,
+        ...rest
+      } = options
+      const claims = yield* decodeOptions(rest)
       const keys = yield* Jwks.make(options)
-      return { verify: Jwt.verifier(claims, options.algorithms ?? Jwks.algorithms, keys), recognize: () => nobody }
+      return { verify: Jwt.verifier(claims, algorithms ?? Jwks.algorithms, keys), recognize: () => nobody }
     })
   )
 

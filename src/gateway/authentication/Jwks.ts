@@ -3,13 +3,14 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
-import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -94,6 +95,9 @@ export const make = Effect.fnUntraced(function*(
   const maxAgeMs = Duration.toMillis(options.maxAge ?? "10 minutes")
   const cooldownMs = Duration.toMillis(options.cooldown ?? "30 seconds")
   const maxBytes = options.maxBytes ?? 1024 * 1024
+  const unavailable = (cause: unknown) =>
+    new AuthenticatorUnavailable({ what: `the key set at ${shown(options.url)}`, cause: reasonOf(cause, options.url) })
+  const notKnownYet = unavailable("the token's key is not known, and the key set was fetched a moment ago")
   let fetched: Fetched | undefined
   let underWay: Deferred.Deferred<void, AuthenticatorUnavailable> | undefined
   let failure: AuthenticatorUnavailable | undefined
@@ -195,13 +199,24 @@ export const make = Effect.fnUntraced(function*(
   })
 })
 
-const notKnownYet = new AuthenticatorUnavailable({
-  what: "the key set",
-  cause: "the token's key is not known, and the key set was fetched a moment ago"
-})
+// What is at the bottom of an error, without the address, which errors of an HTTP client repeat.
+const reasonOf = (error: unknown, url: string): string => {
+  if (HttpClientError.isHttpClientError(error)) {
+    const { reason } = error
+    if (reason._tag === "StatusCodeError") return `it answered with status ${reason.response.status}`
+    return reasonOf(reason.cause ?? reason._tag, url)
+  }
+  if (Cause.isCause(error)) return reasonOf(Cause.squash(error), url)
+  if (error instanceof Error && error.cause !== undefined) return reasonOf(error.cause, url)
+  const text = error instanceof Error ? error.message : String(error)
+  return text.replaceAll(url, shown(url)).replaceAll(URL.parse(url)?.href ?? url, shown(url))
+}
 
-const unavailable = (cause: unknown): AuthenticatorUnavailable =>
-  new AuthenticatorUnavailable({ what: "the key set", cause })
+// Without what may be secret in an address.
+const shown = (address: string): string => {
+  const url = URL.parse(address)
+  return url === null ? "an address that is no URL" : `${url.origin}${url.pathname}`
+}
 
 const idsOf = (keys: typeof KeySet.Type["keys"]): ReadonlySet<string> =>
   new Set(keys.flatMap(({ kid }) => typeof kid === "string" ? [kid] : []))

@@ -75,7 +75,8 @@ export type Claims = typeof Claims.Type
 export const decodeOptions = (options: unknown): Effect.Effect<Claims, Schema.SchemaError> =>
   decodeClaims(present(options))
 
-const decodeClaims = Schema.decodeUnknownEffect(Claims, { errors: "all" })
+// A misspelt issuer or audience would accept any.
+const decodeClaims = Schema.decodeUnknownEffect(Claims, { errors: "all", onExcessProperty: "error" })
 
 /**
  * Finds the key for a token, by the token's header.

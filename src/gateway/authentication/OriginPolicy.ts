@@ -30,6 +30,32 @@ export const isAllowed = (origins: Origins, headers: Readonly<Record<string, str
   return url !== null && host !== undefined && url.host === hostOf(url.protocol, host)
 }
 
+/**
+ * Why a request may not connect, and what the operator can do about it. A browser
+ * shows a page neither, so the log is where it is looked for.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export const refusalOf = (
+  origins: Origins,
+  { host, origin }: Readonly<Record<string, string | undefined>>
+): { readonly detail: string; readonly forOperator: string } => {
+  if (origin === undefined) {
+    const detail = "a page of another site may not connect without naming its origin"
+    return { detail, forOperator: `A request was refused: ${detail}` }
+  }
+  const page = JSON.stringify(origin.slice(0, 200))
+  const accepted = origins === "same"
+    ? `that of the server itself, ${JSON.stringify(host?.slice(0, 200))}`
+    : "those listed"
+  return {
+    detail: `the page's origin ${page} is not allowed`,
+    forOperator:
+      `A page of ${page} was refused. Accepted is ${accepted}; if the page is yours, list its origin in "origins"`
+  }
+}
+
 const elsewhere: ReadonlySet<string> = new Set(["cross-site", "same-site"])
 
 /**

@@ -9,9 +9,9 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Monotonic from "../../protocol/Monotonic.ts"
 import type { AuthenticationError, Authenticator, Principal } from "../authentication/Authenticator.ts"
 import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "../authentication/AuthenticationError.ts"
+import * as OperatorLog from "../OperatorLog.ts"
 
 /**
  * The same authenticator, with `timeout` for each of its answers.
@@ -64,28 +64,14 @@ const maxAheadMs = 60_000
 // What strangers get refused for all day, and what somebody has to mend.
 const everyday: ReadonlySet<Reason> = new Set(["missing", "malformed", "expired", "revoked"])
 
-// Devices come back, so each kind of trouble is told once a minute, with how often it came.
 const makeTeller = (clock: Clock.Clock): (error: AuthenticationError) => Effect.Effect<void> => {
-  const told = new Map<string, { at: number; since: number }>()
-  return (error) =>
-    Effect.suspend(() => {
-      const isRefusal = error._tag === "Unauthenticated"
-      if (isRefusal && everyday.has(error.reason)) {
-        return Effect.logDebug(`Credentials were refused: ${error.message}`)
-      }
-      const kind = isRefusal ? error.reason : error._tag
-      const now = Monotonic.millisUnsafe(clock)
-      const last = told.get(kind)
-      if (last !== undefined && now - last.at < tellEveryMs) {
-        last.since++
-        return Effect.void
-      }
-      told.set(kind, { at: now, since: 0 })
-      const more = last === undefined || last.since === 0 ? "" : ` (and ${last.since} more like it since the last word)`
-      if (!isRefusal) return Effect.logError(`${error.message}${more}`, error)
-      const detail = error.detail === undefined ? "" : `: ${error.detail}`
-      return Effect.logWarning(`Credentials were refused: ${error.message}${detail}${more}`)
-    })
+  const tell = OperatorLog.make(clock)
+  return (error) => {
+    if (error._tag !== "Unauthenticated") {
+      return tell(error._tag, error.message, (line) => Effect.logError(line, error))
+    }
+    const detail = error.detail === undefined ? "" : `: ${error.detail}`
+    const line = `Credentials were refused: ${error.message}${detail}`
+    return everyday.has(error.reason) ? Effect.logDebug(line) : tell(error.reason, line, Effect.logWarning)
+  }
 }
-
-const tellEveryMs = 60_000

@@ -55,7 +55,7 @@ export const answer = (
   { issuedAt, userId }: Principal,
   now: number
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError | Revoked> => {
-  if (!options.rates.take(userId, now)) return Effect.succeed(Refusal.refuse(429, closeCodes.tooManyFrames))
+  if (!options.rates.take(userId, now)) return Effect.succeed(Refusal.tooManyFrames(options.rates.perSecond))
   const { hub, maxBytes, timeout } = options
   return request.text.pipe(
     Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
@@ -75,7 +75,7 @@ export const answer = (
     ),
     Effect.as(taken),
     Effect.catchTag("FrameError", (error) => Effect.succeed(Refusal.badRequest(error.detail))),
-    Effect.catchTag("HttpServerError", (error) => Effect.succeed(unreadable(error))),
+    Effect.catchTag("HttpServerError", (error) => Effect.succeed(unreadable(error, maxBytes))),
     Effect.catchTag("TimeoutError", () => Effect.succeed(late))
   )
 }
@@ -83,7 +83,7 @@ export const answer = (
 // The request is cut with its body unread, so this is for middleware that logs.
 const late = Refusal.refuse(408, closeCodes.helloTimeout, "the body did not arrive in time")
 
-const unreadable = ({ reason }: HttpServerError): HttpServerResponse.HttpServerResponse =>
+const unreadable = ({ reason }: HttpServerError, maxBytes: number): HttpServerResponse.HttpServerResponse =>
   reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
-    ? Refusal.refuse(413, closeCodes.frameTooLarge)
+    ? Refusal.refuse(413, closeCodes.frameTooLarge, `a frame may have ${maxBytes} bytes`)
     : Refusal.badRequest("the body cannot be read")

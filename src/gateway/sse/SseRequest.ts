@@ -25,14 +25,26 @@ import type { StreamRequest } from "./SseStream.ts"
 export const isMeant = (request: HttpServerRequest): boolean =>
   request.headers["accept"]?.split(",").some((type) => type.split(";")[0]?.trim() === "text/event-stream") === true
 
-const decodeThreads = Schema.decodeUnknownEffect(Schema.Array(ThreadId).check(Schema.isMaxLength(64)))
+const decodeThreads = Schema.decodeUnknownEffect(Schema.Array(ThreadId))
 
-const PositionText = Schema.String.check(
-  Schema.makeFilter((text: string) =>
-    Position.fromText(text) === undefined ? "a position has the form <epoch>:<offset>" : undefined
-  )
-)
-const decodePosition = Schema.decodeUnknownEffect(PositionText)
+const maxThreads = 64
+
+/**
+ * The request asks for something that makes no sense; `detail` names the parameter.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StreamRequestError extends Schema.TaggedError<StreamRequestError>()("StreamRequestError", {
+  detail: Schema.String
+}) {
+  override get message() {
+    return this.detail
+  }
+}
+
+const refuse = (detail: string): Effect.Effect<never, StreamRequestError> =>
+  Effect.fail(new StreamRequestError({ detail }))
 
 /**
  * Reads the request.
@@ -42,11 +54,15 @@ const decodePosition = Schema.decodeUnknownEffect(PositionText)
  */
 export const read = Effect.fnUntraced(function*(
   request: HttpServerRequest
-): Effect.fn.Return<Omit<StreamRequest, "principal" | "headers">, Schema.SchemaError> {
+): Effect.fn.Return<Omit<StreamRequest, "principal" | "headers">, StreamRequestError> {
   const query = queryOf(request)
   const lastEventId = request.headers["last-event-id"] ?? ""
   const named = lastEventId === "" ? query.get("resume") ?? "" : lastEventId
-  const resume = named === "" ? undefined : Position.fromText(yield* decodePosition(named))
+  const resume = named === "" ? undefined : Position.fromText(named)
+  if (named !== "" && resume === undefined) {
+    const by = lastEventId === "" ? "resume" : "Last-Event-ID"
+    return yield* refuse(`${by}: a position has the form <epoch>:<offset>, as an event's id has`)
+  }
   return { resume, threads: yield* readThreads(query) }
 })
 
@@ -60,10 +76,14 @@ export const read = Effect.fnUntraced(function*(
  */
 export const readThreads = (
   query: URLSearchParams
-): Effect.Effect<ReadonlyArray<ThreadId> | undefined, Schema.SchemaError> =>
-  query.has("thread")
-    ? decodeThreads(query.getAll("thread").filter((thread) => thread !== ""))
-    : Effect.undefined
+): Effect.Effect<ReadonlyArray<ThreadId> | undefined, StreamRequestError> => {
+  if (!query.has("thread")) return Effect.undefined
+  const named = query.getAll("thread").filter((thread) => thread !== "")
+  if (named.length > maxThreads) {
+    return refuse(`thread: a device may follow ${maxThreads} threads, this one asks for ${named.length}`)
+  }
+  return Effect.catch(decodeThreads(named), ({ message }) => refuse(`thread: ${message.split("\n")[0] ?? ""}`))
+}
 
 /**
  * The query of a request's address.

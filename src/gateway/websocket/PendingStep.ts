@@ -10,8 +10,13 @@ import * as Fiber from "effect/Fiber"
 import type { ClientFrame } from "../../protocol/Frame.ts"
 import type { SessionContext } from "../session/SessionContext.ts"
 
-/** How many frames may wait. */
-const maxWaiting = 64
+/**
+ * How many frames may wait.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const maxWaiting = 64
 
 /**
  * It exists for as long as the step takes, so that an idle device does not pay for it.

@@ -27,7 +27,7 @@ import { lapsesAt, type SessionContext } from "../session/SessionContext.ts"
 import type { Listener } from "./DeviceSocket.ts"
 import { greet } from "./Greeting.ts"
 import { Heartbeat } from "./Heartbeat.ts"
-import { PendingStep } from "./PendingStep.ts"
+import { maxWaiting, PendingStep } from "./PendingStep.ts"
 import { renew } from "./Renewal.ts"
 
 /**
@@ -114,7 +114,9 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   }
 
   onOversize(): void {
-    this.close(CloseReasons.of(closeCodes.frameTooLarge))
+    this.close(
+      CloseReasons.of(closeCodes.frameTooLarge, `a frame may have ${this.context.limits.maxFrameBytesIn} bytes`)
+    )
   }
 
   onClose(): void {
@@ -284,7 +286,9 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   }
 
   private wait(frame: Frame.ClientFrame, step: PendingStep): void {
-    if (!step.wait(frame)) this.close(CloseReasons.of(closeCodes.tooManyFrames))
+    if (!step.wait(frame)) {
+      this.close(CloseReasons.of(closeCodes.tooManyFrames, `more than ${maxWaiting} frames wait for an answer`))
+    }
   }
 
   private greet(

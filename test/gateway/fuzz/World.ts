@@ -78,6 +78,7 @@ export const make = Effect.gen(function*() {
       silenceMs: 37_500,
       expiryGraceMs: 10_000,
       framesPerSecond: burst,
+      maxFrameBytesIn: 16_384,
       retentionMs: 60_000
     },
     hub,

@@ -499,6 +499,7 @@ describe("Server-sent events", () => {
           silenceMs: 37_500,
           expiryGraceMs: 10_000,
           framesPerSecond: 50,
+          maxFrameBytesIn: 16_384,
           retentionMs: 1
         },
         hub,

@@ -94,6 +94,7 @@ const makeSessions = Effect.gen(function*() {
       silenceMs: heartbeatMs * 1.5 - tickMs,
       expiryGraceMs: 10_000,
       framesPerSecond: 50,
+      maxFrameBytesIn: 16_384,
       retentionMs: 1
     },
     hub,
