@@ -83,7 +83,7 @@ export const AgentStarted = define(RunEvents.started, {
  * @category events
  * @since 0.1.0
  */
-export const AgentThinking = define("agent_thinking", {
+export const AgentThinking = define(RunEvents.thinking, {
   payload: { text: Schema.String, step: Schema.optionalKey(Count) },
   delivery: "critical",
   scope: "run"
@@ -95,7 +95,7 @@ export const AgentThinking = define("agent_thinking", {
  * @category events
  * @since 0.1.0
  */
-export const ToolExecuting = define("tool_executing", {
+export const ToolExecuting = define(RunEvents.toolExecuting, {
   payload: { toolCallId: Label, toolName: Label, input: Schema.Json },
   delivery: "critical",
   scope: "run"
@@ -107,7 +107,7 @@ export const ToolExecuting = define("tool_executing", {
  * @category events
  * @since 0.1.0
  */
-export const ToolCompleted = define("tool_completed", {
+export const ToolCompleted = define(RunEvents.toolCompleted, {
   payload: { toolCallId: Label, toolName: Label, output: Schema.Json, isError: Schema.Boolean, durationMs: Millis },
   delivery: "critical",
   scope: "run"
@@ -151,7 +151,7 @@ const Delta = { messageId: Label, delta: Schema.String }
  * @category events
  * @since 0.1.0
  */
-export const TextDelta = define("text_delta", {
+export const TextDelta = define(RunEvents.textDelta, {
   payload: Delta,
   delivery: "batched",
   scope: "run",
@@ -164,7 +164,7 @@ export const TextDelta = define("text_delta", {
  * @category events
  * @since 0.1.0
  */
-export const ThinkingDelta = define("thinking_delta", {
+export const ThinkingDelta = define(RunEvents.thinkingDelta, {
   payload: Delta,
   delivery: "batched",
   scope: "run",
@@ -177,7 +177,7 @@ export const ThinkingDelta = define("thinking_delta", {
  * @category events
  * @since 0.1.0
  */
-export const ProgressUpdate = define("progress_update", {
+export const ProgressUpdate = define(RunEvents.progress, {
   payload: {
     progress: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
     message: Schema.optionalKey(Schema.String)
@@ -193,7 +193,7 @@ export const ProgressUpdate = define("progress_update", {
  * @category events
  * @since 0.1.0
  */
-export const UsageReported = define("usage_reported", {
+export const UsageReported = define(RunEvents.usage, {
   payload: { ...Usage.fields, operation: Schema.optionalKey(Label) },
   delivery: "batched",
   scope: "run"

@@ -33,6 +33,62 @@ export const completed = "agent_completed"
 export const failed = "agent_error"
 
 /**
+ * The event that tells a step of thought, whole.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const thinking = "agent_thinking"
+
+/**
+ * The event that opens a tool call.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const toolExecuting = "tool_executing"
+
+/**
+ * The event that ends a tool call.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const toolCompleted = "tool_completed"
+
+/**
+ * The event that adds to the answer.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const textDelta = "text_delta"
+
+/**
+ * The event that adds to the thought.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const thinkingDelta = "thinking_delta"
+
+/**
+ * The event that tells how far a run is.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const progress = "progress_update"
+
+/**
+ * The event that adds to what a run has used.
+ *
+ * @category names
+ * @since 0.1.0
+ */
+export const usage = "usage_reported"
+
+/**
  * All built-in events of a run.
  *
  * @category names
@@ -40,13 +96,13 @@ export const failed = "agent_error"
  */
 export const names = [
   started,
-  "agent_thinking",
-  "tool_executing",
-  "tool_completed",
-  "text_delta",
-  "thinking_delta",
-  "progress_update",
-  "usage_reported",
+  thinking,
+  toolExecuting,
+  toolCompleted,
+  textDelta,
+  thinkingDelta,
+  progress,
+  usage,
   completed,
   failed
 ] as const

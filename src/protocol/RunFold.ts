@@ -245,25 +245,25 @@ export class RunFold {
     if (RunEvents.isStart(type)) return this.start(data, at, thread)
     if (thread !== undefined && this.state.thread === undefined) this.set("thread", thread)
     switch (type) {
-      case "text_delta":
+      case RunEvents.textDelta:
         return this.append("text", data)
-      case "thinking_delta":
+      case RunEvents.thinkingDelta:
         return this.append("thinking", data)
-      case "agent_thinking": {
+      case RunEvents.thinking: {
         this.set("thinking", shortText(data, "text"))
         this.state.step = count(data, "step")
         return
       }
-      case "tool_executing":
+      case RunEvents.toolExecuting:
         return this.openTool(data)
-      case "tool_completed":
+      case RunEvents.toolCompleted:
         return this.closeTool(data)
-      case "progress_update": {
+      case RunEvents.progress: {
         this.state.progress = finite(data, "progress")
         this.set("progressMessage", shortText(data, "message"))
         return
       }
-      case "usage_reported":
+      case RunEvents.usage:
         return this.addUsage(data)
       case RunEvents.completed: {
         this.state.status = "completed"

@@ -124,13 +124,13 @@ const nextActive = (
   switch (type) {
     case RunEvents.started:
       return illegal(type, state, "alreadyStarted")
-    case "tool_executing": {
+    case RunEvents.toolExecuting: {
       const id = field(event, "toolCallId")
       return state.openTools.has(id)
         ? illegal(type, state, "toolAlreadyOpen", id)
         : { ...state, openTools: new Map(state.openTools).set(id, field(event, "toolName")) }
     }
-    case "tool_completed": {
+    case RunEvents.toolCompleted: {
       const id = field(event, "toolCallId")
       if (!state.openTools.has(id)) return illegal(type, state, "toolNotOpen", id)
       const openTools = new Map(state.openTools)

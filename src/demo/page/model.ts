@@ -163,7 +163,7 @@ export class Runs {
         run.startedAt = at
         break
       }
-      case "agent_thinking": {
+      case RunEvents.thinking: {
         const note: Step = { _tag: "Note", key: `note-${event.id}`, text: text(data, "text") ?? "", offset }
         const made = run.steps.findIndex((step) =>
           step._tag === "Note" && step.offset === undefined && step.text === note.text
@@ -172,20 +172,20 @@ export class Runs {
         else run.steps.push(note)
         break
       }
-      case "tool_executing":
-      case "tool_completed":
-        this.onTool(run, event.type === "tool_completed", data, offset)
+      case RunEvents.toolExecuting:
+      case RunEvents.toolCompleted:
+        this.onTool(run, event.type === RunEvents.toolCompleted, data, offset)
         break
-      case "text_delta":
+      case RunEvents.textDelta:
         if (folded) break
         run.answer += text(data, "delta") ?? ""
         run.answerFrom ??= offset
         run.answerTo = offset
         break
-      case "progress_update":
+      case RunEvents.progress:
         if (!folded) run.progress = number(data, "progress")
         break
-      case "usage_reported":
+      case RunEvents.usage:
         if (folded) break
         run.tokens = {
           read: (run.tokens?.read ?? 0) + (number(data, "inputTokens") ?? 0),

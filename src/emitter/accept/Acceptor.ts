@@ -170,7 +170,7 @@ export class Acceptor {
     if (record !== undefined) {
       if (state === undefined) counters.illegal++
       else if (state !== record.state) this.advance(binding, record, state, pending?.at ?? 0)
-      if (event.type === "usage_reported") addUsage(outbox, record, data)
+      if (event.type === RunEvents.usage) addUsage(outbox, record, data)
     }
     accepted.count++
     if (pending !== undefined) {
