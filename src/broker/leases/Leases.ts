@@ -27,7 +27,8 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
+import * as Queue from "effect/Queue"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { UserId } from "../../protocol/Identity.ts"
@@ -107,7 +108,8 @@ export const make = Effect.fnUntraced(function*(options: {
   const beatMs = leaseMs / 3
   const failurePauseMs = Math.min(1000, leaseMs / 15)
   const turn = Semaphore.makeUnsafe(1)
-  const work = Latch.makeUnsafe(false)
+  // The leases that this process has claimed, as the last beat told.
+  const claims = yield* Queue.sliding<ReadonlyArray<string>>(1)
   const entries = new Map<UserId, Entry>()
   let generation = 0
   let lease = `${name}.0`
@@ -115,7 +117,6 @@ export const make = Effect.fnUntraced(function*(options: {
   let beatAt = Number.NEGATIVE_INFINITY
   // The leases of others as they were last seen, and since when they have been the same.
   let seen: ReadonlyMap<string, Seen> = nothing
-  let claimed: ReadonlyArray<string> = []
   let failures = 0
 
   const now = (): number => Monotonic.millisUnsafe(clock)
@@ -160,8 +161,7 @@ export const make = Effect.fnUntraced(function*(options: {
       return yield* renew
     }
     watch(found.others)
-    claimed = found.claimed
-    if (claimed.length > 0) work.openUnsafe()
+    if (found.claimed.length > 0) Queue.offerUnsafe(claims, found.claimed)
     return found
   })
 
@@ -220,7 +220,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   // For as long as it takes, or until the scope closes.
   const persist = (effect: Effect.Effect<void, BrokerError>): Effect.Effect<void> =>
-    Effect.catch(effect, () => Effect.andThen(Effect.sleep(failurePauseMs), Effect.suspend(() => persist(effect))))
+    Effect.orDie(Effect.retry(effect, Schedule.spaced(failurePauseMs)))
 
   const hold: Leases["hold"] = (user, append) =>
     Effect.suspend(() => {
@@ -273,18 +273,13 @@ export const make = Effect.fnUntraced(function*(options: {
     }
   })
 
-  const keep = Effect.gen(function*() {
-    while (true) {
-      const found = yield* Effect.option(beat)
-      if (found._tag === "None") {
-        yield* Effect.sleep(failurePauseMs)
-        continue
-      }
-      // Where it fails, an entry is left over, and does no harm.
-      yield* Effect.ignore(tidy)
-      yield* Effect.sleep(Math.min(beatMs, Math.max(nextOverMs(), failurePauseMs)))
-    }
-  })
+  // One beat, and how long until the next.
+  const keep: Effect.Effect<number> = beat.pipe(
+    // Where tidying fails, an entry is left over, and does no harm.
+    Effect.andThen(Effect.ignore(tidy)),
+    Effect.map(() => Math.min(beatMs, Math.max(nextOverMs(), failurePauseMs))),
+    Effect.orElseSucceed(() => failurePauseMs)
+  )
 
   const endRunsOf = (over: string): Effect.Effect<number, BrokerError> =>
     Effect.gen(function*() {
@@ -308,16 +303,17 @@ export const make = Effect.fnUntraced(function*(options: {
       }
     })
 
-  const end = Effect.gen(function*() {
-    while (true) {
-      work.closeUnsafe()
-      for (const over of claimed) {
-        const ended = yield* endRunsOf(over)
-        if (ended > 0) yield* Effect.logWarning(`The process ${over} died, and ${ended} runs of it were ended as lost`)
-      }
-      yield* work.await
-    }
-  })
+  const endClaimed = Effect.flatMap(
+    Queue.take(claims),
+    (claimed) =>
+      Effect.forEach(claimed, (over) =>
+        Effect.tap(endRunsOf(over), (ended) =>
+          ended === 0
+            ? Effect.void
+            : Effect.logWarning(`The process ${over} died, and ${ended} runs of it were ended as lost`)), {
+        discard: true
+      })
+  )
 
   // Before the fibers, so that it comes after them. What has runs left runs out by itself, and another ends them.
   yield* Effect.addFinalizer(() =>
@@ -330,13 +326,14 @@ export const make = Effect.fnUntraced(function*(options: {
     }).pipe(Effect.ignore, Effect.timeoutOption(options.lease))
   )
 
-  const supervise = (what: string, effect: Effect.Effect<never, BrokerError>) =>
-    effect.pipe(
-      Effect.catchCause((cause) => Effect.andThen(Effect.logError(what, cause), Effect.sleep(failurePauseMs))),
-      Effect.forever,
+  const supervise = (what: string, loop: Effect.Effect<unknown, BrokerError>) =>
+    Effect.forever(loop).pipe(
+      Effect.tapCause((cause) => Effect.logError(what, cause)),
+      Effect.sandbox,
+      Effect.retry(Schedule.spaced(failurePauseMs)),
       Effect.forkScoped
     )
-  yield* supervise("Keeping the lease of this process failed, and goes on", keep)
-  yield* supervise("Ending the runs of a process that died failed, and goes on", end)
+  yield* supervise("Keeping the lease of this process failed, and goes on", Effect.flatMap(keep, Effect.sleep))
+  yield* supervise("Ending the runs of a process that died failed, and goes on", endClaimed)
   return { hold }
 })
