@@ -36,6 +36,15 @@ import { millis, Positive, Time, TimeInput } from "../protocol/Settings.ts"
 import * as Retry from "./resilience/Retry.ts"
 
 /**
+ * One problem with a setting: the path of its field, and what is wrong with its
+ * value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type { Issue } from "../protocol/Settings.ts"
+
+/**
  * What the settings are tuned for.
  *
  * @category models

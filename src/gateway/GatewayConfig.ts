@@ -33,6 +33,15 @@ const isOrigin = (text: string): string | undefined => {
 }
 
 /**
+ * One problem with a setting: the path of its field, and what is wrong with its
+ * value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type { Issue } from "../protocol/Settings.ts"
+
+/**
  * Which pages may connect: those of the same host as the request (`same`), any
  * page (`any`), or the listed origins.
  *

@@ -68,6 +68,23 @@ import {
 import * as Retry from "../resilience/Retry.ts"
 
 /**
+ * One problem with a setting: the path of its field, and what is wrong with its
+ * value.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type { Issue } from "../../protocol/Settings.ts"
+
+/**
+ * How often and how soon a request is tried again.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type { Options as RetryOptions } from "../resilience/Retry.ts"
+
+/**
  * - `url` is where batches are posted: `https:`, or `http:` within a network that
  *   can be trusted.
  * - `secret` is shared with the receiver: `whsec_` and base64, or any other text,
