@@ -177,31 +177,23 @@ export const make = Effect.fnUntraced(function*(
     })
   )
 
-  yield* Effect.gen(function*() {
-    while (true) {
-      yield* session
-      const cap = Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(failures, 10))
-      yield* Effect.sleep(firstDelayMs + Math.floor((yield* Random.next) * cap))
-    }
-  }).pipe(Effect.forkScoped)
+  const backoff = Effect.flatMap(Random.next, (random) => {
+    const cap = Math.min(maxDelayMs, firstDelayMs * 2 ** Math.min(failures, 10))
+    return Effect.sleep(firstDelayMs + Math.floor(random * cap))
+  })
+  yield* session.pipe(Effect.andThen(backoff), Effect.forever, Effect.forkScoped)
 
   // All calls have the same deadline, so the first to begin is the first to be late: one fiber watches over all of them.
   const underWay = new Set<Call>()
   const isBusy = Latch.makeUnsafe(false)
   const deadlineMs = Duration.toMillis(deadline)
-  yield* Effect.gen(function*() {
-    while (true) {
-      yield* isBusy.await
-      const [oldest] = underWay
-      if (oldest === undefined) {
-        isBusy.closeUnsafe()
-        continue
-      }
-      const left = deadlineMs - oldest.elapsed()
-      if (left > 0) yield* Effect.sleep(left)
-      else oldest.expire()
-    }
-  }).pipe(Effect.forkScoped)
+  const expireOldest = Effect.suspend(() => {
+    const [oldest] = underWay
+    if (oldest === undefined) return Effect.sync(() => isBusy.closeUnsafe())
+    const left = deadlineMs - oldest.elapsed()
+    return left > 0 ? Effect.sleep(left) : Effect.sync(() => oldest.expire())
+  })
+  yield* isBusy.await.pipe(Effect.andThen(expireOldest), Effect.forever, Effect.forkScoped)
 
   const late = (operation: string, afterMs: number): BrokerError =>
     unavailable(operation, Math.round(afterMs), new Error(`Redis at ${serverName} did not answer in time`), "undecided")
