@@ -4,8 +4,8 @@
  *
  * @since 0.1.0
  */
-import type { DeliveryClass } from "../protocol/Event.ts"
-import type { RunId, ThreadId } from "../protocol/Identity.ts"
+import type { Envelope } from "../protocol/Envelope.ts"
+import type { RunId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
 
@@ -24,23 +24,17 @@ export interface Written {
 }
 
 /**
- * An event in a user's log. `body` is the envelope's text without its offset
- * (see `Envelope.toJson`), `bytes` its length in UTF-8. A broker that holds the
- * text as bytes says where, with `written`.
+ * An event in a user's log: what a reader needs of its envelope, whose text becomes
+ * that of the event with the `offset` (see `Envelope.toJson`). A broker that holds
+ * the text as bytes says where, with `written`.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Entry {
+export interface Entry
+  extends Pick<Envelope, "type" | "delivery" | "at" | "run" | "thread" | "confirm" | "body" | "bytes">
+{
   readonly offset: number
-  readonly type: string
-  readonly delivery: DeliveryClass
-  readonly at: number
-  readonly run: RunId | undefined
-  readonly thread: ThreadId | undefined
-  readonly confirm: boolean
-  readonly body: string
-  readonly bytes: number
   readonly written?: Written | undefined
 }
 
