@@ -1,0 +1,138 @@
+/**
+ * Appends batches to the logs, in one script each.
+ *
+ * Events of runs are appended under the lease of this process, so that another can
+ * end these runs should it die; endings of lost runs only where these stand as they
+ * were found.
+ *
+ * @since 0.1.0
+ */
+import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { Envelope } from "../../../protocol/Envelope.ts"
+import type { RunId, UserId } from "../../../protocol/Identity.ts"
+import { BrokerError, RunLost } from "../../Broker.ts"
+import * as LostRun from "../../leases/LostRun.ts"
+import { maxRanges, maxSpentSources } from "../../memory/SequenceSet.ts"
+import * as RedisBlock from "../codec/Block.ts"
+import * as RedisEntry from "../codec/Entry.ts"
+import * as RedisKeys from "../codec/Keys.ts"
+import type { Connection } from "../connection/Connection.ts"
+import type { ServerOptions } from "../connection/Options.ts"
+import { append as appendScript } from "../scripts/AppendLua.ts"
+import * as Standing from "../scripts/StandingLua.ts"
+import type { Checkpointer } from "./Checkpointer.ts"
+import { type LogCaller, onlyRuns } from "./LogCaller.ts"
+
+/**
+ * - `append` adds a batch whose runs are this process's, under its `lease` (`-` where
+ *   it is of no run). It tells how many active runs the user has left, if one ended.
+ * - `endRuns` ends as lost those active runs of a user that are meant, and gives how
+ *   many it ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Appender {
+  readonly append: (
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>,
+    lease: string
+  ) => Effect.Effect<RedisEntry.Appended, BrokerError>
+  readonly endRuns: (
+    user: UserId,
+    isMeant: (run: RunId, lease: string) => boolean
+  ) => Effect.Effect<number, BrokerError>
+}
+
+// So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
+const checkpointEvery = 512
+
+const threadOf = ({ thread }: Envelope): string => thread ?? ""
+
+/**
+ * `node` names this process.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (parts: {
+  readonly options: ServerOptions
+  readonly node: string
+  readonly clock: Clock.Clock
+  readonly connection: Connection
+  readonly logs: LogCaller
+  readonly saveCheckpoint: Checkpointer
+}): Appender => {
+  const { clock, connection, logs, node, options, saveCheckpoint } = parts
+  const { maxRuns, prefix } = options
+  let endingsMade = 0
+
+  const afterAppend = (user: UserId, { isDue, isTold }: RedisEntry.Appended): Effect.Effect<void> => {
+    if (isTold) return isDue ? saveCheckpoint(user) : Effect.void
+    return Effect.logWarning(
+      `Redis at ${options.name} took events of user ${user}, but not the right to tell readers of them`
+    )
+  }
+
+  const appendWith = (
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>,
+    lease: string,
+    besides: (envelope: Envelope, run: RunId) => string
+  ): Effect.Effect<RedisEntry.AppendReply, BrokerError> =>
+    RedisEntry.read("append", () => [
+      String(checkpointEvery),
+      String(maxRanges),
+      String(maxSpentSources),
+      RedisKeys.ofChannel(options, user),
+      RedisBlock.bodyStart(batch[batch.length - 1] ?? batch[0]),
+      lease,
+      ...Standing.toArguments(batch, besides),
+      ...RedisBlock.toArguments(batch)
+    ]).pipe(
+      Effect.flatMap((args) => logs.call("append", appendScript, user, args, RedisEntry.toAppendReply)),
+      Effect.tap((reply) => reply._tag === "Appended" ? afterAppend(user, reply) : Effect.void)
+    )
+
+  const append: Appender["append"] = (user, batch, lease) =>
+    Effect.flatMap(
+      appendWith(user, batch, lease, threadOf),
+      (reply): Effect.Effect<RedisEntry.Appended, BrokerError> => {
+        switch (reply._tag) {
+          case "Appended":
+            return Effect.succeed(reply)
+          case "Lost":
+            return Effect.fail(new BrokerError({ reason: new RunLost({ runs: reply.runs }) }))
+          case "Changed":
+            return Effect.die(new Error("only endings are asked to stand as before"))
+        }
+      }
+    )
+
+  // What is ended must stand in the log as active, and in its field as it stood there when it was looked at.
+  const endRuns: Appender["endRuns"] = (user, isMeant) =>
+    Effect.gen(function*() {
+      const found = yield* connection.call("active", ({ client }) =>
+        client.sendCommand(["HGETALL", RedisKeys.ofActive(prefix, user)]))
+      const noted = yield* RedisEntry.read("active", () =>
+        RedisEntry.toActive(found))
+      const meant = noted.filter(({ lease, run }) => isMeant(run, lease))
+      if (meant.length === 0) return 0
+      const runs = yield* logs.viewAs("runs", user, onlyRuns, (view) => RedisEntry.toRuns(maxRuns, view))
+      const at = clock.currentTimeMillisUnsafe()
+      const active = meant.filter(({ run }) => runs.get(run)?.fold.ended !== true)
+      const fields = new Map(active.map(({ field, run }) => [run, field]))
+      const endings = active.map(({ run, thread }) =>
+        LostRun.ending({ run, thread, at, source: `${node}-lost${(endingsMade++).toString(36)}-` })
+      )
+      if (!isReadonlyArrayNonEmpty(endings)) {
+        return 0
+      }
+      const reply = yield* appendWith(user, endings, "", (_, run) => fields.get(run) ?? "")
+      return reply._tag === "Appended" ? reply.left : yield* endRuns(user, isMeant)
+    })
+
+  return { append, endRuns }
+}
