@@ -19,7 +19,8 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
   })
 
   const url = () => server?.url ?? "redis://no-server"
-  const node = (limits: Limits) => RedisBroker.layer({ url: url(), deadline: "5 seconds", ...limits })
+  const node = (limits: Limits) =>
+    RedisBroker.layer({ url: url(), deadline: "5 seconds", silence: "7 seconds", ...limits })
 
   brokerSuite("Redis", (limits) => Layer.suspend(() => node(limits)))
 
