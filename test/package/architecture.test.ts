@@ -186,10 +186,9 @@ describe("what the sources import", () => {
     assert.deepStrictEqual(cyclesOf(edges), [])
   })
 
-  it("is only effect, and a parser of event streams, for what also runs in browsers: no Node module, nothing else", () => {
+  it("is only effect for what also runs in browsers: no Node module, nothing else", () => {
     const foreign = imports.filter(({ from, kind, to }) =>
-      ["client", "events.ts", "protocol"].includes(partOf(from)) && kind !== "file" && to !== "effect" &&
-      !(to === "eventsource-parser" && from === "src/client/transport/SseTransport.ts")
+      ["client", "events.ts", "protocol"].includes(partOf(from)) && kind !== "file" && to !== "effect"
     )
     assert.deepStrictEqual(foreign.map(show), [])
   })

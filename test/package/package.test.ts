@@ -154,7 +154,7 @@ describe("the package as npm would publish it", () => {
     assert.include(await fs.readFile(own, "utf8"), "export declare const catalog: Event.Catalog<BuiltIn>;")
   })
 
-  it("bundles its client for browsers: no Node module is reachable, nor any package but effect and a parser", async () => {
+  it("bundles its client for browsers: no Node module is reachable, nor any package but effect", async () => {
     const { errors, metafile, warnings } = await build({
       stdin: { contents: `export * from "${manifest.name}/client"`, resolveDir: packed.app },
       bundle: true,
@@ -177,7 +177,7 @@ describe("the package as npm would publish it", () => {
         .map((file) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1])
     )
     assert.include([...packages], manifest.name)
-    const expected = [manifest.name, "effect", "eventsource-parser"]
+    const expected = [manifest.name, "effect"]
     assert.deepStrictEqual([...packages].filter((name) => name === undefined || !expected.includes(name)), [])
   })
 })

@@ -146,7 +146,9 @@ export const client: Client.Options = {
 
 export const connection: ConnectOptions = {
   url: "ws://127.0.0.1:9",
-  onEvent: () => {},
+  catalog: no,
+  onEvent: no,
+  maxRuns: no,
   token: no,
   onStatus: no,
   threads: no,

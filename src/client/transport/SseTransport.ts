@@ -11,9 +11,9 @@
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @since 0.1.0
  */
-import { createParser } from "eventsource-parser"
 import { closeCodes } from "../../protocol/CloseCode.ts"
 import * as PositionText from "../../protocol/PositionText.ts"
+import { eventStreamParser } from "./EventStreamParser.ts"
 import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
 import { httpUrl } from "./Platform.ts"
 import type { ClientFrame } from "./ClientFrame.ts"
@@ -208,29 +208,22 @@ class Translator {
   readonly #filtered: boolean
   readonly #tell: (frame: string) => void
   readonly #welcomed: (connection: string | undefined) => void
-  readonly #parser
+  readonly #parse: (piece: string) => void
   #events: Array<string> = []
   #epoch = ""
   #upTo = 0
-  #idAlone: string | undefined
 
   constructor(filtered: boolean, tell: (frame: string) => void, welcomed: (connection: string | undefined) => void) {
     this.#filtered = filtered
     this.#tell = tell
     this.#welcomed = welcomed
-    this.#parser = createParser({
-      onId: (id) => {
-        this.#onIdAlone()
-        this.#idAlone = id
-      },
+    this.#parse = eventStreamParser({
+      onIdAlone: (id) => this.#onIdAlone(id),
       onEvent: ({ data, event = "message", id }) => {
-        if (id === undefined) this.#onIdAlone()
-        else this.#idAlone = undefined
         if (event.startsWith("frame:")) this.#onFrame(event.slice("frame:".length), data)
         else this.#onEvent(id ?? "", data)
       },
       onComment: () => {
-        this.#onIdAlone()
         this.#flush()
         this.#tell(`{"type":"ping"}`)
       }
@@ -238,8 +231,7 @@ class Translator {
   }
 
   take(text: string): void {
-    this.#parser.feed(text)
-    this.#onIdAlone()
+    this.#parse(text)
     this.#flush()
   }
 
@@ -257,10 +249,7 @@ class Translator {
   }
 
   /** What a thread filter left out moves the id alone. */
-  #onIdAlone(): void {
-    const id = this.#idAlone
-    this.#idAlone = undefined
-    if (id === undefined) return
+  #onIdAlone(id: string): void {
     this.#moveTo(id)
     if (this.#events.length === 0) this.#write()
   }
