@@ -538,14 +538,16 @@ describe("Client", () => {
       const { last, WebSocket } = fakeSockets()
       const made = yield* Effect.scoped(Effect.gen(function*() {
         const client = yield* Client.make({ url, webSocket: WebSocket })
+        const never = client.run("r-1").done
         const drained = yield* Effect.forkDetach(Stream.runDrain(client.events))
         yield* settle
         last().open()
         last().push(welcome(), events([1]))
         yield* settle
-        return { client, drained }
+        return { client, drained, never }
       }))
       yield* Fiber.join(made.drained)
+      assert.isUndefined(yield* Effect.promise(() => made.never))
       assert.deepStrictEqual(last().sent.at(-1), { type: "ack", offset: 1, epoch: "E1" })
       assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "" })
       assert.deepStrictEqual(yield* statusOf(made.client), { _tag: "stopped", reason: { _tag: "closed" } })

@@ -18,6 +18,8 @@ import {
   connect,
   type Connection,
   type ConnectOptions,
+  type Run,
+  type Runs,
   type Status,
   type WireEvent
 } from "effect-emitter/client"
@@ -65,6 +67,16 @@ describe("types of the client", () => {
     >()
     expectTypeOf(Client.layer({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
       Layer.Layer<Client.EventClient, Client.InvalidUrl | Client.NoTransport, Vault>
+    >()
+  })
+
+  it("give the runs as one kind of store, whichever client keeps them", () => {
+    expectTypeOf<Client.Client<AgentEvents.BuiltIn>["runs"]>().toEqualTypeOf<Connection["runs"]>()
+    expectTypeOf<Client.Client<AgentEvents.BuiltIn>["run"]>().toEqualTypeOf<Connection["run"]>()
+    expectTypeOf<Connection["runs"]>().toEqualTypeOf<Runs>()
+    expectTypeOf<ReturnType<Connection["run"]>["done"]>().resolves.toEqualTypeOf<Run | undefined>()
+    expectTypeOf<Run["status"]>().toEqualTypeOf<
+      "active" | "completed" | "failed" | "cancelled" | "timeout" | "lost"
     >()
   })
 
