@@ -116,8 +116,6 @@ export class UserLog {
   private sources: Map<string, Source> | undefined
   // Those of them that no entry is from, in the order of their last entries.
   private spent: Set<Source> | undefined
-  // How many ranges of numbers all of them have.
-  private ranges = 0
   private latestSource: Source | undefined = undefined
   private runs: Runs | undefined = undefined
   // The runs that were ended as lost. Made with the first: hardly any user has one.
@@ -129,6 +127,8 @@ export class UserLog {
   private pagesFreeAt = 0
   // What entries and pages take besides the rings, in bytes.
   private entryBytes = 0
+  // What the log itself takes, with its rings and sources, in bytes.
+  private ownBytes = logOverhead
 
   constructor(epoch: string, limits: LogLimits) {
     this.epoch = epoch
@@ -145,9 +145,7 @@ export class UserLog {
    * runs and itself.
    */
   get held(): number {
-    const sources = this.sources === undefined ? 0 : this.sources.size
-    return logOverhead + slotOverhead * this.ring.length + this.entryBytes + sourceOverhead * sources +
-      rangeOverhead * this.ranges + (this.runs === undefined ? 0 : this.runs.bytes)
+    return this.ownBytes + this.entryBytes + (this.runs === undefined ? 0 : this.runs.bytes)
   }
 
   /** Whether a run is active. */
@@ -178,7 +176,7 @@ export class UserLog {
       const source = this.sourceOf(envelope)
       const before = source.taken.size
       isNew = source.taken.add(envelope.sequence)
-      this.ranges += source.taken.size - before
+      this.ownBytes += rangeOverhead * (source.taken.size - before)
       if (isNew) this.push(envelope, source, now)
     }
     const offset = isNew ? this.last : this.offsetOf(last)
@@ -189,7 +187,7 @@ export class UserLog {
   /** Those runs of the batch that were ended as lost, and that it has something new of. */
   refusedOf(batch: ReadonlyArray<Envelope>): ReadonlyArray<RunId> {
     const { lost } = this
-    if (lost === undefined || lost.size === 0) return []
+    if (lost === undefined || lost.size === 0) return noRuns
     const refused = new Set<RunId>()
     const restarted = new Set<RunId>()
     for (const envelope of batch) {
@@ -351,6 +349,7 @@ export class UserLog {
     if (source === undefined) {
       source = { name, taken: new SequenceSet(), held: 0 }
       this.sources.set(name, source)
+      this.ownBytes += sourceOverhead
     }
     this.latestSource = source
     return source
@@ -364,8 +363,8 @@ export class UserLog {
     const [oldest] = this.spent
     if (oldest === undefined) return
     this.spent.delete(oldest)
-    this.sources?.delete(oldest.name)
-    this.ranges -= oldest.taken.size
+    if (this.sources?.delete(oldest.name) === true) this.ownBytes -= sourceOverhead
+    this.ownBytes -= rangeOverhead * oldest.taken.size
     if (this.latestSource === oldest) this.latestSource = undefined
   }
 
@@ -378,8 +377,10 @@ export class UserLog {
   }
 
   private push(envelope: Envelope, source: Source, now: number): void {
-    if (this.size === this.ring.length) this.grow()
     if (source.held++ === 0) this.spent?.delete(source)
+    // The oldest makes room before the new one comes, so that a full ring need not grow.
+    if (this.size >= this.limits.maxEvents) this.dropOldest()
+    if (this.size === this.ring.length) this.grow()
     const offset = ++this.last
     const slot = this.slot(offset)
     this.ring[slot] = new Stored(offset, envelope)
@@ -398,13 +399,13 @@ export class UserLog {
       }
       this.runs.apply(envelope.run, envelope.type, envelope.data, envelope.at, offset, envelope.thread)
     }
-    if (this.size > this.limits.maxEvents) this.dropOldest()
   }
 
   private grow(): void {
     const { bytesRing, costRing, ring, sinceRing, sourceRing } = this
     const before = ring.length - 1
     const capacity = Math.max(initialCapacity, ring.length * 2)
+    this.ownBytes += slotOverhead * (capacity - ring.length)
     this.ring = new Array(capacity)
     this.sourceRing = new Array(capacity)
     this.bytesRing = new Array(capacity)
@@ -427,6 +428,8 @@ const initialCapacity = 8
 const empty: Array<never> = []
 
 const noPages: ReadonlyArray<never> = []
+
+const noRuns: ReadonlyArray<never> = []
 
 // What things take in memory besides their texts, in bytes, as measured in V8.
 const logOverhead = 900
