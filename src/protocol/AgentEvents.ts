@@ -14,6 +14,14 @@ import { RunId } from "./Identity.ts"
 import { checkWellFormed } from "./IdRules.ts"
 import * as RunEvents from "./RunEvents.ts"
 
+const maxLabelLength = 256
+
+// One check instead of two, since it is made for every piece of a text.
+const checkLabel = (value: string): string | undefined =>
+  value.length >= 1 && value.length <= maxLabelLength
+    ? checkWellFormed(value)
+    : `Expected a value with a length between 1 and ${maxLabelLength}`
+
 /**
  * Names of agents and tools, message and call ids: 1 to 256 characters of
  * well-formed Unicode.
@@ -21,8 +29,13 @@ import * as RunEvents from "./RunEvents.ts"
  * @category models
  * @since 0.1.0
  */
-export const Label = Schema.String.check(Schema.isBetweenLength(1, 256)).check(Schema.makeFilter(checkWellFormed, {
-  arbitraryConstraint: { patterns: [{ source: "^[A-Za-z0-9 _.:@|-]{1,32}$", flags: "" }] }
+export const Label = Schema.String.check(Schema.makeFilter(checkLabel, {
+  arbitraryConstraint: {
+    minLength: 1,
+    maxLength: maxLabelLength,
+    patterns: [{ source: "^[A-Za-z0-9 _.:@|-]{1,32}$", flags: "" }]
+  },
+  toJsonSchema: () => [{ minLength: 1, maxLength: maxLabelLength }, true]
 }))
 
 const Count = Schema.Natural
