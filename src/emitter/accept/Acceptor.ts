@@ -70,6 +70,9 @@ export class Acceptor {
    */
   emit(binding: Binding, event: Event, owed = false): Effect.Effect<Receipt, EmitError> {
     const accepted = this.accept(binding, event, false, owed)
+    if (typeof accepted === "object") {
+      return accepted instanceof EmitError ? Effect.fail(accepted) : this.send(binding.outbox, accepted)
+    }
     switch (accepted) {
       case "deferred":
         return deferred
@@ -78,7 +81,6 @@ export class Acceptor {
       case "wait":
         return Effect.andThen(this.room(binding.outbox), Effect.suspend(() => this.emit(binding, event)))
     }
-    return accepted instanceof EmitError ? Effect.fail(accepted) : this.send(binding.outbox, accepted)
   }
 
   /** Emits an event as a critical one, and asks the devices for an acknowledgement. */

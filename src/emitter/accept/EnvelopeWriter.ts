@@ -127,7 +127,7 @@ export class EnvelopeWriter {
       confirm,
       body: `${head}${json}}`,
       bytes: bodyBytes(head, json),
-      data: owned(data, json),
+      data: encoder.isFlat ? data : owned(data, json),
       merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data),
       onReceipt: undefined
     }

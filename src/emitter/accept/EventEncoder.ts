@@ -29,11 +29,24 @@ export interface Encoder {
    * to. It may have others, which encoding leaves out.
    */
   readonly isEncoded: (payload: object) => payload is Schema.JsonObject
+  /** Whether no field of an encoded payload can be an object or array, so that nobody can change anything in it. */
+  readonly isFlat: boolean
   /** `","type":"…","at":` */
   readonly typePart: string
 }
 
 const never = (_: object): _ is never => false
+
+const isFlat = (encoded: SchemaAST.AST): boolean =>
+  SchemaAST.isObjects(encoded) && encoded.indexSignatures.length === 0 &&
+  encoded.propertySignatures.every(({ type }) => isPrimitive(type))
+
+// Each of these is encoded to a value that is no object. Others may be, such as what has an encoding of its own.
+const isPrimitive = (ast: SchemaAST.AST): boolean =>
+  ast.encoding === undefined && (
+    SchemaAST.isString(ast) || SchemaAST.isNumber(ast) || SchemaAST.isBoolean(ast) || SchemaAST.isLiteral(ast) ||
+    SchemaAST.isUnion(ast) && ast.types.every(isPrimitive)
+  )
 
 const encoders = new WeakMap<AnyDefinition, Encoder>()
 
@@ -55,6 +68,7 @@ const makeEncoder = (definition: AnyDefinition): Encoder => {
     encode: presently(encode as Encoder["encode"]),
     // A schema that transforms nothing is its own flip.
     isEncoded: flipped === definition.payload.ast ? Schema.is(definition.payload) as Encoder["isEncoded"] : never,
+    isFlat: isFlat(flipped),
     typePart: `","type":${JSON.stringify(definition.name)},"at":`
   }
 }
