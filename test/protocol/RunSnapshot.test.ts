@@ -242,7 +242,7 @@ describe("RunSnapshot", () => {
       cut: int(0, 24)
     },
     ({ cut, happenings }) => expectSameFromAnySnapshot(happenings, cut),
-    { arbitrary: { runs: 100, size: 24 } }
+    { arbitrary: { runs: 100, size: 24 }, timeout: 120_000 }
   )
 
   it.effect.prop(
