@@ -10,11 +10,11 @@
  * - **order**: the offsets of one user's events rise by one, in the order of
  *   `append`; within a batch in the order of the batch;
  * - **atomicity**: a batch is appended whole or not at all;
- * - **once**: an envelope that was appended is not appended again as long as the
- *   log knows its source: while it holds an event of it, and until at least 128
- *   other sources of that user have come and gone after it. So an append whose
- *   outcome is unknown may be repeated. A number that never came is taken whenever
- *   it comes, also behind higher ones;
+ * - **once**: an envelope that was appended is not appended again, so an append
+ *   whose outcome is unknown may be repeated. This holds while the log knows the
+ *   envelope's source: as long as it has an event of it, and after that until at
+ *   least 128 other sources of the user have come and gone. A number of a source that never
+ *   came is taken whenever it comes, also behind higher ones;
  * - **no silent loss**: a reader gets every offset after its position, or a gap
  *   that names those it does not get;
  * - **epochs**: an offset never means two events. A log that was forgotten
@@ -78,11 +78,15 @@ export interface Lateness {
 }
 
 /**
- * What a broker tells a reader besides that there may be something to pull: it
- * cannot serve the user for now, so wake-ups may not come (`down`), or it can
- * again, and there may be something to pull (`up`); or the user's access was
- * revoked; or the user's events are late, or late no more. A broker that is never
- * away tells neither `down` nor `up`. A pull may fail without any signal.
+ * What a broker tells a reader, besides that there may be something to pull:
+ *
+ * - `down`: it cannot serve the user for now, so wake-ups may not come;
+ * - `up`: it can again, and there may be something to pull;
+ * - a `Revocation`: the user's access was revoked;
+ * - a `Lateness`: the user's events are late, or late no more.
+ *
+ * A broker that is never away tells neither `down` nor `up`. A pull may fail
+ * without any signal.
  *
  * @category models
  * @since 0.1.0
@@ -125,9 +129,9 @@ export interface Unscoped {
  *   once and not throw. Calls may be spurious, and several appends may share one.
  *   Called with a `Signal` it says that instead; each `down` is followed by an `up`
  *   once the broker is back. `LogReader.read` makes a stream of the two.
- * - `subscribeUnscoped` is `subscribe` for brokers that neither wait nor fail, as
- *   plain calls, so that a reader that waits costs no scope; other brokers have
- *   none. Whoever wraps `subscribe` wraps it as well, or takes it away.
+ * - `subscribeUnscoped` is `subscribe` as plain calls, so that a reader that waits
+ *   costs no scope. Only brokers whose `subscribe` neither waits nor fails have it.
+ *   Whoever wraps `subscribe` must wrap it as well, or leave it out.
  * - `revoke` tells all readers of a user, on all nodes, that the user's access was
  *   revoked, and tells it to those who come later before their `subscribe`
  *   succeeds, for as long as it is remembered.

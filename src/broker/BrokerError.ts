@@ -20,6 +20,8 @@ import { RunId } from "../protocol/Identity.ts"
 export const Blame = Schema.Literals(["user", "broker", "undecided"])
 
 /**
+ * One of these.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -10,6 +10,8 @@
 import type { UserId } from "../protocol/Identity.ts"
 
 /**
+ * Which users are late, and until when at most.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -53,6 +53,8 @@ export type { Issue } from "../protocol/Settings.ts"
 export const Profile = Schema.Literals(["lowLatency", "balanced", "throughput"])
 
 /**
+ * One of the profiles.
+ *
  * @category models
  * @since 0.1.0
  */

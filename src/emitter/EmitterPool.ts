@@ -188,6 +188,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
 })
 
 /**
+ * Provides an `EmitterPool` over the layer's `Emitters`.
+ *
  * @category layers
  * @since 0.1.0
  */

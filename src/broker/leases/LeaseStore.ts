@@ -1,10 +1,9 @@
 /**
  * Where all processes keep their leases, and who has runs under them.
  *
- * It promises two things above all. A lease that was claimed is so once and for
- * all, and nothing is written down under it any more. And it keeps no time: each
- * renewal gives a lease a higher count, and how long one has stayed the same is
- * for those to tell who look.
+ * It promises two things. A lease that was claimed stays claimed, and nothing is
+ * written down under it any more. And it keeps no time: each renewal gives a lease
+ * a higher count, and whoever looks measures how long a count has stayed the same.
  *
  * @since 0.1.0
  */

@@ -37,9 +37,9 @@ import { BrokerError, BrokerUnavailable } from "../Broker.ts"
 import type { Beat, Counted, LeaseStore } from "./LeaseStore.ts"
 
 /**
- * - `hold` appends something of runs: it gives the lease to do so under, and
- *   keeps the user written down meanwhile. `quiet`, called within, says that no
- *   run of the user is left.
+ * - `hold` runs an append of a user's runs. It gives the append the lease that the
+ *   user is written down under, and keeps the user so meanwhile. The append calls
+ *   `quiet` where no run of the user is left after it.
  *
  * @category models
  * @since 0.1.0

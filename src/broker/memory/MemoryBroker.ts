@@ -4,20 +4,19 @@
  * For one process, for development and for tests. Logs are lost when the
  * process ends: a new one starts new epochs, and devices are told so.
  *
- * Memory is bounded per user (count, bytes, age) and in total. Past
- * `maxTotalBytes` there go, until there is room:
+ * Memory is bounded per user (count, bytes, age) and in total. Where
+ * `maxTotalBytes` is passed, this is forgotten, in this order, until there is room:
  *
- * 1. the logs of users that nobody reads or waits for and who have no active
- *    run, each as a whole, those not used for longest before others;
- * 2. of the user that asked for more, the oldest events, then runs that have
- *    ended;
- * 3. the same of others, by turns;
- * 4. of texts of active runs, all but the end.
+ * 1. whole logs of users who have no active run, and whom nobody reads or waits
+ *    for; those that were not used for longest come first;
+ * 2. of the user who asked for more: the oldest events, then runs that have ended;
+ * 3. the same of other users, who take turns;
+ * 4. of the texts of active runs: all but their end.
  *
- * A log that has an active run, a reader or somebody who waits for a confirmation
- * is never forgotten: what is least of it comes on top of the bound. How much is
- * held is the gauge `emitter_memory_bytes`, of how many users
- * `emitter_memory_users`.
+ * A log that has an active run, a reader, or somebody who waits for a confirmation
+ * is never forgotten as a whole. What must be kept of such logs may pass the bound.
+ * The gauge `emitter_memory_bytes` tells how much is held, `emitter_memory_users`
+ * of how many users.
  *
  * @since 0.1.0
  */
@@ -67,6 +66,8 @@ interface UserRecord {
 }
 
 /**
+ * Makes a broker in memory. Its scope ends the fiber that lets old events go.
+ *
  * @category constructors
  * @since 0.1.0
  */

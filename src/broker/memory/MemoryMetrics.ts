@@ -26,6 +26,8 @@ const bytesHeld = Metric.gauge("emitter_memory_bytes", { description: "About wha
 const usersHeld = Metric.gauge("emitter_memory_users", { description: "Users of whom there is a log in memory" })
 
 /**
+ * Makes the gauges, at zero.
+ *
  * @category constructors
  * @since 0.1.0
  */

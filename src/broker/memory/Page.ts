@@ -16,6 +16,8 @@ const maxBytes = 64 * 1024
 const overhead = 32
 
 /**
+ * A page of texts. It is written from its beginning to its end, once.
+ *
  * @category models
  * @since 0.1.0
  */

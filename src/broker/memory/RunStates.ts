@@ -12,7 +12,8 @@ import type { RunSnapshotAt } from "../Broker.ts"
 
 /**
  * What is known of a run: its state after the event at `offset`, and the thread
- * that it began in. Runs are as old as the offset `since` of that event says.
+ * that it began in. `since` is the offset of its first event: the lower, the older
+ * is the run.
  *
  * @category models
  * @since 0.1.0
@@ -25,6 +26,8 @@ export interface RunRecord {
 }
 
 /**
+ * The runs of one user, the oldest first.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -1,10 +1,10 @@
 /**
  * Which numbers of a source a log has taken.
  *
- * SequenceSet mostly come one after another, so they are kept as ranges: a source
- * without holes costs one. Past `maxRanges` the lowest range is forgotten, and
- * its numbers count as not taken: a number may then be taken again, but none is
- * refused that never came.
+ * The numbers of a source mostly come one after another, so they are kept as
+ * ranges: one range where no number is missing. Past `maxRanges` the lowest range
+ * is forgotten. Its numbers then count as not taken, so that one may be taken
+ * again; but no number is refused that never came.
  *
  * @since 0.1.0
  */
@@ -35,6 +35,8 @@ export const maxRanges = 1024
 export const maxSpentSources = 128
 
 /**
+ * The numbers that were taken of one source.
+ *
  * @category models
  * @since 0.1.0
  */

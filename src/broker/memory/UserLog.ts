@@ -96,6 +96,8 @@ interface Source {
 }
 
 /**
+ * The log of one user, in one epoch.
+ *
  * @category models
  * @since 0.1.0
  */

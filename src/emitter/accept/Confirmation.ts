@@ -44,6 +44,8 @@ export type Confirm = (
 ) => Effect.Effect<Position, EmitError>
 
 /**
+ * Makes the waiting over one broker.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -66,6 +66,8 @@ export interface Appender {
 }
 
 /**
+ * Makes an appender over a broker and its breakers.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -1,6 +1,10 @@
 /**
- * What to do when the broker tells that runs were ended as lost: the process was
- * taken for dead, and lives. It is an answer, and no failure of the broker.
+ * Finds in a broker's answer that runs of a batch were ended as lost, and which
+ * events are theirs.
+ *
+ * The process that ran them was taken for dead, and lives. That is an answer, and
+ * no failure of the broker. Whoever delivers asks here, and nowhere else, whether
+ * an event is of a lost run.
  *
  * @since 0.1.0
  */

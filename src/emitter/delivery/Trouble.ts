@@ -30,6 +30,8 @@ export type Aside =
   | { readonly events: NonEmptyReadonlyArray<Envelope>; readonly cause: Cause.Cause<BrokerError> }
 
 /**
+ * How far one user's batches have been looked through.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -69,6 +69,8 @@ export interface UserDrain {
 }
 
 /**
+ * Makes the drain of all users over one store.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -40,6 +40,8 @@ const maxUsers = 1024
 const atOnce = 128
 
 /**
+ * Makes a batcher that has not begun to send.
+ *
  * @category constructors
  * @since 0.1.0
  */

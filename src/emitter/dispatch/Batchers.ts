@@ -25,6 +25,8 @@ export interface Batchers {
 }
 
 /**
+ * Makes the batchers that the settings ask for.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -33,6 +33,8 @@ export interface InFlight {
 }
 
 /**
+ * Starts with nothing under way. The end of the scope interrupts what is.
+ *
  * @category constructors
  * @since 0.1.0
  */

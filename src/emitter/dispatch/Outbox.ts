@@ -22,6 +22,8 @@ import { concatenate, type Pending, replace, writeMerged } from "./Pending.ts"
 const mergeReach = 16
 
 /**
+ * The turn of one user, with the list of what waits for it.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -3,11 +3,11 @@
  * replays or clears them.
  *
  * They are kept in memory, 10,000 events and 16 MiB of their text at most. Past
- * that the oldest letter of a user who holds more than an even share makes room
- * for the newest, and is counted as dropped: one user's letters cost no other
- * user's, who hold less. Letters of what a spool in a file held are in that file
- * too, until they are delivered, cleared or dropped: the death of the process
- * loses none.
+ * that a user who holds more than an even share makes room: that user's oldest
+ * letter is dropped, and counted. A user who holds less loses none.
+ *
+ * Letters of events that a spool in a file held are in that file too, until they
+ * are delivered, cleared or dropped. The death of the process loses none of them.
  *
  * ```ts
  * import { Effect, Layer } from "effect"

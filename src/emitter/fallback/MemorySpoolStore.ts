@@ -8,7 +8,8 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
-import { plain, SpoolIndex, type SpoolLimits, type SpoolStore } from "./SpoolStore.ts"
+import { SpoolIndex } from "./SpoolIndex.ts"
+import { plain, type SpoolLimits, type SpoolStore } from "./SpoolStore.ts"
 
 interface Kept {
   readonly sequence: number
@@ -17,6 +18,8 @@ interface Kept {
 }
 
 /**
+ * Makes an empty store in memory.
+ *
  * @category constructors
  * @since 0.1.0
  */

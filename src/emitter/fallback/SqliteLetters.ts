@@ -33,6 +33,8 @@ export const table = `
 `
 
 /**
+ * The letters of an open database that has the table.
+ *
  * @category constructors
  * @since 0.1.0
  */

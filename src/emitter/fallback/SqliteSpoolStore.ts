@@ -32,12 +32,12 @@ import { chmodSync, closeSync, openSync, statSync } from "node:fs"
 import type { DatabaseSync } from "node:sqlite"
 import { EventId, UserId } from "../../protocol/Identity.ts"
 import type { Envelope } from "../../protocol/Envelope.ts"
+import { SpoolIndex } from "./SpoolIndex.ts"
 import {
   type Chunk,
   type DurableLetters,
   SpoolFailure,
   type SpoolFull,
-  SpoolIndex,
   type SpoolLimits,
   type SpoolStore,
   type StoredLetter

@@ -30,12 +30,16 @@ const StoredEnvelope = Schema.Struct({
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(StoredEnvelope))
 
 /**
+ * Writes an envelope as JSON, in one line.
+ *
  * @category conversions
  * @since 0.1.0
  */
 export const encodeEnvelope = (envelope: Envelope): string => JSON.stringify(plain(envelope))
 
 /**
+ * Reads an envelope; `None` when the text is none.
+ *
  * @category conversions
  * @since 0.1.0
  */

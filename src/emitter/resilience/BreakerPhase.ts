@@ -73,6 +73,8 @@ export type Admission = "closed" | "probe" | "refuse"
 export type Phase = Closed | Open | HalfOpen
 
 /**
+ * Calls go through; the last `failures` of them failed.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -98,6 +100,8 @@ export interface Open {
 }
 
 /**
+ * A probe is under way. `step` gives the open time should it fail.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -40,6 +40,8 @@ export const namesOf = (domains: Domains | undefined): ReadonlyArray<string> =>
 const nameOf = (domain: string): string => `broker/${domain}`
 
 /**
+ * Makes the breakers of a broker, one for each of its domains.
+ *
  * @category constructors
  * @since 0.1.0
  */

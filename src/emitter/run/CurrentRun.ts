@@ -25,6 +25,8 @@ export interface Current {
 }
 
 /**
+ * The run that the fiber is in; none outside of runs.
+ *
  * @category services
  * @since 0.1.0
  */

@@ -61,6 +61,8 @@ export type RunRecord = Readonly<Record>
 const rememberedRuns = 64
 
 /**
+ * The records of one user's runs, and the only writer of them.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -43,9 +43,10 @@ export class Turn {
 
   /**
    * Gives the turn back. All who wait are woken, in order: the first that still wants
-   * it has it, the others wait on; then `goOn` is called. However often it is taken and given back within
-   * that, one loop wakes all of them: a program that emits in a loop needs no deeper
-   * stack for each event.
+   * the turn has it, and the others wait on. Then `goOn` is called.
+   *
+   * Who is woken may take the turn and give it back within this call. One loop wakes
+   * them all, so that a program that emits in a loop needs no deeper stack.
    */
   leave(goOn?: (turn: this) => void): void {
     this.taken = false

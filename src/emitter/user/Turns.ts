@@ -11,6 +11,8 @@ import type { UserId } from "../../protocol/Identity.ts"
 import type { Turn } from "./Turn.ts"
 
 /**
+ * The turns of users, each made when it is first asked for.
+ *
  * @category models
  * @since 0.1.0
  */
