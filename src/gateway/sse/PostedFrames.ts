@@ -7,6 +7,13 @@
  * the device's stream. It is authenticated like every other. It confirms the events
  * that it names, of its own user alone, and none past the head of the log.
  *
+ * As a sign of life it counts at the node that holds the stream, since nodes share no
+ * more than the log. Behind a balancer that sends a device's requests to several
+ * nodes, a stream counts as silent after two heartbeats: at its user's limit on
+ * connections of its node it then loses its place to a newcomer, with 4501, and comes
+ * back. A balancer that keeps a device's requests at one node, by its address or its
+ * `Authorization` header for example, keeps such streams their places.
+ *
  * @since 0.1.0
  */
 import * as ByteSize from "effect/ByteSize"

@@ -29,6 +29,7 @@ import { greet } from "./Greeting.ts"
 import { Heartbeat } from "./Heartbeat.ts"
 import { maxWaiting, PendingStep } from "./PendingStep.ts"
 import { renew } from "./Renewal.ts"
+import type { Live, SessionState, Waiting } from "./SessionState.ts"
 
 /**
  * What a session needs of a socket.
@@ -44,24 +45,6 @@ export interface Wire {
   readonly terminate: () => void
 }
 
-/**
- * Where a conversation stands. `Waiting` for hello, perhaps from a principal
- * that the request's header named; `Greeting` while the hello is being checked
- * and answered; `Live`; `Closing` once the reason of the end was said; `Closed` when
- * the socket is gone.
- */
-type State =
-  | {
-    readonly _tag: "Waiting"
-    readonly principal: Principal | undefined
-    readonly deadline: number
-    readonly identified: () => void
-  }
-  | { readonly _tag: "Greeting"; readonly deadline: number }
-  | { readonly _tag: "Live"; readonly connection: Connection; readonly principal: Principal; readonly lapsesAt: number }
-  | { readonly _tag: "Closing"; readonly connection: Connection | undefined }
-  | { readonly _tag: "Closed" }
-
 const ping = Frame.encode({ type: "ping" })
 
 /**
@@ -74,7 +57,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   private readonly context: SessionContext
   private readonly wire: Wire
   private readonly heartbeat: Heartbeat
-  private state: State
+  private state: SessionState
   // While frames came of late: a bucket that is full again is as good as none.
   private rate: TokenBucket | undefined
   // While a hello or a token is being checked.
@@ -200,7 +183,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     }
   }
 
-  private tickLive({ connection, lapsesAt }: Extract<State, { readonly _tag: "Live" }>, now: number): void {
+  private tickLive({ connection, lapsesAt }: Live, now: number): void {
     const { heartbeat } = this
     const { heartbeatMs, silenceMs } = this.context.limits
     heartbeat.look(connection, this.wire.backlog, now)
@@ -227,7 +210,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   }
 
   // Moves to the end, and lets go of what the conversation held.
-  private leave(to: State): State {
+  private leave(to: SessionState): SessionState {
     const { state, step } = this
     this.state = to
     this.step = undefined
@@ -236,7 +219,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     return state
   }
 
-  private live(connection: Connection, principal: Principal): State {
+  private live(connection: Connection, principal: Principal): SessionState {
     return { _tag: "Live", connection, principal, lapsesAt: lapsesAt(this.context, principal) }
   }
 
@@ -293,7 +276,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
 
   private greet(
     hello: typeof Frame.Hello.Type,
-    { identified, principal: known }: Extract<State, { readonly _tag: "Waiting" }>
+    { identified, principal: known }: Waiting
   ): Effect.Effect<void, CloseReasons.ServeError> {
     return greet(this.context, hello, {
       known,
@@ -313,7 +296,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   }
 
   private renew(
-    { connection, principal: known }: Extract<State, { readonly _tag: "Live" }>,
+    { connection, principal: known }: Live,
     token: string,
     step: PendingStep
   ): Effect.Effect<void, CloseReasons.ServeError> {
