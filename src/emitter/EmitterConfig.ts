@@ -274,7 +274,7 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => {
     closeTimeout: overrides.closeTimeout ?? base.closeTimeout,
     maxEventBytes: overrides.maxEventBytes ?? base.maxEventBytes,
     lifecycle: overrides.lifecycle ?? base.lifecycle,
-    spans: overrides.spans ?? false,
+    spans: overrides.spans ?? true,
     tiers: Record.map(overrides.tiers ?? {}, (tier) => resolveTier(tier, overrides, profile))
   }
 }
@@ -301,8 +301,10 @@ const resolveTier = (
  * - `maxEventBytes`: the largest encoded event, default 256 KiB;
  * - `lifecycle`: `enforce` (default) refuses events that are not legal where
  *   their run stands; `observe` counts them and lets them pass;
- * - `spans`: whether each delivery and each run is a span; false by default, and
- *   then they cost nothing;
+ * - `spans`: whether each run and each delivery is a span, true by default. They
+ *   are spans only where somebody traces: where the program has a tracer, as
+ *   `Otlp` layers give, and tracing is enabled. Deliveries are where the tracer was
+ *   provided to the layer. Else they cost nothing;
  * - `tiers`: settings of users whose context names that tier: a `profile`,
  *   fields of `batching`, and `maxEventBytes`. Once there are tiers, a context
  *   that names another one is refused.

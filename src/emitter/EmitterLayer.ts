@@ -33,6 +33,7 @@ import * as Settings from "../protocol/Settings.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import { Acceptor } from "./accept/Acceptor.ts"
 import * as Confirmation from "./accept/Confirmation.ts"
+import * as TraceContext from "./accept/TraceContext.ts"
 import * as Delivery from "./delivery/Delivery.ts"
 import * as Dispatcher from "./dispatch/Dispatcher.ts"
 import { Outbox } from "./dispatch/Outbox.ts"
@@ -54,6 +55,7 @@ import { Turns } from "./user/Turns.ts"
 const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   const broker = yield* Broker
   const clock = yield* Clock.Clock
+  const isTraced = yield* Effect.withFiber((fiber) => Effect.succeed(TraceContext.isTraced(fiber)))
   const startedAt = Monotonic.millisUnsafe(clock)
   const alert = yield* OperatorAlert.Current
   // Names the layer among all that there are, so that a count tells its emitters apart.
@@ -77,7 +79,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   const dispatcher = yield* Dispatcher.make({
     config,
     readers: broker.readers,
-    delivery: config.spans ? Spans.ofDelivery(delivery) : delivery,
+    delivery: config.spans && isTraced ? Spans.ofDelivery(delivery) : delivery,
     outboxes,
     observeWait: yield* Metrics.observeWait
   })

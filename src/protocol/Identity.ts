@@ -164,7 +164,9 @@ export type Tier = typeof Tier.Type
  *   fresh id.
  * - `tier` chooses limits, `priority` decides who keeps volatile events longer
  *   (0 lowest, 9 highest, default 5).
- * - `requestId` and `trace` travel with every event, to find it in logs.
+ * - `requestId` and `trace` travel with every event, to find it in logs. Without
+ *   `trace` an event that is emitted in a span of a tracer has that span's
+ *   `traceparent`.
  *
  * @category models
  * @since 0.1.0

@@ -17,7 +17,7 @@ const inMillis = (value: unknown): unknown =>
     : value
 
 const kibi = 1024
-const common = { maxEventBytes: 256 * kibi, lifecycle: "enforce", spans: false, tiers: {} }
+const common = { maxEventBytes: 256 * kibi, lifecycle: "enforce", spans: true, tiers: {} }
 
 const profiles = {
   lowLatency: {

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type { AnySpan } from "effect/Tracer"
 import type { AnyDefinition } from "../../protocol/Event.ts"
 import type { EmissionContext } from "../../protocol/Identity.ts"
 import type { Outbox } from "../dispatch/Outbox.ts"
@@ -41,6 +42,9 @@ export interface Binding {
   readonly origin: Origin
   /** Whether it was made for the run of its context, and so stands within it. */
   readonly isWithinRun: boolean
+  /** The span in which it emitted last, and its `traceparent` if somebody traces. */
+  span: AnySpan | undefined
+  trace: string | undefined
   /** What goes with every event of the emitter, within its run and without; written when it is first needed. */
   freePart: string | undefined
   runPart: string | undefined
@@ -78,6 +82,8 @@ export const bind = (
   origin,
   context,
   isWithinRun,
+  span: undefined,
+  trace: undefined,
   freePart: undefined,
   runPart: undefined,
   kind: undefined,

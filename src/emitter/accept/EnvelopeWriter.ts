@@ -13,6 +13,7 @@ import { bodyBytes, type Merging, owned, type Pending } from "../dispatch/Pendin
 import { InvalidPayload } from "../EmitError.ts"
 import type { Binding } from "./Binding.ts"
 import { contextPart, type Encoder, explain } from "./EventEncoder.ts"
+import { followSpan, traceOf } from "./TraceContext.ts"
 
 /**
  * The payload as its schema encodes it. A schema, and JSON too, may run out of
@@ -104,15 +105,16 @@ export class EnvelopeWriter {
     notBefore: number
   ): Pending {
     const { context, origin } = binding
+    followSpan(binding)
     // A test's clock may stand between two milliseconds; what travels is a whole number.
     const at = Math.max(Math.floor(this.clock.currentTimeMillisUnsafe()), notBefore)
     const source = origin.source ??= `${origin.layerName}${origin.number.toString(36)}-`
     const sequence = origin.last + 1
     const part = confirm
-      ? contextPart(context, run, true)
+      ? contextPart(context, traceOf(binding), run, true)
       : run === undefined
-      ? binding.freePart ??= contextPart(context, undefined, false)
-      : binding.runPart ??= contextPart(context, run, false)
+      ? binding.freePart ??= contextPart(context, traceOf(binding), undefined, false)
+      : binding.runPart ??= contextPart(context, traceOf(binding), run, false)
     const id = eventId(source, sequence)
     const head = `"id":"${id}${this.middleOf(encoder.typePart, at, part)}`
     return {

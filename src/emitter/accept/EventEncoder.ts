@@ -112,13 +112,18 @@ export const explain = (definition: AnyDefinition, payload: object, error: Schem
  * @category conversions
  * @since 0.1.0
  */
-export const contextPart = (context: EmissionContext, run: RunId | undefined, confirm: boolean): string => {
+export const contextPart = (
+  context: EmissionContext,
+  trace: string | undefined,
+  run: RunId | undefined,
+  confirm: boolean
+): string => {
   let part = ""
   if (run !== undefined) part += `,"run":${ascii(run)}`
   if (context.threadId !== undefined) part += `,"thread":${ascii(context.threadId)}`
   if (confirm) part += `,"confirm":true`
   if (context.requestId !== undefined) part += `,"request":${ascii(context.requestId)}`
-  if (context.trace !== undefined) part += `,"trace":"${context.trace}"`
+  if (trace !== undefined) part += `,"trace":"${trace}"`
   return `${part},"data":`
 }
 

@@ -16,7 +16,7 @@ import * as Failure from "./Failure.ts"
 
 /**
  * What the runs and tool calls of a layer tell themselves with. `spans` says
- * whether runs are spans.
+ * whether runs are spans where somebody traces.
  *
  * @category models
  * @since 0.1.0

@@ -32,6 +32,7 @@ import * as Names from "../../protocol/Names.ts"
 import type { Acceptor } from "../accept/Acceptor.ts"
 import { bind, type Binding, runOf } from "../accept/Binding.ts"
 import type { EmitError } from "../EmitError.ts"
+import { isTraced } from "../accept/TraceContext.ts"
 import * as Spans from "./Spans.ts"
 import type { RunRecord, RunRegistry } from "../user/RunRegistry.ts"
 import * as Failure from "./Failure.ts"
@@ -139,6 +140,20 @@ const begin = <A, E, R, E2>(
   inside: (child: Binding) => Effect.Effect<A, E, R>,
   refused: (error: EmitError, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | E2, R>
 ): Effect.Effect<A, E | E2, R> =>
+  Effect.withFiber((fiber) => {
+    const isSpan = reporter.spans && isTraced(fiber)
+    const run = traceable(reporter, binding, options, inside, refused, isSpan)
+    return isSpan ? Spans.ofRun(run, options.agentName, binding.context) : run
+  })
+
+const traceable = <A, E, R, E2>(
+  reporter: Reporter,
+  binding: Binding,
+  options: RunOptions<A, E>,
+  inside: (child: Binding) => Effect.Effect<A, E, R>,
+  refused: (error: EmitError, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | E2, R>,
+  isSpan: boolean
+): Effect.Effect<A, E | E2, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
       const { acceptor, clock } = reporter
@@ -147,6 +162,7 @@ const begin = <A, E, R, E2>(
       const parent = parentOf(binding, outer)
       if (parent?.record.isStopped === true) return yield* Effect.interrupt
       const { free, runId } = yield* claim(binding)
+      if (isSpan) yield* Spans.nameRun(runId)
       const within = (): RunRecord => {
         const record = runs.of(runId)
         runs.setParent(record, parent?.record)
@@ -156,7 +172,6 @@ const begin = <A, E, R, E2>(
       within()
       const child = bind(binding, { ...binding.context, runId }, true)
       const effect = inside(child)
-      const traced = reporter.spans ? Spans.ofRun(effect, options.agentName, child.context) : effect
       const startedAt = Monotonic.millisUnsafe(clock)
       return yield* Effect.matchEffect(start(acceptor, child, options, parent), {
         onFailure: (error) => {
@@ -168,7 +183,7 @@ const begin = <A, E, R, E2>(
           const record = within()
           const current: Current = { runs, record, runId, binding: child, outer }
           return Effect.flatMap(
-            conduct(runs, record, Effect.provideService(traced, CurrentRun, current), restore),
+            conduct(runs, record, Effect.provideService(effect, CurrentRun, current), restore),
             (exit) =>
               Effect.andThen(end(reporter, child, options, exit, Monotonic.elapsedUnsafe(clock, startedAt)), () => {
                 if (Exit.isFailure(exit)) Failure.noteWithin(exit.cause)

@@ -1,5 +1,5 @@
 /**
- * Spans of deliveries and of runs, for when `spans` is on. When it is off
+ * Spans of deliveries and of runs, for when somebody traces. Where nobody does,
  * nothing here is called, and tracing costs nothing.
  *
  * | span | attributes |
@@ -11,7 +11,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Tracer from "effect/Tracer"
-import type { EmissionContext } from "../../protocol/Identity.ts"
+import type { EmissionContext, RunId } from "../../protocol/Identity.ts"
 import type { DeliveryPipeline } from "../delivery/Delivery.ts"
 
 /**
@@ -33,16 +33,22 @@ export const ofDelivery = ({ deliverUnsafe: _, ...delivery }: DeliveryPipeline):
 })
 
 /**
- * Makes a run's effect a span.
+ * Makes a run a span, its beginning and its ending included.
  *
  * @category combinators
  * @since 0.1.0
  */
 export const ofRun = <A, E, R>(
-  effect: Effect.Effect<A, E, R>,
+  run: Effect.Effect<A, E, R>,
   agentName: string,
-  { runId, userId }: EmissionContext
+  { userId }: EmissionContext
 ): Effect.Effect<A, E, Exclude<R, Tracer.ParentSpan>> =>
-  Effect.withSpan(effect, "effect-emitter.run", {
-    attributes: { "emitter.user": userId, "emitter.run": runId, "emitter.agent": agentName }
-  })
+  Effect.withSpan(run, "effect-emitter.run", { attributes: { "emitter.user": userId, "emitter.agent": agentName } })
+
+/**
+ * Names the run in the span that it is.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const nameRun = (runId: RunId): Effect.Effect<void> => Effect.annotateCurrentSpan("emitter.run", runId)

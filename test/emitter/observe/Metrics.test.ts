@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Metric, Tracer } from "effect"
+import { Effect, Metric } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer } from "effect-emitter"
 import { TestClock } from "effect/testing"
 
@@ -52,36 +52,4 @@ describe("emitter_wait_milliseconds", () => {
       assert.deepStrictEqual({ count, min, max, sum }, { count: 1, min: 30, max: 30, sum: 30 })
       assert.deepStrictEqual(buckets.filter(([, events]) => events > 0)[0], [50, 1])
     }).pipe(Effect.provide(Broker.layerMemory()), Effect.provideService(Metric.MetricRegistry, new Map())))
-})
-
-describe("Spans", () => {
-  const names = (spans: boolean) =>
-    Effect.gen(function*() {
-      const seen: Array<string> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          seen.push(span.name)
-          return span
-        }
-      })
-      const engine = EmitterLayer({ spans }).pipe(Layer.provide(Broker.layerMemory()))
-      yield* run.pipe(Effect.provide(engine), Effect.withTracer(tracer))
-      return seen.filter((name) => name.startsWith("effect-emitter."))
-    })
-
-  it.effect("tell of each run and each delivery when they are on", () =>
-    Effect.gen(function*() {
-      assert.deepStrictEqual(yield* names(true), [
-        "effect-emitter.deliver",
-        "effect-emitter.run",
-        "effect-emitter.deliver",
-        "effect-emitter.deliver"
-      ])
-    }))
-
-  it.effect("do not exist when they are off", () =>
-    Effect.gen(function*() {
-      assert.deepStrictEqual(yield* names(false), [])
-    }))
 })
