@@ -10,8 +10,10 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
 import { SpoolFailure, SpoolFull, type SpoolStore } from "./SpoolStore.ts"
@@ -43,10 +45,10 @@ export interface FallbackChannel {
  * letter at once. Provide them to `EmitterLayer`:
  *
  * ```ts
- * import { Effect, Layer } from "effect"
+ * import { Layer } from "effect"
  * import { EmitterLayer, FallbackChannel, Spool } from "effect-emitter"
  *
- * const channels = Layer.effect(FallbackChannel.Channels, Effect.all([Spool.sqlite({ file: "spool.db" })]))
+ * const channels = FallbackChannel.layer(Spool.sqlite({ file: "spool.db" }))
  * const emitters = EmitterLayer().pipe(Layer.provide(channels))
  * ```
  *
@@ -57,6 +59,17 @@ export const Channels = Context.Reference<ReadonlyArray<FallbackChannel> | undef
   "effect-emitter/FallbackChannels",
   { defaultValue: () => undefined }
 )
+
+/**
+ * Makes these the fallback channels, in this order, with what they need taken from
+ * the layer. Provide it to `EmitterLayer`; beside it, it has no effect.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <E = never, R = never>(
+  ...channels: ReadonlyArray<Effect.Effect<FallbackChannel, E, R>>
+): Layer.Layer<never, E, Exclude<R, Scope.Scope>> => Layer.effect(Channels, Effect.all(channels))
 
 /**
  * The channel cannot be reached, or what it calls failed.

@@ -10,13 +10,10 @@
  * import { Effect, Layer } from "effect"
  * import { Broker, EmitterLayer, OperatorAlert } from "effect-emitter"
  *
- * const alerts = Layer.effect(
- *   OperatorAlert.Current,
- *   OperatorAlert.make({
- *     notify: (alert) => Effect.logFatal("Delivery is in trouble", alert),
- *     atMostEvery: "5 minutes"
- *   })
- * )
+ * const alerts = OperatorAlert.layer({
+ *   notify: (alert) => Effect.logFatal("Delivery is in trouble", alert),
+ *   atMostEvery: "5 minutes"
+ * })
  *
  * const emitters = EmitterLayer().pipe(Layer.provide([Broker.layerMemory(), alerts]))
  * ```
@@ -29,6 +26,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Schedule from "effect/Schedule"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { Trigger } from "../fallback/DeadLetters.ts"
 
@@ -55,8 +53,8 @@ export interface Alert {
  * @category models
  * @since 0.1.0
  */
-export interface Options<E> {
-  readonly notify: (alert: Alert) => Effect.Effect<void, E>
+export interface Options<E, R = never> {
+  readonly notify: (alert: Alert) => Effect.Effect<void, E, R>
   readonly atMostEvery?: Duration.Input | undefined
   readonly timeout?: Duration.Input | undefined
 }
@@ -95,9 +93,10 @@ interface Trouble {
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(function*<E>(
-  options: Options<E>
-): Effect.fn.Return<OperatorAlert, never, Scope.Scope> {
+export const make = Effect.fnUntraced(function*<E, R = never>(
+  options: Options<E, R>
+): Effect.fn.Return<OperatorAlert, never, R | Scope.Scope> {
+  const context = yield* Effect.context<R>()
   const clock = yield* Clock.Clock
   const atMostEvery = Duration.fromInputUnsafe(options.atMostEvery ?? "1 minute")
   const timeout = Duration.fromInputUnsafe(options.timeout ?? "30 seconds")
@@ -116,6 +115,7 @@ export const make = Effect.fnUntraced(function*<E>(
     trouble = undefined
     latch.closeUnsafe()
     return Effect.suspend(() => options.notify(alert)).pipe(
+      Effect.provideContext(context),
       Effect.timeout(timeout),
       Effect.catchCause((cause) => Effect.logError("An alert to the operator was lost", alert, cause))
     )
@@ -135,3 +135,13 @@ export const make = Effect.fnUntraced(function*<E>(
       note(({ deadLetters }) => deadLetters[trigger] = (deadLetters[trigger] ?? 0) + events)
   }
 })
+
+/**
+ * Has an operator told, with what `notify` needs taken from the layer. Provide it
+ * to `EmitterLayer`; beside it, it has no effect.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = <E, R = never>(options: Options<E, R>): Layer.Layer<never, never, Exclude<R, Scope.Scope>> =>
+  Layer.effect(Current, make(options))
