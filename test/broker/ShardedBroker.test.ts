@@ -4,7 +4,7 @@ import { Context, Effect, Exit, Layer } from "effect"
 import { Broker } from "effect-emitter"
 import * as ShardedBroker from "../../src/broker/ShardedBroker.ts"
 import { UserId } from "../../src/protocol/Identity.ts"
-import { seeded } from "../emitter/support/random.ts"
+import { seeded } from "../support/random.ts"
 import { brokerSuite, type Limits } from "./brokerSuite.ts"
 import { idOf, newUser, numbered, plenty } from "./events.ts"
 

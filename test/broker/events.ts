@@ -2,11 +2,11 @@
  * Envelopes for the brokers' tests, and ways to look at a log.
  */
 import type { NonEmptyArray, NonEmptyReadonlyArray } from "effect/Array"
-import { Effect, type Schema } from "effect"
+import { Effect } from "effect"
 import type { Broker, Position } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
-import type { DeliveryClass } from "../../src/protocol/Event.ts"
-import { EventId, RunId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
+import { UserId } from "../../src/protocol/Identity.ts"
+import { toEnvelope, type Wanted as EnvelopeWanted } from "../support/envelopes.ts"
 import { patience } from "../support/patience.ts"
 
 let users = 0
@@ -14,48 +14,11 @@ let users = 0
 /** A user that no other test knows, also when tests share a server. */
 export const newUser = (name = "user"): UserId => UserId.make(`${name}-${process.pid}-${++users}`)
 
-export interface Wanted {
-  readonly source?: string
-  readonly sequence: number
-  readonly type?: string
-  readonly delivery?: DeliveryClass
-  readonly at?: number
-  readonly run?: string
-  readonly thread?: string
-  readonly confirm?: boolean
-  readonly data?: Schema.JsonObject
-}
+/** An envelope to be: its number, and what else is not as usual. */
+export type Wanted = Partial<Omit<EnvelopeWanted, "id" | "sequence">> & Pick<EnvelopeWanted, "sequence">
 
-export const envelope = (
-  {
-    at = 1_000,
-    confirm = false,
-    data = {},
-    delivery = "critical",
-    run,
-    sequence,
-    source = "s",
-    thread,
-    type = "custom"
-  }: Wanted
-): Envelope.Envelope => {
-  const id = EventId.make(`${source}.${sequence}`)
-  const body = JSON.stringify({ id, type, at, run, thread, confirm: confirm ? true : undefined, data }).slice(1)
-  return {
-    id,
-    source: `${source}.`,
-    sequence,
-    type,
-    delivery,
-    at,
-    run: run === undefined ? undefined : RunId.make(run),
-    thread: thread === undefined ? undefined : ThreadId.make(thread),
-    confirm,
-    body,
-    bytes: Buffer.byteLength(body),
-    data
-  }
-}
+export const envelope = ({ at = 1_000, sequence, source = "s", ...more }: Wanted): Envelope.Envelope =>
+  toEnvelope({ ...more, id: `${source}.${sequence}`, source: `${source}.`, sequence, at })
 
 /** The numbers `from` to `to` of a source, both included. */
 export const numbered = (

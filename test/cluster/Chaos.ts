@@ -3,7 +3,7 @@
  * at Redis and the ways to it. Each heals what it did before it strikes again, so that there is always a gateway left.
  */
 import { Effect } from "effect"
-import { type Draw, seeded } from "../emitter/support/random.ts"
+import { type Draw, seeded } from "../support/random.ts"
 import * as Keys from "../../src/broker/redis/codec/Keys.ts"
 import { UserId } from "../../src/protocol/Identity.ts"
 import { type Cluster, type Node, stricken } from "./Cluster.ts"

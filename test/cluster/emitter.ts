@@ -18,7 +18,7 @@ import {
   Identity,
   Spool
 } from "../../src/index.ts"
-import { seeded } from "../emitter/support/random.ts"
+import { seeded } from "../support/random.ts"
 import { stricken } from "./Cluster.ts"
 import { brokerLayer, runChild, settings, stepWallClock } from "./program.ts"
 import type { Line } from "./Record.ts"

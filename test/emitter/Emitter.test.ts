@@ -4,7 +4,7 @@ import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters, Event } from "eff
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer, note, notes, shown, urgent, within } from "./support/emitting.ts"
-import { forSeeds } from "./support/random.ts"
+import { forSeeds } from "../support/random.ts"
 
 const config = { batching: { maxDelay: "20 millis" } } as const
 

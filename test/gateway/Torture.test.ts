@@ -4,7 +4,7 @@ import { Position } from "effect-emitter"
 import type { Frame } from "effect-emitter/protocol"
 import { readdirSync } from "node:fs"
 import { type Proxy, proxyTo } from "../client/Proxy.ts"
-import { random } from "../hub/fakes.ts"
+import { seeded } from "../support/random.ts"
 import { connect as connectStranger } from "../protocol/plain-client.js"
 import { type Device, dial, envelope, serve, type Served, token, user } from "./server.ts"
 import { patience } from "../support/patience.ts"
@@ -69,7 +69,7 @@ const stranger = Effect.fnUntraced(function*(options: {
   readonly head: Effect.Effect<number>
 }) {
   const { epoch, proxy } = options
-  const next = random(options.seed)
+  const next = seeded(options.seed).next
   const record = new Record()
   record.at = { epoch, offset: 0 }
   const faults: Array<string> = []
@@ -133,7 +133,7 @@ describe("Many devices that misbehave, while events are appended", () => {
       const appended = new Map<string, Map<string, { readonly n: number; readonly critical: boolean }>>()
       for (const name of users) appended.set(name, new Map())
       const until = performance.now() + 4_000
-      const next = random(1)
+      const next = seeded(1).next
       const append = Effect.gen(function*() {
         for (let n = 1; performance.now() < until; n++) {
           const name = users[Math.floor(next() * users.length)] ?? "ada"
@@ -148,7 +148,7 @@ describe("Many devices that misbehave, while events are appended", () => {
       })
 
       const device = Effect.fnUntraced(function*(served: Served, name: string, seed: number) {
-        const next = random(seed)
+        const next = seeded(seed).next
         const record = new Record()
         // It starts before the first event, so that it must hear of all.
         record.at = { epoch: epochs.get(name) ?? "", offset: 0 }

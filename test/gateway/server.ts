@@ -10,7 +10,8 @@ import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import * as Jose from "jose"
 import { createServer } from "node:http"
 import { WebSocket } from "ws"
-import { EventId, RunId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
+import { UserId } from "../../src/protocol/Identity.ts"
+import { toEnvelope } from "../support/envelopes.ts"
 
 export const secret = "a secret for tests, of 32 characters or more"
 
@@ -100,27 +101,7 @@ export const envelope = (
   options: { readonly thread?: string; readonly run?: string; readonly type?: string; readonly confirm?: boolean } = {}
 ): Envelope.Envelope => {
   const sequence = ++ids
-  const id = EventId.make(`e${sequence}`)
-  const type = options.type ?? "custom"
-  const run = options.run === undefined ? undefined : RunId.make(options.run)
-  const thread = options.thread === undefined ? undefined : ThreadId.make(options.thread)
-  const at = Date.now()
-  const confirm = options.confirm === true ? { confirm: true } : {}
-  const body = JSON.stringify({ id, type, at, run, thread, ...confirm, data }).slice(1)
-  return {
-    id,
-    source: "e",
-    sequence,
-    type,
-    delivery: "critical",
-    at,
-    run,
-    thread,
-    confirm: options.confirm === true,
-    body,
-    bytes: Buffer.byteLength(body),
-    data
-  }
+  return toEnvelope({ ...options, id: `e${sequence}`, source: "e", sequence, at: Date.now(), data })
 }
 
 export const append = (served: Pick<Served, "broker">, userId: string, ...numbers: ReadonlyArray<number>) =>

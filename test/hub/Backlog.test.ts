@@ -5,7 +5,8 @@ import { TestClock } from "effect/testing"
 import { Backlog, type Holder } from "../../src/hub/capacity/Backlog.ts"
 import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
 import { settledMemory } from "../support/memory.ts"
-import { FakeBroker, FakeTransport, random } from "./fakes.ts"
+import { FakeBroker, FakeTransport } from "./fakes.ts"
+import { seeded } from "../support/random.ts"
 import { makeHub, now, open } from "./hub.ts"
 
 const kibi = 1024
@@ -29,7 +30,7 @@ describe("The bytes that wait for the network", () => {
 
   it("P5: never are more than a node may hold, whatever devices read, close and leave", () => {
     for (let seed = 1; seed <= 50; seed++) {
-      const dice = random(seed)
+      const dice = seeded(seed).next
       const backlog: Backlog = new Backlog({ perConnection: 100, perNode: 1_000 })
       const holders: Array<ReturnType<typeof holder>> = []
       const bytes = new Map<Holder, number>()

@@ -6,7 +6,8 @@ import type { Frame } from "effect-emitter/protocol"
 import { TestClock } from "effect/testing"
 import type { Connection } from "../../src/hub/connection/Connection.ts"
 import * as Monotonic from "../../src/protocol/Monotonic.ts"
-import { FakeBroker, FakeTransport, random } from "./fakes.ts"
+import { FakeBroker, FakeTransport } from "./fakes.ts"
+import { seeded } from "../support/random.ts"
 import { makeHub, never, now, offsets, open } from "./hub.ts"
 
 const settle = TestClock.adjust("1 second")
@@ -342,7 +343,7 @@ class Device {
 describe("Any order of appends, looks, full transports, filters, outages and lost logs", () => {
   const run = (seed: number) =>
     Effect.gen(function*() {
-      const next = random(seed)
+      const next = seeded(seed).next
       const int = (below: number) => Math.floor(next() * below)
       const delays = [now, Effect.yieldNow, Effect.sleep("3 millis")]
       const delay = Effect.suspend(() => delays[int(delays.length)] ?? now)

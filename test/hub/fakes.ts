@@ -212,14 +212,3 @@ export class FakeBroker {
 const refused = new Broker.BrokerError({
   reason: new Broker.BrokerRefused({ operation: "acknowledge", detail: "out of memory" })
 })
-
-/** The same numbers in [0, 1) for the same seed. */
-export const random = (seed: number): () => number => {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
-  }
-}

@@ -32,7 +32,7 @@ describe("a field that is undefined", () => {
     const config = {
       extends: "../../tsconfig.json",
       compilerOptions: { exactOptionalPropertyTypes: false },
-      include: ["../../test/protocol/undefinedFields.ts"]
+      include: ["./undefinedFields.ts"]
     }
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config))
     const tsc = join(root, "node_modules", ".bin", "tsc")

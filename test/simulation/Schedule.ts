@@ -2,7 +2,7 @@
  * What happens in one simulated life of the package: a setting, and steps. Both are plain data, made from a seed, so that
  * a schedule can be printed, cut short and run again. A step that makes no sense where it stands does nothing.
  */
-import { type Draw, seeded } from "../emitter/support/random.ts"
+import { type Draw, seeded } from "../support/random.ts"
 import type { Fault } from "../../src/testing/index.ts"
 
 export type Kind =

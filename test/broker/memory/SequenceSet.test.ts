@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { maxRanges, SequenceSet } from "../../../src/broker/memory/SequenceSet.ts"
-import { forSeeds } from "../../emitter/support/random.ts"
+import { forSeeds } from "../../support/random.ts"
 
 describe("SequenceSet", () => {
   it.effect("is a set, in whatever order numbers are added", () =>

@@ -5,7 +5,7 @@ import type { Envelope } from "effect-emitter/protocol"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
 import { type LogLimits, UserLog } from "../../../src/broker/memory/UserLog.ts"
 import { RunId } from "../../../src/protocol/Identity.ts"
-import { type Draw, forSeeds } from "../../emitter/support/random.ts"
+import { type Draw, forSeeds } from "../../support/random.ts"
 import { entryOf, envelope, idOf, numbered, plain, plenty } from "../events.ts"
 import { RunFold } from "../../../src/protocol/RunFold.ts"
 

@@ -4,7 +4,7 @@ import { Config, ConfigProvider, Effect, Exit, Layer, Schema, Scope } from "effe
 import { Broker } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
 import { RedisBroker } from "effect-emitter/redis"
-import { forSeeds } from "../../emitter/support/random.ts"
+import { forSeeds } from "../../support/random.ts"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
 import { checkpoint } from "../../../src/broker/redis/scripts/CheckpointLua.ts"
 import { RunId, type UserId } from "../../../src/protocol/Identity.ts"

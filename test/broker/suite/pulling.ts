@@ -1,7 +1,7 @@
 /** How much one look gives. */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
-import { forSeeds } from "../../emitter/support/random.ts"
+import { forSeeds } from "../../support/random.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { envelope, newUser, numbered, start } from "../events.ts"
 

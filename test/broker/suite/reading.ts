@@ -2,7 +2,7 @@
 import { assert } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
 import { Broker, type Position } from "effect-emitter"
-import { type Draw, forSeeds } from "../../emitter/support/random.ts"
+import { type Draw, forSeeds } from "../../support/random.ts"
 import type { BrokerService, BrokerTest } from "../brokerSuite.ts"
 import { eventually, idOf, newUser, numbered, start } from "../events.ts"
 import { patience } from "../../support/patience.ts"

@@ -1,7 +1,7 @@
 /** Wake-ups, and who counts as a reader. */
 import { assert } from "@effect/vitest"
 import { Effect, Exit, Latch, Scope } from "effect"
-import { forSeeds } from "../../emitter/support/random.ts"
+import { forSeeds } from "../../support/random.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { eventually, newUser, numbered, start } from "../events.ts"
 import { ownTimed } from "../../support/ownTime.ts"

@@ -8,7 +8,7 @@ import { AgentEvents, Broker, Emitters, Event, Spool } from "effect-emitter"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer } from "../support/emitting.ts"
-import { type Draw, forSeeds } from "../support/random.ts"
+import { type Draw, forSeeds } from "../../support/random.ts"
 import { RunFold } from "../../../src/protocol/RunFold.ts"
 
 const Newest = Event.make("test_newest", {

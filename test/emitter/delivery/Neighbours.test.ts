@@ -14,7 +14,7 @@ import { DeliveryBench, ScriptedChannel } from "../support/DeliveryBench.ts"
 import { notes, within } from "../support/emitting.ts"
 import { envelopes, sequences, userId } from "../support/envelopes.ts"
 import { urgent } from "../support/events.ts"
-import { type Draw, forSeeds } from "../support/random.ts"
+import { type Draw, forSeeds } from "../../support/random.ts"
 import { ScriptedBroker } from "../support/ScriptedBroker.ts"
 
 const bad = userId("bad")

@@ -12,7 +12,7 @@ import * as SqliteSpoolStore from "../../../src/emitter/fallback/SqliteSpoolStor
 import type { UserId } from "../../../src/protocol/Identity.ts"
 import { DeliveryBench } from "../support/DeliveryBench.ts"
 import { envelopes, sequences, userId } from "../support/envelopes.ts"
-import { type Draw, forSeeds } from "../support/random.ts"
+import { type Draw, forSeeds } from "../../support/random.ts"
 import { type Behaviour, ScriptedBroker } from "../support/ScriptedBroker.ts"
 import { spoolUntilKilled } from "../support/spoolUntilKilled.ts"
 import { patience } from "../../support/patience.ts"

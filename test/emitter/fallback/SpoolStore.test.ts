@@ -14,7 +14,7 @@ import {
 import * as SqliteSpoolStore from "../../../src/emitter/fallback/SqliteSpoolStore.ts"
 import { RunId, ThreadId } from "../../../src/protocol/Identity.ts"
 import { envelope, envelopes, sequences, userId } from "../support/envelopes.ts"
-import { forSeeds } from "../support/random.ts"
+import { forSeeds } from "../../support/random.ts"
 
 const ada = userId("ada")
 const bob = userId("bob")

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Cause, Clock, Deferred, Duration, Effect, Exit, Fiber, Random, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import * as CircuitBreaker from "../../../src/emitter/resilience/CircuitBreaker.ts"
-import { type Draw, forSeeds } from "../support/random.ts"
+import { type Draw, forSeeds } from "../../support/random.ts"
 
 const options: CircuitBreaker.Options = { failures: 3, openFor: { first: "1 second", cap: "10 seconds" } }
 

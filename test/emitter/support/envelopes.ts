@@ -1,33 +1,22 @@
 import type { NonEmptyArray } from "effect/Array"
 import { Schema } from "effect"
 import type { Envelope } from "../../../src/protocol/Envelope.ts"
-import { EventId, UserId } from "../../../src/protocol/Identity.ts"
+import { UserId } from "../../../src/protocol/Identity.ts"
+import { toEnvelope } from "../../support/envelopes.ts"
 
 const decodeUser = Schema.decodeSync(UserId)
-const decodeEventId = Schema.decodeSync(EventId)
 
 export const userId = (name: string): UserId => decodeUser(name)
 
 /** The `sequence`th event of an emitter called `source`. */
-export const envelope = (source: string, sequence: number, text = ""): Envelope => {
-  const id = decodeEventId(`${source}-${sequence}`)
-  const data = { name: "n", data: text }
-  const body = `"id":"${id}","type":"custom","at":${sequence},"data":${JSON.stringify(data)}}`
-  return {
-    id,
+export const envelope = (source: string, sequence: number, text = ""): Envelope =>
+  toEnvelope({
+    id: `${source}-${sequence}`,
     source: `${source}-`,
     sequence,
-    type: "custom",
-    delivery: "critical",
     at: sequence,
-    run: undefined,
-    thread: undefined,
-    confirm: false,
-    body,
-    bytes: Buffer.byteLength(body),
-    data
-  }
-}
+    data: { name: "n", data: text }
+  })
 
 /** The events `from` to `to`, both included. */
 export const envelopes = (source: string, from: number, to = from): NonEmptyArray<Envelope> => {

@@ -14,7 +14,8 @@ import type { Message } from "../../../src/hub/Transport.ts"
 import { closeCodes } from "../../../src/protocol/CloseCode.ts"
 import * as Frame from "../../../src/protocol/Frame.ts"
 import type { Envelope } from "../../../src/protocol/Envelope.ts"
-import { ConnectionId, EventId } from "../../../src/protocol/Identity.ts"
+import { ConnectionId } from "../../../src/protocol/Identity.ts"
+import { toEnvelope } from "../../support/envelopes.ts"
 import { principal } from "./authenticator.ts"
 
 /** So many messages a session may send at once; no time passes in a world. */
@@ -133,23 +134,7 @@ let envelopes = 0
 /** An envelope as an emitter would make it. */
 export const envelope = (n: number): Envelope => {
   const sequence = ++envelopes
-  const id = EventId.make(`e${sequence}`)
-  const data = { n }
-  const body = JSON.stringify({ id, type: "custom", at: 0, data }).slice(1)
-  return {
-    id,
-    source: "fuzz",
-    sequence,
-    type: "custom",
-    delivery: "critical",
-    at: 0,
-    run: undefined,
-    thread: undefined,
-    confirm: false,
-    body,
-    bytes: body.length,
-    data
-  }
+  return toEnvelope({ id: `e${sequence}`, source: "fuzz", sequence, at: 0, data: { n } })
 }
 
 /** The name that belongs to a code, as a close has to give it. */

@@ -13,7 +13,8 @@ import type { CloseReason, Message } from "../../../src/hub/Transport.ts"
 import { ConnectionId, UserId } from "../../../src/protocol/Identity.ts"
 import * as WallClock from "../../support/wallClock.ts"
 import * as Monotonic from "../../../src/protocol/Monotonic.ts"
-import { FakeBroker, random } from "../../hub/fakes.ts"
+import { FakeBroker } from "../../hub/fakes.ts"
+import { seeded } from "../../support/random.ts"
 import { makeHub, now } from "../../hub/hub.ts"
 
 class FakeWire implements Wire {
@@ -377,7 +378,7 @@ describe("WebSocketSession", () => {
         const { broker, reasons, hub, open, sessions } = yield* makeSessions
         const codes = new Set<number | undefined>()
         for (let seed = 1; seed <= seeds; seed++) {
-          const next = random(seed)
+          const next = seeded(seed).next
           const { session, wire } = open()
           session.onText(next() < 0.8 ? `{"type":"hello","token":"ada"}` : messages(next))
           for (let n = Math.floor(next() * 12); n > 0; n--) {

@@ -2,7 +2,7 @@
  * A small seeded generator for property tests: a failing test names its seed, and the seed replays it.
  */
 import { Cause, Effect, Random } from "effect"
-import { Names } from "../../../src/index.ts"
+import { Names } from "../../src/index.ts"
 
 export interface Draw {
   /** A number in [0, 1). */
