@@ -75,6 +75,7 @@ export interface Options {
  *   and returns how many there were on this node. They end here at once; the
  *   others hear of it through the broker, and if that fails may not have. Later
  *   ones are let in if their credentials were issued later, as far as is known.
+ * - `look` has all connections look at their logs, whether a wake-up has come or not.
  * - `settled` tells whether all connections have written what they know of.
  *
  * @category services
@@ -95,6 +96,7 @@ export class Hub extends Context.Service<Hub, {
   readonly admit: (user: UserId, issuedAt: number | undefined) => Effect.Effect<void, Revoked.Revoked | BrokerError>
   readonly hear: (user: UserId, connection: ConnectionId | undefined) => void
   readonly revoke: (user: UserId) => Effect.Effect<number, BrokerError>
+  readonly look: Effect.Effect<void>
   readonly settled: Effect.Effect<boolean>
   readonly stats: Effect.Effect<Stats>
 }>()("effect-emitter/Hub") {}
@@ -228,6 +230,9 @@ export const make = Effect.fnUntraced(function*(
         for (const connection of connections) connection.close(Revoked.closeReason)
         return Effect.as(broker.revoke(user), connections.length)
       }),
+    look: Effect.sync(() => {
+      for (const connection of registry) connection.wake()
+    }),
     settled: Effect.sync(() => {
       for (const connection of registry) {
         if (!connection.isSettled) return false

@@ -66,6 +66,23 @@ describe("Closing", () => {
       assert.deepStrictEqual(device.numbers(), [1, 2, 3])
     }))
 
+  it.live("fault 25: still sends what was appended just before, also where no wake-up has told of it yet", () =>
+    Effect.gen(function*() {
+      const deaf = Layer.effect(
+        Broker.Broker,
+        Effect.map(Layer.build(Layer.orDie(Broker.layerMemory())), (built) => {
+          const { subscribeUnscoped: _, ...broker } = Context.get(built, Broker.Broker)
+          return { ...broker, subscribe: () => Effect.void }
+        })
+      )
+      const served = yield* serve({}, { broker: deaf })
+      const device = yield* connect(served, "ada")
+      yield* append(served, "ada", 1, 2, 3)
+      yield* served.close
+      assert.deepStrictEqual(device.frames.map(({ type }) => type), ["welcome", "events", "goodbye"])
+      assert.deepStrictEqual(device.numbers(), [1, 2, 3])
+    }))
+
   it.live("does not wait for devices that never answer", () =>
     Effect.gen(function*() {
       const served = yield* serve({ drainTimeout: "300 millis" })

@@ -56,10 +56,11 @@ export const make = Effect.fnUntraced(function*(
   }
 })
 
-// What was appended just before the end still goes out, unless a device is too slow for that.
+// What was appended just before the end still goes out, unless a device is too slow for that. Its wake-up may not have come.
 const settle = (hub: Hub["Service"], drainTimeout: Duration.Duration): Effect.Effect<void> =>
   Effect.andThen(Effect.yieldNow, hub.settled).pipe(
     Effect.repeat({ until: (settled) => settled, schedule: Schedule.spaced("10 millis") }),
+    (isSettled) => Effect.andThen(hub.look, isSettled),
     Effect.timeoutOption(Duration.min(Duration.millis(500), Duration.times(drainTimeout, 0.25))),
     Effect.asVoid
   )
