@@ -268,18 +268,22 @@ export class RunStore implements Runs {
 
 /** The value `after`, with all of it that is as it was `before` from there. */
 const share = <A>(before: unknown, after: A): A => {
+  if (before === after) return after
   // What says the same is of the same type.
   const same = before as A
   if (Array.isArray(before) && Array.isArray(after)) {
     const items = after.map((item: unknown, index) => share(before[index], item))
-    return items.length === before.length && items.every((item, index) => item === before[index]) ? same : items as A
+    if (items.length === before.length && items.every((item, index) => item === before[index])) return same
+    return items.every((item, index) => item === after[index]) ? after : items as A
   }
   if (isObject(before) && isObject(after)) {
-    const fields = Object.entries(after).map(([key, value]) => [key, share(before[key], value)] as const)
-    return fields.length === Object.keys(before).length &&
-        fields.every(([key, value]) => Object.hasOwn(before, key) && value === before[key])
-      ? same
-      : Object.fromEntries(fields) as A
+    const fields = Object.entries(after).map(([key, value]) => [key, value, share(before[key], value)] as const)
+    const isSame = fields.length === Object.keys(before).length &&
+      fields.every(([key, , shared]) => Object.hasOwn(before, key) && shared === before[key])
+    if (isSame) return same
+    return fields.every(([, value, shared]) => value === shared)
+      ? after
+      : Object.fromEntries(fields.map(([key, , shared]) => [key, shared])) as A
   }
-  return before === after ? same : after
+  return after
 }

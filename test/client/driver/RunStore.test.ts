@@ -60,6 +60,12 @@ describe("RunStore", () => {
     assert.strictEqual(after[0]?.messages[0], before[0]?.messages[0])
     assert.strictEqual(after[0]?.tools, before[0]?.tools)
     assert.strictEqual(after[0]?.usage, before[0]?.usage)
+
+    // Whoever looks at one run alone sees the same values as whoever looks at all.
+    frame(delta("r1", "d", "m2"))
+    const alone = store.run("r1").get()
+    assert.strictEqual(alone?.messages[0], before[0]?.messages[0])
+    assert.strictEqual(store.getSnapshot()[0], alone)
   })
 
   it("tells subscribers once for each frame, and those of a run when it changed", () => {
