@@ -1,14 +1,19 @@
 /**
- * Some projects, run one after another so that they do not fight over the machine's cores:
+ * The tests, in projects. The first two run side by side, and after them the others:
  *
- * - `unit`: everything in one process, many files at a time;
+ * - `unit`: all but the following. Its files share a few processes, so that each process loads the sources once: a file
+ *   puts back what it changes in its process;
  * - `valkey`, where `valkey-server` is installed: the tests of the Redis broker once more, over Valkey;
  * - `package`: builds and packs the package;
- * - `e2e`: real processes and a real browser, one file at a time.
+ * - `e2e`: real processes and a real browser.
+ *
+ * Most tests wait, for sockets, processes and timers, so there are more workers than cores. A test must hold on a machine
+ * that is ten times slower: see `support/ownTime.ts`, `support/memory.ts` and `support/patience.ts`.
  *
  * `import … from "effect-emitter"` means the sources here, by the same map that package.json publishes.
  */
 import { readFileSync } from "node:fs"
+import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { configDefaults, defineConfig } from "vitest/config"
 import { lookFor } from "./support/program.ts"
@@ -35,6 +40,24 @@ if (!hasValkey) {
   process.stderr.write("valkey-server is not installed: the Redis broker is tested over redis-server alone\n")
 }
 
+/** How many files run side by side, and when. */
+const together = { maxWorkers: 3 * availableParallelism(), sequence: { groupOrder: 1 } }
+/** Files that start processes and browsers of their own. */
+const heavy = { maxWorkers: availableParallelism() + 1, sequence: { groupOrder: 2 } }
+
+/** The tests of `npm run test:quick`: of what is pure, or runs by a test's clock. */
+const quick = [
+  "test/protocol/{CloseCode,Envelope,Event,Frame,FrameError,Identity,Position,Run*,Settings}.test.ts",
+  "test/broker/memory/!(MemoryBound).test.ts",
+  "test/emitter/{accept,dispatch,observe,resilience,run,user}/*.test.ts",
+  "test/emitter/delivery/{Delivery,LostRuns}.test.ts",
+  "test/emitter/{Emitter,EmitterConfig,EmitterPool}.test.ts",
+  "test/hub/**/*.test.ts",
+  "test/client/session/*.test.ts",
+  "test/client/{Client,connect}.test.ts",
+  "test/simulation/Simulation.test.ts"
+]
+
 const ci = process.env["CI"] === "true"
 
 export default defineConfig({
@@ -42,6 +65,7 @@ export default defineConfig({
   resolve: { alias },
   test: {
     pool: "forks",
+    testTimeout: 120_000,
     hookTimeout: 120_000,
     teardownTimeout: 10_000,
     allowOnly: false,
@@ -50,47 +74,39 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          ...together,
           name: "unit",
-          include: ["test/**/*.test.ts"],
+          include: process.env["QUICK"] === undefined ? ["test/**/*.test.ts"] : quick,
           exclude: [...configDefaults.exclude, "test/package/**", "test/e2e/**"],
-          testTimeout: 120_000,
-          maxWorkers: 6,
-          sequence: { groupOrder: 1 }
+          isolate: false
         }
       },
       ...(hasValkey
         ? [{
           extends: true as const,
           test: {
+            ...together,
             name: "valkey",
             include: ["test/broker/redis/Redis*.test.ts"],
-            env: { TESTED_SERVER: "valkey-server" },
-            maxWorkers: 6,
-            testTimeout: 120_000,
-            sequence: { groupOrder: 1 }
+            isolate: false,
+            env: { TESTED_SERVER: "valkey-server" }
           }
         }]
         : []),
       {
         extends: true,
         test: {
+          ...heavy,
           name: "package",
-          include: ["test/package/**/*.test.ts"],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          maxWorkers: 6,
-          sequence: { groupOrder: 1 }
+          include: ["test/package/**/*.test.ts"]
         }
       },
       {
         extends: true,
         test: {
+          ...heavy,
           name: "e2e",
-          include: ["test/e2e/**/*.test.ts"],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          maxWorkers: 6,
-          sequence: { groupOrder: 1 }
+          include: ["test/e2e/**/*.test.ts"]
         }
       }
     ]

@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createClient } from "redis"
-import { withServer } from "../broker/redis/redisNode.ts"
+import { persist, withServer } from "../broker/redis/redisNode.ts"
 import { findProgram } from "../support/program.ts"
 
 const text = readFileSync(new URL("../../src/broker/redis/README.md", import.meta.url), "utf8")
@@ -68,7 +68,7 @@ describe("the operators' guide of Redis", () => {
             const ada = Identity.UserId.make("ada")
             yield* Effect.gen(function*() {
               const broker = yield* Broker.Broker
-              const { epoch } = yield* broker.head(ada)
+              const { epoch } = yield* persist(broker.head(ada))
               // A device that acknowledges all it gets, so that the program's last event is confirmed.
               yield* Broker.read(broker, ada, Option.some({ epoch, offset: 0 })).pipe(
                 Stream.runForEach((item) =>

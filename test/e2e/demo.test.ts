@@ -244,11 +244,11 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
   it("stops in time with a run under way, and the page goes on with the server that is started after it", async () => {
     await ask(page, question)
     await page.locator("article[data-status=active]").waitFor()
-    const { code, ms, stderr, stdout } = await demo.stop("SIGINT")
+    const { code, ms, readyMs, stderr, stdout } = await demo.stop("SIGINT")
     assert.strictEqual(stderr, "")
     assert.strictEqual(stdout, `effect-emitter demo: ${url}\nPress Ctrl-C to stop.\n`)
     assert.strictEqual(code, 0)
-    assert.isBelow(ms, 6_000)
+    assert.isBelow(ms, 3_000 + 3 * readyMs)
     // The run's ending is there before the goodbye: the page shows nothing as running that does not run.
     await ended(page, "cancelled")
     await page.locator(".connection[data-status=waiting]").waitFor()
@@ -323,8 +323,8 @@ describe("npm start", () => {
   it("ends with 0 on SIGTERM too", async () => {
     const demo = startDemo(0)
     await demo.ready
-    const { code, ms, stderr } = await demo.stop("SIGTERM")
+    const { code, ms, readyMs, stderr } = await demo.stop("SIGTERM")
     assert.deepStrictEqual([code, stderr], [0, ""])
-    assert.isBelow(ms, 5_000)
+    assert.isBelow(ms, 2_000 + 3 * readyMs)
   })
 })

@@ -14,7 +14,9 @@ export interface Ended {
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
+  /** From the signal to the end, and from the start until it was ready: a yardstick for the machine. */
   readonly ms: number
+  readonly readyMs: number
 }
 
 const running = new Set<ChildProcess>()
@@ -30,19 +32,23 @@ export const startDemo = (port: number | string, script = "src/demo/main.ts", en
   running.add(child)
   let stdout = ""
   let stderr = ""
-  let signalledAt = performance.now()
+  const spawnedAt = performance.now()
+  let readyMs = 0
+  let signalledAt = spawnedAt
   child.stdout.on("data", (chunk) => stdout += chunk)
   child.stderr.on("data", (chunk) => stderr += chunk)
   const ended = new Promise<Ended>((resolve) => {
     child.once("close", (code, signal) => {
       running.delete(child)
-      resolve({ code, signal, stdout, stderr, ms: performance.now() - signalledAt })
+      resolve({ code, signal, stdout, stderr, ms: performance.now() - signalledAt, readyMs })
     })
   })
   const ready = new Promise<string>((resolve, reject) => {
     child.stdout.on("data", () => {
       const url = /http:\/\/\S+/.exec(stdout)?.[0]
-      if (url !== undefined && stdout.includes("Press Ctrl-C")) resolve(url)
+      if (url === undefined || !stdout.includes("Press Ctrl-C")) return
+      readyMs = performance.now() - spawnedAt
+      resolve(url)
     })
     void ended.then(() => reject(new Error(`the demo ended before it was ready:\n${stdout}${stderr}`)))
   })

@@ -174,7 +174,7 @@ describe.skipIf(redis === undefined)("npm run start:cluster", () => {
 
   it("stops on Ctrl-C within a bounded time, and leaves nothing behind", async () => {
     const cluster = await begin()
-    const { code, ms, stderr, stdout } = await demo.stop("SIGINT")
+    const { code, ms, readyMs, stderr, stdout } = await demo.stop("SIGINT")
     assert.deepStrictEqual([code, stderr], [0, ""])
     assert.strictEqual(
       stdout.replace(/\d+$/gmu, "N"),
@@ -188,7 +188,7 @@ describe.skipIf(redis === undefined)("npm run start:cluster", () => {
         ""
       ].join("\n")
     )
-    assert.isBelow(ms, 12_000)
+    assert.isBelow(ms, 6_000 + 3 * readyMs)
     await assertNothingLeft(cluster)
   })
 

@@ -284,7 +284,7 @@ describe("gaps of the seed", () => {
       const alive = (...args: ReadonlyArray<string>) =>
         Effect.promise(async () => {
           const command = ["--disable-warning=ExperimentalWarning", script, ...args]
-          return (await promisify(execFile)(process.execPath, command, { timeout: 20_000 })).stdout
+          return (await promisify(execFile)(process.execPath, command, { timeout: 110_000 })).stdout
         })
       assert.deepStrictEqual([yield* alive(), yield* alive("build")], ["[]", "[]"])
 

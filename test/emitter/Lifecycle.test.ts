@@ -22,7 +22,7 @@ const child = (...args: ReadonlyArray<string>) =>
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ["--disable-warning=ExperimentalWarning", script, ...args],
-      { timeout: 20_000 }
+      { timeout: 110_000 }
     )
     return stdout
   })

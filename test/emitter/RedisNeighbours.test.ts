@@ -9,7 +9,7 @@ import { DeadLetterStore } from "../../src/emitter/fallback/DeadLetterStore.ts"
 import { Turn } from "../../src/emitter/user/Turn.ts"
 import { Turns } from "../../src/emitter/user/Turns.ts"
 import type { Envelope } from "../../src/protocol/Envelope.ts"
-import { idOf } from "../broker/events.ts"
+import { eventually, idOf } from "../broker/events.ts"
 import { persist, program, startNode, withServer } from "../broker/redis/redisNode.ts"
 import { ownTimed } from "../support/ownTime.ts"
 import { defaults } from "./support/DeliveryBench.ts"
@@ -68,8 +68,15 @@ describe.skipIf(program === undefined)("Neighbours, over Redis", () => {
           }
           assert.strictEqual(yield* offsetOf("good"), 41)
           // The broker may heal the user's log; whether or not it does, each event is there or is told of.
-          yield* Effect.sleep("1 second")
-          const letters = yield* Effect.flatMap(DeadLetters.DeadLetters, (service) => service.list())
+          const outcomes = Effect.gen(function*() {
+            const letters = yield* Effect.flatMap(DeadLetters.DeadLetters, (service) => service.list())
+            return { letters, appended: yield* Effect.orElseSucceed(offsetOf("bad"), () => 0) }
+          })
+          const { letters } = yield* eventually(
+            outcomes,
+            ({ appended, letters }) => appended + letters.length >= 8,
+            "each of the events, or what became of it"
+          )
           assert.isTrue(letters.every(({ trigger, user }) => user === bad.context.userId && trigger === "refused"))
           assert.strictEqual((yield* Effect.orElseSucceed(offsetOf("bad"), () => 0)) + letters.length, 8)
           const { breaker, delivery } = yield* emitters.stats

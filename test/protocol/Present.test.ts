@@ -26,7 +26,7 @@ const dataOf = (event: Event.Event, runId?: string) =>
   }).pipe(Effect.provide(layer({ config: { lifecycle: "observe" } })))
 
 describe("a field that is undefined", () => {
-  it("fault 32: compiles without exactOptionalPropertyTypes as it does with it", { timeout: 60_000 }, () => {
+  it("fault 32: compiles without exactOptionalPropertyTypes as it does with it", { timeout: 120_000 }, () => {
     const folder = join(root, ".tmp", "loosely")
     mkdirSync(folder, { recursive: true })
     const config = {

@@ -5,7 +5,7 @@ import { RedisBroker } from "effect-emitter/redis"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { newUser, numbered } from "../events.ts"
+import { eventually, newUser, numbered } from "../events.ts"
 import { program, startNode, withServer } from "./redisNode.ts"
 
 const refusals: ReadonlyArray<readonly [url: string, what: RegExp]> = [
@@ -63,8 +63,7 @@ describe("The address of a Redis", () => {
               yield* overSocket.append(user, numbered(1, 3))
               assert.strictEqual((yield* overTcp.head(user)).offset, 3)
               assert.strictEqual((yield* other.head(user)).offset, 0)
-              yield* Effect.sleep("100 millis")
-              assert.isAbove(woken, before)
+              yield* eventually(Effect.sync(() => woken), (n) => n > before, "a wake-up")
             }))
         }).pipe(Effect.scoped),
       120_000
