@@ -7,6 +7,10 @@ import { RunId } from "../../../src/protocol/Identity.ts"
 import { envelope, eventually, newUser, numbered } from "../events.ts"
 import { persist, program, startNode, startStore, withServer } from "./redisNode.ts"
 
+const r = RunId.make("r")
+const event = (type: string, sequence: number, source: string, at = 1_000) =>
+  envelope({ source, sequence, run: "r", type: `agent_${type}`, at, data: { agentName: "a" } })
+
 describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
   it.live(
     "fault 45: forgets the sources whose last events are the oldest, and no other",
@@ -70,9 +74,6 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
         Effect.gen(function*() {
           const [a, b] = [yield* startNode(server.url), yield* startNode(server.url)]
           const user = newUser()
-          const r = RunId.make("r")
-          const event = (type: string, sequence: number, source: string, at = 1_000) =>
-            envelope({ source, sequence, run: "r", type: `agent_${type}`, at, data: { agentName: "a" } })
           yield* a.append(user, [event("started", 1, "a")])
           assert.strictEqual(yield* b.endLost(user, [r]), 1)
           const { reason } = yield* Effect.flip(a.append(user, [event("thinking", 2, "a")]))
@@ -94,9 +95,6 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
         Effect.gen(function*() {
           const [a, b] = [yield* startNode(server.url), yield* startNode(server.url)]
           const user = newUser()
-          const r = RunId.make("r")
-          const event = (type: string, sequence: number, source: string, at: number) =>
-            envelope({ source, sequence, run: "r", type: `agent_${type}`, at, data: { agentName: "a" } })
           const isLost = (append: ReturnType<typeof a.append>) =>
             Effect.map(Effect.flip(append), ({ reason }) => assert.strictEqual(reason._tag, "RunLost"))
           yield* a.append(user, [event("started", 1, "a", 2_000)])

@@ -42,6 +42,23 @@ const spooled = Effect.fnUntraced(function*(to: number, behaviour: Behaviour = "
   return { bench, store }
 })
 
+/** Drains four events of ada into a broker that takes none beside another, and each alone only at its fifth try. */
+const takesEachAfterFourTries = Effect.fnUntraced(function*(store: SpoolStore) {
+  const bench = yield* benchOver(store)
+  const failures = new Map<number, number>()
+  bench.broker.decide = ({ batch, user }) => {
+    if (user !== ada || batch.length > 1) return user === ada ? "die" : "ok"
+    const [{ sequence }] = batch
+    const failed = failures.get(sequence) ?? 0
+    failures.set(sequence, failed + 1)
+    // Each append is asked twice what becomes of it.
+    return failed < 8 ? "die" : "ok"
+  }
+  yield* TestClock.adjust("1 minute")
+  assert.deepStrictEqual(sequences(bench.broker.log(ada)), count(4))
+  assert.strictEqual((yield* bench.delivery.stats).deadLetters.events, 0)
+})
+
 describe("SpoolDrainer", () => {
   it.effect("gives everything back in order once the broker works, with nobody emitting: the drainer is the probe", () =>
     Effect.gen(function*() {
@@ -151,38 +168,14 @@ describe("SpoolDrainer", () => {
     Effect.gen(function*() {
       const store = yield* MemorySpoolStore.make()
       for (const sequence of count(4)) yield* store.put(ada, envelopes("ada", sequence))
-      const bench = yield* benchOver(store)
-      const failures = new Map<number, number>()
-      bench.broker.decide = ({ batch, user }) => {
-        if (user !== ada || batch.length > 1) return user === ada ? "die" : "ok"
-        const [{ sequence }] = batch
-        const failed = failures.get(sequence) ?? 0
-        failures.set(sequence, failed + 1)
-        // Each append is asked twice what becomes of it.
-        return failed < 8 ? "die" : "ok"
-      }
-      yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(sequences(bench.broker.log(ada)), count(4))
-      assert.strictEqual((yield* bench.delivery.stats).deadLetters.events, 0)
+      yield* takesEachAfterFourTries(store)
     }))
 
   it.effect("fault 45: counts the tries of each part of a batch anew", () =>
     Effect.gen(function*() {
       const store = yield* MemorySpoolStore.make()
       yield* store.put(ada, envelopes("ada", 1, 4))
-      const bench = yield* benchOver(store)
-      const failures = new Map<number, number>()
-      bench.broker.decide = ({ batch, user }) => {
-        if (user !== ada || batch.length > 1) return user === ada ? "die" : "ok"
-        const [{ sequence }] = batch
-        const failed = failures.get(sequence) ?? 0
-        failures.set(sequence, failed + 1)
-        // Each append is asked twice what becomes of it.
-        return failed < 8 ? "die" : "ok"
-      }
-      yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(sequences(bench.broker.log(ada)), count(4))
-      assert.strictEqual((yield* bench.delivery.stats).deadLetters.events, 0)
+      yield* takesEachAfterFourTries(store)
     }))
 
   it.effect("fault 45: lets time pass between two tries of one user, also beside users who wait for theirs", () =>
