@@ -1,46 +1,25 @@
 /**
- * Folds a run's events to its state.
+ * Folds a run's events into its state: what a device shows when it was not there
+ * for all of them.
  *
- * The fold is the same on both sides, and a fold that goes on from a snapshot
- * comes to the same state as one that saw every event. It is tolerant (an event
- * it does not know changes nothing, a field of the wrong kind counts as missing,
- * and a start it did not see is made up from what follows) and bounded: of each
- * text it keeps the last {@link maxText} characters, of all messages together
- * {@link maxTotalText} (the oldest messages go first), of messages and tool calls
- * the last {@link maxItems}.
+ * The fold is the same on both sides. A fold that goes on from a snapshot comes to
+ * the same state as one that saw every event, so that a page that is drawn from a
+ * snapshot looks like one that is drawn from events. It is tolerant: an event it
+ * does not know changes nothing, a field of the wrong kind counts as missing, and a
+ * start it did not see is made up from what follows. And it is bounded, see
+ * `RunLimits`.
  *
- * A page folds as well, so nothing here may load a schema.
+ * This module loads no Effect, so that a page can have it without.
  *
  * @since 0.1.0
  */
 import type { Json } from "effect/Schema"
-import { bytesOf, GrowingText, tail, textOverhead } from "./GrowingText.ts"
+import { bytesOf, tail, textOverhead } from "./GrowingText.ts"
+import { keepJson } from "./KeptJson.ts"
 import * as RunEvents from "./RunEvents.ts"
-import type { Message, RunSnapshot, ToolCall } from "./RunSnapshotSchema.ts"
-
-/**
- * The most characters a snapshot keeps of one text.
- *
- * @category limits
- * @since 0.1.0
- */
-export const maxText = 65_536
-
-/**
- * The most characters kept of all messages of a run together.
- *
- * @category limits
- * @since 0.1.0
- */
-export const maxTotalText = 4 * maxText
-
-/**
- * The most messages, and the most tool calls, kept of a run.
- *
- * @category limits
- * @since 0.1.0
- */
-export const maxItems = 64
+import { maxText } from "./RunLimits.ts"
+import type { RunSnapshot } from "./RunSnapshotSchema.ts"
+import { RunParts } from "./RunParts.ts"
 
 type Data = { readonly [key: string]: Json | undefined }
 
@@ -59,31 +38,14 @@ const count = (value: Json | undefined): number | undefined =>
 const shortText = (value: Json | undefined): string | undefined =>
   typeof value === "string" ? tail(value, maxText) : undefined
 
-interface FoldedMessage {
-  readonly messageId: string
-  readonly kind: "text" | "thinking"
-  readonly text: GrowingText
-}
-
-const shown = ({ kind, messageId, text }: FoldedMessage): typeof Message.Type => ({
-  messageId,
-  kind,
-  text: text.text,
-  ...(text.isTruncated ? { truncated: true } : {})
-})
-
-// What is kept takes about so much, in bytes: measured in V8. Labels may be of any script.
+// What a fold takes without its texts and parts, in bytes: measured in V8.
 const foldOverhead = 800
-const itemOverhead = 160
-const messageBytes = ({ messageId, text }: FoldedMessage): number => itemOverhead + 4 * messageId.length + text.bytes
-const toolBytes = ({ toolCallId, toolName }: typeof ToolCall.Type): number =>
-  itemOverhead + 2 * toolCallId.length + 2 * toolName.length
 
-type Scalars = Omit<RunSnapshot, "messages" | "tools" | "usage">
+type Scalars = Omit<RunSnapshot, "parts" | "dropped" | "usage">
 
 type State =
-  & { -readonly [K in Exclude<keyof Scalars, "result">]-?: Scalars[K] | undefined }
-  & { status: Scalars["status"]; result: string | undefined }
+  & { -readonly [K in Exclude<keyof Scalars, "input" | "result">]-?: Scalars[K] | undefined }
+  & { status: Scalars["status"]; input: string | undefined; result: string | undefined }
 
 // Every field is there from the beginning, so that setting one is cheap.
 const blank = (): State => ({
@@ -91,6 +53,7 @@ const blank = (): State => ({
   thread: undefined,
   agentName: undefined,
   parentRunId: undefined,
+  input: undefined,
   startedAt: undefined,
   endedAt: undefined,
   thinking: undefined,
@@ -106,6 +69,7 @@ const texts = [
   "thread",
   "agentName",
   "parentRunId",
+  "input",
   "thinking",
   "progressMessage",
   "result",
@@ -122,6 +86,7 @@ const present = (
     agentName,
     endedAt,
     error,
+    input,
     parentRunId,
     progress,
     progressMessage,
@@ -137,6 +102,7 @@ const present = (
   ...(thread === undefined ? {} : { thread }),
   ...(agentName === undefined ? {} : { agentName }),
   ...(parentRunId === undefined ? {} : { parentRunId }),
+  ...(input === undefined ? {} : { input: JSON.parse(input) }),
   ...(startedAt === undefined ? {} : { startedAt }),
   ...(endedAt === undefined ? {} : { endedAt }),
   ...(thinking === undefined ? {} : { thinking }),
@@ -155,13 +121,11 @@ const present = (
  * @since 0.1.0
  */
 export class RunFold {
-  private readonly messages = new Map<string, FoldedMessage>()
-  private readonly tools = new Map<string, typeof ToolCall.Type>()
+  private parts = new RunParts()
   private state = blank()
   private inputTokens = 0
   private outputTokens = 0
   private cost: number | undefined = undefined
-  private chars = 0
   private held = foldOverhead
 
   /**
@@ -169,13 +133,10 @@ export class RunFold {
    */
   static from(snapshot: RunSnapshot): RunFold {
     const fold = new RunFold()
-    const { messages, result, tools, usage, ...state } = snapshot
-    fold.state = { ...blank(), ...state, result: toText(result) }
+    const { dropped = 0, input, parts, result, usage, ...state } = snapshot
+    fold.state = { ...blank(), ...state, input: keepJson(input)?.text, result: toText(result) }
     for (const key of texts) fold.held += scalarBytes(fold.state[key])
-    for (const { kind, messageId, text, truncated } of messages) {
-      fold.open(`${kind}:${messageId}`, { kind, messageId, text: new GrowingText(text, maxText, truncated) })
-    }
-    for (const tool of tools) fold.setTool(tool)
+    fold.parts.restore(parts, dropped)
     fold.inputTokens = usage.inputTokens
     fold.outputTokens = usage.outputTokens
     fold.cost = usage.cost
@@ -201,20 +162,14 @@ export class RunFold {
    * About what the fold takes in memory, in bytes.
    */
   get bytes(): number {
-    return this.held
+    return this.held + this.parts.bytes
   }
 
   /**
    * Keeps of each text the last `max` characters, where memory is short.
    */
   shorten(max: number): void {
-    for (const { text } of this.messages.values()) {
-      this.chars -= text.length
-      this.held -= text.bytes
-      text.shorten(max)
-      this.chars += text.length
-      this.held += text.bytes
-    }
+    this.parts.shorten(max)
   }
 
   /**
@@ -242,10 +197,11 @@ export class RunFold {
       case RunEvents.thinkingDelta:
         return this.append("thinking", data)
       case RunEvents.thinking: {
-        const thinking = shortText(data["text"])
-        this.held += scalarBytes(thinking) - scalarBytes(this.state.thinking)
-        this.state.thinking = thinking
-        this.state.step = count(data["step"])
+        const thought = text(data["text"])
+        const step = count(data["step"])
+        this.set("thinking", thought === undefined ? undefined : tail(thought, maxText))
+        this.state.step = step
+        if (thought !== undefined) this.parts.note(thought, step)
         return
       }
       case RunEvents.toolExecuting:
@@ -278,10 +234,11 @@ export class RunFold {
    * The state after the events so far.
    */
   snapshot(): RunSnapshot {
+    const { dropped } = this.parts
     return {
       ...present(this.state),
-      messages: Array.from(this.messages.values(), shown),
-      tools: Array.from(this.tools.values()),
+      parts: this.parts.list(),
+      ...(dropped === 0 ? {} : { dropped }),
       usage: {
         inputTokens: this.inputTokens,
         outputTokens: this.outputTokens,
@@ -304,83 +261,40 @@ export class RunFold {
     if (agentName !== undefined) this.set("agentName", agentName)
     const parentRunId = text(data["parentRunId"])
     if (parentRunId !== undefined) this.set("parentRunId", parentRunId)
+    const input = keepJson(data["input"])
+    if (input !== undefined) this.set("input", input.text)
   }
 
   // A run id that starts again is a new run.
   private clear(): void {
-    this.messages.clear()
-    this.tools.clear()
+    this.parts = new RunParts()
     this.state = blank()
     this.inputTokens = 0
     this.outputTokens = 0
     this.cost = undefined
-    this.chars = 0
     this.held = foldOverhead
   }
 
-  private append(kind: "text" | "thinking", data: Data): void {
+  private append(type: "text" | "thinking", data: Data): void {
     const messageId = text(data["messageId"])
     const delta = text(data["delta"])
-    if (messageId === undefined || delta === undefined) return
-    const key = `${kind}:${messageId}`
-    const message = this.messages.get(key)
-    if (message === undefined) {
-      this.open(key, { messageId, kind, text: new GrowingText(delta, maxText) })
-    } else {
-      this.chars -= message.text.length
-      this.held -= message.text.bytes
-      message.text.append(delta)
-      this.chars += message.text.length
-      this.held += message.text.bytes
-    }
-    if (this.messages.size > maxItems || this.chars > maxTotalText) this.dropOldestMessages(key)
-  }
-
-  private open(key: string, message: FoldedMessage): void {
-    this.messages.set(key, message)
-    this.chars += message.text.length
-    this.held += messageBytes(message)
-  }
-
-  private dropOldestMessages(current: string): void {
-    for (const [key, message] of this.messages) {
-      if (this.messages.size <= maxItems && this.chars <= maxTotalText) return
-      if (key === current) continue
-      this.messages.delete(key)
-      this.chars -= message.text.length
-      this.held -= messageBytes(message)
-    }
-  }
-
-  private setTool(tool: typeof ToolCall.Type): void {
-    const before = this.tools.get(tool.toolCallId)
-    if (before !== undefined) this.held -= toolBytes(before)
-    this.tools.set(tool.toolCallId, tool)
-    this.held += toolBytes(tool)
-    if (this.tools.size <= maxItems) return
-    const [oldest] = this.tools.values()
-    if (oldest === undefined) return
-    this.tools.delete(oldest.toolCallId)
-    this.held -= toolBytes(oldest)
+    if (messageId !== undefined && delta !== undefined) this.parts.append(type, messageId, delta)
   }
 
   private openTool(data: Data): void {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
-    if (toolCallId === undefined || toolName === undefined) return
-    this.setTool({ toolCallId, toolName, status: "executing" })
+    if (toolCallId !== undefined && toolName !== undefined) this.parts.openTool(toolCallId, toolName, data["input"])
   }
 
   private closeTool(data: Data): void {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
     if (toolCallId === undefined || toolName === undefined) return
-    const durationMs = finite(data["durationMs"])
-    this.setTool({
-      toolCallId,
-      toolName,
+    this.parts.closeTool(toolCallId, toolName, {
       status: data["isError"] === true ? "failed" : "completed",
-      ...(durationMs === undefined ? {} : { durationMs })
+      output: data["output"],
+      durationMs: finite(data["durationMs"])
     })
   }
 

@@ -4,5 +4,6 @@
  *
  * @since 0.1.0
  */
-export { maxItems, maxText, maxTotalText, RunFold } from "./RunFold.ts"
-export { RunSnapshot } from "./RunSnapshotSchema.ts"
+export { RunFold } from "./RunFold.ts"
+export * from "./RunLimits.ts"
+export { RunPart, RunSnapshot } from "./RunSnapshotSchema.ts"

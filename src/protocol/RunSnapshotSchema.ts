@@ -1,6 +1,6 @@
 /**
- * A run's state as it travels: what a device shows when it was not there for all
- * of the run's events.
+ * The state of a run, as it is written down and sent: what is known of it as a
+ * whole, and its parts in the order in which they began.
  *
  * @since 0.1.0
  */
@@ -8,36 +8,79 @@ import * as Schema from "effect/Schema"
 import { ErrorReason, Usage } from "./AgentEvents.ts"
 
 /**
- * A text of a run.
+ * A part of the answer, joined from the `text_delta` of one message. `truncated`:
+ * its beginning is not kept any more.
  *
  * @category models
  * @since 0.1.0
  */
-export const Message = Schema.Struct({
+export const TextPart = Schema.Struct({
+  type: Schema.Literal("text"),
   messageId: Schema.String,
-  kind: Schema.Literals(["text", "thinking"]),
   text: Schema.String,
   truncated: Schema.optionalKey(Schema.Boolean)
 })
 
 /**
- * A tool call of a run.
+ * What the agent thought: joined from the `thinking_delta` of one message or,
+ * without `messageId`, one `agent_thinking` with its `step`.
  *
  * @category models
  * @since 0.1.0
  */
-export const ToolCall = Schema.Struct({
+export const ThinkingPart = Schema.Struct({
+  type: Schema.Literal("thinking"),
+  messageId: Schema.optionalKey(Schema.String),
+  step: Schema.optionalKey(Schema.Int),
+  text: Schema.String,
+  truncated: Schema.optionalKey(Schema.Boolean)
+})
+
+/**
+ * A call of a tool, in the place where it began. In place of an input or output
+ * that is not kept stands `{ omitted }`, the number of its bytes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const ToolPart = Schema.Struct({
+  type: Schema.Literal("tool"),
   toolCallId: Schema.String,
   toolName: Schema.String,
   status: Schema.Literals(["executing", "completed", "failed"]),
+  input: Schema.optionalKey(Schema.Json),
+  output: Schema.optionalKey(Schema.Json),
   durationMs: Schema.optionalKey(Schema.Finite)
 })
 
 /**
+ * A part of a run. A reader leaves out parts of a `type` that it does not know:
+ * later versions have more of them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const RunPart = Schema.Union([TextPart, ThinkingPart, ToolPart])
+
+/**
+ * A part of a run, as `RunPart` checks it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type RunPart = typeof RunPart.Type
+
+/**
  * A run's state. Times are milliseconds since the Unix epoch.
  *
- * `status` is `active`, `completed`, or the reason of its `agent_error`. `thread`
- * is the thread of its first event.
+ * - `status` is `active`, `completed`, or the reason of its `agent_error`.
+ * - `thread` is the thread of its first event.
+ * - `input` is what it was started with, or `{ omitted }` with the number of its
+ *   bytes.
+ * - `thinking` and `step` are those of the last `agent_thinking`, `progress` and
+ *   `progressMessage` those of the last `progress_update`.
+ * - `parts` are in the order in which they began. `dropped` tells how many others
+ *   are not kept any more, if any.
  *
  * @category models
  * @since 0.1.0
@@ -47,14 +90,15 @@ export const RunSnapshot = Schema.Struct({
   thread: Schema.optionalKey(Schema.String),
   agentName: Schema.optionalKey(Schema.String),
   parentRunId: Schema.optionalKey(Schema.String),
+  input: Schema.optionalKey(Schema.Json),
   startedAt: Schema.optionalKey(Schema.Int),
   endedAt: Schema.optionalKey(Schema.Int),
   thinking: Schema.optionalKey(Schema.String),
   step: Schema.optionalKey(Schema.Int),
   progress: Schema.optionalKey(Schema.Finite),
   progressMessage: Schema.optionalKey(Schema.String),
-  messages: Schema.Array(Message),
-  tools: Schema.Array(ToolCall),
+  parts: Schema.Array(RunPart),
+  dropped: Schema.optionalKey(Schema.Natural),
   usage: Usage,
   result: Schema.optionalKey(Schema.Json),
   error: Schema.optionalKey(Schema.String)

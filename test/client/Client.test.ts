@@ -4,6 +4,7 @@ import { AgentEvents, Event } from "effect-emitter"
 import { Client, PositionStorage } from "effect-emitter/client"
 import { TestClock } from "effect/testing"
 import { events, fakeSockets, welcome, wireEvent } from "./FakeSocket.ts"
+import { textOf } from "../support/runs.ts"
 
 const url = "ws://127.0.0.1/events"
 
@@ -501,8 +502,7 @@ describe("Client", () => {
         wireEvent(offset, { type: "text_delta", run, data: { messageId: "m", delta: text } })
       const state = {
         status: "active",
-        messages: [{ messageId: "m", kind: "text", text: "ab" }],
-        tools: [],
+        parts: [{ type: "text", messageId: "m", text: "ab" }],
         usage: { inputTokens: 0, outputTokens: 0 }
       }
       last().open()
@@ -513,7 +513,7 @@ describe("Client", () => {
       )
       yield* settle
       const texts = Effect.sync(() =>
-        client.runs.getSnapshot().map(({ id, messages, status }) => [id, status, messages[0]?.text])
+        client.runs.getSnapshot().map(({ id, parts, status }) => [id, status, textOf(parts[0])])
       )
       assert.deepStrictEqual(yield* texts, [["r-1", "active", "abc"], ["r-2", "active", "x"]])
 

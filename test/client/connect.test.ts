@@ -2,6 +2,7 @@ import { assert, describe, it, vi } from "@effect/vitest"
 import { connect, type ConnectOptions, type Gap, PositionStorage, type Status } from "effect-emitter/client"
 import { events, FakeSocket, welcome, wireEvent } from "./FakeSocket.ts"
 import { fakeWorld } from "./FakeWorld.ts"
+import { textOf } from "../support/runs.ts"
 
 const url = "ws://127.0.0.1/events"
 
@@ -77,7 +78,7 @@ describe("connect", () => {
     let told = 0
     const { connection, last, pass } = start({
       onEvent: () => {
-        texts.push(connection.run("r1").get()?.messages[0]?.text)
+        texts.push(textOf(connection.run("r1").get()?.parts[0]))
         if (texts.length === 3) connection.close()
       }
     })

@@ -55,7 +55,7 @@ describe("what the page knows of a run", () => {
         assert.deepStrictEqual(outcome(both), outcome(whole))
         assert.strictEqual(both.question, "Compare the fog horn with the lamp.")
         const steps = both.steps.filter(({ _tag }) => _tag === "Tool")
-        assert.isTrue(steps.every((step) => step._tag === "Tool" && step.detailed && step.output !== undefined))
+        assert.isTrue(steps.every((step) => step._tag === "Tool" && step.output !== undefined))
       }
     }).pipe(Effect.scoped, Effect.provide(delivery)))
 

@@ -5,6 +5,7 @@ import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer, note, notes, shown, urgent, within } from "./support/emitting.ts"
 import { forSeeds } from "../support/random.ts"
+import { textOf } from "../support/runs.ts"
 
 const config = { batching: { maxDelay: "20 millis" } } as const
 
@@ -135,7 +136,7 @@ describe("a batched event", () => {
         const log = yield* broker.log(ada.context.userId)
         assert.strictEqual(log.slice(1).map(({ event }) => event.data["delta"]).join(""), text)
         const state = Option.getOrThrow(yield* ada.snapshot)
-        assert.strictEqual(state.messages[0]?.text, text)
+        assert.strictEqual(textOf(state.parts[0]), text)
       }).pipe(Effect.provide(layer({ config })))))
 
   it.effect("goes at once with the list that it fills by number", () =>

@@ -9,6 +9,7 @@ import * as Monotonic from "../../src/protocol/Monotonic.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
 import { seeded } from "../support/random.ts"
 import { makeHub, never, now, offsets, open } from "./hub.ts"
+import { textOf } from "../support/runs.ts"
 
 const settle = TestClock.adjust("1 second")
 const unavailable = Effect.fail(
@@ -98,7 +99,7 @@ describe("Connection", () => {
       assert.deepStrictEqual(told[0], [2, "slow"])
       const snapshots = transport.frames.flatMap((frame) => frame.type === "snapshot" ? [frame] : [])
       assert.deepStrictEqual(snapshots.map(({ offset, state }) => [offset, state.status]), [[5, "completed"]])
-      assert.include(snapshots[0]?.state.messages[0]?.text, "missing")
+      assert.include(textOf(snapshots[0]?.state.parts[0]), "missing")
     }))
 
   it.effect("keeps frames within their limit", () =>

@@ -6,6 +6,7 @@ import { TestClock } from "effect/testing"
 import { settledMemory } from "../support/memory.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
 import { makeHub, never, now, offsets, open } from "./hub.ts"
+import { textOf } from "../support/runs.ts"
 
 const limits = {
   volatile: { bytes: 2_000, ms: 2_000 },
@@ -124,7 +125,7 @@ describe("A slow device", () => {
         broker.append({ run: "r1", type: "text_delta", delivery: "batched", data: { messageId: "m", delta: "x" } })
       const snapshots = () =>
         transport.frames.flatMap((frame) =>
-          frame.type === "snapshot" ? [[frame.offset, frame.state.messages[0]?.text.length]] : []
+          frame.type === "snapshot" ? [[frame.offset, textOf(frame.state.parts[0]).length]] : []
         )
       say()
       broker.append()

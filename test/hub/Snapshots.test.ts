@@ -8,7 +8,9 @@ import { RunId } from "../../src/protocol/Identity.ts"
 import { settledMemory } from "../support/memory.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
 import { ada, makeHub, now, offsets, open } from "./hub.ts"
-import { maxText, maxTotalText, RunFold } from "../../src/protocol/RunFold.ts"
+import { RunFold } from "../../src/protocol/RunFold.ts"
+import { maxText, maxTotalText } from "../../src/protocol/RunLimits.ts"
+import { textOf } from "../support/runs.ts"
 
 const settle = TestClock.adjust("10 millis")
 
@@ -51,7 +53,7 @@ describe("The snapshots a device is owed", () => {
       assert.deepStrictEqual<unknown>(snapshots.map(({ run }) => run), ["r1", "r2", "r3", "r4"])
       // The state is that of its turn, so the event that came meanwhile is in it.
       assert.strictEqual(snapshots[3]?.offset, 9)
-      assert.strictEqual(snapshots[3]?.state.messages[0]?.text.at(-1), "y")
+      assert.strictEqual(textOf(snapshots[3]?.state.parts[0]).at(-1), "y")
       assert.isFalse(connection.isBehind)
     }))
 
@@ -115,7 +117,7 @@ describe("The snapshots a device is owed", () => {
         type: "snapshot",
         run: "r2",
         offset: 4,
-        state: { status: "lost", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+        state: { status: "lost", parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
       })
       const fold = RunFold.from(snapshot?.state ?? assert.fail("no snapshot"))
       for (const frame of transport.frames) {
@@ -161,7 +163,7 @@ describe("The snapshots a device is owed", () => {
         }
         const { snapshots } = yield* broker.snapshots(ada)
         assert.strictEqual(snapshots.length, 32)
-        const held = snapshots[31]?.state.messages.reduce((sum, message) => sum + message.text.length, 0)
+        const held = snapshots[31]?.state.parts.reduce((sum, part) => sum + textOf(part).length, 0)
         assert.strictEqual(held, maxTotalText)
         const one = JSON.stringify(snapshots[0]).length
 

@@ -119,7 +119,7 @@ describe("AsyncApi", () => {
     })
   }
 
-  const noStatus = { messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+  const noStatus = { parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
   const broken: ReadonlyArray<readonly [what: string, payload: Frame, at: string]> = [
     ["an ack without offset", { type: "ack" }, ""],
     ["an ack of a fraction", { type: "ack", offset: 1.5 }, "/offset"],

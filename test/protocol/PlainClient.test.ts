@@ -161,7 +161,7 @@ describe("a client written from the protocol document", () => {
         "snapshot run-1 active",
         ...range(8, 12).map(String)
       ])
-      assert.deepStrictEqual(second.snapshots[0]?.state.messages, [{ messageId: "m", kind: "text", text: "hello" }])
+      assert.deepStrictEqual(second.snapshots[0]?.state.parts, [{ type: "text", messageId: "m", text: "hello" }])
       assert.strictEqual(second.snapshots[0]?.offset, 4)
     }))
 
@@ -306,7 +306,7 @@ const snapshot = (name: string) => ({
   type: "snapshot",
   run: name,
   offset: 9,
-  state: { status: "active", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+  state: { status: "active", parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
 })
 
 describe("the same client, and servers that break the rules", () => {

@@ -6,7 +6,7 @@ import { closeCodes } from "../../src/protocol/CloseCode.ts"
 import * as Frame from "../../src/protocol/Frame.ts"
 import { maxIdLength, placeholders } from "../../src/protocol/IdRules.ts"
 import * as Position from "../../src/protocol/Position.ts"
-import { maxItems, maxText, maxTotalText, RunSnapshot } from "../../src/protocol/RunSnapshot.ts"
+import { maxJson, maxParts, maxText, maxTotalJson, maxTotalText, RunSnapshot } from "../../src/protocol/RunSnapshot.ts"
 import { clientFrames, serverFrames } from "./frames.ts"
 import { golden } from "./golden.ts"
 
@@ -124,9 +124,11 @@ describe("the protocol document", () => {
     assert.include(plain, [...placeholders].map((word) => `\`${word}\``).join(", "))
     assert.include(
       plain,
-      `the last ${maxText.toLocaleString("en")} UTF-16 units, of all messages together ${
+      `the last ${maxText.toLocaleString("en")} UTF-16 units, of all texts together ${
         maxTotalText.toLocaleString("en")
-      }, of messages and of tool calls the last ${maxItems} each`
+      }, of the parts the last ${maxParts}. Of each input and output at most ${
+        maxJson.toLocaleString("en")
+      } bytes of JSON are kept, of all of a run together ${maxTotalJson.toLocaleString("en")}`
     )
     assert.include(plain, `subprotocol \`${Frame.subprotocol}\``)
   })

@@ -1,9 +1,21 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
+import * as ServerFrames from "../../src/client/transport/ServerFrames.ts"
 import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
-import { maxItems, maxText, maxTotalText, RunFold, RunSnapshot } from "../../src/protocol/RunSnapshot.ts"
+import * as Frame from "../../src/protocol/Frame.ts"
+import { RunId } from "../../src/protocol/Identity.ts"
+import {
+  maxJson,
+  maxParts,
+  maxText,
+  maxTotalJson,
+  maxTotalText,
+  RunFold,
+  RunSnapshot
+} from "../../src/protocol/RunSnapshot.ts"
 import { settledMemory } from "../support/memory.ts"
 import { builtInEvents } from "./events.ts"
+import { textOf } from "../support/runs.ts"
 import { hasEscapedKey, roundTrips, throughJson } from "./roundTrip.ts"
 
 interface Happening {
@@ -82,6 +94,64 @@ const tool: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
   })
 )
 
+/** A run as it may come: few ids, so that texts, thoughts and calls take turns, and inputs and outputs of every size. */
+const sizes = [0, 1, 40, 1_000, 4_080, 4_200, 70_000]
+const story: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
+  Arbitrary.all({
+    type: oneOf(
+      [
+        "text_delta",
+        "thinking_delta",
+        "agent_thinking",
+        "tool_executing",
+        "tool_completed",
+        "progress_update",
+        "usage_reported",
+        "agent_started",
+        "agent_completed",
+        "agent_error",
+        "custom"
+      ],
+      "text_delta"
+    ),
+    id: Arbitrary.schema(int(0, 5)),
+    size: oneOf(sizes, 0),
+    at: Arbitrary.schema(int(0, 1_000))
+  }),
+  ({ at, id, size, type }) => ({
+    type,
+    data: {
+      agentName: "a",
+      input: { q: "é".repeat(size / 2) },
+      messageId: `m${id}`,
+      delta: `${id} `,
+      text: `thought ${id}`,
+      step: id,
+      toolCallId: `t${id}`,
+      toolName: "n",
+      output: "x".repeat(size),
+      isError: id === 0,
+      durationMs: id,
+      progress: id,
+      inputTokens: id,
+      outputTokens: id,
+      message: "m",
+      reason: "failed",
+      retryable: true
+    },
+    at
+  })
+)
+
+const inFrame = (state: RunSnapshot) =>
+  Effect.gen(function*() {
+    const text = Frame.encode({ type: "snapshot", run: RunId.make("r"), offset: 1, state })
+    const frame = yield* Effect.fromResult(Frame.decodeServer(text))
+    const ours = ServerFrames.decode(text)
+    assert.deepStrictEqual<unknown>(ours, frame)
+    return frame.type === "snapshot" ? frame.state : assert.fail("no snapshot")
+  })
+
 const fold = (happenings: ReadonlyArray<Happening>, onto = new RunFold()) => {
   for (const { at, data, type } of happenings) onto.apply(type, data, at)
   return onto
@@ -93,9 +163,15 @@ const halves = (text: string) => /^[\uDC00-\uDFFF]|[\uD800-\uDBFF]$/.test(text)
 
 const expectWithinBounds = (snapshot: RunSnapshot) => {
   assert.isTrue(Schema.is(RunSnapshot)(snapshot), JSON.stringify(snapshot).slice(0, 500))
-  assert.isAtMost(snapshot.messages.length, maxItems)
-  assert.isAtMost(snapshot.tools.length, maxItems)
-  const texts = snapshot.messages.map(({ text }) => text)
+  assert.isAtMost(snapshot.parts.length, maxParts)
+  const texts = snapshot.parts.map(textOf)
+  const kept = [
+    snapshot.input,
+    ...snapshot.parts.flatMap((part) => part.type === "tool" ? [part.input, part.output] : [])
+  ]
+    .map((value) => value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value)))
+  for (const bytes of kept) assert.isAtMost(bytes, maxJson)
+  assert.isAtMost(kept.reduce((sum, bytes) => sum + bytes, 0), maxTotalJson)
   for (const text of [...texts, snapshot.thinking, snapshot.progressMessage, snapshot.error]) {
     assert.isAtMost(text?.length ?? 0, maxText)
   }
@@ -120,8 +196,7 @@ describe("RunSnapshot", () => {
     it("nothing to an active run of which nothing is known", () => {
       assert.deepStrictEqual(new RunFold().snapshot(), {
         status: "active",
-        messages: [],
-        tools: [],
+        parts: [],
         usage: { inputTokens: 0, outputTokens: 0 }
       })
     })
@@ -130,11 +205,15 @@ describe("RunSnapshot", () => {
       const run = [
         of("agent_started", { agentName: "researcher", input: "q", parentRunId: "run-1" }, 1000),
         of("agent_thinking", { text: "looking it up", step: 1 }, 1001),
-        of("tool_executing", { toolCallId: "t1", toolName: "search", input: {} }, 1002),
+        of("tool_executing", { toolCallId: "t1", toolName: "search", input: { q: "streams" } }, 1002),
         of("thinking_delta", { messageId: "m1", delta: "which " }, 1003),
         of("tool_completed", { toolCallId: "t1", toolName: "search", output: [], isError: false, durationMs: 4 }, 1004),
         of("tool_executing", { toolCallId: "t2", toolName: "read", input: {} }, 1005),
-        of("tool_completed", { toolCallId: "t2", toolName: "read", output: "", isError: true, durationMs: 1 }, 1006),
+        of(
+          "tool_completed",
+          { toolCallId: "t2", toolName: "read", output: "gone", isError: true, durationMs: 1 },
+          1006
+        ),
         of("tool_executing", { toolCallId: "t3", toolName: "compare", input: {} }, 1007),
         of("text_delta", { messageId: "m1", delta: "Streams " }, 1008),
         of("thinking_delta", { messageId: "m1", delta: "one" }, 1009),
@@ -149,18 +228,34 @@ describe("RunSnapshot", () => {
         status: "active",
         agentName: "researcher",
         parentRunId: "run-1",
+        input: "q",
         startedAt: 1000,
         thinking: "looking it up",
         step: 1,
         progress: 60,
-        messages: [
-          { messageId: "m1", kind: "thinking", text: "which one" },
-          { messageId: "m1", kind: "text", text: "Streams are lazy" }
-        ],
-        tools: [
-          { toolCallId: "t1", toolName: "search", status: "completed", durationMs: 4 },
-          { toolCallId: "t2", toolName: "read", status: "failed", durationMs: 1 },
-          { toolCallId: "t3", toolName: "compare", status: "executing" }
+        parts: [
+          { type: "thinking", step: 1, text: "looking it up" },
+          {
+            type: "tool",
+            toolCallId: "t1",
+            toolName: "search",
+            status: "completed",
+            input: { q: "streams" },
+            output: [],
+            durationMs: 4
+          },
+          { type: "thinking", messageId: "m1", text: "which one" },
+          {
+            type: "tool",
+            toolCallId: "t2",
+            toolName: "read",
+            status: "failed",
+            input: {},
+            output: "gone",
+            durationMs: 1
+          },
+          { type: "tool", toolCallId: "t3", toolName: "compare", status: "executing", input: {} },
+          { type: "text", messageId: "m1", text: "Streams are lazy" }
         ],
         usage: { inputTokens: 12, outputTokens: 3, cost: 0.75 }
       } as const
@@ -195,8 +290,7 @@ describe("RunSnapshot", () => {
         fold([of("tool_completed", { toolCallId: "t", toolName: "n", isError: false })]).snapshot(),
         {
           status: "active",
-          messages: [],
-          tools: [{ toolCallId: "t", toolName: "n", status: "completed" }],
+          parts: [{ type: "tool", toolCallId: "t", toolName: "n", status: "completed" }],
           usage: { inputTokens: 0, outputTokens: 0 }
         }
       )
@@ -233,6 +327,24 @@ describe("RunSnapshot", () => {
     },
     ({ cut, happenings }) => expectSameFromAnySnapshot(happenings, cut),
     { arbitrary: { runs: 300, size: 20 } }
+  )
+
+  it.effect.prop(
+    "a page that is drawn from a snapshot frame equals one that is drawn from all events, wherever the run is cut",
+    {
+      happenings: Arbitrary.array(story, { maxLength: 60 }),
+      cut: int(0, 60)
+    },
+    ({ cut, happenings }) =>
+      Effect.gen(function*() {
+        const fromEvents = fold(happenings)
+        const state = yield* inFrame(fold(happenings.slice(0, cut)).snapshot())
+        const fromSnapshot = fold(happenings.slice(cut), RunFold.from(state))
+        assert.deepStrictEqual(fromSnapshot.snapshot(), fromEvents.snapshot())
+        assert.strictEqual(fromSnapshot.ended, fromEvents.ended)
+        expectWithinBounds(fromSnapshot.snapshot())
+      }),
+    { arbitrary: { runs: 300, size: 60 } }
   )
 
   it.effect.prop(
@@ -292,10 +404,10 @@ describe("RunSnapshot", () => {
       const key = `${type}:${String(data["messageId"])}`
       whole.set(key, (whole.get(key) ?? "") + String(data["delta"]))
     }
-    const { messages } = fold(texts).snapshot()
-    assert.deepStrictEqual(messages.map(({ kind, messageId }) => `${kind}_delta:${messageId}`), [...whole.keys()])
-    for (const { kind, messageId, text, truncated } of messages) {
-      const all = whole.get(`${kind}_delta:${messageId}`) ?? ""
+    const parts = fold(texts).snapshot().parts.flatMap((part) => part.type === "tool" ? [] : [part])
+    assert.deepStrictEqual(parts.map(({ messageId, type }) => `${type}_delta:${messageId}`), [...whole.keys()])
+    for (const { messageId, text, truncated, type } of parts) {
+      const all = whole.get(`${type}_delta:${messageId}`) ?? ""
       assert.isTrue(all.endsWith(text))
       assert.isFalse(halves(text))
       assert.isAtLeast(text.length, Math.min(all.length, maxText - 1))
@@ -303,14 +415,91 @@ describe("RunSnapshot", () => {
     }
   }, { arbitrary: { runs: 100, size: 24 } })
 
-  it("drops the oldest messages and tool calls, one for each that comes", () => {
-    const ids = Array.from({ length: maxItems + 10 }, (_, index) => `id-${index}`)
-    const snapshot = fold([
-      ...ids.map((messageId) => of("text_delta", { messageId, delta: "x" })),
-      ...ids.map((toolCallId) => of("tool_executing", { toolCallId, toolName: "n", input: null }))
+  it("drops the oldest parts, one for each that comes, and says how many", () => {
+    const ids = Array.from({ length: maxParts / 2 + 10 }, (_, index) => `id-${index}`)
+    const snapshot = fold(ids.flatMap((id) => [
+      of("text_delta", { messageId: id, delta: "x" }),
+      of("tool_executing", { toolCallId: id, toolName: "n", input: null })
+    ])).snapshot()
+    assert.deepStrictEqual(
+      snapshot.parts.map((part) => part.type === "tool" ? part.toolCallId : part.messageId),
+      ids.slice(10).flatMap((id) => [id, id])
+    )
+    assert.strictEqual(snapshot.dropped, 20)
+  })
+
+  it("keeps each part where it began, however often it changes", () => {
+    const parts = fold([
+      of("text_delta", { messageId: "m", delta: "a" }),
+      of("tool_executing", { toolCallId: "t", toolName: "n", input: 1 }),
+      of("tool_executing", { toolCallId: "u", toolName: "n", input: 2 }),
+      of("agent_thinking", { text: "hm", step: 1 }),
+      of("tool_completed", { toolCallId: "u", toolName: "n", output: "U", isError: false, durationMs: 1 }),
+      of("thinking_delta", { messageId: "m", delta: "b" }),
+      of("tool_completed", { toolCallId: "t", toolName: "n", output: "T", isError: true, durationMs: 2 }),
+      of("text_delta", { messageId: "m", delta: "c" }),
+      of("agent_thinking", { text: "hm", step: 2 })
+    ]).snapshot().parts
+    assert.deepStrictEqual(parts, [
+      { type: "text", messageId: "m", text: "ac" },
+      { type: "tool", toolCallId: "t", toolName: "n", status: "failed", input: 1, output: "T", durationMs: 2 },
+      { type: "tool", toolCallId: "u", toolName: "n", status: "completed", input: 2, output: "U", durationMs: 1 },
+      { type: "thinking", step: 1, text: "hm" },
+      { type: "thinking", messageId: "m", text: "b" },
+      { type: "thinking", step: 2, text: "hm" }
+    ])
+  })
+
+  it("takes the id of a call that has ended for another call, which begins at the end", () => {
+    const { dropped, parts } = fold([
+      of("tool_executing", { toolCallId: "t", toolName: "n", input: 1 }),
+      of("tool_completed", { toolCallId: "t", toolName: "n", output: 1, isError: false, durationMs: 1 }),
+      of("text_delta", { messageId: "m", delta: "a" }),
+      of("tool_executing", { toolCallId: "t", toolName: "n", input: 2 })
     ]).snapshot()
-    assert.deepStrictEqual(snapshot.messages.map(({ messageId }) => messageId), ids.slice(10))
-    assert.deepStrictEqual(snapshot.tools.map(({ toolCallId }) => toolCallId), ids.slice(10))
+    assert.deepStrictEqual(parts, [
+      { type: "text", messageId: "m", text: "a" },
+      { type: "tool", toolCallId: "t", toolName: "n", status: "executing", input: 2 }
+    ])
+    assert.strictEqual(dropped, 1)
+  })
+
+  it("says of an input or output that is too large how large it was, and of the oldest where all are too many", () => {
+    const [fits, tooLarge] = ["x".repeat(maxJson - 2), "x".repeat(maxJson - 1)]
+    const call = (id: number, input: string, output: string) => [
+      of("tool_executing", { toolCallId: `t${id}`, toolName: "n", input }),
+      of("tool_completed", { toolCallId: `t${id}`, toolName: "n", output, isError: false, durationMs: 1 })
+    ]
+    const inputs = (happenings: ReadonlyArray<Happening>) =>
+      fold(happenings).snapshot().parts.map((part) => part.type === "tool" ? [part.input, part.output] : [])
+    const [input, output] = [{ omitted: maxJson + 1 }, { omitted: maxJson + 2 }]
+    assert.deepStrictEqual(inputs(call(0, fits, tooLarge)), [[fits, input]])
+    assert.deepStrictEqual(inputs(call(0, tooLarge, `${tooLarge}x`)), [[input, output]])
+    // A character of two bytes counts as two.
+    assert.deepStrictEqual(inputs(call(0, "é".repeat(maxJson / 2), "é")), [[{ omitted: maxJson + 2 }, "é"]])
+
+    const count = maxTotalJson / maxJson
+    const many = Array.from({ length: count }, (_, n) => call(n, fits, "short")).flat()
+    const kept = inputs([of("agent_started", { agentName: "a", input: fits }), ...many])
+    // What is as short as what would stand for it stays.
+    assert.deepStrictEqual(kept.map(([, output]) => output), kept.map(() => "short"))
+    assert.deepStrictEqual(
+      kept.map(([input]) => input === fits),
+      kept.map((_, n) => n >= 2)
+    )
+    assert.deepStrictEqual(kept[0]?.[0], { omitted: maxJson })
+    assert.strictEqual(fold([of("agent_started", { agentName: "a", input: fits }), ...many]).snapshot().input, fits)
+    const large = fold([of("agent_started", { agentName: "a", input: tooLarge })]).snapshot()
+    assert.deepStrictEqual(large.input, { omitted: maxJson + 1 })
+  })
+
+  it("leaves out parts of a later version, and goes on", () => {
+    const state = { ...fold([of("text_delta", { messageId: "m", delta: "a" })]).snapshot() }
+    const later = JSON.stringify({ ...state, parts: [{ type: "hologram", of: "later" }, ...state.parts] })
+    const frame = ServerFrames.decode(`{"type":"snapshot","run":"r","offset":1,"state":${later}}`)
+    const read = frame.type === "snapshot" ? frame.state : assert.fail(frame.type)
+    const next = fold([of("text_delta", { messageId: "m", delta: "b" })], RunFold.from(read))
+    assert.deepStrictEqual(next.snapshot().parts, [{ type: "text", messageId: "m", text: "ab" }])
   })
 
   it("keeps the message that is being written when all together are too long, though it began first", () => {
@@ -321,7 +510,12 @@ describe("RunSnapshot", () => {
       ...ids.slice(1).map((messageId) => of("text_delta", { messageId, delta: long.slice(5) })),
       of("text_delta", { messageId: "m0", delta: long })
     ]).snapshot()
-    assert.deepStrictEqual(snapshot.messages.map(({ messageId }) => messageId), ["m0", "m2", "m3", "m4"])
+    assert.deepStrictEqual(snapshot.parts.map((part) => part.type === "text" && part.messageId), [
+      "m0",
+      "m2",
+      "m3",
+      "m4"
+    ])
     expectWithinBounds(snapshot)
   })
 
@@ -414,7 +608,7 @@ describe("RunSnapshot", () => {
       assert.deepStrictEqual(run.snapshot(), before, reason)
       run.apply("agent_started", { agentName: "anew" }, reason === "lost" ? 11 : 16)
       assert.deepStrictEqual(
-        [run.ended, run.snapshot().agentName, run.snapshot().messages],
+        [run.ended, run.snapshot().agentName, run.snapshot().parts],
         [false, "anew", []],
         reason
       )
@@ -443,7 +637,7 @@ describe("RunSnapshot", () => {
         }
       }
       const cost = (await settledMemory() - before) / folds.length
-      const length = width * (folds[0]?.snapshot().messages[0]?.text.length ?? 0)
+      const length = width * textOf(folds[0]?.snapshot().parts[0]).length
       assert.strictEqual(length, width * 52_000)
       assert.isBelow(cost, 1.3 * length + 4096, what)
       // What the fold says of itself is what the engine says.
@@ -452,11 +646,29 @@ describe("RunSnapshot", () => {
     }
   })
 
+  it("P5: says of itself what the engine says, also of inputs, outputs and thoughts", async () => {
+    const before = await settledMemory()
+    const folds = Array.from({ length: 40 }, (_, run) => {
+      const each = new RunFold()
+      each.apply("agent_started", { agentName: "a", input: `${run}${"q".repeat(3_000)}` }, 0)
+      for (let n = 0; n < 60; n++) {
+        const [toolCallId, toolName] = [`call-${run}-${n}`, `tool-${run}-${n}`]
+        each.apply("tool_executing", { toolCallId, toolName, input: { q: `${n}${"i".repeat(300)}` } }, n)
+        each.apply("agent_thinking", { text: `${n}${"t".repeat(200)}` }, n)
+        const output = [`${n}${"é".repeat(100)}`]
+        each.apply("tool_completed", { toolCallId, toolName, output, isError: false, durationMs: n }, n)
+      }
+      return each
+    })
+    const cost = (await settledMemory() - before) / folds.length
+    for (const run of folds) assert.closeTo(run.bytes / cost, 1, 0.25, `${run.bytes} of ${cost}`)
+  })
+
   it("takes a long answer in small pieces without copying it each time", () => {
     const run = new RunFold()
     const started = process.cpuUsage()
     for (let i = 0; i < 500_000; i++) run.apply("text_delta", { messageId: "m", delta: "0123456789" }, i)
-    assert.strictEqual(run.snapshot().messages[0]?.text.length, maxText)
+    assert.strictEqual(textOf(run.snapshot().parts[0]).length, maxText)
     // By the process's own time. Copying 64 KiB at each piece would move 32 GB, which no machine does in this time.
     assert.isBelow(process.cpuUsage(started).user, 3_000_000)
   })

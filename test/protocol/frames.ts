@@ -133,20 +133,38 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       thread,
       agentName: "researcher",
       parentRunId: "run-1",
+      input: { question: "What is a stream?" },
       startedAt: 1_732_320_000_000,
       thinking: "comparing two sources",
       step: 2,
       progress: 40,
       progressMessage: "reading",
-      messages: [
-        { messageId: "m1", kind: "text", text: "Streams are lazy sequences" },
-        { messageId: "m2", kind: "thinking", text: "… which of the two", truncated: true }
+      parts: [
+        { type: "thinking", step: 1, text: "looking it up" },
+        {
+          type: "tool",
+          toolCallId: "t1",
+          toolName: "search",
+          status: "completed",
+          input: { q: "effect streams" },
+          output: { omitted: 70213 },
+          durationMs: 12.5
+        },
+        { type: "thinking", messageId: "m1", text: "… which of the two", truncated: true },
+        { type: "text", messageId: "m1", text: "Streams are lazy sequences" },
+        {
+          type: "tool",
+          toolCallId: "t2",
+          toolName: "read",
+          status: "failed",
+          input: "streams.md",
+          output: { message: "no such file" },
+          durationMs: 3
+        },
+        { type: "thinking", step: 2, text: "comparing two sources" },
+        { type: "tool", toolCallId: "t3", toolName: "compare", status: "executing", input: [1, 2] }
       ],
-      tools: [
-        { toolCallId: "t1", toolName: "search", status: "completed", durationMs: 12.5 },
-        { toolCallId: "t2", toolName: "read", status: "failed", durationMs: 3 },
-        { toolCallId: "t3", toolName: "compare", status: "executing" }
-      ],
+      dropped: 4,
       usage: { inputTokens: 812, outputTokens: 96, cost: 0.0031 }
     }
   },
@@ -160,8 +178,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       agentName: "researcher",
       startedAt: 1_732_320_000_000,
       endedAt: 1_732_320_004_500,
-      messages: [{ messageId: "m1", kind: "text", text: "Streams are lazy sequences." }],
-      tools: [],
+      parts: [{ type: "text", messageId: "m1", text: "Streams are lazy sequences." }],
       usage: { inputTokens: 812, outputTokens: 140 },
       result: { answer: "Streams are lazy sequences.", sources: 2 }
     }
@@ -173,8 +190,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
     state: {
       status: "timeout",
       endedAt: 1_732_320_004_800,
-      messages: [],
-      tools: [],
+      parts: [],
       usage: { inputTokens: 0, outputTokens: 0 },
       error: "the run took longer than 30 s"
     }

@@ -26,12 +26,13 @@ export interface RunRecord {
 }
 
 /**
- * The runs of one user, the oldest first.
+ * The runs of one user, the oldest first. Mutable: each event of a run is folded as it
+ * is appended.
  *
  * @category models
  * @since 0.1.0
  */
-export class Runs {
+export class RunStates {
   private readonly maxRuns: number
   private records: Map<RunId, RunRecord> | undefined
   private heldBytes = 0

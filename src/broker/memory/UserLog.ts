@@ -17,7 +17,7 @@ import * as RunState from "../../protocol/RunState.ts"
 import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice, Written } from "../Broker.ts"
 import { maxSpentSources, SequenceSet } from "./SequenceSet.ts"
 import { Page } from "./Page.ts"
-import { Runs } from "./RunStates.ts"
+import { RunStates } from "./RunStates.ts"
 
 /**
  * What a log may hold.
@@ -119,7 +119,7 @@ export class UserLog {
   // Those of them that no entry is from, in the order of their last entries.
   private spent: Set<Source> | undefined
   private latestSource: Source | undefined = undefined
-  private runs: Runs | undefined = undefined
+  private runs: RunStates | undefined = undefined
   // The runs that were ended as lost. Made with the first: hardly any user has one.
   private lost: Set<RunId> | undefined = undefined
   private textBytes = 0
@@ -395,7 +395,7 @@ export class UserLog {
     this.sinceRing[slot] = now
     this.textBytes += envelope.bytes
     if (envelope.run !== undefined) {
-      this.runs ??= new Runs(this.limits.maxRuns)
+      this.runs ??= new RunStates(this.limits.maxRuns)
       if (this.lost !== undefined && RunState.isStart(envelope.type) && this.isStartedBy(envelope.run, envelope.at)) {
         this.lost.delete(envelope.run)
       }

@@ -13,7 +13,7 @@ import type { JsonObject } from "effect/Schema"
 import type { GapReason } from "../../protocol/Frame.ts"
 import { epochPattern } from "../../protocol/PositionText.ts"
 import { errorReasons } from "../../protocol/RunEvents.ts"
-import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
+import type { RunPart, RunSnapshot } from "../../protocol/RunSnapshot.ts"
 import {
   type Check,
   isAny,
@@ -134,30 +134,39 @@ const isWireEvent = isShape(
   { run: isName, thread: isName, confirm: isBoolean, request: isString, trace: isString }
 )
 
+const parts: { readonly [Type in RunPart["type"]]: Check } = {
+  text: isShape({ messageId: isString, text: isString }, { truncated: isBoolean }),
+  thinking: isShape({ text: isString }, { messageId: isString, step: isInt, truncated: isBoolean }),
+  tool: isShape(
+    { toolCallId: isString, toolName: isString, status: isOneOf("executing", "completed", "failed") },
+    { input: isAny, output: isAny, durationMs: isFinite }
+  )
+}
+
+const isPartType = (type: unknown): type is RunPart["type"] => typeof type === "string" && Object.hasOwn(parts, type)
+
+// Later versions have parts of other types: the fold leaves them out.
+const isPart: Check = (value) =>
+  isObject(value) && (isPartType(value["type"]) ? parts[value["type"]](value) : isString(value["type"]))
+
 const isSnapshot = isShape(
   {
     status: isOneOf("active", "completed", ...errorReasons),
-    messages: isArrayOf(
-      isShape({ messageId: isString, kind: isOneOf("text", "thinking"), text: isString }, { truncated: isBoolean })
-    ),
-    tools: isArrayOf(
-      isShape(
-        { toolCallId: isString, toolName: isString, status: isOneOf("executing", "completed", "failed") },
-        { durationMs: isFinite }
-      )
-    ),
+    parts: isArrayOf(isPart),
     usage: isShape(...usage)
   },
   {
     thread: isString,
     agentName: isString,
     parentRunId: isString,
+    input: isAny,
     startedAt: isInt,
     endedAt: isInt,
     thinking: isString,
     step: isInt,
     progress: isFinite,
     progressMessage: isString,
+    dropped: isCount,
     result: isAny,
     error: isString
   }

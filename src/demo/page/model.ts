@@ -3,7 +3,7 @@
  */
 import type { Gap, Snapshot, WireEvent } from "../../client/index.ts"
 import * as RunEvents from "../../protocol/RunEvents.ts"
-import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
+import type { RunPart, RunSnapshot } from "../../protocol/RunSnapshot.ts"
 
 /**
  * What the client hands over. Offsets of a snapshot tell which events are in its state already.
@@ -24,8 +24,6 @@ export type Step =
     readonly status: "executing" | "completed" | "failed"
     readonly input: unknown
     readonly output: unknown
-    /** A snapshot tells that a tool was called, not with what. */
-    readonly detailed: boolean
     readonly durationMs: number | undefined
     readonly offset: number | undefined
   }
@@ -151,7 +149,7 @@ export class Runs {
   private onEvent(event: WireEvent): ReadonlyArray<Run> {
     if (event.run === undefined) return []
     const run = this.run(event.run)
-    // What the run's snapshot holds already only adds the details that a snapshot leaves out.
+    // What the run's snapshot holds already only adds the inputs and outputs that were too large for it.
     const folded = event.offset <= run.foldedTo
     const { at, data, offset } = event
     switch (event.type) {
@@ -219,7 +217,6 @@ export class Runs {
       status: completed ? (data["isError"] === true ? "failed" : "completed") : known?.status ?? "executing",
       input: completed ? known?.input : data["input"],
       output: completed ? data["output"] : known?.output,
-      detailed: completed ? known?.detailed === true || known === undefined : true,
       durationMs: completed ? number(data, "durationMs") : known?.durationMs,
       offset: known?.offset ?? offset
     }
@@ -237,39 +234,40 @@ export class Runs {
     run.progress = state.progress
     run.error = state.error
     run.tokens = { read: state.usage.inputTokens, written: state.usage.outputTokens }
-    run.answer = state.messages.filter(({ kind }) => kind === "text").map((message) => message.text).join("\n\n")
+    const input = isData(state.input) ? state.input : {}
+    run.question = text(input, "question") ?? run.question
+    run.documents = text(input, "documents") ?? run.documents
+    run.answer = state.parts.flatMap((part) => part.type === "text" ? [part.text] : []).join("\n\n")
     if (run.answer !== "") run.answerTo = offset
     if (state.result !== undefined) run.citations = citationsOf(state.result)
-    const known = new Set(run.steps.flatMap((step) => step._tag === "Tool" ? [step.key] : []))
     const key = `snapshot-${offset}`
     if (!run.steps.some((step) => step.key === key)) {
       run.steps.push({ _tag: "Mark", key, text: `Taken up from a snapshot of the run at offset ${offset}` })
     }
-    for (const tool of state.tools) {
-      const step: Step = {
-        _tag: "Tool",
-        key: tool.toolCallId,
-        name: tool.toolName,
-        status: tool.status,
-        input: undefined,
-        output: undefined,
-        detailed: false,
-        durationMs: tool.durationMs,
-        offset: undefined
-      }
-      if (!known.has(tool.toolCallId)) run.steps.push(step)
-      else {
-        run.steps = run.steps.map((before) =>
-          before._tag === "Tool" && before.key === step.key
-            ? { ...before, status: step.status, durationMs: step.durationMs }
-            : before
-        )
-      }
-    }
-    const { thinking } = state
-    if (thinking !== undefined && !run.steps.some((step) => step._tag === "Note" && step.text === thinking)) {
-      run.steps.push({ _tag: "Note", key: `thinking-${offset}`, text: thinking, offset: undefined })
+    for (const [index, part] of state.parts.entries()) {
+      if (part.type === "tool") this.onToolPart(run, part)
+      if (part.type !== "thinking" || part.messageId !== undefined) continue
+      if (run.steps.some((step) => step._tag === "Note" && step.text === part.text)) continue
+      run.steps.push({ _tag: "Note", key: `thinking-${offset}-${index}`, text: part.text, offset: undefined })
     }
     return run
+  }
+
+  private onToolPart(run: Run, part: Extract<RunPart, { readonly type: "tool" }>): void {
+    const index = run.steps.findIndex((step) => step._tag === "Tool" && step.key === part.toolCallId)
+    const before = run.steps[index]
+    const known = before?._tag === "Tool" ? before : undefined
+    const step: Step = {
+      _tag: "Tool",
+      key: part.toolCallId,
+      name: part.toolName,
+      status: part.status,
+      input: known?.input ?? part.input,
+      output: known?.output ?? part.output,
+      durationMs: part.durationMs,
+      offset: known?.offset
+    }
+    if (index >= 0) run.steps[index] = step
+    else run.steps.push(step)
   }
 }

@@ -106,9 +106,8 @@ const toolEntry = (): Entry => {
           : `${step.status === "failed" ? "failed after " : ""}${duration(step.durationMs ?? 0)}`
       )
       offset.replaceChildren(offsetLabel(step.offset))
-      const unknown = "The snapshot does not tell."
-      setText(input, step.detailed ? json(step.input) : unknown)
-      setText(output, step.status === "executing" ? "Not there yet." : step.detailed ? json(step.output) : unknown)
+      setText(input, json(step.input))
+      setText(output, step.status === "executing" ? "Not there yet." : json(step.output))
     }
   }
 }

@@ -515,5 +515,5 @@ export class Connection {
 const forgotten = (run: RunId, offset: number): RunSnapshotAt => ({
   run,
   offset,
-  state: { status: "lost", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+  state: { status: "lost", parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
 })

@@ -9,6 +9,7 @@ import { RunId } from "../../../src/protocol/Identity.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { envelope, newUser, numbered, plenty, start } from "../events.ts"
 import { RunFold } from "../../../src/protocol/RunFold.ts"
+import { textOf } from "../../support/runs.ts"
 
 const started = (sequence: number, run: string) =>
   envelope({ sequence, run, type: "agent_started", data: { agentName: `agent of ${run}` }, at: sequence })
@@ -139,7 +140,7 @@ export const snapshots = (test: BrokerTest) => {
           if (draw.chance(0.3)) yield* broker.snapshots(user)
         }
         const { snapshots } = yield* broker.snapshots(user)
-        assert.strictEqual(snapshots[0]?.state.messages[0]?.text, text)
+        assert.strictEqual(textOf(snapshots[0]?.state.parts[0]), text)
         const { entries } = yield* broker.pull(user, from, plenty)
         const deltas = entries.slice(1).map(({ body }) => JSON.parse(`{${body}`).data.delta)
         assert.strictEqual(deltas.join(""), text)

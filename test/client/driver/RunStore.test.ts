@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { RunStore } from "../../../src/client/driver/RunStore.ts"
 import type { Item } from "../../../src/client/session/SessionIO.ts"
 import { RunFold } from "../../../src/protocol/RunFold.ts"
+import { textOf } from "../../support/runs.ts"
 
 let offset = 0
 const event = (run: string, type: string, data = {}, thread?: string): Item => ({
@@ -55,16 +56,16 @@ describe("RunStore", () => {
     const after = store.getSnapshot()
     assert.notStrictEqual(after, before)
     assert.strictEqual(after[1], before[1])
-    assert.deepStrictEqual(after[0]?.messages.map(({ text }) => text), ["a", "bc"])
-    assert.deepStrictEqual(before[0]?.messages.map(({ text }) => text), ["a", "b"])
-    assert.strictEqual(after[0]?.messages[0], before[0]?.messages[0])
-    assert.strictEqual(after[0]?.tools, before[0]?.tools)
+    assert.deepStrictEqual(after[0]?.parts.map(textOf), ["a", "bc", ""])
+    assert.deepStrictEqual(before[0]?.parts.map(textOf), ["a", "b", ""])
+    assert.strictEqual(after[0]?.parts[0], before[0]?.parts[0])
+    assert.strictEqual(after[0]?.parts[2], before[0]?.parts[2])
     assert.strictEqual(after[0]?.usage, before[0]?.usage)
 
     // Whoever looks at one run alone sees the same values as whoever looks at all.
     frame(delta("r1", "d", "m2"))
     const alone = store.run("r1").get()
-    assert.strictEqual(alone?.messages[0], before[0]?.messages[0])
+    assert.strictEqual(alone?.parts[0], before[0]?.parts[0])
     assert.strictEqual(store.getSnapshot()[0], alone)
   })
 
@@ -72,7 +73,7 @@ describe("RunStore", () => {
     const { errors, frame, store } = storeOf()
     const told: Array<string> = []
     const leave = store.subscribe(() => told.push("all"))
-    store.run("r1").subscribe(() => told.push(`r1 ${store.run("r1").get()?.messages[0]?.text}`))
+    store.run("r1").subscribe(() => told.push(`r1 ${textOf(store.run("r1").get()?.parts[0])}`))
     store.run("r2").subscribe(() => {
       told.push("r2")
       throw new Error("of a listener")
@@ -107,10 +108,10 @@ describe("RunStore", () => {
     const early = [delta("r1", "a"), delta("r1", "b")]
     frame({ _tag: "Snapshot", epoch: "E1", run: "r1", offset, state: fold.snapshot() })
     frame(...early, delta("r1", "c"))
-    assert.strictEqual(store.run("r1").get()?.messages[0]?.text, "abc")
+    assert.strictEqual(textOf(store.run("r1").get()?.parts[0]), "abc")
     // A snapshot that is older than what is known says nothing.
     frame({ _tag: "Snapshot", epoch: "E1", run: "r1", offset: 1, state: new RunFold().snapshot() })
-    assert.strictEqual(store.run("r1").get()?.messages[0]?.text, "abc")
+    assert.strictEqual(textOf(store.run("r1").get()?.parts[0]), "abc")
   })
 
   it("leaves out the runs of other threads than those it was made for, as snapshots come for all", () => {
@@ -128,7 +129,7 @@ describe("RunStore", () => {
     assert.deepStrictEqual(store.getSnapshot().map(({ id, status }) => [id, status]), [["r1", "lost"]])
     frame(delta("r1", "b"))
     const [run] = store.getSnapshot()
-    assert.deepStrictEqual([run?.status, run?.messages[0]?.text], ["active", "ab"])
+    assert.deepStrictEqual([run?.status, textOf(run?.parts[0])], ["active", "ab"])
   })
 
   it("promises the ending of a run: of one that is on its way, is over, is lost, or never comes", async () => {

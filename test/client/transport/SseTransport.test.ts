@@ -108,7 +108,7 @@ describe("An event stream", () => {
           frame({ type: "gap", epoch: "E1", from: offset - 1, to: offset, reason: "slow", snapshots: 0 })
         } else {
           const usage = { inputTokens: 0, outputTokens: 0 }
-          const state = { status: "active", messages: [], tools: [], usage } as const
+          const state = { status: "active", parts: [], usage } as const
           frame({ type: "snapshot", run: RunId.make("r"), offset, state })
         }
       }

@@ -848,8 +848,7 @@ describe("a snapshot", () => {
           agentName: "a",
           startedAt: 0,
           thinking: "hm",
-          messages: [{ messageId: "m", kind: "text", text: "hello" }],
-          tools: [],
+          parts: [{ type: "text", messageId: "m", text: "hello" }, { type: "thinking", text: "hm" }],
           usage: { inputTokens: 0, outputTokens: 0 }
         }))
       )

@@ -16,7 +16,7 @@ import * as Failure from "../connection/RedisFailure.ts"
 import type { HeldRun } from "../leases/HeldRuns.ts"
 import * as Reply from "./Reply.ts"
 import { readActive } from "../scripts/StandingLua.ts"
-import { Runs } from "../../memory/RunStates.ts"
+import { RunStates } from "../../memory/RunStates.ts"
 
 const Saved = Schema.fromJsonString(Schema.Struct({ since: Schema.Int, offset: Schema.Int, state: RunSnapshot }))
 const decodeSaved = Schema.decodeUnknownSync(Saved)
@@ -186,8 +186,8 @@ const toData = (body: string): Schema.JsonObject => {
  * @category conversions
  * @since 0.1.0
  */
-export const toRuns = (maxRuns: number, { checkpoint, states, tail }: LogView, only?: RunId): Runs => {
-  const runs = new Runs(maxRuns)
+export const toRuns = (maxRuns: number, { checkpoint, states, tail }: LogView, only?: RunId): RunStates => {
+  const runs = new RunStates(maxRuns)
   for (const { run, since, offset, state } of toSaved(states)) runs.restore(run, since, offset, state)
   for (const { at, body, offset, run, thread, type } of RedisBlock.entriesIn(tail, checkpoint)) {
     if (run === undefined || (only !== undefined && run !== only)) continue

@@ -63,7 +63,7 @@ export const ofLeases = (prefix: string, lease: string) => ({
  * @category constants
  * @since 0.1.0
  */
-export const layout = "2"
+export const layout = "3"
 
 /**
  * Where the version of the layout is kept.

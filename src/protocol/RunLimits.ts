@@ -1,0 +1,49 @@
+/**
+ * How much is kept of a run: its state is held for each run of each user, so all of
+ * it has a bound.
+ *
+ * This module loads nothing, so that a page can have it without Effect.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * The most characters that are kept of one text.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxText = 65_536
+
+/**
+ * The most characters that are kept of all texts of a run together.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxTotalText = 4 * maxText
+
+/**
+ * The most parts that are kept of a run.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxParts = 128
+
+/**
+ * The most bytes of JSON that are kept of one input or output.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxJson = 4_096
+
+/**
+ * The most bytes of JSON that are kept of all inputs and outputs of a run
+ * together, the run's own input included.
+ *
+ * @category limits
+ * @since 0.1.0
+ */
+export const maxTotalJson = 16 * maxJson

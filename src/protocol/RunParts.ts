@@ -1,0 +1,327 @@
+/**
+ * The list of a run's parts, folded from its events.
+ *
+ * A part stays where it began, however often it changes. Past a bound the oldest
+ * go first: of the texts, where they are too long together; of all parts, where
+ * there are too many; of inputs and outputs only their JSON. The part that changes
+ * right now always stays.
+ *
+ * @since 0.1.0
+ */
+import type { Json } from "effect/Schema"
+import { bytesOf, GrowingText, tail, textOverhead } from "./GrowingText.ts"
+import { keepJson, type KeptJson, omitted } from "./KeptJson.ts"
+import { maxJson, maxParts, maxText, maxTotalJson, maxTotalText } from "./RunLimits.ts"
+import type { RunPart } from "./RunSnapshotSchema.ts"
+
+interface FoldedText {
+  readonly type: "text" | "thinking"
+  readonly messageId: string
+  readonly text: GrowingText
+}
+
+interface FoldedNote {
+  readonly type: "note"
+  readonly step: number | undefined
+  readonly text: string
+  readonly isCut: boolean
+}
+
+interface FoldedTool {
+  readonly type: "tool"
+  readonly toolCallId: string
+  readonly toolName: string
+  readonly status: "executing" | "completed" | "failed"
+  readonly input: KeptJson | undefined
+  readonly output: KeptJson | undefined
+  readonly durationMs: number | undefined
+}
+
+type FoldedPart = FoldedText | FoldedNote | FoldedTool
+
+/**
+ * How a tool call ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ToolEnding {
+  readonly status: "completed" | "failed"
+  readonly output: Json | undefined
+  readonly durationMs: number | undefined
+}
+
+interface Node {
+  part: FoldedPart
+  older: Node | undefined
+  newer: Node | undefined
+}
+
+/**
+ * Mutable, and a linked list, so that a piece of a text costs no more than a look at
+ * the part that grew last, and a thought no more than its place at the end.
+ *
+ * @category folds
+ * @since 0.1.0
+ */
+export class RunParts {
+  private oldest: Node | undefined = undefined
+  private newest: Node | undefined = undefined
+  private size = 0
+  // Texts and tool calls, by their type and id.
+  private readonly byKey = new Map<string, Node>()
+  // The text that grew last.
+  private latest: FoldedText | undefined = undefined
+  private droppedParts = 0
+  private chars = 0
+  private jsonBytes = 0
+  private held = 0
+
+  /** How many parts are not kept any more. */
+  get dropped(): number {
+    return this.droppedParts
+  }
+
+  /** About what the parts take in memory, in bytes. */
+  get bytes(): number {
+    return this.held
+  }
+
+  /** Goes on from the parts of a snapshot. Those of a type that is not known are left out. */
+  restore(parts: ReadonlyArray<RunPart>, dropped: number): void {
+    this.droppedParts = dropped
+    for (const part of parts) {
+      switch (part.type) {
+        case "text":
+          this.addText({ type: "text", messageId: part.messageId, text: growing(part.text, part.truncated) })
+          break
+        case "thinking": {
+          const { messageId, step, text, truncated } = part
+          if (messageId === undefined) this.add(note(text, step, truncated))
+          else this.addText({ type: "thinking", messageId, text: growing(text, truncated) })
+          break
+        }
+        case "tool": {
+          const { durationMs, input, output, status, toolCallId, toolName } = part
+          const json = { input: keepJson(input), output: keepJson(output) }
+          this.setTool({ type: "tool", toolCallId, toolName, status, ...json, durationMs })
+          break
+        }
+      }
+    }
+  }
+
+  /** A piece of a text. */
+  append(type: "text" | "thinking", messageId: string, delta: string): void {
+    const known = this.textOf(type, messageId)
+    if (known === undefined) return this.addText({ type, messageId, text: growing(delta) })
+    const { text } = known
+    this.chars -= text.length
+    this.held -= text.bytes
+    text.append(delta)
+    this.chars += text.length
+    this.held += text.bytes
+    this.latest = known
+    this.bound(known)
+  }
+
+  /** A thought that came whole. */
+  note(text: string, step: number | undefined): void {
+    this.add(note(text, step))
+  }
+
+  /** A tool call began. */
+  openTool(toolCallId: string, toolName: string, input: Json | undefined): void {
+    const known = this.byKey.get(`tool:${toolCallId}`)
+    // An id that is used again is another call, in a place of its own.
+    if (known?.part.type === "tool" && known.part.status !== "executing") this.drop(known)
+    this.setTool({
+      type: "tool",
+      toolCallId,
+      toolName,
+      status: "executing",
+      input: keepJson(input),
+      output: undefined,
+      durationMs: undefined
+    })
+  }
+
+  /** A tool call ended. */
+  closeTool(toolCallId: string, toolName: string, { durationMs, output, status }: ToolEnding): void {
+    const known = this.byKey.get(`tool:${toolCallId}`)?.part
+    const input = known?.type === "tool" ? known.input : undefined
+    this.setTool({ type: "tool", toolCallId, toolName, status, input, output: keepJson(output), durationMs })
+  }
+
+  /** Keeps of each text the last `max` characters, where memory is short. */
+  shorten(max: number): void {
+    for (let node = this.oldest; node !== undefined; node = node.newer) {
+      const { part } = node
+      if (part.type === "tool") continue
+      this.uncount(part)
+      if (part.type === "note") node.part = note(tail(part.text, max), part.step, part.isCut || part.text.length > max)
+      else part.text.shorten(max)
+      this.count(node.part)
+    }
+  }
+
+  /** The parts so far. Later events do not change what was given. */
+  list(): ReadonlyArray<RunPart> {
+    const parts: Array<RunPart> = []
+    for (let node = this.oldest; node !== undefined; node = node.newer) parts.push(shown(node.part))
+    return parts
+  }
+
+  private textOf(type: "text" | "thinking", messageId: string): FoldedText | undefined {
+    const { latest } = this
+    if (latest !== undefined && latest.messageId === messageId && latest.type === type) return latest
+    const part = this.byKey.get(`${type}:${messageId}`)?.part
+    return part?.type === type ? part : undefined
+  }
+
+  private addText(part: FoldedText): void {
+    this.byKey.set(`${part.type}:${part.messageId}`, this.add(part))
+    this.latest = part
+  }
+
+  // A call that is known keeps its place.
+  private setTool(tool: FoldedTool): void {
+    const key = `tool:${tool.toolCallId}`
+    const known = this.byKey.get(key)
+    if (known === undefined) {
+      this.byKey.set(key, this.add(tool))
+    } else {
+      this.replace(known, tool)
+      this.bound(tool)
+    }
+  }
+
+  private add(part: FoldedPart): Node {
+    const node: Node = { part, older: this.newest, newer: undefined }
+    if (this.newest === undefined) this.oldest = node
+    else this.newest.newer = node
+    this.newest = node
+    this.size++
+    this.count(part)
+    this.bound(part)
+    return node
+  }
+
+  private replace(node: Node, part: FoldedPart): void {
+    this.uncount(node.part)
+    node.part = part
+    this.count(part)
+  }
+
+  private drop(node: Node): void {
+    const { newer, older, part } = node
+    if (older === undefined) this.oldest = newer
+    else older.newer = newer
+    if (newer === undefined) this.newest = older
+    else newer.older = older
+    this.size--
+    this.uncount(part)
+    this.droppedParts++
+    if (part === this.latest) this.latest = undefined
+    if (part.type === "tool") this.byKey.delete(`tool:${part.toolCallId}`)
+    else if (part.type !== "note") this.byKey.delete(`${part.type}:${part.messageId}`)
+  }
+
+  // The part that changes right now stays.
+  private bound(current: FoldedPart): void {
+    for (let node = this.oldest; node !== undefined && !this.isWithinBounds; node = node.newer) {
+      const { part } = node
+      if (part === current) continue
+      if (this.size > maxParts || (this.chars > maxTotalText && part.type !== "tool")) this.drop(node)
+      else if (this.jsonBytes > maxPartsJson && part.type === "tool") this.replace(node, withoutJson(part))
+    }
+  }
+
+  private get isWithinBounds(): boolean {
+    return this.size <= maxParts && this.chars <= maxTotalText && this.jsonBytes <= maxPartsJson
+  }
+
+  private count(part: FoldedPart): void {
+    this.held += partBytes(part)
+    if (part.type === "tool") this.jsonBytes += (part.input?.bytes ?? 0) + (part.output?.bytes ?? 0)
+    else this.chars += part.text.length
+  }
+
+  private uncount(part: FoldedPart): void {
+    this.held -= partBytes(part)
+    if (part.type === "tool") this.jsonBytes -= (part.input?.bytes ?? 0) + (part.output?.bytes ?? 0)
+    else this.chars -= part.text.length
+  }
+}
+
+// The run's own input has its place beside them.
+const maxPartsJson = maxTotalJson - maxJson
+
+// What is no longer than what would stand for it stays.
+const shortest = (json: KeptJson | undefined): KeptJson | undefined =>
+  json === undefined || json.bytes <= maxOmitted ? json : omitted(json.bytes)
+
+const maxOmitted = 32
+
+const withoutJson = (tool: FoldedTool): FoldedTool => ({
+  ...tool,
+  input: shortest(tool.input),
+  output: shortest(tool.output)
+})
+
+const growing = (text: string, isCut = false): GrowingText => new GrowingText(text, maxText, isCut)
+
+const note = (text: string, step: number | undefined, isCut = false): FoldedNote => ({
+  type: "note",
+  step,
+  text: tail(text, maxText),
+  isCut: isCut || text.length > maxText
+})
+
+// What is kept takes about so much, in bytes: measured in V8. Labels may be of any script.
+const partOverhead = 160
+const maxScanned = 1_024
+const jsonOverhead = 40
+const jsonBytes = (json: KeptJson | undefined): number => json === undefined ? 0 : jsonOverhead + bytesOf(json.text)
+
+const partBytes = (part: FoldedPart): number => {
+  switch (part.type) {
+    case "note":
+      // Most are short, and then count as if each character took two bytes.
+      return partOverhead + (part.text.length > maxScanned ? bytesOf(part.text) : textOverhead + 2 * part.text.length)
+    case "tool":
+      return partOverhead + textOverhead + 4 * part.toolCallId.length + 2 * part.toolName.length +
+        jsonBytes(part.input) + jsonBytes(part.output)
+    default:
+      return partOverhead + 4 * part.messageId.length + part.text.bytes
+  }
+}
+
+const shown = (part: FoldedPart): RunPart => {
+  switch (part.type) {
+    case "text":
+    case "thinking": {
+      const { messageId, text, type } = part
+      return { type, messageId, text: text.text, ...(text.isTruncated ? { truncated: true } : {}) }
+    }
+    case "note":
+      return {
+        type: "thinking",
+        ...(part.step === undefined ? {} : { step: part.step }),
+        text: part.text,
+        ...(part.isCut ? { truncated: true } : {})
+      }
+    case "tool": {
+      const { durationMs, input, output, status, toolCallId, toolName, type } = part
+      return {
+        type,
+        toolCallId,
+        toolName,
+        status,
+        ...(input === undefined ? {} : { input: JSON.parse(input.text) }),
+        ...(output === undefined ? {} : { output: JSON.parse(output.text) }),
+        ...(durationMs === undefined ? {} : { durationMs })
+      }
+    }
+  }
+}
