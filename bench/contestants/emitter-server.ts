@@ -43,7 +43,7 @@ const runtime = ManagedRuntime.make(
   }).pipe(
     Layer.provideMerge(EmitterLayer()),
     Layer.provideMerge(redisUrl === undefined ? Broker.layerMemory(retention) : RedisBroker.layer({ url: redisUrl })),
-    Layer.provide(Authenticator.jwt({ secret: Redacted.make(secret), issuer })),
+    Layer.provide(Authenticator.layerJwt({ secret: Redacted.make(secret), issuer })),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
   )
 )

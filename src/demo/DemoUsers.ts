@@ -47,7 +47,7 @@ export const layerWith = (secret: Redacted.Redacted) => {
         return Effect.map(Effect.promise(() => token.sign(key)), (text) => ({ token: text, expiresAt }))
       })
   })
-  return Layer.merge(tokens, Authenticator.jwt({ secret, issuer, audience }))
+  return Layer.merge(tokens, Authenticator.layerJwt({ secret, issuer, audience }))
 }
 
 /** The same with a secret made when the layer is built. */

@@ -2,7 +2,7 @@
  * Builds what emits: turns and outboxes of users, the delivery, the dispatcher over
  * it, the acceptor over that, and the emitters over all.
  *
- * `EmitterLayer(options)` takes plain options, `EmitterLayer.config` reads the
+ * `EmitterLayer(options)` takes plain options, `EmitterLayer.layerConfig` reads the
  * same settings from `Config`. Both need a `Broker`, check every setting when
  * the layer is built, and start nothing before. When the layer's scope closes,
  * active runs end as `cancelled` and what is pending is delivered within
@@ -141,5 +141,5 @@ export const EmitterLayer: {
   (
     options?: EmitterConfig.Options
   ): Layer.Layer<Emitters | DeadLetters, EmitterConfig.EmitterConfigError, Broker>
-  readonly config: Layer.Layer<Emitters | DeadLetters, Config.ConfigError, Broker>
-} = Object.assign(fromOptions, { config: fromConfig })
+  readonly layerConfig: Layer.Layer<Emitters | DeadLetters, Config.ConfigError, Broker>
+} = Object.assign(fromOptions, { layerConfig: fromConfig })

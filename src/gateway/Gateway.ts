@@ -15,7 +15,7 @@
  *
  * const server = HttpRouter.serve(Gateway.layer({ path: "/events" })).pipe(
  *   Layer.provide(NodeHttpServer.layer(createServer, { port: 3000 })),
- *   Layer.provide(Authenticator.jwt({ secret: Redacted.make("a secret of at least 32 characters"), issuer: "my-app" })),
+ *   Layer.provide(Authenticator.layerJwt({ secret: Redacted.make("a secret of at least 32 characters"), issuer: "my-app" })),
  *   Layer.provide(Broker.layerMemory())
  * )
  * ```

@@ -18,7 +18,7 @@ export const brokerLayer = (redis: string) => RedisBroker.layer({ ...redisOption
 
 /** Who the devices of a cluster under test are. */
 export const authenticatorLayer = (secret: Redacted.Redacted) =>
-  Authenticator.jwt({ secret, issuer: "tests", audience: "events" })
+  Authenticator.layerJwt({ secret, issuer: "tests", audience: "events" })
 
 /**
  * Lets the wall clock of this process step at SIGWINCH: it is off by `stepsMs` in turn, over and over. What is monotonic,

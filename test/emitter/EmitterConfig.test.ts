@@ -311,14 +311,14 @@ describe("settings from Config", () => {
       const ada = yield* (yield* Emitters).forUser({ userId: "ada" })
       assert.strictEqual(ada.context.userId, "ada")
     }).pipe(
-      Effect.provide(EmitterLayer.config.pipe(Layer.provide(Broker.layerMemory()))),
+      Effect.provide(EmitterLayer.layerConfig.pipe(Layer.provide(Broker.layerMemory()))),
       Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: {} }))
     ))
 })
 
 describe("a layer from the environment", () => {
   const build = (env: Record<string, string>) =>
-    Effect.scoped(Layer.build(EmitterLayer.config.pipe(Layer.provide(Broker.layerMemory())))).pipe(
+    Effect.scoped(Layer.build(EmitterLayer.layerConfig.pipe(Layer.provide(Broker.layerMemory())))).pipe(
       Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
     )
 

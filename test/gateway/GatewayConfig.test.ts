@@ -27,7 +27,7 @@ describe("GatewayConfig", () => {
       const build = (env: Record<string, string>) =>
         Effect.scoped(Layer.build(Gateway.layerConfig.pipe(
           Layer.provide(HttpRouter.layer),
-          Layer.provide(Authenticator.jwt({ secret: Redacted.make("a secret of more than 32 characters") })),
+          Layer.provide(Authenticator.layerJwt({ secret: Redacted.make("a secret of more than 32 characters") })),
           Layer.provide(Broker.layerMemory())
         ))).pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })))
       assert.include(String(yield* Effect.flip(build({ GATEWAY_HELLO_TIMEOUT: "soon" }))), "helloTimeout")

@@ -52,8 +52,8 @@ describe("A message about", () => {
       const misspelt = { isuer: "https://login.example.com" }
       const secret = Redacted.make("a secret of at least 32 characters")
       const layers = [
-        Authenticator.jwt({ secret, ...misspelt }),
-        Authenticator.jwks({ url: "https://id.example/jwks.json", cooldown: "1 second", ...misspelt }).pipe(
+        Authenticator.layerJwt({ secret, ...misspelt }),
+        Authenticator.layerJwks({ url: "https://id.example/jwks.json", cooldown: "1 second", ...misspelt }).pipe(
           Layer.provide(FetchHttpClient.layer)
         )
       ]
@@ -72,7 +72,7 @@ describe("A message about", () => {
           Authenticator.Authenticator,
           ({ verify }) => Effect.flip(verify(Redacted.make(`${header}.e30.c2ln`)))
         ).pipe(
-          Effect.provide(Authenticator.jwks({ url })),
+          Effect.provide(Authenticator.layerJwks({ url })),
           Effect.provide(FetchHttpClient.layer)
         )
         assert.match(

@@ -42,7 +42,7 @@ export const token = (
       .sign(new TextEncoder().encode(options.secret ?? secret))
   )
 
-export const authenticator = Authenticator.jwt({
+export const authenticator = Authenticator.layerJwt({
   secret: Redacted.make(secret),
   issuer: "tests",
   audience: "events",

@@ -54,7 +54,7 @@ Operations.layer().pipe(
   (routes) => HttpRouter.serve(routes, { disableListenLog: true, disableLogger: true }),
   Layer.merge(printPort),
   Layer.merge(run),
-  Layer.provide(Authenticator.jwt({ secret: Redacted.make(secret), issuer: "tests", audience: "events" })),
+  Layer.provide(Authenticator.layerJwt({ secret: Redacted.make(secret), issuer: "tests", audience: "events" })),
   Layer.provide(EmitterLayer({ profile: "lowLatency" })),
   Layer.provide(redis === undefined ? Broker.layerMemory() : RedisBroker.layer({ url: redis })),
   Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })),

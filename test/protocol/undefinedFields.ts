@@ -109,7 +109,7 @@ export const gateway = Gateway.layer({
   slow: { close: no }
 })
 
-export const jwt = Authenticator.jwt({
+export const jwt = Authenticator.layerJwt({
   secret: Redacted.make("0123456789abcdef0123456789abcdef"),
   issuer: no,
   audience: no,
@@ -118,7 +118,7 @@ export const jwt = Authenticator.jwt({
   requireExpiry: no
 })
 
-export const jwks = Authenticator.jwks({
+export const jwks = Authenticator.layerJwks({
   url: "https://example.org",
   issuer: no,
   algorithms: no,
@@ -185,7 +185,7 @@ export const wrong = [
   // @ts-expect-error: either one server or several
   () => RedisBroker.layer({ url: redisUrl, urls: [redisUrl] }),
   // @ts-expect-error: there is no such unit
-  () => Authenticator.jwt({ secret: Redacted.make("s"), clockTolerance: "5 secs" }),
+  () => Authenticator.layerJwt({ secret: Redacted.make("s"), clockTolerance: "5 secs" }),
   // @ts-expect-error: there is no such unit
   (emitter: Emitter.Emitter["Service"]) => emitter.emitConfirmed(trip, { within: "5 secs" })
 ]

@@ -11,7 +11,7 @@
  * import { Identity } from "effect-emitter"
  * import { Authenticator } from "effect-emitter/gateway"
  *
- * const tokens = Authenticator.jwt({
+ * const tokens = Authenticator.layerJwt({
  *   secret: Redacted.make("a secret of at least 32 characters"),
  *   issuer: "https://login.example.com",
  *   audience: "events"
@@ -133,7 +133,7 @@ const nobody = Effect.succeed(Option.none<Principal>())
  * @category layers
  * @since 0.1.0
  */
-export const jwt = (
+export const layerJwt = (
   options: JwtOptions
 ): Layer.Layer<Authenticator, AuthenticatorConfigError> =>
   Layer.effect(
@@ -165,7 +165,7 @@ const leastSecretBytes = 32
  * @category layers
  * @since 0.1.0
  */
-export const jwks = (
+export const layerJwks = (
   options: JwksOptions
 ): Layer.Layer<Authenticator, AuthenticatorConfigError, HttpClient.HttpClient> =>
   Layer.effect(
@@ -207,7 +207,7 @@ export const withRequest = (
  * @category layers
  * @since 0.1.0
  */
-export const request = (lookUp: Authenticator["Service"]["recognize"]): Layer.Layer<Authenticator> =>
+export const layerRequest = (lookUp: Authenticator["Service"]["recognize"]): Layer.Layer<Authenticator> =>
   Layer.succeed(Authenticator, {
     verify: () => Effect.fail(new Unauthenticated({ reason: "noTokens" })),
     recognize: lookUp

@@ -7,8 +7,8 @@ import * as Jose from "jose"
 import { createServer } from "node:http"
 import { secret, token, user } from "../server.ts"
 
-const shared = (options: Partial<Parameters<typeof Authenticator.jwt>[0]> = {}) =>
-  Authenticator.jwt({ secret: Redacted.make(secret), issuer: "tests", audience: "events", ...options })
+const shared = (options: Partial<Parameters<typeof Authenticator.layerJwt>[0]> = {}) =>
+  Authenticator.layerJwt({ secret: Redacted.make(secret), issuer: "tests", audience: "events", ...options })
 
 const verify = (shown: string) =>
   Effect.flatMap(Authenticator.Authenticator, ({ verify }) => verify(Redacted.make(shown)))
@@ -20,7 +20,7 @@ const sign = (claims: Jose.JWTPayload, header: Partial<Jose.JWTHeaderParameters>
 
 const claims = { sub: "ada", iss: "tests", aud: "events", exp: 1_000 }
 
-describe("Authenticator.jwt", () => {
+describe("Authenticator.layerJwt", () => {
   it.effect("finds the user, the time of expiry, and the latest moment at which the token can have been issued", () =>
     Effect.gen(function*() {
       const principal = yield* verify(yield* sign(claims))
@@ -167,7 +167,7 @@ const provider = Effect.gen(function*() {
         : Effect.delay(Effect.sync(answer), state.delay)
     })
   )
-  const layer = Authenticator.jwks({
+  const layer = Authenticator.layerJwks({
     url: "https://id.example/jwks.json",
     issuer: "tests",
     audience: "events",
@@ -181,7 +181,7 @@ const provider = Effect.gen(function*() {
 /** Lets what does not wait for the clock come to its end, checks of signatures included. */
 const settled = Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 30)))
 
-describe("Authenticator.jwks", () => {
+describe("Authenticator.layerJwks", () => {
   const withProvider = <E>(
     test: (id: Effect.Success<typeof provider>) => Effect.Effect<void, E, Authenticator.Authenticator>
   ) => Effect.flatMap(provider, (id) => Effect.provide(test(id), id.layer))
@@ -354,7 +354,9 @@ describe("Authenticator.jwks", () => {
         const error = yield* verify([header, ...rest].join(".")).pipe(
           Effect.flip,
           Effect.provide(
-            Authenticator.jwks({ url: `http://127.0.0.1:${port}/${path}` }).pipe(Layer.provide(FetchHttpClient.layer))
+            Authenticator.layerJwks({ url: `http://127.0.0.1:${port}/${path}` }).pipe(
+              Layer.provide(FetchHttpClient.layer)
+            )
           )
         )
         assert.strictEqual(error._tag, "AuthenticatorUnavailable")

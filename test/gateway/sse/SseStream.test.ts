@@ -175,7 +175,7 @@ describe("Server-sent events", () => {
 
   it.live("are refused with 503 while credentials cannot be checked", () =>
     Effect.gen(function*() {
-      const hangs = Authenticator.request(() => Effect.never)
+      const hangs = Authenticator.layerRequest(() => Effect.never)
       const served = yield* serve({ helloTimeout: "100 millis" }, { authenticator: hangs })
       assert.strictEqual((yield* get(served, "/events", {})).status, 503)
     }))
