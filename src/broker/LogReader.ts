@@ -23,6 +23,27 @@ const toItems = (slice: Slice): ReadonlyArray<LogItem> => {
 }
 
 /**
+ * The events past `after` up to `until`, a head of the log. The stream ends there.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const readTo = (
+  broker: Pick<Broker["Service"], "pull">,
+  user: UserId,
+  after: Position,
+  until: Position
+): Stream.Stream<LogItem, BrokerError> =>
+  Stream.paginate(after, (position) =>
+    Effect.map(broker.pull(user, position, limits), (slice) => {
+      const isEnd = slice.next.epoch !== until.epoch || slice.next.offset >= until.offset
+      const items = toItems(slice).filter((item) =>
+        item._tag === "Gap" || item.epoch === until.epoch && item.entry.offset <= until.offset
+      )
+      return [items, isEnd ? Option.none() : Option.some(slice.next)]
+    }))
+
+/**
  * The events past `after`, then live ones, with no hole and no repeat between;
  * without `after` only live ones. The stream never ends by itself, and fails with
  * the broker's error. A reader that waits outlives a broker that is away: nothing

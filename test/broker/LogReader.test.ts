@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option, Stream } from "effect"
 import { Broker } from "effect-emitter"
 import { newUser } from "./events.ts"
+import * as LogReader from "../../src/broker/LogReader.ts"
 
 describe("A reader of a log, made from pulls and wake-ups", () => {
   it.effect("waits while the broker is away, asks nothing of it, and goes on once it is back", () =>
@@ -14,7 +15,7 @@ describe("A reader of a log, made from pulls and wake-ups", () => {
       const away = new Broker.BrokerError({
         reason: new Broker.BrokerUnavailable({ operation: "pull", afterMs: 1, cause: new Error("away") })
       })
-      const broker: Parameters<typeof Broker.read>[0] = {
+      const broker: Parameters<typeof LogReader.read>[0] = {
         head: () => head,
         subscribe: (_, told) => Effect.sync(() => void (wake = told)),
         pull: (_, after) =>
@@ -28,7 +29,7 @@ describe("A reader of a log, made from pulls and wake-ups", () => {
           })
       }
       const items: Array<number> = []
-      const reading = yield* Broker.read(broker, newUser(), Option.none()).pipe(
+      const reading = yield* LogReader.read(broker, newUser(), Option.none()).pipe(
         Stream.runForEach((item) => Effect.sync(() => items.push(item._tag === "Gap" ? item.gap.to : -1))),
         Effect.forkChild({ startImmediately: true })
       )

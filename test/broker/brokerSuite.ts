@@ -14,6 +14,7 @@ import { reading } from "./suite/reading.ts"
 import { repeating } from "./suite/repeating.ts"
 import { snapshots } from "./suite/snapshots.ts"
 import { revoking } from "./suite/revoking.ts"
+import { userLog } from "./suite/userLog.ts"
 import { waking } from "./suite/waking.ts"
 import { patience } from "../support/patience.ts"
 
@@ -52,7 +53,8 @@ export const brokerSuite = <E>(name: string, makeLayer: (limits: Limits) => Laye
     acknowledge: acknowledging,
     endLost: losing,
     revoke: revoking,
-    late: lateness
+    late: lateness,
+    "read by a program": userLog
   }
   for (const [part, define] of Object.entries(parts)) {
     describe(`Broker, ${name}: ${part}`, () => void define(test))

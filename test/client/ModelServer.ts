@@ -3,7 +3,8 @@
  * sent in order until they are cut.
  */
 import { RunFold } from "../../src/protocol/RunFold.ts"
-import type { ServerFrame, WireEvent } from "../../src/client/transport/ServerFrames.ts"
+import type { WireEvent } from "../../src/protocol/ReceivedEvent.ts"
+import type { ServerFrame } from "../../src/client/transport/ServerFrames.ts"
 import type { ClientFrame } from "../../src/client/transport/ClientFrame.ts"
 
 /** A pseudo-random number generator that repeats for a seed. */

@@ -12,6 +12,7 @@ import * as Plan from "../../src/demo/agent/Plan.ts"
 import * as Question from "../../src/demo/agent/Question.ts"
 import { Broker, Emitter, EmitterLayer, Emitters, Identity } from "../../src/index.ts"
 import { Envelope, Frame } from "../../src/protocol/index.ts"
+import * as LogReader from "../../src/broker/LogReader.ts"
 
 /** The repository's root. */
 export const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -70,7 +71,7 @@ export const eventsOf = Effect.fnUntraced(function*(user: string) {
   const broker = yield* Broker.Broker
   const id = Identity.UserId.make(user)
   const head = yield* broker.head(id)
-  return yield* Broker.read(broker, id, Option.some({ epoch: head.epoch, offset: 0 })).pipe(
+  return yield* LogReader.read(broker, id, Option.some({ epoch: head.epoch, offset: 0 })).pipe(
     Stream.take(head.offset),
     Stream.runCollect,
     Effect.map((items) =>

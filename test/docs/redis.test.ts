@@ -9,6 +9,7 @@ import { join } from "node:path"
 import { createClient } from "redis"
 import { persist, withServer } from "../broker/redis/redisNode.ts"
 import { findProgram } from "../support/program.ts"
+import * as LogReader from "../../src/broker/LogReader.ts"
 
 const text = readFileSync(new URL("../../src/broker/redis/README.md", import.meta.url), "utf8")
 
@@ -70,7 +71,7 @@ describe("the operators' guide of Redis", () => {
               const broker = yield* Broker.Broker
               const { epoch } = yield* persist(broker.head(ada))
               // A device that acknowledges all it gets, so that the program's last event is confirmed.
-              yield* Broker.read(broker, ada, Option.some({ epoch, offset: 0 })).pipe(
+              yield* LogReader.read(broker, ada, Option.some({ epoch, offset: 0 })).pipe(
                 Stream.runForEach((item) =>
                   item._tag === "Event" ? broker.acknowledge(ada, { epoch, offset: item.entry.offset }) : Effect.void
                 ),

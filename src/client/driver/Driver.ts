@@ -24,7 +24,8 @@ import { call, loadPosition } from "./Callback.ts"
 import type { OpenSocket } from "../transport/Platform.ts"
 import { onReturn } from "../transport/Platform.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
-import * as Received from "../session/Received.ts"
+import * as ReceivedEvent from "../../protocol/ReceivedEvent.ts"
+import type * as Received from "../session/Received.ts"
 import { type Runs, RunStore } from "./RunStore.ts"
 import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
@@ -104,7 +105,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
   const asking = yield* FiberHandle.make()
   const checking = yield* FiberHandle.make()
 
-  const decode = Received.decoder(catalog)
+  const decode = ReceivedEvent.decoder(catalog)
   const received = (item: Item): Received.Item<D> =>
     item._tag === "Event" ? { _tag: "Event", event: decode(item.epoch, item.event) } : item
 

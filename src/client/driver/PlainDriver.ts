@@ -19,7 +19,7 @@ import { defaults, init } from "../session/SessionState.ts"
 import type { Status } from "../session/Status.ts"
 import * as Connector from "../transport/Connector.ts"
 import { reader, type TypedEvent } from "./TypedEvent.ts"
-import type { WireEvent } from "../transport/ServerFrames.ts"
+import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
 import type { TransportName, Transports } from "../transport/Transports.ts"
 
 const momentOf = ({ monotonic, now }: Platform): Moment => ({ monotonic: monotonic(), wall: now() })

@@ -6,7 +6,7 @@
 import type { JsonObject } from "effect/Schema"
 import type * as Event from "../../protocol/Event.ts"
 import { shapeOf } from "../transport/BuiltInShapes.ts"
-import type { WireEvent } from "../transport/ServerFrames.ts"
+import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
 
 interface Meta extends Omit<WireEvent, "type" | "data"> {}
 

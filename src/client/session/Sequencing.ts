@@ -12,7 +12,8 @@ import type { Item } from "./SessionIO.ts"
 import type { Back, Turn } from "./SessionState.ts"
 import { earliest } from "./SessionState.ts"
 import type { Loss } from "./Status.ts"
-import type { ServerFrame, WireEvent } from "../transport/ServerFrames.ts"
+import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
+import type { ServerFrame } from "../transport/ServerFrames.ts"
 
 type Frame<Type extends ServerFrame["type"]> = Extract<ServerFrame, { readonly type: Type }>
 

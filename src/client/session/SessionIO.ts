@@ -10,7 +10,7 @@ import type { ClientFrame } from "../transport/ClientFrame.ts"
 import type { HttpAnswer } from "../transport/HttpAnswer.ts"
 import type { Status } from "./Status.ts"
 import type { TransportName } from "../transport/Transports.ts"
-import type { WireEvent } from "../transport/ServerFrames.ts"
+import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
 
 /**
  * What came, in the order in which it must be handed over.

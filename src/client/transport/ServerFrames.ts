@@ -9,7 +9,7 @@
  *
  * @since 0.1.0
  */
-import type { JsonObject } from "effect/Schema"
+import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
 import type { GapReason } from "../../protocol/Frame.ts"
 import { epochPattern } from "../../protocol/PositionText.ts"
 import { errorReasons } from "../../protocol/RunEvents.ts"
@@ -29,26 +29,6 @@ import {
   isString,
   usage
 } from "./Shapes.ts"
-
-/**
- * An event as it came. `at` is in milliseconds since the Unix epoch; `data` is
- * the encoded payload of the event's definition.
- *
- * @category models
- * @since 0.1.0
- */
-export interface WireEvent {
-  readonly offset: number
-  readonly id: string
-  readonly type: string
-  readonly at: number
-  readonly run?: string
-  readonly thread?: string
-  readonly confirm?: boolean
-  readonly request?: string
-  readonly trace?: string
-  readonly data: JsonObject
-}
 
 /**
  * Every frame a server sends.

@@ -11,6 +11,7 @@ import { type Draw, forSeeds, seeded } from "../../support/random.ts"
 import type { RedisServer } from "../../support/redis.ts"
 import { eventually, idOf, newUser, numbered, start } from "../events.ts"
 import { persist, program, startNode, withServer } from "./redisNode.ts"
+import * as LogReader from "../../../src/broker/LogReader.ts"
 
 type BrokerService = Broker.Broker["Service"]
 
@@ -27,7 +28,7 @@ interface Reader {
 /** Reads for ever, and goes on from where it was whenever the broker fails, as a device does. */
 const follow = (broker: BrokerService, reader: Reader) =>
   Effect.suspend(() =>
-    Broker.read(broker, reader.user, Option.some(reader.position)).pipe(
+    LogReader.read(broker, reader.user, Option.some(reader.position)).pipe(
       Stream.runForEach((item) =>
         Effect.sync(() => {
           reader.items.push(item)

@@ -11,6 +11,7 @@ import { findProgram } from "../../support/program.ts"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
 import { idOf, newUser } from "../events.ts"
 import { patience } from "../../support/patience.ts"
+import * as LogReader from "../../../src/broker/LogReader.ts"
 
 /** Redis, or Valkey in the project of that name. */
 export const program = findProgram(process.env["TESTED_SERVER"] === "valkey-server" ? "valkey-server" : "redis-server")
@@ -50,7 +51,7 @@ export const watch = Effect.fnUntraced(function*(
   from: Position.Position
 ) {
   const items: Array<string> = []
-  const fiber = yield* Broker.read(broker, user, Option.some(from)).pipe(
+  const fiber = yield* LogReader.read(broker, user, Option.some(from)).pipe(
     Stream.runForEach((item) =>
       Effect.sync(() =>
         void items.push(item._tag === "Event" ? idOf(item.entry) : `${item.gap.reason} ${item.gap.from}-${item.gap.to}`)

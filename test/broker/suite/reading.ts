@@ -6,6 +6,7 @@ import { type Draw, forSeeds } from "../../support/random.ts"
 import type { BrokerService, BrokerTest } from "../brokerSuite.ts"
 import { eventually, idOf, newUser, numbered, start } from "../events.ts"
 import { patience } from "../../support/patience.ts"
+import * as LogReader from "../../../src/broker/LogReader.ts"
 
 const summary = (item: Broker.LogItem) =>
   item._tag === "Event" ? idOf(item.entry) : `gap ${item.gap.from}-${item.gap.to} ${item.gap.reason}`
@@ -17,7 +18,7 @@ const readUntil = (
   from: Position.Position,
   last: number
 ) =>
-  Broker.read(broker, user, Option.some(from)).pipe(
+  LogReader.read(broker, user, Option.some(from)).pipe(
     Stream.takeUntil((item) => item._tag === "Event" ? item.entry.offset >= last : item.gap.to >= last),
     Stream.runCollect
   )
@@ -98,7 +99,7 @@ export const reading = (test: BrokerTest) => {
     Effect.gen(function*() {
       const user = newUser()
       yield* broker.append(user, numbered(1, 3))
-      const reader = yield* Broker.read(broker, user, Option.none()).pipe(
+      const reader = yield* LogReader.read(broker, user, Option.none()).pipe(
         Stream.take(2),
         Stream.runCollect,
         Effect.forkChild
