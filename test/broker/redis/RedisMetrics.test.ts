@@ -270,7 +270,7 @@ describe.skipIf(program === undefined)("RedisMetrics, at a gateway", () => {
           )
           const { address } = Context.get(context, HttpServer.HttpServer)
           const broker = Context.get(context, Broker.Broker)
-          for (let n = 0; n < 20; n++) yield* broker.append(newUser(), numbered(1))
+          for (let n = 0; n < 20; n++) yield* persist(broker.append(newUser(), numbered(1)))
           const text = yield* Effect.promise(async () => {
             const response = await fetch(`http://127.0.0.1:${"port" in address ? address.port : 0}/metrics`)
             return response.text()
