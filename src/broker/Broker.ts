@@ -32,7 +32,7 @@ import type { Envelope } from "../protocol/Envelope.ts"
 import type { RunId, UserId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { BrokerError } from "./BrokerError.ts"
-import type { Head, PullLimits, RunAtHead, Slice } from "./Log.ts"
+import type { Head, PullLimits, RecentRuns, RunAtHead, Slice } from "./Log.ts"
 
 export * from "./BrokerError.ts"
 export * from "./Log.ts"
@@ -137,7 +137,8 @@ export interface Unscoped {
  *   succeeds, for as long as it is remembered.
  * - `head` is the position of the newest event (offset 0 if there is none).
  * - `snapshots` is the head together with the state of the active runs, and of
- *   those whose last event is not before the offset `since`, if that is given.
+ *   those whose last event is not before the offset `since`, if that is given. With
+ *   `recent` it is also that of the newest others, and of its threads alone.
  * - `snapshot` is the head together with the state of one run, whether active or
  *   ended, so that nobody need hold the states of all of a user's runs.
  * - `readers` tells how many readers the user has, on all nodes.
@@ -176,7 +177,11 @@ export class Broker extends Context.Service<Broker, {
   ) => Effect.Effect<void, BrokerError, Scope.Scope>
   readonly subscribeUnscoped?: Unscoped
   readonly head: (user: UserId) => Effect.Effect<Position, BrokerError>
-  readonly snapshots: (user: UserId, since?: number) => Effect.Effect<Head, BrokerError>
+  readonly snapshots: (
+    user: UserId,
+    since?: number,
+    recent?: RecentRuns
+  ) => Effect.Effect<Head, BrokerError>
   readonly snapshot: (user: UserId, run: RunId) => Effect.Effect<RunAtHead, BrokerError>
   readonly readers: (user: UserId) => Effect.Effect<number, BrokerError>
   readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import type { Envelope } from "../protocol/Envelope.ts"
-import type { RunId } from "../protocol/Identity.ts"
+import type { RunId, ThreadId } from "../protocol/Identity.ts"
 import type { Position } from "../protocol/Position.ts"
 import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
 
@@ -107,6 +107,19 @@ export interface PullLimits {
 export type LogItem =
   | { readonly _tag: "Event"; readonly epoch: string; readonly entry: Entry }
   | { readonly _tag: "Gap"; readonly gap: Gap; readonly snapshots: ReadonlyArray<RunSnapshotAt> }
+
+/**
+ * Which runs a device wants to see: those that are active, and the `count` newest
+ * others, by their last event. With `threads` only runs of these threads, and of no
+ * thread.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RecentRuns {
+  readonly count: number
+  readonly threads?: ReadonlyArray<ThreadId> | undefined
+}
 
 /**
  * The head of a log and the state of its runs, taken in one step.

@@ -90,7 +90,7 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
     pull: (user, after, limits) => of(user).pull(user, after, limits),
     subscribe: (user, wake) => of(user).subscribe(user, wake),
     head: (user) => of(user).head(user),
-    snapshots: (user, since) => of(user).snapshots(user, since),
+    snapshots: (user, since, recent) => of(user).snapshots(user, since, recent),
     snapshot: (user, run) => of(user).snapshot(user, run),
     readers: (user) => of(user).readers(user),
     acknowledge: (user, position) => of(user).acknowledge(user, position),

@@ -61,7 +61,7 @@ export const broker: Layer.Layer<Broker.Broker, never, Broker.Broker | Outage> =
         ),
       pull: (user, after, limits) => guard("pull")(inner.pull(user, after, limits)),
       head: (user) => guard("head")(inner.head(user)),
-      snapshots: (user, since) => guard("snapshots")(inner.snapshots(user, since)),
+      snapshots: (user, since, recent) => guard("snapshots")(inner.snapshots(user, since, recent)),
       snapshot: (user, run) => guard("snapshot")(inner.snapshot(user, run))
     }
   })

@@ -201,6 +201,7 @@ const sessionLimits = (config: GatewayConfig.GatewayConfig, retentionMs: number)
     silenceMs: heartbeatMs * 1.5 - tickMs(config),
     expiryGraceMs: Duration.toMillis(config.expiryGrace),
     framesPerSecond: config.framesPerSecond,
+    maxSnapshots: config.maxSnapshots,
     maxFrameBytesIn: config.maxFrameBytesIn,
     retentionMs
   }

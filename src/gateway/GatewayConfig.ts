@@ -75,6 +75,7 @@ const Resolved = Schema.Struct({
   maxFrameBytesIn: Positive,
   maxFrameBytesOut: Positive,
   framesPerSecond: Positive,
+  maxSnapshots: Positive,
   connections: Schema.Struct({ perUser: Positive, perNode: Positive, perSecond: Positive }),
   requestsPerAddress: Positive,
   addressHeader: Schema.optionalKey(HeaderName),
@@ -151,6 +152,7 @@ const Overrides = Schema.Struct({
   maxFrameBytesIn: Schema.optionalKey(Positive),
   maxFrameBytesOut: Schema.optionalKey(Positive),
   framesPerSecond: Schema.optionalKey(Positive),
+  maxSnapshots: Schema.optionalKey(Positive),
   connections: Schema.optionalKey(Schema.Struct({
     perUser: Schema.optionalKey(Positive),
     perNode: Schema.optionalKey(Positive),
@@ -189,6 +191,7 @@ const defaults: Resolved = {
   maxFrameBytesIn: 16 * kibi,
   maxFrameBytesOut: 64 * kibi,
   framesPerSecond: 50,
+  maxSnapshots: 100,
   connections: { perUser: 20, perNode: 20_000, perSecond: 1_000 },
   requestsPerAddress: 100,
   strangers: { silent: 1_000, unauthenticated: 2_000, refused: 100 },
@@ -234,6 +237,8 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
  *   `maxFrameBytesOut`: the largest `events` frame, 64 KiB, unless one event
  *   alone is larger;
  * - `framesPerSecond` that a device may send, 50, and as many at once;
+ * - `maxSnapshots`: of how many runs that are not active a device may ask for the
+ *   state when it connects, 100;
  * - `connections.perUser`, 20, and `connections.perNode`, 20,000;
  *   `connections.perSecond`: how many devices may come per second, and at once,
  *   1,000; further ones are told to come back later. Who is no device does not count;

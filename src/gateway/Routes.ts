@@ -130,7 +130,7 @@ export const make = (
 
   const stream = (request: HttpServerRequest, principal: Principal) =>
     Effect.flatMap(
-      SseRequest.read(request),
+      SseRequest.read(request, context.limits),
       (asked) =>
         request.method === "HEAD"
           ? Effect.as(hub.admit(principal.userId, principal.issuedAt), streamHead)

@@ -184,7 +184,7 @@ export const make = Effect.fnUntraced(function*(
       if (refusal !== undefined) return refuse(refusal)
       const connection = new Connection(context, request)
       registry.add(connection)
-      return connection.open(request.resume, greeting).pipe(
+      return connection.open(request, greeting).pipe(
         Effect.map(() => {
           counters.opened++
           return connection

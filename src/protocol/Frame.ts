@@ -63,8 +63,10 @@ export const Accepts = Schema.Array(Schema.NonEmptyString.check(Schema.isMaxLeng
 /**
  * The first frame of a client: who it is and where it left off. The token may
  * come in the `Authorization` header instead. With `threads`, only events of
- * these threads (and those of no thread) are sent. `accepts` names what the
- * client takes beyond the first version of the protocol; absent, that is nothing.
+ * these threads (and those of no thread) are sent. `snapshots` asks for the state of
+ * the active runs and of so many others, the newest, with a `resume` as well.
+ * `accepts` names what the client takes beyond the first version of the protocol;
+ * absent, that is nothing.
  *
  * @category client frames
  * @since 0.1.0
@@ -74,6 +76,7 @@ export const Hello = Schema.Struct({
   token: Schema.optionalKey(Schema.String),
   resume: Schema.optionalKey(Position),
   threads: Schema.optionalKey(Schema.Array(ThreadId).check(Schema.isMaxLength(64))),
+  snapshots: Schema.optionalKey(Schema.Natural),
   client: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(128))),
   accepts: Schema.optionalKey(Accepts)
 })
@@ -177,8 +180,8 @@ export type ClientFrame = typeof ClientFrame.Type
 /**
  * The answer to `hello`. `offset` is the head of the log; `recovered` is false
  * when the resume position could not be served, and a `gap` follows. `snapshots`
- * is how many `snapshot` frames follow it: none when the device resumes, since
- * those come after a gap. `accepts` names what the server takes beyond the first
+ * is how many `snapshot` frames follow it: none when the device resumes and asked for
+ * none, or when a gap follows, since then they come after the gap. `accepts` names what the server takes beyond the first
  * version of the protocol; absent, that is nothing.
  *
  * @category server frames

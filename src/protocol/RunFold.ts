@@ -159,6 +159,13 @@ export class RunFold {
   }
 
   /**
+   * The thread of the run's first event.
+   */
+  get thread(): string | undefined {
+    return this.state.thread
+  }
+
+  /**
    * About what the fold takes in memory, in bytes.
    */
   get bytes(): number {

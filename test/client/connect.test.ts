@@ -112,7 +112,7 @@ describe("connect", () => {
       onSnapshot: ({ offset, run }) => told.push([run, offset]),
       onLost: (run) => told.push(run)
     })
-    const state = { status: "active", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+    const state = { status: "active", parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
     await pass(0)
     last().open()
     last().push(

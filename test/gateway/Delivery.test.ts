@@ -136,6 +136,37 @@ describe("Delivery", () => {
       assert.deepStrictEqual(events.events.map(({ type }) => type), ["agent_started", "text_delta"])
     }))
 
+  it.live("gives a device the recent runs that it asks for, and refuses one that asks for too many", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ maxSnapshots: 3 })
+      const run = (id: string, type: string) => envelope({ agentName: "a", durationMs: 1 }, { type, run: id })
+      for (const id of ["r1", "r2"]) {
+        yield* served.broker.append(user("ada"), [run(id, "agent_started"), run(id, "agent_completed")])
+      }
+      yield* served.broker.append(user("ada"), [run("r3", "agent_started")])
+      const { epoch } = yield* served.broker.head(user("ada"))
+      for (const resume of [undefined, { epoch, offset: 2 }]) {
+        const device = yield* connect(served, "ada", {
+          snapshots: 1,
+          ...(resume === undefined ? {} : { resume })
+        })
+        assert.strictEqual(device.welcome.snapshots, 2)
+        const taken = [yield* device.take("snapshot"), yield* device.take("snapshot")]
+        assert.deepStrictEqual<unknown>(taken.map(({ run, state }) => [run, state.status]), [
+          ["r2", "completed"],
+          ["r3", "active"]
+        ])
+        if (resume === undefined) continue
+        const { events } = yield* device.take("events")
+        assert.deepStrictEqual(events.map(({ offset }) => offset), [3, 4, 5])
+      }
+      const refused = yield* dial(served.url)
+      yield* refused.send({ type: "hello", token: yield* token("ada"), snapshots: 4 })
+      const { message } = yield* refused.take("error")
+      assert.strictEqual(message, `"snapshots" in "hello" may be 3 at most, not 4: ask for fewer runs`)
+      assert.strictEqual((yield* refused.closed).code, 4400)
+    }))
+
   it.live("gives a fresh device in mid-run a snapshot, then live events", () =>
     Effect.gen(function*() {
       const served = yield* serve()

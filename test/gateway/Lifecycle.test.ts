@@ -32,7 +32,7 @@ const unreliable = (mode: { current: "works" | "fails" | "dies" | "hangs" }) =>
       return {
         ...broker,
         pull: (of, after, limits) => guard(broker.pull(of, after, limits), of === "ada"),
-        snapshots: (of, since) => guard(broker.snapshots(of, since), of === "ada"),
+        snapshots: (of, since, recent) => guard(broker.snapshots(of, since, recent), of === "ada"),
         snapshot: (of, run) => guard(broker.snapshot(of, run), of === "ada"),
         acknowledge: (of, position) => guard(broker.acknowledge(of, position), of === "ada")
       }

@@ -57,6 +57,77 @@ describe("The snapshots a device is owed", () => {
       assert.isFalse(connection.isBehind)
     }))
 
+  it.effect("are those it asked for: first when it resumes, and then all that it missed", () =>
+    Effect.gen(function*() {
+      const broker = withRuns(3, 10)
+      for (const run of ["r1", "r2"]) broker.append({ run, type: "agent_completed", data: { agentName: "a" } })
+      const { epoch } = broker.log
+      const hub = yield* makeHub(broker)
+      const opened = (options: Parameters<typeof open>[2], room = Infinity) =>
+        Effect.gen(function*() {
+          const transport = new FakeTransport()
+          transport.room = room
+          yield* open(hub, transport, options)
+          for (let turn = 0; turn < 10; turn++) {
+            transport.drain(room)
+            yield* settle
+          }
+          const [welcome] = transport.frames
+          assert.strictEqual(
+            welcome?.type === "welcome" ? welcome.snapshots : undefined,
+            welcome?.type === "welcome" && welcome.recovered ? transport.frames.filter(isSnapshot).length : 0
+          )
+          return transport
+        })
+      const runsOf = (transport: FakeTransport) => transport.frames.filter(isSnapshot).map(({ run }) => run)
+
+      assert.deepStrictEqual<unknown>(runsOf(yield* opened({ snapshots: 0 })), ["r3"])
+      assert.deepStrictEqual<unknown>(runsOf(yield* opened({ snapshots: 1 })), ["r2", "r3"])
+      assert.deepStrictEqual<unknown>(runsOf(yield* opened({ snapshots: 1, threads: [] })), ["r2", "r3"])
+      for (const room of [Infinity, 1]) {
+        const resumed = yield* opened({ snapshots: 9, resume: { epoch, offset: 5 } }, room)
+        assert.deepStrictEqual(types(resumed).slice(0, 5), ["welcome", "snapshot", "snapshot", "snapshot", "events"])
+        assert.deepStrictEqual(offsets(resumed), [6, 7, 8])
+      }
+      const upToDate = yield* opened({ snapshots: 9, resume: { epoch, offset: 8 } })
+      assert.deepStrictEqual(types(upToDate), ["welcome", "snapshot", "snapshot", "snapshot"])
+      broker.append()
+      yield* settle
+      assert.deepStrictEqual(offsets(upToDate), [9])
+      assert.deepStrictEqual(types(yield* opened({ resume: { epoch, offset: 9 } })), ["welcome"])
+    }))
+
+  it.effect("are those it asked for together with those of a gap, each once, after the gap", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 2, delay: now })
+      for (let n = 1; n <= 4; n++) broker.append({ run: `r${n}`, type: "agent_started", data: { agentName: "a" } })
+      broker.append({ run: "r1", type: "agent_completed", data: { agentName: "a" } })
+      broker.append({ run: "r2", type: "agent_completed", data: { agentName: "a" } })
+      broker.append()
+      broker.append()
+      const { epoch } = broker.log
+      const transport = new FakeTransport()
+      yield* open(yield* makeHub(broker), transport, { snapshots: 9, resume: { epoch, offset: 5 } })
+      yield* settle
+      assert.deepStrictEqual(types(transport), [
+        "welcome",
+        "gap",
+        "snapshot",
+        "snapshot",
+        "snapshot",
+        "snapshot",
+        "events"
+      ])
+      const [welcome, gap] = transport.frames
+      assert.deepStrictEqual(
+        [welcome?.type === "welcome" && welcome.snapshots, gap?.type === "gap" && gap.snapshots],
+        [0, 4]
+      )
+      const runs = transport.frames.filter(isSnapshot).map(({ run }) => run)
+      assert.deepStrictEqual<unknown>(runs.toSorted(), ["r1", "r2", "r3", "r4"])
+      assert.deepStrictEqual(offsets(transport), [7, 8])
+    }))
+
   it.effect("fault 16: after a gap as well, and what is past the gap comes after them", () =>
     Effect.gen(function*() {
       const broker = withRuns(3, 2_000)

@@ -183,8 +183,8 @@ export class FakeBroker {
         this.refuseAcknowledgements
           ? Effect.fail(refused)
           : this.look(user, () => void this.acknowledged.push(position)),
-      snapshots: (user, since = Infinity) =>
-        this.look(user, () => ({ position: this.log.head, snapshots: this.log.snapshots(since) })),
+      snapshots: (user, since = Infinity, recent) =>
+        this.look(user, () => ({ position: this.log.head, snapshots: this.log.snapshots(since, recent) })),
       snapshot: (user, run) => this.look(user, () => ({ position: this.log.head, snapshot: this.log.snapshot(run) })),
       pull: (user, after, limits) =>
         this.look(user, () => {

@@ -38,6 +38,7 @@ export const open = (
   options: {
     readonly resume?: Position.Position
     readonly threads?: ReadonlyArray<string>
+    readonly snapshots?: number
     readonly user?: string
   } = {}
 ) =>
@@ -47,6 +48,7 @@ export const open = (
       user: options.user === undefined ? ada : UserId.make(options.user),
       resume: options.resume,
       threads: options.threads?.map((thread) => ThreadId.make(thread)),
+      snapshots: options.snapshots,
       encoder: frames,
       transport
     },

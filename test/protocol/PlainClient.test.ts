@@ -178,6 +178,23 @@ describe("a client written from the protocol document", () => {
       assert.deepStrictEqual(record.log, ["snapshot run-1 active", "2"])
     }))
 
+  it.live("gets the recent runs that it asks for, also where it goes on from a position", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const ofRun = (run: string, type: string) =>
+        served.broker.append(user("ada"), [envelope({ agentName: "a", durationMs: 1, n: 0 }, { run, type })])
+      yield* ofRun("run-1", "agent_started")
+      const { epoch, offset } = yield* ofRun("run-1", "agent_completed")
+      yield* ofRun("run-2", "agent_started")
+      for (const position of [undefined, { epoch, offset }]) {
+        const record = yield* run({ url: served.url, recent: 5, position })
+        yield* until("both snapshots", () => record.snapshots.length === 2)
+        if (position !== undefined) yield* until("an event", () => record.events.length === 1)
+        assert.deepStrictEqual(record.log.slice(0, 2), ["snapshot run-1 completed", "snapshot run-2 active"])
+        assert.isFalse(record.statuses.includes("fault"))
+      }
+    }))
+
   it.live("follows some threads, and takes what was filtered out for no loss", () =>
     Effect.gen(function*() {
       const served = yield* serve()

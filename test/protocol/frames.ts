@@ -18,6 +18,7 @@ export const clientFrames: Record<string, Frame.ClientFrame> = {
     token: "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
     resume: { epoch, offset: 41 },
     threads: [thread],
+    snapshots: 20,
     client: "example/1.0",
     accepts: ["command"]
   },

@@ -14,6 +14,8 @@ export interface Options {
   /** A token; `refused` tells that the last one was not taken. Without a new one, `undefined`. */
   readonly getToken: (refused: boolean) => Promise<string | undefined>
   readonly threads?: ReadonlyArray<string> | undefined
+  /** Of how many runs that are not active the state is wanted, besides that of those that are. */
+  readonly recent?: number | undefined
   readonly position?: Position | undefined
   readonly onEvent: (event: typeof WireEvent.Encoded) => void
   readonly onGap?: (gap: typeof Gap.Encoded) => void

@@ -8,7 +8,7 @@ const reactionTo = (code) => {
   return code === 1008 || code === 1009 || (code >= 4400 && code < 4500) ? "stop" : "resume"
 }
 
-export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSnapshot, onStatus }) => {
+export const connect = ({ url, getToken, threads, recent, position, onEvent, onGap, onSnapshot, onStatus }) => {
   const ids = new Set()
   let socket, silence, ackTimer, ackAt, retry, welcomedAt
   let asked = [] // the last events that asked for a confirmation
@@ -54,7 +54,10 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
       if (position === undefined) {
         moveTo(frame.epoch, frame.offset)
         awaitSnapshots(frame.snapshots, undefined)
-      } else if (frame.recovered && position.offset > 0) ack(true, asked)
+      } else if (frame.recovered) {
+        awaitSnapshots(frame.snapshots, position)
+        if (position.offset > 0) ack(true, asked)
+      }
       onStatus?.("live", frame)
     },
     events(frame) {
@@ -142,7 +145,8 @@ export const connect = ({ url, getToken, threads, position, onEvent, onGap, onSn
       }, heartbeatMs * 1.5)
     }
 
-    current.onopen = () => send({ type: "hello", token, resume: position, threads, client: "plain/1" })
+    current.onopen = () =>
+      send({ type: "hello", token, resume: position, threads, snapshots: recent, client: "plain/1" })
     current.onclose = ({ code }) => end(code)
     current.onmessage = ({ data }) => {
       if (ended) return

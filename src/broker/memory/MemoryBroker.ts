@@ -353,10 +353,10 @@ export const make = Effect.fnUntraced(function*(
     subscribe,
     head,
     subscribeUnscoped,
-    snapshots: (user, since = Number.POSITIVE_INFINITY) =>
+    snapshots: (user, since = Number.POSITIVE_INFINITY, recent) =>
       Effect.sync(() => {
         const { log } = record(user)
-        return { position: log.head, snapshots: log.snapshots(since) }
+        return { position: log.head, snapshots: log.snapshots(since, recent) }
       }),
     snapshot: (user, run) =>
       Effect.sync(() => {

@@ -8,7 +8,7 @@ import type * as Schema from "effect/Schema"
 import type { RunId, ThreadId } from "../../protocol/Identity.ts"
 import { RunFold, type RunSnapshot } from "../../protocol/RunSnapshot.ts"
 import * as RunState from "../../protocol/RunState.ts"
-import type { RunSnapshotAt } from "../Broker.ts"
+import type { RecentRuns, RunSnapshotAt } from "../Broker.ts"
 
 /**
  * What is known of a run: its state after the event at `offset`, and the thread
@@ -123,13 +123,23 @@ export class RunStates {
     return record === undefined ? undefined : { run, offset: record.offset, state: record.fold.snapshot() }
   }
 
-  /** The state of the runs that are active, or whose last event is not before `from`. */
-  snapshots(from: number): ReadonlyArray<RunSnapshotAt> {
-    const snapshots: Array<RunSnapshotAt> = []
-    for (const [run, { fold, offset }] of this.entries()) {
-      if (!fold.ended || offset >= from) snapshots.push({ run, offset, state: fold.snapshot() })
-    }
-    return snapshots
+  /**
+   * The state of the runs that are active, or whose last event is not before `from`,
+   * and of the recent ones; of their threads alone, if they name any.
+   */
+  snapshots(from: number, recent?: RecentRuns): ReadonlyArray<RunSnapshotAt> {
+    const threads = recent?.threads === undefined ? undefined : new Set<string>(recent.threads)
+    const isWanted = ({ fold: { thread } }: RunRecord) =>
+      threads === undefined || thread === undefined || threads.has(thread)
+    const runs = Array.from(this.entries()).filter(([, record]) => isWanted(record))
+    const others = runs.filter(([, { fold, offset }]) => fold.ended && offset < from)
+    const count = recent?.count ?? 0
+    const newest = new Set(
+      others.toSorted(([, one], [, other]) => other.offset - one.offset).slice(0, count).map(([run]) => run)
+    )
+    return runs.flatMap(([run, { fold, offset }]) =>
+      !fold.ended || offset >= from || newest.has(run) ? [{ run, offset, state: fold.snapshot() }] : []
+    )
   }
 
   private put(records: Map<RunId, RunRecord>, run: RunId, record: RunRecord): void {

@@ -14,7 +14,7 @@ import type { DeliveryClass } from "../../protocol/Event.ts"
 import type { RunId, ThreadId } from "../../protocol/Identity.ts"
 import type { Position } from "../../protocol/Position.ts"
 import * as RunState from "../../protocol/RunState.ts"
-import type { Entry, Gap, PullLimits, RunSnapshotAt, Slice, Written } from "../Broker.ts"
+import type { Entry, Gap, PullLimits, RecentRuns, RunSnapshotAt, Slice, Written } from "../Broker.ts"
 import { maxSpentSources, SequenceSet } from "./SequenceSet.ts"
 import { Page } from "./Page.ts"
 import { RunStates } from "./RunStates.ts"
@@ -280,9 +280,9 @@ export class UserLog {
     }
   }
 
-  /** The state of the runs that are active, or whose last event is not before `from`. */
-  snapshots(from: number): ReadonlyArray<RunSnapshotAt> {
-    return this.runs?.snapshots(from) ?? []
+  /** The state of the runs that are active, or whose last event is not before `from`, and of the recent ones. */
+  snapshots(from: number, recent?: RecentRuns): ReadonlyArray<RunSnapshotAt> {
+    return this.runs?.snapshots(from, recent) ?? []
   }
 
   /** The state of one run, if anything is known of it. */

@@ -80,8 +80,11 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
   state.refusals = 0
   state.welcomed = true
   Fallback.onWelcome(turn)
-  // A position that is served again has no gap behind it, and so no snapshots.
+  // A position that is served again has no gap behind it, and so no snapshots but those that were asked for.
   if (frame.recovered) awaitSnapshots(turn, 0)
+  if (frame.recovered && state.position !== undefined && resumed !== undefined) {
+    awaitSnapshots(turn, snapshots, { position: state.position, resume: resumed })
+  }
   if (state.position === undefined) {
     state.position = { epoch, offset }
     state.handled = state.position

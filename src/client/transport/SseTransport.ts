@@ -51,7 +51,7 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
   }
 
   const read = async (hello: Hello): Promise<void> => {
-    const response = await fetch(addressOf(url, hello.threads), {
+    const response = await fetch(addressOf(url, hello), {
       headers: {
         accept: "text/event-stream",
         ...authorization,
@@ -143,8 +143,9 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
 }
 
 // An empty filter is named by an empty thread: without any, all threads are meant.
-const addressOf = (url: string, threads: Hello["threads"]): string => {
+const addressOf = (url: string, { snapshots, threads }: Hello): string => {
   const address = new URL(httpUrl(url))
+  if (snapshots !== undefined) address.searchParams.set("snapshots", String(snapshots))
   for (const thread of threads?.length === 0 ? [""] : threads ?? []) address.searchParams.append("thread", thread)
   return address.href
 }

@@ -36,6 +36,15 @@ export type ServeError =
 export const of = (code: CloseCode, detail: string = code.meaning): CloseReason => ({ code, detail })
 
 /**
+ * A device asks for the state of more runs than it may.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const tooManySnapshots = (asked: number, most: number): CloseReason =>
+  of(closeCodes.badFrame, `"snapshots" in "hello" may be ${most} at most, not ${asked}: ask for fewer runs`)
+
+/**
  * The credential has run out, and its grace with it.
  *
  * @category constants

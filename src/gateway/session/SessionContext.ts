@@ -31,6 +31,7 @@ export interface Limits {
   readonly silenceMs: number
   readonly expiryGraceMs: number
   readonly framesPerSecond: number
+  readonly maxSnapshots: number
   readonly maxFrameBytesIn: number
   readonly retentionMs: number
 }

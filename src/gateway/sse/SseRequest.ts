@@ -4,7 +4,8 @@
  * `Last-Event-ID` names the position to resume from; a page that was reloaded
  * cannot set it, and gives `?resume=<epoch>:<offset>` instead. Where both come the
  * header counts, unless it is empty. `?thread=<id>`,
- * once or more often, filters threads, `?thread=` names none. Tokens are not taken from the address,
+ * once or more often, filters threads, `?thread=` names none. `?snapshots=<n>` asks
+ * for the state of the active runs and of the n newest others. Tokens are not taken from the address,
  * since addresses are logged everywhere.
  *
  * @since 0.1.0
@@ -53,7 +54,8 @@ const refuse = (detail: string): Effect.Effect<never, StreamRequestError> =>
  * @since 0.1.0
  */
 export const read = Effect.fnUntraced(function*(
-  request: HttpServerRequest
+  request: HttpServerRequest,
+  limits: { readonly maxSnapshots: number }
 ): Effect.fn.Return<Omit<StreamRequest, "principal" | "headers">, StreamRequestError> {
   const query = queryOf(request)
   const lastEventId = request.headers["last-event-id"] ?? ""
@@ -63,8 +65,18 @@ export const read = Effect.fnUntraced(function*(
     const by = lastEventId === "" ? "resume" : "Last-Event-ID"
     return yield* refuse(`${by}: a position has the form <epoch>:<offset>, as an event's id has`)
   }
-  return { resume, threads: yield* readThreads(query) }
+  return { resume, threads: yield* readThreads(query), snapshots: yield* readSnapshots(query, limits.maxSnapshots) }
 })
+
+const readSnapshots = (query: URLSearchParams, most: number): Effect.Effect<number | undefined, StreamRequestError> => {
+  const asked = query.get("snapshots") ?? ""
+  if (asked === "") return Effect.undefined
+  const count = /^\d{1,9}$/.test(asked) ? Number(asked) : undefined
+  if (count === undefined) return refuse("snapshots: a number of runs is needed")
+  return count > most
+    ? refuse(`snapshots: a device may ask for ${most} runs at most, not ${count}: ask for fewer`)
+    : Effect.succeed(count)
+}
 
 /**
  * Reads the thread filter of a request: every `thread` of its address. Without any

@@ -83,6 +83,7 @@ export interface StreamRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly resume: Position.Position | undefined
   readonly threads: ReadonlyArray<ThreadId> | undefined
+  readonly snapshots: number | undefined
 }
 
 type State =
@@ -216,7 +217,7 @@ export const headers = {
 export const serve = (
   context: SessionContext,
   request: HttpServerRequest,
-  { headers: more, principal, resume, threads }: StreamRequest
+  { headers: more, principal, resume, snapshots, threads }: StreamRequest
 ): Effect.Effect<void, CloseReasons.ServeError | StreamRefused> =>
   Effect.suspend(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
@@ -241,6 +242,7 @@ export const serve = (
         issuedAt: principal.issuedAt,
         resume,
         threads,
+        snapshots,
         encoder,
         transport: session
       },

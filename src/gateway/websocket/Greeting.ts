@@ -43,12 +43,12 @@ export const greet = (
   { identified, known, take, transport }: Options
 ): Effect.Effect<void, ServeError> => {
   const { heartbeatMs, retentionMs } = context.limits
-  const { resume, threads } = hello
+  const { resume, snapshots, threads } = hello
   const id = context.nextId()
   const openFor = ({ issuedAt, userId: user }: Principal) =>
     open(
       context,
-      { id, user, issuedAt, resume, threads, encoder: frames, transport },
+      { id, user, issuedAt, resume, threads, snapshots, encoder: frames, transport },
       (opening) => Frame.encode({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
     )
   return Effect.uninterruptibleMask((restore) =>

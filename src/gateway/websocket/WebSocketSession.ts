@@ -243,6 +243,9 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
             CloseReasons.of(closeCodes.badFrame, `the first frame must be "hello", not "${frame.type}"`)
           )
         }
+        if (frame.snapshots !== undefined && frame.snapshots > this.context.limits.maxSnapshots) {
+          return this.close(CloseReasons.tooManySnapshots(frame.snapshots, this.context.limits.maxSnapshots))
+        }
         this.state = { _tag: "Greeting", deadline: state.deadline }
         return this.begin(() => this.greet(frame, state))
       case "Live":

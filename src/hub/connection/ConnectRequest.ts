@@ -11,8 +11,10 @@ import type { Transport } from "../Transport.ts"
 /**
  * A device that asks to be served. Without `resume` it starts at the head, with
  * snapshots of the active runs. With `threads` it gets only the events of these
- * threads, and those of no thread. `issuedAt` is when its credential was issued,
- * in milliseconds since the Unix epoch, if that is known.
+ * threads, and those of no thread. With `snapshots` it gets snapshots of the active
+ * runs of its threads and of so many others, the newest, also when it resumes.
+ * `issuedAt` is when its credential was issued, in milliseconds since the Unix
+ * epoch, if that is known.
  *
  * @category models
  * @since 0.1.0
@@ -23,6 +25,7 @@ export interface Request {
   readonly issuedAt?: number | undefined
   readonly resume: Position | undefined
   readonly threads: ReadonlyArray<ThreadId> | undefined
+  readonly snapshots?: number | undefined
   readonly encoder: FrameEncoder
   readonly transport: Transport
 }

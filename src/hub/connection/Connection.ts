@@ -28,7 +28,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type { BrokerError, RunAtHead, RunSnapshotAt, Signal, Slice } from "../../broker/Broker.ts"
+import type { BrokerError, Head, RunAtHead, RunSnapshotAt, Signal, Slice } from "../../broker/Broker.ts"
 import { closeCodes } from "../../protocol/CloseCode.ts"
 import type { ConnectionId, RunId, UserId } from "../../protocol/Identity.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
@@ -48,6 +48,7 @@ import { Subscription } from "./Subscription.ts"
 const unavailable: CloseReason = { code: closeCodes.brokerUnavailable, detail: closeCodes.brokerUnavailable.meaning }
 const tooSlow: CloseReason = { code: closeCodes.tooSlow, detail: closeCodes.tooSlow.meaning }
 const none: ReadonlyArray<RunId> = []
+const nobody: Effect.Effect<Head> = Effect.succeed({ position: { epoch: "", offset: 0 }, snapshots: [] })
 
 /**
  * Mutable, since a node has tens of thousands of them, on most of which nothing
@@ -127,10 +128,11 @@ export class Connection {
    * written in one go; nothing is, if the user's access was revoked.
    */
   open(
-    resume: Position | undefined,
+    { resume, snapshots: count, threads }: Pick<Request, "resume" | "snapshots" | "threads">,
     greeting: (opening: Opening) => string
   ): Effect.Effect<void, BrokerError | Revoked.Revoked> {
     const { broker, limits } = this.context
+    const recent = count === undefined ? undefined : { count, threads }
     const follow = Effect.suspend(() => {
       // It may have been released before it came to this.
       if (this.phase._tag === "closed") return Effect.fail(new Revoked.Revoked())
@@ -141,7 +143,7 @@ export class Connection {
     })
     if (resume === undefined) {
       return Effect.flatMap(
-        Effect.andThen(follow, broker.snapshots(this.user)),
+        Effect.andThen(follow, broker.snapshots(this.user, undefined, recent)),
         ({ position, snapshots }) =>
           Effect.sync(() => {
             this.cursor = position
@@ -154,16 +156,28 @@ export class Connection {
     }
     this.cursor = resume
     this.composer.startAt(resume.offset)
+    const look = recent === undefined ? nobody : broker.snapshots(this.user, undefined, recent)
     return Effect.flatMap(
-      Effect.andThen(follow, broker.pull(this.user, resume, limits)),
-      (slice) =>
-        Effect.sync(() => {
-          const { gap, head, next } = slice
-          const opening = { epoch: next.epoch, offset: head, recovered: gap === undefined, snapshots: 0 }
-          if (gap?.reason !== "epoch") this.acknowledgements.startAt(resume.offset)
-          this.begin(greeting(opening), this.take(slice))
-        })
+      Effect.andThen(follow, Effect.zip(look, broker.pull(this.user, resume, limits))),
+      ([asked, slice]) => Effect.sync(() => this.resumeAt(resume, slice, asked, greeting))
     )
+  }
+
+  // With a gap the snapshots that the device asked for come after it, together with the others. Without one they come
+  // first, and then what lies past the position.
+  private resumeAt(resume: Position, slice: Slice, asked: Head, greeting: (opening: Opening) => string): void {
+    const { gap, head, next } = slice
+    const at = { epoch: next.epoch, offset: head, recovered: gap === undefined }
+    const snapshots = asked.position.epoch === next.epoch ? asked.snapshots : []
+    if (gap?.reason !== "epoch") this.acknowledgements.startAt(resume.offset)
+    if (gap !== undefined) {
+      const others = snapshots.filter(({ run }) => slice.snapshots.every((snapshot) => snapshot.run !== run))
+      const all = { ...slice, snapshots: [...others, ...slice.snapshots] }
+      return this.begin(greeting({ ...at, snapshots: 0 }), this.take(all))
+    }
+    if (snapshots.length === 0) return this.begin(greeting({ ...at, snapshots: 0 }), this.take(slice))
+    this.head = head
+    this.begin(greeting({ ...at, snapshots: snapshots.length }), { messages: [], snapshots, next: resume })
   }
 
   /**

@@ -18,7 +18,7 @@ const late = Effect.map(Broker.Broker, (broker) => {
     pull: (user, after, limits) => takesTime(broker.pull(user, after, limits)),
     subscribe: (user, wake) => takesTime(broker.subscribe(user, wake)),
     head: (user) => takesTime(broker.head(user)),
-    snapshots: (user, since) => takesTime(broker.snapshots(user, since)),
+    snapshots: (user, since, recent) => takesTime(broker.snapshots(user, since, recent)),
     snapshot: (user, run) => takesTime(broker.snapshot(user, run)),
     readers: (user) => takesTime(broker.readers(user)),
     acknowledge: (user, position) => takesTime(broker.acknowledge(user, position)),

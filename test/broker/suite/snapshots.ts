@@ -5,7 +5,7 @@ import { Effect } from "effect"
 import type { Broker } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
 import { forSeeds } from "../../support/random.ts"
-import { RunId } from "../../../src/protocol/Identity.ts"
+import { RunId, ThreadId } from "../../../src/protocol/Identity.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { envelope, newUser, numbered, plenty, start } from "../events.ts"
 import { RunFold } from "../../../src/protocol/RunFold.ts"
@@ -87,6 +87,53 @@ export const snapshots = (test: BrokerTest) => {
       const all = yield* broker.pull(user, { epoch: "another", offset: 1 }, plenty)
       assert.deepStrictEqual(runsOf(all.snapshots), ["a", "b"])
     }), { maxEvents: 4 })
+
+  test(
+    "gives the newest others that are asked for, of the threads asked for and of none",
+    (broker) =>
+      Effect.gen(function*() {
+        const user = newUser()
+        const run = (sequence: number, id: string, type: string, thread?: string) =>
+          envelope({
+            sequence,
+            run: id,
+            type,
+            data: { agentName: "a", durationMs: 1 },
+            ...(thread === undefined ? {} : { thread })
+          })
+        yield* broker.append(user, [
+          run(1, "a", "agent_started", "t1"),
+          run(2, "b", "agent_started", "t2"),
+          run(3, "c", "agent_started"),
+          run(4, "d", "agent_started", "t1"),
+          run(5, "e", "agent_started", "t2"),
+          // The newest by its ending is the one that began first.
+          run(6, "c", "agent_completed"),
+          run(7, "b", "agent_completed", "t2"),
+          run(8, "a", "agent_completed", "t1")
+        ])
+        for (let n = 9; n <= 20; n++) yield* broker.append(user, numbered(n))
+        const asked = (count: number, ...threads: ReadonlyArray<string>) =>
+          Effect.map(
+            broker.snapshots(user, undefined, {
+              count,
+              ...(threads.length === 0 ? {} : { threads: threads.map((thread) => ThreadId.make(thread)) })
+            }),
+            ({ snapshots }) => runsOf(snapshots).join("")
+          )
+        assert.deepStrictEqual(
+          yield* Effect.all([asked(0), asked(1), asked(2), asked(9)]),
+          ["de", "ade", "abde", "abcde"]
+        )
+        assert.deepStrictEqual(
+          yield* Effect.all([asked(0, "t1"), asked(1, "t1"), asked(9, "t1"), asked(1, "t2"), asked(9, "t1", "t2")]),
+          ["d", "ad", "acd", "be", "abcde"]
+        )
+        const { snapshots } = yield* broker.snapshots(user, undefined, { count: 9, threads: [] })
+        assert.deepStrictEqual(runsOf(snapshots), ["c"])
+      }),
+    { maxEvents: 4 }
+  )
 
   test("fault 16: gives one run by itself: active, ended, or not known any more", (broker) =>
     Effect.gen(function*() {

@@ -543,7 +543,7 @@ describe("DeviceSession", () => {
       type: "snapshot",
       run: "r",
       offset: 9,
-      state: { status: "active", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+      state: { status: "active", parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
     }
     const gap = { type: "gap", epoch: "E1", from: 3, to: 9, reason: "slow", snapshots: 2 }
     const resumed = (...after: ReadonlyArray<object>) => {
@@ -581,7 +581,7 @@ describe("DeviceSession", () => {
   })
 
   it("fault 39b: gives runs up as lost only when all snapshots are here and all of the log", () => {
-    const state = { status: "active", messages: [], tools: [], usage: { inputTokens: 0, outputTokens: 0 } }
+    const state = { status: "active", parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
     const started = (offset: number, run: string, epoch: string) => ({
       ...events([], { epoch }),
       events: [wireEvent(offset, { id: `${epoch}-${run}`, type: "agent_started", run, data: { agentName: "a" } })]

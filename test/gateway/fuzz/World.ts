@@ -79,6 +79,7 @@ export const make = Effect.gen(function*() {
       silenceMs: 37_500,
       expiryGraceMs: 10_000,
       framesPerSecond: burst,
+      maxSnapshots: 100,
       maxFrameBytesIn: 16_384,
       retentionMs: 60_000
     },

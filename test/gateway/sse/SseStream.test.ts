@@ -97,6 +97,39 @@ const post = (served: Served, headers: Record<string, string>, body: unknown) =>
   )
 
 describe("Server-sent events", () => {
+  it.live("bring the recent runs that are asked for, with a position as well, and refuse what is too many", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ maxSnapshots: 3 })
+      const run = (id: string, type: string) => envelope({ agentName: "a", durationMs: 1 }, { type, run: id })
+      for (const id of ["r1", "r2"]) {
+        yield* served.broker.append(user("ada"), [run(id, "agent_started"), run(id, "agent_completed")])
+      }
+      yield* served.broker.append(user("ada"), [run("r3", "agent_started")])
+      const { epoch } = yield* served.broker.head(user("ada"))
+      for (const query of ["snapshots=1", `snapshots=1&resume=${epoch}:4`]) {
+        const stream = yield* listen(`${served.http}/events?${query}`, yield* bearer("ada"))
+        const expected = [
+          "frame:welcome",
+          "frame:snapshot",
+          "frame:snapshot",
+          ...query.includes("resume") ? ["agent_started"] : []
+        ]
+        yield* stream.until((received) => received.length === expected.length)
+        assert.deepStrictEqual(stream.received.map(({ type }) => type), expected)
+      }
+      for (
+        const [asked, why] of [
+          ["4", "3 runs at most, not 4"],
+          ["-1", "a number of runs"],
+          ["1e3", "a number of runs"]
+        ] as const
+      ) {
+        const response = yield* get(served, `/events?snapshots=${asked}`, yield* bearer("ada"))
+        assert.strictEqual(response.status, 400)
+        assert.include(yield* Effect.promise(() => response.text()), why)
+      }
+    }))
+
   it.live("bring the same events, with their positions as ids", () =>
     Effect.gen(function*() {
       const served = yield* serve()
@@ -499,6 +532,7 @@ describe("Server-sent events", () => {
           silenceMs: 37_500,
           expiryGraceMs: 10_000,
           framesPerSecond: 50,
+          maxSnapshots: 100,
           maxFrameBytesIn: 16_384,
           retentionMs: 1
         },
@@ -526,7 +560,8 @@ describe("Server-sent events", () => {
           headers: {},
           principal: { userId: user("ada"), expiresAt: undefined },
           resume: undefined,
-          threads: undefined
+          threads: undefined,
+          snapshots: undefined
         })
         began++
         return Effect.andThen(hasGone, stream).pipe(

@@ -25,6 +25,7 @@ const renewOver = Effect.fnUntraced(function*(awayTimes: number, isAwaited: () =
       silenceMs: 1,
       expiryGraceMs: 1,
       framesPerSecond: 1,
+      maxSnapshots: 100,
       maxFrameBytesIn: 16_384,
       retentionMs: 1
     },

@@ -95,6 +95,7 @@ const makeSessions = Effect.gen(function*() {
       silenceMs: heartbeatMs * 1.5 - tickMs,
       expiryGraceMs: 10_000,
       framesPerSecond: 50,
+      maxSnapshots: 100,
       maxFrameBytesIn: 16_384,
       retentionMs: 1
     },

@@ -63,10 +63,10 @@ export const make = (parts: {
         return recent === undefined ? pullFromRedis(user, after, limits) : Effect.succeed(noted(user, after, recent))
       }),
     head: (user) => Effect.map(logs.view("head", user, onlyHead), ({ log }) => log),
-    snapshots: (user, since = Number.POSITIVE_INFINITY) =>
+    snapshots: (user, since = Number.POSITIVE_INFINITY, recent) =>
       logs.viewAs("snapshots", user, onlyRuns, (view) => ({
         position: view.log,
-        snapshots: RedisEntry.toRuns(maxRuns, view).snapshots(since)
+        snapshots: RedisEntry.toRuns(maxRuns, view).snapshots(since, recent)
       })),
     snapshot: (user, run) =>
       logs.viewAs("snapshot", user, { ...onlyHead, runs: `=${run}` }, (view) => ({
