@@ -65,6 +65,8 @@ import * as Shutdown from "./session/Shutdown.ts"
 import type { Stats } from "./Stats.ts"
 import * as DeviceSocket from "./websocket/DeviceSocket.ts"
 
+export type { Stats } from "./Stats.ts"
+
 /**
  * A running gateway.
  *
@@ -78,6 +80,8 @@ import * as DeviceSocket from "./websocket/DeviceSocket.ts"
  * - `drain` leaves runs alone, refuses new devices, sends what is there to send, says goodbye to all others, and waits until
  *   they have gone, though no longer than `drainTimeout`.
  *
+ * - `stats` is one view of all that was counted.
+ *
  * @category services
  * @since 0.1.0
  */
@@ -85,7 +89,6 @@ export class Gateway extends Context.Service<Gateway, {
   readonly revoke: (user: UserId) => Effect.Effect<number, BrokerError>
   readonly drain: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
-  readonly publish: Effect.Effect<void>
 }>()("effect-emitter/Gateway") {}
 
 const make = Effect.fnUntraced(function*(
@@ -180,9 +183,11 @@ const make = Effect.fnUntraced(function*(
   }))
   const publish = Effect.map(stats, Metrics.makePublisher(effects))
   yield* Effect.forkScoped(Effect.repeat(publish, Schedule.spaced("5 seconds")))
+  const gateway = { stats, drain, revoke: hub.revoke }
+  Metrics.publishBy(gateway, publish)
 
   return {
-    gateway: { publish, stats, drain, revoke: hub.revoke },
+    gateway,
     routes,
     watch: RefusedUpgrades.watch(servers, strangers)
   }

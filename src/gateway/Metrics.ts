@@ -28,6 +28,7 @@
  * @since 0.1.0
  */
 import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import type { Stats } from "./Stats.ts"
 
@@ -85,6 +86,25 @@ const strangers = Metric.gauge("emitter_gateway_strangers", { description: "Sock
 
 const keys = <A extends object>(record: A): ReadonlyArray<keyof A & string> =>
   Object.keys(record).filter((key): key is keyof A & string => key in record)
+
+const publishers = new WeakMap<object, Effect.Effect<void>>()
+
+/**
+ * Notes how a gateway publishes.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const publishBy = (gateway: object, publish: Effect.Effect<void>): void => void publishers.set(gateway, publish)
+
+/**
+ * Publishes now what a gateway has counted, which else is done from time to time.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const publish = (gateway: object): Effect.Effect<void> =>
+  Effect.suspend(() => publishers.get(gateway) ?? Effect.void)
 
 /**
  * Makes a function that publishes; each call adds what was counted since the

@@ -7,7 +7,8 @@
  *   one round trip per second. Of a broker over several servers one that answers
  *   is enough; those that do not are listed as `silent`;
  * - `GET /metrics`: all metrics of the process in Prometheus' text form. Their
- *   names and labels stand at `Metrics`;
+ *   names and labels stand in `src/gateway/Metrics.ts`, `src/emitter/observe/Metrics.ts`
+ *   and `src/broker/redis/Metrics.ts`;
  * - `GET /asyncapi.json`: the protocol as an AsyncAPI 3 document.
  *
  * ```ts
@@ -36,6 +37,7 @@ import { createServer } from "node:http"
 import type { Broker } from "../../broker/Broker.ts"
 import * as AsyncApi from "../../protocol/AsyncApi.ts"
 import { Gateway } from "../Gateway.ts"
+import * as Metrics from "../Metrics.ts"
 import * as Probe from "./Probe.ts"
 
 /**
@@ -96,7 +98,7 @@ const addRoutes = Effect.fnUntraced(function*(options: Options) {
     "GET",
     path("metrics"),
     Effect.gen(function*() {
-      yield* gateway.publish
+      yield* Metrics.publish(gateway)
       return HttpServerResponse.text(yield* PrometheusMetrics.format(), {
         contentType: "text/plain; version=0.0.4; charset=utf-8"
       })

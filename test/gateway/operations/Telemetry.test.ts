@@ -7,6 +7,7 @@ import { AgentEvents, Broker, Emitter, EmitterLayer } from "effect-emitter"
 import { FetchHttpClient } from "effect/http"
 import { Otlp, OtlpSerialization } from "effect/observability"
 import { createServer } from "node:http"
+import * as Metrics from "../../../src/gateway/Metrics.ts"
 import { connect, dial, serve } from "../server.ts"
 
 /** A collector, which keeps what it is sent by path. */
@@ -67,7 +68,7 @@ describe("Telemetry", () => {
         const forger = yield* dial(served.url)
         yield* forger.send({ type: "hello", token: "s3cret" })
         yield* forger.closed
-        yield* served.gateway.publish
+        yield* Metrics.publish(served.gateway)
       })
       yield* Effect.scoped(program).pipe(Effect.provide(
         EmitterLayer({ spans: true }).pipe(
