@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Broker } from "../broker/Broker.ts"
 import type * as AgentEvents from "../protocol/AgentEvents.ts"
-import type { Event } from "../protocol/Event.ts"
+import type { Confirmation, Event } from "../protocol/Event.ts"
 import { EmissionContext } from "../protocol/Identity.ts"
 import { present } from "../protocol/Present.ts"
 import type { Acceptor } from "./accept/Acceptor.ts"
@@ -26,6 +26,7 @@ import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
 import type { Stats } from "./observe/Stats.ts"
 import type { Reporter } from "./run/Reporting.ts"
 import * as Run from "./run/Run.ts"
+import { comesFirst } from "./run/Arguments.ts"
 import { bindingHere } from "./run/CurrentRun.ts"
 import { tool, type ToolOptions } from "./run/Tool.ts"
 
@@ -72,7 +73,8 @@ class Emission extends Effectable.Class<Receipt, EmitError> {
 
 const emitWith =
   ({ acceptor, confirm }: Actions, binding: Binding) => (event: Event): Effect.Effect<Receipt, EmitError> => {
-    const asked = event.definition.confirm
+    const asked = confirmationOf(event)
+    if (asked instanceof TypeError) return Effect.die(asked)
     return asked === undefined
       ? new Emission(acceptor, binding, event)
       : Effect.map(
@@ -80,6 +82,18 @@ const emitWith =
         (position) => ({ _tag: "Appended", position })
       )
   }
+
+// What the compiler refuses is told to programs without one.
+const confirmationOf = (event: Event): Confirmation | TypeError | undefined => {
+  const { definition } = event
+  if (definition !== undefined) return definition.confirm
+  const name = typeof event === "object" && "name" in event && "make" in event ? String(event.name) : undefined
+  return new TypeError(
+    name === undefined
+      ? "What was emitted is no event: emit what the make of a definition gives"
+      : `${name} is a definition and no event: emit what its make(payload) gives`
+  )
+}
 
 // What the emitter is bound to where the effect runs.
 const here = <A, E, R>(binding: Binding, use: (bound: Binding) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -108,7 +122,12 @@ class BoundEmitter {
   }
 
   get emitConfirmed(): Emitter["Service"]["emitConfirmed"] {
-    return (event, options) => here(this.#binding, (bound) => this.#actions.confirm(bound, event, options))
+    return (event, options) => {
+      const asked = confirmationOf(event)
+      return asked instanceof TypeError
+        ? Effect.die(asked)
+        : here(this.#binding, (bound) => this.#actions.confirm(bound, event, options))
+    }
   }
 
   get run(): Emitter["Service"]["run"] {
@@ -120,7 +139,7 @@ class BoundEmitter {
         ? Run.runAnyway(actions.reporter, binding, options, inside)
         : Run.run(actions.reporter, binding, options, inside)
     }
-    return dual((args) => Effect.isEffect(args[0]), run)
+    return dual(comesFirst("run", "effect"), run)
   }
 
   get tool(): Emitter["Service"]["tool"] {

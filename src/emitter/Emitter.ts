@@ -40,6 +40,7 @@ import type { Receipt } from "./dispatch/Receipt.ts"
 import type { EmitError } from "./EmitError.ts"
 import type { Stats } from "./observe/Stats.ts"
 import type * as Run from "./run/Run.ts"
+import { comesFirst } from "./run/Arguments.ts"
 import { pulledWithin } from "./run/RunStream.ts"
 import type { ToolOptions } from "./run/Tool.ts"
 
@@ -50,6 +51,26 @@ export type { OnlyLogged, PlainRunOptions, RunOptions } from "./run/Run.ts"
 export type { DropReason, Stats } from "./observe/Stats.ts"
 export type { ToolOptions } from "./run/Tool.ts"
 export * from "./EmitError.ts"
+
+/**
+ * What is missing where options stand before the effect: the compiler names it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EffectComesFirst {
+  readonly "run(effect, options)": never
+}
+
+/**
+ * What is missing where options stand before the stream: the compiler names it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamComesFirst {
+  readonly "runStream(stream, options)": never
+}
 
 /**
  * Makes an effect a run, in both styles: `run(effect, options)` and
@@ -68,8 +89,7 @@ export interface AsRun<in out Own, out Needed = never> {
     self: Effect.Effect<A, E, R>,
     options: Run.RunOptions<A, E>
   ): Effect.Effect<A, E | EmitError, Needed | Exclude<R, Own>>
-  /** The other order: the compiler says what to do. */
-  (options: Run.RunOptions<never, never>, self: "the effect comes first: run(effect, options)"): void
+  (options: Run.RunOptions<never, never>, self: EffectComesFirst): void
   (
     options: Run.PlainRunOptions & Run.OnlyLogged
   ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Needed | Exclude<R, Own>>
@@ -220,7 +240,7 @@ export const emit = (event: Event): Effect.Effect<Receipt, EmitError, Emitter> =
  * @since 0.1.0
  */
 export const run: AsRun<Emitter, Emitter> = dual(
-  (args) => Effect.isEffect(args[0]),
+  comesFirst("run", "effect"),
   <A, E, R>(self: Effect.Effect<A, E, R>, options: Run.RunOptions<A, E>) =>
     Effect.flatMap(Emitter, (emitter) => emitter.run(self, options))
 )
@@ -265,10 +285,7 @@ export const runStream: {
     self: Stream.Stream<A, E, R>,
     options: Run.RunOptions<Option.Option<A>, E>
   ): Stream.Stream<A, E | EmitError, Emitter | Exclude<R, Emitter>>
-  (
-    options: Run.RunOptions<never, never>,
-    self: "the stream comes first: runStream(stream, options)"
-  ): void
+  (options: Run.RunOptions<never, never>, self: StreamComesFirst): void
   (
     options: Run.PlainRunOptions & Run.OnlyLogged
   ): <A, E, R>(self: Stream.Stream<A, E, R>) => Stream.Stream<A, E, Emitter | Exclude<R, Emitter>>
@@ -282,7 +299,7 @@ export const runStream: {
     options: Run.RunOptions<Option.Option<A>, E>
   ): <R>(self: Stream.Stream<A, E, R>) => Stream.Stream<A, E | EmitError, Emitter | Exclude<R, Emitter>>
 } = dual(
-  (args) => Stream.isStream(args[0]),
+  comesFirst("runStream", "stream"),
   <A, E, R>(self: Stream.Stream<A, E, R>, options: Run.RunOptions<Option.Option<A>, E>) =>
     pulledWithin(self, (pulling) => run(pulling, options))
 )

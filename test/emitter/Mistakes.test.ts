@@ -1,0 +1,130 @@
+/**
+ * What is told of typical mistakes: by the compiler where it knows, and by the program where no compiler was asked.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Effect, Exit, Stream } from "effect"
+import { AgentEvents, Emitter, EmitterLayer, Emitters } from "effect-emitter"
+import { execFileSync } from "node:child_process"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { layer } from "./support/emitting.ts"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const folder = join(root, ".tmp", "mistakes")
+
+const mistakes: Record<string, string> = {
+  "a definition is emitted, not an event": `Emitter.emit(AgentEvents.TextDelta)`,
+  "the options come before the effect": `Emitter.run({ agentName: "a" }, Effect.void)`,
+  "the options come before the stream": `Emitter.runStream({ agentName: "a" }, Stream.empty)`,
+  "a reason is misspelt": `AgentEvents.AgentError.make({ reason: "canceled", message: "", retryable: true })`,
+  "a reason of EmitError is misspelt":
+    `Effect.catchReason(Emitter.emit(thought), "EmitError", "Overflows", () => Effect.void)`,
+  "layerUser is forgotten": `Effect.runPromise(Emitter.emit(thought))`,
+  "EmitterLayer is forgotten":
+    `Effect.runPromise(Emitter.emit(thought).pipe(Effect.provide(Emitter.layerUser({ userId: "ada" }))))`,
+  "the broker is forgotten": `Effect.runPromise(Effect.provide(program, EmitterLayer()))`,
+  "a duration has no such unit": `EmitterLayer({ batching: { maxDelay: "20 milis" } })`,
+  "a setting has no such name": `EmitterLayer({ batching: { maxDelays: "20 millis" } })`,
+  "a name is that of a built-in event": `Event.make("agent_completed", { payload: {} })`
+}
+
+const prelude = `import { Effect, Stream } from "effect"
+import { AgentEvents, Emitter, EmitterLayer, Event } from "effect-emitter"
+const thought = AgentEvents.AgentThinking.make({ text: "hm" })
+const program = Emitter.emit(thought).pipe(Effect.provide(Emitter.layerUser({ userId: "ada" })))
+`
+
+/** What the compiler says of each file, without its place. */
+const compile = (sources: ReadonlyArray<readonly [file: string, code: string]>): Record<string, string> => {
+  mkdirSync(folder, { recursive: true })
+  for (const [file, code] of sources) writeFileSync(join(folder, file), code)
+  const { compilerOptions }: { readonly compilerOptions: { readonly paths: Record<string, ReadonlyArray<string>> } } =
+    JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8"))
+  const paths = Object.fromEntries(
+    Object.entries(compilerOptions.paths).map(([name, files]) => [name, files.map((file) => join("../..", file))])
+  )
+  writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({
+      extends: "../../tsconfig.json",
+      compilerOptions: { noUnusedLocals: false, paths },
+      files: sources.map(([file]) => file)
+    })
+  )
+  try {
+    execFileSync(join(root, "node_modules/.bin/tsc"), ["--project", folder, "--pretty", "false"], { encoding: "utf8" })
+    return {}
+  } catch (error) {
+    const output = error instanceof Error && "stdout" in error ? String(error.stdout) : String(error)
+    const said: Record<string, string> = {}
+    let file = ""
+    for (const line of output.trim().split("\n")) {
+      const [, at, message = line] = /([^/\s]+\.ts)\(\d+,\d+\): error TS\d+: (.*)$/u.exec(line) ?? []
+      if (at !== undefined) file = at
+      said[file] = said[file] === undefined ? message : `${said[file]}\n${message}`
+    }
+    return said
+  }
+}
+
+describe("the compiler", () => {
+  it("says of each mistake what it is", { timeout: 120_000 }, ({ expect }) => {
+    const titles = Object.keys(mistakes)
+    const said = compile([
+      ...Object.values(mistakes).map((code, index) =>
+        [`mistake-${index}.ts`, `${prelude}export const it = ${code}\n`] as const
+      ),
+      [
+        "right.ts",
+        `${prelude}export const it = Emitter.layerUser({ userId: "ada", runId: undefined, trace: undefined })\n`
+      ]
+    ])
+    assert.isUndefined(said["right.ts"])
+    const messages = titles.map((title, index) => [title, said[`mistake-${index}.ts`]])
+    for (const [title, message] of messages) assert.isDefined(message, title)
+    expect(Object.fromEntries(messages)).toMatchSnapshot()
+  })
+})
+
+/** Calls as a program without types would. */
+const untyped = (call: (...args: ReadonlyArray<never>) => unknown, ...args: ReadonlyArray<unknown>) =>
+  Reflect.apply(call, undefined, args)
+
+describe("a program without types", () => {
+  it.effect("is told that it emitted a definition", () =>
+    Effect.gen(function*() {
+      const { emit, emitConfirmed } = yield* (yield* Emitters).forUser({ userId: "ada" })
+      const message = "TypeError: text_delta is a definition and no event: emit what its make(payload) gives"
+      // @ts-expect-error: a definition is no event
+      assert.include(Cause.pretty(yield* Effect.flip(Effect.sandbox(emit(AgentEvents.TextDelta)))), message)
+      // @ts-expect-error: a definition is no event
+      const confirmed = emitConfirmed(AgentEvents.TextDelta, { within: "1 second" })
+      assert.include(Cause.pretty(yield* Effect.flip(Effect.sandbox(confirmed))), message)
+      // @ts-expect-error: a text is no event
+      assert.include(Cause.pretty(yield* Effect.flip(Effect.sandbox(emit("hello")))), "What was emitted is no event")
+    }).pipe(Effect.provide(layer())))
+
+  it("is told that options came first", () => {
+    assert.throws(
+      () => untyped(Emitter.run, { agentName: "a" }, Effect.void),
+      "The effect comes first: Emitter.run(effect, options)"
+    )
+    assert.throws(
+      () => untyped(Emitter.runStream, { agentName: "a" }, Stream.empty),
+      "The stream comes first: Emitter.runStream(stream, options)"
+    )
+  })
+
+  it.effect("is told which setting is wrong, and which value it has", () =>
+    Effect.gen(function*() {
+      // @ts-expect-error: there is no such unit
+      const config = EmitterLayer({ batching: { maxDelay: "20 milis" } })
+      const exit = yield* Effect.exit(Effect.provide(Emitters, config).pipe(Effect.provide(layer())))
+      assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", `20 milis`)
+      assert.include(
+        Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",
+        "batching.maxDelay: Expected a duration such as"
+      )
+    }))
+})
