@@ -5,4 +5,4 @@
  * @since 0.1.0
  */
 export * from "./Broker.ts"
-export { layer as layerMemory } from "./memory/MemoryBroker.ts"
+export { layer as layerMemory, layerConfig as layerMemoryConfig } from "./memory/MemoryBroker.ts"

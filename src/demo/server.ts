@@ -92,7 +92,7 @@ export const layer = (options: {
   return HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provideMerge(listen(options.port)),
     Layer.provide(Runs.layer(options.documents)),
-    Layer.provide(EmitterLayer.layerConfig),
+    Layer.provide(EmitterLayer.layerConfig()),
     Layer.provide(Outage.broker.pipe(Layer.provide(Broker.layerMemory()))),
     Layer.provide(Outage.layer),
     Layer.provide(Lines.layer),

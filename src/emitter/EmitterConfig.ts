@@ -30,19 +30,11 @@ import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { checkId } from "../protocol/IdRules.ts"
-import { type Given, present } from "../protocol/Present.ts"
+import type { ConfigError } from "../protocol/ConfigError.ts"
+import type { Given } from "../protocol/Present.ts"
 import * as Settings from "../protocol/Settings.ts"
 import { millis, Positive, Time, TimeInput } from "../protocol/Settings.ts"
 import * as Retry from "./resilience/Retry.ts"
-
-/**
- * One problem with a setting: the path of its field, and what is wrong with its
- * value.
- *
- * @category models
- * @since 0.1.0
- */
-export type { Issue } from "../protocol/Settings.ts"
 
 /**
  * What the settings are tuned for.
@@ -294,6 +286,9 @@ const resolveTier = (
   }
 }
 
+/** What these options are of. */
+const about: Settings.About = { of: "EmitterLayer", environment: "EMITTER" }
+
 /**
  * The schema of the settings. Further fields:
  *
@@ -336,33 +331,15 @@ export type EmitterConfig = typeof EmitterConfig.Type
 export type Options = Given<typeof EmitterConfig.Encoded>
 
 /**
- * Settings that cannot be used. `issues` lists every problem with the path of
- * its field; the value is part of the message (no field holds a secret).
- *
- * @category errors
- * @since 0.1.0
- */
-export class EmitterConfigError extends Schema.TaggedError<EmitterConfigError>()("EmitterConfigError", {
-  issues: Schema.Array(Settings.Issue)
-}) {
-  override get message() {
-    return `The emitter's settings cannot be used:\n${Settings.describe(this.issues)}`
-  }
-}
-
-const decodeOptions = Schema.decodeUnknownEffect(EmitterConfig, Settings.parseOptions)
-
-/**
  * Checks plain options, such as a parsed file, and completes them.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const decode = (options: unknown): Effect.Effect<EmitterConfig, EmitterConfigError> =>
-  Effect.mapError(
-    decodeOptions(present(options)),
-    (error) => new EmitterConfigError({ issues: Settings.issuesOf(error) })
-  )
+export const decode: (options: unknown) => Effect.Effect<EmitterConfig, ConfigError> = Settings.decoder(
+  EmitterConfig,
+  about
+)
 
 /**
  * The same settings from `Config`, under the name `EMITTER`: `EMITTER_PROFILE`,
@@ -373,6 +350,16 @@ export const decode = (options: unknown): Effect.Effect<EmitterConfig, EmitterCo
  * @category config
  * @since 0.1.0
  */
-export const config: Config.Config<EmitterConfig> = Config.schema(EmitterConfig, "EMITTER").pipe(
+export const config: Config.Config<EmitterConfig> = Config.schema(EmitterConfig, about.environment).pipe(
   Config.withDefault(resolve({}))
 )
+
+/**
+ * Reads the options from `Config`s, one for all of them or one a field, and checks
+ * and completes them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const read = (options: Config.Wrap<Options>): Effect.Effect<EmitterConfig, ConfigError> =>
+  Effect.flatMap(Settings.read(options, about), decode)

@@ -2,9 +2,11 @@
  * Builds what emits: turns and outboxes of users, the delivery, the dispatcher over
  * it, the acceptor over that, and the emitters over all.
  *
- * `EmitterLayer(options)` takes plain options, `EmitterLayer.layerConfig` reads the
- * same settings from `Config`. Both need a `Broker`, check every setting when
- * the layer is built, and start nothing before. When the layer's scope closes,
+ * `EmitterLayer(options)` takes plain options. `EmitterLayer.layerConfig()` reads
+ * the same from the environment (`EMITTER_PROFILE`, …), and
+ * `EmitterLayer.layerConfig({ … })` from the `Config` of each field. Both need a
+ * `Broker`, fail with a `ConfigError` that lists every problem, and start nothing
+ * before. When the layer's scope closes,
  * active runs end as `cancelled` and what is pending is delivered within
  * `closeTimeout`.
  *
@@ -28,8 +30,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Broker } from "../broker/Broker.ts"
 import * as Endings from "../broker/Endings.ts"
+import type { ConfigError } from "../protocol/ConfigError.ts"
 import * as Names from "../protocol/Names.ts"
-import * as Settings from "../protocol/Settings.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import { Acceptor } from "./accept/Acceptor.ts"
 import * as Confirmation from "./accept/Confirmation.ts"
@@ -124,12 +126,13 @@ const statesOf = (
 
 const fromOptions = (
   options: EmitterConfig.Options = {}
-): Layer.Layer<Emitters | DeadLetters, EmitterConfig.EmitterConfigError, Broker> =>
+): Layer.Layer<Emitters | DeadLetters, ConfigError, Broker> =>
   Layer.effectContext(Effect.flatMap(EmitterConfig.decode(options), build))
 
-const fromConfig: Layer.Layer<Emitters | DeadLetters, Config.ConfigError, Broker> = Layer.effectContext(
-  Effect.flatMap(Settings.fromProvider(EmitterConfig.config), build)
-)
+const fromConfig = (
+  options: Config.Wrap<EmitterConfig.Options> = EmitterConfig.config
+): Layer.Layer<Emitters | DeadLetters, ConfigError, Broker> =>
+  Layer.effectContext(Effect.flatMap(EmitterConfig.read(options), build))
 
 /**
  * Gives `Emitters`, and the `DeadLetters` of the same layer.
@@ -140,6 +143,9 @@ const fromConfig: Layer.Layer<Emitters | DeadLetters, Config.ConfigError, Broker
 export const EmitterLayer: {
   (
     options?: EmitterConfig.Options
-  ): Layer.Layer<Emitters | DeadLetters, EmitterConfig.EmitterConfigError, Broker>
-  readonly layerConfig: Layer.Layer<Emitters | DeadLetters, Config.ConfigError, Broker>
+  ): Layer.Layer<Emitters | DeadLetters, ConfigError, Broker>
+  /** The same, with options from `Config`: from the environment where none is given. */
+  readonly layerConfig: (
+    options?: Config.Wrap<EmitterConfig.Options>
+  ) => Layer.Layer<Emitters | DeadLetters, ConfigError, Broker>
 } = Object.assign(fromOptions, { layerConfig: fromConfig })

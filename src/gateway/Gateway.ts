@@ -30,6 +30,7 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -43,10 +44,10 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError } from "../broker/Broker.ts"
 import * as Hub from "../hub/Hub.ts"
+import type { ConfigError } from "../protocol/ConfigError.ts"
 import { ConnectionId, type UserId } from "../protocol/Identity.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import * as Names from "../protocol/Names.ts"
-import * as Settings from "../protocol/Settings.ts"
 import { Admission, makeAddresses } from "./admission/Admission.ts"
 import { DeviceRate } from "./admission/DeviceRate.ts"
 import { Rates } from "./admission/Rates.ts"
@@ -254,9 +255,9 @@ const refusedMs = 500
 /** How long a device may take to answer a close. */
 const closeTimeoutMs = 2_000
 
-const layerWith = <E>(
-  config: Effect.Effect<GatewayConfig.GatewayConfig, E>
-): Layer.Layer<Gateway, E, HttpRouter.HttpRouter | Authenticator | Broker> =>
+const layerWith = (
+  config: Effect.Effect<GatewayConfig.GatewayConfig, ConfigError>
+): Layer.Layer<Gateway, ConfigError, HttpRouter.HttpRouter | Authenticator | Broker> =>
   Layer.effect(
     Gateway,
     Effect.gen(function*() {
@@ -284,13 +285,25 @@ const startsWithSlash = Schema.decodeUnknownSync(Schema.TemplateLiteral(["/", Sc
  */
 export const layer = (
   options: GatewayConfig.Options = {}
-): Layer.Layer<Gateway, GatewayConfig.GatewayConfigError, HttpRouter.HttpRouter | Authenticator | Broker> =>
+): Layer.Layer<Gateway, ConfigError, HttpRouter.HttpRouter | Authenticator | Broker> =>
   layerWith(GatewayConfig.decode(options))
 
 /**
- * The same, with the options of `Config` under the name `GATEWAY`.
+ * The same, with options from `Config`, one for all of them or one a field. Without
+ * any they are read from the environment: `GATEWAY_PATH`, `GATEWAY_HEARTBEAT`, …
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { Gateway } from "effect-emitter/gateway"
+ *
+ * const fromEnvironment = Gateway.layerConfig()
+ * const named = Gateway.layerConfig({ name: Config.String("POD_NAME") })
+ * ```
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig = layerWith(Settings.fromProvider(GatewayConfig.config))
+export const layerConfig = (
+  options: Config.Wrap<GatewayConfig.Options> = GatewayConfig.config
+): Layer.Layer<Gateway, ConfigError, HttpRouter.HttpRouter | Authenticator | Broker> =>
+  layerWith(GatewayConfig.read(options))

@@ -11,7 +11,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import { type Given, present } from "../protocol/Present.ts"
+import type { ConfigError } from "../protocol/ConfigError.ts"
+import type { Given } from "../protocol/Present.ts"
 import * as Settings from "../protocol/Settings.ts"
 import { millis, Positive, Time, TimeInput } from "../protocol/Settings.ts"
 
@@ -31,15 +32,6 @@ const isOrigin = (text: string): string | undefined => {
     ? undefined
     : `an origin such as "https://app.example.com" is needed, got ${JSON.stringify(text)}`
 }
-
-/**
- * One problem with a setting: the path of its field, and what is wrong with its
- * value.
- *
- * @category models
- * @since 0.1.0
- */
-export type { Issue } from "../protocol/Settings.ts"
 
 /**
  * Which pages may connect: those of the same host as the request (`same`), any
@@ -221,6 +213,9 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
   backlog: { ...defaults.backlog, ...overrides.backlog }
 })
 
+/** What these options are of. */
+const about: Settings.About = { of: "Gateway", environment: "GATEWAY" }
+
 /**
  * The schema of the settings, each with its default:
  *
@@ -298,43 +293,35 @@ export type GatewayConfig = typeof GatewayConfig.Type
 export type Options = Given<typeof GatewayConfig.Encoded>
 
 /**
- * Settings that cannot be used. `issues` lists every problem with the path of
- * its field; the value is part of the message (no field holds a secret).
- *
- * @category errors
- * @since 0.1.0
- */
-export class GatewayConfigError extends Schema.TaggedError<GatewayConfigError>()("GatewayConfigError", {
-  issues: Schema.Array(Settings.Issue)
-}) {
-  override get message() {
-    return `The gateway's settings cannot be used:\n${Settings.describe(this.issues)}`
-  }
-}
-
-const decodeOptions = Schema.decodeUnknownEffect(GatewayConfig, Settings.parseOptions)
-
-/**
  * Checks plain options, such as a parsed file, and completes them.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const decode = (options: unknown): Effect.Effect<GatewayConfig, GatewayConfigError> =>
-  Effect.mapError(
-    decodeOptions(present(options)),
-    (error) => new GatewayConfigError({ issues: Settings.issuesOf(error) })
-  )
+export const decode: (options: unknown) => Effect.Effect<GatewayConfig, ConfigError> = Settings.decoder(
+  GatewayConfig,
+  about
+)
 
 /**
  * The same settings from `Config`, under the name `GATEWAY`: `GATEWAY_PATH`,
  * `GATEWAY_HEARTBEAT`, … when the provider reads environment variables in
- * constant case (`ConfigProvider.constantCase`), as `Gateway.layerConfig` does
+ * constant case (`ConfigProvider.constantCase`), as `Gateway.layerConfig()` does
  * by itself. What is not set has its default.
  *
  * @category config
  * @since 0.1.0
  */
-export const config: Config.Config<GatewayConfig> = Config.schema(GatewayConfig, "GATEWAY").pipe(
+export const config: Config.Config<GatewayConfig> = Config.schema(GatewayConfig, about.environment).pipe(
   Config.withDefault(defaults)
 )
+
+/**
+ * Reads the options from `Config`s, one for all of them or one a field, and checks
+ * and completes them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const read = (options: Config.Wrap<Options>): Effect.Effect<GatewayConfig, ConfigError> =>
+  Effect.flatMap(Settings.read(options, about), decode)

@@ -57,7 +57,7 @@ describe("gaps of the seed", () => {
   it.effect("fault 47: constructor takes `manager` and `websocket_manager` at once", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(EmitterConfig.decode({ manager: {}, websocket_manager: {}, brokr: {} }))
-      assert.strictEqual(error._tag, "EmitterConfigError")
+      assert.strictEqual(error._tag, "ConfigError")
       assert.deepStrictEqual(error.issues.map(({ path }) => path), ["manager", "websocket_manager", "brokr"])
       // @ts-expect-error: the broker comes from the environment, and from nowhere else
       // @effect-diagnostics-next-line missingEffectContext:off

@@ -212,8 +212,8 @@ describe("settings that are wrong", () => {
       const error = yield* Effect.flip(
         Layer.build(EmitterLayer({ batching: { capacity: 1 } }).pipe(Layer.provide(Broker.layerMemory())))
       )
-      assert.strictEqual(error._tag, "EmitterConfigError")
-      assert.match(error.message, /^The emitter's settings cannot be used:\n {2}batching\.capacity: /)
+      assert.strictEqual(error._tag, "ConfigError")
+      assert.match(error.message, /^The options of EmitterLayer cannot be used:\n {2}batching\.capacity: /)
     }))
 })
 
@@ -311,14 +311,14 @@ describe("settings from Config", () => {
       const ada = yield* (yield* Emitters).forUser({ userId: "ada" })
       assert.strictEqual(ada.context.userId, "ada")
     }).pipe(
-      Effect.provide(EmitterLayer.layerConfig.pipe(Layer.provide(Broker.layerMemory()))),
+      Effect.provide(EmitterLayer.layerConfig().pipe(Layer.provide(Broker.layerMemory()))),
       Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: {} }))
     ))
 })
 
 describe("a layer from the environment", () => {
   const build = (env: Record<string, string>) =>
-    Effect.scoped(Layer.build(EmitterLayer.layerConfig.pipe(Layer.provide(Broker.layerMemory())))).pipe(
+    Effect.scoped(Layer.build(EmitterLayer.layerConfig().pipe(Layer.provide(Broker.layerMemory())))).pipe(
       Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env }))
     )
 

@@ -66,7 +66,7 @@ describe("Tiers", () => {
         )
       )
       assert.deepStrictEqual(
-        error._tag === "EmitterConfigError" && error.issues.map(({ path }) => path),
+        error._tag === "ConfigError" && error.issues.map(({ path }) => path),
         ["tiers.pro.batching.maxDelay"]
       )
     }).pipe(Effect.scoped, Effect.provide(Broker.layerMemory())))

@@ -6,7 +6,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Layer, Schema } from "effect"
-import { AgentEvents, Broker, Emitter, EmitterConfig, EmitterLayer, Emitters, Event, Webhook } from "effect-emitter"
+import { AgentEvents, Broker, ConfigError, Emitter, EmitterLayer, Emitters, Event, Webhook } from "effect-emitter"
 
 type Ada = Emitter.Emitter["Service"]
 
@@ -19,8 +19,7 @@ describe("the compiler takes by their public names", () => {
   it("the options of retries, and the problems that an error of settings lists", () =>
     assertCompiles(
       (): Webhook.RetryOptions => ({ attempts: 2, base: "200 millis", cap: "1 second" }),
-      (): ReadonlyArray<Webhook.Issue> => new Webhook.WebhookConfigError({ issues: [] }).issues,
-      (): ReadonlyArray<EmitterConfig.Issue> => new EmitterConfig.EmitterConfigError({ issues: [] }).issues
+      (): ReadonlyArray<ConfigError.Issue> => new ConfigError.ConfigError({ of: "Webhook", issues: [] }).issues
     ))
 })
 

@@ -282,8 +282,8 @@ describe("Bad input", () => {
         origins: ["https://app.example/"]
       } as const
       const error = yield* Effect.flip(serve(options))
-      assert.strictEqual(error._tag, "GatewayConfigError")
-      if (error._tag !== "GatewayConfigError") return
+      assert.strictEqual(error._tag, "ConfigError")
+      if (error._tag !== "ConfigError") return
       assert.deepStrictEqual(
         error.issues.map(({ path }) => path).toSorted(),
         ["connections.perUser", "hartbeat", "helloTimeout", "origins.0", "path"]
@@ -291,8 +291,8 @@ describe("Bad input", () => {
       const conflict = yield* Effect.flip(
         serve({ connections: { perUser: 5, perNode: 4 }, maxFrameBytesOut: 10 })
       )
-      assert.strictEqual(conflict._tag, "GatewayConfigError")
-      if (conflict._tag !== "GatewayConfigError") return
+      assert.strictEqual(conflict._tag, "ConfigError")
+      if (conflict._tag !== "ConfigError") return
       assert.deepStrictEqual(conflict.issues.map(({ path }) => path).toSorted(), [
         "connections.perUser",
         "maxFrameBytesOut"

@@ -25,11 +25,13 @@ describe("GatewayConfig", () => {
   it.effect("is read by its layer from variables in constant case without anything else being provided", () =>
     Effect.gen(function*() {
       const build = (env: Record<string, string>) =>
-        Effect.scoped(Layer.build(Gateway.layerConfig.pipe(
-          Layer.provide(HttpRouter.layer),
-          Layer.provide(Authenticator.layerJwt({ secret: Redacted.make("a secret of more than 32 characters") })),
-          Layer.provide(Broker.layerMemory())
-        ))).pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })))
+        Effect.scoped(Layer.build(
+          Gateway.layerConfig().pipe(
+            Layer.provide(HttpRouter.layer),
+            Layer.provide(Authenticator.layerJwt({ secret: Redacted.make("a secret of more than 32 characters") })),
+            Layer.provide(Broker.layerMemory())
+          )
+        )).pipe(Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })))
       assert.include(String(yield* Effect.flip(build({ GATEWAY_HELLO_TIMEOUT: "soon" }))), "helloTimeout")
       assert.include(String(yield* Effect.flip(build({ GATEWAY_CONNECTIONS_PER_USER: "0" }))), "perUser")
       yield* build({ GATEWAY_HELLO_TIMEOUT: "2 seconds" })

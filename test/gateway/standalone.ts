@@ -50,7 +50,7 @@ const run = runOf === undefined
   )
 
 Operations.layer().pipe(
-  Layer.provideMerge(Gateway.layerConfig),
+  Layer.provideMerge(Gateway.layerConfig()),
   (routes) => HttpRouter.serve(routes, { disableListenLog: true, disableLogger: true }),
   Layer.merge(printPort),
   Layer.merge(run),

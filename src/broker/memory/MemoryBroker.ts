@@ -22,24 +22,24 @@
  */
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
+import type * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { ConfigError } from "../../protocol/ConfigError.ts"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
 import * as Monotonic from "../../protocol/Monotonic.ts"
 import * as Names from "../../protocol/Names.ts"
 import type { Position } from "../../protocol/Position.ts"
-import { present } from "../../protocol/Present.ts"
 import { Broker, type Signal, type Unscoped } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
 import * as LostRun from "../leases/LostRun.ts"
 import * as MemoryMetrics from "./MemoryMetrics.ts"
-import { Options } from "./Options.ts"
+import { config, decode, type Options, read } from "./Options.ts"
 import { type LogLimits, UserLog } from "./UserLog.ts"
 
 interface Waiter {
@@ -382,17 +382,23 @@ export const make = Effect.fnUntraced(function*(
  * @category layers
  * @since 0.1.0
  */
-export const layer = (
-  options: Options = {}
-): Layer.Layer<Broker, Schema.SchemaError> =>
-  Layer.effect(
-    Broker,
-    Effect.flatMap(
-      Schema.decodeUnknownEffect(Options, {
-        errors: "all",
-        onExcessProperty: "error",
-        reportInput: true
-      })(present(options)),
-      make
-    )
-  )
+export const layer = (options: Options = {}): Layer.Layer<Broker, ConfigError> =>
+  Layer.effect(Broker, Effect.flatMap(decode(options), make))
+
+/**
+ * The same, with options from `Config`, one for all of them or one a field. Without
+ * any they are read from the environment: `BROKER_MAX_AGE`, …
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { Broker } from "effect-emitter"
+ *
+ * const fromEnvironment = Broker.layerMemoryConfig()
+ * const named = Broker.layerMemoryConfig({ maxEvents: Config.Int("EVENTS_PER_USER") })
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig = (options: Config.Wrap<Options> = config): Layer.Layer<Broker, ConfigError> =>
+  Layer.effect(Broker, Effect.flatMap(read(options), make))

@@ -3,9 +3,12 @@
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Given } from "../../protocol/Present.ts"
+import type { ConfigError } from "../../protocol/ConfigError.ts"
+import * as Settings from "../../protocol/Settings.ts"
 import { AnyTime, positiveOr } from "../../protocol/Settings.ts"
 
 /**
@@ -48,3 +51,33 @@ export const Options = Schema.Struct({
  * @since 0.1.0
  */
 export type Options = Given<typeof Options.Encoded>
+
+const about: Settings.About = { of: "MemoryBroker", environment: "BROKER" }
+
+/**
+ * Checks plain options and completes them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const decode: (options: unknown) => Effect.Effect<typeof Options.Type, ConfigError> = Settings.decoder(
+  Options,
+  about
+)
+
+/**
+ * The options from the environment: `BROKER_MAX_AGE`, …
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const config: Config.Config<Options> = Config.schema(Options, about.environment).pipe(Config.withDefault({}))
+
+/**
+ * Reads the options from `Config`s, and checks and completes them.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const read = (options: Config.Wrap<Options>): Effect.Effect<typeof Options.Type, ConfigError> =>
+  Effect.flatMap(Settings.read(options, about), decode)

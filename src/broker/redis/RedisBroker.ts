@@ -31,14 +31,14 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { ConfigError } from "../../protocol/ConfigError.ts"
 import * as Names from "../../protocol/Names.ts"
-import { present } from "../../protocol/Present.ts"
+import type { Given } from "../../protocol/Present.ts"
 import { Broker } from "../Broker.ts"
 import * as Leases from "../leases/Leases.ts"
 import * as ShardedBroker from "../ShardedBroker.ts"
@@ -46,7 +46,7 @@ import * as RedisKeys from "./codec/Keys.ts"
 import * as Layout from "./codec/Layout.ts"
 import type { Client } from "./connection/Client.ts"
 import * as RedisConnection from "./connection/Connection.ts"
-import { type Input, Options, type ServerOptions, serversOf } from "./connection/Options.ts"
+import { config, decode, type Input, type Options, read, type ServerOptions, serversOf } from "./connection/Options.ts"
 import { refused, toBrokerError } from "./connection/RedisFailure.ts"
 import * as RedisLeaseMetrics from "./leases/LeaseMetrics.ts"
 import * as RedisLeases from "./leases/Leases.ts"
@@ -163,22 +163,25 @@ export const make = (options: Options): Effect.Effect<Broker["Service"], Layout.
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Input): Layer.Layer<Broker, Schema.SchemaError | Layout.LayoutMismatch> =>
-  fromUnknown(options)
-
-// An option may hold a password, so a problem is told without the value.
-const decode = Schema.decodeUnknownEffect(Options, { errors: "all", onExcessProperty: "error" })
-
-const fromUnknown = (options: unknown): Layer.Layer<Broker, Schema.SchemaError | Layout.LayoutMismatch> =>
-  Layer.effect(Broker, Effect.flatMap(decode(present(options)), make))
+export const layer = (options: Input): Layer.Layer<Broker, ConfigError | Layout.LayoutMismatch> =>
+  Layer.effect(Broker, Effect.flatMap(decode(options), make))
 
 /**
- * The same, with options from `Config`.
+ * The same, with options from `Config`, one for all of them or one a field. Without
+ * any they are read from the environment: `REDIS_URL`, `REDIS_PREFIX`, …
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { RedisBroker } from "effect-emitter/redis"
+ *
+ * const fromEnvironment = RedisBroker.layerConfig()
+ * const named = RedisBroker.layerConfig({ url: Config.String("EVENTS_REDIS"), prefix: Config.succeed("events") })
+ * ```
  *
  * @category layers
  * @since 0.1.0
  */
 export const layerConfig = (
-  options: Config.Wrap<typeof Options.Encoded>
-): Layer.Layer<Broker, Schema.SchemaError | Layout.LayoutMismatch | Config.ConfigError> =>
-  Layer.unwrap(Effect.map(Config.unwrap(options), fromUnknown))
+  options: Config.Wrap<Given<typeof Options.Encoded>> = config
+): Layer.Layer<Broker, ConfigError | Layout.LayoutMismatch> =>
+  Layer.effect(Broker, Effect.flatMap(Effect.flatMap(read(options), decode), make))

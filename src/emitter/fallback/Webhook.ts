@@ -51,13 +51,12 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { createHmac } from "node:crypto"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
-import * as Settings from "../../protocol/Settings.ts"
+import { ConfigError, type Issue } from "../../protocol/ConfigError.ts"
 import {
   ChannelError,
   ChannelRefused,
@@ -66,15 +65,6 @@ import {
   type FallbackChannel
 } from "./FallbackChannel.ts"
 import * as Retry from "../resilience/Retry.ts"
-
-/**
- * One problem with a setting: the path of its field, and what is wrong with its
- * value.
- *
- * @category models
- * @since 0.1.0
- */
-export type { Issue } from "../../protocol/Settings.ts"
 
 /**
  * How often and how soon a request is tried again.
@@ -107,21 +97,6 @@ export interface Options {
 }
 
 /**
- * The options cannot be used. `issues` lists each problem with the path of its
- * field and what to do; no secret is part of it.
- *
- * @category errors
- * @since 0.1.0
- */
-export class WebhookConfigError extends Schema.TaggedError<WebhookConfigError>()("WebhookConfigError", {
-  issues: Schema.Array(Settings.Issue)
-}) {
-  override get message() {
-    return `The webhook's options cannot be used:\n${Settings.describe(this.issues)}`
-  }
-}
-
-/**
  * Makes the channel.
  *
  * Over `FetchHttpClient`, other options of `fetch` are those of the
@@ -132,11 +107,11 @@ export class WebhookConfigError extends Schema.TaggedError<WebhookConfigError>()
  */
 export const make = Effect.fnUntraced(function*(
   options: Options
-): Effect.fn.Return<FallbackChannel, WebhookConfigError, HttpClient.HttpClient> {
+): Effect.fn.Return<FallbackChannel, ConfigError, HttpClient.HttpClient> {
   const client = yield* HttpClient.HttpClient
   const fetchOptions = yield* Effect.serviceOption(FetchHttpClient.RequestInit)
   const { issues, keys, url } = read(options)
-  if (issues.length > 0 || url === undefined) return yield* new WebhookConfigError({ issues })
+  if (issues.length > 0 || url === undefined) return yield* new ConfigError({ of: "Webhook", issues })
   const name = options.name ?? "webhook"
   const deadline = Duration.fromInputUnsafe(options.deadline ?? "5 seconds")
   const retry = options.retry ?? { attempts: 2, base: "200 millis", cap: "1 second" }
@@ -193,7 +168,7 @@ export const make = Effect.fnUntraced(function*(
 
 /**
  * The value of `webhook-signature`, for receivers and their tests: a signature
- * for each secret, separated by spaces. It throws a `WebhookConfigError` where
+ * for each secret, separated by spaces. It throws a `ConfigError` where
  * `make` fails with one.
  *
  * @category conversions
@@ -201,7 +176,7 @@ export const make = Effect.fnUntraced(function*(
  */
 export const sign = (secret: Options["secret"], id: string, timestamp: number, body: string): string => {
   const { issues, keys } = readSecrets(secret)
-  if (issues.length > 0) throw new WebhookConfigError({ issues })
+  if (issues.length > 0) throw new ConfigError({ of: "Webhook", issues })
   return signatures(keys, id, timestamp, body)
 }
 
@@ -210,7 +185,7 @@ const signatures = (keys: ReadonlyArray<Buffer>, id: string, timestamp: number, 
 
 interface Keys {
   readonly keys: ReadonlyArray<Buffer>
-  readonly issues: ReadonlyArray<Settings.Issue>
+  readonly issues: ReadonlyArray<Issue>
 }
 
 const read = ({ secret, url }: Options): Keys & { readonly url: URL | undefined } => {
@@ -219,7 +194,10 @@ const read = ({ secret, url }: Options): Keys & { readonly url: URL | undefined 
   return parsed !== null && (parsed.protocol === "https:" || parsed.protocol === "http:")
     ? { issues, keys, url: parsed }
     : {
-      issues: [{ path: "url", message: "it is no http or https URL; give the receiver's whole address" }, ...issues],
+      issues: [
+        { path: "url", message: "it is no http or https URL", remedy: "give the receiver's whole address" },
+        ...issues
+      ],
       keys,
       url: undefined
     }
@@ -227,13 +205,13 @@ const read = ({ secret, url }: Options): Keys & { readonly url: URL | undefined 
 
 const readSecrets = (secret: Options["secret"]): Keys => {
   const keys: Array<Buffer> = []
-  const issues: Array<Settings.Issue> = []
+  const issues: Array<Issue> = []
   const secrets = Redacted.isRedacted(secret) ? [secret] : secret
-  if (secrets.length === 0) issues.push({ path: "secret", message: `there is none; ${remedy}` })
+  if (secrets.length === 0) issues.push({ path: "secret", message: "there is none", remedy })
   for (const [index, one] of secrets.entries()) {
     const key = keyOf(Redacted.value(one))
     if (typeof key !== "string") keys.push(key)
-    else issues.push({ path: secrets.length > 1 ? `secret.${index}` : "secret", message: `${key}; ${remedy}` })
+    else issues.push({ path: secrets.length > 1 ? `secret.${index}` : "secret", message: key, remedy })
   }
   return { keys, issues }
 }

@@ -33,6 +33,7 @@
  *
  * @since 0.1.0
  */
+import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
@@ -40,7 +41,9 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schema from "effect/Schema"
+import type { ConfigError } from "../../protocol/ConfigError.ts"
+import * as Options from "./AuthenticatorOptions.ts"
+import type { JwksOptions, JwtOptions } from "./AuthenticatorOptions.ts"
 import * as Jwks from "./Jwks.ts"
 import * as Jwt from "./Jwt.ts"
 import { type AuthenticationError, Unauthenticated } from "./AuthenticationError.ts"
@@ -105,24 +108,22 @@ export class Authenticator extends Context.Service<Authenticator, {
   ) => Effect.Effect<Option.Option<Principal>, AuthenticationError>
 }>()("effect-emitter/Authenticator") {}
 
-/**
- * What tokens have to say, and of what is signed with a shared secret, the
- * secret.
- *
- * @category config
- * @since 0.1.0
- */
-export interface JwtOptions extends Jwt.Options {
-  readonly secret: Redacted.Redacted<string>
-}
-
-/**
- * What tokens have to say, and where the key set is that they are signed with.
- *
- * @category config
- * @since 0.1.0
- */
-export interface JwksOptions extends Jwt.Options, Jwks.Options {}
+export type {
+  /**
+   * What tokens have to say, and where the key set is that they are signed with.
+   *
+   * @category config
+   * @since 0.1.0
+   */
+  JwksOptions,
+  /**
+   * What tokens have to say, and the secret that they are signed with.
+   *
+   * @category config
+   * @since 0.1.0
+   */
+  JwtOptions
+} from "./AuthenticatorOptions.ts"
 
 const nobody = Effect.succeed(Option.none<Principal>())
 
@@ -133,25 +134,42 @@ const nobody = Effect.succeed(Option.none<Principal>())
  * @category layers
  * @since 0.1.0
  */
-export const layerJwt = (
-  options: JwtOptions
-): Layer.Layer<Authenticator, AuthenticatorConfigError> =>
+export const layerJwt = (options: JwtOptions): Layer.Layer<Authenticator, ConfigError> =>
+  layerOfJwt(Options.decodeJwt(options))
+
+/**
+ * The same, with options from `Config`, one for all of them or one a field. Without
+ * any they are read from the environment: `JWT_SECRET`, `JWT_ISSUER`,
+ * `JWT_AUDIENCE`, …
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { Authenticator } from "effect-emitter/gateway"
+ *
+ * const fromEnvironment = Authenticator.layerJwtConfig()
+ * const named = Authenticator.layerJwtConfig({
+ *   secret: Config.Redacted("SIGNING_KEY"),
+ *   issuer: Config.succeed("https://login.example.com")
+ * })
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerJwtConfig = (
+  options: Config.Wrap<JwtOptions> = Options.jwtConfig
+): Layer.Layer<Authenticator, ConfigError> => layerOfJwt(Options.readJwt(options))
+
+const layerOfJwt = (
+  options: Effect.Effect<Options.CompleteJwtOptions, ConfigError>
+): Layer.Layer<Authenticator, ConfigError> =>
   Layer.effect(
     Authenticator,
-    Effect.gen(function*() {
-      const { secret: shared, ...rest } = options
-      const claims = yield* decodeOptions(rest)
-      const secret = new TextEncoder().encode(Redacted.value(shared))
-      if (secret.length < leastSecretBytes) {
-        return yield* new AuthenticatorConfigError({
-          detail: `the secret must have ${leastSecretBytes} bytes or more, it has ${secret.length}`
-        })
-      }
-      return { verify: Jwt.verifier(claims, ["HS256"], () => Effect.succeed(secret)), recognize: () => nobody }
+    Effect.map(options, ({ secret, ...claims }) => {
+      const key = new TextEncoder().encode(Redacted.value(secret))
+      return { verify: Jwt.verifier(claims, ["HS256"], () => Effect.succeed(key)), recognize: () => nobody }
     })
   )
-
-const leastSecretBytes = 32
 
 /**
  * Accepts JSON Web Tokens signed with a key of a published key set, as identity
@@ -167,23 +185,41 @@ const leastSecretBytes = 32
  */
 export const layerJwks = (
   options: JwksOptions
-): Layer.Layer<Authenticator, AuthenticatorConfigError, HttpClient.HttpClient> =>
+): Layer.Layer<Authenticator, ConfigError, HttpClient.HttpClient> => layerOfJwks(Options.decodeJwks(options))
+
+/**
+ * The same, with options from `Config`, one for all of them or one a field. Without
+ * any they are read from the environment: `JWKS_URL`, `JWKS_ISSUER`,
+ * `JWKS_AUDIENCE`, …
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { Authenticator } from "effect-emitter/gateway"
+ *
+ * const fromEnvironment = Authenticator.layerJwksConfig()
+ * const named = Authenticator.layerJwksConfig({
+ *   url: Config.String("LOGIN_KEYS"),
+ *   audience: Config.succeed("events")
+ * })
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerJwksConfig = (
+  options: Config.Wrap<JwksOptions> = Options.jwksConfig
+): Layer.Layer<Authenticator, ConfigError, HttpClient.HttpClient> => layerOfJwks(Options.readJwks(options))
+
+const layerOfJwks = (
+  options: Effect.Effect<Options.CompleteJwksOptions, ConfigError>
+): Layer.Layer<Authenticator, ConfigError, HttpClient.HttpClient> =>
   Layer.effect(
     Authenticator,
-    Effect.gen(function*() {
-      const {
-        algorithms,
-        cooldown: _cooldown,
-        maxAge: _maxAge,
-        maxBytes: _maxBytes,
-        timeout: _timeout,
-        url: _url,
-        ...rest
-      } = options
-      const claims = yield* decodeOptions(rest)
-      const keys = yield* Jwks.make(options)
-      return { verify: Jwt.verifier(claims, algorithms ?? Jwks.algorithms, keys), recognize: () => nobody }
-    })
+    Effect.flatMap(options, (all) =>
+      Effect.map(Jwks.make(all), (keys) => ({
+        verify: Jwt.verifier(all, all.algorithms, keys),
+        recognize: () => nobody
+      })))
   )
 
 /**
@@ -212,23 +248,3 @@ export const layerRequest = (lookUp: Authenticator["Service"]["recognize"]): Lay
     verify: () => Effect.fail(new Unauthenticated({ reason: "noTokens" })),
     recognize: lookUp
   })
-
-/**
- * An authenticator's options cannot be used. Nothing secret is part of it.
- *
- * @category errors
- * @since 0.1.0
- */
-export class AuthenticatorConfigError
-  extends Schema.TaggedError<AuthenticatorConfigError>()("AuthenticatorConfigError", { detail: Schema.String })
-{
-  override get message() {
-    return `The authenticator's options cannot be used: ${this.detail}`
-  }
-}
-
-const decodeOptions = (options: Jwt.Options): Effect.Effect<Jwt.Claims, AuthenticatorConfigError> =>
-  Effect.mapError(
-    Jwt.decodeOptions(options),
-    (error) => new AuthenticatorConfigError({ detail: error.message.replaceAll("\n", " ") })
-  )

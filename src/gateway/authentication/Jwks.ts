@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -45,7 +46,7 @@ export interface Options {
  * @category constants
  * @since 0.1.0
  */
-export const algorithms: ReadonlyArray<string> = [
+export const algorithms: NonEmptyReadonlyArray<string> = [
   "RS256",
   "RS384",
   "RS512",

@@ -13,7 +13,6 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Jose from "jose"
 import { UserId } from "../../protocol/Identity.ts"
-import { present } from "../../protocol/Present.ts"
 import { AnyTime } from "../../protocol/Settings.ts"
 import {
   type AuthenticationError,
@@ -50,13 +49,21 @@ export interface Options {
 
 const Values = Schema.Union([Schema.NonEmptyString, Schema.Array(Schema.NonEmptyString).check(Schema.isMinLength(1))])
 
-const Claims = Schema.Struct({
+/**
+ * The schema of it, for the options of those who sign in one way or another.
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const claims = {
   issuer: Schema.optionalKey(Values),
   audience: Schema.optionalKey(Values),
   userClaim: Schema.NonEmptyString.pipe(Schema.withDecodingDefault(Effect.succeed("sub"))),
   clockTolerance: AnyTime.pipe(Schema.withDecodingDefault(Effect.succeed("5 seconds"))),
   requireExpiry: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(true)))
-})
+}
+
+const Claims = Schema.Struct(claims)
 
 /**
  * The same, checked and complete.
@@ -65,18 +72,6 @@ const Claims = Schema.Struct({
  * @since 0.1.0
  */
 export type Claims = typeof Claims.Type
-
-/**
- * Checks the claims' part of an authenticator's options.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const decodeOptions = (options: unknown): Effect.Effect<Claims, Schema.SchemaError> =>
-  decodeClaims(present(options))
-
-// A misspelt issuer or audience would accept any.
-const decodeClaims = Schema.decodeUnknownEffect(Claims, { errors: "all", onExcessProperty: "error" })
 
 /**
  * Finds the key for a token, by the token's header.

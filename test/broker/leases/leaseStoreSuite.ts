@@ -1,6 +1,7 @@
 /** What every place where leases are kept promises. */
 import { assert, describe, it } from "@effect/vitest"
-import { type Cause, Effect, type Schema, type Scope } from "effect"
+import { type Cause, Effect, type Scope } from "effect"
+import type { ConfigError } from "effect-emitter"
 import type { LeaseStore } from "../../../src/broker/leases/LeaseStore.ts"
 import type { UserId } from "../../../src/protocol/Identity.ts"
 import { newUser } from "../events.ts"
@@ -16,7 +17,7 @@ export const leaseStoreSuite = (options: {
   readonly skip?: boolean
   readonly provide: <E>(
     body: (leases: LeaseStore) => Effect.Effect<void, E, Scope.Scope>
-  ) => Effect.Effect<void, E | Cause.TimeoutError | Schema.SchemaError>
+  ) => Effect.Effect<void, E | Cause.TimeoutError | ConfigError.ConfigError>
 }) => {
   const store = <E>(name: string, body: (leases: LeaseStore) => Effect.Effect<void, E, Scope.Scope>) =>
     it.live(name, () => options.provide(body), 120_000)

@@ -6,6 +6,7 @@ import { createHmac } from "node:crypto"
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { ChannelError, ChannelRefused, ChannelTimeout } from "../../../src/emitter/fallback/FallbackChannel.ts"
+import { ConfigError } from "effect-emitter"
 import * as Webhook from "../../../src/emitter/fallback/Webhook.ts"
 import { DeliveryBench } from "../support/DeliveryBench.ts"
 import { envelopes, userId } from "../support/envelopes.ts"
@@ -235,7 +236,7 @@ describe("Webhook.sign", () => {
   })
 
   it("fault 12: throws for a secret that `make` refuses", () => {
-    assert.throws(() => Webhook.sign(Redacted.make("whsec_"), "id", 1, "body"), Webhook.WebhookConfigError)
+    assert.throws(() => Webhook.sign(Redacted.make("whsec_"), "id", 1, "body"), ConfigError.ConfigError)
   })
 })
 

@@ -111,7 +111,7 @@ describe("Authenticator.layerJwt", () => {
     Effect.gen(function*() {
       for (const bad of [{ secret: Redacted.make("hunter2") }, { clockTolerance: "soon" as never }, { audience: [] }]) {
         const error = yield* Effect.flip(Layer.build(shared(bad)))
-        assert.strictEqual(error._tag, "AuthenticatorConfigError")
+        assert.strictEqual(error._tag, "ConfigError")
         assert.notInclude(error.message, "hunter2")
         assert.notInclude(error.message, secret)
       }

@@ -4,10 +4,13 @@
  * @since 0.1.0
  */
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
+import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Given } from "../../../protocol/Present.ts"
+import type { ConfigError } from "../../../protocol/ConfigError.ts"
+import * as Settings from "../../../protocol/Settings.ts"
 import { AnyTime, positiveOr } from "../../../protocol/Settings.ts"
 import * as Address from "./Address.ts"
 
@@ -174,3 +177,30 @@ export const serversOf = ({ url, urls, ...shared }: Options): NonEmptyReadonlyAr
   if (isReadonlyArrayNonEmpty(servers)) return servers
   throw new TypeError("either url or urls must be given")
 }
+
+const about: Settings.About = { of: "RedisBroker", environment: "REDIS", secrets: ["url", "urls"] }
+
+/**
+ * Checks options and completes them. A URL may hold a password, and is told nowhere.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const decode: (options: unknown) => Effect.Effect<Options, ConfigError> = Settings.decoder(Options, about)
+
+/**
+ * The options from the environment: `REDIS_URL`, `REDIS_PREFIX`, …
+ *
+ * @category config
+ * @since 0.1.0
+ */
+export const config: Config.Config<Given<typeof Options.Encoded>> = Config.schema(Options, about.environment)
+
+/**
+ * Reads options from `Config`s, as they are written.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const read = (options: Config.Wrap<Given<typeof Options.Encoded>>): Effect.Effect<unknown, ConfigError> =>
+  Settings.read(options, about)
