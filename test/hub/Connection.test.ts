@@ -410,7 +410,8 @@ describe("Any order of appends, looks, full transports, filters, outages and los
         const opening = yield* Effect.forkChild(
           open(hub, transport, {
             ...(resume === undefined ? {} : { resume }),
-            ...(filtered ? { threads: ["t1"] } : {})
+            ...(filtered ? { threads: ["t1"] } : {}),
+            ...(next() < 0.4 ? { snapshots: int(3) } : {})
           })
         )
         for (let n = int(4); n > 0; n--) append()

@@ -570,6 +570,28 @@ describe("DeviceSession", () => {
     assert.deepStrictEqual(resumed(snapshot, next, snapshot), [{ epoch: "E1", offset: 12 }])
   })
 
+  it("takes the snapshots that follow a welcome with a position, and goes back to it until all are there", () => {
+    const state = { status: "completed", parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
+    const snapshot = (run: string) => ({ type: "snapshot", run, offset: 1, state })
+    const resumed = (...after: ReadonlyArray<object>) => {
+      const hands = new Hands()
+      hands.greet(welcome(), events([1, 2]))
+      hands.close(1006)
+      hands.pass(hands.delay)
+      const items = itemsOf(hands.greet(welcome({ offset: 3, snapshots: 2 }), ...after))
+      hands.close(1006)
+      hands.pass(hands.delay)
+      const [hello] = sentBy(hands.tell({ _tag: "opened", connection: 3 }))
+      return [items.map(({ _tag }) => _tag), hello?.type === "hello" ? hello.resume?.offset : undefined]
+    }
+    assert.deepStrictEqual(resumed(snapshot("a")), [["Snapshot"], 2])
+    assert.deepStrictEqual(resumed(snapshot("a"), snapshot("b")), [["Snapshot", "Snapshot"], 2])
+    assert.deepStrictEqual(
+      resumed(snapshot("a"), snapshot("b"), events([3])),
+      [["Snapshot", "Snapshot", "Event"], 3]
+    )
+  })
+
   it("fault 39b: hangs up on events that come before the snapshots that were announced", () => {
     const hands = new Hands()
     hands.greet(welcome({ snapshots: 2 }))
