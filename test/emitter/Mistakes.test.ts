@@ -2,7 +2,7 @@
  * What is told of typical mistakes: by the compiler where it knows, and by the program where no compiler was asked.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Stream } from "effect"
+import { Cause, Effect, Exit, Layer, Stream } from "effect"
 import { AgentEvents, Emitter, EmitterLayer, Emitters } from "effect-emitter"
 import { execFileSync } from "node:child_process"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -120,7 +120,7 @@ describe("a program without types", () => {
     Effect.gen(function*() {
       // @ts-expect-error: there is no such unit
       const config = EmitterLayer({ batching: { maxDelay: "20 milis" } })
-      const exit = yield* Effect.exit(Effect.provide(Emitters, config).pipe(Effect.provide(layer())))
+      const exit = yield* Effect.exit(Effect.provide(Emitters, Layer.provide(config, layer())))
       assert.include(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", `20 milis`)
       assert.include(
         Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "",

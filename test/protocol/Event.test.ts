@@ -1,5 +1,5 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import { Context, Effect, Schema, SchemaGetter } from "effect"
+import { Context, Effect, Layer, Schema, SchemaGetter } from "effect"
 import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
 import { builtInNames } from "../../src/protocol/EventDefinition.ts"
 import * as Event from "../../src/protocol/Event.ts"
@@ -30,7 +30,7 @@ const travel = (event: Event.Event) =>
     yield* Emitter.emit(Event.critical(event))
     const [logged] = yield* (yield* TestBroker.TestBroker).log(UserId.make("ada"))
     return logged?.event ?? assert.fail("nothing left")
-  }).pipe(Effect.provide(Emitter.layerUser({ userId: "ada" })), Effect.provide(layer()))
+  }).pipe(Effect.provide(Layer.provideMerge(Emitter.layerUser({ userId: "ada" }), layer())))
 
 const wire = (type: string, data: Schema.JsonObject) => ({ offset: 1, id: "e-1", type, at: 0, data })
 

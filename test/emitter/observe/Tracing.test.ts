@@ -1,6 +1,6 @@
 /** Spans of runs and deliveries, and the trace that an event carries. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, References, Tracer } from "effect"
+import { Effect, Layer, References, Tracer } from "effect"
 import { AgentEvents, Emitter, type EmitterConfig, Event, Identity } from "effect-emitter"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
@@ -40,9 +40,9 @@ const emitting = <A, E>(
   context: Parameters<typeof Emitter.layerUser>[0] = { userId: "ada", runId: "r1" },
   config?: EmitterConfig.Options
 ) =>
-  program.pipe(
-    Effect.provide(Emitter.layerUser(context)),
-    Effect.provide(layer(config === undefined ? {} : { config }))
+  Effect.provide(
+    program,
+    Layer.provideMerge(Emitter.layerUser(context), layer(config === undefined ? {} : { config }))
   )
 
 const ours = (spans: ReadonlyArray<Tracer.Span>) =>

@@ -1,6 +1,6 @@
 /** Emitting, tools and runs as combinators that take the emitter from the context, and which run an emitter's events belong to. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option } from "effect"
+import { Effect, Fiber, Layer, Option } from "effect"
 import { AgentEvents, Emitter, Emitters, Identity } from "effect-emitter"
 import { TestBroker } from "effect-emitter/testing"
 import { layer, note, shown } from "../support/emitting.ts"
@@ -47,7 +47,7 @@ describe("the combinators", () => {
         ...within,
         ["agent_completed", { agentName: "last", durationMs: 0 }]
       ])
-    }).pipe(Effect.provide(Emitter.layerUser({ userId: "ada" })), Effect.provide(layer())))
+    }).pipe(Effect.provide(Layer.provideMerge(Emitter.layerUser({ userId: "ada" }), layer()))))
 
   it.effect("of an emitter do the same, with the effect first or last", () =>
     Effect.gen(function*() {
