@@ -35,6 +35,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import { HttpServer } from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -55,17 +56,35 @@ import * as RefusedUpgrades from "./admission/RefusedUpgrades.ts"
 import { Servers } from "./admission/Servers.ts"
 import type { StrangerKind } from "./admission/StrangerKind.ts"
 import { Strangers } from "./admission/Strangers.ts"
-import { Authenticator } from "./authentication/Authenticator.ts"
+import { Authenticator, type Principal } from "./authentication/Authenticator.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Routes from "./Routes.ts"
 import * as Credentials from "./session/Credentials.ts"
+import * as Identify from "./session/Identify.ts"
+import type { IdentifyError } from "./session/Identify.ts"
 import type { SessionContext } from "./session/SessionContext.ts"
 import { Sessions } from "./session/Sessions.ts"
 import * as Shutdown from "./session/Shutdown.ts"
 import type { Stats } from "./Stats.ts"
 import * as DeviceSocket from "./websocket/DeviceSocket.ts"
 
+export {
+  /**
+   * Why a request was refused.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  type IdentifyError,
+  /**
+   * The page that sent a request is none of the gateway's origins.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  OriginRefused
+} from "./session/Identify.ts"
 export type { Stats } from "./Stats.ts"
 
 /**
@@ -78,6 +97,10 @@ export type { Stats } from "./Stats.ts"
  *   broker is away: then it should be repeated. Credentials that were issued
  *   before are refused from then on where the authenticator can tell (see
  *   `Principal`); connections with later ones stay.
+ * - `identify` finds out who a request is from as it does of a device's: by its origin,
+ *   then a token in its `Authorization` header or what the authenticator recognizes,
+ *   such as a cookie; credentials from before the user's access was revoked are
+ *   refused. `effect-emitter/http` makes middleware of it.
  * - `drain` leaves runs alone, refuses new devices, sends what is there to send, says goodbye to all others, and waits until
  *   they have gone, though no longer than `drainTimeout`.
  *
@@ -88,6 +111,7 @@ export type { Stats } from "./Stats.ts"
  */
 export class Gateway extends Context.Service<Gateway, {
   readonly revoke: (user: UserId) => Effect.Effect<number, BrokerError>
+  readonly identify: (request: HttpServerRequest) => Effect.Effect<Principal, IdentifyError>
   readonly drain: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
 }>()("effect-emitter/Gateway") {}
@@ -104,6 +128,7 @@ const make = Effect.fnUntraced(function*(
   Authenticator | Broker | Scope.Scope
 > {
   const broker = yield* Broker
+  const authenticator = yield* Authenticator
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
   const effects = yield* Effect.context<never>()
@@ -123,7 +148,7 @@ const make = Effect.fnUntraced(function*(
   const context: SessionContext = {
     limits: sessionLimits(config, broker.retentionMs),
     hub,
-    authenticator: Credentials.make(yield* Authenticator, { clock, timeout: config.helloTimeout }),
+    authenticator: Credentials.make(authenticator, { clock, timeout: config.helloTimeout, claims: false }),
     strangers,
     clock,
     run,
@@ -138,6 +163,14 @@ const make = Effect.fnUntraced(function*(
     comeBackAfterMs,
     admits: () => rate.take()
   }
+
+  const identify = Identify.make({
+    authenticator: Credentials.make(authenticator, { clock, timeout: config.helloTimeout, claims: true }),
+    clock,
+    hub,
+    origins: config.origins,
+    strangers
+  })
 
   const { close, drain } = yield* Shutdown.make({
     broker,
@@ -184,7 +217,7 @@ const make = Effect.fnUntraced(function*(
   }))
   const publish = Effect.map(stats, Metrics.makePublisher(effects))
   yield* Effect.forkScoped(Effect.repeat(publish, Schedule.spaced("5 seconds")))
-  const gateway = { stats, drain, revoke: hub.revoke }
+  const gateway = { stats, drain, identify, revoke: hub.revoke }
   Metrics.publishBy(gateway, publish)
 
   return {

@@ -28,10 +28,12 @@ export const token = (
     readonly issuer?: string
     /** In seconds since the Unix epoch, now by default; `undefined` leaves it out. */
     readonly issuedAt?: number | undefined
+    readonly claims?: Record<string, unknown>
   } = {}
 ): Effect.Effect<string> =>
   Effect.promise(() =>
     new Jose.SignJWT({
+      ...options.claims,
       sub: userId,
       ...("issuedAt" in options ? options.issuedAt === undefined ? {} : { iat: options.issuedAt } : { iat: now() })
     })

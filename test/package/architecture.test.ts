@@ -17,6 +17,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   hub: ["protocol", "broker"],
   gateway: ["protocol", "broker", "hub"],
   client: ["protocol"],
+  http: ["protocol", "emitter", "gateway"],
   testing: ["protocol", "broker", "emitter", "hub", "gateway", "client"],
   demo: ["protocol", "broker", "emitter", "hub", "gateway", "client", "testing", "index.ts"],
   "events.ts": ["protocol"],

@@ -125,7 +125,8 @@ export const verifier = (
     return {
       userId: userId.success,
       expiresAt: exp === undefined ? undefined : exp * 1000,
-      issuedAt: iat === undefined ? undefined : toIssuedAt(iat)
+      issuedAt: iat === undefined ? undefined : toIssuedAt(iat),
+      claims: payload
     }
   })
 }

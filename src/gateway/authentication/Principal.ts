@@ -12,7 +12,8 @@ import type { UserId } from "../../protocol/Identity.ts"
  * issued, keeps out those from before the user's access was revoked. Credentials
  * without it count as older than any revocation: an authenticator that asks a
  * store which knows of revocations itself gives the present time. A time that lies
- * more than a minute ahead is refused.
+ * more than a minute ahead is refused. `claims` are what a checked token says
+ * besides, such as a tenant or a tier, for the program's own use.
  *
  * @category models
  * @since 0.1.0
@@ -21,4 +22,5 @@ export interface Principal {
   readonly userId: UserId
   readonly expiresAt: number | undefined
   readonly issuedAt?: number | undefined
+  readonly claims?: Readonly<Record<string, unknown>> | undefined
 }

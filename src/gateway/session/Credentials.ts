@@ -14,14 +14,15 @@ import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "../authe
 import * as OperatorLog from "../OperatorLog.ts"
 
 /**
- * The same authenticator, with `timeout` for each of its answers.
+ * The same authenticator, with `timeout` for each of its answers. The claims of
+ * tokens are left out unless `claims` are wanted: a connection has no use for them.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (
   authenticator: Authenticator["Service"],
-  options: { readonly clock: Clock.Clock; readonly timeout: Duration.Duration }
+  options: { readonly clock: Clock.Clock; readonly timeout: Duration.Duration; readonly claims: boolean }
 ): Authenticator["Service"] => {
   const { clock, timeout } = options
   const tell = makeTeller(clock)
@@ -34,10 +35,10 @@ export const make = (
       })
     )
 
-  const dated = (principal: Principal): Effect.Effect<Principal, Unauthenticated> => {
-    const { issuedAt } = principal
-    // Nothing tells that it is newer than a revocation.
-    if (issuedAt === undefined) return Effect.succeed({ ...principal, issuedAt: 0 })
+  const dated = ({ claims, ...rest }: Principal): Effect.Effect<Principal, Unauthenticated> => {
+    // Without a time of issue nothing tells that it is newer than a revocation.
+    const { issuedAt = 0 } = rest
+    const principal = { ...rest, issuedAt, ...(options.claims && claims !== undefined ? { claims } : {}) }
     const aheadMs = issuedAt - clock.currentTimeMillisUnsafe()
     return aheadMs > maxAheadMs
       ? Effect.fail(new Unauthenticated({ reason: "notYet", detail: `it was issued ${aheadMs} ms ahead` }))

@@ -24,7 +24,7 @@ describe("Authenticator.layerJwt", () => {
   it.effect("finds the user, the time of expiry, and the latest moment at which the token can have been issued", () =>
     Effect.gen(function*() {
       const principal = yield* verify(yield* sign(claims))
-      assert.deepStrictEqual(principal, { userId: user("ada"), expiresAt: 1_000_000, issuedAt: undefined })
+      assert.deepStrictEqual(principal, { userId: user("ada"), expiresAt: 1_000_000, issuedAt: undefined, claims })
       yield* TestClock.adjust("600 seconds")
       assert.strictEqual((yield* verify(yield* sign({ ...claims, iat: 500 }))).issuedAt, 500_999)
       assert.strictEqual((yield* verify(yield* sign({ ...claims, iat: 500.25 }))).issuedAt, 500_250)
@@ -67,7 +67,8 @@ describe("Authenticator.layerJwt", () => {
       assert.deepStrictEqual(yield* verify(yield* sign(eternal)).pipe(Effect.provide(lenient)), {
         userId: user("ada"),
         expiresAt: undefined,
-        issuedAt: undefined
+        issuedAt: undefined,
+        claims: eternal
       })
     }).pipe(Effect.provide(shared())))
 

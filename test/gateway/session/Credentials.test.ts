@@ -13,7 +13,7 @@ const over = (answer: Effect.Effect<Authenticator.Principal, Authenticator.Authe
   Effect.gen(function*() {
     const { recognize, verify } = Credentials.make(
       { verify: () => answer, recognize: () => Effect.asSome(answer) },
-      { clock: yield* Clock.Clock, timeout: Duration.seconds(5) }
+      { clock: yield* Clock.Clock, claims: false, timeout: Duration.seconds(5) }
     )
     return [verify(Redacted.make("shown")), Effect.map(recognize(request), Option.getOrThrow)] as const
   })
