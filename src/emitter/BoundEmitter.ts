@@ -21,7 +21,7 @@ import type { Confirm } from "./accept/Confirmation.ts"
 import type { Dispatcher } from "./dispatch/Dispatcher.ts"
 import type { Receipt } from "./dispatch/Receipt.ts"
 import type { EmitError } from "./EmitError.ts"
-import { Emitter, type Emitters, InvalidContext } from "./Emitter.ts"
+import { type EmitOptions, Emitter, type Emitters, InvalidContext } from "./Emitter.ts"
 import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
 import type { Stats } from "./observe/Stats.ts"
 import type { Reporter } from "./run/Reporting.ts"
@@ -72,15 +72,20 @@ class Emission extends Effectable.Class<Receipt, EmitError> {
 }
 
 const emitWith =
-  ({ acceptor, confirm }: Actions, binding: Binding) => (event: Event): Effect.Effect<Receipt, EmitError> => {
+  ({ acceptor, confirm }: Actions, binding: Binding) =>
+  (event: Event, options?: EmitOptions): Effect.Effect<Receipt, EmitError> => {
     const asked = confirmationOf(event)
     if (asked instanceof TypeError) return Effect.die(asked)
-    return asked === undefined
-      ? new Emission(acceptor, binding, event)
-      : Effect.map(
-        here(binding, (bound) => confirm(bound, event, asked)),
+    const key = options?.key
+    if (asked !== undefined) {
+      return Effect.map(
+        here(binding, (bound) => confirm(bound, event, asked, key)),
         (position) => ({ _tag: "Appended", position })
       )
+    }
+    return key === undefined
+      ? new Emission(acceptor, binding, event)
+      : here(binding, (bound) => acceptor.emitOnce(bound, event, key))
   }
 
 // What the compiler refuses is told to programs without one.

@@ -126,12 +126,48 @@ export interface AsTool<out Needed = never> {
 }
 
 /**
+ * How an event is emitted.
+ *
+ * - `key`: with it the event is in the user's log once, however often it is emitted
+ *   with this key and by whichever process: for an activity of a workflow, or
+ *   another step that is retried. Keys are of one run (of one user, outside of
+ *   runs), and of any text; name what the step does, such as `"plan/3"`. What is
+ *   repeated gives the receipt of the first, and changes nothing.
+ *
+ *   It holds while the log has the event, and until 128 other sources of the user's
+ *   events have come and gone after it. Within an emitter's run 1,024 keys are
+ *   known, so that an event which was accepted is not refused when it is repeated:
+ *   a tool call that is open, or an end.
+ *
+ *   Such an event is merged with no other, so it is meant for steps, not for each
+ *   piece of a text.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EmitOptions {
+  readonly key?: string | undefined
+}
+
+/**
+ * Emits an event, and gives what became of it. `Needed` is what has to be provided.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Emit<out Needed = never> {
+  (event: Event, options: EmitOptions): Effect.Effect<Receipt, EmitError, Needed>
+  (event: Event): Effect.Effect<Receipt, EmitError, Needed>
+}
+
+/**
  * One user's emitter.
  *
  * - `emit` accepts one event. When it succeeds the event is in the user's log
  *   (critical events), or on its way there (others), behind all that was
  *   emitted before it. Interrupting the caller does not take it back. Events
- *   whose definition asks for confirmation wait for it.
+ *   whose definition asks for confirmation wait for it. With a `key` the event is
+ *   in the log once: see `EmitOptions`.
  * - `emitConfirmed` emits an event as a critical one and waits until a device
  *   has acknowledged it; it gives the event's position.
  * - `run` and `tool` wrap an effect in the events of its beginning and its one
@@ -151,7 +187,7 @@ export interface AsTool<out Needed = never> {
  */
 export class Emitter extends Context.Service<Emitter, {
   readonly context: EmissionContext
-  readonly emit: (event: Event) => Effect.Effect<Receipt, EmitError>
+  readonly emit: Emit
   readonly emitConfirmed: (event: Event, options: ConfirmOptions) => Effect.Effect<Position, EmitError>
   readonly run: AsRun<Emitter>
   readonly tool: AsTool
@@ -205,7 +241,8 @@ export const layerUser = (
 
 /**
  * Emits an event through the emitter of the context: see the `emit` of
- * {@link Emitter}. It fails with `EmitError`, whose `reason` says why.
+ * {@link Emitter}. It fails with `EmitError`, whose `reason` says why. With a `key`
+ * it is in the log once, however often this is run: see {@link EmitOptions}.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -214,14 +251,15 @@ export const layerUser = (
  * const answer = Effect.gen(function*() {
  *   yield* Emitter.emit(AgentEvents.AgentThinking.make({ text: "looking it up" }))
  *   yield* Emitter.emit(AgentEvents.TextDelta.make({ messageId: "m1", delta: "Streams are pull-based" }))
+ *   yield* Emitter.emit(AgentEvents.Custom.make({ name: "charged", data: { cents: 250 } }), { key: "charge/1" })
  * }).pipe(Emitter.run({ agentName: "researcher" }))
  * ```
  *
  * @category combinators
  * @since 0.1.0
  */
-export const emit = (event: Event): Effect.Effect<Receipt, EmitError, Emitter> =>
-  Effect.flatMap(Emitter, (emitter) => emitter.emit(event))
+export const emit: Emit<Emitter> = (event: Event, options: EmitOptions = {}) =>
+  Effect.flatMap(Emitter, (emitter) => emitter.emit(event, options))
 
 /**
  * Makes an effect a run of the context's emitter: see the `run` of

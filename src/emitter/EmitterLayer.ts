@@ -66,7 +66,9 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   const delivery = yield* Delivery.make({
     name,
     broker,
-    isOwn: (source) => source.startsWith(name),
+    // What is emitted once for its key is named alike by all processes.
+    isOwn: (user, { run, source }) =>
+      source.startsWith(name) || (run !== undefined && outboxes.find(user)?.runs.isActive(run) === true),
     onRunsLost: (user, runs) => outboxes.find(user)?.runs.lose(runs),
     retry: config.retry,
     breaker: {

@@ -52,7 +52,14 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type DeadLetter, DeadLetters } from "../emitter/fallback/DeadLetters.ts"
-import { type EmitError, Emitter, Emitters, type Receipt, type RunOptions } from "../emitter/Emitter.ts"
+import {
+  type EmitError,
+  type EmitOptions,
+  Emitter,
+  Emitters,
+  type Receipt,
+  type RunOptions
+} from "../emitter/Emitter.ts"
 import type { Stats } from "../emitter/observe/Stats.ts"
 import type { Event } from "../protocol/Event.ts"
 import type { UserId } from "../protocol/Identity.ts"
@@ -182,7 +189,8 @@ const make = Effect.fnUntraced(function*<E, R>(engine: Layer.Layer<Emitters | De
     const { context: { userId } } = service
     return {
       context: service.context,
-      emit: (event) => recordCall(number, userId, event, service.emit(event)),
+      emit: (event: Event, options: EmitOptions = {}) =>
+        recordCall(number, userId, event, service.emit(event, options)),
       emitConfirmed: (event, options) =>
         Effect.flatMap(
           recordCall(

@@ -26,6 +26,7 @@ import type { RunRecord } from "../user/RunRegistry.ts"
 import { type Binding, type Kind, runOf } from "./Binding.ts"
 import { encode, encodedAlready, EnvelopeWriter, stringify } from "./EnvelopeWriter.ts"
 import { encoderOf } from "./EventEncoder.ts"
+import { keyedSource } from "./KeyedSource.ts"
 
 /**
  * A critical event as it was accepted, and what became of it.
@@ -66,10 +67,10 @@ export class Acceptor {
    * call, except where it must wait for room; the effect waits for what becomes
    * of it. The ending of a run never waits for room. What is `owed` closes what was
    * accepted before, so it is refused neither for want of room nor for its size, up
-   * to 16 KiB.
+   * to 16 KiB. With `keyed` it is the only event of that source.
    */
-  emit(binding: Binding, event: Event, owed = false): Effect.Effect<Receipt, EmitError> {
-    const accepted = this.accept(binding, event, false, owed)
+  emit(binding: Binding, event: Event, owed = false, keyed?: string): Effect.Effect<Receipt, EmitError> {
+    const accepted = this.accept(binding, event, false, owed, keyed)
     if (typeof accepted === "object") {
       return accepted instanceof EmitError ? Effect.fail(accepted) : this.send(binding.outbox, accepted)
     }
@@ -79,19 +80,31 @@ export class Acceptor {
       case "overBudget":
         return overBudget
       case "wait":
-        return Effect.andThen(this.room(binding.outbox), Effect.suspend(() => this.emit(binding, event)))
+        return Effect.andThen(this.room(binding.outbox), Effect.suspend(() => this.emit(binding, event, owed, keyed)))
     }
   }
 
-  /** Emits an event as a critical one, and asks the devices for an acknowledgement. */
-  emitConfirmed(binding: Binding, event: Event): Effect.Effect<Emitted, EmitError> {
-    const accepted = this.accept(binding, { ...event, delivery: "critical" }, true, false)
+  /** Emits an event once for its key: where it is known to be in the log, nothing is sent. */
+  emitOnce(binding: Binding, event: Event, key: string): Effect.Effect<Receipt, EmitError> {
+    const source = keyedSource(binding.context, key)
+    const known = runOf(binding)?.keys?.get(source)
+    if (typeof known === "object") return Effect.succeed({ _tag: "Appended", position: known })
+    return this.emit(binding, event, false, source)
+  }
+
+  /**
+   * Emits an event as a critical one, and asks the devices for an acknowledgement.
+   * With a `key` it is in the log once.
+   */
+  emitConfirmed(binding: Binding, event: Event, key?: string): Effect.Effect<Emitted, EmitError> {
+    const keyed = key === undefined ? undefined : keyedSource(binding.context, key)
+    const accepted = this.accept(binding, { ...event, delivery: "critical" }, true, false, keyed)
     switch (accepted) {
       case "deferred":
       case "overBudget":
         return Effect.die("a critical event neither waits for its batch nor needs a budget")
       case "wait":
-        return Effect.andThen(this.room(binding.outbox), Effect.suspend(() => this.emitConfirmed(binding, event)))
+        return Effect.andThen(this.room(binding.outbox), Effect.suspend(() => this.emitConfirmed(binding, event, key)))
     }
     if (accepted instanceof EmitError) return Effect.fail(accepted)
     return Effect.map(this.send(binding.outbox, accepted), (receipt) => ({ envelope: accepted, receipt }))
@@ -107,7 +120,13 @@ export class Acceptor {
     return Effect.suspend(() => Effect.fail(this.reject(reason)))
   }
 
-  private accept(binding: Binding, event: Event, confirm: boolean, owed: boolean): Accepted {
+  private accept(
+    binding: Binding,
+    event: Event,
+    confirm: boolean,
+    owed: boolean,
+    keyed: string | undefined
+  ): Accepted {
     const { counters, dispatcher } = this
     const { outbox } = binding
     if (binding.origin.isClosed || dispatcher.isClosed) return closed
@@ -124,7 +143,7 @@ export class Acceptor {
 
     const { accepted, encoder } = this.kindOf(binding, event.definition)
     const now = event.delivery === "critical" || confirm
-    const coalesce = now ? undefined : event.definition.coalesce
+    const coalesce = now || keyed !== undefined ? undefined : event.definition.coalesce
     // What joins an older event is checked like any other, but only what stands for itself needs to be encoded.
     const joinable = coalesce?._tag === "Concatenate" ? encodedAlready(encoder, event.payload) : undefined
     let data = joinable ?? encode(encoder, event)
@@ -133,7 +152,7 @@ export class Acceptor {
     const record = runOf(binding)
     if (record === undefined && event.definition.scope === "run") return this.reject(new NoRun({ event: event.type }))
     let state = record?.state
-    if (record !== undefined) {
+    if (record !== undefined && (keyed === undefined || !isRepeated(record, event, keyed))) {
       const next = RunState.next(record.state, event)
       if (next instanceof RunState.IllegalEvent) {
         if (this.enforcesOrder) return this.reject(next)
@@ -154,7 +173,7 @@ export class Acceptor {
       const json = stringify(event, data)
       if (typeof json !== "string") return this.reject(json)
       const notBefore = run === undefined || record === undefined ? 0 : record.startedAt
-      pending = this.writer.write(binding, event, encoder, data, json, run, coalesce, confirm, notBefore)
+      pending = this.writer.write(binding, event, encoder, data, json, run, coalesce, confirm, notBefore, keyed)
       if (
         pending.bytes > maxEventBytes && !((owed || event.type === RunEvents.failed) && pending.bytes <= endingBytes)
       ) {
@@ -162,7 +181,7 @@ export class Acceptor {
       }
       // Only now, since an event that is refused must not cost another its place.
       if (full && outbox.dropOldest() !== undefined) counters.overflow++
-      binding.origin.last = pending.sequence
+      if (keyed === undefined) binding.origin.last = pending.sequence
       counters.lastEventAt = pending.at
     } else {
       counters.merged++
@@ -170,9 +189,11 @@ export class Acceptor {
 
     // Accepted: from here on nothing fails.
     if (record !== undefined) {
+      const isCounted = keyed !== undefined && record.keys?.has(keyed) === true
       if (state === undefined) counters.illegal++
       else if (state !== record.state) this.advance(binding, record, state, pending?.at ?? 0)
-      if (event.type === RunEvents.usage) addUsage(outbox, record, data)
+      if (event.type === RunEvents.usage && !isCounted) addUsage(outbox, record, data)
+      if (keyed !== undefined && pending !== undefined) noteKey(outbox, record, keyed, pending)
     }
     accepted.count++
     if (pending !== undefined) {
@@ -249,8 +270,10 @@ export class Acceptor {
     }
     let receipt: Receipt | undefined
     let resume: ((effect: Effect.Effect<Receipt>) => void) | undefined
+    const { onReceipt } = pending
     pending.onReceipt = (late) => {
       receipt = late
+      onReceipt?.(late)
       resume?.(Exit.succeed(late))
     }
     return Effect.callback<Receipt>((resumed) => {
@@ -286,6 +309,21 @@ const merge = (
 ): boolean => {
   const json = coalesce._tag === "Concatenate" ? "" : stringify(event, data)
   return typeof json === "string" && outbox.merge(event.type, run, context.threadId, coalesce, data, json, limit)
+}
+
+// Whether the event is known to be under way or to have got lost, so that its run already stands behind it. What got lost
+// may still follow within its run, and the ending that got lost may follow its own.
+const isRepeated = ({ keys, state }: RunRecord, { type }: Event, keyed: string): boolean => {
+  const known = keys?.get(keyed)
+  return known !== undefined && (known !== "deadLettered" || state._tag !== "Ended" || RunState.isTerminal(type))
+}
+
+const noteKey = ({ runs }: Outbox, record: RunRecord, keyed: string, pending: Pending): void => {
+  runs.noteKey(record, keyed, "underWay")
+  pending.onReceipt = (outcome) => {
+    if (outcome._tag === "Appended") runs.noteKey(record, keyed, outcome.position)
+    if (outcome._tag === "DeadLettered") runs.noteKey(record, keyed, "deadLettered")
+  }
 }
 
 const addUsage = ({ runs }: Outbox, record: RunRecord, { cost, inputTokens, outputTokens }: Schema.JsonObject): void =>

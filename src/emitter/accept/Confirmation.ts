@@ -32,7 +32,7 @@ export interface ConfirmOptions {
 
 /**
  * Emits an event as a critical one, waits until a device has acknowledged it, and
- * gives its position.
+ * gives its position. With a `key` it is in the log once.
  *
  * @category models
  * @since 0.1.0
@@ -40,7 +40,8 @@ export interface ConfirmOptions {
 export type Confirm = (
   binding: Binding,
   event: Event,
-  options: ConfirmOptions
+  options: ConfirmOptions,
+  key?: string
 ) => Effect.Effect<Position, EmitError>
 
 /**
@@ -54,8 +55,8 @@ export const make = (
   dispatcher: Dispatcher,
   broker: Pick<Broker["Service"], "acknowledged" | "head" | "readers">
 ): Confirm =>
-  Effect.fnUntraced(function*(binding, event, options) {
-    const { envelope, receipt } = yield* Effect.suspend(() => acceptor.emitConfirmed(binding, event))
+  Effect.fnUntraced(function*(binding, event, options, key) {
+    const { envelope, receipt } = yield* Effect.suspend(() => acceptor.emitConfirmed(binding, event, key))
     const { user } = binding.outbox
     const attempts = Math.max(1, options.attempts ?? 1)
     let position = receipt._tag === "Appended" ? receipt.position : undefined

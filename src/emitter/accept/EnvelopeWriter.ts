@@ -13,6 +13,7 @@ import { bodyBytes, type Merging, owned, type Pending } from "../dispatch/Pendin
 import { InvalidPayload } from "../EmitError.ts"
 import type { Binding } from "./Binding.ts"
 import { contextPart, type Encoder, explain } from "./EventEncoder.ts"
+import { onlySequence } from "./KeyedSource.ts"
 import { followSpan, traceOf } from "./TraceContext.ts"
 
 /**
@@ -91,7 +92,7 @@ export class EnvelopeWriter {
   /**
    * The event as it will travel: numbered, stamped with the time, and written.
    * `json` is `data` as text, `run` the run that it belongs to. Its time is not
-   * before `notBefore`.
+   * before `notBefore`. With `keyed` it is the only event of that source.
    */
   write(
     binding: Binding,
@@ -102,14 +103,15 @@ export class EnvelopeWriter {
     run: RunId | undefined,
     coalesce: Coalesce | undefined,
     confirm: boolean,
-    notBefore: number
+    notBefore: number,
+    keyed: string | undefined
   ): Pending {
     const { context, origin } = binding
     followSpan(binding)
     // A test's clock may stand between two milliseconds; what travels is a whole number.
     const at = Math.max(Math.floor(this.clock.currentTimeMillisUnsafe()), notBefore)
-    const source = origin.source ??= `${origin.layerName}${origin.number.toString(36)}-`
-    const sequence = origin.last + 1
+    const source = keyed ?? (origin.source ??= `${origin.layerName}${origin.number.toString(36)}-`)
+    const sequence = keyed === undefined ? origin.last + 1 : onlySequence
     const part = confirm
       ? contextPart(context, traceOf(binding), run, true)
       : run === undefined
@@ -131,6 +133,7 @@ export class EnvelopeWriter {
       bytes: bodyBytes(head, json),
       data: encoder.isFlat ? data : owned(data, json),
       merging: coalesce === undefined ? undefined : mergingOf(coalesce, head, data),
+      isApart: keyed !== undefined,
       onReceipt: undefined
     }
   }

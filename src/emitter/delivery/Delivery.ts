@@ -34,6 +34,7 @@ import * as LostRuns from "./LostRuns.ts"
 import { type Divided, lostRun, type Outcome, outcomesOf } from "./Outcome.ts"
 import { replayer } from "./Replay.ts"
 import * as Retry from "../resilience/Retry.ts"
+import type { IsOwn } from "./Orphans.ts"
 import * as SpoolDrainer from "./SpoolDrainer.ts"
 import { halves } from "./Trouble.ts"
 import * as Verdict from "./Verdict.ts"
@@ -91,7 +92,7 @@ export interface DeliveryPipeline extends Delivery {
 
 /**
  * - `name` tells this engine from others that deliver to the same broker.
- * - `isOwn` tells whether a source is of this engine; what a spool holds of others
+ * - `isOwn` tells whether an event is of this engine; what a spool holds of others
  *   was left by a process that is gone.
  * - `onRunsLost` is told of runs that the broker has ended as lost, though this
  *   engine runs them.
@@ -111,7 +112,7 @@ export interface Options {
     Broker["Service"],
     "append" | "appendUnsafe" | "canary" | "domains" | "endLost" | "late" | "watch"
   >
-  readonly isOwn: (source: string) => boolean
+  readonly isOwn: IsOwn
   readonly onRunsLost: (user: UserId, runs: ReadonlySet<RunId>) => void
   readonly retry: Retry.Options
   readonly breaker: CircuitBreaker.Options

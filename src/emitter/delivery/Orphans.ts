@@ -10,8 +10,16 @@ import type { RunId, UserId } from "../../protocol/Identity.ts"
 import * as RunState from "../../protocol/RunState.ts"
 
 /**
+ * Whether an event of a user is of this process, or of a run that is active in it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type IsOwn = (user: UserId, envelope: Envelope) => boolean
+
+/**
  * `inherited` are the users of whom an earlier process left something; `isOwn` tells
- * the sources of this process from those of earlier ones.
+ * the events of this process from those of earlier ones.
  *
  * @category models
  * @since 0.1.0
@@ -19,10 +27,10 @@ import * as RunState from "../../protocol/RunState.ts"
 export class Orphans {
   // Only what was there at the beginning can be an earlier process's.
   private readonly inherited: Set<UserId>
-  private readonly isOwn: (source: string) => boolean
+  private readonly isOwn: IsOwn
   private readonly runs = new Map<UserId, Set<RunId>>()
 
-  constructor(inherited: ReadonlyArray<UserId>, isOwn: (source: string) => boolean) {
+  constructor(inherited: ReadonlyArray<UserId>, isOwn: IsOwn) {
     this.inherited = new Set(inherited)
     this.isOwn = isOwn
   }
@@ -30,9 +38,10 @@ export class Orphans {
   note(user: UserId, drained: ReadonlyArray<Envelope>): void {
     if (!this.inherited.has(user)) return
     const runs = this.runs.get(user) ?? new Set()
-    for (const { run, source, type } of drained) {
+    for (const envelope of drained) {
+      const { run, type } = envelope
       if (run === undefined) continue
-      if (this.isOwn(source) || RunState.isTerminal(type)) runs.delete(run)
+      if (this.isOwn(user, envelope) || RunState.isTerminal(type)) runs.delete(run)
       else runs.add(run)
     }
     if (runs.size > 0) this.runs.set(user, runs)

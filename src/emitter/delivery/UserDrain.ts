@@ -21,14 +21,14 @@ import type { Chunk, ChunkLimits, SpoolFailure, SpoolStore } from "../fallback/S
 import { DrainCounters } from "../observe/Counters.ts"
 import { BreakerOpen, type CircuitBreaker } from "../resilience/CircuitBreaker.ts"
 import * as LostRuns from "./LostRuns.ts"
-import { Orphans } from "./Orphans.ts"
+import { type IsOwn, Orphans } from "./Orphans.ts"
 import { type Aside, Trouble } from "./Trouble.ts"
 import { type Judge, OfUser, tellsOfBroker } from "./Verdict.ts"
 
 /**
  * - `deadLetter` is told of an event that the broker never takes, `setAside` of
  *   events whose runs were ended as lost; both must keep them elsewhere.
- * - `isOwn` tells the sources of this process from those of earlier ones.
+ * - `isOwn` tells the events of this process from those of earlier ones.
  *
  * @category models
  * @since 0.1.0
@@ -37,7 +37,7 @@ export interface Options {
   readonly store: SpoolStore
   readonly broker: Pick<Broker["Service"], "append" | "endLost">
   readonly judge: Judge
-  readonly isOwn: (source: string) => boolean
+  readonly isOwn: IsOwn
   readonly setAside: (user: UserId, late: ReadonlyArray<Envelope>, lost: LostRuns.Lost) => void
   readonly deadLetter: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>, cause: Cause.Cause<BrokerError>) => void
 }

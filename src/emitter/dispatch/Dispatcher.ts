@@ -141,10 +141,22 @@ export class Dispatcher {
     if (outbox.inFlight || outbox.size > 0) {
       outbox.push(event)
       outbox.pendingSince ??= Monotonic.millisUnsafe(this.clock)
-      return this.flush(outbox)
+      return outbox.isParted ? this.flushTo(outbox, event) : this.flush(outbox)
     }
     outbox.enter()
     return this.send(outbox, [event], undefined)
+  }
+
+  // Sends a list of several batches. Gives what became of the event, where that is known at once.
+  private flushTo(outbox: Outbox, event: Pending): Outcome | undefined {
+    let known: Outcome | undefined
+    const { onReceipt } = event
+    event.onReceipt = (outcome) => {
+      known = outcome
+      onReceipt?.(outcome)
+    }
+    this.flush(outbox)
+    return known
   }
 
   /** Something that may wait was put on the list. */
@@ -222,7 +234,7 @@ export class Dispatcher {
 
   // What could not be delivered in time goes where it can be kept.
   private keepLeft(outbox: Outbox): Effect.Effect<void> {
-    const left = outbox.take()
+    const left = outbox.takeAll()
     if (!isReadonlyArrayNonEmpty(left)) return Effect.void
     return Effect.map(this.delivery.keep(outbox.user, left), (outcome) => this.settle(left, outcome))
   }

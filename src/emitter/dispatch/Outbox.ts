@@ -44,6 +44,7 @@ export class Outbox extends Turn {
   private mergeable: Array<Pending> | undefined
   private urgent = false
   private volatiles = 0
+  private apart = 0
 
   constructor(user: UserId, settings: TierSettings) {
     super(user)
@@ -81,7 +82,12 @@ export class Outbox extends Turn {
     return this.volatiles > 0
   }
 
-  /** Whether a critical event is on the list. */
+  /** Whether the list goes out in several batches. */
+  get isParted(): boolean {
+    return this.apart > 0
+  }
+
+  /** Whether something on the list is not to wait: a critical event, or what follows one that went by itself. */
   get isUrgent(): boolean {
     return this.urgent
   }
@@ -91,9 +97,10 @@ export class Outbox extends Turn {
     this.list.push(event)
     this.listBytes += event.bytes
     if (event.delivery === "volatile") this.volatiles++
-    if (event.delivery === "critical") {
-      this.urgent = true
-      // Nothing that comes later may be merged into what stands before a critical event.
+    if (event.delivery === "critical") this.urgent = true
+    if (event.isApart) this.apart++
+    // Nothing that comes later may be merged into what stands before a critical event, or one that goes by itself.
+    if (event.isApart || event.delivery === "critical") {
       this.writeMergeable()
     } else if (event.merging !== undefined) {
       this.mergeable ??= []
@@ -144,17 +151,38 @@ export class Outbox extends Turn {
     if (dropped === undefined) return undefined
     this.listBytes -= dropped.bytes
     if (dropped.delivery === "volatile") this.volatiles--
+    if (dropped.isApart) this.apart--
     this.mergeable = this.mergeable?.filter((event) => event !== dropped)
     return dropped.delivery
   }
 
-  /** Takes the whole list, written out. */
+  /** Takes what goes out in one batch, written out: the list as far as the first event that goes by itself, or that one. */
   take(): Array<Pending> {
+    const { list } = this
+    if (this.apart === 0 || list === undefined || list.length === 1) return this.takeAll()
+    this.writeMergeable()
+    const taken = list.splice(0, Math.max(1, list.findIndex(({ isApart }) => isApart)))
+    this.listBytes = 0
+    this.volatiles = 0
+    this.apart = 0
+    for (const { bytes, delivery, isApart } of list) {
+      this.listBytes += bytes
+      if (delivery === "volatile") this.volatiles++
+      if (isApart) this.apart++
+    }
+    // The rest was to go out as well.
+    this.urgent = true
+    return taken
+  }
+
+  /** Takes the whole list, written out. */
+  takeAll(): Array<Pending> {
     const taken = this.list ?? []
     this.list = undefined
     this.listBytes = 0
     this.urgent = false
     this.volatiles = 0
+    this.apart = 0
     this.writeMergeable()
     return taken
   }

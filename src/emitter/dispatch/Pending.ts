@@ -7,7 +7,7 @@ import type * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { Coalesce } from "../../protocol/Event.ts"
-import type { Receipt } from "./Receipt.ts"
+import type { Outcome } from "../delivery/Outcome.ts"
 
 /**
  * How an event on the list takes in others: `head` is the text before its
@@ -26,8 +26,10 @@ export interface Merging {
 
 /**
  * An envelope on the list. A merged one grows until it is taken, and its `body`
- * is written when it leaves. `onReceipt` is called with what becomes of the event,
- * where somebody waits for it.
+ * is written when it leaves. One that may be a repetition `isApart`: it goes in a
+ * batch of its own, since only of a batch's last event it is told where it stands,
+ * and the others stand before it in a row. `onReceipt` is called with what becomes
+ * of the event, where somebody wants to know.
  *
  * It is a plain mutable object, since one is made for every emit.
  *
@@ -39,7 +41,8 @@ export interface Pending extends Envelope {
   bytes: number
   data: Schema.JsonObject
   readonly merging: Merging | undefined
-  onReceipt: ((receipt: Receipt) => void) | undefined
+  readonly isApart: boolean
+  onReceipt: ((outcome: Outcome) => void) | undefined
 }
 
 /**

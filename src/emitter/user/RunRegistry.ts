@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import type { RunId } from "../../protocol/Identity.ts"
+import type { Position } from "../../protocol/Position.ts"
 import * as RunState from "../../protocol/RunState.ts"
 
 /**
@@ -22,6 +23,15 @@ export interface RunStart {
   readonly cancel: () => void
 }
 
+/**
+ * What became of an event that is emitted once for its key: where it stands in the
+ * log, that it is on its way there, or that no way out took it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type KeyState = Position | "underWay" | "deadLettered"
+
 class Record {
   state: RunState.RunState = RunState.idle
   isForgotten = false
@@ -33,6 +43,7 @@ class Record {
   outputTokens = 0
   cost: number | undefined = undefined
   tools = 0
+  keys: Map<string, KeyState> | undefined = undefined
   start: RunStart | undefined = undefined
   interrupt: (() => void) | undefined = undefined
 }
@@ -49,6 +60,8 @@ class Record {
  * - `parent`: the run within which it began.
  * - `inputTokens`, `outputTokens`, `cost`: the sums of what it reported.
  * - `tools`: how many tool calls it began.
+ * - `keys`: what became of its events that are emitted once for their key, by their
+ *   sources; the last 1,024 of them.
  * - `start`, `interrupt`: while it is active, how it was started, and how to
  *   interrupt its fiber.
  *
@@ -59,6 +72,9 @@ export type RunRecord = Readonly<Record>
 
 // Ended runs are remembered, to refuse what comes after their end, up to this many runs in all. Active ones always are.
 const rememberedRuns = 64
+
+// Past it the broker alone tells that an event was repeated.
+const rememberedKeys = 1024
 
 /**
  * The records of one user's runs, and the only writer of them.
@@ -119,6 +135,19 @@ export class RunRegistry {
   /** The number of the run's next tool call, from 1. */
   nextTool(record: Record): number {
     return ++record.tools
+  }
+
+  /** Notes what became of the event of this source, the only one that the source has. */
+  noteKey(record: Record, source: string, state: KeyState): void {
+    record.keys ??= new Map()
+    record.keys.set(source, state)
+    const [oldest] = record.keys.keys()
+    if (record.keys.size > rememberedKeys && oldest !== undefined) record.keys.delete(oldest)
+  }
+
+  /** Whether the run is active here. */
+  isActive(run: RunId): boolean {
+    return this.records?.get(run)?.state._tag === "Active"
   }
 
   /** Notes that nothing may begin within the run any more. */

@@ -125,7 +125,7 @@ const inheriting = Effect.fnUntraced(function*(
   const bench = yield* DeliveryBench.make({
     broker,
     channels: [Spool.make(store)],
-    isOwn: (source) => source === "new."
+    isOwn: (_, { source }) => source === "new."
   })
   yield* TestClock.adjust("1 second")
   return { bench, broker, store }

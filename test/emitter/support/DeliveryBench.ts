@@ -134,7 +134,9 @@ export class DeliveryBench {
   emit(user: UserId, batch: ReadonlyArray<Envelope>): Effect.Effect<void> {
     return Effect.sync(() => {
       const outbox = this.outboxes.find(user) ?? this.dispatcher.hold(user, this.settings)
-      for (const envelope of batch) outbox.push({ ...envelope, merging: undefined, onReceipt: undefined })
+      for (const envelope of batch) {
+        outbox.push({ ...envelope, merging: undefined, isApart: false, onReceipt: undefined })
+      }
       this.dispatcher.flush(outbox)
     })
   }
