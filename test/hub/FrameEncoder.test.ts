@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Broker } from "effect-emitter"
 import { Frame } from "effect-emitter/protocol"
-import { UserLog } from "../../src/broker/memory/UserLog.ts"
+import { MemoryLog } from "../../src/broker/memory/MemoryLog.ts"
 import { envelopeBytes, frames, overheadBytes } from "../../src/hub/connection/FrameEncoder.ts"
 import { envelope, plain, plenty } from "../broker/events.ts"
 
@@ -10,8 +10,8 @@ const start = { epoch: "e", offset: 0 }
 const texts = ["plain", "Größe", "— “quoted” —", "日本語", "👩‍🚀", "\u0000\n\"\\", "x".repeat(3_000)]
 
 /** A log whose first `read` entries a reader has seen. */
-const logOf = (count: number, read: number): UserLog => {
-  const log = new UserLog("e", { maxEvents: 1_000, maxBytes: Infinity, maxAgeMs: Infinity, maxRuns: 8 })
+const logOf = (count: number, read: number): MemoryLog => {
+  const log = new MemoryLog("e", { maxEvents: 1_000, maxBytes: Infinity, maxAgeMs: Infinity, maxRuns: 8 })
   for (let sequence = 1; sequence <= count; sequence++) {
     log.append([envelope({ sequence, data: { text: texts[sequence % texts.length] ?? "" } })])
   }

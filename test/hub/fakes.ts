@@ -4,7 +4,7 @@
 import { Effect } from "effect"
 import { Broker, type Event, type Position } from "effect-emitter"
 import { Envelope, Frame } from "effect-emitter/protocol"
-import { UserLog } from "../../src/broker/memory/UserLog.ts"
+import { MemoryLog } from "../../src/broker/memory/MemoryLog.ts"
 import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
 import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
 
@@ -81,7 +81,7 @@ export class FakeBroker {
   private readonly wakes = new Set<(news?: Broker.Signal) => void>()
   private epochs = 0
   private sequence = 0
-  log: UserLog
+  log: MemoryLog
   pulls = 0
   looks = 0
   /** The most looks that were under way at once. */
@@ -105,9 +105,9 @@ export class FakeBroker {
   }
 
   /** Starts a new epoch, with nothing in it. */
-  forget(): UserLog {
+  forget(): MemoryLog {
     const { maxEvents } = this.options
-    this.log = new UserLog(`epoch${++this.epochs}`, {
+    this.log = new MemoryLog(`epoch${++this.epochs}`, {
       maxEvents,
       maxBytes: Infinity,
       maxAgeMs: Infinity,

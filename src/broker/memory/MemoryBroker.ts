@@ -40,7 +40,7 @@ import { LateUsers } from "../LateUsers.ts"
 import * as LostRun from "../leases/LostRun.ts"
 import * as MemoryMetrics from "./MemoryMetrics.ts"
 import { config, decode, type Options, read } from "./Options.ts"
-import { type LogLimits, UserLog } from "./UserLog.ts"
+import { type LogLimits, MemoryLog } from "./MemoryLog.ts"
 
 interface Waiter {
   readonly offset: number
@@ -56,7 +56,7 @@ const maxAcknowledged = 128
 const nobody: ReadonlyArray<() => void> = []
 
 interface UserRecord {
-  readonly log: UserLog
+  readonly log: MemoryLog
   // Replaced, not changed, since a wake-up may end its reader, or bring another.
   readers: ReadonlyArray<(signal?: Signal) => void>
   waiters: Set<Waiter> | undefined
@@ -103,7 +103,7 @@ export const make = Effect.fnUntraced(function*(
       return known
     }
     const found: UserRecord = {
-      log: new UserLog(`${life}-${(epochs++).toString(36)}`, limits),
+      log: new MemoryLog(`${life}-${(epochs++).toString(36)}`, limits),
       readers: nobody,
       waiters: undefined,
       acknowledged: undefined,
@@ -142,7 +142,7 @@ export const make = Effect.fnUntraced(function*(
 
   const hasRoom = (): boolean => totalBytes <= options.maxTotalBytes
 
-  const reduce = ({ log }: UserRecord, by: (log: UserLog) => void): void => {
+  const reduce = ({ log }: UserRecord, by: (log: MemoryLog) => void): void => {
     const before = log.held
     by(log)
     totalBytes += log.held - before

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, type Duration, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { TestClock } from "effect/testing"
-import { UserLog } from "../../../src/broker/memory/UserLog.ts"
+import { MemoryLog } from "../../../src/broker/memory/MemoryLog.ts"
 import { brokerSuite } from "../brokerSuite.ts"
 import * as WallClock from "../../support/wallClock.ts"
 import { envelope, idOf, newUser, numbered, plenty, start } from "../events.ts"
@@ -170,7 +170,7 @@ describe("MemoryBroker, the bound of all users", () => {
   /** What the broker counts for a log of so many events. */
   const held = (events: number) => {
     const limits = { maxEvents: 100, maxBytes: 10_000, maxAgeMs: 1e9, maxRuns: 32 }
-    const log = new UserLog("an-epoch", limits)
+    const log = new MemoryLog("an-epoch", limits)
     for (let n = 1; n <= events; n++) log.append(numbered(n, n, { data }))
     return log.held
   }

@@ -101,7 +101,7 @@ interface Source {
  * @category models
  * @since 0.1.0
  */
-export class UserLog {
+export class MemoryLog {
   readonly epoch: string
   private readonly limits: LogLimits
   // A ring: the entry with offset o stands at o modulo its capacity, which is a power of two. What dropping an entry must

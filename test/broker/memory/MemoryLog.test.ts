@@ -3,7 +3,7 @@ import { Array, Effect } from "effect"
 import type { Broker } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
-import { type LogLimits, UserLog } from "../../../src/broker/memory/UserLog.ts"
+import { type LogLimits, MemoryLog } from "../../../src/broker/memory/MemoryLog.ts"
 import { RunId } from "../../../src/protocol/Identity.ts"
 import { type Draw, forSeeds } from "../../support/random.ts"
 import { entryOf, envelope, idOf, numbered, plain, plenty } from "../events.ts"
@@ -19,18 +19,18 @@ const unbounded: LogLimits = {
 const all = { epoch: "e", offset: 0 }
 
 /** The bytes of all pages that the log's entries stand on, once all were asked for. */
-const pageBytes = (log: UserLog) => {
+const pageBytes = (log: MemoryLog) => {
   const pages = new Set(
     log.pull(all, plenty).entries.flatMap(({ written }) => written === undefined ? [] : [written.page])
   )
   return [...pages].reduce((sum, page) => sum + page.length, 0)
 }
 
-const ids = (log: UserLog) => log.pull(all, plenty).entries.map(idOf)
+const ids = (log: MemoryLog) => log.pull(all, plenty).entries.map(idOf)
 
-describe("UserLog", () => {
+describe("MemoryLog", () => {
   it("is empty at first", () => {
-    const log = new UserLog("e", unbounded)
+    const log = new MemoryLog("e", unbounded)
     assert.deepStrictEqual([log.size, log.bytes, log.head], [0, 0, { epoch: "e", offset: 0 }])
     assert.deepStrictEqual(log.pull(all, plenty), { gap: undefined, snapshots: [], entries: [], next: all, head: 0 })
     log.dropOldest()
@@ -40,7 +40,7 @@ describe("UserLog", () => {
 
   it("keeps every entry in its place while its ring grows, from wherever the ring starts", () => {
     for (let dropped = 0; dropped <= 20; dropped++) {
-      const log = new UserLog("e", unbounded)
+      const log = new MemoryLog("e", unbounded)
       log.append(numbered(1, dropped + 1))
       for (let n = 0; n < dropped; n++) log.dropOldest()
       log.append(numbered(dropped + 2, dropped + 100))
@@ -54,7 +54,7 @@ describe("UserLog", () => {
   })
 
   it("keeps at most so many entries", () => {
-    const log = new UserLog("e", { ...unbounded, maxEvents: 3 })
+    const log = new MemoryLog("e", { ...unbounded, maxEvents: 3 })
     log.append(numbered(1, 2))
     assert.strictEqual(log.size, 2)
     log.append(numbered(3, 5))
@@ -65,7 +65,7 @@ describe("UserLog", () => {
   it("takes at most twice the memory of the texts it holds, and three pages, for what readers asked for", () =>
     Effect.runPromise(forSeeds({ count: 60 }, (draw) =>
       Effect.sync(() => {
-        const log = new UserLog("e", { ...unbounded, maxBytes: 1_000_000 })
+        const log = new MemoryLog("e", { ...unbounded, maxBytes: 1_000_000 })
         let sequence = 0
         for (let step = 0; step < 200; step++) {
           const size = draw.pick([20, 300, 5_000, 33_000, 70_000])
@@ -78,7 +78,7 @@ describe("UserLog", () => {
       }))))
 
   it("holds little for a reader of little, also when it held much before", () => {
-    const log = new UserLog("e", unbounded)
+    const log = new MemoryLog("e", unbounded)
     log.append([envelope({ sequence: 1 })])
     assert.isAtMost(pageBytes(log), 1_024)
     for (let n = 2; n <= 1_000; n++) log.append([envelope({ sequence: n, data: { text: "x".repeat(1_000) } })])
@@ -89,7 +89,7 @@ describe("UserLog", () => {
   })
 
   it("refuses what comes of a bounded number of lost runs: those that were lost last", () => {
-    const log = new UserLog("e", { ...unbounded, maxRuns: 3 })
+    const log = new MemoryLog("e", { ...unbounded, maxRuns: 3 })
     const runs = ["r1", "r2", "r3", "r4"].map((run) => RunId.make(run))
     log.close(runs)
     const late = runs.map((run, index) => envelope({ sequence: index + 1, run, type: "agent_thinking" }))
@@ -97,7 +97,7 @@ describe("UserLog", () => {
   })
 
   it("knows a bounded number of sources whose events it has dropped: those it dropped last", () => {
-    const log = new UserLog("e", { ...unbounded, maxEvents: 1 })
+    const log = new MemoryLog("e", { ...unbounded, maxEvents: 1 })
     for (const source of ["oldest", "older", "older"]) log.append([envelope({ source, sequence: 1 })])
     for (let n = 0; n < maxSpentSources; n++) log.append([envelope({ source: `s${n}`, sequence: 1 })])
     const before = log.head.offset
@@ -108,7 +108,7 @@ describe("UserLog", () => {
   })
 
   it("fault 45: forgets of the sources without events the one whose last event is the oldest, also if it came first", () => {
-    const log = new UserLog("e", { ...unbounded, maxEvents: 1 })
+    const log = new MemoryLog("e", { ...unbounded, maxEvents: 1 })
     const append = (source: string, sequence: number) => log.append([envelope({ source, sequence })])
     const takes = (source: string, sequence: number) => {
       const before = log.head.offset
@@ -127,7 +127,7 @@ describe("UserLog", () => {
 
   it("keeps at most so many bytes, and counts them", () => {
     const [small, large] = [envelope({ sequence: 1 }), envelope({ sequence: 2, data: { text: "x".repeat(500) } })]
-    const log = new UserLog("e", { ...unbounded, maxBytes: small.bytes + large.bytes })
+    const log = new MemoryLog("e", { ...unbounded, maxBytes: small.bytes + large.bytes })
     log.append([small])
     assert.strictEqual(log.bytes, small.bytes)
     log.append([large])
@@ -138,7 +138,7 @@ describe("UserLog", () => {
   })
 
   it("keeps nothing that is too old", () => {
-    const log = new UserLog("e", { ...unbounded, maxAgeMs: 100 })
+    const log = new MemoryLog("e", { ...unbounded, maxAgeMs: 100 })
     for (let n = 1; n <= 5; n++) log.append(numbered(n, n, { at: n * 30 }), n * 30)
     assert.deepStrictEqual(ids(log), ["s.2", "s.3", "s.4", "s.5"])
     log.expire(190)
@@ -229,7 +229,7 @@ const assertEqualHistories = (draw: Draw) => {
     maxAgeMs: draw.pick([0, 20, 200, Infinity]),
     maxRuns: 32
   }
-  const log = new UserLog("e", limits)
+  const log = new MemoryLog("e", limits)
   const model = new Model(limits)
   let now = 0
   let sequence = 0
