@@ -117,6 +117,8 @@ export interface Client<out D extends Event.AnyDefinition> {
  *   subscribers wait for the slowest. With `fail` that subscriber's stream fails
  *   with `SubscriberOverflow` once it has given what waits, and the others go on.
  * - `maxRuns` (64): how many runs are kept in `runs`.
+ * - `recentRuns`: how many runs that have ended `runs` begins with, the newest of them,
+ *   besides those that are active; none by default. A server may give 100 at most.
  * - `webSocket` and `fetch`: to use in place of the built-in ones.
  *
  * @category models
@@ -135,6 +137,7 @@ export interface Options<E = never, R = never> {
   readonly capacity?: number | undefined
   readonly overflow?: Overflow | undefined
   readonly maxRuns?: number | undefined
+  readonly recentRuns?: number | undefined
   readonly webSocket?: SocketConstructor | undefined
   readonly fetch?: Fetch | undefined
 }
@@ -169,6 +172,7 @@ export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
         ...defaults,
         hasToken: options.token !== undefined,
         threads: options.threads,
+        recentRuns: options.recentRuns,
         client: options.client,
         transports,
         start: options.start ?? "head",

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { Position } from "effect-emitter"
+import * as Client from "effect-emitter/client"
 import { append, connect, dial, envelope, serve, token, user } from "./server.ts"
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index)
@@ -165,6 +166,47 @@ describe("Delivery", () => {
       const { message } = yield* refused.take("error")
       assert.strictEqual(message, `"snapshots" in "hello" may be 3 at most, not 4: ask for fewer runs`)
       assert.strictEqual((yield* refused.closed).code, 4400)
+    }))
+
+  it.live("shows a new page the runs of one that never left, over WebSocket and server-sent events", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const say = (run: string, type: string, data: object = {}) =>
+        served.broker.append(user("ada"), [envelope({ agentName: "a", durationMs: 1, ...data }, { type, run })])
+      const given = yield* token("ada")
+      const page = (transport: Client.TransportName, recentRuns?: number) =>
+        Effect.map(
+          Effect.acquireRelease(
+            Effect.sync(() => Client.connect({ url: served.url, token: given, transports: [transport], recentRuns })),
+            (connection) => Effect.sync(() => connection.close())
+          ),
+          ({ runs }) => runs
+        )
+      const seen = (runs: Client.Runs, count: number) =>
+        Effect.callback<ReadonlyArray<Client.Run>>((resume) => {
+          const look = () => {
+            const list = runs.getSnapshot()
+            if (list.length >= count && list.at(-1)?.parts.length === 2) resume(Effect.succeed(list))
+          }
+          runs.subscribe(look)
+          look()
+        })
+      const stayed = yield* page("websocket")
+      yield* Effect.sleep("5 millis").pipe(
+        Effect.andThen(served.broker.readers(user("ada"))),
+        Effect.repeat({ until: (readers) => readers === 1 })
+      )
+      for (const run of ["r1", "r2"]) {
+        yield* say(run, "agent_started", { input: { q: run } })
+        yield* say(run, "tool_executing", { toolCallId: "t", toolName: "search", input: [run] })
+        yield* say(run, "text_delta", { messageId: "m", delta: run })
+        yield* say(run, "tool_completed", { toolCallId: "t", toolName: "search", output: [run], isError: false })
+        if (run === "r1") yield* say(run, "agent_completed", { result: { answer: run } })
+      }
+      const expected = yield* seen(stayed, 2)
+      for (const transport of ["websocket", "sse"] as const) {
+        assert.deepStrictEqual(yield* seen(yield* page(transport, 5), 2), expected)
+      }
     }))
 
   it.live("gives a fresh device in mid-run a snapshot, then live events", () =>

@@ -65,6 +65,8 @@ export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag"
  * - `backoff`: waits between attempts, see `Reconnect`; `connectTimeoutMs`
  *   (10 s) is how long one attempt may take.
  * - `maxRuns` (64): how many runs are kept in `runs`.
+ * - `recentRuns`: how many runs that have ended `runs` begins with, the newest of them,
+ *   besides those that are active; none by default. A server may give 100 at most.
  * - `signal`: closes the connection when it aborts.
  * - `platform`: clock, timers, randomness, WebSocket and `fetch`, for tests; there
  *   is none of what is `undefined`.
@@ -90,6 +92,7 @@ export interface ConnectOptions<D extends Event.AnyDefinition = BuiltIn> {
   readonly backoff?: Overrides<Backoff> | undefined
   readonly connectTimeoutMs?: number | undefined
   readonly maxRuns?: number | undefined
+  readonly recentRuns?: number | undefined
   readonly signal?: AbortSignal | undefined
   readonly platform?: Partial<Platform> | undefined
 }

@@ -63,6 +63,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
         ...defaults,
         hasToken: options.token !== undefined,
         threads: options.threads,
+        recentRuns: options.recentRuns,
         client: options.client,
         transports,
         start: stored ?? options.start ?? "head",

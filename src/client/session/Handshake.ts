@@ -57,14 +57,18 @@ const open = (turn: Turn): void => {
 /** Says hello on the socket that has just opened. */
 export const greet = (turn: Turn): void => {
   const { state } = turn
-  const { client, threads } = state.config
-  const resume = state.pending?.back?.resume ?? state.position
+  const { client, recentRuns, threads } = state.config
+  const back = state.pending?.back
+  const resume = back?.resume ?? state.position
+  // What came once is kept up by events and gaps.
+  const asks = recentRuns !== undefined && (!state.welcomed || back !== undefined)
   state.phase = { _tag: "Greeting", since: turn.now }
   send(turn, {
     type: "hello",
     ...(state.token === undefined ? {} : { token: state.token.token }),
     ...(resume === undefined ? {} : { resume }),
     ...(threads === undefined ? {} : { threads }),
+    ...(asks ? { snapshots: recentRuns } : {}),
     ...(client === undefined ? {} : { client })
   })
 }

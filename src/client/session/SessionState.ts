@@ -15,6 +15,7 @@ import { both, type TransportName, type Transports } from "../transport/Transpor
  *
  * - `hasToken`: whether there is anything to ask for a token.
  * - `threads`: the thread filter of `hello`; `client` names the program there.
+ * - `recentRuns`: of how many runs that are not active the state is asked for.
  * - `transports`: those to connect by, the preferred one first.
  * - `ackEveryMs`: how long an acknowledgement may wait, and `ackAtMostEveryMs`
  *   how far apart they are even if each event asks for one at once: servers limit
@@ -28,6 +29,7 @@ import { both, type TransportName, type Transports } from "../transport/Transpor
 export interface Config {
   readonly hasToken: boolean
   readonly threads: ReadonlyArray<string> | undefined
+  readonly recentRuns: number | undefined
   readonly client: string | undefined
   readonly transports: Transports
   readonly start: Position | "head" | "earliest"
@@ -47,6 +49,7 @@ export interface Config {
 export const defaults: Config = {
   hasToken: false,
   threads: undefined,
+  recentRuns: undefined,
   client: undefined,
   transports: both,
   start: "head",

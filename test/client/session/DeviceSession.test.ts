@@ -570,6 +570,36 @@ describe("DeviceSession", () => {
     assert.deepStrictEqual(resumed(snapshot, next, snapshot), [{ epoch: "E1", offset: 12 }])
   })
 
+  it("asks for recent runs until they have come, and not again", () => {
+    const state = { status: "completed", parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
+    const hands = new Hands({ recentRuns: 5 })
+    const asked = (actions: ReadonlyArray<Action>) =>
+      sentBy(actions).flatMap((frame) => frame.type === "hello" ? [frame.snapshots] : [])
+    const open = () => asked(hands.tell({ _tag: "opened", connection: hands.state.connection }))
+    const lose = () => {
+      hands.close(1006)
+      hands.pass(hands.delay)
+    }
+    hands.tell({ _tag: "start" })
+    assert.deepStrictEqual(open(), [5])
+    lose()
+    assert.deepStrictEqual(open(), [5])
+    hands.push(welcome({ offset: 2, snapshots: 2 }), { type: "snapshot", run: "a", offset: 1, state })
+    lose()
+    assert.deepStrictEqual(open(), [5])
+    const snapshot = { type: "snapshot", run: "a", offset: 1, state }
+    hands.push(welcome({ offset: 2, recovered: false }), {
+      type: "gap",
+      epoch: "E1",
+      from: 1,
+      to: 0,
+      reason: "epoch",
+      snapshots: 1
+    }, snapshot)
+    lose()
+    assert.deepStrictEqual(open(), [undefined])
+  })
+
   it("takes the snapshots that follow a welcome with a position, and goes back to it until all are there", () => {
     const state = { status: "completed", parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
     const snapshot = (run: string) => ({ type: "snapshot", run, offset: 1, state })
