@@ -4,7 +4,12 @@
  *
  * A request shows the same token or cookie as a device, is held to the same origins,
  * and is refused once its user's access was revoked. The route then has the user's
- * `Emitter`, bound to that user, and the `Principal`.
+ * `Emitter`, bound to that user, and the `Principal`. The emitter lives as long as the
+ * request and its answer, a stream included: what goes on after it, in a fiber of its
+ * own, takes one from `Emitters.forUser`.
+ *
+ * The gateway of the process is what knows who may come, so a process without devices
+ * has a `Gateway.layer` too. CORS headers of the routes are the program's to set.
  *
  * `middleware` is for routes of `HttpRouter`:
  *

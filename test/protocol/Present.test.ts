@@ -32,7 +32,7 @@ describe("a field that is undefined", () => {
     const config = {
       extends: "../../tsconfig.json",
       compilerOptions: { exactOptionalPropertyTypes: false },
-      include: ["./undefinedFields.ts"]
+      include: ["../../test/protocol/undefinedFields.ts"]
     }
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config))
     const tsc = join(root, "node_modules", ".bin", "tsc")

@@ -186,6 +186,10 @@ export const wrong = [
   () => RedisBroker.layer({ url: redisUrl, urls: [redisUrl] }),
   // @ts-expect-error: there is no such unit
   () => Authenticator.layerJwt({ secret: Redacted.make("s"), clockTolerance: "5 secs" }),
+  // @ts-expect-error: a plain value where a Config belongs
+  () => RedisBroker.layerConfig({ prefix: "x" }),
+  // @ts-expect-error: a plain value where a Config belongs, deeper
+  () => EmitterLayer.layerConfig({ batching: { maxSize: 1 } }),
   // @ts-expect-error: there is no such unit
   (emitter: Emitter.Emitter["Service"]) => emitter.emitConfirmed(trip, { within: "5 secs" })
 ]
