@@ -57,76 +57,76 @@ export const tail = (text: string, max: number): string => {
  * @since 0.1.0
  */
 export class GrowingText {
-  private readonly max: number
+  readonly #max: number
   // All but the first wait to be joined to it.
-  private pieces: Array<string>
-  private waiting = 0
-  private isCut: boolean
-  private isWide: boolean
-  private held: number
+  #pieces: Array<string>
+  #waiting = 0
+  #isCut: boolean
+  #isWide: boolean
+  #held: number
 
   /**
    * Keeps the last `max` characters. `isCut` says that the text is the end of a
    * longer one.
    */
   constructor(text: string, max: number, isCut = false) {
-    this.max = max
-    this.pieces = [text]
-    this.isCut = isCut
-    this.isWide = isWide(text)
-    this.held = text.length
-    if (text.length > max + max / 8) this.join()
+    this.#max = max
+    this.#pieces = [text]
+    this.#isCut = isCut
+    this.#isWide = isWide(text)
+    this.#held = text.length
+    if (text.length > max + max / 8) this.#join()
   }
 
   /** How many of the last characters there are, `max` at most. */
   get length(): number {
-    return this.isCut ? this.max : Math.min(this.held, this.max)
+    return this.#isCut ? this.#max : Math.min(this.#held, this.#max)
   }
 
   /** Whether something came before these characters. */
   get isTruncated(): boolean {
-    return this.isCut || this.held > this.max
+    return this.#isCut || this.#held > this.#max
   }
 
   /** About what it takes in memory, in bytes. */
   get bytes(): number {
-    return textOverhead + (this.isWide ? 2 : 1) * this.held + pieceOverhead * this.pieces.length
+    return textOverhead + (this.#isWide ? 2 : 1) * this.#held + pieceOverhead * this.#pieces.length
   }
 
   append(piece: string): void {
-    if (!this.isWide && isWide(piece)) this.isWide = true
-    this.pieces.push(piece)
-    this.held += piece.length
-    this.waiting += piece.length
-    const joined = this.held - this.waiting
-    if (this.pieces.length > Math.max(16, joined / 256) || this.waiting > Math.max(4096, joined / 4)) this.join()
+    if (!this.#isWide && isWide(piece)) this.#isWide = true
+    this.#pieces.push(piece)
+    this.#held += piece.length
+    this.#waiting += piece.length
+    const joined = this.#held - this.#waiting
+    if (this.#pieces.length > Math.max(16, joined / 256) || this.#waiting > Math.max(4096, joined / 4)) this.#join()
   }
 
   /** Gives up all but the last `max` characters, now. */
   shorten(max: number): void {
-    if (this.held <= max) return
-    this.join()
-    this.keep(tail(this.pieces[0] ?? "", max))
+    if (this.#held <= max) return
+    this.#join()
+    this.#keep(tail(this.#pieces[0] ?? "", max))
   }
 
   /** The last characters, as one text. */
   get text(): string {
-    this.join()
-    return tail(this.pieces[0] ?? "", this.max)
+    this.#join()
+    return tail(this.#pieces[0] ?? "", this.#max)
   }
 
-  private join(): void {
-    const all = this.pieces.length === 1 ? this.pieces[0] ?? "" : this.pieces.join("")
-    this.pieces = [all]
-    this.waiting = 0
+  #join(): void {
+    const all = this.#pieces.length === 1 ? this.#pieces[0] ?? "" : this.#pieces.join("")
+    this.#pieces = [all]
+    this.#waiting = 0
     // Cut only now and then, so that a long text does not copy itself at each piece.
-    if (all.length > this.max + this.max / 8) this.keep(tail(all, this.max))
+    if (all.length > this.#max + this.#max / 8) this.#keep(tail(all, this.#max))
   }
 
-  private keep(end: string): void {
-    this.pieces = [end]
-    this.isCut = true
-    this.isWide = isWide(end)
-    this.held = end.length
+  #keep(end: string): void {
+    this.#pieces = [end]
+    this.#isCut = true
+    this.#isWide = isWide(end)
+    this.#held = end.length
   }
 }

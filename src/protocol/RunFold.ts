@@ -18,6 +18,7 @@ import { bytesOf, tail, textOverhead } from "./GrowingText.ts"
 import { keepJson } from "./KeptJson.ts"
 import * as RunEvents from "./RunEvents.ts"
 import { maxText } from "./RunLimits.ts"
+import { withDefaults } from "./Present.ts"
 import type { RunSnapshot } from "./RunSnapshotSchema.ts"
 import { RunParts } from "./RunParts.ts"
 
@@ -81,37 +82,10 @@ const scalarBytes = (value: string | undefined): number =>
 
 const maxScanned = 1024
 
-const present = (
-  {
-    agentName,
-    endedAt,
-    error,
-    input,
-    parentRunId,
-    progress,
-    progressMessage,
-    result,
-    startedAt,
-    status,
-    step,
-    thinking,
-    thread
-  }: State
-): Scalars => ({
-  status,
-  ...(thread === undefined ? {} : { thread }),
-  ...(agentName === undefined ? {} : { agentName }),
-  ...(parentRunId === undefined ? {} : { parentRunId }),
-  ...(input === undefined ? {} : { input: JSON.parse(input) }),
-  ...(startedAt === undefined ? {} : { startedAt }),
-  ...(endedAt === undefined ? {} : { endedAt }),
-  ...(thinking === undefined ? {} : { thinking }),
-  ...(step === undefined ? {} : { step }),
-  ...(progress === undefined ? {} : { progress }),
-  ...(progressMessage === undefined ? {} : { progressMessage }),
-  ...(result === undefined ? {} : { result: JSON.parse(result) }),
-  ...(error === undefined ? {} : { error })
-})
+const parsed = (json: string | undefined): Json | undefined => json === undefined ? undefined : JSON.parse(json)
+
+const present = ({ input, result, status, ...others }: State): Scalars =>
+  withDefaults<Scalars>({ status }, { ...others, input: parsed(input), result: parsed(result) })
 
 /**
  * Folds one run's events. Mutable, so that an event costs little: give it
@@ -121,12 +95,12 @@ const present = (
  * @since 0.1.0
  */
 export class RunFold {
-  private parts = new RunParts()
-  private state = blank()
-  private inputTokens = 0
-  private outputTokens = 0
-  private cost: number | undefined = undefined
-  private held = foldOverhead
+  #parts = new RunParts()
+  #state = blank()
+  #inputTokens = 0
+  #outputTokens = 0
+  #cost: number | undefined = undefined
+  #held = foldOverhead
 
   /**
    * A fold that goes on from a snapshot.
@@ -134,12 +108,12 @@ export class RunFold {
   static from(snapshot: RunSnapshot): RunFold {
     const fold = new RunFold()
     const { dropped = 0, input, parts, result, usage, ...state } = snapshot
-    fold.state = { ...blank(), ...state, input: keepJson(input)?.text, result: toText(result) }
-    for (const key of texts) fold.held += scalarBytes(fold.state[key])
-    fold.parts.restore(parts, dropped)
-    fold.inputTokens = usage.inputTokens
-    fold.outputTokens = usage.outputTokens
-    fold.cost = usage.cost
+    fold.#state = { ...blank(), ...state, input: keepJson(input)?.text, result: toText(result) }
+    for (const key of texts) fold.#held += scalarBytes(fold.#state[key])
+    fold.#parts.restore(parts, dropped)
+    fold.#inputTokens = usage.inputTokens
+    fold.#outputTokens = usage.outputTokens
+    fold.#cost = usage.cost
     return fold
   }
 
@@ -155,28 +129,28 @@ export class RunFold {
    * Whether the run has ended.
    */
   get ended(): boolean {
-    return this.state.status !== "active"
+    return this.#state.status !== "active"
   }
 
   /**
    * The thread of the run's first event.
    */
   get thread(): string | undefined {
-    return this.state.thread
+    return this.#state.thread
   }
 
   /**
    * About what the fold takes in memory, in bytes.
    */
   get bytes(): number {
-    return this.held + this.parts.bytes
+    return this.#held + this.#parts.bytes
   }
 
   /**
    * Keeps of each text the last `max` characters, where memory is short.
    */
   shorten(max: number): void {
-    this.parts.shorten(max)
+    this.#parts.shorten(max)
   }
 
   /**
@@ -184,7 +158,7 @@ export class RunFold {
    * run has ended since, and its start only came late.
    */
   isStartedBy(at: number): boolean {
-    const { endedAt, startedAt, status } = this.state
+    const { endedAt, startedAt, status } = this.#state
     if (status === "active") return true
     // The ending of a lost run is told by another clock, and some time after the run's last event.
     if (status === "lost" && startedAt !== undefined) return at >= startedAt
@@ -196,42 +170,42 @@ export class RunFold {
    * thread if it has one.
    */
   apply(type: string, data: Data, at: number, thread?: string): void {
-    if (RunEvents.isStart(type)) return this.start(data, at, thread)
-    if (thread !== undefined && this.state.thread === undefined) this.set("thread", thread)
+    if (RunEvents.isStart(type)) return this.#start(data, at, thread)
+    if (thread !== undefined && this.#state.thread === undefined) this.#set("thread", thread)
     switch (type) {
       case RunEvents.textDelta:
-        return this.append("text", data)
+        return this.#append("text", data)
       case RunEvents.thinkingDelta:
-        return this.append("thinking", data)
+        return this.#append("thinking", data)
       case RunEvents.thinking: {
         const thought = text(data["text"])
         const step = count(data["step"])
-        this.set("thinking", thought === undefined ? undefined : tail(thought, maxText))
-        this.state.step = step
-        if (thought !== undefined) this.parts.note(thought, step)
+        this.#set("thinking", thought === undefined ? undefined : tail(thought, maxText))
+        this.#state.step = step
+        if (thought !== undefined) this.#parts.note(thought, step)
         return
       }
       case RunEvents.toolExecuting:
-        return this.openTool(data)
+        return this.#openTool(data)
       case RunEvents.toolCompleted:
-        return this.closeTool(data)
+        return this.#closeTool(data)
       case RunEvents.progress: {
-        this.state.progress = finite(data["progress"])
-        this.set("progressMessage", shortText(data["message"]))
+        this.#state.progress = finite(data["progress"])
+        this.#set("progressMessage", shortText(data["message"]))
         return
       }
       case RunEvents.usage:
-        return this.addUsage(data)
+        return this.#addUsage(data)
       case RunEvents.completed: {
-        this.state.status = "completed"
-        this.state.endedAt = at
-        this.set("result", toText(data["result"]))
+        this.#state.status = "completed"
+        this.#state.endedAt = at
+        this.#set("result", toText(data["result"]))
         return
       }
       case RunEvents.failed: {
-        this.state.status = RunEvents.reasonOf(data["reason"])
-        this.state.endedAt = at
-        this.set("error", shortText(data["message"]))
+        this.#state.status = RunEvents.reasonOf(data["reason"])
+        this.#state.endedAt = at
+        this.#set("error", shortText(data["message"]))
         return
       }
     }
@@ -241,74 +215,71 @@ export class RunFold {
    * The state after the events so far.
    */
   snapshot(): RunSnapshot {
-    const { dropped } = this.parts
+    const parts = this.#parts
+    const usage = { inputTokens: this.#inputTokens, outputTokens: this.#outputTokens }
     return {
-      ...present(this.state),
-      parts: this.parts.list(),
-      ...(dropped === 0 ? {} : { dropped }),
-      usage: {
-        inputTokens: this.inputTokens,
-        outputTokens: this.outputTokens,
-        ...(this.cost === undefined ? {} : { cost: this.cost })
-      }
+      ...present(this.#state),
+      parts: parts.list(),
+      ...(parts.dropped > 0 && { dropped: parts.dropped }),
+      usage: this.#cost === undefined ? usage : { ...usage, cost: this.#cost }
     }
   }
 
-  private set(key: (typeof texts)[number], value: string | undefined): void {
-    this.held += scalarBytes(value) - scalarBytes(this.state[key])
-    this.state[key] = value
+  #set(key: (typeof texts)[number], value: string | undefined): void {
+    this.#held += scalarBytes(value) - scalarBytes(this.#state[key])
+    this.#state[key] = value
   }
 
-  private start(data: Data, at: number, thread: string | undefined): void {
+  #start(data: Data, at: number, thread: string | undefined): void {
     if (!this.isStartedBy(at)) return
-    if (this.ended) this.clear()
-    if (this.state.thread === undefined) this.set("thread", thread)
-    this.state.startedAt = at
+    if (this.ended) this.#clear()
+    if (this.#state.thread === undefined) this.#set("thread", thread)
+    this.#state.startedAt = at
     const agentName = text(data["agentName"])
-    if (agentName !== undefined) this.set("agentName", agentName)
+    if (agentName !== undefined) this.#set("agentName", agentName)
     const parentRunId = text(data["parentRunId"])
-    if (parentRunId !== undefined) this.set("parentRunId", parentRunId)
+    if (parentRunId !== undefined) this.#set("parentRunId", parentRunId)
     const input = keepJson(data["input"])
-    if (input !== undefined) this.set("input", input.text)
+    if (input !== undefined) this.#set("input", input.text)
   }
 
   // A run id that starts again is a new run.
-  private clear(): void {
-    this.parts = new RunParts()
-    this.state = blank()
-    this.inputTokens = 0
-    this.outputTokens = 0
-    this.cost = undefined
-    this.held = foldOverhead
+  #clear(): void {
+    this.#parts = new RunParts()
+    this.#state = blank()
+    this.#inputTokens = 0
+    this.#outputTokens = 0
+    this.#cost = undefined
+    this.#held = foldOverhead
   }
 
-  private append(type: "text" | "thinking", data: Data): void {
+  #append(type: "text" | "thinking", data: Data): void {
     const messageId = text(data["messageId"])
     const delta = text(data["delta"])
-    if (messageId !== undefined && delta !== undefined) this.parts.append(type, messageId, delta)
+    if (messageId !== undefined && delta !== undefined) this.#parts.append(type, messageId, delta)
   }
 
-  private openTool(data: Data): void {
+  #openTool(data: Data): void {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
-    if (toolCallId !== undefined && toolName !== undefined) this.parts.openTool(toolCallId, toolName, data["input"])
+    if (toolCallId !== undefined && toolName !== undefined) this.#parts.openTool(toolCallId, toolName, data["input"])
   }
 
-  private closeTool(data: Data): void {
+  #closeTool(data: Data): void {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
     if (toolCallId === undefined || toolName === undefined) return
-    this.parts.closeTool(toolCallId, toolName, {
+    this.#parts.closeTool(toolCallId, toolName, {
       status: data["isError"] === true ? "failed" : "completed",
       output: data["output"],
       durationMs: finite(data["durationMs"])
     })
   }
 
-  private addUsage(data: Data): void {
-    this.inputTokens = Math.min(this.inputTokens + (count(data["inputTokens"]) ?? 0), Number.MAX_SAFE_INTEGER)
-    this.outputTokens = Math.min(this.outputTokens + (count(data["outputTokens"]) ?? 0), Number.MAX_SAFE_INTEGER)
+  #addUsage(data: Data): void {
+    this.#inputTokens = Math.min(this.#inputTokens + (count(data["inputTokens"]) ?? 0), Number.MAX_SAFE_INTEGER)
+    this.#outputTokens = Math.min(this.#outputTokens + (count(data["outputTokens"]) ?? 0), Number.MAX_SAFE_INTEGER)
     const cost = finite(data["cost"])
-    if (cost !== undefined && cost >= 0) this.cost = Math.min((this.cost ?? 0) + cost, Number.MAX_VALUE)
+    if (cost !== undefined && cost >= 0) this.#cost = Math.min((this.#cost ?? 0) + cost, Number.MAX_VALUE)
   }
 }

@@ -12,6 +12,7 @@ import type { Json } from "effect/Schema"
 import { bytesOf, GrowingText, tail, textOverhead } from "./GrowingText.ts"
 import { keepJson, type KeptJson, omitted } from "./KeptJson.ts"
 import { maxJson, maxParts, maxText, maxTotalJson, maxTotalText } from "./RunLimits.ts"
+import { withDefaults } from "./Present.ts"
 import type { RunPart } from "./RunSnapshotSchema.ts"
 
 interface FoldedText {
@@ -65,46 +66,46 @@ interface Node {
  * @since 0.1.0
  */
 export class RunParts {
-  private oldest: Node | undefined = undefined
-  private newest: Node | undefined = undefined
-  private size = 0
+  #oldest: Node | undefined = undefined
+  #newest: Node | undefined = undefined
+  #size = 0
   // Texts and tool calls, by their type and id.
-  private readonly byKey = new Map<string, Node>()
+  readonly #byKey = new Map<string, Node>()
   // The text that grew last.
-  private latest: FoldedText | undefined = undefined
-  private droppedParts = 0
-  private chars = 0
-  private jsonBytes = 0
-  private held = 0
+  #latest: FoldedText | undefined = undefined
+  #droppedParts = 0
+  #chars = 0
+  #jsonBytes = 0
+  #held = 0
 
   /** How many parts are not kept any more. */
   get dropped(): number {
-    return this.droppedParts
+    return this.#droppedParts
   }
 
   /** About what the parts take in memory, in bytes. */
   get bytes(): number {
-    return this.held
+    return this.#held
   }
 
   /** Goes on from the parts of a snapshot. Those of a type that is not known are left out. */
   restore(parts: ReadonlyArray<RunPart>, dropped: number): void {
-    this.droppedParts = dropped
+    this.#droppedParts = dropped
     for (const part of parts) {
       switch (part.type) {
         case "text":
-          this.addText({ type: "text", messageId: part.messageId, text: growing(part.text, part.truncated) })
+          this.#addText({ type: "text", messageId: part.messageId, text: growing(part.text, part.truncated) })
           break
         case "thinking": {
           const { messageId, step, text, truncated } = part
-          if (messageId === undefined) this.add(note(text, step, truncated))
-          else this.addText({ type: "thinking", messageId, text: growing(text, truncated) })
+          if (messageId === undefined) this.#add(note(text, step, truncated))
+          else this.#addText({ type: "thinking", messageId, text: growing(text, truncated) })
           break
         }
         case "tool": {
           const { durationMs, input, output, status, toolCallId, toolName } = part
           const json = { input: keepJson(input), output: keepJson(output) }
-          this.setTool({ type: "tool", toolCallId, toolName, status, ...json, durationMs })
+          this.#setTool({ type: "tool", toolCallId, toolName, status, ...json, durationMs })
           break
         }
       }
@@ -113,29 +114,29 @@ export class RunParts {
 
   /** A piece of a text. */
   append(type: "text" | "thinking", messageId: string, delta: string): void {
-    const known = this.textOf(type, messageId)
-    if (known === undefined) return this.addText({ type, messageId, text: growing(delta) })
+    const known = this.#textOf(type, messageId)
+    if (known === undefined) return this.#addText({ type, messageId, text: growing(delta) })
     const { text } = known
-    this.chars -= text.length
-    this.held -= text.bytes
+    this.#chars -= text.length
+    this.#held -= text.bytes
     text.append(delta)
-    this.chars += text.length
-    this.held += text.bytes
-    this.latest = known
-    this.bound(known)
+    this.#chars += text.length
+    this.#held += text.bytes
+    this.#latest = known
+    this.#bound(known)
   }
 
   /** A thought that came whole. */
   note(text: string, step: number | undefined): void {
-    this.add(note(text, step))
+    this.#add(note(text, step))
   }
 
   /** A tool call began. */
   openTool(toolCallId: string, toolName: string, input: Json | undefined): void {
-    const known = this.byKey.get(`tool:${toolCallId}`)
+    const known = this.#byKey.get(`tool:${toolCallId}`)
     // An id that is used again is another call, in a place of its own.
-    if (known?.part.type === "tool" && known.part.status !== "executing") this.drop(known)
-    this.setTool({
+    if (known?.part.type === "tool" && known.part.status !== "executing") this.#drop(known)
+    this.#setTool({
       type: "tool",
       toolCallId,
       toolName,
@@ -148,109 +149,109 @@ export class RunParts {
 
   /** A tool call ended. */
   closeTool(toolCallId: string, toolName: string, { durationMs, output, status }: ToolEnding): void {
-    const known = this.byKey.get(`tool:${toolCallId}`)?.part
+    const known = this.#byKey.get(`tool:${toolCallId}`)?.part
     const input = known?.type === "tool" ? known.input : undefined
-    this.setTool({ type: "tool", toolCallId, toolName, status, input, output: keepJson(output), durationMs })
+    this.#setTool({ type: "tool", toolCallId, toolName, status, input, output: keepJson(output), durationMs })
   }
 
   /** Keeps of each text the last `max` characters, where memory is short. */
   shorten(max: number): void {
-    for (let node = this.oldest; node !== undefined; node = node.newer) {
+    for (let node = this.#oldest; node !== undefined; node = node.newer) {
       const { part } = node
       if (part.type === "tool") continue
-      this.uncount(part)
+      this.#uncount(part)
       if (part.type === "note") node.part = note(tail(part.text, max), part.step, part.isCut || part.text.length > max)
       else part.text.shorten(max)
-      this.count(node.part)
+      this.#count(node.part)
     }
   }
 
   /** The parts so far. Later events do not change what was given. */
   list(): ReadonlyArray<RunPart> {
     const parts: Array<RunPart> = []
-    for (let node = this.oldest; node !== undefined; node = node.newer) parts.push(shown(node.part))
+    for (let node = this.#oldest; node !== undefined; node = node.newer) parts.push(shown(node.part))
     return parts
   }
 
-  private textOf(type: "text" | "thinking", messageId: string): FoldedText | undefined {
-    const { latest } = this
+  #textOf(type: "text" | "thinking", messageId: string): FoldedText | undefined {
+    const latest = this.#latest
     if (latest !== undefined && latest.messageId === messageId && latest.type === type) return latest
-    const part = this.byKey.get(`${type}:${messageId}`)?.part
+    const part = this.#byKey.get(`${type}:${messageId}`)?.part
     return part?.type === type ? part : undefined
   }
 
-  private addText(part: FoldedText): void {
-    this.byKey.set(`${part.type}:${part.messageId}`, this.add(part))
-    this.latest = part
+  #addText(part: FoldedText): void {
+    this.#byKey.set(`${part.type}:${part.messageId}`, this.#add(part))
+    this.#latest = part
   }
 
   // A call that is known keeps its place.
-  private setTool(tool: FoldedTool): void {
+  #setTool(tool: FoldedTool): void {
     const key = `tool:${tool.toolCallId}`
-    const known = this.byKey.get(key)
+    const known = this.#byKey.get(key)
     if (known === undefined) {
-      this.byKey.set(key, this.add(tool))
+      this.#byKey.set(key, this.#add(tool))
     } else {
-      this.replace(known, tool)
-      this.bound(tool)
+      this.#replace(known, tool)
+      this.#bound(tool)
     }
   }
 
-  private add(part: FoldedPart): Node {
-    const node: Node = { part, older: this.newest, newer: undefined }
-    if (this.newest === undefined) this.oldest = node
-    else this.newest.newer = node
-    this.newest = node
-    this.size++
-    this.count(part)
-    this.bound(part)
+  #add(part: FoldedPart): Node {
+    const node: Node = { part, older: this.#newest, newer: undefined }
+    if (this.#newest === undefined) this.#oldest = node
+    else this.#newest.newer = node
+    this.#newest = node
+    this.#size++
+    this.#count(part)
+    this.#bound(part)
     return node
   }
 
-  private replace(node: Node, part: FoldedPart): void {
-    this.uncount(node.part)
+  #replace(node: Node, part: FoldedPart): void {
+    this.#uncount(node.part)
     node.part = part
-    this.count(part)
+    this.#count(part)
   }
 
-  private drop(node: Node): void {
+  #drop(node: Node): void {
     const { newer, older, part } = node
-    if (older === undefined) this.oldest = newer
+    if (older === undefined) this.#oldest = newer
     else older.newer = newer
-    if (newer === undefined) this.newest = older
+    if (newer === undefined) this.#newest = older
     else newer.older = older
-    this.size--
-    this.uncount(part)
-    this.droppedParts++
-    if (part === this.latest) this.latest = undefined
-    if (part.type === "tool") this.byKey.delete(`tool:${part.toolCallId}`)
-    else if (part.type !== "note") this.byKey.delete(`${part.type}:${part.messageId}`)
+    this.#size--
+    this.#uncount(part)
+    this.#droppedParts++
+    if (part === this.#latest) this.#latest = undefined
+    if (part.type === "tool") this.#byKey.delete(`tool:${part.toolCallId}`)
+    else if (part.type !== "note") this.#byKey.delete(`${part.type}:${part.messageId}`)
   }
 
   // The part that changes right now stays.
-  private bound(current: FoldedPart): void {
-    for (let node = this.oldest; node !== undefined && !this.isWithinBounds; node = node.newer) {
+  #bound(current: FoldedPart): void {
+    for (let node = this.#oldest; node !== undefined && !this.#isWithinBounds; node = node.newer) {
       const { part } = node
       if (part === current) continue
-      if (this.size > maxParts || (this.chars > maxTotalText && part.type !== "tool")) this.drop(node)
-      else if (this.jsonBytes > maxPartsJson && part.type === "tool") this.replace(node, withoutJson(part))
+      if (this.#size > maxParts || (this.#chars > maxTotalText && part.type !== "tool")) this.#drop(node)
+      else if (this.#jsonBytes > maxPartsJson && part.type === "tool") this.#replace(node, withoutJson(part))
     }
   }
 
-  private get isWithinBounds(): boolean {
-    return this.size <= maxParts && this.chars <= maxTotalText && this.jsonBytes <= maxPartsJson
+  get #isWithinBounds(): boolean {
+    return this.#size <= maxParts && this.#chars <= maxTotalText && this.#jsonBytes <= maxPartsJson
   }
 
-  private count(part: FoldedPart): void {
-    this.held += partBytes(part)
-    if (part.type === "tool") this.jsonBytes += (part.input?.bytes ?? 0) + (part.output?.bytes ?? 0)
-    else this.chars += part.text.length
+  #count(part: FoldedPart): void {
+    this.#held += partBytes(part)
+    if (part.type === "tool") this.#jsonBytes += (part.input?.bytes ?? 0) + (part.output?.bytes ?? 0)
+    else this.#chars += part.text.length
   }
 
-  private uncount(part: FoldedPart): void {
-    this.held -= partBytes(part)
-    if (part.type === "tool") this.jsonBytes -= (part.input?.bytes ?? 0) + (part.output?.bytes ?? 0)
-    else this.chars -= part.text.length
+  #uncount(part: FoldedPart): void {
+    this.#held -= partBytes(part)
+    if (part.type === "tool") this.#jsonBytes -= (part.input?.bytes ?? 0) + (part.output?.bytes ?? 0)
+    else this.#chars -= part.text.length
   }
 }
 
@@ -297,31 +298,22 @@ const partBytes = (part: FoldedPart): number => {
   }
 }
 
+const parsed = (json: KeptJson | undefined): Json | undefined => json && JSON.parse(json.text)
+
 const shown = (part: FoldedPart): RunPart => {
   switch (part.type) {
-    case "text":
-    case "thinking": {
-      const { messageId, text, type } = part
-      return { type, messageId, text: text.text, ...(text.isTruncated ? { truncated: true } : {}) }
+    case "tool": {
+      const { durationMs, input, output, ...call } = part
+      return withDefaults<RunPart>(call, { input: parsed(input), output: parsed(output), durationMs })
     }
     case "note":
-      return {
-        type: "thinking",
-        ...(part.step === undefined ? {} : { step: part.step }),
-        text: part.text,
-        ...(part.isCut ? { truncated: true } : {})
-      }
-    case "tool": {
-      const { durationMs, input, output, status, toolCallId, toolName, type } = part
-      return {
-        type,
-        toolCallId,
-        toolName,
-        status,
-        ...(input === undefined ? {} : { input: JSON.parse(input.text) }),
-        ...(output === undefined ? {} : { output: JSON.parse(output.text) }),
-        ...(durationMs === undefined ? {} : { durationMs })
-      }
+      return withDefaults<RunPart>({ type: "thinking", text: part.text }, {
+        step: part.step,
+        truncated: part.isCut || undefined
+      })
+    default: {
+      const { messageId, text, type } = part
+      return withDefaults<RunPart>({ type, messageId, text: text.text }, { truncated: text.isTruncated || undefined })
     }
   }
 }
