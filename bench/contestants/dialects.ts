@@ -5,7 +5,7 @@
 import { once } from "node:events"
 import { io } from "socket.io-client"
 import { WebSocket } from "ws"
-import { connect, type WireEvent } from "../../src/client/index.ts"
+import { type AnyEvent, connect } from "../../src/client/index.ts"
 import { Frame } from "../../src/protocol/index.ts"
 import type { Payload } from "../harness/workload.ts"
 import type { Dialect } from "./calls.ts"
@@ -114,15 +114,15 @@ const client: Open = async ({ resume, ticket, url }, receive) => {
     token: ticket,
     ...(resume === undefined ? {} : { start: resume }),
     onEvent: (event) => {
-      const { sentAt, step, text }: WireEvent["data"] = event.data
+      const { sentAt, step, text }: AnyEvent["payload"] = event.payload
       const { offset } = event
       const type = event.type === "$unknown" ? event.name : event.type
       if (typeof step !== "number" || typeof text !== "string") return
       receive([{ offset, type, data: { step, text, ...(typeof sentAt === "number" ? { sentAt } : {}) } }])
     },
     onStatus: (status) => {
-      if (status._tag === "live") live.resolve()
-      else if (status._tag === "stopped") live.reject(new Error(`the client stopped: ${status.reason._tag}`))
+      if (status.state === "live") live.resolve()
+      else if (status.state === "stopped") live.reject(new Error(`the client stopped: ${status.reason._tag}`))
     },
     onGap: (gap) => {
       throw new Error(`events are missing: ${JSON.stringify(gap)}`)

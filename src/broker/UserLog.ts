@@ -122,7 +122,7 @@ const unreadable = (epoch: string, { at, confirm, offset, run, thread, type }: E
   confirm,
   request: undefined,
   trace: undefined,
-  data: {},
+  payload: {},
   problem: "its text in the log cannot be read"
 })
 

@@ -91,7 +91,7 @@ export interface Client<out D extends Event.AnyDefinition> {
 }
 
 /**
- * Options of a client.
+ * Options of a client. `make` takes a `catalog` besides.
  *
  * - `url`: where the gateway is: `ws:`, `wss:`, `http:`, `https:`, or a path of
  *   the page's own server.
@@ -142,16 +142,7 @@ export interface Options<E = never, R = never> {
   readonly fetch?: Fetch | undefined
 }
 
-/**
- * Makes a client of the events of a catalog, and connects it.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
-  catalog: Event.Catalog<D>,
-  options: Options<E, R>
-) => Effect.Effect<Client<D>, InvalidUrl | NoTransport, R | Scope.Scope> = Effect.fnUntraced(
+const connectBy = Effect.fnUntraced(
   function*<D extends Event.AnyDefinition, E, R>(catalog: Event.Catalog<D>, options: Options<E, R>) {
     const url = socketUrl(options.url)
     if (url === undefined) return yield* new InvalidUrl({ url: String(options.url) })
@@ -192,37 +183,70 @@ export const makeWith: <D extends Event.AnyDefinition, E = never, R = never>(
 )
 
 /**
- * Makes a client of the built-in events, and connects it. `makeWith` takes
- * another catalog.
+ * Makes a client of the events of a catalog, the built-in ones where none is
+ * given, and connects it.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = <E = never, R = never>(
-  options: Options<E, R>
-): Effect.Effect<Client<AgentEvents.BuiltIn>, InvalidUrl | NoTransport, R | Scope.Scope> =>
-  makeWith(AgentEvents.catalog, options)
+export function make<D extends Event.AnyDefinition, E = never, R = never>(
+  options: Options<E, R> & { readonly catalog: Event.Catalog<D> }
+): Effect.Effect<Client<D>, InvalidUrl | NoTransport, R | Scope.Scope>
+export function make<E = never, R = never>(
+  options: Options<E, R> & { readonly catalog?: undefined }
+): Effect.Effect<Client<AgentEvents.BuiltIn>, InvalidUrl | NoTransport, R | Scope.Scope>
+export function make<D extends Event.AnyDefinition, E, R>(
+  options: Options<E, R> & { readonly catalog?: Event.Catalog<D> | undefined }
+): Effect.Effect<Client<D> | Client<AgentEvents.BuiltIn>, InvalidUrl | NoTransport, R | Scope.Scope> {
+  const { catalog } = options
+  return catalog === undefined ? connectBy(AgentEvents.catalog, options) : connectBy(catalog, options)
+}
 
 /**
- * The one client of a program, for the built-in events.
+ * The class of a program's own client: a service, and the layer that provides it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ServiceClass<Self, Id extends string, D extends Event.AnyDefinition>
+  extends Context.ServiceClass<Self, Id, Client<D>>
+{
+  readonly layer: <E = never, R = never>(
+    options: Options<E, R>
+  ) => Layer.Layer<Self, InvalidUrl | NoTransport, Exclude<R, Scope.Scope>>
+}
+
+/**
+ * Makes the class of a client of a catalog's events.
+ *
+ * ```ts
+ * import { Effect, Schema, Stream } from "effect"
+ * import { Client } from "effect-emitter/client"
+ * import { Event } from "effect-emitter/events"
+ *
+ * const Placed = Event.make("order_placed", { payload: { total: Schema.Finite } })
+ *
+ * class Orders extends Client.Service<Orders>()("app/Orders", { catalog: Event.catalog(Placed) }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const orders = yield* Orders
+ *   yield* Stream.runForEach(orders.events, (event) => Effect.log(event.type, event.payload))
+ * }).pipe(Effect.provide(Orders.layer({ url: "wss://example.org/events", token: "…" })))
+ * ```
  *
  * @category services
  * @since 0.1.0
  */
-export class EventClient
-  extends Context.Service<EventClient, Client<AgentEvents.BuiltIn>>()("effect-emitter/EventClient")
-{}
-
-/**
- * Provides the `EventClient`.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layer = <E = never, R = never>(
-  options: Options<E, R>
-): Layer.Layer<EventClient, InvalidUrl | NoTransport, Exclude<R, Scope.Scope>> =>
-  Layer.effect(EventClient, make(options))
+export const Service = <Self>() =>
+<const Id extends string, D extends Event.AnyDefinition>(
+  id: Id,
+  { catalog }: { readonly catalog: Event.Catalog<D> }
+): ServiceClass<Self, Id, D> => {
+  const service = Context.Service<Self, Client<D>>()(id)
+  return Object.assign(service, {
+    layer: <E, R>(options: Options<E, R>) => Layer.effect(service, connectBy(catalog, options))
+  })
+}
 
 /**
  * `url` is no address that a WebSocket can connect to.

@@ -8,9 +8,9 @@
  *   url: "/events",
  *   token: () => fetch("/token").then((response) => response.text()),
  *   onEvent: (event) => {
- *     if (event.type === "text_delta") document.body.append(event.data.delta)
+ *     if (event.type === "text_delta") document.body.append(event.payload.delta)
  *   },
- *   onStatus: (status) => console.log(status._tag)
+ *   onStatus: (status) => console.log(status.state)
  * })
  *
  * connection.close()
@@ -36,7 +36,7 @@ import { both, usable } from "./transport/Transports.ts"
  * @category constructors
  * @since 0.1.0
  */
-export const connect = <D extends Event.AnyDefinition = BuiltIn>(options: ConnectOptions<D>): Connection => {
+export const connect = <D extends Event.AnyDefinition = BuiltIn>(options: ConnectOptions<D>): Connection<D> => {
   const platform: Platform = { ...ambient(), ...options.platform }
   const url = socketUrl(options.url)
   if (url === undefined) throw new TypeError(`"${options.url}" is not an address to connect to`)

@@ -57,8 +57,9 @@ export type Known<D extends Event.AnyDefinition> = D extends Event.Definition<in
 
 /**
  * An event that the catalog does not know (`problem` is `undefined`), or whose
- * payload its definition does not accept (`problem` says where). Its name on the
- * wire is `name`; `$unknown` is no name that an event can have.
+ * payload its definition does not accept (`problem` says where). `payload` is as it
+ * travels. Its name on the wire is `name`; `$unknown` is no name that an event can
+ * have.
  *
  * @category models
  * @since 0.1.0
@@ -66,7 +67,7 @@ export type Known<D extends Event.AnyDefinition> = D extends Event.Definition<in
 export interface Unknown extends Meta {
   readonly type: "$unknown"
   readonly name: string
-  readonly data: Schema.JsonObject
+  readonly payload: Schema.JsonObject
   readonly problem: string | undefined
 }
 
@@ -104,7 +105,7 @@ export const decoder = <D extends Event.AnyDefinition>(
     ...meta,
     type: "$unknown",
     name: event.type,
-    data: event.data,
+    payload: event.data,
     problem
   })
   const reading = catalog.definitions.get(event.type)?.read(event.data)

@@ -31,7 +31,7 @@ describe("a user's log, read by a program", () => {
         type: "$unknown",
         name: "custom",
         offset: 1,
-        data: {},
+        payload: {},
         problem: "its text in the log cannot be read"
       })
     }).pipe(Effect.provide(Broker.layerMemory())))

@@ -19,7 +19,7 @@ describe("Client", () => {
       const { last, WebSocket } = fakeSockets()
       const client = yield* Client.make({ url, token: "t-1", threads: ["a"], client: "test/1", webSocket: WebSocket })
       yield* settle
-      assert.deepStrictEqual(yield* statusOf(client), { _tag: "connecting" })
+      assert.deepStrictEqual(yield* statusOf(client), { state: "connecting" })
       assert.deepStrictEqual([last().url, last().protocol], [url, "emitter.v1.json"])
 
       last().open()
@@ -28,7 +28,7 @@ describe("Client", () => {
 
       last().push(welcome())
       yield* settle
-      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live", transport: "websocket" })
+      assert.deepStrictEqual(yield* statusOf(client), { state: "live", transport: "websocket" })
     }))
 
   it.effect("is degraded while its server says that events may be late", () =>
@@ -39,10 +39,10 @@ describe("Client", () => {
       last().open()
       last().push(welcome(), { type: "status", state: "degraded" })
       yield* settle
-      assert.deepStrictEqual(yield* statusOf(client), { _tag: "degraded" })
+      assert.deepStrictEqual(yield* statusOf(client), { state: "degraded" })
       last().push({ type: "status", state: "live" })
       yield* settle
-      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live", transport: "websocket" })
+      assert.deepStrictEqual(yield* statusOf(client), { state: "live", transport: "websocket" })
       assert.strictEqual(sockets.length, 1)
     }))
 
@@ -67,7 +67,7 @@ describe("Client", () => {
         [1, "r-1", { messageId: "m", delta: "hi" }]
       )
       assert.deepStrictEqual(
-        second?.type === "$unknown" ? [second.name, second.data, second.problem] : second,
+        second?.type === "$unknown" ? [second.name, second.payload, second.problem] : second,
         ["order_placed", { total: 3 }, undefined]
       )
       assert.include(third?.type === "$unknown" ? third.problem : "", "delta")
@@ -77,7 +77,11 @@ describe("Client", () => {
     Effect.gen(function*() {
       const Placed = Event.make("order_placed", { payload: { at: Schema.DateFromString } })
       const { last, WebSocket } = fakeSockets()
-      const client = yield* Client.makeWith(Event.catalog(Placed, AgentEvents.TextDelta), { url, webSocket: WebSocket })
+      const client = yield* Client.make({
+        catalog: Event.catalog(Placed, AgentEvents.TextDelta),
+        url,
+        webSocket: WebSocket
+      })
       const collected = yield* Effect.forkChild(client.events.pipe(Stream.take(1), Stream.runCollect))
       yield* settle
       last().open()
@@ -87,6 +91,26 @@ describe("Client", () => {
       })
       const [placed] = yield* Fiber.join(collected)
       assert.strictEqual(placed?.type === "order_placed" ? placed.payload.at.getUTCFullYear() : placed, 2026)
+    }))
+
+  it.effect("is a service of the program's own, by the class of its catalog", () =>
+    Effect.gen(function*() {
+      const Placed = Event.make("order_placed", { payload: { at: Schema.DateFromString } })
+      class Orders extends Client.Service<Orders>()("test/Orders", { catalog: Event.catalog(Placed) }) {}
+      const { last, WebSocket } = fakeSockets()
+      yield* Effect.gen(function*() {
+        const orders = yield* Orders
+        const collected = yield* Effect.forkChild(orders.events.pipe(Stream.take(1), Stream.runCollect))
+        yield* settle
+        last().open()
+        last().push(welcome(), {
+          ...events([]),
+          events: [wireEvent(1, { type: "order_placed", data: { at: "2026-01-02T03:04:05.000Z" } })]
+        })
+        const [placed] = yield* Fiber.join(collected)
+        assert.strictEqual(placed?.type === "order_placed" ? placed.payload.at.getUTCFullYear() : placed, 2026)
+      }).pipe(Effect.provide(Orders.layer({ url, webSocket: WebSocket })))
+      assert.deepStrictEqual(last().closedBy?.code, 1000)
     }))
 
   it.effect("fault 19: takes an event whose definition throws for an unknown one, and goes on", () =>
@@ -103,7 +127,7 @@ describe("Client", () => {
         }
       })
       const { last, WebSocket } = fakeSockets()
-      const client = yield* Client.makeWith(Event.catalog(Odd), { url, webSocket: WebSocket })
+      const client = yield* Client.make({ catalog: Event.catalog(Odd), url, webSocket: WebSocket })
       const collected = yield* Effect.forkChild(client.events.pipe(Stream.take(2), Stream.runCollect))
       yield* settle
       last().open()
@@ -132,7 +156,7 @@ describe("Client", () => {
         const status = yield* statusOf(client)
         const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
         const ceiling = Math.min(20_000, 200 * 2 ** (attempt - 1))
-        if (status._tag !== "waiting") return assert.fail(`attempt ${attempt}: ${status._tag}`)
+        if (status.state !== "waiting") return assert.fail(`attempt ${attempt}: ${status.state}`)
         assert.strictEqual(status.attempt, attempt)
         assert.isAtMost(status.retryAt - now, ceiling)
         yield* TestClock.adjust(status.retryAt - now - 1)
@@ -143,7 +167,7 @@ describe("Client", () => {
       last().open()
       yield* settle
       assert.deepStrictEqual(last().sent, [{ type: "hello", resume: { epoch: "E1", offset: 9 } }])
-      assert.deepStrictEqual(yield* statusOf(client), { _tag: "resuming" })
+      assert.deepStrictEqual(yield* statusOf(client), { state: "resuming" })
       // Else a jitter may be no wait at all, and the client connects again within the same millisecond.
     }).pipe(Random.withSeed("waits of some length")))
 
@@ -251,7 +275,7 @@ describe("Client", () => {
       last().push(events([2, 3, 4]), events([5, 6]), events([7]))
       yield* settle
       assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "paused" })
-      assert.deepStrictEqual(yield* statusOf(client), { _tag: "resuming" })
+      assert.deepStrictEqual(yield* statusOf(client), { state: "resuming" })
       assert.lengthOf(sockets, 1)
 
       yield* TestClock.adjust("1 seconds")
@@ -384,11 +408,11 @@ describe("Client", () => {
       yield* settle
       assert.deepStrictEqual(last().sent.at(-1), { type: "pong" })
       yield* TestClock.adjust("14999 millis")
-      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live", transport: "websocket" })
+      assert.deepStrictEqual(yield* statusOf(client), { state: "live", transport: "websocket" })
       yield* TestClock.adjust("1 millis")
       const status = yield* statusOf(client)
       assert.deepStrictEqual(
-        status._tag === "waiting" ? status.cause : status,
+        status.state === "waiting" ? status.cause : status,
         { _tag: "silent", silentMs: 15_000 }
       )
       assert.deepStrictEqual(sockets[0]?.closedBy, { code: 4501, reason: "heartbeat lost" })
@@ -426,7 +450,7 @@ describe("Client", () => {
         yield* TestClock.adjust("1 hours")
         const error = yield* Fiber.join(ended)
         assert.strictEqual(error._tag === "Refused" ? error.code : error._tag, code)
-        assert.strictEqual((yield* statusOf(client))._tag, "stopped")
+        assert.strictEqual((yield* statusOf(client)).state, "stopped")
         assert.lengthOf(sockets, 1)
       }
     }))
@@ -439,7 +463,7 @@ describe("Client", () => {
       const client = yield* Client.make({ url, webSocket: WebSocket, token })
       yield* settle
       const status = yield* statusOf(client)
-      assert.deepStrictEqual(status._tag === "waiting" ? status.cause : status, { _tag: "tokenFailed" })
+      assert.deepStrictEqual(status.state === "waiting" ? status.cause : status, { _tag: "tokenFailed" })
       yield* TestClock.adjust("200 millis")
       last().open()
       yield* settle
@@ -468,7 +492,7 @@ describe("Client", () => {
       last().open()
       last().push(welcome())
       yield* settle
-      assert.deepStrictEqual(yield* statusOf(client), { _tag: "live", transport: "websocket" })
+      assert.deepStrictEqual(yield* statusOf(client), { state: "live", transport: "websocket" })
     }))
 
   it.effect("renews a token in band before it expires, and when asked to", () =>
@@ -550,7 +574,7 @@ describe("Client", () => {
       assert.isUndefined(yield* Effect.promise(() => made.never))
       assert.deepStrictEqual(last().sent.at(-1), { type: "ack", offset: 1, epoch: "E1" })
       assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "" })
-      assert.deepStrictEqual(yield* statusOf(made.client), { _tag: "stopped", reason: { _tag: "closed" } })
+      assert.deepStrictEqual(yield* statusOf(made.client), { state: "stopped", reason: { _tag: "closed" } })
       assert.deepStrictEqual(yield* made.client.position, Option.some({ epoch: "E1", offset: 1 }))
       assert.deepStrictEqual(yield* Stream.runCollect(made.client.events), [])
     }))

@@ -43,7 +43,7 @@ export class ModelClient {
   }
 
   get live(): boolean {
-    return statusOf(this.state)._tag === "live"
+    return statusOf(this.state).state === "live"
   }
 
   tell(input: Input): void {

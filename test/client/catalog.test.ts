@@ -23,7 +23,7 @@ const seenBy = async <D extends Event.AnyDefinition>(
     url: "ws://127.0.0.1/events",
     platform,
     catalog,
-    onEvent: (event) => seen.push([event.type, ...("name" in event ? [event.name] : []), event.data]),
+    onEvent: (event) => seen.push([event.type, ...("name" in event ? [event.name] : []), event.payload]),
     onError: (error) => errors.push(error)
   })
   await pass(0)

@@ -38,7 +38,7 @@ const clients: Record<"connect" | "Client", Effect.Effect<Watched, never, Scope.
       sockets,
       last,
       asked: () => asked,
-      status: connection.status,
+      status: connection.status.getSnapshot,
       pass: (ms) => Effect.promise(() => pass(ms)),
       setClock: (by) => Effect.sync(() => setClock(Duration.toMillis(Duration.fromInputUnsafe(by))))
     }
@@ -72,16 +72,16 @@ for (const kind of ["connect", "Client"] as const) {
           yield* pass(1_000)
           yield* setClock(by)
           yield* pass(43_999)
-          assert.deepStrictEqual([status()._tag, sockets.length, asked()], ["live", 1, 1])
+          assert.deepStrictEqual([status().state, sockets.length, asked()], ["live", 1, 1])
           yield* pass(2)
           assert.deepStrictEqual(last().sent.at(-1), { type: "token", token: "t-2" })
           yield* setClock(by)
           yield* pass(14_990)
-          assert.strictEqual(status()._tag, "live")
+          assert.strictEqual(status().state, "live")
           yield* pass(10)
           const silent = status()
           assert.deepStrictEqual(
-            [last().closedBy?.code, silent._tag === "waiting" ? silent.cause : silent],
+            [last().closedBy?.code, silent.state === "waiting" ? silent.cause : silent],
             [4501, { _tag: "silent", silentMs: 60_000 }]
           )
           yield* setClock(by)
@@ -107,7 +107,7 @@ for (const kind of ["connect", "Client"] as const) {
         last().push({ type: "status", state: "live" })
         yield* pass(0)
         assert.deepStrictEqual(last().sent.slice(before), [{ type: "pong" }])
-        assert.deepStrictEqual([status()._tag, sockets.length], ["live", 1])
+        assert.deepStrictEqual([status().state, sockets.length], ["live", 1])
       }).pipe(Effect.provide(WallClock.WallClock.layer)))
   })
 }

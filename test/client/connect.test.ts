@@ -10,13 +10,13 @@ const url = "ws://127.0.0.1/events"
 const start = (options: Partial<ConnectOptions> = {}) => {
   const world = fakeWorld()
   const seen: Array<number> = []
-  const statuses: Array<Status["_tag"]> = []
+  const statuses: Array<Status["state"]> = []
   const errors: Array<unknown> = []
   const connection = connect({
     url,
     platform: world.platform,
     onEvent: (event) => seen.push(event.offset),
-    onStatus: (status) => statuses.push(status._tag),
+    onStatus: (status) => statuses.push(status.state),
     onError: (error) => errors.push(error),
     ...options
   })
@@ -46,7 +46,7 @@ describe("connect", () => {
       ]
     ])
     assert.deepStrictEqual(connection.position(), { epoch: "E1", offset: 4 })
-    assert.deepStrictEqual(connection.status(), { _tag: "live", transport: "websocket" })
+    assert.deepStrictEqual(connection.status.getSnapshot(), { state: "live", transport: "websocket" })
   })
 
   it("keeps the runs, without a handler of events, and tells of a frame's changes once", async () => {
@@ -97,7 +97,7 @@ describe("connect", () => {
     await pass(0)
     last().open()
     last().push(welcome(), { type: "status", state: "degraded" })
-    assert.deepStrictEqual(connection.status(), { _tag: "degraded" })
+    assert.deepStrictEqual(connection.status.getSnapshot(), { state: "degraded" })
     last().push({ type: "status", state: "live" }, events([1]))
     assert.deepStrictEqual(statuses, ["connecting", "live", "degraded", "live"])
     assert.deepStrictEqual([seen, sockets.length], [[1], 1])
@@ -268,8 +268,8 @@ describe("connect", () => {
     const { connection, errors, seen } = start({ platform: { ...world.platform, WebSocket: Broken } })
     await world.pass(0)
     made.at(-1)?.open()
-    const status = connection.status()
-    assert.deepInclude(status._tag === "waiting" ? status.cause : {}, { code: 1006, detail: "Error: not open" })
+    const status = connection.status.getSnapshot()
+    assert.deepInclude(status.state === "waiting" ? status.cause : {}, { code: 1006, detail: "Error: not open" })
     broken = false
     await world.pass(200)
     made.at(-1)?.open()
@@ -277,7 +277,7 @@ describe("connect", () => {
     connection.close()
     assert.deepStrictEqual(seen, [1])
     assert.deepStrictEqual(errors.map(String), ["Error: not closed", "Error: not closed"])
-    assert.deepStrictEqual(connection.status()._tag, "stopped")
+    assert.deepStrictEqual(connection.status.getSnapshot().state, "stopped")
   })
 
   it("fault 19: asks for a token again when the renewal is never answered", async () => {
@@ -496,8 +496,8 @@ describe("connect", () => {
     }
     const { connection, pass } = start({ platform: { ...platform, WebSocket: Forbidden } })
     await pass(0)
-    const status = connection.status()
-    assert.deepInclude(status._tag === "waiting" ? status.cause : {}, { code: 1006, detail: "Error: mixed content" })
+    const status = connection.status.getSnapshot()
+    assert.deepInclude(status.state === "waiting" ? status.cause : {}, { code: 1006, detail: "Error: mixed content" })
   })
 
   it("connects at once when its page comes back, and stops listening when it is closed", async () => {

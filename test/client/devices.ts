@@ -41,7 +41,7 @@ export const devices: Record<"connect" | "Client", (options: Options) => Effect.
           onSnapshot: ({ offset, run }) => told.push(`snapshot ${run} ${offset}`),
           ...(forgetful === true ? {} : { onStatus: (next) => statuses.push(next) })
         })
-        return { offsets, told, status, statuses, close }
+        return { offsets, told, status: status.getSnapshot, statuses, close }
       }),
       ({ close }) => Effect.sync(close)
     ),
@@ -87,6 +87,6 @@ export const untilEffect = (what: string, check: Effect.Effect<boolean>, seconds
     })
   )
 
-export const live = (device: Device) => until("live", () => device.status()._tag === "live")
+export const live = (device: Device) => until("live", () => device.status().state === "live")
 
 export const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1)

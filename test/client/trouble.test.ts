@@ -60,7 +60,7 @@ const subjects: Record<string, (setting: Setting) => Effect.Effect<Subject, neve
       ),
       ({ connection, handled, world }): Subject => ({
         handled,
-        isLive: () => connection.status()._tag === "live",
+        isLive: () => connection.status.getSnapshot().state === "live",
         pass: (ms) => Effect.promise(() => world.pass(ms))
       })
     ),
@@ -76,8 +76,8 @@ const subjects: Record<string, (setting: Setting) => Effect.Effect<Subject, neve
       yield* Effect.forkScoped(
         Stream.runForEach(client.events, ({ id, offset }) => Effect.sync(() => handled.push({ id, offset })))
       )
-      const look = Effect.map(SubscriptionRef.get(client.status), ({ _tag }) => {
-        live = _tag === "live"
+      const look = Effect.map(SubscriptionRef.get(client.status), ({ state }) => {
+        live = state === "live"
       })
       const settle = Effect.repeat(TestClock.adjust(0), { times: 5 })
       return {

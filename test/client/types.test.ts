@@ -14,14 +14,14 @@ import {
 } from "effect"
 import { type AgentEvents, Event } from "effect-emitter"
 import {
+  type AnyEvent,
   Client,
   connect,
   type Connection,
   type ConnectOptions,
   type Run,
   type Runs,
-  type Status,
-  type WireEvent
+  type Status
 } from "effect-emitter/client"
 
 const Placed = Event.make("order_placed", { payload: { total: Schema.Finite, at: Schema.DateFromString } })
@@ -37,14 +37,14 @@ describe("types of the client", () => {
     expectTypeOf<Extract<Own, { readonly type: "order_placed" }>["payload"]["at"]>().toEqualTypeOf<Date>()
     expectTypeOf<Extract<Own, { readonly type: "order_shipped" }>["payload"]["parcel"]>().toEqualTypeOf<string>()
     expectTypeOf<keyof Extract<Own, { readonly type: "order_shipped" }>["payload"]>().toEqualTypeOf<"parcel">()
-    expectTypeOf<Extract<Own, { readonly type: "$unknown" }>["data"]>().toEqualTypeOf<Schema.JsonObject>()
+    expectTypeOf<Extract<Own, { readonly type: "$unknown" }>["payload"]>().toEqualTypeOf<Schema.JsonObject>()
     expectTypeOf<Extract<BuiltInEvents, { readonly type: "text_delta" }>["payload"]["delta"]>().toEqualTypeOf<string>()
     expectTypeOf<BuiltInEvents["type"]>().extract<"agent_started" | "auth_failed" | "custom" | "$unknown">().not
       .toBeNever()
   })
 
   it("name every way in which making and reading a client can fail", () => {
-    const made = Client.makeWith(catalog, { url: "ws://127.0.0.1" })
+    const made = Client.make({ catalog, url: "ws://127.0.0.1" })
     expectTypeOf(made).toEqualTypeOf<
       Effect.Effect<
         Client.Client<typeof Placed | typeof Shipped>,
@@ -65,8 +65,12 @@ describe("types of the client", () => {
     expectTypeOf(Client.make({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
       Effect.Effect<Client.Client<AgentEvents.BuiltIn>, Client.InvalidUrl | Client.NoTransport, Scope.Scope | Vault>
     >()
-    expectTypeOf(Client.layer({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
-      Layer.Layer<Client.EventClient, Client.InvalidUrl | Client.NoTransport, Vault>
+    class Orders extends Client.Service<Orders>()("Orders", { catalog }) {}
+    expectTypeOf(Orders.layer({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
+      Layer.Layer<Orders, Client.InvalidUrl | Client.NoTransport, Vault>
+    >()
+    expectTypeOf(Effect.flatMap(Orders, Effect.succeed)).toEqualTypeOf<
+      Effect.Effect<Client.Client<typeof Placed | typeof Shipped>, never, Orders>
     >()
   })
 
@@ -88,10 +92,10 @@ describe("types of the client", () => {
   })
 
   it("ask a plain program for no more than an address and a handler", () => {
-    expectTypeOf(connect<AgentEvents.BuiltIn>).toBeCallableWith({ url: "/events", onEvent: (_: WireEvent) => {} })
+    expectTypeOf(connect<AgentEvents.BuiltIn>).toBeCallableWith({ url: "/events", onEvent: (_: AnyEvent) => {} })
     expectTypeOf(connect<AgentEvents.BuiltIn>).returns.toEqualTypeOf<Connection>()
     expectTypeOf<{ readonly url: string }>().toExtend<ConnectOptions>()
-    expectTypeOf<WireEvent["data"]>().toEqualTypeOf<Schema.JsonObject>()
+    expectTypeOf<AnyEvent["payload"]>().toEqualTypeOf<Schema.JsonObject>()
   })
 
   it("know what a plain program's event is by its type: built in without a catalog, else of the catalog alone", () => {
@@ -99,8 +103,8 @@ describe("types of the client", () => {
       connect({
         url: "/events",
         onEvent: (event) => {
-          if (event.type === "text_delta") expectTypeOf(event.data.delta).toEqualTypeOf<string>()
-          if (event.type === "$unknown") expectTypeOf(event.data).toEqualTypeOf<Schema.JsonObject>()
+          if (event.type === "text_delta") expectTypeOf(event.payload.delta).toEqualTypeOf<string>()
+          if (event.type === "$unknown") expectTypeOf(event.payload).toEqualTypeOf<Schema.JsonObject>()
           // @ts-expect-error: no event of the built-in catalog
           if (event.type === "order_placed") return
         }
@@ -112,12 +116,12 @@ describe("types of the client", () => {
         onEvent: (event) => {
           expectTypeOf(event.type).toEqualTypeOf<"order_placed" | "order_shipped" | "$unknown">()
           if (event.type !== "order_placed") return
-          expectTypeOf(event.data.total).toEqualTypeOf<number>()
+          expectTypeOf(event.payload.total).toEqualTypeOf<number>()
           // As it travels: a plain program decodes nothing.
-          expectTypeOf(event.data.at).toEqualTypeOf<string>()
+          expectTypeOf(event.payload.at).toEqualTypeOf<string>()
         }
       })
     expectTypeOf(plain).returns.toEqualTypeOf<Connection>()
-    expectTypeOf(own).returns.toEqualTypeOf<Connection>()
+    expectTypeOf(own).returns.toEqualTypeOf<Connection<typeof Placed | typeof Shipped>>()
   })
 })

@@ -3,7 +3,7 @@
  */
 import { Effect, Redacted, type Scope } from "effect"
 import { SignJWT } from "jose"
-import { connect, type Connection, type WireEvent } from "../../src/client/index.ts"
+import { type AnyEvent, connect, type Connection } from "../../src/client/index.ts"
 import type { Position } from "../../src/protocol/Position.ts"
 import { isTerminal } from "../../src/protocol/RunState.ts"
 import { secret } from "./Cluster.ts"
@@ -14,7 +14,7 @@ export interface Seen {
   readonly type: string
   readonly run: string | undefined
   readonly at: number
-  readonly data: WireEvent["data"]
+  readonly data: AnyEvent["payload"]
 }
 
 /** What all devices of a user know of its log, by `epoch:offset`. `open` are the runs that have no ending yet. */
@@ -124,7 +124,7 @@ class Recording implements Device {
   }
 
   readonly position = (): Position | undefined => this.handled
-  readonly status = (): string => this.connection.status()._tag
+  readonly status = (): string => this.connection.status.getSnapshot().state
   readonly close = (): void => this.connection.close()
   readonly reload = (): void => {
     this.connection.close()
@@ -157,7 +157,7 @@ class Recording implements Device {
       },
       onSnapshot: () => totals.snapshots++,
       onStatus: (status) => {
-        if (status._tag === "stopped" && status.reason._tag !== "closed") {
+        if (status.state === "stopped" && status.reason._tag !== "closed") {
           this.problem(`stopped: ${JSON.stringify(status.reason)}`)
         }
       },
@@ -176,9 +176,9 @@ class Recording implements Device {
     if (handled !== undefined && handled.epoch !== epoch) this.problem(`${what} came of a new epoch, ${epoch}`)
   }
 
-  private take(event: WireEvent): void {
+  private take(event: AnyEvent): void {
     const epoch = this.epoch ?? ""
-    const { at, data, id, offset, run, type } = event
+    const { at, id, offset, payload: data, run, type } = event
     this.totals.delivered++
     this.expect(epoch, offset, type)
     this.handled = { epoch, offset }

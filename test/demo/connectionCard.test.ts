@@ -6,7 +6,7 @@ const detail = `this page's origin is not allowed: add it to the gateway's "orig
 describe("the page's card of its connection", () => {
   it("fault 31: says why the server refused, and what to do about it", () => {
     const said = spoken({
-      _tag: "stopped",
+      state: "stopped",
       reason: { _tag: "refused", code: 403, name: "originRefused", detail }
     })
     assert.strictEqual(said, `The connection has stopped. The server refused the connection: ${detail}.`)
@@ -15,7 +15,7 @@ describe("the page's card of its connection", () => {
   it("fault 31: says why it waits, and what to do about it, where that is more than a network that is away", () => {
     const waiting = (name: string | undefined, detail: string) =>
       spoken({
-        _tag: "waiting",
+        state: "waiting",
         retryAt: 0,
         attempt: 1,
         cause: { _tag: "closed", code: 1006, name, detail }

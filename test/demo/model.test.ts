@@ -9,7 +9,11 @@ import { RunFold } from "../../src/protocol/RunFold.ts"
 
 const delivery = engine.pipe(Layer.provideMerge(Broker.layerMemory()))
 
-const eventItem = (event: Frame.WireEvent): Item => ({ _tag: "Event", epoch: "e", event })
+const eventItem = ({ data: payload, ...event }: Frame.WireEvent): Item => ({
+  _tag: "Event",
+  epoch: "e",
+  event: { ...event, payload }
+})
 
 const fold = (items: ReadonlyArray<Item>): Run => {
   const runs = new Runs()
@@ -84,7 +88,7 @@ describe("what the page knows of a run", () => {
     const started: Item = {
       _tag: "Event",
       epoch: "e",
-      event: { offset: 1, id: "a", type: "agent_started", at: 5, run: "r", data: { agentName: "librarian" } }
+      event: { offset: 1, id: "a", type: "agent_started", at: 5, run: "r", payload: { agentName: "librarian" } }
     }
     const lost = fold([started, { _tag: "Lost", run: "r", at: 9 }, { _tag: "Lost", run: "r", at: 10 }])
     assert.deepStrictEqual([lost.status, lost.endedAt], ["lost", 9])

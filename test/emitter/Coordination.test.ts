@@ -430,14 +430,14 @@ describe("also from the seed", () => {
       const device = yield* Device.make({ hub: yield* Hub.Hub, user: ada, seed: 1 })
       yield* TestClock.adjust(0)
       device.receive()
-      assert.strictEqual(device.status._tag, "live")
+      assert.strictEqual(device.status.state, "live")
       device.cut()
-      assert.deepInclude(device.status, { _tag: "waiting", attempt: 1 })
+      assert.deepInclude(device.status, { state: "waiting", attempt: 1 })
       yield* TestClock.adjust("20 seconds")
       device.tick()
       yield* TestClock.adjust(0)
       device.receive()
-      assert.deepStrictEqual(device.statuses.map(({ _tag }) => _tag), [
+      assert.deepStrictEqual(device.statuses.map(({ state }) => state), [
         "resuming",
         "live",
         "waiting",

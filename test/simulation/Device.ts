@@ -116,7 +116,7 @@ export class Device {
   /** Whether it is connected, and has taken and handled all of a log with this head. */
   isUpToDate(head: number): boolean {
     const { handled, position } = this.state
-    return this.status._tag === "live" && (position?.offset ?? 0) === head && (handled?.offset ?? 0) === head
+    return this.status.state === "live" && (position?.offset ?? 0) === head && (handled?.offset ?? 0) === head
   }
 
   /** Whether the server wrote to it though it was full. */

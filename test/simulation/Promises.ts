@@ -61,7 +61,7 @@ export class Promises {
       if (!device.isUpToDate(log.length)) {
         broken(
           "P3",
-          `device ${index} of ${device.user} is ${device.status._tag} at ${device.position?.offset}, the log ends at ${log.length}`
+          `device ${index} of ${device.user} is ${device.status.state} at ${device.position?.offset}, the log ends at ${log.length}`
         )
       }
       const kept = world.logs.kept(device.user)

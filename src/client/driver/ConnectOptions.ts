@@ -12,7 +12,7 @@ import type { RunHandle, Runs } from "./RunStore.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
 import type { Backoff } from "../session/Reconnect.ts"
 import type { Item, TokenAnswer } from "../session/SessionIO.ts"
-import type { Status } from "../session/Status.ts"
+import type { Status, StatusStore } from "../session/Status.ts"
 import type { Transports } from "../transport/Transports.ts"
 import type { TypedEvent } from "./TypedEvent.ts"
 
@@ -43,7 +43,7 @@ export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag"
  *   when. It answers `undefined` when there is no token any more. Without
  *   `token` the server must know the user by other means.
  * - `catalog`: the events that the program knows; by default the built-in ones.
- *   `type` tells what `data` is; what is of another catalog, or of a later version,
+ *   `type` tells what `payload` is; what is of another catalog, or of a later version,
  *   is `$unknown`. A page that gives a catalog loads its schemas.
  * - `onEvent`: called once per event, in order. The event is acknowledged, and
  *   its position saved, when the call has returned.
@@ -64,6 +64,8 @@ export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag"
  *   for that (CORS, with the headers `authorization` and `last-event-id`).
  * - `backoff`: waits between attempts, see `Reconnect`; `connectTimeoutMs`
  *   (10 s) is how long one attempt may take.
+ * - `capacity` (4,096): how many events may wait for a loop over `events`. Then the
+ *   connection is let go until half of them are taken, and resumes: nothing is lost.
  * - `maxRuns` (64): how many runs are kept in `runs`.
  * - `recentRuns`: how many runs that have ended `runs` begins with, the newest of them,
  *   besides those that are active; none by default. A server may give 100 at most.
@@ -91,6 +93,7 @@ export interface ConnectOptions<D extends Event.AnyDefinition = BuiltIn> {
   readonly transports?: Transports | undefined
   readonly backoff?: Overrides<Backoff> | undefined
   readonly connectTimeoutMs?: number | undefined
+  readonly capacity?: number | undefined
   readonly maxRuns?: number | undefined
   readonly recentRuns?: number | undefined
   readonly signal?: AbortSignal | undefined
@@ -108,7 +111,13 @@ export type Token = string | TokenAnswer | undefined
 /**
  * A connection that keeps itself up.
  *
- * - `status`: how it stands now. `position`: up to where events were handled.
+ * - `status`: how it stands, as a store that pages subscribe to. `position`: up to
+ *   where events were handled.
+ * - `events`: every event from the loop's beginning on, once and in order:
+ *   `for await (const event of connection.events)`. A loop that begins in the turn
+ *   of `connect` misses none. An event is acknowledged, and its position saved, once
+ *   every loop has asked for more. Loops end when the connection stops: `status`
+ *   says why. What `close` finds untaken is not acknowledged.
  * - `runs`: the state of each run, folded from snapshots and events before any of
  *   their handlers is called; subscribers are told once for each frame, when its
  *   events were handled. `run`: one of them by its id.
@@ -122,8 +131,9 @@ export type Token = string | TokenAnswer | undefined
  * @category models
  * @since 0.1.0
  */
-export interface Connection {
-  readonly status: () => Status
+export interface Connection<out D extends Event.AnyDefinition = BuiltIn> {
+  readonly events: AsyncIterable<TypedEvent<D>>
+  readonly status: StatusStore
   readonly position: () => Position | undefined
   readonly runs: Runs
   readonly run: (id: string) => RunHandle

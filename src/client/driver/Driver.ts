@@ -161,7 +161,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
       case "save":
         return attempt("The position storage did not save", () => options.storage?.save(action.position))
       case "status": {
-        if (action.status._tag === "stopped") {
+        if (action.status.state === "stopped") {
           subscribers.close(endOf(action.status.reason))
           runs.close()
         }

@@ -11,12 +11,13 @@ import { call, loadPosition, rethrow } from "./Callback.ts"
 import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
 import type { OpenSocket, Platform } from "../transport/Platform.ts"
 import { onReturn } from "../transport/Platform.ts"
+import { EventReaders } from "./EventReaders.ts"
 import { maxRuns, type RunHandle, type Runs, RunStore } from "./RunStore.ts"
 import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
 import type { Moment, State } from "../session/SessionState.ts"
 import { defaults, init } from "../session/SessionState.ts"
-import type { Status } from "../session/Status.ts"
+import type { Status, StatusStore } from "../session/Status.ts"
 import * as Connector from "../transport/Connector.ts"
 import { reader, type TypedEvent } from "./TypedEvent.ts"
 import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
@@ -34,13 +35,16 @@ const doneAtClose: ReadonlySet<Action["_tag"]> = new Set(["send", "disconnect", 
  * @category drivers
  * @since 0.1.0
  */
-export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
+export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D> {
   readonly #options: ConnectOptions<D>
   readonly #read: (event: WireEvent) => TypedEvent<D>
   readonly #platform: Platform
   readonly #url: string
   readonly #store: RunStore
+  readonly #listeners = new Set<{ readonly tell: () => void }>()
+  readonly #readers: EventReaders<TypedEvent<D>>
   #state: State
+  #status: Status
   #socket: OpenSocket | undefined
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
   #inbox: Array<Input> = []
@@ -55,6 +59,16 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
     this.#store = new RunStore(options.maxRuns ?? maxRuns, options.threads)
     this.runs = this.#store
     this.run = this.#store.run
+    this.#readers = new EventReaders(options.capacity ?? 4_096, {
+      handled: (position) => {
+        this.#inbox.push({ _tag: "handled", position })
+        this.#advance()
+      },
+      room: () => {
+        if (this.#state.phase._tag === "Paused") this.#tell({ _tag: "resume" })
+      }
+    })
+    this.events = this.#readers
     this.#platform = platform
     this.#url = url
     const stored = loadPosition(options.storage, this.#report)
@@ -73,6 +87,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
       Math.floor(platform.random() * 4_294_967_296),
       momentOf(platform)
     )
+    this.#status = statusOf(this.#state)
     const { signal } = options
     const stopListening = onReturn(() => this.#tell({ _tag: "wake" }))
     signal?.addEventListener("abort", this.close)
@@ -85,9 +100,19 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
     queueMicrotask(() => signal?.aborted === true ? this.close() : this.#tell({ _tag: "start" }))
   }
 
+  readonly events: AsyncIterable<TypedEvent<D>>
   readonly runs: Runs
   readonly run: (id: string) => RunHandle
-  readonly status = (): Status => statusOf(this.#state)
+  readonly status: StatusStore = {
+    subscribe: (tell) => {
+      const listener = { tell }
+      this.#listeners.add(listener)
+      return () => {
+        this.#listeners.delete(listener)
+      }
+    },
+    getSnapshot: () => this.#status
+  }
   readonly position = (): Position | undefined => this.#state.handled
   readonly renew = (): void => this.#tell({ _tag: "renew" })
   readonly reconnect = (): void => this.#tell({ _tag: "reconnect" })
@@ -132,7 +157,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
   /** Once it has closed, a program hears only that it has stopped, and nothing new begins. */
   #mayRun(action: Action): boolean {
     if (!this.#closing) return true
-    return action._tag === "status" ? action.status._tag === "stopped" : doneAtClose.has(action._tag)
+    return action._tag === "status" ? action.status.state === "stopped" : doneAtClose.has(action._tag)
   }
 
   #run(action: Action): void {
@@ -203,21 +228,19 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
     for (const item of items) this.#store.apply(item)
     for (const item of items) {
       call(() => this.#hand(item), this.#report)
-      if (!this.#closing) continue
       // What was handled up to here is known before the end, the rest stays for another time.
-      if (item._tag === "Event") {
-        this.#inbox.push({ _tag: "handled", position: { epoch: item.epoch, offset: item.event.offset } })
-      }
-      return
+      if (this.#closing) return this.#readers.settle()
     }
-    this.#inbox.push({ _tag: "handled", position })
+    this.#readers.put(position)
+    this.#readers.settle()
+    if (this.#readers.isFull) this.#tell({ _tag: "pause" })
     this.#store.flush(this.#report)
   }
 
   #hand(item: Item): void {
     switch (item._tag) {
       case "Event":
-        return this.#options.onEvent?.(this.#read(item.event))
+        return this.#take(item)
       case "Gap": {
         const { _tag, ...gap } = item
         return this.#options.onGap?.(gap)
@@ -231,12 +254,21 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection {
     }
   }
 
+  #take({ epoch, event }: Extract<Item, { readonly _tag: "Event" }>): void {
+    const typed = this.#read(event)
+    this.#readers.put({ epoch, offset: event.offset }, typed)
+    return this.#options.onEvent?.(typed)
+  }
+
   #show(status: Status): void {
-    if (status._tag === "stopped") {
+    this.#status = status
+    if (status.state === "stopped") {
       this.#leave()
       this.#store.close()
+      this.#readers.end(this.#closing)
     }
-    return this.#options.onStatus?.(status)
+    call(() => this.#options.onStatus?.(status), this.#report)
+    for (const { tell } of Array.from(this.#listeners)) call(tell, this.#report)
   }
 
   /** What a callback throws is the program's to see, and must not end the loop. */

@@ -17,7 +17,7 @@
  *   url: "/events",
  *   token: () => fetch("/token").then((response) => response.text()),
  *   storage: PositionStorage.session("agent-events:ada"),
- *   onEvent: (event) => console.log(event.type, event.data)
+ *   onEvent: (event) => console.log(event.type, event.payload)
  * })
  *
  * connection.close()

@@ -11,14 +11,25 @@ import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
 interface Meta extends Omit<WireEvent, "type" | "data"> {}
 
 /**
- * An event of a definition. `data` is its payload as it travels: where the schema
- * makes a `Date` of a text, `data` has the text.
+ * An event of whatever type, as it came.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface AnyEvent extends Meta {
+  readonly type: string
+  readonly payload: JsonObject
+}
+
+/**
+ * An event of a definition. `payload` is as it travels: where the schema makes a
+ * `Date` of a text, `payload` has the text.
  *
  * @category models
  * @since 0.1.0
  */
 export type KnownEvent<D extends Event.AnyDefinition> = D extends Event.Definition<infer Name, infer Payload>
-  ? Meta & { readonly type: Name; readonly data: Payload["Encoded"] }
+  ? Meta & { readonly type: Name; readonly payload: Payload["Encoded"] }
   : never
 
 /**
@@ -32,12 +43,12 @@ export type KnownEvent<D extends Event.AnyDefinition> = D extends Event.Definiti
 export interface UnknownEvent extends Meta {
   readonly type: "$unknown"
   readonly name: string
-  readonly data: JsonObject
+  readonly payload: JsonObject
 }
 
 /**
  * An event as it comes to a program that knows these definitions: its `type`
- * tells what `data` is.
+ * tells what `payload` is.
  *
  * @category models
  * @since 0.1.0
@@ -52,11 +63,11 @@ export type TypedEvent<D extends Event.AnyDefinition> = KnownEvent<D> | UnknownE
  * @since 0.1.0
  */
 export const reader =
-  <D extends Event.AnyDefinition>(catalog: Event.Catalog<D> | undefined) => (event: WireEvent): TypedEvent<D> => {
-    const { data, type } = event
+  <D extends Event.AnyDefinition>(catalog: Event.Catalog<D> | undefined) =>
+  ({ data: payload, type, ...meta }: WireEvent): TypedEvent<D> => {
     const isKnown = catalog === undefined
-      ? shapeOf(type)?.(data) === true
-      : catalog.definitions.get(type)?.read(data)._tag === "Payload"
+      ? shapeOf(type)?.(payload) === true
+      : catalog.definitions.get(type)?.read(payload)._tag === "Payload"
     // It was looked up by its type, so the payload is that of its definition; types cannot follow a map's keys.
-    return isKnown ? event as TypedEvent<D> : { ...event, type: "$unknown", name: type }
+    return isKnown ? { ...meta, type, payload } as TypedEvent<D> : { ...meta, type: "$unknown", name: type, payload }
   }

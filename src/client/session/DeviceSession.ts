@@ -117,14 +117,14 @@ export const statusOf = (state: State): Status => {
     case "Opening":
     case "Greeting":
     case "Paused":
-      return { _tag: state.position === undefined ? "connecting" : "resuming" }
+      return { state: state.position === undefined ? "connecting" : "resuming" }
     case "Open":
-      if (phase.degraded) return { _tag: "degraded" }
-      return phase.caughtUp ? { _tag: "live", transport: state.transport } : { _tag: "resuming" }
+      if (phase.degraded) return { state: "degraded" }
+      return phase.caughtUp ? { state: "live", transport: state.transport } : { state: "resuming" }
     case "Waiting":
-      return { _tag: "waiting", retryAt: phase.retryAt + state.wallAhead, attempt: state.attempt, cause: phase.cause }
+      return { state: "waiting", retryAt: phase.retryAt + state.wallAhead, attempt: state.attempt, cause: phase.cause }
     case "Stopped":
-      return { _tag: "stopped", reason: phase.reason }
+      return { state: "stopped", reason: phase.reason }
   }
 }
 

@@ -23,12 +23,32 @@ import type { TransportName } from "../transport/Transports.ts"
  * @since 0.1.0
  */
 export type Status =
-  | { readonly _tag: "connecting" }
-  | { readonly _tag: "live"; readonly transport: TransportName }
-  | { readonly _tag: "degraded" }
-  | { readonly _tag: "resuming" }
-  | { readonly _tag: "waiting"; readonly retryAt: number; readonly attempt: number; readonly cause: Loss }
-  | { readonly _tag: "stopped"; readonly reason: StopReason }
+  | { readonly state: "connecting" }
+  | { readonly state: "live"; readonly transport: TransportName }
+  | { readonly state: "degraded" }
+  | { readonly state: "resuming" }
+  | { readonly state: "waiting"; readonly retryAt: number; readonly attempt: number; readonly cause: Loss }
+  | { readonly state: "stopped"; readonly reason: StopReason }
+
+/**
+ * The status now, and word of each change. `getSnapshot` gives the same value while
+ * nothing changes. `subscribe` calls after each change, and returns what ends that.
+ *
+ * ```ts
+ * import { connect } from "effect-emitter/client"
+ *
+ * const { status } = connect({ url: "wss://example.org/events" })
+ * const leave = status.subscribe(() => console.log(status.getSnapshot().state))
+ * // In React: useSyncExternalStore(status.subscribe, status.getSnapshot)
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StatusStore {
+  readonly subscribe: (listener: () => void) => () => void
+  readonly getSnapshot: () => Status
+}
 
 /**
  * How a connection was lost.
@@ -80,9 +100,9 @@ export type StopReason =
  * @since 0.1.0
  */
 export const equals = (a: Status, b: Status): boolean => {
-  if (a._tag === "waiting" && b._tag === "waiting") {
+  if (a.state === "waiting" && b.state === "waiting") {
     return a.retryAt === b.retryAt && a.attempt === b.attempt && a.cause === b.cause
   }
-  if (a._tag === "live" && b._tag === "live") return a.transport === b.transport
-  return a._tag === b._tag
+  if (a.state === "live" && b.state === "live") return a.transport === b.transport
+  return a.state === b.state
 }

@@ -25,7 +25,7 @@ import type { Loss, Status, StopReason } from "./Status.ts"
  * @since 0.1.0
  */
 export const statusMessage = (status: Status): string => {
-  switch (status._tag) {
+  switch (status.state) {
     case "connecting":
       return "Connecting."
     case "live":

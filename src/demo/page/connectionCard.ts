@@ -35,7 +35,7 @@ const lossText = (loss: Loss): string => {
   }
 }
 
-const names: Record<Status["_tag"], string> = {
+const names: Record<Status["state"], string> = {
   connecting: "Connecting",
   live: "Live",
   degraded: "Events may be late",
@@ -45,7 +45,7 @@ const names: Record<Status["_tag"], string> = {
 }
 
 const detail = (status: Status, now: number): string => {
-  switch (status._tag) {
+  switch (status.state) {
     case "connecting":
       return "On the way to the first connection."
     case "live":
@@ -67,7 +67,7 @@ const detail = (status: Status, now: number): string => {
 
 /** What a screen reader is told: changes of state, not each tick of the countdown. */
 export const spoken = (status: Status): string | undefined => {
-  switch (status._tag) {
+  switch (status.state) {
     case "live":
       return `Connected. ${detail(status, 0)}`
     case "waiting":
@@ -136,14 +136,14 @@ export const connectionCard = (options: {
     kills,
     options.log
   )
-  let status: Status = { _tag: "connecting" }
+  let status: Status = { state: "connecting" }
   let timer: ReturnType<typeof setInterval> | undefined
 
   const paint = () => {
-    setText(state, names[status._tag])
+    setText(state, names[status.state])
     setText(about, detail(status, Date.now()))
-    element.dataset["status"] = status._tag
-    if (status._tag === "live") element.dataset["transport"] = status.transport
+    element.dataset["status"] = status.state
+    if (status.state === "live") element.dataset["transport"] = status.transport
   }
   paint()
   return {
@@ -151,7 +151,7 @@ export const connectionCard = (options: {
     status: (next: Status) => {
       status = next
       clearInterval(timer)
-      if (next._tag === "waiting") timer = setInterval(paint, 100)
+      if (next.state === "waiting") timer = setInterval(paint, 100)
       paint()
     },
     counts: (counts: Readonly<Counts>, at: Position | undefined, node: string | undefined) => {

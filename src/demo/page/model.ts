@@ -1,7 +1,7 @@
 /**
  * What the page knows of its user's runs: a fold of what the client hands over, free of the DOM.
  */
-import type { Gap, Snapshot, WireEvent } from "../../client/index.ts"
+import type { AnyEvent, Gap, Snapshot } from "../../client/index.ts"
 import * as RunEvents from "../../protocol/RunEvents.ts"
 import type { RunPart, RunSnapshot } from "../../protocol/RunSnapshot.ts"
 
@@ -9,7 +9,7 @@ import type { RunPart, RunSnapshot } from "../../protocol/RunSnapshot.ts"
  * What the client hands over. Offsets of a snapshot tell which events are in its state already.
  */
 export type Item =
-  | { readonly _tag: "Event"; readonly epoch: string; readonly event: WireEvent }
+  | { readonly _tag: "Event"; readonly epoch: string; readonly event: AnyEvent }
   | { readonly _tag: "Gap" } & Gap
   | { readonly _tag: "Snapshot" } & Snapshot
   | { readonly _tag: "Lost"; readonly run: string; readonly at: number }
@@ -146,12 +146,12 @@ export class Runs {
     return run
   }
 
-  private onEvent(event: WireEvent): ReadonlyArray<Run> {
+  private onEvent(event: AnyEvent): ReadonlyArray<Run> {
     if (event.run === undefined) return []
     const run = this.run(event.run)
     // What the run's snapshot holds already only adds the inputs and outputs that were too large for it.
     const folded = event.offset <= run.foldedTo
-    const { at, data, offset } = event
+    const { at, offset, payload: data } = event
     switch (event.type) {
       case RunEvents.started: {
         const input = isData(data["input"]) ? data["input"] : {}

@@ -141,16 +141,16 @@ export const open = (options: {
 
   /** What comes before the first `live` is the past, which nobody wants read out. */
   let catchingUp = true
-  let before: Status["_tag"] = "connecting"
+  let before: Status["state"] = "connecting"
   const onStatus = (status: Status) => {
     card.status(status)
     const text = spoken(status)
-    if (text !== undefined && status._tag !== before) announce(text)
-    if (status._tag === "waiting") log.between("the connection was lost")
-    if (status._tag === "degraded") log.between("events may be late")
-    if (status._tag === "live" && before !== "connecting") log.between("live again")
-    if (status._tag === "live") catchingUp = false
-    before = status._tag
+    if (text !== undefined && status.state !== before) announce(text)
+    if (status.state === "waiting") log.between("the connection was lost")
+    if (status.state === "degraded") log.between("events may be late")
+    if (status.state === "live" && before !== "connecting") log.between("live again")
+    if (status.state === "live") catchingUp = false
+    before = status.state
     repaint()
   }
 

@@ -201,7 +201,7 @@ describe("Session, against a model of the server", () => {
       assertAcks(client, server)
       assertRuns(client, server)
       const status = statusOf(client.state)
-      if (status._tag !== "live") return assert.fail(status._tag)
+      if (status.state !== "live") return assert.fail(status.state)
       assert.notInclude(client.blocked, status.transport)
       used[status.transport] += 1
     })

@@ -54,7 +54,7 @@ class Hands {
 
   /** Why it waits. */
   get cause() {
-    return this.status._tag === "waiting" ? this.status.cause : undefined
+    return this.status.state === "waiting" ? this.status.cause : undefined
   }
 
   /** How long it will wait. */
@@ -212,7 +212,7 @@ describe("DeviceSession", () => {
     assert.strictEqual(hands.delay, 30_000)
     hands.pass(30_000)
     hands.greet(welcome())
-    assert.strictEqual(hands.status._tag, "live")
+    assert.strictEqual(hands.status.state, "live")
   })
 
   it("fault 23: asks for a new token at once when the first is refused after a while, and the next time waits", () => {
@@ -229,11 +229,11 @@ describe("DeviceSession", () => {
     assert.deepStrictEqual(tags(hands.close(4401)), ["askToken"])
     assert.deepStrictEqual(tags(answer("two")), ["connect"])
     hands.greet(welcome())
-    assert.strictEqual(hands.status._tag, "live")
+    assert.strictEqual(hands.status.state, "live")
 
     hands.pass(9_000)
     assert.deepStrictEqual(tags(hands.close(4401)), ["status"])
-    assert.strictEqual(hands.status._tag, "waiting")
+    assert.strictEqual(hands.status.state, "waiting")
     hands.pass(hands.delay)
     answer("three")
     hands.greet(welcome())
@@ -245,17 +245,17 @@ describe("DeviceSession", () => {
     const hands = new Hands({ hasToken: true })
     hands.tell({ _tag: "start" })
     let connects = 0
-    for (let n = 1; hands.status._tag !== "stopped"; n++) {
+    for (let n = 1; hands.status.state !== "stopped"; n++) {
       if (n > 100) assert.fail("it never stops")
       connects += tags(hands.tell({ _tag: "token", request: hands.state.request, answer: { token: `t-${n}` } }))
         .filter((tag) => tag === "connect").length
       hands.greet({ type: "error", code: "unauthenticated", message: "the issuer is not accepted" })
       hands.close(4401)
-      if (hands.status._tag === "waiting") hands.pass(hands.delay)
+      if (hands.status.state === "waiting") hands.pass(hands.delay)
     }
     assert.strictEqual(connects, 3)
     assert.deepStrictEqual(hands.status, {
-      _tag: "stopped",
+      state: "stopped",
       reason: {
         _tag: "refused",
         code: 4401,
@@ -277,10 +277,10 @@ describe("DeviceSession", () => {
       }
       hands.greet(welcome())
       hands.close(4401)
-      if (hands.status._tag === "waiting") hands.pass(Math.max(1, hands.delay))
+      if (hands.status.state === "waiting") hands.pass(Math.max(1, hands.delay))
     }
     assert.isAtMost(asked, 30)
-    assert.notStrictEqual(hands.status._tag, "stopped")
+    assert.notStrictEqual(hands.status.state, "stopped")
   })
 
   it("does not wait out its time when the page comes back", () => {
@@ -313,7 +313,7 @@ describe("DeviceSession", () => {
     assert.deepStrictEqual(reconnect(), [
       { _tag: "disconnect", code: 1000, reason: "reconnecting" },
       { _tag: "connect", connection: 2, transport: "websocket" },
-      { _tag: "status", status: { _tag: "resuming" } }
+      { _tag: "status", status: { state: "resuming" } }
     ])
     // One that is on its way goes on, however often somebody asks.
     assert.deepStrictEqual(reconnect(), [])
@@ -387,7 +387,7 @@ describe("DeviceSession", () => {
       hands.greet(welcome())
       hands.push({ type: "goodbye", reason: "draining", reconnectAfterMs: 60_000 })
       hands.close(4500)
-      const retryAt = () => hands.status._tag === "waiting" ? hands.status.retryAt : undefined
+      const retryAt = () => hands.status.state === "waiting" ? hands.status.retryAt : undefined
       const before = retryAt()
       assert.deepStrictEqual(tags(hands.pass(1_000)), [])
       hands.ahead += setBy
@@ -407,41 +407,41 @@ describe("DeviceSession", () => {
     hands.ahead += 3_600_000
     assert.deepStrictEqual(hands.pass(10), [{ _tag: "send", frame: { type: "pong" } }])
     assert.deepStrictEqual(hands.pass(10), [])
-    assert.deepStrictEqual(hands.status, { _tag: "live", transport: "websocket" })
+    assert.deepStrictEqual(hands.status, { state: "live", transport: "websocket" })
     assert.strictEqual(hands.delay, 37_470)
   })
 
   it("is live only when all that the server had at its welcome is here", () => {
     const hands = new Hands({ start: { epoch: "E1", offset: 1 } })
     hands.greet(welcome({ offset: 4 }))
-    assert.deepStrictEqual(hands.status, { _tag: "resuming" })
+    assert.deepStrictEqual(hands.status, { state: "resuming" })
     hands.push(events([2, 3]))
-    assert.deepStrictEqual(hands.status, { _tag: "resuming" })
+    assert.deepStrictEqual(hands.status, { state: "resuming" })
     hands.push(events([4]))
-    assert.deepStrictEqual(hands.status, { _tag: "live", transport: "websocket" })
+    assert.deepStrictEqual(hands.status, { state: "live", transport: "websocket" })
   })
 
   it("is degraded while its server says so, and goes on as if it were not", () => {
     const hands = new Hands()
     hands.greet(welcome(), events([1]))
     assert.deepStrictEqual(hands.push({ type: "status", state: "degraded" }), [
-      { _tag: "status", status: { _tag: "degraded" } }
+      { _tag: "status", status: { state: "degraded" } }
     ])
     assert.deepStrictEqual(hands.push({ type: "status", state: "degraded" }), [])
     assert.deepStrictEqual(sentBy(hands.push({ type: "ping" })), [{ type: "pong" }])
     hands.tell({ _tag: "handled", position: { epoch: "E1", offset: 1 } })
     assert.deepStrictEqual(sentBy(hands.pass(1_000)), [{ type: "ack", offset: 1, epoch: "E1" }])
     assert.deepStrictEqual(itemsOf(hands.push(events([2]))).length, 1)
-    assert.deepStrictEqual(hands.status, { _tag: "degraded" })
+    assert.deepStrictEqual(hands.status, { state: "degraded" })
     assert.deepStrictEqual(hands.push({ type: "status", state: "live" }), [
-      { _tag: "status", status: { _tag: "live", transport: "websocket" } }
+      { _tag: "status", status: { state: "live", transport: "websocket" } }
     ])
     // Another connection begins without it.
     hands.push({ type: "status", state: "degraded" })
     hands.close(4503)
     hands.pass(hands.delay)
     hands.greet(welcome({ offset: 2 }))
-    assert.deepStrictEqual(hands.status, { _tag: "live", transport: "websocket" })
+    assert.deepStrictEqual(hands.status, { state: "live", transport: "websocket" })
   })
 
   it("takes no status before its welcome, and none that it does not know", () => {
@@ -771,7 +771,7 @@ describe("DeviceSession", () => {
     hands.greet(welcome(), { type: "error", code: "badFrame", message: "hello came twice" })
     hands.close(4400)
     assert.deepStrictEqual(hands.status, {
-      _tag: "stopped",
+      state: "stopped",
       reason: { _tag: "refused", code: 4400, name: "badFrame", detail: "badFrame: hello came twice" }
     })
   })

@@ -82,7 +82,7 @@ describe("The choice of a transport", () => {
     session.fail(true)
     assert.deepStrictEqual(session.connected(), ["sse"])
     session.greet(welcome())
-    assert.deepStrictEqual(session.status(), { _tag: "live", transport: "sse" })
+    assert.deepStrictEqual(session.status(), { state: "live", transport: "sse" })
   })
 
   it("fault 45: does not hurry a server that asked for a wait, whatever it finds out meanwhile", () => {
@@ -215,7 +215,7 @@ describe("The choice of a transport", () => {
     session.greet(welcome())
 
     session.stay(2 * minute)
-    assert.deepStrictEqual(session.status(), { _tag: "live", transport: "sse" })
+    assert.deepStrictEqual(session.status(), { state: "live", transport: "sse" })
     session.closed()
     assert.deepStrictEqual(session.next(), ["websocket"])
     session.fail(true)
@@ -255,7 +255,7 @@ describe("fault 31: what the gateway answers over HTTP", () => {
     return session.status()
   }
   const reason = (code: number, name: string, detail: string) => ({
-    _tag: "stopped",
+    state: "stopped",
     reason: { _tag: "refused", code, name, detail }
   })
 
@@ -293,17 +293,17 @@ describe("fault 31: what the gateway answers over HTTP", () => {
     const session = begin({ transports: ["sse"] })
     session.start()
     session.fail(true)
-    assert.strictEqual(session.status()._tag, "waiting")
+    assert.strictEqual(session.status().state, "waiting")
   })
 
   it("does not stop one for what may pass, and says what it is", () => {
     for (const [status, name] of [[0, "hidden"], [426, "blocked"]] as const) {
       const waiting = stopped(status, { transports: ["websocket"] })
-      assert.strictEqual(waiting._tag === "waiting" && waiting.cause._tag === "closed" ? waiting.cause.name : "", name)
+      assert.strictEqual(waiting.state === "waiting" && waiting.cause._tag === "closed" ? waiting.cause.name : "", name)
     }
     for (const status of [200, 401, 500, 502, 503]) {
       const waiting = stopped(status)
-      assert.isUndefined(waiting._tag === "waiting" && waiting.cause._tag === "closed" ? waiting.cause.name : "")
+      assert.isUndefined(waiting.state === "waiting" && waiting.cause._tag === "closed" ? waiting.cause.name : "")
     }
   })
 
@@ -317,7 +317,7 @@ describe("fault 31: what the gateway answers over HTTP", () => {
       session.closed()
       session.tell({ _tag: "checked", connection: session.connection(), answer: { status } })
       const waiting = session.status()
-      assert.strictEqual(waiting._tag, "waiting")
+      assert.strictEqual(waiting.state, "waiting")
       assert.include(JSON.stringify(waiting), `HTTP ${status}`)
     }
     session.next()
@@ -327,7 +327,7 @@ describe("fault 31: what the gateway answers over HTTP", () => {
       connection: session.connection(),
       answer: { status: 403, code: "originRefused" }
     })
-    assert.strictEqual(session.status()._tag, "stopped")
+    assert.strictEqual(session.status().state, "stopped")
   })
 
   it("gives up an attempt that is on its way when the answer says that it is in vain", () => {
@@ -386,7 +386,7 @@ describe("A session over server-sent events", () => {
       { _tag: "disconnect", code: 1000, reason: "a new token" },
       { _tag: "connect", connection: 2, transport: "sse" }
     ])
-    assert.deepStrictEqual(session.status(), { _tag: "resuming" })
+    assert.deepStrictEqual(session.status(), { state: "resuming" })
     assert.deepStrictEqual(session.tell({ _tag: "opened", connection: 2 }), [
       { _tag: "send", frame: { type: "hello", token: "two", resume: { epoch: "E1", offset: 2 } } }
     ])

@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type Loss, type Status, statusMessage } from "effect-emitter/client"
 
-const waiting = (cause: Loss): Status => ({ _tag: "waiting", retryAt: 1_000, attempt: 1, cause })
+const waiting = (cause: Loss): Status => ({ state: "waiting", retryAt: 1_000, attempt: 1, cause })
 
 const statuses: ReadonlyArray<readonly [Status, string]> = [
-  [{ _tag: "connecting" }, "Connecting."],
-  [{ _tag: "live", transport: "sse" }, "Connected."],
-  [{ _tag: "degraded" }, "Connected, but events may be late."],
-  [{ _tag: "resuming" }, "Reconnecting, and catching up on what was missed."],
+  [{ state: "connecting" }, "Connecting."],
+  [{ state: "live", transport: "sse" }, "Connected."],
+  [{ state: "degraded" }, "Connected, but events may be late."],
+  [{ state: "resuming" }, "Reconnecting, and catching up on what was missed."],
   [
     waiting({ _tag: "closed", code: 4500, name: "draining", detail: "the server is about to stop" }),
     "The connection was closed: the server is about to stop. Trying again soon."
@@ -23,12 +23,15 @@ const statuses: ReadonlyArray<readonly [Status, string]> = [
     "The server sent something that could not be read. Trying again soon."
   ],
   [waiting({ _tag: "tokenFailed" }), "The sign-in could not be renewed. Trying again soon."],
-  [{ _tag: "stopped", reason: { _tag: "closed" } }, "Disconnected."],
+  [{ state: "stopped", reason: { _tag: "closed" } }, "Disconnected."],
   [
-    { _tag: "stopped", reason: { _tag: "refused", code: 404, name: "notFound", detail: "nothing is at this address" } },
+    {
+      state: "stopped",
+      reason: { _tag: "refused", code: 404, name: "notFound", detail: "nothing is at this address" }
+    },
     "The server refused the connection: nothing is at this address."
   ],
-  [{ _tag: "stopped", reason: { _tag: "noToken", detail: "there is no token" } }, "Signed out. Please sign in again."]
+  [{ state: "stopped", reason: { _tag: "noToken", detail: "there is no token" } }, "Signed out. Please sign in again."]
 ]
 
 describe("statusMessage", () => {

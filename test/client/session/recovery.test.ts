@@ -49,7 +49,7 @@ const device = (seed: number, { offlineMs, onlineMs, outages }: Profile) => {
         later({ _tag: "message", connection, data: JSON.stringify(welcome({ heartbeatMs: 0 })) })
       }
     }
-    if (returnedAt !== undefined && statusOf(state)._tag === "live") {
+    if (returnedAt !== undefined && statusOf(state).state === "live") {
       recoveries.push(now - returnedAt)
       returnedAt = undefined
     }

@@ -24,8 +24,8 @@ for (const [deviceName, device] of Object.entries(devices)) {
         const { proxy, served, settings } = yield* world()
         proxy.upgrades("refuse")
         const one = yield* device(settings)
-        yield* until("live", () => one.status()._tag === "live")
-        assert.deepStrictEqual(one.status(), { _tag: "live", transport: "sse" })
+        yield* until("live", () => one.status().state === "live")
+        assert.deepStrictEqual(one.status(), { state: "live", transport: "sse" })
         for (let round = 0; round < 30; round++) {
           yield* append(served, "ann", ...upTo(10))
           if (round % 3 === 0) proxy.cut()
@@ -34,23 +34,23 @@ for (const [deviceName, device] of Object.entries(devices)) {
         yield* until("all events", () => one.offsets.length >= 300)
         assert.deepStrictEqual(one.offsets, upTo(300))
         assert.deepStrictEqual(one.told, [])
-        assert.isTrue(one.statuses.every((status) => status._tag !== "live" || status.transport === "sse"))
+        assert.isTrue(one.statuses.every((status) => status.state !== "live" || status.transport === "sse"))
       }))
 
     it.live("goes on from its position when WebSocket is blocked in mid-stream", () =>
       Effect.gen(function*() {
         const { proxy, served, settings } = yield* world()
         const one = yield* device(settings)
-        yield* until("live", () => one.status()._tag === "live")
-        assert.deepStrictEqual(one.status(), { _tag: "live", transport: "websocket" })
+        yield* until("live", () => one.status().state === "live")
+        assert.deepStrictEqual(one.status(), { state: "live", transport: "websocket" })
         yield* append(served, "ann", ...upTo(5))
         yield* until("the first events", () => one.offsets.length === 5)
         proxy.upgrades("refuse")
         proxy.cut()
         yield* append(served, "ann", ...upTo(5))
         yield* until("the rest", () => one.offsets.length === 10)
-        yield* until("live", () => one.status()._tag === "live")
-        assert.deepStrictEqual(one.status(), { _tag: "live", transport: "sse" })
+        yield* until("live", () => one.status().state === "live")
+        assert.deepStrictEqual(one.status(), { state: "live", transport: "sse" })
         assert.deepStrictEqual(one.offsets, upTo(10))
         assert.deepStrictEqual(one.told, [])
       }))
@@ -59,13 +59,13 @@ for (const [deviceName, device] of Object.entries(devices)) {
       Effect.gen(function*() {
         const { proxy, settings } = yield* world()
         const one = yield* device(settings)
-        yield* until("live", () => one.status()._tag === "live")
+        yield* until("live", () => one.status().state === "live")
         proxy.upgrades("down")
         proxy.cut()
-        yield* until("several attempts", () => one.statuses.filter(({ _tag }) => _tag === "waiting").length >= 8)
+        yield* until("several attempts", () => one.statuses.filter(({ state }) => state === "waiting").length >= 8)
         proxy.upgrades("pass")
-        yield* until("live", () => one.status()._tag === "live")
-        assert.deepStrictEqual(one.status(), { _tag: "live", transport: "websocket" })
+        yield* until("live", () => one.status().state === "live")
+        assert.deepStrictEqual(one.status(), { state: "live", transport: "websocket" })
       }))
 
     it.live("does not wait for ever for a handshake that nobody answers", () =>
@@ -73,8 +73,8 @@ for (const [deviceName, device] of Object.entries(devices)) {
         const { proxy, served, settings } = yield* world()
         proxy.upgrades("swallow")
         const one = yield* device({ ...settings, connectTimeoutMs: 200 })
-        yield* until("live", () => one.status()._tag === "live")
-        assert.deepStrictEqual(one.status(), { _tag: "live", transport: "sse" })
+        yield* until("live", () => one.status().state === "live")
+        assert.deepStrictEqual(one.status(), { state: "live", transport: "sse" })
         yield* append(served, "ann", 1)
         yield* until("the event", () => one.offsets.length === 1)
       }))
@@ -87,7 +87,7 @@ for (const [deviceName, device] of Object.entries(devices)) {
         const over = (transport: "websocket" | "sse") =>
           Effect.gen(function*() {
             const one = yield* device({ ...settings, start, transports: [transport] })
-            yield* until("live", () => one.status()._tag === "live" && one.offsets.length > 0)
+            yield* until("live", () => one.status().state === "live" && one.offsets.length > 0)
             return { offsets: one.offsets, told: one.told }
           })
         const sse = yield* over("sse")
@@ -99,7 +99,7 @@ for (const [deviceName, device] of Object.entries(devices)) {
       Effect.gen(function*() {
         const { proxy, served, settings } = yield* world({ heartbeat: "200 millis" })
         const one = yield* device({ ...settings, threads: ["t1"], transports: ["sse"] })
-        yield* until("live", () => one.status()._tag === "live")
+        yield* until("live", () => one.status().state === "live")
         const say = (...threads: ReadonlyArray<string>) =>
           Effect.forEach(threads, (thread) => served.broker.append(user("ann"), [envelope({ n: 1 }, { thread })]))
         yield* say("t1", "t2", "t2", "t1", "t2")
@@ -115,7 +115,7 @@ for (const [deviceName, device] of Object.entries(devices)) {
       Effect.gen(function*() {
         const { served, settings } = yield* world()
         const one = yield* device({ ...settings, transports: ["sse"] })
-        yield* until("live", () => one.status()._tag === "live")
+        yield* until("live", () => one.status().state === "live")
         const position = yield* served.broker.append(user("ann"), [envelope({ n: 1 }, { confirm: true })])
         const confirmed = yield* Effect.forkChild(served.broker.acknowledged(user("ann"), position))
         assert.isBelow((yield* ownTimed(Fiber.join(confirmed)))[0], 900)
@@ -136,11 +136,11 @@ for (const [deviceName, device] of Object.entries(devices)) {
         const { proxy, settings } = yield* world()
         proxy.upgrades("refuse")
         const one = yield* device({ ...settings, transports: ["websocket"] })
-        yield* until("attempts", () => one.statuses.filter(({ _tag }) => _tag === "waiting").length >= 5)
-        assert.isTrue(one.statuses.every(({ _tag }) => _tag !== "live"))
+        yield* until("attempts", () => one.statuses.filter(({ state }) => state === "waiting").length >= 5)
+        assert.isTrue(one.statuses.every(({ state }) => state !== "live"))
         proxy.upgrades("pass")
-        yield* until("live", () => one.status()._tag === "live")
-        assert.deepStrictEqual(one.status(), { _tag: "live", transport: "websocket" })
+        yield* until("live", () => one.status().state === "live")
+        assert.deepStrictEqual(one.status(), { state: "live", transport: "websocket" })
       }))
   })
 }
@@ -166,13 +166,13 @@ describe("server-sent events, in the long run", () => {
             while ((yield* served.gateway.stats).opened === opened) yield* Effect.sleep("1 millis")
           }
         })
-        yield* until("live", () => one.status()._tag === "live")
+        yield* until("live", () => one.status().state === "live")
         yield* reconnect(300)
-        yield* until("live", () => one.status()._tag === "live")
+        yield* until("live", () => one.status().state === "live")
         const before = { heap: yield* Effect.promise(settledMemory), ...resources() }
         yield* reconnect(500)
         yield* until("all events", () => one.offsets.length === 16)
-        yield* until("live", () => one.status()._tag === "live")
+        yield* until("live", () => one.status().state === "live")
         // The ends of what was cut last take their time. An acknowledgement has a connection of its own, which is kept for
         // a while and seen here from four sides.
         yield* until("the last sockets and timers gone", () => {

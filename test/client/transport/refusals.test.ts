@@ -13,12 +13,12 @@ for (const [name, device] of Object.entries(devices)) {
         const served = yield* serve()
         const ann = yield* token("ann")
         const one = yield* device({ url: `${served.url}${suffix}`, token: () => ann, transports: [transport] })
-        yield* until("stopped", () => one.status()._tag === "stopped")
+        yield* until("stopped", () => one.status().state === "stopped")
         const status = one.status()
-        if (status._tag !== "stopped" || status.reason._tag !== "refused") return assert.fail(JSON.stringify(status))
+        if (status.state !== "stopped" || status.reason._tag !== "refused") return assert.fail(JSON.stringify(status))
         assert.deepStrictEqual([status.reason.code, status.reason.name], [code, reason])
         assert.include(status.reason.detail, remedy)
-        assert.isAtMost(one.statuses.filter(({ _tag }) => _tag === "waiting").length, 2)
+        assert.isAtMost(one.statuses.filter(({ state }) => state === "waiting").length, 2)
       })
 
       it.live("fault 31: stops at a wrong path, and says that it is one", () =>

@@ -110,13 +110,13 @@ for (const [deviceName, device] of Object.entries(devices)) {
             token: () => ann,
             transports
           })
-          yield* until("live", () => status()._tag === "live")
+          yield* until("live", () => status().state === "live")
           yield* append(served, "ann", 1)
           yield* until("the first event", () => offsets.length === 1)
           proxy.hold()
           yield* append(served, "ann", 2)
           const [ownMs] = yield* ownTimed(
-            until("noticed", () => statuses.some((_) => _._tag === "waiting" && _.cause._tag === "silent"))
+            until("noticed", () => statuses.some((_) => _.state === "waiting" && _.cause._tag === "silent"))
           )
           assert.isBelow(ownMs, 1_000)
           proxy.cut()
@@ -139,10 +139,10 @@ for (const [deviceName, device] of Object.entries(devices)) {
             token: () => tokens[asked++] ?? "none left",
             transports
           })
-          yield* until("live", () => status()._tag === "live")
+          yield* until("live", () => status().state === "live")
           assert.strictEqual(asked, 2)
           yield* append(served, "ann", 1)
-          yield* until("renewed", () => asked === 3 && status()._tag === "live")
+          yield* until("renewed", () => asked === 3 && status().state === "live")
           yield* append(served, "ann", 2)
           yield* until("both events", () => offsets.length === 2)
           assert.deepStrictEqual(offsets, [1, 2])
@@ -162,15 +162,15 @@ for (const [deviceName, device] of Object.entries(devices)) {
             token: () => ann,
             transports
           })
-          yield* until("live", () => status()._tag === "live")
+          yield* until("live", () => status().state === "live")
           yield* append(first, "ann", 1)
           yield* until("the first event", () => offsets.length === 1)
           yield* first.close
-          yield* until("noticed", () => status()._tag !== "live")
+          yield* until("noticed", () => status().state !== "live")
           yield* append(first, "ann", 2, 3)
           const second = yield* serve(options, { broker: shared })
           port = second.port
-          yield* until("caught up", () => offsets.length === 3 && status()._tag === "live")
+          yield* until("caught up", () => offsets.length === 3 && status().state === "live")
           assert.deepStrictEqual(offsets, [1, 2, 3])
         }))
     })

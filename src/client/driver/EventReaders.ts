@@ -1,0 +1,116 @@
+/**
+ * Hands a plain program its events where it asks for them: `for await`.
+ *
+ * - Each loop sees every event from its beginning on, once and in order.
+ * - An event counts as handled when its loop asks for more. What no loop waits for
+ *   counts at once.
+ * - All loops share one list. Once `capacity` entries wait for the slowest, no more
+ *   must come until half of them are handled.
+ *
+ * @since 0.1.0
+ */
+import type { Position } from "../../protocol/Position.ts"
+
+/**
+ * Who is told. `handled`: every loop has handled everything up to this position.
+ * `room`: there is room for more.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Listener {
+  readonly handled: (position: Position) => void
+  readonly room: () => void
+}
+
+interface Entry<A> {
+  readonly position: Position
+  readonly event?: A | undefined
+}
+
+interface Reader {
+  /** The number of the entry that it handles or waits for. */
+  at: number
+  wake: () => void
+}
+
+/**
+ * The loops of one connection. Its own members have `#` names, which minifiers
+ * shorten: a page loads this class.
+ *
+ * @category fan-out
+ * @since 0.1.0
+ */
+export class EventReaders<A> implements AsyncIterable<A> {
+  readonly #capacity: number
+  readonly #listener: Listener
+  readonly #readers = new Set<Reader>()
+  #entries: Array<Entry<A>> = []
+  /** The number of the first entry. */
+  #first = 0
+  #over = false
+
+  constructor(capacity: number, listener: Listener) {
+    this.#capacity = capacity
+    this.#listener = listener
+  }
+
+  /** Whether no more must come, until `room` is called. */
+  get isFull(): boolean {
+    return this.#entries.length >= this.#capacity
+  }
+
+  /** Adds an event, or a position that follows the last one. */
+  put(position: Position, event?: A): void {
+    this.#entries.push({ position, event })
+    for (const { wake } of this.#readers) wake()
+  }
+
+  /** Tells up to where everything is handled. */
+  settle(): void {
+    let at = this.#end
+    for (const reader of this.#readers) at = Math.min(at, reader.at)
+    const last = this.#entries.splice(0, at - this.#first).at(-1)
+    if (last === undefined) return
+    this.#first = at
+    this.#listener.handled(last.position)
+    if (this.#entries.length * 2 <= this.#capacity) this.#listener.room()
+  }
+
+  /** Ends all loops, once they have seen what waits; at once with `discard`, and then it is not handled. */
+  end(discard: boolean): void {
+    this.#over = true
+    if (discard) {
+      this.#first = this.#end
+      this.#entries = []
+    }
+    for (const { wake } of this.#readers) wake()
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<A, void, undefined> {
+    const reader: Reader = { at: this.#end, wake: () => {} }
+    this.#readers.add(reader)
+    try {
+      while (true) {
+        const entry = this.#entries[reader.at - this.#first]
+        if (entry !== undefined) {
+          if (entry.event !== undefined) yield entry.event
+          reader.at++
+          this.settle()
+        } else if (this.#over) return
+        else {
+          await new Promise<void>((resolve) => {
+            reader.wake = resolve
+          })
+        }
+      }
+    } finally {
+      this.#readers.delete(reader)
+      this.settle()
+    }
+  }
+
+  get #end(): number {
+    return this.#first + this.#entries.length
+  }
+}
