@@ -155,7 +155,7 @@ export const fromText = Effect.fnUntraced(function*(text: string) {
 
 /**
  * A library of a package's own documents: README.md and CHANGELOG.md at its root, every README.md under src and bench,
- * and the doc comments of the modules that its users can import: those that an index.ts under src names.
+ * and the doc comments of the modules that its users can import: those that the entries of package.json name.
  */
 export const fromPackage = Effect.fnUntraced(function*(root: string): Effect.fn.Return<
   Library,
@@ -177,7 +177,11 @@ export const fromPackage = Effect.fnUntraced(function*(root: string): Effect.fn.
     .map((name) => name.split(path.sep).join("/"))
     .toSorted()
   const guides = yield* readAll(names.filter((name) => /(^|\/)README\.md$|^CHANGELOG\.md$/u.test(name)))
-  const indexes = yield* readAll(names.filter((name) => /^src\/(.*\/)?index\.ts$/u.test(name)))
+  const { text: manifest } = yield* read("package.json")
+  const entries = new Set(
+    Array.from(manifest.matchAll(/"default": "\.\/dist\/([^"]+)\.js"/gu), ([, entry = ""]) => `src/${entry}.ts`)
+  )
+  const indexes = yield* readAll([...entries].filter((name) => names.includes(name)))
   const modules = new Set(indexes.flatMap(({ name, text }) => DocComments.reexported(text, name)))
   const sources = yield* readAll([...modules].filter((name) => names.includes(name)).toSorted())
   return make("the package's documents", [

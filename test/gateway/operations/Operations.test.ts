@@ -142,32 +142,32 @@ describe("Operations", () => {
   it.live("devices that come too many at once are told to come back later", () =>
     Effect.gen(function*() {
       const served = yield* serve({ connections: { perSecond: 3 }, reconnectSpread: "4 seconds" })
-      const shown = yield* token("ada")
       // Who is no device takes no place of those that are.
       for (let n = 0; n < 20; n++) yield* dial(served.url)
-      const codes: Array<number> = []
-      for (let n = 0; n < 5; n++) {
-        const device = yield* dial(served.url)
-        yield* device.send({ type: "hello", token: shown })
-        codes.push(
-          yield* Effect.raceFirst(
+      // All at once, so that the rate does not fill up again in between, however slow the machine is.
+      const tokens = yield* Effect.forEach(Array.from({ length: 30 }), (_, n) => token(`user-${n}`))
+      const codes = yield* Effect.forEach(tokens, (shown) =>
+        Effect.gen(function*() {
+          const device = yield* dial(served.url)
+          yield* device.send({ type: "hello", token: shown })
+          const code = yield* Effect.raceFirst(
             Effect.map(device.closed, ({ code }) => code),
             Effect.as(device.take("welcome"), 0)
           )
-        )
-        const last = device.frames.at(-1)
-        if (last?.type === "goodbye") assert.isAtMost(last.reconnectAfterMs, 4_000)
-      }
-      assert.deepStrictEqual(codes.slice(0, 3), [0, 0, 0])
+          const last = device.frames.at(-1)
+          if (last?.type === "goodbye") assert.isAtMost(last.reconnectAfterMs, 4_000)
+          return code
+        }), { concurrency: "unbounded" })
+      assert.isAtLeast(codes.filter((code) => code === 0).length, 3)
       assert.include(codes, 4500)
-      const headers = { accept: "text/event-stream", authorization: `Bearer ${shown}` }
-      const statuses: Array<number> = []
-      for (let n = 0; n < 5; n++) {
-        const response = yield* Effect.promise(() => fetch(`${served.http}/events`, { headers }))
-        statuses.push(response.status)
-        if (response.status === 503) assert.isAtMost(Number(response.headers.get("retry-after")), 4)
-        void response.body?.cancel()
-      }
+      const statuses = yield* Effect.forEach(tokens, (shown) =>
+        Effect.promise(async () => {
+          const headers = { accept: "text/event-stream", authorization: `Bearer ${shown}` }
+          const response = await fetch(`${served.http}/events`, { headers })
+          if (response.status === 503) assert.isAtMost(Number(response.headers.get("retry-after")), 4)
+          void response.body?.cancel()
+          return response.status
+        }), { concurrency: "unbounded" })
       assert.include(statuses, 503)
       assert.isAtLeast((yield* served.gateway.stats).refused.rate, 2)
       yield* Effect.sleep("400 millis")
