@@ -1,12 +1,13 @@
 /** What becomes of runs whose processes die, freeze and come back, over one Redis. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import type { Broker } from "effect-emitter"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { UserId } from "../../../src/protocol/Identity.ts"
 import { ownTimed } from "../../support/ownTime.ts"
+import type { RedisServer } from "../../support/redis.ts"
 import { eventually, newUser, plenty, start } from "../events.ts"
 import { type NodeOptions, persist, program, startNode, withServer } from "../redis/redisNode.ts"
 import { runProcess } from "./runProcess.ts"
@@ -43,6 +44,27 @@ const until = (broker: Broker.Broker["Service"], user: UserId, last: string) =>
 
 const isRunning = (receipts: ReadonlyArray<unknown>) => receipts.filter((tag) => tag === "Appended").length >= 3
 
+/** A process that has begun a run of a user, and a node that looks on, over one Redis. */
+interface Running {
+  readonly server: RedisServer
+  readonly node: Broker.Broker["Service"]
+  readonly user: UserId
+  readonly child: Effect.Success<ReturnType<typeof runProcess>>
+}
+
+const withRun = <E>(
+  redis: Parameters<typeof withServer>[0],
+  body: (running: Running) => Effect.Effect<void, E, Scope.Scope>
+) =>
+  withServer(redis, (server) =>
+    Effect.gen(function*() {
+      const node = yield* startNode(server.url, options)
+      const user = newUser()
+      const child = yield* runProcess({ url: server.url, user, run: "r" })
+      yield* child.until("receipt", isRunning)
+      yield* body({ server, node, user, child })
+    }), 55)
+
 describe.skipIf(program === undefined)("A run whose process", () => {
   it.live(
     "is killed ends as lost, once, within its lease, whoever else is there",
@@ -68,28 +90,20 @@ describe.skipIf(program === undefined)("A run whose process", () => {
   it.live(
     "closes in good order ends as cancelled, and is never lost",
     () =>
-      withServer({}, (server) =>
+      withRun({}, ({ child, node, user }) =>
         Effect.gen(function*() {
-          const node = yield* startNode(server.url, options)
-          const user = newUser()
-          const child = yield* runProcess({ url: server.url, user, run: "r" })
-          yield* child.until("receipt", isRunning)
           yield* child.stop
           yield* Effect.sleep(3 * leaseMs)
           assert.deepStrictEqual(yield* runsOf(node, user), ["r started", "r cancelled"])
-        }), 55),
+        })),
     120_000
   )
 
   it.live(
     "was frozen past its lease has ended, and takes nothing of what the process emits when it wakes",
     () =>
-      withServer({}, (server) =>
+      withRun({}, ({ child, node, user }) =>
         Effect.gen(function*() {
-          const node = yield* startNode(server.url, options)
-          const user = newUser()
-          const child = yield* runProcess({ url: server.url, user, run: "r" })
-          yield* child.until("receipt", isRunning)
           yield* child.freeze
           yield* until(node, user, "r lost")
           yield* child.thaw
@@ -109,19 +123,15 @@ describe.skipIf(program === undefined)("A run whose process", () => {
           yield* child.kill
           yield* until(node, user, "r-again lost")
           assert.deepStrictEqual(yield* runsOf(node, user), ["r started", "r lost", "r-again started", "r-again lost"])
-        }), 55),
+        })),
     120_000
   )
 
   it.live(
     "lives goes on though Redis was away for longer than its lease",
     () =>
-      withServer({ durable: true }, (server) =>
+      withRun({ durable: true }, ({ child, node, server, user }) =>
         Effect.gen(function*() {
-          const node = yield* startNode(server.url, options)
-          const user = newUser()
-          const child = yield* runProcess({ url: server.url, user, run: "r" })
-          yield* child.until("receipt", isRunning)
           yield* Effect.sleep(2 * leaseMs)
           yield* server.kill
           yield* Effect.sleep(2 * leaseMs)
@@ -131,19 +141,15 @@ describe.skipIf(program === undefined)("A run whose process", () => {
           yield* child.tell("end")
           yield* until(node, user, "r completed")
           assert.deepStrictEqual(yield* runsOf(node, user), ["r started", "r completed"])
-        }), 55),
+        })),
     120_000
   )
 
   it.live(
     "lives is watched again after Redis lost all it had",
     () =>
-      withServer({}, (server) =>
+      withRun({}, ({ child, node, server, user }) =>
         Effect.gen(function*() {
-          const node = yield* startNode(server.url, options)
-          const user = newUser()
-          const child = yield* runProcess({ url: server.url, user, run: "r" })
-          yield* child.until("receipt", isRunning)
           yield* server.kill
           yield* server.start
           const before = child.said("receipt").length
@@ -156,7 +162,7 @@ describe.skipIf(program === undefined)("A run whose process", () => {
           yield* Effect.sleep(2 * leaseMs)
           yield* child.kill
           yield* until(node, user, "r lost")
-        }), 55),
+        })),
     120_000
   )
 
