@@ -44,10 +44,10 @@ import { Emitters } from "./Emitter.ts"
 import * as EmitterConfig from "./EmitterConfig.ts"
 import { DeadLetters } from "./fallback/DeadLetters.ts"
 import { DeadLetterStore } from "./fallback/DeadLetterStore.ts"
-import { Channels } from "./fallback/FallbackChannel.ts"
+import { Channels } from "./fallback/Channel.ts"
 import * as Spool from "./fallback/Spool.ts"
+import * as Alerts from "./observe/Alerts.ts"
 import * as Metrics from "./observe/Metrics.ts"
-import * as OperatorAlert from "./observe/OperatorAlert.ts"
 import * as Spans from "./run/Spans.ts"
 import { type BreakerState, type Stats, view } from "./observe/Stats.ts"
 import { Reporter } from "./run/Reporting.ts"
@@ -59,7 +59,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
   const clock = yield* Clock.Clock
   const isTraced = yield* Effect.withFiber((fiber) => Effect.succeed(TraceContext.isTraced(fiber)))
   const startedAt = Monotonic.millisUnsafe(clock)
-  const alert = yield* OperatorAlert.Current
+  const alert = yield* Alerts.Current
   // Names the layer among all that there are, so that a count tells its emitters apart.
   const name = yield* Names.next
   const outboxes = new Turns((user) => new Outbox(user, config))
@@ -138,6 +138,17 @@ const fromConfig = (
 
 /**
  * Gives `Emitters`, and the `DeadLetters` of the same layer.
+ *
+ * `FallbackChannel.provide` and `OperatorAlert.provide` change what the layer does
+ * with events that the broker does not take.
+ *
+ * A program may have two of them, each made by a call of its own. Both give the same
+ * services, so each is provided to the part of the program that is meant to use it:
+ * where both are merged, the later one is taken. Each has outboxes, circuit breakers,
+ * fallback channels and dead letters of its own. The events of a user that go through
+ * two layers come in the order in which the broker takes them, so a user whose order
+ * matters has one layer. In the metrics the counters of both are added up, and a gauge
+ * shows the layer that published last.
  *
  * @category layers
  * @since 0.1.0

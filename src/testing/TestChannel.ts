@@ -10,7 +10,7 @@
  *   const push = yield* TestChannel.make("push")
  *   yield* push.behave("fail")
  *   const layer = EmitterLayer().pipe(
- *     Layer.provide(Layer.succeed(FallbackChannel.Channels, [push])),
+ *     FallbackChannel.provide(Effect.succeed(push)),
  *     Layer.provideMerge(TestBroker.layer(Broker.layerMemory()))
  *   )
  *   // … provide the layer to what is tested, then look at what went through the channel

@@ -154,7 +154,7 @@ runChild(
       Effect.scoped,
       Effect.provide(
         EmitterLayer({ profile: "lowLatency", closeTimeout: "4 seconds" }).pipe(
-          Layer.provide(Layer.effect(FallbackChannel.Channels, Effect.all([Spool.sqlite({ file: spool })]))),
+          FallbackChannel.provide(Spool.sqlite({ file: spool })),
           Layer.provide(brokerLayer(redis))
         )
       )

@@ -74,7 +74,7 @@ describe("a field that is undefined", () => {
       yield* fields.built
       yield* fields.spool
       yield* fields.notifier
-      yield* fields.alert
+      yield* Layer.build(fields.emitters)
       assert.isDefined(fields.asyncApi["channels"])
       const decode = Schema.decodeUnknownEffect(RedisOptions, { errors: "all", onExcessProperty: "error" })
       const [one, several] = yield* Effect.forEach(fields.redis, (options) => decode(present(options)))

@@ -97,7 +97,10 @@ export const webhook: Webhook.Options = {
 
 export const notifier = Notifier.make({ notify: () => Effect.void, deadline: no, name: no })
 
-export const alert = OperatorAlert.make({ notify: () => Effect.void, atMostEvery: no, timeout: no })
+export const emitters = EmitterLayer().pipe(
+  OperatorAlert.provide({ notify: () => Effect.void, atMostEvery: no, timeout: no }),
+  Layer.provide(Broker.layerMemory())
+)
 
 export const pool = EmitterPool.layer({ capacity: no, idleTimeToLive: no })
 

@@ -376,7 +376,7 @@ export class World {
       breaker: { failures: 2, openFor: "200 millis", maxOpenFor: "800 millis" },
       closeTimeout: `${closeTimeoutMs} millis`
     }).pipe(
-      Layer.provide(Layer.succeed(FallbackChannel.Channels, channels)),
+      FallbackChannel.provide(...channels.map((_) => Effect.succeed(_))),
       Layer.provide(Layer.succeed(Broker.Broker, broker))
     )
     const context = yield* Effect.orDie(Layer.buildWithScope(engine, scope))

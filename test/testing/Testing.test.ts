@@ -11,7 +11,7 @@ const urgent = (data: number) => Event.critical(note(data))
 const layer = (channels: ReadonlyArray<FallbackChannel.FallbackChannel> = []) =>
   Recorder.layer(
     EmitterLayer({ retry: { attempts: 1 } }).pipe(
-      Layer.provide(Layer.succeed(FallbackChannel.Channels, channels))
+      FallbackChannel.provide(...channels.map((_) => Effect.succeed(_)))
     )
   ).pipe(Layer.provideMerge(TestBroker.layer(Broker.layerMemory())))
 

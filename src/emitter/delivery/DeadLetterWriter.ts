@@ -12,7 +12,7 @@ import type { Reason, Trigger } from "../fallback/DeadLetters.ts"
 import type { DeadLetterStore } from "../fallback/DeadLetterStore.ts"
 import type { DurableLetters } from "../fallback/SpoolStore.ts"
 import { NamedCounter } from "../observe/Counters.ts"
-import type { OperatorAlert } from "../observe/OperatorAlert.ts"
+import type { OperatorAlert } from "../observe/Alerts.ts"
 import type { DeadLettered } from "./Outcome.ts"
 
 /**

@@ -32,7 +32,7 @@ import type { BrokerError } from "../../broker/Broker.ts"
 import type { Envelope } from "../../protocol/Envelope.ts"
 import type { UserId } from "../../protocol/Identity.ts"
 import type { BreakerOpen } from "../resilience/CircuitBreaker.ts"
-import type { ChannelError } from "./FallbackChannel.ts"
+import type { ChannelError } from "./Channel.ts"
 
 export {
   /**

@@ -8,133 +8,87 @@
  *
  * @since 0.1.0
  */
-import type { NonEmptyReadonlyArray } from "effect/Array"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { UserId } from "../../protocol/Identity.ts"
-import { SpoolFailure, SpoolFull, type SpoolStore } from "./SpoolStore.ts"
+import { Channels, type FallbackChannel } from "./Channel.ts"
+import type { DeadLetters } from "./DeadLetters.ts"
+
+export {
+  /**
+   * Why a channel did not take a batch.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  ChannelError,
+  /**
+   * One of the reasons of a {@link ChannelError}, told apart by `_tag`.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  type ChannelErrorReason,
+  /**
+   * The other side answered, and refused for good.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  ChannelRefused,
+  /**
+   * The channel did not end within its deadline.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  ChannelTimeout,
+  /**
+   * The channel cannot be reached, or what it calls failed.
+   *
+   * @category errors
+   * @since 0.1.0
+   */
+  ChannelUnavailable,
+  /**
+   * A fallback channel.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  type FallbackChannel
+} from "./Channel.ts"
 
 /**
- * A fallback channel.
+ * Gives an `EmitterLayer` these fallback channels, in this order, with what they
+ * need taken from the layer. They are made before the engine, and closed after it.
  *
- * - `name` tells it from others in outcomes, errors and statistics.
- * - `deliver` takes the whole batch, or fails and takes nothing. It is called
- *   for one batch of a user at a time, in order, and may be interrupted. It
- *   must end: a channel that waits for ever keeps its user waiting.
- * - `spool` is there on a channel that only holds events until the broker takes
- *   them. While it holds something of a user, newer events of this user queue
- *   behind. At most one channel of a delivery has one.
+ * Without it the channel is a spool in memory, which bridges an outage of the
+ * broker. Without a channel, as in `FallbackChannel.provide()`, what the broker does
+ * not take becomes a dead letter at once.
  *
- * @category models
- * @since 0.1.0
- */
-export interface FallbackChannel {
-  readonly name: string
-  readonly deliver: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<void, ChannelError>
-  readonly spool?: SpoolStore
-}
-
-/**
- * The fallback channels of the emitting engine, in the order in which they are
- * asked. By default that is a spool in memory, which bridges an outage of the
- * broker; with an empty list, what the broker does not take becomes a dead
- * letter at once. Provide them to `EmitterLayer`:
+ * It changes a layer and is none itself, so it cannot be merged beside the engine by
+ * mistake, where it would have no effect.
  *
  * ```ts
- * import { Layer } from "effect"
  * import { EmitterLayer, FallbackChannel, Spool } from "effect-emitter"
  *
- * const channels = FallbackChannel.layer(Spool.sqlite({ file: "spool.db" }))
- * const emitters = EmitterLayer().pipe(Layer.provide(channels))
+ * const emitters = EmitterLayer().pipe(FallbackChannel.provide(Spool.sqlite({ file: "spool.db" })))
  * ```
- *
- * @category services
- * @since 0.1.0
- */
-export const Channels = Context.Reference<ReadonlyArray<FallbackChannel> | undefined>(
-  "effect-emitter/FallbackChannels",
-  { defaultValue: () => undefined }
-)
-
-/**
- * Makes these the fallback channels, in this order, with what they need taken from
- * the layer. Provide it to `EmitterLayer`; beside it, it has no effect.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer = <E = never, R = never>(
-  ...channels: ReadonlyArray<Effect.Effect<FallbackChannel, E, R>>
-): Layer.Layer<never, E, Exclude<R, Scope.Scope>> => Layer.effect(Channels, Effect.all(channels))
-
-/**
- * The channel cannot be reached, or what it calls failed.
- *
- * @category errors
- * @since 0.1.0
- */
-export class ChannelUnavailable extends Schema.TaggedError<ChannelUnavailable>()("ChannelUnavailable", {
-  cause: Schema.Defect()
-}) {
-  override get message() {
-    return `it is not available: ${String(this.cause)}`
-  }
+export function provide<Given extends ReadonlyArray<Effect.Effect<FallbackChannel, unknown, unknown>>>(
+  ...channels: Given
+): <A, E, R>(
+  self: Layer.Layer<A | DeadLetters, E, R>
+) => Layer.Layer<
+  A | DeadLetters,
+  E | Effect.Error<Given[number]>,
+  R | Exclude<Effect.Services<Given[number]>, Scope.Scope>
+>
+export function provide(...channels: ReadonlyArray<Effect.Effect<FallbackChannel, unknown, unknown>>) {
+  return <A, E, R>(self: Layer.Layer<A | DeadLetters, E, R>): Layer.Layer<A | DeadLetters, unknown, unknown> =>
+    Layer.provide(self, Layer.effect(Channels, Effect.all(channels)))
 }
-
-/**
- * The other side answered, and refused for good: the same batch will be refused
- * again. `status` is that of the HTTP response, where there is one.
- *
- * @category errors
- * @since 0.1.0
- */
-export class ChannelRefused extends Schema.TaggedError<ChannelRefused>()("ChannelRefused", {
-  detail: Schema.String,
-  status: Schema.optionalKey(Schema.Int)
-}) {
-  override get message() {
-    return `it refused: ${this.detail}`
-  }
-}
-
-/**
- * The channel did not end within its deadline of `withinMs` milliseconds. What
- * it calls may have taken the batch all the same.
- *
- * @category errors
- * @since 0.1.0
- */
-export class ChannelTimeout extends Schema.TaggedError<ChannelTimeout>()("ChannelTimeout", {
-  withinMs: Schema.Finite
-}) {
-  override get message() {
-    return `it did not answer within ${this.withinMs} ms`
-  }
-}
-
-/**
- * Why a channel did not take a batch.
- *
- * @category errors
- * @since 0.1.0
- */
-export class ChannelError extends Schema.TaggedError<ChannelError>()("ChannelError", {
-  channel: Schema.String,
-  reason: Schema.Union([ChannelUnavailable, ChannelRefused, ChannelTimeout, SpoolFull, SpoolFailure])
-}) {
-  override get message() {
-    return `The fallback channel "${this.channel}" did not take the events: ${this.reason.message}`
-  }
-}
-
-/**
- * One of the reasons of a {@link ChannelError}, told apart by `_tag`.
- *
- * @category errors
- * @since 0.1.0
- */
-export type ChannelErrorReason = ChannelError["reason"]

@@ -3,8 +3,8 @@
  * queue.
  *
  * ```ts
- * import { Effect, Layer } from "effect"
- * import { FallbackChannel, Notifier } from "effect-emitter"
+ * import { Effect } from "effect"
+ * import { EmitterLayer, FallbackChannel, Notifier } from "effect-emitter"
  *
  * const push = Notifier.make({
  *   name: "push",
@@ -12,7 +12,7 @@
  *   notify: (user, batch) => Effect.log(`${batch.length} events wait for ${user}`)
  * })
  *
- * const channels = Layer.effect(FallbackChannel.Channels, Effect.all([push]))
+ * const emitters = EmitterLayer().pipe(FallbackChannel.provide(push))
  * ```
  *
  * @since 0.1.0

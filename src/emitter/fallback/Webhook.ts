@@ -26,14 +26,15 @@
  * ```ts
  * import { Config, Effect, Layer } from "effect"
  * import { FetchHttpClient } from "effect/http"
- * import { FallbackChannel, Webhook } from "effect-emitter"
+ * import { EmitterLayer, FallbackChannel, Webhook } from "effect-emitter"
  *
  * const webhook = Effect.gen(function*() {
  *   const secret = yield* Config.Redacted("WEBHOOK_SECRET")
  *   return yield* Webhook.make({ url: "https://example.com/agent-events", secret })
  * })
  *
- * const channels = Layer.effect(FallbackChannel.Channels, Effect.all([webhook])).pipe(
+ * const emitters = EmitterLayer().pipe(
+ *   FallbackChannel.provide(webhook),
  *   Layer.provide(FetchHttpClient.layer)
  * )
  * ```

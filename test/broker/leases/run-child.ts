@@ -60,10 +60,6 @@ const program = Effect.gen(function*() {
   return yield* Effect.never
 })
 
-const channels = Layer.effect(
-  FallbackChannel.Channels,
-  Effect.all([file === "" ? Spool.memory() : Spool.sqlite({ file })])
-)
 const broker = RedisBroker.layer({
   url,
   lease: "2 seconds",
@@ -76,7 +72,7 @@ const main = Effect.runFork(
     Effect.scoped,
     Effect.provide(
       EmitterLayer({ profile: "lowLatency" }).pipe(
-        Layer.provide(channels),
+        FallbackChannel.provide(file === "" ? Spool.memory() : Spool.sqlite({ file })),
         Layer.provide(broker),
         Layer.provideMerge(Logger.layer([]))
       )

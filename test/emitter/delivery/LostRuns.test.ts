@@ -304,7 +304,6 @@ describe("A program over a memory broker", () => {
       yield* store.put(ada, [started(1, "r"), thought(2, "r")])
       yield* Scope.close(before, Exit.void)
 
-      const channels = Layer.effect(FallbackChannel.Channels, Effect.all([Spool.sqlite({ file })]))
       const types = yield* Effect.gen(function*() {
         const broker = yield* Broker.Broker
         while (true) {
@@ -319,7 +318,7 @@ describe("A program over a memory broker", () => {
         Effect.timeout(4_000 * patience),
         Effect.provide(
           EmitterLayer().pipe(
-            Layer.provide(channels),
+            FallbackChannel.provide(Spool.sqlite({ file })),
             Layer.provideMerge(Broker.layerMemory()),
             Layer.provideMerge(Logger.layer([]))
           )

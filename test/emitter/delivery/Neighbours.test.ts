@@ -22,9 +22,13 @@ const good = userId("good")
 
 const count = (to: number) => Array.from({ length: to }, (_, i) => i + 1)
 
+const emitters = EmitterLayer({ profile: "lowLatency" })
+
 const engine = (channels: ReadonlyArray<FallbackChannel.FallbackChannel> | undefined) =>
   Recorder.layer(
-    EmitterLayer({ profile: "lowLatency" }).pipe(Layer.provide(Layer.succeed(FallbackChannel.Channels, channels)))
+    channels === undefined
+      ? emitters
+      : emitters.pipe(FallbackChannel.provide(...channels.map((_) => Effect.succeed(_))))
   ).pipe(Layer.provideMerge(TestBroker.layer(Broker.layerMemory())))
 
 describe("Neighbours", () => {

@@ -1,25 +1,21 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import { TestClock } from "effect/testing"
-import * as FallbackChannel from "../../../src/emitter/fallback/FallbackChannel.ts"
-import * as Spool from "../../../src/emitter/fallback/Spool.ts"
-import * as OperatorAlert from "../../../src/emitter/observe/OperatorAlert.ts"
+import * as Alerts from "../../../src/emitter/observe/Alerts.ts"
 import { DeliveryBench } from "../support/DeliveryBench.ts"
 import { envelopes, userId } from "../support/envelopes.ts"
 
 const recording = Effect.fnUntraced(function*(
   more: { readonly notify?: Effect.Effect<void, string>; readonly atMostEvery?: string & `${number} minutes` } = {}
 ) {
-  const alerts: Array<OperatorAlert.Alert> = []
-  const alert = yield* OperatorAlert.make({
+  const alerts: Array<Alerts.Alert> = []
+  const alert = yield* Alerts.make({
     notify: (told) => Effect.andThen(Effect.sync(() => alerts.push(told)), more.notify ?? Effect.void),
     atMostEvery: more.atMostEvery ?? "1 minute",
     timeout: "10 seconds"
   })
   return { alert, alerts }
 })
-
-class Mail extends Context.Service<Mail, (alert: OperatorAlert.Alert) => void>()("test/Mail") {}
 
 describe("OperatorAlert", () => {
   it.effect("tells the first trouble at once", () =>
@@ -86,26 +82,6 @@ describe("OperatorAlert", () => {
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(alerts.length, 2)
     }))
-
-  it.effect("and the fallback channels are provided by a layer each, with what they need", () => {
-    const told: Array<OperatorAlert.Alert> = []
-    const alerts = OperatorAlert.layer({
-      notify: (alert) => Effect.map(Mail, (send) => send(alert))
-    })
-    const channels = FallbackChannel.layer(
-      Effect.map(Effect.zip(Mail, Spool.memory()), ([, spool]) => ({ ...spool, name: "first" })),
-      Spool.memory()
-    )
-    return Effect.gen(function*() {
-      assert.deepStrictEqual((yield* FallbackChannel.Channels)?.map(({ name }) => name), ["first", "spool"])
-      const alert = yield* OperatorAlert.Current
-      alert?.breakerOpened("broker")
-      yield* TestClock.adjust(0)
-      assert.deepStrictEqual(told, [{ since: 0, breakerOpenings: { broker: 1 }, deadLetters: {} }])
-    }).pipe(Effect.provide(
-      Layer.mergeAll(alerts, channels).pipe(Layer.provide(Layer.succeed(Mail, (alert) => void told.push(alert))))
-    ))
-  })
 
   it.effect("hears from a delivery of openings and of dead letters", () =>
     Effect.gen(function*() {

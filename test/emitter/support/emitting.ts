@@ -16,7 +16,7 @@ export interface Setting {
 /** The engine over a memory broker under test. */
 export const layer = ({ broker, channels = [], config }: Setting = {}) =>
   EmitterLayer(config).pipe(
-    Layer.provide(Layer.succeed(FallbackChannel.Channels, channels)),
+    FallbackChannel.provide(...channels.map((_) => Effect.succeed(_))),
     Layer.provideMerge(TestBroker.layer(Broker.layerMemory(broker)))
   )
 

@@ -61,7 +61,7 @@ describe("EmitterLayer", () => {
       yield* store.put(ada, [envelope({ source: "old", sequence: 1 })])
       const logged: Array<unknown> = []
       const layer = EmitterLayer().pipe(
-        Layer.provide(Layer.succeed(FallbackChannel.Channels, [Spool.make(store)])),
+        FallbackChannel.provide(Effect.succeed(Spool.make(store))),
         Layer.provideMerge(TestBroker.layer(Broker.layerMemory())),
         Layer.provide(Logger.layer([Logger.make(({ message }) => void logged.push(message))]))
       )
