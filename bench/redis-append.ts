@@ -17,6 +17,7 @@ import { type Redis, withRedis } from "./harness/redis.ts"
 import { type Contestant, interleave } from "./harness/rounds.ts"
 import { summarize } from "./harness/statistics.ts"
 import { numbered } from "./harness/wire.ts"
+import { toEnvelope } from "../test/support/envelopes.ts"
 import { context, payloadOf, userOf } from "./harness/workload.ts"
 
 const sizes = [1, 16, 64, 256]
@@ -37,23 +38,18 @@ const envelopes = (user: Identity.UserId, from: number, count: number): Readonly
   return Array.from({ length: count }, (_, index) => {
     const step = from + index
     const { offset, ...event } = make(step)
-    const id = Identity.EventId.make(`bench-${user}-${step + 1}`)
-    const body = JSON.stringify({ ...event, id }).slice(1)
     check(offset === index + 1, "the wire event has another number")
-    return {
-      id,
+    return toEnvelope({
+      id: `bench-${user}-${step + 1}`,
       source: `bench-${user}-`,
       sequence: step + 1,
+      at: event.at,
       type: event.type,
       delivery: "batched",
-      at: event.at,
-      run: Identity.RunId.make(runId),
-      thread: Identity.ThreadId.make(threadId),
-      confirm: false,
-      data: { ...payloadOf(step) },
-      body,
-      bytes: Buffer.byteLength(body)
-    }
+      run: runId,
+      thread: threadId,
+      data: { ...payloadOf(step) }
+    })
   })
 }
 

@@ -5,8 +5,8 @@ import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import {
   Broker,
+  type ConfigError,
   type DeadLetters,
-  type EmitterConfig,
   EmitterLayer,
   Emitters,
   FallbackChannel,
@@ -67,7 +67,7 @@ describe("EmitterLayer", () => {
   it.effect("shares nothing with another one of the same program, whichever is built first", () =>
     Effect.gen(function*() {
       const give = (name: string) => EmitterLayer().pipe(FallbackChannel.provide(channel(name)))
-      const way = (emitters: Layer.Layer<Emitters, EmitterConfig.EmitterConfigError, Broker.Broker>) =>
+      const way = (emitters: Layer.Layer<Emitters, ConfigError.ConfigError, Broker.Broker>) =>
         Layer.effectDiscard(Effect.map(wayOut, (way) => void ways.push(way))).pipe(Layer.provide(emitters))
       const ways: Array<unknown> = []
       yield* Effect.provide(
@@ -85,7 +85,7 @@ describe("EmitterLayer", () => {
     expectTypeOf(given).toEqualTypeOf<
       Layer.Layer<
         Emitters | DeadLetters.DeadLetters,
-        EmitterConfig.EmitterConfigError | Spool.SpoolOpenError,
+        ConfigError.ConfigError | Spool.SpoolOpenError,
         Broker.Broker | Mail
       >
     >()

@@ -74,7 +74,7 @@ describe("The bytes that wait for the network", () => {
       const larger = yield* open(hub, large)
       for (let n = 0; n < 8; n++) broker.append({ data: { text: "x".repeat(50) } })
       yield* TestClock.adjust("10 millis")
-      const codes = () => [...stuck, large].flatMap(({ farewells }) => farewells.map(({ code }) => code))
+      const codes = () => [...stuck, large].flatMap(({ closeReasons }) => closeReasons.map(({ code }) => code))
       const closed = codes().length
       assert.isAbove(closed, 0)
       assert.deepStrictEqual([...new Set(codes())], [CloseCode.closeCodes.tooSlow])
@@ -98,8 +98,8 @@ describe("The bytes that wait for the network", () => {
       broker.append({ data: { text: "x".repeat(4_000) } })
       reads.drain(Infinity)
       yield* TestClock.adjust("10 millis")
-      assert.deepStrictEqual(stuck.farewells.map(({ code }) => code), [CloseCode.closeCodes.tooSlow])
-      assert.strictEqual((yield* hub.stats).overfull, 1 + reads.farewells.length)
+      assert.deepStrictEqual(stuck.closeReasons.map(({ code }) => code), [CloseCode.closeCodes.tooSlow])
+      assert.strictEqual((yield* hub.stats).overfull, 1 + reads.closeReasons.length)
     }))
 
   it.effect("P5: cost no more memory than they may, however many devices come and never read", () =>

@@ -163,7 +163,7 @@ describe("Connection", () => {
       broker.fail = Effect.die(new Error("a bug"))
       broker.append()
       yield* settle
-      assert.deepStrictEqual(transport.farewells.map(({ code }) => code), [CloseCode.closeCodes.brokerUnavailable])
+      assert.deepStrictEqual(transport.closeReasons.map(({ code }) => code), [CloseCode.closeCodes.brokerUnavailable])
       yield* hub.release(connection)
       assert.strictEqual(broker.readers, 0)
       broker.fail = undefined
@@ -264,7 +264,7 @@ describe("Connection", () => {
       yield* hub.release(connection)
       assert.strictEqual(connection.state, "closed")
       assert.deepStrictEqual([broker.readers, (yield* hub.stats).connections], [0, 0])
-      assert.deepStrictEqual(transport.farewells, [])
+      assert.deepStrictEqual(transport.closeReasons, [])
     }))
 })
 
@@ -458,7 +458,7 @@ describe("Any order of appends, looks, full transports, filters, outages and los
         assert.deepStrictEqual(sent.filter((offset) => offset <= upTo && !confirmed.has(offset)), [])
       }
       assert.deepStrictEqual([...new Set(device.seen)], device.seen)
-      assert.deepStrictEqual(transport.farewells, [])
+      assert.deepStrictEqual(transport.closeReasons, [])
       yield* hub.release(connection ?? assert.fail("no connection"))
       assert.strictEqual(broker.readers, 0)
     }).pipe(Effect.scoped, Effect.onError((cause) => Effect.logError(`seed ${seed}`, cause)))

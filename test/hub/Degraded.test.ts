@@ -74,7 +74,7 @@ describe("A connection whose log cannot be read", () => {
       assert.deepStrictEqual(offsets(transport), [1, 2, 3, 4, 5, 6])
       const { degradations, degraded } = yield* hub.stats
       assert.deepStrictEqual([degraded, degradations], [0, 1])
-      assert.deepStrictEqual(transport.farewells, [])
+      assert.deepStrictEqual(transport.closeReasons, [])
     }))
 
   it.effect("is told of a log that lost its memory meanwhile", () =>
@@ -145,14 +145,14 @@ describe("A connection whose log cannot be read", () => {
       yield* settle
       const closedAfter = (ms: number) => {
         for (const { connection } of devices) connection.tick(ms)
-        return devices.filter(({ transport }) => transport.farewells.length > 0).length
+        return devices.filter(({ transport }) => transport.closeReasons.length > 0).length
       }
       assert.strictEqual(closedAfter(59_999), 0)
       const half = closedAfter(63_000)
       assert.isTrue(half > 0 && half < 20, String(half))
       assert.strictEqual(closedAfter(67_000), 20)
       assert.deepStrictEqual(
-        new Set(devices.flatMap(({ transport }) => transport.farewells.map(({ code }) => code))),
+        new Set(devices.flatMap(({ transport }) => transport.closeReasons.map(({ code }) => code))),
         new Set([CloseCode.closeCodes.brokerUnavailable])
       )
       // Nobody is tried any more.
@@ -323,7 +323,7 @@ describe("A user whose events are late", () => {
       assert.deepStrictEqual(story(transport), ["degraded"])
       yield* tickAfter(1_000, connection)
       assert.deepStrictEqual(story(transport), ["degraded", "live"])
-      assert.deepStrictEqual(transport.farewells, [])
+      assert.deepStrictEqual(transport.closeReasons, [])
     }))
 })
 

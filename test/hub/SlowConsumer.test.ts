@@ -98,7 +98,7 @@ describe("A slow device", () => {
       for (let n = 0; n < 600; n++) broker.append()
       transport.drain(Infinity)
       yield* settle
-      assert.deepStrictEqual(transport.farewells.map(({ code }) => code), [CloseCode.closeCodes.tooSlow])
+      assert.deepStrictEqual(transport.closeReasons.map(({ code }) => code), [CloseCode.closeCodes.tooSlow])
     }))
 
   it.effect("fault 45: is not closed for events that it need not get, however many they are", () =>
@@ -108,7 +108,7 @@ describe("A slow device", () => {
         for (let n = 0; n < 900; n++) broker.append({ delivery: n % 30 === 0 ? "critical" : delivery })
         transport.drain(Infinity)
         yield* settle
-        assert.deepStrictEqual(transport.farewells, [])
+        assert.deepStrictEqual(transport.closeReasons, [])
         assert.strictEqual(connection.position.offset, 902)
         assert.strictEqual(offsets(transport).length, 2 + 30)
       }
@@ -146,10 +146,10 @@ describe("A slow device", () => {
       const { connection, transport } = yield* slowDevice()
       yield* TestClock.adjust("29 seconds")
       connection.tick(29_010)
-      assert.deepStrictEqual(transport.farewells, [])
+      assert.deepStrictEqual(transport.closeReasons, [])
       yield* TestClock.adjust("1 second")
       connection.tick(30_020)
-      assert.deepStrictEqual(transport.farewells.map(({ code }) => code), [CloseCode.closeCodes.tooSlow])
+      assert.deepStrictEqual(transport.closeReasons.map(({ code }) => code), [CloseCode.closeCodes.tooSlow])
     }))
 
   it.effect("loses nothing while it catches up after it connected, as long as it reads", () =>
@@ -170,7 +170,7 @@ describe("A slow device", () => {
         yield* Effect.yieldNow
       }
       assert.deepStrictEqual(gaps(transport), [])
-      assert.deepStrictEqual(transport.farewells, [])
+      assert.deepStrictEqual(transport.closeReasons, [])
     }))
 
   it.effect("costs no memory, and neither do a thousand that never read", () =>

@@ -6,12 +6,12 @@ import { Broker, type Event, type Position } from "effect-emitter"
 import { Envelope, Frame } from "effect-emitter/protocol"
 import { MemoryLog } from "../../src/broker/memory/MemoryLog.ts"
 import type { CloseReason, Message, Transport } from "../../src/hub/Transport.ts"
-import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
+import { toEnvelope } from "../support/envelopes.ts"
 
 /** Takes `room` writes, then says it is full until `drain`. */
 export class FakeTransport implements Transport {
   readonly writes: Array<ReadonlyArray<Frame.ServerFrame>> = []
-  readonly farewells: Array<CloseReason> = []
+  readonly closeReasons: Array<CloseReason> = []
   isDestroyed = false
   room = Infinity
   private ready: (() => void) | undefined
@@ -23,7 +23,7 @@ export class FakeTransport implements Transport {
 
   write(messages: ReadonlyArray<Message>): boolean {
     if (this.ready !== undefined) throw new Error("written while full")
-    if (this.farewells.length > 0) return true
+    if (this.closeReasons.length > 0) return true
     this.writes.push(messages.map((message) => {
       const frame = Frame.decodeServer(message.toString())
       if (frame._tag === "Failure") throw frame.failure
@@ -41,8 +41,8 @@ export class FakeTransport implements Transport {
     return this.waiting
   }
 
-  close(farewell: CloseReason): void {
-    this.farewells.push(farewell)
+  close(reason: CloseReason): void {
+    this.closeReasons.push(reason)
   }
 
   destroy(): void {
@@ -137,23 +137,9 @@ export class FakeBroker {
     { data: more, delivery = "critical", run, thread, type = "custom" }: EventOptions
   ): Envelope.Envelope {
     const sequence = ++this.sequence
-    const id = EventId.make(`e${sequence}`)
     const data = { n: sequence, ...more }
-    const body = JSON.stringify({ id, type, at: 0, run, thread, data }).slice(1)
-    return {
-      id,
-      source: "e",
-      sequence,
-      type,
-      delivery,
-      at: 0,
-      run: run === undefined ? undefined : RunId.make(run),
-      thread: thread === undefined ? undefined : ThreadId.make(thread),
-      confirm: true,
-      body,
-      bytes: body.length,
-      data
-    }
+    const event = toEnvelope({ id: `e${sequence}`, source: "e", sequence, at: 0, type, delivery, run, thread, data })
+    return { ...event, confirm: true }
   }
 
   private look<A>(user: string, what: () => A): Effect.Effect<A, Broker.BrokerError> {

@@ -31,7 +31,7 @@ class Wire implements Transport {
   /** Whether more was written though it was full. */
   overrun = false
   /** Why the server closed; the device learns of it when everything before has come through. */
-  farewell: number | undefined
+  closeCode: number | undefined
   private ready: (() => void) | undefined
   private isFull = false
 
@@ -55,11 +55,11 @@ class Wire implements Transport {
   }
 
   close({ code }: { readonly code: { readonly code: number } }): void {
-    this.farewell ??= code.code
+    this.closeCode ??= code.code
   }
 
   destroy(): void {
-    this.farewell ??= 1006
+    this.closeCode ??= 1006
   }
 
   take(): string | undefined {
@@ -131,8 +131,8 @@ export class Device {
       if (wire === undefined) return
       const message = wire.take()
       if (message !== undefined) this.tell({ _tag: "message", connection: this.state.connection, data: message })
-      else if (wire.farewell === undefined) return
-      else this.lose(wire.farewell)
+      else if (wire.closeCode === undefined) return
+      else this.lose(wire.closeCode)
     }
   }
 
@@ -171,7 +171,7 @@ export class Device {
     const { wire } = this
     this.wire = undefined
     if (wire?.connection !== undefined) this.runFork(this.options.hub.release(wire.connection))
-    if (wire !== undefined) wire.farewell ??= 1006
+    if (wire !== undefined) wire.closeCode ??= 1006
   }
 
   private tell(input: Input): void {
@@ -223,7 +223,7 @@ export class Device {
       (opening) => Frame.encode({ type: "welcome", connection: id, ...opening, heartbeatMs: 0, retentionMs: 1 })
     )
     const settle = (connection: Connection | undefined) => {
-      if (connection === undefined) wire.farewell = 4503
+      if (connection === undefined) wire.closeCode = 4503
       else if (this.wire === wire) wire.connection = connection
       else this.runFork(hub.release(connection))
     }
