@@ -1,10 +1,11 @@
 /**
- * Keeps users' emitters between requests.
+ * Keeps users' emitters between requests. It is rarely needed.
  *
- * Emitters are cheap, so most programs make one per request. A pool helps where
- * the same user emits in many short pieces of work, from a queue consumer for
- * example: the emitter, and with it what is pending and the order of its
- * events, outlives each piece.
+ * Emitters are cheap, and those of one user share the user's outbox and order, so
+ * make one per request with `Emitters.forUser` or `Emitter.layerUser`. Take a pool
+ * where the same user emits in many short pieces of work, as from a queue consumer,
+ * and closing the emitter after each, which delivers what it has pending, would send
+ * too many small batches.
  *
  * - One emitter per context: the same user, thread and run share one.
  * - At most `capacity` are kept. When a new one needs room, the one that was

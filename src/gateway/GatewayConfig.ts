@@ -46,6 +46,8 @@ export const Origins = Schema.Union([
 ])
 
 /**
+ * The origins that are let in, as they are once decoded.
+ *
  * @category models
  * @since 0.1.0
  */

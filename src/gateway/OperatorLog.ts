@@ -21,6 +21,9 @@ export type OperatorLog = (
 ) => Effect.Effect<void>
 
 /**
+ * Makes a log that writes a line of one kind at most once in a while, and counts
+ * what it left out.
+ *
  * @category constructors
  * @since 0.1.0
  */

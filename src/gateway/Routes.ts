@@ -72,6 +72,8 @@ export interface Routes {
 }
 
 /**
+ * Makes the answers to each kind of request.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -21,6 +21,8 @@ export class Revoked extends Schema.TaggedError<Revoked>()("Revoked", {}) {
 }
 
 /**
+ * What a connection is told whose user's access was revoked.
+ *
  * @category constants
  * @since 0.1.0
  */

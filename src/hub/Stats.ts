@@ -71,6 +71,8 @@ export interface Stats extends Readonly<Counters> {
 }
 
 /**
+ * Makes counters that all stand at zero.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -64,7 +64,7 @@ export interface Result {
 export const step = (before: State, input: Input, { monotonic, wall }: Moment): Result => {
   const turn: Turn = { state: { ...before }, actions: [], now: monotonic, wall }
   const leapMs = wall - monotonic - before.wallAhead
-  // Small differences would make a new time of the same one; while nobody is told a time they are taken as they come.
+  // A small difference is left out while a time is shown, so that the time stays the same; else each is taken.
   if (Math.abs(leapMs) >= leapAtLeastMs || before.phase._tag !== "Waiting") turn.state.wallAhead += leapMs
   if (before.phase._tag !== "Stopped") {
     take(turn, input)
@@ -83,9 +83,9 @@ export const step = (before: State, input: Input, { monotonic, wall }: Moment): 
 const leapAtLeastMs = 2_000
 
 /**
- * The device may have slept: there are platforms whose monotonic time stands still meanwhile. A word of life keeps a
- * connection that lives, and one that the server has closed since is found out by it. Whether it lives is told by what
- * comes, never by the wall clock, which may also have been put forwards.
+ * Sends a `pong`, since the device may have slept. On some platforms the monotonic time stands still meanwhile, so the
+ * session does not see how long it was. The frame keeps a connection that lives, and makes one that the server has closed
+ * report its end. The wall clock closes nothing by itself: somebody may have set it forwards.
  */
 const showLife = (turn: Turn): void => {
   if (turn.state.phase._tag === "Open") send(turn, { type: "pong" })

@@ -1,15 +1,17 @@
 /**
  * Which transport a session connects by.
  *
- * It begins with the preferred one. A connection has failed by its transport
- * when it ended, or nothing came, before the `welcome`, with none of the
- * protocol's close codes, while the gateway answers a plain request over HTTP: a
- * proxy that lets no WebSocket through looks like this, a network or a server
- * that is down does not. One answer explains all failures before it, however
- * late it comes. After two failures in a row the other transport has its turn, at
- * once. What works is kept; ten minutes later the next connection that is made
- * tries the preferred transport again, and one failure is then enough to go back.
- * A connection that works is never given up for that.
+ * - It begins with the preferred one.
+ * - A connection failed by its transport if it ended, or stayed silent, before the
+ *   `welcome`, without a close code of the protocol, while the gateway answers a
+ *   plain request over HTTP. A proxy that lets no WebSocket through looks like
+ *   this; a network or a server that is down does not.
+ * - One answer of the gateway explains all failures before it, however late it
+ *   comes.
+ * - After two such failures in a row the next connection uses the other transport.
+ * - A transport that works is kept. Ten minutes later the next connection tries the
+ *   preferred one again, and goes back after a single failure. A connection that
+ *   works is never closed to try.
  *
  * @since 0.1.0
  */

@@ -80,7 +80,7 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
   state.refusals = 0
   state.welcomed = true
   Fallback.onWelcome(turn)
-  // A position that is served again has no gap behind it, and so no snapshots but those that were asked for.
+  // A log that can serve the position again leaves no gap, so no snapshots come but those that were asked for.
   if (frame.recovered) awaitSnapshots(turn, 0)
   if (frame.recovered && state.position !== undefined && resumed !== undefined) {
     awaitSnapshots(turn, snapshots, { position: state.position, resume: resumed })
@@ -118,7 +118,7 @@ export const onHandled = (turn: Turn, position: Position): void => {
   state.ackDue = Math.min(state.ackDue ?? due, due)
 }
 
-// So many events an acknowledgement names at most; `Frame.maxConfirmed`, which loads schemas, says the same.
+// How many events an acknowledgement names at most: `Frame.maxConfirmed`, repeated here since that module loads schemas.
 const maxConfirmed = 64
 
 /**

@@ -161,8 +161,8 @@ interface Closed {
 }
 
 /**
- * The server wants another token. Once it gets one at once: the first refusal
- * after a while says no more than that the token is old.
+ * The server refused the token. After the first refusal in a while a new token is
+ * fetched without a wait, since the old one has most likely expired.
  */
 const onRefused = (turn: Turn, closed: Closed): void => {
   const { state } = turn
@@ -256,9 +256,8 @@ export const onWake = ({ now, state }: Turn): void => {
 }
 
 /**
- * Connects again: at once if there is a connection, however alive it looks; else
- * it stops waiting, as far as the server allows. An attempt that is on its way
- * goes on.
+ * Connects again. An open connection is replaced at once. A wait ends as soon as the
+ * server allows it. An attempt that is under way goes on.
  */
 export const onReconnect = (turn: Turn): void => {
   if (turn.state.phase._tag !== "Open") return onWake(turn)

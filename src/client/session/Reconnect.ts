@@ -5,11 +5,12 @@
  *
  * - The wait before attempt n is drawn evenly between 0 and
  *   `min(capMs, baseMs · 2ⁿ)`.
- * - A connection that was welcomed was a success: attempts count from 0 again, and
- *   for 5 s after its loss no wait is longer than 500 ms. A network that is gone
- *   for moments, however often, costs no more than that.
- * - A server that welcomes and then closes for cause does not count as one, from
- *   the second time on, unless the connection lasted `stableAfterMs`.
+ * - After the loss of a connection that was welcomed, n starts at 0 again, and for
+ *   5 s no wait is longer than 500 ms. A network that is gone for moments, however
+ *   often, costs no more than that.
+ * - n keeps growing, and waits are not kept short, where two connections in a row
+ *   ended for a cause that is likely to come again, such as a close code of the
+ *   protocol, less than `stableAfterMs` after their welcome.
  * - The server may ask for a minimum wait; the random wait is added to it.
  *
  * @since 0.1.0
@@ -47,9 +48,8 @@ export const quickForMs = 5_000
 const quickMs = 500
 
 /**
- * Waits that grow, and how far they have grown: `step` counts from 0 (the first
- * attempt after a loss). Until `quickUntil` they are short, and grow no further
- * than that.
+ * How far the waits have grown. `step` is the number of the next attempt after a
+ * loss, from 0. Until the time `quickUntil` no wait is longer than the short ones.
  *
  * @category models
  * @since 0.1.0

@@ -80,8 +80,8 @@ export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
   const { state } = turn
   const { snapshots } = frame
   const start = state.position
-  // A log that lost its newest events may keep its epoch's name: then its head is behind what was seen, and all that
-  // was known of it is void.
+  // A log may lose its newest events and keep its epoch. Its head is then behind what was seen here, and nothing that was
+  // known of it holds.
   const lostNewest = frame.reason === "epoch" && start !== undefined && state.phase._tag === "Open" &&
     state.phase.head < start.offset
   const known = start !== undefined && start.epoch === frame.epoch && !lostNewest
@@ -134,9 +134,9 @@ export const onSnapshot = (turn: Turn, frame: Frame<"snapshot">): Loss | undefin
 }
 
 /**
- * Ends the runs of the old epoch that no snapshot named, and no event, once all
- * snapshots are here: they are lost. While events that were in the log at the
- * welcome are still to come, the runs may yet be among them.
+ * Reports runs of the old epoch as lost, once all snapshots are here and neither a
+ * snapshot nor an event has named them. It waits until every event that was in the
+ * log at the welcome has come, since one of them may still name such a run.
  *
  * @category frames
  * @since 0.1.0

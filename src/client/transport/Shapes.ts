@@ -13,21 +13,94 @@
  */
 export type Check = (value: unknown) => boolean
 
+/**
+ * Whether a value is an object that is no list.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isObject = (value: unknown): value is { readonly [key: string]: unknown } =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+/**
+ * Whether a value is true or false.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isBoolean: Check = (value) => typeof value === "boolean"
+
+/**
+ * Whether a value is text.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isString: Check = (value) => typeof value === "string"
+
+/**
+ * Whether a value is text with something in it.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isName: Check = (value) => typeof value === "string" && value !== ""
+
+/**
+ * Whether a value is a number.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isFinite: Check = (value) => Number.isFinite(value)
+
+/**
+ * Whether a value is a whole number.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isInt: Check = (value) => Number.isSafeInteger(value)
+
+/**
+ * Whether a value is a whole number from 0 up.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isCount: Check = (value) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0
+
+/**
+ * Whether a value is a number from 0 up.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isAmount: Check = (value) => typeof value === "number" && Number.isFinite(value) && value >= 0
+
+/**
+ * Takes every value.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isAny: Check = () => true
 
+/**
+ * Whether a value is one of these texts.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isOneOf = (...values: ReadonlyArray<string>): Check => (value) =>
   typeof value === "string" && values.includes(value)
 
+/**
+ * Whether a value is a list of which every item passes the check.
+ *
+ * @category checks
+ * @since 0.1.0
+ */
 export const isArrayOf = (check: Check): Check => (value) => Array.isArray(value) && value.every(check)
 
 /**

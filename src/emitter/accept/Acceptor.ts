@@ -64,10 +64,10 @@ export class Acceptor {
 
   /**
    * Emits an event; what `Emitter.emit` runs. The event is accepted within the
-   * call, except where it must wait for room; the effect waits for what becomes
-   * of it. The ending of a run never waits for room. What is `owed` closes what was
-   * accepted before, so it is refused neither for want of room nor for its size, up
-   * to 16 KiB. With `keyed` it is the only event of that source.
+   * call, except where it must wait for room. The effect waits for the receipt. The
+   * ending of a run never waits for room. An event that is `owed` ends something that
+   * was accepted before: it is never refused for want of room, nor for its size up to
+   * 16 KiB. With `keyed` it is the only event of that source.
    */
   emit(binding: Binding, event: Event, owed = false, keyed?: string): Effect.Effect<Receipt, EmitError> {
     const accepted = this.accept(binding, event, false, owed, keyed)
@@ -144,7 +144,7 @@ export class Acceptor {
     const { accepted, encoder } = this.kindOf(binding, event.definition)
     const now = event.delivery === "critical" || confirm
     const coalesce = now || keyed !== undefined ? undefined : event.definition.coalesce
-    // What joins an older event is checked like any other, but only what stands for itself needs to be encoded.
+    // An event that is merged into an older one is checked like any other, and not encoded by itself.
     const joinable = coalesce?._tag === "Concatenate" ? encodedAlready(encoder, event.payload) : undefined
     let data = joinable ?? encode(encoder, event)
     if (data instanceof InvalidPayload) return this.reject(data)
@@ -298,7 +298,7 @@ const cancelled = AgentEvents.AgentError.make({
   retryable: true
 })
 
-// One that stands for an older one is written before it takes its place: its program may change what it is made of.
+// A merged event is written before it replaces the older one, since the program may change the payload later.
 const merge = (
   { context, outbox }: Binding,
   event: Event,

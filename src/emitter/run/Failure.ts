@@ -56,8 +56,8 @@ export const errorMessage = (cause: Cause.Cause<unknown>): string | undefined =>
 }
 
 /**
- * Why a run ended, as its cause tells. It ran out of time where it failed with a
- * `TimeoutError` of its own, and with nothing else.
+ * Why a run ended, as its cause tells. The reason is `timeout` only where the cause is
+ * a `TimeoutError` of the run itself, and nothing else.
  *
  * @category conversions
  * @since 0.1.0
@@ -70,7 +70,7 @@ export const reasonOf = (cause: Cause.Cause<unknown>): "cancelled" | "timeout" |
 const isOwnTimeout = (reason: Cause.Reason<unknown>): boolean =>
   Cause.isFailReason(reason) && Cause.isTimeoutError(reason.error) && !within.has(reason.error)
 
-// The timeouts that ended something within a run: its tool calls and its nested runs.
+// The timeouts that ended tool calls and nested runs, not the run around them.
 const within = new WeakSet<Cause.TimeoutError>()
 
 /**

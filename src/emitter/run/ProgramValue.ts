@@ -25,9 +25,9 @@ import type { EmitError } from "../EmitError.ts"
 export type Role = "input" | "output" | "result"
 
 /**
- * Emits an event that shows a value. What is the value's fault costs the value
- * its place, and never the event; where the event is `owed`, so does a want of
- * room.
+ * Emits an event that shows a value. Where the value makes the event fail, the event
+ * is emitted without it. An event that is `owed` is also emitted without its value
+ * where there is no room for both.
  *
  * @category operations
  * @since 0.1.0
@@ -82,7 +82,7 @@ export const toJson = (value: unknown, role: Role, limit: number): Schema.Json =
     const parsed: unknown = JSON.parse(text)
     return isJson(parsed) ? parsed : omitted(role, problems.noJson)
   } catch (defect) {
-    // What the value's code has thrown may hold anything: it is not told.
+    // The error is not shown: it comes from the value's own code, and may hold a secret.
     return omitted(role, defect === tooLarge ? problems.tooLarge(limit) : problems.noJson)
   }
 }

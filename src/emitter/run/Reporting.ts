@@ -1,7 +1,7 @@
 /**
- * How runs and tool calls tell what became of them. What the program computed
- * stands: an event that cannot be emitted is counted and logged, and nothing
- * fails for it.
+ * Emits the events by which runs and tool calls tell how they ended. The program
+ * keeps its result whatever happens here: an event that cannot be emitted is counted
+ * and logged, and nothing fails.
  *
  * @since 0.1.0
  */
@@ -50,8 +50,8 @@ export class Reporter {
 }
 
 /**
- * Whether the binding's run is active. Its program may have ended it itself, and
- * a closing layer ends runs too: then that ending stands.
+ * Whether the binding's run is active. It is not where the program or a closing layer
+ * has ended it already, and that ending stands.
  *
  * @category getters
  * @since 0.1.0

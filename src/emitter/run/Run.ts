@@ -16,8 +16,8 @@
  * - Nested runs, on whatever fiber, and tool calls are stopped with it. In a run
  *   that was cancelled or lost none begins any more, also where interruption does
  *   not reach: it is interrupted instead.
- * - A run is the child of the run in whose fiber it begins, or from whose emitter,
- *   while that one is active; beginning beside another makes no child.
+ * - A run is the child of the active run in whose fiber, or from whose emitter, it
+ *   begins. Two runs that begin beside each other are no children of each other.
  *
  * @since 0.1.0
  */

@@ -1,8 +1,9 @@
 /**
  * Lets an effect of its own fiber pull a stream, as fast as its consumer asks.
  *
- * A run is an effect with a fiber of its own, and a stream is pulled by whoever
- * consumes it: here the two meet. Nothing is pulled ahead of its consumer.
+ * A run is an effect on a fiber of its own, while a stream is pulled by its consumer's
+ * fiber. This module hands each element from the one to the other. Nothing is pulled
+ * before the consumer asks for it.
  *
  * @since 0.1.0
  */

@@ -7,6 +7,9 @@
  */
 
 /**
+ * What a peer is that has no session: one that says nothing, one that has not signed
+ * in, or one that was refused.
+ *
  * @category models
  * @since 0.1.0
  */

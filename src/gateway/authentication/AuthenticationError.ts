@@ -48,6 +48,8 @@ export const Reason = Schema.Literals([
 ])
 
 /**
+ * Why credentials were refused.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -99,6 +99,8 @@ export const make = Effect.fnUntraced(function*(
   const unavailable = (cause: unknown) =>
     new AuthenticatorUnavailable({ what: `the key set at ${shown(options.url)}`, cause: reasonOf(cause, options.url) })
   const notKnownYet = unavailable("the token's key is not known, and the key set was fetched a moment ago")
+  // Neither `Cache` nor `Resource` fits: both fetch in the fiber of whoever asks, so a device that hangs up ends the fetch of
+  // all who wait, and `Cache` makes the users of a known key wait once it is too old.
   let fetched: Fetched | undefined
   let underWay: Deferred.Deferred<void, AuthenticatorUnavailable> | undefined
   let failure: AuthenticatorUnavailable | undefined

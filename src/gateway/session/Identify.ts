@@ -40,6 +40,8 @@ export class OriginRefused extends Schema.TaggedError<OriginRefused>()("OriginRe
 export type IdentifyError = AuthenticationError | OriginRefused | BrokerError
 
 /**
+ * Makes a look-up of the user who sent a request.
+ *
  * @category constructors
  * @since 0.1.0
  */

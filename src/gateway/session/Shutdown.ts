@@ -41,6 +41,8 @@ export interface Shutdown {
 }
 
 /**
+ * Makes the two ways of a shutdown, over the sessions of a gateway.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -21,6 +21,8 @@ import type { Counters } from "../Stats.ts"
 export const maxKept = 128
 
 /**
+ * Where acknowledgements of a user go, and where they are counted.
+ *
  * @category models
  * @since 0.1.0
  */

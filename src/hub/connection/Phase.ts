@@ -79,24 +79,32 @@ export type Phase =
 export const idle: Phase = { _tag: "idle" }
 
 /**
+ * The phase of a connection that waits for its turn to open.
+ *
  * @category constructors
  * @since 0.1.0
  */
 export const scheduled: Phase = { _tag: "scheduled" }
 
 /**
+ * The phase of a connection whose log cannot be read.
+ *
  * @category constructors
  * @since 0.1.0
  */
 export const degraded: Phase = { _tag: "degraded" }
 
 /**
+ * Makes the phase of a connection that looks at its log for the first time.
+ *
  * @category constructors
  * @since 0.1.0
  */
 export const opening = (issuedAt: number | undefined): Opening => ({ _tag: "opening", issuedAt, woken: false })
 
 /**
+ * Makes the phase of a connection that writes what lies past its cursor.
+ *
  * @category constructors
  * @since 0.1.0
  */

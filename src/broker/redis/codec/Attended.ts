@@ -26,6 +26,8 @@ export interface Attended {
 const decodeEpoch = Schema.decodeUnknownSync(Position.Epoch)
 
 /**
+ * Reads the reply of the script.
+ *
  * @category conversions
  * @since 0.1.0
  */

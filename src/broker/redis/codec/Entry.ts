@@ -70,6 +70,8 @@ const decodeAppendReply = Schema.decodeUnknownSync(Schema.Union([
 ]))
 
 /**
+ * Reads what the append script answered.
+ *
  * @category conversions
  * @since 0.1.0
  */
@@ -128,6 +130,8 @@ const decodeLook = Schema.decodeUnknownSync(Schema.Tuple([
 ]))
 
 /**
+ * Reads what the script that looks at a log answered.
+ *
  * @category conversions
  * @since 0.1.0
  */

@@ -38,6 +38,8 @@ export const ofLog = (prefix: string, user: UserId): ReadonlyArray<string> =>
   ["log", "meta", "sources", "runs", "active"].map((part) => `${prefix}:{${user}}:${part}`)
 
 /**
+ * The key of a user's runs: which are active, and how others ended.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -74,18 +76,24 @@ export const layout = "3"
 export const ofLayout = (prefix: string): string => `${prefix}:{leases}:layout`
 
 /**
+ * The key of a user's readers, by process.
+ *
  * @category models
  * @since 0.1.0
  */
 export const ofReaders = (prefix: string, user: UserId): string => `${prefix}:{${user}}:readers`
 
 /**
+ * The key of the time since which a user's access is revoked.
+ *
  * @category models
  * @since 0.1.0
  */
 export const ofRevoked = (prefix: string, user: UserId): string => `${prefix}:{${user}}:revoked`
 
 /**
+ * The key of the emitters that hold events of a user back.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -17,6 +17,8 @@ export class UnexpectedReply extends Error {
 }
 
 /**
+ * Takes a reply that has to be a list.
+ *
  * @category readers
  * @since 0.1.0
  */
@@ -26,6 +28,8 @@ export const list = (reply: unknown): ReadonlyArray<unknown> => {
 }
 
 /**
+ * Takes a reply that has to be text.
+ *
  * @category readers
  * @since 0.1.0
  */

@@ -12,6 +12,9 @@ import type { Connection } from "./Connection.ts"
 import type { RedisMetrics } from "../Metrics.ts"
 
 /**
+ * Counts the publications to a channel of its own that a connection should have
+ * brought, and has not.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -120,6 +120,8 @@ export const Options = Schema.Struct({
 }))
 
 /**
+ * The options as they are once decoded.
+ *
  * @category config
  * @since 0.1.0
  */

@@ -39,6 +39,8 @@ export interface HeldUser {
 }
 
 /**
+ * The runs that this process holds, by user.
+ *
  * @category models
  * @since 0.1.0
  */

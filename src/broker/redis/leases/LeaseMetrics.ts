@@ -23,6 +23,8 @@ const renewalsFailed = counter("emitter_lease_failures_total", "Renewals of the 
 const leasesLost = counter("emitter_leases_lost_total", "Leases that the process lost though it lives")
 
 /**
+ * Makes the counts of leases at one server.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -41,6 +41,8 @@ const toBeat = (own: string, reply: unknown): Beat => {
 }
 
 /**
+ * Makes a store of leases over one Redis.
+ *
  * @category constructors
  * @since 0.1.0
  */

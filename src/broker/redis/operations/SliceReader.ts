@@ -17,12 +17,16 @@ import type { Subscriptions } from "../subscriptions/Subscriptions.ts"
 import { type LogCaller, onlyHead, onlyRuns } from "./LogCaller.ts"
 
 /**
+ * The part of a broker that reads logs.
+ *
  * @category models
  * @since 0.1.0
  */
 export type SliceReader = Pick<Broker["Service"], "pull" | "head" | "snapshots" | "snapshot">
 
 /**
+ * Makes the reading part of a broker over Redis.
+ *
  * @category constructors
  * @since 0.1.0
  */

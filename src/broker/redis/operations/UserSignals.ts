@@ -23,6 +23,9 @@ import * as RedisScript from "../scripts/Script.ts"
 import type { LogCaller } from "./LogCaller.ts"
 
 /**
+ * The part of a broker that tells of a user beside the log: readers,
+ * acknowledgements, revocations, emitters that are late.
+ *
  * @category models
  * @since 0.1.0
  */

@@ -178,6 +178,8 @@ end
 `
 
 /**
+ * The script that appends a batch.
+ *
  * @category scripts
  * @since 0.1.0
  */

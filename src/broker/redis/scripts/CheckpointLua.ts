@@ -39,6 +39,8 @@ end
 `
 
 /**
+ * The script that saves the state of a log's runs.
+ *
  * @category scripts
  * @since 0.1.0
  */

@@ -48,6 +48,8 @@ end
 `
 
 /**
+ * The script that keeps a log whose runs are active.
+ *
  * @category scripts
  * @since 0.1.0
  */

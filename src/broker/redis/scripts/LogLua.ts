@@ -27,6 +27,8 @@
 import * as RedisScript from "./Script.ts"
 
 /**
+ * Lua functions that all scripts over a log use.
+ *
  * @category scripts
  * @since 0.1.0
  */

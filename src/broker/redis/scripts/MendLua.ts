@@ -38,6 +38,8 @@ end
 `
 
 /**
+ * The script that begins a log anew whose keys disagree.
+ *
  * @category scripts
  * @since 0.1.0
  */

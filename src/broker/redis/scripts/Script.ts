@@ -9,6 +9,8 @@ import { createHash } from "node:crypto"
 import type { Client } from "../connection/Client.ts"
 
 /**
+ * A script, and the hash that a server knows it by.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -18,6 +20,8 @@ export interface Script {
 }
 
 /**
+ * Makes a script of its text.
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -9,6 +9,8 @@
  */
 
 /**
+ * Lua functions over the numbers that a log has taken of each source.
+ *
  * @category scripts
  * @since 0.1.0
  */

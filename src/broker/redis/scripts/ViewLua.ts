@@ -53,6 +53,8 @@ end
 `
 
 /**
+ * The script that looks at a log.
+ *
  * @category scripts
  * @since 0.1.0
  */

@@ -1,9 +1,9 @@
 /**
- * What was published of users lately.
+ * Keeps the events that were published lately.
  *
- * A publication brings the events along, so readers that keep up need not ask
- * Redis for them, however many of them are on this process. It is only a
- * shortcut: who stands elsewhere than in what is kept here asks for it.
+ * A publication carries its events, so readers that keep up take them from here and
+ * ask Redis for nothing, however many readers this process has. A reader whose
+ * position is not kept here reads the log in Redis.
  *
  * @since 0.1.0
  */
@@ -24,7 +24,7 @@ const maxCharacters = 256 * 1024
 const maxTotalCharacters = 64 * 1024 * 1024
 
 /**
- * The latest events of one user, without a hole.
+ * The latest events of one user, without a gap between them.
  *
  * @category models
  * @since 0.1.0
@@ -38,6 +38,9 @@ export interface LiveTail {
 }
 
 /**
+ * The events that were published lately, by channel, within a bound over all of
+ * them.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -69,8 +72,8 @@ export class LiveTails {
   }
 
   /**
-   * What lies past a position, if all of it is here up to the offset `head` of the newest event that is known of, and
-   * there is something: whoever has caught up may have come to look for what was not published yet.
+   * The events past a position, if all of them up to the offset `head` of the newest known event are here. It gives
+   * `undefined` where there are none: a reader that has caught up may look for an event that is not published yet.
    */
   pull(channel: string, after: Position, head: number, limits: PullLimits): Slice | undefined {
     const recent = this.byChannel.get(channel)

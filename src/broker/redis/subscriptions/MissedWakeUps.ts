@@ -1,9 +1,9 @@
 /**
  * Tells wake-ups that were lost from those that are only late.
  *
- * Who looks at a log often finds an event just before its publication comes on
- * the other connection. Such a find counts as a lost wake-up only if the
- * publication has not come a whole tick later.
+ * A look at a log often finds an event just before its publication arrives on the
+ * other connection. The wake-up counts as lost only if the publication has not
+ * arrived a whole tick later.
  *
  * @since 0.1.0
  */
@@ -15,6 +15,9 @@ interface Find {
 }
 
 /**
+ * Keeps what was found in a log before its publication came, and reports what none
+ * came for.
+ *
  * @category models
  * @since 0.1.0
  */
@@ -27,18 +30,18 @@ export class MissedWakeUps {
     this.onLost = onLost
   }
 
-  /** The log of this channel was found at `seen`, of which no publication had told. */
+  /** A look found the log of this channel at `seen`, before any publication of it. */
   found(channel: string, seen: string, by: Repair): void {
     this.fresh.set(channel, { seen, by })
   }
 
-  /** A publication told of `seen`. */
+  /** A publication of `seen` arrived. */
   told(channel: string, seen: string): void {
     if (this.fresh.size > 0) forget(this.fresh, channel, seen)
     if (this.overdue.size > 0) forget(this.overdue, channel, seen)
   }
 
-  /** Time has passed. */
+  /** Ends a tick: reports what was found before it and has not been published since. */
   tick(): void {
     for (const { by } of this.overdue.values()) this.onLost(by)
     this.overdue = this.fresh

@@ -1,6 +1,7 @@
 /**
- * One user that somebody on this process reads or waits for, and what those who
- * do are told: each revocation and each turn of the broker's state once.
+ * The subscription of one user, shared by all on this process who read the user's log
+ * or wait for an acknowledgement. It tells them of each revocation, and of each change
+ * of the broker's state, once.
  *
  * @since 0.1.0
  */
@@ -79,13 +80,13 @@ export class Subscription {
     return this.revoked
   }
 
-  /** Somebody reads; until `join` nothing is told of revocations. */
+  /** Adds a reader. It hears of no revocation until `join`. */
   add(reader: Reader): void {
     this.readers.add(reader)
     this.joining = [...this.joining, reader]
   }
 
-  /** Somebody reads no more. */
+  /** Removes a reader. */
   delete(reader: Reader): void {
     this.readers.delete(reader)
     this.joining = without(this.joining, reader)
@@ -110,7 +111,7 @@ export class Subscription {
     for (const reader of this.readers) reader({ lateMs })
   }
 
-  /** The same, found by a look: all are told if it changed, else only who `joined`. */
+  /** The same, as a look at the log found it: all are told if it changed, else only the reader that `joined`. */
   lagging(lateMs: number, joined: Reader | undefined): void {
     if (lateMs > 0 !== this.late) this.lag(lateMs)
     else if (lateMs > 0) joined?.({ lateMs })
@@ -126,8 +127,8 @@ export class Subscription {
   }
 
   /**
-   * A reader's own first look is over: what was neither known before nor seen by
-   * it, at `knownAt`, has happened since.
+   * Ends a reader's first look, which saw a revocation at `knownAt` or before. A later
+   * one, which came during the look, is told as new.
    */
   join(reader: Reader, knownAt: number): void {
     this.joining = without(this.joining, reader)
@@ -135,7 +136,7 @@ export class Subscription {
     if (revokedAt > 0) reader({ revokedAt, isNew: revokedAt > knownAt })
   }
 
-  /** Lets those go on whose position was acknowledged. */
+  /** Wakes those who wait for the acknowledgement of this position. */
   release({ epoch, offset }: Position): void {
     for (const waiter of this.waiters) {
       if (waiter.position.epoch === epoch && waiter.position.offset === offset) waiter.resume()
@@ -143,7 +144,7 @@ export class Subscription {
   }
 }
 
-// Nearly always there are none, so all share one.
+// All share one empty list, since a subscription nearly never has any.
 const none: ReadonlyArray<Reader> = []
 
 const without = (readers: ReadonlyArray<Reader>, reader: Reader): ReadonlyArray<Reader> => {

@@ -1,10 +1,9 @@
 /**
- * The users that somebody on this process reads or waits for.
+ * The subscriptions of this process, one for each user whose log somebody here reads.
  *
- * Each has one subscription, shared by all who follow it here. A publication is
- * only a hint: after every reconnect, and on a slow poll, the log itself is
- * asked, so a wake-up that was lost only delays. A subscription that has
- * silently stopped is noticed by a `Canary`.
+ * A publication is only a hint. The log itself is asked after every reconnect and on a
+ * slow poll, so a lost wake-up costs time and no event. A `Canary` notices a
+ * subscription that has silently stopped.
  *
  * While one of the connections is lost for longer than a moment, readers are told
  * that the broker is down. Each is told that it is up once its log was asked.
@@ -39,6 +38,8 @@ import { toAttended } from "../codec/Attended.ts"
 import * as RedisEntry from "../codec/Entry.ts"
 
 /**
+ * The subscriptions of this process.
+ *
  * @category models
  * @since 0.1.0
  */
