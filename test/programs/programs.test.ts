@@ -1,0 +1,177 @@
+/**
+ * Programs as users write them: short, without a cast, of public names alone. Each is run over real sockets.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Deferred, Effect, Fiber, Layer, Schedule, Stream } from "effect"
+import { Broker, Emitter, EmitterLayer, Identity } from "effect-emitter"
+import { connect } from "effect-emitter/client"
+import { FetchHttpClient } from "effect/http"
+import { RpcClient, RpcSerialization } from "effect/rpc"
+import { readdirSync, readFileSync } from "node:fs"
+import { until } from "../client/devices.ts"
+import { secret, serve, token } from "../gateway/server.ts"
+import { freePort } from "../support/freePort.ts"
+import * as Api from "./api.ts"
+import * as Orders from "./client.ts"
+import * as Answer from "./rpc.ts"
+import * as Charging from "./workflow.ts"
+
+const environment = (variables: Record<string, string>) =>
+  ConfigProvider.layer(ConfigProvider.fromEnv({ env: variables }))
+
+const bearer = (name: string) => Effect.map(token(name), (text) => `Bearer ${text}`)
+
+/** Starts a program's server, and gives where it listens. */
+const started = <E>(server: Layer.Layer<never, E>) =>
+  Effect.gen(function*() {
+    const port = yield* freePort
+    const variables = { PORT: String(port), JWT_SECRET: secret, JWT_ISSUER: "tests", JWT_AUDIENCE: "events" }
+    yield* Layer.build(Layer.provide(server, environment(variables)))
+    return `http://127.0.0.1:${port}`
+  })
+
+/** A device of a user: the types of its events up to the ending of a run. */
+const watch = (base: string, name: string) =>
+  Effect.gen(function*() {
+    const live = yield* Deferred.make<void>()
+    const connection = connect({
+      url: `${base}/events`,
+      token: yield* token(name),
+      onStatus: ({ state }) => {
+        if (state === "live") Deferred.doneUnsafe(live, Effect.void)
+      }
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(connection.close))
+    const types = async () => {
+      const seen: Array<string> = []
+      for await (const { type } of connection.events) {
+        seen.push(type)
+        if (type === "agent_completed" || type === "agent_error") break
+      }
+      return seen
+    }
+    const watching = yield* Effect.forkChild(Effect.promise(types))
+    yield* Deferred.await(live)
+    return Fiber.join(watching)
+  })
+
+describe("programs as users write them", () => {
+  it("are under 40 lines, without a cast, and import nothing but public names", () => {
+    const folder = new URL(".", import.meta.url)
+    const programs = readdirSync(folder).filter((file) => !file.endsWith(".test.ts"))
+    assert.deepStrictEqual(programs, ["api.ts", "client.ts", "rpc.ts", "workflow.ts"])
+    for (const file of programs) {
+      const text = readFileSync(new URL(file, folder), "utf8")
+      assert.isBelow(text.trimEnd().split("\n").length, 40, file)
+      assert.notMatch(text.replaceAll(/^import .*$|\/\*\*.*\*\/|\/\/.*$/gm, ""), /\bas\b|\bany\b|!\.|@ts-/, file)
+      const imported = Array.from(text.matchAll(/from "([^"]+)"/g), ([, name = ""]) => name)
+      assert.deepStrictEqual(
+        imported.filter((name) => !/^(effect|effect-emitter|@effect\/platform-node)(\/|$)|^node:/.test(name)),
+        [],
+        file
+      )
+    }
+  })
+
+  it.live("api: an HttpApi runs an agent for whoever signed in, and nobody else", () =>
+    Effect.gen(function*() {
+      const base = yield* started(Api.server)
+      const types = yield* watch(base, "ada")
+      const ask = (headers: Record<string, string>) =>
+        Effect.promise(() =>
+          fetch(`${base}/ask`, {
+            method: "POST",
+            headers: { "content-type": "application/json", ...headers },
+            body: JSON.stringify({ question: "streams" })
+          })
+        )
+      assert.strictEqual((yield* ask({})).status, 401)
+      const answer = yield* ask({ authorization: yield* bearer("ada") })
+      assert.deepStrictEqual([answer.status, yield* Effect.promise(() => answer.json())], [200, "All about streams"])
+      assert.deepStrictEqual(yield* types, [
+        "agent_started",
+        "tool_executing",
+        "tool_completed",
+        "text_delta",
+        "agent_completed"
+      ])
+    }), 30_000)
+
+  it.live("rpc: a streaming answer is a run that the user's devices see", () =>
+    Effect.gen(function*() {
+      const base = yield* started(Answer.server)
+      const types = yield* watch(base, "ada")
+      const protocol = RpcClient.layerProtocolHttp({ url: `${base}/rpc` }).pipe(
+        Layer.provide([FetchHttpClient.layer, RpcSerialization.layerNdjson])
+      )
+      const words = yield* Effect.gen(function*() {
+        const client = yield* RpcClient.make(Answer.Agent)
+        const headers = { authorization: yield* bearer("ada") }
+        const refused = yield* Effect.flip(Stream.runDrain(client.answer({ question: "streams" })))
+        assert.match(String(refused), /token/)
+        return yield* Stream.runCollect(client.answer({ question: "streams" }, { headers }))
+      }).pipe(Effect.provide(protocol))
+      assert.deepStrictEqual(words, ["All ", "about ", "streams"])
+      const seen = yield* types
+      assert.deepStrictEqual([seen[0], seen.at(-1)], ["agent_started", "agent_completed"])
+      assert.include(seen, "text_delta")
+    }), 30_000)
+
+  it.live("client: a service of the program's own events, and a page without Effect", () =>
+    Effect.gen(function*() {
+      const { broker, url } = yield* serve()
+      const text = yield* token("ada")
+      const sum = yield* Effect.forkChild(
+        Effect.provide(Orders.sumOf(2), environment({ EVENTS_URL: url, TOKEN: text }))
+      )
+      const shown: Array<string> = []
+      const left = new AbortController()
+      const page = yield* Effect.forkChild(
+        Effect.promise(() => Orders.page(url, text, (line) => shown.push(line), left.signal))
+      )
+      // Whoever comes at any time sees the orders that follow.
+      const order = Orders.Placed.make({ total: 21, at: new Date(0) })
+      yield* Emitter.emit(order).pipe(
+        Effect.repeat(Schedule.spaced("20 millis")),
+        Effect.provide(Emitter.layerUser({ userId: "ada" })),
+        Effect.provide(EmitterLayer().pipe(Layer.provide(Layer.succeed(Broker.Broker, broker)))),
+        Effect.forkChild
+      )
+      assert.deepStrictEqual(yield* Fiber.join(sum), { sum: 42, year: 1970 })
+      yield* until("shown", () => shown.length >= 2, 20)
+      left.abort()
+      yield* Fiber.join(page)
+      assert.deepStrictEqual(new Set(shown), new Set(["21 at 1970-01-01T00:00:00.000Z"]))
+    }), 30_000)
+
+  it.live(
+    "workflow: tells of a charge once, also when it is run anew, and the audit reads it",
+    () =>
+      Effect.gen(function*() {
+        const { broker, url } = yield* serve()
+        const log = Layer.succeed(Broker.Broker, broker)
+        const userId = Identity.UserId.make("ada")
+        const charge = (order: string) =>
+          Charging.Charge.execute({ userId, order, cents: 250 }).pipe(
+            // An engine of its own each time, as after a crash.
+            Effect.provide(Layer.provide(Layer.fresh(Charging.layer), log))
+          )
+        yield* charge("o-1")
+        yield* charge("o-1")
+        yield* charge("o-2")
+        const lines = yield* Effect.provide(Charging.audit(userId), log)
+        assert.deepStrictEqual(lines.map(({ cents, order }) => [order, cents]), [["o-1", 250], ["o-2", 250]])
+        assert.deepStrictEqual(yield* Effect.provide(Charging.audit(Identity.UserId.make("bob")), log), [])
+        const offsets: Array<number> = []
+        const connection = connect({
+          url,
+          token: yield* token("ada"),
+          start: "earliest",
+          onEvent: ({ offset }) => offsets.push(offset)
+        })
+        yield* until("seen", () => offsets.length === 2, 20)
+        connection.close()
+      }),
+    30_000
+  )
+})
