@@ -57,12 +57,12 @@ import { Servers } from "./admission/Servers.ts"
 import type { StrangerKind } from "./admission/StrangerKind.ts"
 import { Strangers } from "./admission/Strangers.ts"
 import { Authenticator, type Principal } from "./authentication/Authenticator.ts"
+import type { IdentifyError } from "./authentication/IdentifyError.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Routes from "./Routes.ts"
 import * as Credentials from "./session/Credentials.ts"
 import * as Identify from "./session/Identify.ts"
-import type { IdentifyError } from "./session/Identify.ts"
 import type { SessionContext } from "./session/SessionContext.ts"
 import { Sessions } from "./session/Sessions.ts"
 import * as Shutdown from "./session/Shutdown.ts"
@@ -84,7 +84,7 @@ export {
    * @since 0.1.0
    */
   OriginRefused
-} from "./session/Identify.ts"
+} from "./authentication/IdentifyError.ts"
 export type { Stats } from "./Stats.ts"
 
 /**

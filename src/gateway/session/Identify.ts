@@ -7,37 +7,14 @@
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
-import * as Schema from "effect/Schema"
-import type { BrokerError } from "../../broker/Broker.ts"
 import type { Hub } from "../../hub/Hub.ts"
 import type { Strangers } from "../admission/Strangers.ts"
-import { type AuthenticationError, Unauthenticated } from "../authentication/AuthenticationError.ts"
+import { Unauthenticated } from "../authentication/AuthenticationError.ts"
 import type { Authenticator, Principal } from "../authentication/Authenticator.ts"
 import * as Identification from "../authentication/Identification.ts"
+import { type IdentifyError, OriginRefused } from "../authentication/IdentifyError.ts"
 import * as OriginPolicy from "../authentication/OriginPolicy.ts"
 import type { Origins } from "../GatewayConfig.ts"
-
-/**
- * The page that sent the request is none of the gateway's origins; `detail` is for
- * the page.
- *
- * @category errors
- * @since 0.1.0
- */
-export class OriginRefused extends Schema.TaggedError<OriginRefused>()("OriginRefused", { detail: Schema.String }) {
-  override get message() {
-    return this.detail
-  }
-}
-
-/**
- * Why nobody was found: the origin or the credentials were refused, or could not be
- * checked, or the broker could not tell whether the user's access was revoked.
- *
- * @category errors
- * @since 0.1.0
- */
-export type IdentifyError = AuthenticationError | OriginRefused | BrokerError
 
 /**
  * Makes a look-up of the user who sent a request.
