@@ -18,6 +18,7 @@ import { present } from "../protocol/Present.ts"
 import type { Acceptor } from "./accept/Acceptor.ts"
 import { bind, type Binding } from "./accept/Binding.ts"
 import type { Confirm } from "./accept/Confirmation.ts"
+import type { TakeUp } from "./accept/LoggedRun.ts"
 import type { Dispatcher } from "./dispatch/Dispatcher.ts"
 import type { Receipt } from "./dispatch/Receipt.ts"
 import type { EmitError } from "./EmitError.ts"
@@ -47,11 +48,12 @@ export interface Parts {
   readonly confirm: Confirm
   readonly reporter: Reporter
   readonly snapshots: Broker["Service"]["snapshots"]
+  readonly takeUp: TakeUp
   readonly stats: Effect.Effect<Stats>
 }
 
 // What an emitter does.
-type Actions = Pick<Parts, "acceptor" | "confirm" | "reporter" | "snapshots">
+type Actions = Pick<Parts, "acceptor" | "confirm" | "reporter" | "snapshots" | "takeUp">
 
 // What `emit` gives: an effect of its own kind, which costs less than a suspended closure.
 class Emission extends Effectable.Class<Receipt, EmitError> {
@@ -72,7 +74,7 @@ class Emission extends Effectable.Class<Receipt, EmitError> {
 }
 
 const emitWith =
-  ({ acceptor, confirm }: Actions, binding: Binding) =>
+  ({ acceptor, confirm, takeUp }: Actions, binding: Binding) =>
   (event: Event, options?: EmitOptions): Effect.Effect<Receipt, EmitError> => {
     const asked = confirmationOf(event)
     if (asked instanceof TypeError) return Effect.die(asked)
@@ -85,7 +87,10 @@ const emitWith =
     }
     return key === undefined
       ? new Emission(acceptor, binding, event)
-      : here(binding, (bound) => acceptor.emitOnce(bound, event, key))
+      : here(
+        binding,
+        (bound) => Effect.andThen(takeUp(bound), Effect.suspend(() => acceptor.emitOnce(bound, event, key)))
+      )
   }
 
 // What the compiler refuses is told to programs without one.

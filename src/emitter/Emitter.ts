@@ -139,6 +139,15 @@ export interface AsTool<out Needed = never> {
  *   known, so that an event which was accepted is not refused when it is repeated:
  *   a tool call that is open, or an end.
  *
+ *   A run outlives its emitter when its `agent_started` is emitted with a key: it
+ *   does not end as `cancelled` when the emitter's scope closes, nor with its
+ *   layer. Whoever emits into it with a key later goes on where the log has it,
+ *   from another process too: with its tool calls open, its usage counted, and
+ *   refused if it has ended. One process at a time must work on it, as engines of
+ *   workflows see to. It is active until it is ended by an event; over Redis it
+ *   belongs to the process that appended to it last, and ends as `lost` where that
+ *   one dies and no other appends to it within the lease.
+ *
  *   Such an event is merged with no other, so it is meant for steps, not for each
  *   piece of a text.
  *

@@ -35,6 +35,7 @@ import * as Names from "../protocol/Names.ts"
 import * as Monotonic from "../protocol/Monotonic.ts"
 import { Acceptor } from "./accept/Acceptor.ts"
 import * as Confirmation from "./accept/Confirmation.ts"
+import * as LoggedRun from "./accept/LoggedRun.ts"
 import * as TraceContext from "./accept/TraceContext.ts"
 import * as Delivery from "./delivery/Delivery.ts"
 import * as Dispatcher from "./dispatch/Dispatcher.ts"
@@ -109,6 +110,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     confirm: Confirmation.make(acceptor, dispatcher, broker),
     reporter,
     snapshots: broker.snapshots,
+    takeUp: LoggedRun.make(broker),
     stats
   })
   yield* Endings.register(broker, dispatcher.close)

@@ -1,10 +1,10 @@
 /** What is emitted with a key is in the log once, whoever emits it again. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer, type Scope } from "effect"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterConfig, EmitterLayer, Emitters, Event, Spool } from "effect-emitter"
 import { type Delivered, TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
-import { plenty } from "../broker/events.ts"
+import { eventually, plenty } from "../broker/events.ts"
 import { program, startNode, withServer } from "../broker/redis/redisNode.ts"
 import { layer, note, notes, shown, urgent, within } from "./support/emitting.ts"
 import { userId } from "./support/envelopes.ts"
@@ -88,6 +88,44 @@ const suite = <E>(node: Effect.Effect<Broker.Broker["Service"], E, Scope.Scope>)
     const first = yield* all(yield* engine(here))
     assert.deepStrictEqual(yield* all(yield* engine(there)), first)
     assert.deepStrictEqual(yield* typesOf(here), ["agent_started", "tool_executing", "agent_error"])
+  }),
+
+  "goes on with the run of another process, that an emitter began which has closed": Effect.gen(function*() {
+    const [here, there] = [yield* node, yield* node]
+    const usage = AgentEvents.UsageReported.make({ inputTokens: 3, outputTokens: 2 })
+    yield* Effect.scoped(Effect.gen(function*() {
+      const emitter = yield* (yield* engine(here)).forUser(run)
+      yield* emitter.emit(started, { key: "start" })
+      yield* emitter.emit(usage, { key: "usage" })
+      yield* emitter.emit(executing, { key: "search" })
+    }))
+    const emitter = yield* (yield* engine(there)).forUser(run)
+    const before = yield* typesOf(there)
+    assert.deepStrictEqual(before, ["agent_started", "usage_reported", "tool_executing"])
+    for (const [event, key] of [[started, "start"], [usage, "usage"], [executing, "search"]] as const) {
+      assert.deepInclude(yield* emitter.emit(event, { key }), { _tag: "Appended" })
+    }
+    assert.deepStrictEqual(yield* typesOf(there), before)
+    assert.deepStrictEqual(yield* emitter.usage, { inputTokens: 3, outputTokens: 2 })
+    const early = yield* Effect.flip(emitter.emit(completed, { key: "end" }))
+    assert.deepInclude(early.reason, { _tag: "IllegalEvent", problem: "toolsOpen" })
+    const found = AgentEvents.ToolCompleted.make({
+      toolCallId: "c",
+      toolName: "search",
+      output: null,
+      isError: false,
+      durationMs: 1
+    })
+    yield* emitter.emit(found, { key: "found" })
+    yield* emitter.emit(completed, { key: "end" })
+    assert.deepStrictEqual(yield* typesOf(there), [...before, "tool_completed", "agent_completed"])
+    const late = yield* Effect.flip(
+      Effect.flatMap(engine(here), ({ forUser }) => forUser(run)).pipe(
+        Effect.flatMap((again) => again.emit(thought("late"), { key: "late" }))
+      )
+    )
+    assert.include(late.message, "the run has ended")
+    assert.deepStrictEqual(yield* typesOf(there), [...before, "tool_completed", "agent_completed"])
   }),
 
   "is repeated many times at once, and taken once": Effect.gen(function*() {
@@ -233,4 +271,31 @@ describe.skipIf(program === undefined)("What is emitted with a key, over Redis,"
   for (const name of Object.keys(suite(node(""))) as Array<keyof ReturnType<typeof suite>>) {
     it.live(name, () => withServer({}, ({ url }) => Effect.asVoid(suite(node(url))[name])))
   }
+
+  it.live(
+    "keeps its run alive in the process that emitted last, and the run is lost once where that one dies",
+    () =>
+      withServer({}, ({ url }) =>
+        Effect.gen(function*() {
+          const options = { lease: "3 seconds", deadline: "1 second", silence: "1500 millis" } as const
+          const watching = yield* startNode(url, options)
+          const second = yield* Scope.make()
+          const there = yield* startNode(url, options).pipe(Effect.flatMap(engine), Scope.provide(second))
+          const goesOn = yield* Scope.provide(there.forUser(run), second)
+          // A process that goes leaves its lease to run out, as one that is killed does, while a run of it is active.
+          yield* Effect.scoped(Effect.gen(function*() {
+            const here = yield* engine(yield* startNode(url, options))
+            yield* (yield* here.forUser(run)).emit(started, { key: "start" })
+          }))
+          yield* goesOn.emit(thought("on"), { key: "on" })
+          yield* Effect.sleep("9 seconds")
+          assert.deepStrictEqual(yield* typesOf(watching), ["agent_started", "agent_thinking"])
+          yield* Scope.close(second, Exit.void)
+          const story = ["agent_started", "agent_thinking", "agent_error"]
+          yield* eventually(typesOf(watching), ({ length }) => length === 3, "the end of the run", 15)
+          yield* Effect.sleep("4 seconds")
+          assert.deepStrictEqual(yield* typesOf(watching), story)
+        }), 55),
+    120_000
+  )
 })

@@ -191,7 +191,7 @@ export class Acceptor {
     if (record !== undefined) {
       const isCounted = keyed !== undefined && record.keys?.has(keyed) === true
       if (state === undefined) counters.illegal++
-      else if (state !== record.state) this.advance(binding, record, state, pending?.at ?? 0)
+      else if (state !== record.state) this.advance(binding, record, state, pending?.at ?? 0, keyed !== undefined)
       if (event.type === RunEvents.usage && !isCounted) addUsage(outbox, record, data)
       if (keyed !== undefined && pending !== undefined) noteKey(outbox, record, keyed, pending)
     }
@@ -221,11 +221,17 @@ export class Acceptor {
     return kind
   }
 
-  private advance(binding: Binding, record: RunRecord, state: RunState.RunState, at: number): void {
+  private advance(
+    binding: Binding,
+    record: RunRecord,
+    state: RunState.RunState,
+    at: number,
+    outlives: boolean
+  ): void {
     binding.outbox.runs.advance(record, state, () => ({
-      owner: binding.origin,
+      owner: outlives ? undefined : binding.origin,
       at,
-      cancel: () => void this.emit(binding, cancelled)
+      cancel: outlives ? undefined : () => void this.emit(binding, cancelled)
     }))
   }
 

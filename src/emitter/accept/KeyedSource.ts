@@ -23,6 +23,15 @@ const digits = 32
 export const onlySequence = 1
 
 /**
+ * The source in the id of an event, if it was emitted with a key.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const keyedSourceIn = (id: string): string | undefined =>
+  id.startsWith(prefix) ? id.slice(0, -String(onlySequence).length) : undefined
+
+/**
  * The source of the event with this key.
  *
  * @category constructors

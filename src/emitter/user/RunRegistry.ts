@@ -12,15 +12,16 @@ import type { Position } from "../../protocol/Position.ts"
 import * as RunState from "../../protocol/RunState.ts"
 
 /**
- * Who started a run, when, and how to end it in its stead.
+ * Who started a run, when, and how to end it in its stead. Nobody owns and nobody
+ * cancels one that outlives its emitter.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RunStart {
-  readonly owner: object
+  readonly owner: object | undefined
   readonly at: number
-  readonly cancel: () => void
+  readonly cancel: (() => void) | undefined
 }
 
 /**
@@ -31,6 +32,22 @@ export interface RunStart {
  * @since 0.1.0
  */
 export type KeyState = Position | "underWay" | "deadLettered"
+
+/**
+ * A run as its log has it: where it stands, when it started, what it used, how many
+ * tool calls it began, and where its events stand that were emitted with a key, by
+ * their sources, the oldest first.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LoggedRun {
+  readonly state: RunState.RunState
+  readonly startedAt: number
+  readonly usage: { readonly inputTokens: number; readonly outputTokens: number; readonly cost?: number }
+  readonly tools: number
+  readonly keys: ReadonlyArray<readonly [source: string, position: Position]>
+}
 
 class Record {
   state: RunState.RunState = RunState.idle
@@ -115,6 +132,16 @@ export class RunRegistry {
     record.state = state
   }
 
+  /** Goes on with a run of which nothing was known, as its log has it. Nobody here owns it. */
+  takeUp(record: Record, found: LoggedRun): void {
+    const { cost, inputTokens, outputTokens } = found.usage
+    record.state = found.state
+    record.startedAt = found.startedAt
+    record.tools = found.tools
+    this.addUsage(record, inputTokens, outputTokens, cost)
+    for (const [source, position] of found.keys) this.noteKey(record, source, position)
+  }
+
   /** Notes within which run this one has begun. */
   setParent(record: Record, parent: Record | undefined): void {
     record.parent = parent
@@ -163,7 +190,7 @@ export class RunRegistry {
   cancel(owner?: object): void {
     const records = this.active((record) => owner === undefined || record.start?.owner === owner)
     stop(records)
-    for (const record of records.toReversed()) record.start?.cancel()
+    for (const record of records.toReversed()) record.start?.cancel?.()
   }
 
   /** The broker has ended these runs as lost. Their fibers are interrupted, and what their programs still emit is refused. */

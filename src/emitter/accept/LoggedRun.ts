@@ -1,0 +1,88 @@
+/**
+ * Takes up a run where its log left it, when it is emitted into with a key: another
+ * process, or an emitter that has closed since, may have begun it.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { Broker, BrokerError, Entry } from "../../broker/Broker.ts"
+import type { RunId } from "../../protocol/Identity.ts"
+import type { Position } from "../../protocol/Position.ts"
+import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
+import type * as RunState from "../../protocol/RunState.ts"
+import { type Binding, runOf } from "./Binding.ts"
+import { keyedSourceIn } from "./KeyedSource.ts"
+
+/**
+ * Looks in the log for the binding's run, where nothing is known of it here. A log
+ * that cannot be read now leaves it so.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type TakeUp = (binding: Binding) => Effect.Effect<void>
+
+const limits = { maxEvents: 256, maxBytes: 256 * 1024 }
+
+/**
+ * Makes it over a broker.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (broker: Pick<Broker["Service"], "pull" | "snapshot">): TakeUp => {
+  const takeUp = (binding: Binding, runId: RunId): Effect.Effect<void, BrokerError> =>
+    Effect.gen(function*() {
+      const { user, runs } = binding.outbox
+      const { position: { epoch }, snapshot } = yield* broker.snapshot(user, runId)
+      if (snapshot === undefined) return
+      const keys: Array<readonly [string, Position]> = []
+      let after: Position = { epoch, offset: 0 }
+      while (true) {
+        const { entries, head, next } = yield* broker.pull(user, after, limits)
+        for (const entry of entries) {
+          const source = entry.run === runId ? keyedSourceIn(idOf(entry)) : undefined
+          if (source !== undefined) keys.push([source, { epoch: next.epoch, offset: entry.offset }])
+        }
+        if (next.offset >= head) break
+        after = next
+      }
+      const record = runOf(binding)
+      // Somebody may have begun it meanwhile.
+      if (record === undefined || record.state._tag !== "Idle") return
+      const { startedAt = 0, usage } = snapshot.state
+      runs.takeUp(record, { state: stateOf(snapshot.state), startedAt, usage, tools: toolsIn(snapshot.state), keys })
+    })
+
+  return (binding) => {
+    const { runId } = binding.context
+    const record = runOf(binding)
+    if (runId === undefined || record === undefined || record.state._tag !== "Idle") return Effect.void
+    return Effect.catch(
+      takeUp(binding, runId),
+      (error) => Effect.logWarning(`Where run ${runId} stands could not be read: it counts as not begun here`, error)
+    )
+  }
+}
+
+const idOf = ({ body }: Entry): string => {
+  const wire: { readonly id: string } = JSON.parse(`{${body}`)
+  return wire.id
+}
+
+const stateOf = ({ agentName = "", parts, status }: RunSnapshot): RunState.RunState =>
+  status === "active"
+    ? {
+      _tag: "Active",
+      agentName,
+      openTools: new Map(
+        parts.flatMap((part) =>
+          part.type === "tool" && part.status === "executing" ? [[part.toolCallId, part.toolName] as const] : []
+        )
+      )
+    }
+    : { _tag: "Ended", outcome: status }
+
+// The highest number that a tool call of the run has: the next is to have another.
+const toolsIn = ({ parts }: RunSnapshot): number =>
+  Math.max(0, ...parts.map((part) => part.type === "tool" ? Number(/^call-(\d+)$/.exec(part.toolCallId)?.[1] ?? 0) : 0))
