@@ -33,6 +33,18 @@ const isWide = (text: string): boolean => /[\u0100-\uffff]/.test(text)
  */
 export const bytesOf = (text: string): number => textOverhead + (isWide(text) ? 2 : 1) * text.length
 
+/**
+ * The same, without a look at each character of a short text: that counts as if
+ * each took two bytes.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const roughBytesOf = (text: string): number =>
+  text.length > maxScanned ? bytesOf(text) : textOverhead + 2 * text.length
+
+const maxScanned = 1_024
+
 // A part of a text keeps the whole of it alive; joined to something it does not.
 const copy = (text: string): string => [text.slice(0, 1), text.slice(1)].join("")
 

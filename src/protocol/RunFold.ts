@@ -14,7 +14,7 @@
  * @since 0.1.0
  */
 import type { Json } from "effect/Schema"
-import { bytesOf, tail, textOverhead } from "./GrowingText.ts"
+import { roughBytesOf, tail } from "./GrowingText.ts"
 import { keepJson } from "./KeptJson.ts"
 import * as RunEvents from "./RunEvents.ts"
 import { maxText } from "./RunLimits.ts"
@@ -65,7 +65,7 @@ const blank = (): State => ({
   error: undefined
 })
 
-// The texts of a state. A result may be large, others seldom are: these count as if each character took two bytes.
+// The texts of a state. A result may be large, others seldom are.
 const texts = [
   "thread",
   "agentName",
@@ -77,10 +77,7 @@ const texts = [
   "error"
 ] as const satisfies ReadonlyArray<keyof State>
 
-const scalarBytes = (value: string | undefined): number =>
-  value === undefined ? 0 : value.length > maxScanned ? bytesOf(value) : textOverhead + 2 * value.length
-
-const maxScanned = 1024
+const scalarBytes = (value: string | undefined): number => value === undefined ? 0 : roughBytesOf(value)
 
 const parsed = (json: string | undefined): Json | undefined => json === undefined ? undefined : JSON.parse(json)
 

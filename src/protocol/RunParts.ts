@@ -9,7 +9,7 @@
  * @since 0.1.0
  */
 import type { Json } from "effect/Schema"
-import { bytesOf, GrowingText, tail, textOverhead } from "./GrowingText.ts"
+import { bytesOf, GrowingText, roughBytesOf, tail, textOverhead } from "./GrowingText.ts"
 import { keepJson, type KeptJson, omitted } from "./KeptJson.ts"
 import { maxJson, maxParts, maxText, maxTotalJson, maxTotalText } from "./RunLimits.ts"
 import { withDefaults } from "./Present.ts"
@@ -159,7 +159,7 @@ export class RunParts {
     for (let node = this.#oldest; node !== undefined; node = node.newer) {
       const { part } = node
       if (part.type === "tool") continue
-      this.#uncount(part)
+      this.#count(part, -1)
       if (part.type === "note") node.part = note(tail(part.text, max), part.step, part.isCut || part.text.length > max)
       else part.text.shorten(max)
       this.#count(node.part)
@@ -209,7 +209,7 @@ export class RunParts {
   }
 
   #replace(node: Node, part: FoldedPart): void {
-    this.#uncount(node.part)
+    this.#count(node.part, -1)
     node.part = part
     this.#count(part)
   }
@@ -221,7 +221,7 @@ export class RunParts {
     if (newer === undefined) this.#newest = older
     else newer.older = older
     this.#size--
-    this.#uncount(part)
+    this.#count(part, -1)
     this.#droppedParts++
     if (part === this.#latest) this.#latest = undefined
     if (part.type === "tool") this.#byKey.delete(`tool:${part.toolCallId}`)
@@ -242,16 +242,10 @@ export class RunParts {
     return this.#size <= maxParts && this.#chars <= maxTotalText && this.#jsonBytes <= maxPartsJson
   }
 
-  #count(part: FoldedPart): void {
-    this.#held += partBytes(part)
-    if (part.type === "tool") this.#jsonBytes += (part.input?.bytes ?? 0) + (part.output?.bytes ?? 0)
-    else this.#chars += part.text.length
-  }
-
-  #uncount(part: FoldedPart): void {
-    this.#held -= partBytes(part)
-    if (part.type === "tool") this.#jsonBytes -= (part.input?.bytes ?? 0) + (part.output?.bytes ?? 0)
-    else this.#chars -= part.text.length
+  #count(part: FoldedPart, sign: 1 | -1 = 1): void {
+    this.#held += sign * partBytes(part)
+    if (part.type === "tool") this.#jsonBytes += sign * ((part.input?.bytes ?? 0) + (part.output?.bytes ?? 0))
+    else this.#chars += sign * part.text.length
   }
 }
 
@@ -281,15 +275,13 @@ const note = (text: string, step: number | undefined, isCut = false): FoldedNote
 
 // What is kept takes about so much, in bytes: measured in V8. Labels may be of any script.
 const partOverhead = 160
-const maxScanned = 1_024
 const jsonOverhead = 40
 const jsonBytes = (json: KeptJson | undefined): number => json === undefined ? 0 : jsonOverhead + bytesOf(json.text)
 
 const partBytes = (part: FoldedPart): number => {
   switch (part.type) {
     case "note":
-      // Most are short, and then count as if each character took two bytes.
-      return partOverhead + (part.text.length > maxScanned ? bytesOf(part.text) : textOverhead + 2 * part.text.length)
+      return partOverhead + roughBytesOf(part.text)
     case "tool":
       return partOverhead + textOverhead + 4 * part.toolCallId.length + 2 * part.toolName.length +
         jsonBytes(part.input) + jsonBytes(part.output)
