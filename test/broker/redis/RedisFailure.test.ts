@@ -5,7 +5,7 @@ import { Broker } from "effect-emitter"
 import { eventually, idOf, idsAfter, newUser, numbered, plenty, start } from "../events.ts"
 import { ownTimed } from "../../support/ownTime.ts"
 import { redisProxy } from "./redisProxy.ts"
-import { persist, program, startNode, watch, withServer } from "./redisNode.ts"
+import { persist, program, startNode, watch, withNode, withServer } from "./redisNode.ts"
 
 const has = (id: string) => (items: ReadonlyArray<string>) => items.includes(id)
 
@@ -21,10 +21,8 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   it.live(
     "is built while Redis is down, fails at once, and works once it is up",
     () =>
-      withServer({ started: false }, (server) =>
+      withNode({ started: false }, { deadline: "300 millis" }, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url, { deadline: "300 millis" })
-          const user = newUser()
           yield* assertUnavailable(broker.append(user, numbered(1)), 1000)
           yield* assertUnavailable(broker.pull(user, { epoch: "e", offset: 0 }, plenty), 1000)
           yield* assertUnavailable(broker.head(user), 1000)
@@ -43,10 +41,8 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   it.live(
     "goes on in a new epoch when Redis comes back without its data",
     () =>
-      withServer({}, (server) =>
+      withNode({}, {}, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url)
-          const user = newUser()
           const from = yield* start(broker, user)
           const before = yield* broker.append(user, numbered(1, 3))
           const reader = yield* watch(broker, user, from)
@@ -68,10 +64,8 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   it.live(
     "loses and repeats nothing when Redis comes back with all of its data",
     () =>
-      withServer({ durable: true }, (server) =>
+      withNode({ durable: true }, { trustRestarts: true }, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url, { trustRestarts: true })
-          const user = newUser()
           let woken = 0
           yield* broker.subscribe(user, () => void woken++)
           const from = yield* start(broker, user)
@@ -96,10 +90,8 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   it.live(
     "takes a restarted Redis for one that may have lost its last events, unless told otherwise",
     () =>
-      withServer({ durable: true }, (server) =>
+      withNode({ durable: true }, {}, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url)
-          const user = newUser()
           const before = yield* broker.append(user, numbered(1, 3))
           yield* server.kill
           yield* server.start
@@ -116,10 +108,8 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   it.live(
     "tells an idle reader of the new epoch as soon as it is connected again",
     () =>
-      withServer({ durable: true }, (server) =>
+      withNode({ durable: true }, {}, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url)
-          const user = newUser()
           const reader = yield* watch(broker, user, yield* start(broker, user))
           yield* eventually(broker.readers(user), (n) => n === 1, "a reader")
           yield* broker.append(user, numbered(1, 2))
@@ -135,10 +125,8 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   it.live(
     "gives no offset two meanings when Redis comes back without its last events",
     () =>
-      withServer({}, (server) =>
+      withNode({}, {}, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url)
-          const user = newUser()
           yield* broker.append(user, numbered(1, 3))
           yield* server.send("SAVE")
           const before = yield* broker.append(user, numbered(4, 5))
@@ -158,10 +146,8 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   it.live(
     "fails in time while Redis is frozen, and takes what is repeated once",
     () =>
-      withServer({}, (server) =>
+      withNode({}, { deadline: "200 millis" }, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url, { deadline: "200 millis" })
-          const user = newUser()
           const from = yield* persist(start(broker, user))
           yield* broker.append(user, numbered(1))
           yield* server.freeze
@@ -175,29 +161,35 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
     120_000
   )
 
-  it.live("gives a frozen Redis up, and comes back by itself", () =>
-    withServer({}, (server) =>
-      Effect.gen(function*() {
-        const broker = yield* startNode(server.url, { deadline: "200 millis", silence: "300 millis" })
-        const user = newUser()
-        let woken = 0
-        yield* persist(broker.subscribe(user, () => void woken++))
-        yield* server.freeze
-        // The connection itself is given up: calls then fail at once, not at their deadline.
-        yield* eventually(
-          Effect.map(
-            Effect.flip(broker.head(user)),
-            ({ reason }) => reason._tag === "BrokerUnavailable" ? reason.afterMs : -1
-          ),
-          (afterMs) => afterMs === 0,
-          "a connection that is given up"
-        )
-        yield* server.thaw
-        yield* persist(broker.append(user, numbered(1)))
-        const before = woken
-        yield* persist(broker.append(user, numbered(2)))
-        yield* eventually(Effect.sync(() => woken), (n) => n > before, "a wake-up")
-      })), 120_000)
+  it.live(
+    "gives a frozen Redis up, and comes back by itself",
+    () =>
+      withNode(
+        {},
+        { deadline: "200 millis", silence: "300 millis" },
+        ({ broker, server, user }) =>
+          Effect.gen(function*() {
+            let woken = 0
+            yield* persist(broker.subscribe(user, () => void woken++))
+            yield* server.freeze
+            // The connection itself is given up: calls then fail at once, not at their deadline.
+            yield* eventually(
+              Effect.map(
+                Effect.flip(broker.head(user)),
+                ({ reason }) => reason._tag === "BrokerUnavailable" ? reason.afterMs : -1
+              ),
+              (afterMs) => afterMs === 0,
+              "a connection that is given up"
+            )
+            yield* server.thaw
+            yield* persist(broker.append(user, numbered(1)))
+            const before = woken
+            yield* persist(broker.append(user, numbered(2)))
+            yield* eventually(Effect.sync(() => woken), (n) => n > before, "a wake-up")
+          })
+      ),
+    120_000
+  )
 
   it.live("closes in time while Redis is frozen", () =>
     withServer({}, (server) =>
@@ -210,28 +202,28 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
         assert.isBelow(ownMs, 2000)
       })), 120_000)
 
-  it.live("reloads its scripts when Redis has forgotten them", () =>
-    withServer({}, (server) =>
-      Effect.gen(function*() {
-        const broker = yield* startNode(server.url)
-        const user = newUser()
-        yield* broker.append(user, numbered(1))
-        yield* server.send("SCRIPT", "FLUSH")
-        const position = yield* broker.append(user, numbered(2))
-        assert.strictEqual(position.offset, 2)
-        yield* server.send("SCRIPT", "FLUSH")
-        yield* Effect.scoped(broker.subscribe(user, () => {}))
-        yield* broker.acknowledge(user, position)
-        yield* broker.acknowledged(user, position)
-      })), 120_000)
+  it.live(
+    "reloads its scripts when Redis has forgotten them",
+    () =>
+      withNode({}, {}, ({ broker, server, user }) =>
+        Effect.gen(function*() {
+          yield* broker.append(user, numbered(1))
+          yield* server.send("SCRIPT", "FLUSH")
+          const position = yield* broker.append(user, numbered(2))
+          assert.strictEqual(position.offset, 2)
+          yield* server.send("SCRIPT", "FLUSH")
+          yield* Effect.scoped(broker.subscribe(user, () => {}))
+          yield* broker.acknowledge(user, position)
+          yield* broker.acknowledged(user, position)
+        })),
+    120_000
+  )
 
   it.live(
     "tells a reader of a log that vanished under it, at its next poll",
     () =>
-      withServer({}, (server) =>
+      withNode({}, { poll: "300 millis" }, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url, { poll: "300 millis" })
-          const user = newUser()
           const from = yield* start(broker, user)
           yield* broker.append(user, numbered(1, 2))
           const reader = yield* watch(broker, user, from)
@@ -248,10 +240,8 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   it.live(
     "names what it lost when only the stream of a log vanished",
     () =>
-      withServer({}, (server) =>
+      withNode({}, {}, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url)
-          const user = newUser()
           const from = yield* start(broker, user)
           yield* broker.append(user, numbered(1, 2))
           yield* server.send("DEL", `emitter:{${user}}:log`)
@@ -266,10 +256,8 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   it.live(
     "loses no event whose wake-up was lost with the subscription",
     () =>
-      withServer({}, (server) =>
+      withNode({}, {}, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url)
-          const user = newUser()
           const reader = yield* watch(broker, user, yield* start(broker, user))
           yield* eventually(broker.readers(user), (n) => n === 1, "a reader")
           for (let n = 1; n <= 5; n++) {
@@ -309,10 +297,8 @@ describe.skipIf(program === undefined)("RedisBroker, over a Redis that fails", (
   it.live(
     "is refused, not unavailable, when Redis has no memory left, and still reads",
     () =>
-      withServer({}, (server) =>
+      withNode({}, {}, ({ broker, server, user }) =>
         Effect.gen(function*() {
-          const broker = yield* startNode(server.url)
-          const user = newUser()
           const from = yield* start(broker, user)
           yield* broker.append(user, numbered(1))
           yield* server.send("CONFIG", "SET", "maxmemory", "1")

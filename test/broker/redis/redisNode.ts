@@ -44,6 +44,23 @@ export const withServer = <E>(
     Effect.provide(Logger.layer([]))
   )
 
+/** A server with a node over it, and a user of whom nothing is kept there. */
+export const withNode = <E>(
+  redis: Parameters<typeof withServer>[0],
+  options: NodeOptions,
+  body: (
+    over: {
+      readonly server: RedisServer
+      readonly broker: Effect.Success<ReturnType<typeof startNode>>
+      readonly user: ReturnType<typeof newUser>
+    }
+  ) => Effect.Effect<void, E, Scope.Scope>
+) =>
+  withServer(
+    redis,
+    (server) => Effect.flatMap(startNode(server.url, options), (broker) => body({ server, broker, user: newUser() }))
+  )
+
 /** Reads in the background, and keeps what came as `id` or as the gap it was. */
 export const watch = Effect.fnUntraced(function*(
   broker: Broker.Broker["Service"],
