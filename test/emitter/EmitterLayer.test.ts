@@ -93,6 +93,7 @@ describe("EmitterLayer", () => {
       FallbackChannel.provide(channel("push")),
       OperatorAlert.provide({ notify: () => Effect.void })
     ]
+    // @effect-diagnostics anyUnknownInErrorContext:off
     const mistakes = () => [
       // @ts-expect-error: channels are no layer
       Layer.mergeAll(EmitterLayer(), channels),

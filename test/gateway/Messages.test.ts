@@ -78,8 +78,7 @@ describe("A message about", () => {
           Authenticator.Authenticator,
           ({ verify }) => Effect.flip(verify(Redacted.make(`${header}.e30.c2ln`)))
         ).pipe(
-          Effect.provide(Authenticator.layerJwks({ url })),
-          Effect.provide(FetchHttpClient.layer)
+          Effect.provide(Layer.provide(Authenticator.layerJwks({ url }), FetchHttpClient.layer))
         )
         assert.match(
           error.message,

@@ -12,19 +12,19 @@ import { FetchHttpClient, HttpRouter } from "effect/http"
 const secret = "hunter2 and 25 characters more"
 const wrong: never = "x" as never
 
-type Build = Layer.Layer<never, unknown>
+type Build = Layer.Layer<never, Error>
 
-const overBroker = <A, E>(layer: Layer.Layer<A, E, Broker.Broker>): Build =>
+const overBroker = <A, E extends Error>(layer: Layer.Layer<A, E, Broker.Broker>): Build =>
   Layer.effectDiscard(Layer.build(layer.pipe(Layer.provide(Broker.layerMemory()))))
 
-const inServer = <A, E>(
+const inServer = <A, E extends Error>(
   layer: Layer.Layer<A, E, Broker.Broker | HttpRouter.HttpRouter | Authenticator.Authenticator>
 ) =>
   overBroker(
     layer.pipe(Layer.provide([HttpRouter.layer, Authenticator.layerJwt({ secret: Redacted.make("s".repeat(32)) })]))
   )
 
-const alone = <A, E>(layer: Layer.Layer<A, E>): Build => Layer.effectDiscard(Layer.build(layer))
+const alone = <A, E extends Error>(layer: Layer.Layer<A, E>): Build => Layer.effectDiscard(Layer.build(layer))
 
 const online = <A, E, R>(layer: Layer.Layer<A, E, R>) => Layer.provide(layer, FetchHttpClient.layer)
 
@@ -102,7 +102,7 @@ const errorOf = (build: Build, env: Record<string, string> = {}) =>
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env })),
     Effect.flip,
     Effect.map((error) => {
-      if (!(error instanceof Error) || !("issues" in error)) return assert.fail(String(error))
+      if (!("issues" in error)) return assert.fail(String(error))
       return error as ConfigError.ConfigError
     })
   )

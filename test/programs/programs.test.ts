@@ -133,8 +133,12 @@ describe("programs as users write them", () => {
       const order = Orders.Placed.make({ total: 21, at: new Date(0) })
       yield* Emitter.emit(order).pipe(
         Effect.repeat(Schedule.spaced("20 millis")),
-        Effect.provide(Emitter.layerUser({ userId: "ada" })),
-        Effect.provide(EmitterLayer().pipe(Layer.provide(Layer.succeed(Broker.Broker, broker)))),
+        Effect.provide(
+          Emitter.layerUser({ userId: "ada" }).pipe(
+            Layer.provide(EmitterLayer()),
+            Layer.provide(Layer.succeed(Broker.Broker, broker))
+          )
+        ),
         Effect.forkChild
       )
       assert.deepStrictEqual(yield* Fiber.join(sum), { sum: 42, year: 1970 })

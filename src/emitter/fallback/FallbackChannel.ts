@@ -90,5 +90,7 @@ export function provide<Given extends ReadonlyArray<Effect.Effect<FallbackChanne
 >
 export function provide(...channels: ReadonlyArray<Effect.Effect<FallbackChannel, unknown, unknown>>) {
   return <A, E, R>(self: Layer.Layer<A | DeadLetters, E, R>): Layer.Layer<A | DeadLetters, unknown, unknown> =>
+    // The signature above says what each channel needs and fails with.
+    // @effect-diagnostics-next-line anyUnknownInErrorContext:off
     Layer.provide(self, Layer.effect(Channels, Effect.all(channels)))
 }
