@@ -36,7 +36,7 @@ const script = async (url: string, token: string) => {
           token: ${JSON.stringify(token)},
           onEvent: ({ offset }) => { seen.offsets.push(offset) },
           onGap: () => { seen.gaps++ },
-          onStatus: ({ _tag }) => { seen.statuses.push(_tag) }
+          onStatus: ({ state }) => { seen.statuses.push(state) }
         })`,
       resolveDir: root,
       loader: "ts"

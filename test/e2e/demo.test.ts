@@ -136,6 +136,9 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await page.getByText("Answer from a text of my own").click()
     await page.getByLabel("Your text").fill(text)
     const late = await (await browser.newContext()).newPage()
+    // Once before, so that it has the page at hand when it comes back in the middle, also on a slow machine.
+    await late.goto(url)
+    await late.goto("about:blank")
     await ask(page, "What is lit at sunset, and when does the boat bring oil?")
     await page.locator("[data-user=ada] [data-tool]").first().waitFor()
     await late.goto(url)

@@ -4,7 +4,7 @@ import { Broker } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
 import { brokerSuite, type Limits } from "../brokerSuite.ts"
-import { program } from "./redisNode.ts"
+import { connected, program } from "./redisNode.ts"
 
 describe.skipIf(program === undefined)("RedisBroker", () => {
   let scope: Scope.Closeable | undefined
@@ -20,7 +20,7 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
 
   const url = () => server?.url ?? "redis://no-server"
   const node = (limits: Limits) =>
-    RedisBroker.layer({ url: url(), deadline: "5 seconds", silence: "7 seconds", ...limits })
+    connected(RedisBroker.layer({ url: url(), deadline: "5 seconds", silence: "7 seconds", ...limits }))
 
   brokerSuite("Redis", (limits) => Layer.suspend(() => node(limits)))
 

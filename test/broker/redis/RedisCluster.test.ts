@@ -8,7 +8,7 @@ import { RunId } from "../../../src/protocol/Identity.ts"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
 import { brokerSuite } from "../brokerSuite.ts"
 import { envelope, eventually, newUser, numbered, plenty } from "../events.ts"
-import { program, startNode } from "./redisNode.ts"
+import { connected, program, startNode } from "./redisNode.ts"
 
 /** A cluster of one node. */
 const cluster = Effect.gen(function*() {
@@ -54,7 +54,8 @@ describe.skipIf(program === undefined)("RedisBroker, on a server in cluster mode
 
   brokerSuite(
     "a Redis cluster of one node",
-    (limits) => Layer.suspend(() => RedisBroker.layer({ url: server?.url ?? "", deadline: "5 seconds", ...limits }))
+    (limits) =>
+      connected(Layer.suspend(() => RedisBroker.layer({ url: server?.url ?? "", deadline: "5 seconds", ...limits })))
   )
 
   it.live("refuses a script whose keys have two hash tags, so that what passes here keeps to one", () =>

@@ -7,7 +7,7 @@ import type { UserId } from "../../../src/protocol/Identity.ts"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
 import { brokerSuite } from "../brokerSuite.ts"
 import { eventually, idOf, newUser, numbered, plenty } from "../events.ts"
-import { persist, program, withServer } from "./redisNode.ts"
+import { connected, persist, program, withServer } from "./redisNode.ts"
 
 type Urls = Extract<Parameters<typeof RedisBroker.layer>[0], { readonly urls: unknown }>["urls"]
 type More = Omit<Parameters<typeof RedisBroker.layer>[0], "url" | "urls">
@@ -46,7 +46,7 @@ describe.skipIf(program === undefined)("RedisBroker, over several servers", () =
   brokerSuite("two Redis servers", (limits) =>
     Layer.suspend(() => {
       const [one, other] = servers.map(({ url }) => url)
-      return RedisBroker.layer({ urls: [one ?? "", other ?? ""], deadline: "5 seconds", ...limits })
+      return connected(RedisBroker.layer({ urls: [one ?? "", other ?? ""], deadline: "5 seconds", ...limits }))
     }))
 
   it.live(

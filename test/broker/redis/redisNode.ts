@@ -20,17 +20,28 @@ export type NodeOptions = Omit<Parameters<typeof RedisBroker.layer>[0], "url" | 
 
 /** A broker of its own, as another process would have it, until the scope closes. */
 export const startNode = Effect.fnUntraced(function*(url: string, options: NodeOptions = {}) {
-  const broker = Context.get(yield* Layer.build(Layer.fresh(RedisBroker.layer({ url, ...options }))), Broker.Broker)
-  // On a busy machine it is built before the first attempt to connect has come to anything.
-  yield* Effect.ignore(Effect.retry(broker.readers(nobody), {
-    while: ({ message }) => message.includes("the first try had no answer yet"),
-    schedule: Schedule.spaced("20 millis"),
-    times: 20 * patience
-  }))
-  return broker
+  return Context.get(yield* Layer.build(connected(Layer.fresh(RedisBroker.layer({ url, ...options })))), Broker.Broker)
 })
 
-const nobody = newUser()
+/**
+ * A broker that is connected. On a busy machine it is built before the first attempt to connect has come to anything, and
+ * that attempt may take longer than a server is waited for.
+ */
+export const connected = <E>(layer: Layer.Layer<Broker.Broker, E>) =>
+  Layer.tap(
+    layer,
+    (context) =>
+      Effect.forEach(nobodies, (nobody) =>
+        Effect.ignore(Effect.retry(Context.get(context, Broker.Broker).readers(nobody), {
+          while: ({ message }) =>
+            /the first try had no answer yet|said nothing for|ETIMEDOUT/u.test(message),
+          schedule: Schedule.spaced("20 millis"),
+          times: 100 * patience
+        })))
+  )
+
+/** As many that, of several servers, each has some. */
+const nobodies = Array.from({ length: 8 }, newUser)
 
 /** A server, and what the test does with it. What the library logs about a broken server is left out. */
 export const withServer = <E>(

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Metric } from "effect"
 import { Broker } from "effect-emitter"
 import { AsyncApi } from "effect-emitter/protocol"
 import { Gateway, Operations } from "effect-emitter/gateway"
@@ -137,7 +137,7 @@ describe("Operations", () => {
       // A second look adds nothing twice.
       const again = (yield* served.get("/metrics")).text
       assert.include(again, "emitter_gateway_events_total 3\n")
-    }))
+    }).pipe(Effect.provideService(Metric.MetricRegistry, new Map())))
 
   it.live("devices that come too many at once are told to come back later", () =>
     Effect.gen(function*() {
