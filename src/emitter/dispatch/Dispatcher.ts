@@ -218,6 +218,8 @@ export class Dispatcher {
     if (this.closed) return Effect.void
     for (const outbox of this.outboxes.values()) outbox.runs.cancel()
     this.closed = true
+    // Who waits for room is refused now: whoever has the turn may keep it for longer than closing takes.
+    for (const outbox of Array.from(this.outboxes.values())) this.letIn(outbox)
     return Effect.timeoutOption(this.allDelivered, this.closeTimeout).pipe(
       // What is in flight is older than what is left, so it must be kept first.
       Effect.andThen(Effect.suspend(() => {
