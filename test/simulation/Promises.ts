@@ -46,8 +46,9 @@ export class Promises {
     this.checkKept()
     this.checkEndings(inFlight === 0 && pending === 0)
     const { capacity, users } = world.setting
-    // The ending of a run needs no room.
-    if (pending > users * capacity + world.mayHaveBegun) broken("P5", `${pending} events are pending`)
+    // The endings of runs and of tool calls need no room.
+    const owed = world.mayHaveBegun + world.mayHaveCalled
+    if (pending > users * capacity + owed) broken("P5", `${pending} events are pending`)
     if (openings > 0) broken("P12", "the broker's breaker has opened, though only single users are in trouble")
     const [late] = world.heldBack
     if (late !== undefined) broken("P12", `the critical event ${late.tag} of ${late.user} waits for others`)

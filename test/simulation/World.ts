@@ -154,6 +154,8 @@ export class World {
   readonly finished = new Set<string>()
   /** The most runs that may have begun. */
   mayHaveBegun = 0
+  /** The most tools that may have been called. */
+  mayHaveCalled = 0
   /** What engines said they dropped for want of room, or in closing: when, and how many events. */
   readonly drops: Array<Drop> = []
   /** Runs whose effects are under way. */
@@ -735,6 +737,7 @@ export class World {
     )
     return Effect.gen({ self: this }, function*() {
       this.mayHaveBegun += step.nested ? 2 : 1
+      this.mayHaveCalled++
       const fiber = yield* this.fork(held ? Effect.uninterruptible(running) : running)
       this.programs = [...this.programs.filter((program) => program.pollUnsafe() === undefined), fiber]
     })
