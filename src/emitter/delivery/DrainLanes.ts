@@ -101,8 +101,9 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   const turnOf = (user: UserId): Effect.Effect<unknown> =>
     Effect.suspend(() => serve(user)).pipe(
-      Effect.catchDefect((defect) =>
-        Effect.as(Effect.logError(`Draining the spool of user ${user} died, and is tried again`, defect), defectRestMs)
+      // Whatever a turn ends in, the user stays in the lane, and its fiber goes on.
+      Effect.catchCause((cause) =>
+        Effect.as(Effect.logError(`Draining the spool of user ${user} died, and is tried again`, cause), defectRestMs)
       ),
       Effect.flatMap((ms) => ms > 0 ? rest(user, ms) : release(user))
     )

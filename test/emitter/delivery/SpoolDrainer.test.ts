@@ -74,6 +74,24 @@ describe("SpoolDrainer", () => {
       assert.deepInclude(yield* bench.deliver(ada, envelopes("ada", 6)), { _tag: "Appended" })
     }))
 
+  it.effect("goes on after turns that were interrupted, more of them than there are fibers to drain", () =>
+    Effect.gen(function*() {
+      const store = yield* MemorySpoolStore.make()
+      let turns = 0
+      const bench = yield* benchOver({
+        ...store,
+        peek: (user, limits) => Effect.suspend(() => ++turns <= 30 ? Effect.interrupt : store.peek(user, limits))
+      })
+      bench.broker.behaviour = "fail"
+      const fiber = yield* Effect.forkChild(bench.deliver(ada, envelopes(ada, 1)))
+      yield* TestClock.adjust("2 millis")
+      assert.deepInclude(yield* Fiber.join(fiber), { _tag: "HandedOver" })
+      bench.broker.behaviour = "ok"
+      yield* TestClock.adjust("2 minutes")
+      assert.isAbove(turns, 30)
+      assert.deepStrictEqual(sequences(bench.broker.log(ada)), [1])
+    }))
+
   it.effect("gives back the same envelopes", () =>
     Effect.gen(function*() {
       const { bench } = yield* spooled(2)
