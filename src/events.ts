@@ -15,10 +15,10 @@
  *
  * @since 0.1.0
  */
-export * as AgentEvents from "./protocol/AgentEvents.ts"
-export * as CloseCode from "./protocol/CloseCode.ts"
-export * as Event from "./protocol/Event.ts"
-export * as Identity from "./protocol/Identity.ts"
-export * as Position from "./protocol/Position.ts"
-export * as RunSnapshot from "./protocol/RunSnapshotSchema.ts"
-export * as RunState from "./protocol/RunState.ts"
+export * as AgentEvents from "./protocol/event/AgentEvents.ts"
+export * as CloseCode from "./protocol/wire/CloseCode.ts"
+export * as Event from "./protocol/event/Event.ts"
+export * as Identity from "./protocol/values/Identity.ts"
+export * as Position from "./protocol/values/Position.ts"
+export * as RunSnapshot from "./protocol/run/RunSnapshotSchema.ts"
+export * as RunState from "./protocol/run/RunState.ts"

@@ -47,7 +47,7 @@ const heavy = { maxWorkers: availableParallelism(), sequence: { groupOrder: 2 } 
 
 /** The tests of `npm run test:quick`: of what is pure, or runs by a test's clock. */
 const quick = [
-  "test/protocol/{CloseCode,Envelope,Event,Frame,FrameError,Identity,Position,Run*,Settings}.test.ts",
+  "test/protocol/{event,run,settings,values,wire}/!(AgentEvents|AsyncApi|Names|Present).test.ts",
   "test/broker/memory/!(MemoryBound).test.ts",
   "test/emitter/{accept,dispatch,observe,resilience,run,user}/*.test.ts",
   "test/emitter/delivery/{Delivery,LostRuns}.test.ts",

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { RunId } from "../protocol/Identity.ts"
+import { RunId } from "../protocol/values/Identity.ts"
 
 /**
  * Whose trouble a failure is, so that one user's costs no other user anything:

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { UserId } from "../protocol/Identity.ts"
+import type { UserId } from "../protocol/values/Identity.ts"
 
 /**
  * Which users are late, and until when at most.

@@ -4,10 +4,10 @@
  *
  * @since 0.1.0
  */
-import type { Envelope } from "../protocol/Envelope.ts"
-import type { RunId, ThreadId } from "../protocol/Identity.ts"
-import type { Position } from "../protocol/Position.ts"
-import type { RunSnapshot } from "../protocol/RunSnapshot.ts"
+import type { Envelope } from "../protocol/wire/Envelope.ts"
+import type { RunId, ThreadId } from "../protocol/values/Identity.ts"
+import type { Position } from "../protocol/values/Position.ts"
+import type { RunSnapshot } from "../protocol/run/RunSnapshot.ts"
 
 /**
  * Where the text of an entry's wire event stands as bytes: on `page` from `start`

@@ -18,7 +18,7 @@ import * as Effect from "effect/Effect"
 import * as HashRing from "effect/HashRing"
 import * as PrimaryKey from "effect/PrimaryKey"
 import { hash } from "node:crypto"
-import type { UserId } from "../protocol/Identity.ts"
+import type { UserId } from "../protocol/values/Identity.ts"
 import type { Broker } from "./Broker.ts"
 
 /**

@@ -20,8 +20,8 @@
  *
  * @since 0.1.0
  */
-import type { BuiltIn } from "../protocol/AgentEvents.ts"
-import type * as Event from "../protocol/Event.ts"
+import type { BuiltIn } from "../protocol/event/AgentEvents.ts"
+import type * as Event from "../protocol/event/Event.ts"
 import type { Connection, ConnectOptions } from "./driver/ConnectOptions.ts"
 import { PlainDriver } from "./driver/PlainDriver.ts"
 import type { Platform } from "./transport/Platform.ts"

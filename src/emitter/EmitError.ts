@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { IllegalEvent } from "../protocol/RunState.ts"
+import { IllegalEvent } from "../protocol/run/RunState.ts"
 
 /**
  * The payload does not fit its schema; `problem` names each path and value.
@@ -108,7 +108,7 @@ export {
    * @since 0.1.0
    */
   IllegalEvent
-} from "../protocol/RunState.ts"
+} from "../protocol/run/RunState.ts"
 
 /**
  * Why an `emit` failed. Nothing was accepted, except with `NotConfirmed`: then

@@ -39,8 +39,8 @@ import * as Layer from "effect/Layer"
 import * as RcMap from "effect/RcMap"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import type { EmissionContext } from "../protocol/Identity.ts"
-import type { Given } from "../protocol/Present.ts"
+import type { EmissionContext } from "../protocol/values/Identity.ts"
+import type { Given } from "../protocol/values/Present.ts"
 import { type Emitter, Emitters, type InvalidContext } from "./Emitter.ts"
 
 /**

@@ -11,10 +11,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import type { ConfigError } from "../protocol/ConfigError.ts"
-import type { Given } from "../protocol/Present.ts"
-import * as Settings from "../protocol/Settings.ts"
-import { millis, Positive, Time, TimeInput } from "../protocol/Settings.ts"
+import type { ConfigError } from "../protocol/settings/ConfigError.ts"
+import type { Given } from "../protocol/values/Present.ts"
+import * as Settings from "../protocol/settings/Settings.ts"
+import { millis, Positive, Time, TimeInput } from "../protocol/settings/Settings.ts"
 
 /** A text of this form, and what to say of any other. */
 const TextOf = (pattern: RegExp, needed: string) =>

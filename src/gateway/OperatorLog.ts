@@ -6,7 +6,7 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Monotonic from "../protocol/Monotonic.ts"
+import * as Monotonic from "../protocol/values/Monotonic.ts"
 
 /**
  * Logs a line, unless its `kind` was told of within the last minute.

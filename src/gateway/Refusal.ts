@@ -6,7 +6,7 @@
  */
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { CloseReason } from "../hub/Transport.ts"
-import { type CloseCode, closeCodes } from "../protocol/CloseCode.ts"
+import { type CloseCode, closeCodes } from "../protocol/wire/CloseCode.ts"
 import * as CloseReasons from "./session/CloseReasons.ts"
 
 const respond = (

@@ -73,8 +73,8 @@ import { Reason } from "../gateway/authentication/AuthenticationError.ts"
 import type * as Authenticator from "../gateway/authentication/Authenticator.ts"
 import { Gateway, type IdentifyError } from "../gateway/Gateway.ts"
 import * as Refusal from "../gateway/Refusal.ts"
-import type { EmissionContext } from "../protocol/Identity.ts"
-import type { Given } from "../protocol/Present.ts"
+import type { EmissionContext } from "../protocol/values/Identity.ts"
+import type { Given } from "../protocol/values/Present.ts"
 
 /**
  * Who sent the request: the user, until when that is known, and the claims of the

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { closeCodes } from "../protocol/CloseCode.ts"
+import { closeCodes } from "../protocol/wire/CloseCode.ts"
 import type { CloseReason } from "./Transport.ts"
 
 /**

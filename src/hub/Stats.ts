@@ -6,8 +6,8 @@
  *
  * @since 0.1.0
  */
-import type { DeliveryClass } from "../protocol/Event.ts"
-import type { GapReason } from "../protocol/Frame.ts"
+import type { DeliveryClass } from "../protocol/event/Event.ts"
+import type { GapReason } from "../protocol/wire/Frame.ts"
 
 /**
  * What the connections of a node did since the hub was built.

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { CloseCode } from "../protocol/CloseCode.ts"
+import type { CloseCode } from "../protocol/wire/CloseCode.ts"
 
 /**
  * Why a connection ends. `detail` is for the people who read the client's log,

@@ -15,6 +15,6 @@
  *
  * @since 0.1.0
  */
-export * as AsyncApi from "./AsyncApi.ts"
-export * as Envelope from "./Envelope.ts"
-export * as Frame from "./Frame.ts"
+export * as AsyncApi from "./wire/AsyncApi.ts"
+export * as Envelope from "./wire/Envelope.ts"
+export * as Frame from "./wire/Frame.ts"

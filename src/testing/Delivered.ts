@@ -6,10 +6,10 @@
  */
 import * as Schema from "effect/Schema"
 import type { Entry } from "../broker/Broker.ts"
-import * as Envelope from "../protocol/Envelope.ts"
-import { WireEvent } from "../protocol/Frame.ts"
-import type { UserId } from "../protocol/Identity.ts"
-import type { Position } from "../protocol/Position.ts"
+import * as Envelope from "../protocol/wire/Envelope.ts"
+import { WireEvent } from "../protocol/wire/Frame.ts"
+import type { UserId } from "../protocol/values/Identity.ts"
+import type { Position } from "../protocol/values/Position.ts"
 
 /**
  * An event in a user's log: what devices get, where it stands, and when it came

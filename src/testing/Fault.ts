@@ -6,7 +6,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Monotonic from "../protocol/Monotonic.ts"
+import * as Monotonic from "../protocol/values/Monotonic.ts"
 
 /**
  * What a broker or a channel does with a call.

@@ -19,8 +19,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { UserId } from "../protocol/Identity.ts"
-import * as RunState from "../protocol/RunState.ts"
+import type { UserId } from "../protocol/values/Identity.ts"
+import * as RunState from "../protocol/run/RunState.ts"
 import type { Logged } from "./Delivered.ts"
 import { type Emitted, receiptOf, type Trace } from "./Recorder.ts"
 

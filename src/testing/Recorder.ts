@@ -61,8 +61,8 @@ import {
   type RunOptions
 } from "../emitter/Emitter.ts"
 import type { Stats } from "../emitter/observe/Stats.ts"
-import type { Event } from "../protocol/Event.ts"
-import type { UserId } from "../protocol/Identity.ts"
+import type { Event } from "../protocol/event/Event.ts"
+import type { UserId } from "../protocol/values/Identity.ts"
 import type { HandedOver, Logged } from "./Delivered.ts"
 import { type Call, TestBroker } from "./TestBroker.ts"
 import type { TestChannel } from "./TestChannel.ts"

@@ -29,8 +29,8 @@ import {
   ChannelUnavailable,
   type FallbackChannel
 } from "../emitter/fallback/FallbackChannel.ts"
-import type { Envelope } from "../protocol/Envelope.ts"
-import type { UserId } from "../protocol/Identity.ts"
+import type { Envelope } from "../protocol/wire/Envelope.ts"
+import type { UserId } from "../protocol/values/Identity.ts"
 import { act, type Decide, decide } from "./Fault.ts"
 import type { HandedOver } from "./Delivered.ts"
 

@@ -3,7 +3,7 @@ import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Arra
 import { Context, Effect, Exit, Layer } from "effect"
 import { Broker } from "effect-emitter"
 import * as ShardedBroker from "../../src/broker/ShardedBroker.ts"
-import { UserId } from "../../src/protocol/Identity.ts"
+import { UserId } from "../../src/protocol/values/Identity.ts"
 import { seeded } from "../support/random.ts"
 import { brokerSuite, type Limits } from "./brokerSuite.ts"
 import { idOf, newUser, numbered, plenty } from "./events.ts"

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { AgentEvents, Broker, UserLog } from "effect-emitter"
-import { RunId } from "../../src/protocol/Identity.ts"
+import { RunId } from "../../src/protocol/values/Identity.ts"
 import { envelope, newUser } from "./events.ts"
 
 describe("a user's log, read by a program", () => {

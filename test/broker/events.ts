@@ -5,7 +5,7 @@ import type { NonEmptyArray, NonEmptyReadonlyArray } from "effect/Array"
 import { Effect } from "effect"
 import type { Broker, Position } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
-import { UserId } from "../../src/protocol/Identity.ts"
+import { UserId } from "../../src/protocol/values/Identity.ts"
 import { toEnvelope, type Wanted as EnvelopeWanted } from "../support/envelopes.ts"
 import { patience } from "../support/patience.ts"
 

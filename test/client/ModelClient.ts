@@ -6,7 +6,7 @@ import { statusOf, step, wakeAt } from "../../src/client/session/DeviceSession.t
 import type { Action, Input, Item } from "../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init, type State } from "../../src/client/session/SessionState.ts"
 import { moment } from "./moment.ts"
-import type { Position } from "../../src/protocol/Position.ts"
+import type { Position } from "../../src/protocol/values/Position.ts"
 import type { TransportName } from "../../src/client/transport/Transports.ts"
 import { type Dice, type ModelServer, ServerSocket } from "./ModelServer.ts"
 

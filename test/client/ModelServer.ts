@@ -2,8 +2,8 @@
  * A server as the protocol describes it, small enough to be believed: one user's log, and sockets that deliver what was
  * sent in order until they are cut.
  */
-import { RunFold } from "../../src/protocol/RunFold.ts"
-import type { WireEvent } from "../../src/protocol/ReceivedEvent.ts"
+import { RunFold } from "../../src/protocol/run/RunFold.ts"
+import type { WireEvent } from "../../src/protocol/event/ReceivedEvent.ts"
 import type { ServerFrame } from "../../src/client/transport/ServerFrames.ts"
 import type { ClientFrame } from "../../src/client/transport/ClientFrame.ts"
 

@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import { type Draw, seeded } from "../support/random.ts"
 import * as Keys from "../../src/broker/redis/codec/Keys.ts"
-import { UserId } from "../../src/protocol/Identity.ts"
+import { UserId } from "../../src/protocol/values/Identity.ts"
 import { type Cluster, type Node, stricken } from "./Cluster.ts"
 import { redisOptions } from "./settings.ts"
 import type { Trial } from "./Trial.ts"

@@ -4,8 +4,8 @@
 import { Effect, Redacted, type Scope } from "effect"
 import { SignJWT } from "jose"
 import { type AnyEvent, connect, type Connection } from "../../src/client/index.ts"
-import type { Position } from "../../src/protocol/Position.ts"
-import { isTerminal } from "../../src/protocol/RunState.ts"
+import type { Position } from "../../src/protocol/values/Position.ts"
+import { isTerminal } from "../../src/protocol/run/RunState.ts"
 import { secret } from "./Cluster.ts"
 
 /** An event of a user's log, as devices get it. */

@@ -4,8 +4,8 @@
  */
 import { Context, Effect, Layer, Schedule, type Scope } from "effect"
 import * as Broker from "../../src/broker/Broker.ts"
-import { UserId } from "../../src/protocol/Identity.ts"
-import type { Position } from "../../src/protocol/Position.ts"
+import { UserId } from "../../src/protocol/values/Identity.ts"
+import type { Position } from "../../src/protocol/values/Position.ts"
 import * as Cluster from "./Cluster.ts"
 import * as Devices from "./Devices.ts"
 import { brokerLayer } from "./program.ts"

@@ -10,7 +10,7 @@
  * | P8 | a run that started has exactly one ending, and nothing behind it |
  * | P12 | all of this holds whatever strikes a user who has no devices, and whose own events are not judged |
  */
-import type { Position } from "../../src/protocol/Position.ts"
+import type { Position } from "../../src/protocol/values/Position.ts"
 import type { Devices, Log, Seen } from "./Devices.ts"
 import { endsRun } from "./Devices.ts"
 import type { Line } from "./Record.ts"

@@ -8,7 +8,7 @@ import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "e
 import { createServer } from "node:http"
 import * as Gateway from "../../src/gateway/Gateway.ts"
 import * as Operations from "../../src/gateway/operations/Operations.ts"
-import { UserId } from "../../src/protocol/Identity.ts"
+import { UserId } from "../../src/protocol/values/Identity.ts"
 import { authenticatorLayer, brokerLayer, runChild, settings, stepWallClock } from "./program.ts"
 import { gatewayOptions } from "./settings.ts"
 

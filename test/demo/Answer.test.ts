@@ -12,7 +12,7 @@ layer(Layer.effect(Docs, packageLibrary))("answers from the package's documents"
       const { sections } = yield* Docs
       const sources = new Set(sections.map(({ source }) => source))
       assert.isTrue(sources.has("CHANGELOG.md"))
-      assert.isTrue(sources.has("src/protocol/CloseCode.ts"))
+      assert.isTrue(sources.has("src/protocol/wire/CloseCode.ts"))
       assert.isTrue(sources.has("src/client/connect.ts"))
       assert.isFalse(sources.has("src/emitter/dispatch/Outbox.ts"))
       assert.deepStrictEqual([...sources].filter((source) => /^src\/demo\/.*\.ts$/u.test(source)), [])

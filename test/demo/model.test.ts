@@ -5,7 +5,7 @@ import { type Item, type Run, Runs } from "../../src/demo/page/model.ts"
 import { Broker } from "../../src/index.ts"
 import type { Frame } from "../../src/protocol/index.ts"
 import { engine, handbook, runAgent } from "./support.ts"
-import { RunFold } from "../../src/protocol/RunFold.ts"
+import { RunFold } from "../../src/protocol/run/RunFold.ts"
 
 const delivery = engine.pipe(Layer.provideMerge(Broker.layerMemory()))
 

@@ -10,7 +10,7 @@ import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import * as Jose from "jose"
 import { createServer } from "node:http"
 import { WebSocket } from "ws"
-import { UserId } from "../../src/protocol/Identity.ts"
+import { UserId } from "../../src/protocol/values/Identity.ts"
 import { toEnvelope } from "../support/envelopes.ts"
 
 export const secret = "a secret for tests, of 32 characters or more"

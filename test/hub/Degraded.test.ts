@@ -6,7 +6,7 @@ import { TestClock } from "effect/testing"
 import type { Connection } from "../../src/hub/connection/Connection.ts"
 import { graceMs, maxMs } from "../../src/hub/outage/Lateness.ts"
 import { atOnce } from "../../src/hub/outage/Recovery.ts"
-import * as Monotonic from "../../src/protocol/Monotonic.ts"
+import * as Monotonic from "../../src/protocol/values/Monotonic.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
 import { makeHub, never, now, offsets, open } from "./hub.ts"
 

@@ -6,7 +6,7 @@ import { Broker, type Position } from "effect-emitter"
 import { Frame } from "effect-emitter/protocol"
 import { frames } from "../../src/hub/connection/FrameEncoder.ts"
 import * as Hub from "../../src/hub/Hub.ts"
-import { ConnectionId, ThreadId, UserId } from "../../src/protocol/Identity.ts"
+import { ConnectionId, ThreadId, UserId } from "../../src/protocol/values/Identity.ts"
 import type { Transport } from "../../src/hub/Transport.ts"
 import type { FakeBroker, FakeTransport } from "./fakes.ts"
 

@@ -26,6 +26,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
 
 /** The rooms of a part, from those that others stand on up to those that stand on them. */
 const rooms: Record<string, ReadonlyArray<string>> = {
+  protocol: ["values", "settings", "event", "run", "wire"],
   broker: ["leases", "memory", "redis"],
   emitter: ["resilience", "user", "fallback", "observe", "delivery", "dispatch", "accept", "run"],
   hub: ["capacity", "outage", "connection", "registry"],

@@ -150,7 +150,7 @@ describe("the package as npm would publish it", () => {
     const declared = await fs.readFile(path.join(packed.app, "types", "declared.d.ts"), "utf8")
     assert.include(declared, "| AgentEvents.BuiltIn>;")
     assert.isBelow(declared.length, 600)
-    const own = path.join(packed.app, "node_modules", manifest.name, "dist/protocol/AgentEvents.d.ts")
+    const own = path.join(packed.app, "node_modules", manifest.name, "dist/protocol/event/AgentEvents.d.ts")
     assert.include(await fs.readFile(own, "utf8"), "export declare const catalog: Event.Catalog<BuiltIn>;")
   })
 

@@ -7,7 +7,7 @@ import { AgentEvents, Broker, EmitterLayer, Emitters, type Event } from "effect-
 import { Envelope, Frame } from "effect-emitter/protocol"
 import { TestClock } from "effect/testing"
 import { frames } from "../../src/hub/connection/FrameEncoder.ts"
-import { UserId } from "../../src/protocol/Identity.ts"
+import { UserId } from "../../src/protocol/values/Identity.ts"
 import { builtInEvents } from "./events.ts"
 import { golden } from "./golden.ts"
 

@@ -1,12 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import * as fs from "node:fs"
-import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
-import { closeCodes } from "../../src/protocol/CloseCode.ts"
-import * as Frame from "../../src/protocol/Frame.ts"
-import { maxIdLength, placeholders } from "../../src/protocol/IdRules.ts"
-import * as Position from "../../src/protocol/Position.ts"
-import { maxJson, maxParts, maxText, maxTotalJson, maxTotalText, RunSnapshot } from "../../src/protocol/RunSnapshot.ts"
+import * as AgentEvents from "../../src/protocol/event/AgentEvents.ts"
+import { closeCodes } from "../../src/protocol/wire/CloseCode.ts"
+import * as Frame from "../../src/protocol/wire/Frame.ts"
+import { maxIdLength, placeholders } from "../../src/protocol/values/IdRules.ts"
+import * as Position from "../../src/protocol/values/Position.ts"
+import {
+  maxJson,
+  maxParts,
+  maxText,
+  maxTotalJson,
+  maxTotalText,
+  RunSnapshot
+} from "../../src/protocol/run/RunSnapshot.ts"
 import { clientFrames, serverFrames } from "./frames.ts"
 import { golden } from "./golden.ts"
 

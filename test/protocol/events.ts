@@ -2,9 +2,9 @@
  * Every built-in event, once with all of its fields and once with the fewest, as the golden files beside it hold them:
  * each file is one event of an `events` frame.
  */
-import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
-import type { Event } from "../../src/protocol/Event.ts"
-import { RunId } from "../../src/protocol/Identity.ts"
+import * as AgentEvents from "../../src/protocol/event/AgentEvents.ts"
+import type { Event } from "../../src/protocol/event/Event.ts"
+import { RunId } from "../../src/protocol/values/Identity.ts"
 
 export const builtInEvents: Record<string, Event> = {
   "agent_started": AgentEvents.AgentStarted.make({

@@ -2,8 +2,8 @@
  * One frame of every type and variant, as the golden files beside it hold them. What is written here in TypeScript
  * stands there as the text that travels: neither may change without the other.
  */
-import * as Frame from "../../src/protocol/Frame.ts"
-import { ConnectionId, EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
+import * as Frame from "../../src/protocol/wire/Frame.ts"
+import { ConnectionId, EventId, RunId, ThreadId } from "../../src/protocol/values/Identity.ts"
 
 const epoch = "k3J9xQ"
 const run = RunId.make("run-7")

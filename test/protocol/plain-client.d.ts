@@ -1,5 +1,5 @@
-import type { Gap, Snapshot, Welcome, WireEvent } from "../../src/protocol/Frame.ts"
-import type { Position } from "../../src/protocol/Position.ts"
+import type { Gap, Snapshot, Welcome, WireEvent } from "../../src/protocol/wire/Frame.ts"
+import type { Position } from "../../src/protocol/values/Position.ts"
 
 export interface PlainClient {
   /** Where a later client may go on. */

@@ -13,8 +13,8 @@ import type { Connection } from "../../src/hub/connection/Connection.ts"
 import { frames } from "../../src/hub/connection/FrameEncoder.ts"
 import type { Hub } from "../../src/hub/Hub.ts"
 import type { Message, Transport } from "../../src/hub/Transport.ts"
-import { ConnectionId } from "../../src/protocol/Identity.ts"
-import * as Monotonic from "../../src/protocol/Monotonic.ts"
+import { ConnectionId } from "../../src/protocol/values/Identity.ts"
+import * as Monotonic from "../../src/protocol/values/Monotonic.ts"
 
 export interface Options {
   readonly hub: Hub["Service"]

@@ -2,9 +2,9 @@
  * Envelopes as an emitter would make them, for tests of all that they travel through.
  */
 import type { Schema } from "effect"
-import type { Envelope } from "../../src/protocol/Envelope.ts"
-import type { DeliveryClass } from "../../src/protocol/Event.ts"
-import { EventId, RunId, ThreadId } from "../../src/protocol/Identity.ts"
+import type { Envelope } from "../../src/protocol/wire/Envelope.ts"
+import type { DeliveryClass } from "../../src/protocol/event/Event.ts"
+import { EventId, RunId, ThreadId } from "../../src/protocol/values/Identity.ts"
 
 /** What there is to say of one; it is a critical `custom` without data unless it says otherwise. */
 export interface Wanted {

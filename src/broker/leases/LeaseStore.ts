@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import type * as Effect from "effect/Effect"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 import type { BrokerError } from "../Broker.ts"
 
 /**

@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
-import { EventId, type RunId, type ThreadId } from "../../protocol/Identity.ts"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import * as RunEvents from "../../protocol/RunEvents.ts"
+import { EventId, type RunId, type ThreadId } from "../../protocol/values/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import * as RunEvents from "../../protocol/event/RunEvents.ts"
 
 /**
  * What the ending says: asking again may help.

@@ -9,11 +9,11 @@
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { DeliveryClass } from "../../protocol/Event.ts"
-import type { RunId, ThreadId } from "../../protocol/Identity.ts"
-import type { Position } from "../../protocol/Position.ts"
-import * as RunState from "../../protocol/RunState.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { DeliveryClass } from "../../protocol/event/Event.ts"
+import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import * as RunState from "../../protocol/run/RunState.ts"
 import type { Entry, Gap, PullLimits, RecentRuns, RunSnapshotAt, Slice, Written } from "../Broker.ts"
 import { maxSpentSources, SequenceSet } from "./SequenceSet.ts"
 import { Page } from "./Page.ts"

@@ -6,10 +6,10 @@
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Given } from "../../protocol/Present.ts"
-import type { ConfigError } from "../../protocol/ConfigError.ts"
-import * as Settings from "../../protocol/Settings.ts"
-import { AnyTime, positiveOr } from "../../protocol/Settings.ts"
+import type { Given } from "../../protocol/values/Present.ts"
+import type { ConfigError } from "../../protocol/settings/ConfigError.ts"
+import * as Settings from "../../protocol/settings/Settings.ts"
+import { AnyTime, positiveOr } from "../../protocol/settings/Settings.ts"
 
 /**
  * Options of the memory broker, each with its default:

@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import * as Envelope from "../../protocol/Envelope.ts"
+import * as Envelope from "../../protocol/wire/Envelope.ts"
 
 const minBytes = 1024
 const maxBytes = 64 * 1024

@@ -5,9 +5,9 @@
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
-import type { RunId, ThreadId } from "../../protocol/Identity.ts"
-import { RunFold, type RunSnapshot } from "../../protocol/RunSnapshot.ts"
-import * as RunState from "../../protocol/RunState.ts"
+import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
+import { RunFold, type RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
+import * as RunState from "../../protocol/run/RunState.ts"
 import type { RecentRuns, RunSnapshotAt } from "../Broker.ts"
 
 /**

@@ -4,8 +4,8 @@
  *
  * @since 0.1.0
  */
-import type { Position } from "../../protocol/Position.ts"
-import { fromText, toText } from "../../protocol/PositionText.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import { fromText, toText } from "../../protocol/values/PositionText.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
 
 /**

@@ -3,10 +3,10 @@
  *
  * @since 0.1.0
  */
-import type { BuiltIn } from "../../protocol/AgentEvents.ts"
-import type * as Event from "../../protocol/Event.ts"
-import type { Position } from "../../protocol/Position.ts"
-import type { Overrides } from "../../protocol/Present.ts"
+import type { BuiltIn } from "../../protocol/event/AgentEvents.ts"
+import type * as Event from "../../protocol/event/Event.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import type { Overrides } from "../../protocol/values/Present.ts"
 import type { Platform } from "../transport/Platform.ts"
 import type { RunHandle, Runs } from "./RunStore.ts"
 import type { PositionStorage } from "./PositionStorage.ts"

@@ -9,7 +9,7 @@
  *
  * @since 0.1.0
  */
-import type { Position } from "../../protocol/Position.ts"
+import type { Position } from "../../protocol/values/Position.ts"
 
 /**
  * Who is told. `handled`: every loop has handled everything up to this position.

@@ -4,9 +4,9 @@
  *
  * @since 0.1.0
  */
-import type * as Event from "../../protocol/Event.ts"
-import type { Position } from "../../protocol/Position.ts"
-import { withDefaults } from "../../protocol/Present.ts"
+import type * as Event from "../../protocol/event/Event.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import { withDefaults } from "../../protocol/values/Present.ts"
 import { call, loadPosition, rethrow } from "./Callback.ts"
 import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
 import type { OpenSocket, Platform } from "../transport/Platform.ts"
@@ -20,7 +20,7 @@ import { defaults, init } from "../session/SessionState.ts"
 import type { Status, StatusStore } from "../session/Status.ts"
 import * as Connector from "../transport/Connector.ts"
 import { reader, type TypedEvent } from "./TypedEvent.ts"
-import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
+import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 import type { TransportName, Transports } from "../transport/Transports.ts"
 
 const momentOf = ({ monotonic, now }: Platform): Moment => ({ monotonic: monotonic(), wall: now() })

@@ -25,8 +25,8 @@
  *
  * @since 0.1.0
  */
-import type { Position } from "../../protocol/Position.ts"
-import { fromText, toText } from "../../protocol/PositionText.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import { fromText, toText } from "../../protocol/values/PositionText.ts"
 
 /**
  * Keeps one position. Both calls are synchronous; a storage that is not gives

@@ -13,9 +13,9 @@
  *
  * @since 0.1.0
  */
-import * as RunEvents from "../../protocol/RunEvents.ts"
-import { RunFold } from "../../protocol/RunFold.ts"
-import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
+import * as RunEvents from "../../protocol/event/RunEvents.ts"
+import { RunFold } from "../../protocol/run/RunFold.ts"
+import type { RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import type { Item } from "../session/SessionIO.ts"
 import { isObject } from "../transport/Shapes.ts"
 import { call } from "./Callback.ts"

@@ -19,7 +19,7 @@ import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { Position } from "../../protocol/Position.ts"
+import type { Position } from "../../protocol/values/Position.ts"
 
 /**
  * Something to hand over. `position` is where a program stands that has handled

@@ -4,9 +4,9 @@
  * @since 0.1.0
  */
 import type { JsonObject } from "effect/Schema"
-import type * as Event from "../../protocol/Event.ts"
+import type * as Event from "../../protocol/event/Event.ts"
 import { shapeOf } from "../transport/BuiltInShapes.ts"
-import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
+import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 
 interface Meta extends Omit<WireEvent, "type" | "data"> {}
 

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Position } from "../../protocol/Position.ts"
+import type { Position } from "../../protocol/values/Position.ts"
 import { abandon, send } from "./Handshake.ts"
 import * as Fallback from "./Fallback.ts"
 import { awaitSnapshots, onEvents, onGap, onSnapshot, settle } from "./Sequencing.ts"

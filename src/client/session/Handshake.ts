@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { closeCodes, fromCode, reactionTo } from "../../protocol/CloseCode.ts"
+import { closeCodes, fromCode, reactionTo } from "../../protocol/wire/CloseCode.ts"
 import * as Fallback from "./Fallback.ts"
 import * as HttpAnswer from "../transport/HttpAnswer.ts"
 import * as Reconnect from "./Reconnect.ts"

@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-import type * as Event from "../../protocol/Event.ts"
-import type { Received } from "../../protocol/ReceivedEvent.ts"
+import type * as Event from "../../protocol/event/Event.ts"
+import type { Received } from "../../protocol/event/ReceivedEvent.ts"
 import type { Item as SessionItem } from "./SessionIO.ts"
 
 /**

@@ -4,15 +4,15 @@
  *
  * @since 0.1.0
  */
-import type { Position } from "../../protocol/Position.ts"
-import * as PositionText from "../../protocol/PositionText.ts"
-import * as RunEvents from "../../protocol/RunEvents.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import * as PositionText from "../../protocol/values/PositionText.ts"
+import * as RunEvents from "../../protocol/event/RunEvents.ts"
 import * as RecentIds from "./RecentIds.ts"
 import type { Item } from "./SessionIO.ts"
 import type { Back, Turn } from "./SessionState.ts"
 import { earliest } from "./SessionState.ts"
 import type { Loss } from "./Status.ts"
-import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
+import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 import type { ServerFrame } from "../transport/ServerFrames.ts"
 
 type Frame<Type extends ServerFrame["type"]> = Extract<ServerFrame, { readonly type: Type }>

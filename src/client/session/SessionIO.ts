@@ -4,13 +4,13 @@
  *
  * @since 0.1.0
  */
-import type { Position } from "../../protocol/Position.ts"
-import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import type { RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import type { ClientFrame } from "../transport/ClientFrame.ts"
 import type { HttpAnswer } from "../transport/HttpAnswer.ts"
 import type { Status } from "./Status.ts"
 import type { TransportName } from "../transport/Transports.ts"
-import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
+import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 
 /**
  * What came, in the order in which it must be handed over.

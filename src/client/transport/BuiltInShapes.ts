@@ -4,8 +4,8 @@
  *
  * @since 0.1.0
  */
-import type { BuiltInName } from "../../protocol/EventDefinition.ts"
-import { errorReasons } from "../../protocol/RunEvents.ts"
+import type { BuiltInName } from "../../protocol/event/EventDefinition.ts"
+import { errorReasons } from "../../protocol/event/RunEvents.ts"
 import {
   type Check,
   isAmount,

@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import type { Ack, Hello, Pong, Token } from "../../protocol/Frame.ts"
+import type { Ack, Hello, Pong, Token } from "../../protocol/wire/Frame.ts"
 
 /**
  * Every frame a client sends.

@@ -9,11 +9,11 @@
  *
  * @since 0.1.0
  */
-import type { WireEvent } from "../../protocol/ReceivedEvent.ts"
-import type { GapReason } from "../../protocol/Frame.ts"
-import { epochPattern } from "../../protocol/PositionText.ts"
-import { errorReasons } from "../../protocol/RunEvents.ts"
-import type { RunPart, RunSnapshot } from "../../protocol/RunSnapshot.ts"
+import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
+import type { GapReason } from "../../protocol/wire/Frame.ts"
+import { epochPattern } from "../../protocol/values/PositionText.ts"
+import { errorReasons } from "../../protocol/event/RunEvents.ts"
+import type { RunPart, RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import {
   type Check,
   isAny,

@@ -11,8 +11,8 @@
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @since 0.1.0
  */
-import { closeCodes } from "../../protocol/CloseCode.ts"
-import * as PositionText from "../../protocol/PositionText.ts"
+import { closeCodes } from "../../protocol/wire/CloseCode.ts"
+import * as PositionText from "../../protocol/values/PositionText.ts"
 import { eventStreamParser } from "./EventStreamParser.ts"
 import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
 import { httpUrl } from "./Platform.ts"

@@ -2,8 +2,8 @@
  * Shows how a user's connection stands, and offers to disturb it.
  */
 import { type Loss, type Status, statusMessage } from "../../client/index.ts"
-import type { Position } from "../../protocol/Position.ts"
-import { toText } from "../../protocol/PositionText.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import { toText } from "../../protocol/values/PositionText.ts"
 import type { Counts } from "./connection.ts"
 import { count, h, setText } from "./dom.ts"
 

@@ -5,8 +5,8 @@
  * @since 0.1.0
  */
 import type { AnySpan } from "effect/Tracer"
-import type { AnyDefinition } from "../../protocol/Event.ts"
-import type { EmissionContext } from "../../protocol/Identity.ts"
+import type { AnyDefinition } from "../../protocol/event/Event.ts"
+import type { EmissionContext } from "../../protocol/values/Identity.ts"
 import type { Outbox } from "../dispatch/Outbox.ts"
 import type { RunRecord } from "../user/RunRegistry.ts"
 import type { Encoder } from "./EventEncoder.ts"

@@ -12,9 +12,9 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaAST from "effect/SchemaAST"
-import type { AnyDefinition } from "../../protocol/Event.ts"
-import type { EmissionContext, RunId } from "../../protocol/Identity.ts"
-import { present } from "../../protocol/Present.ts"
+import type { AnyDefinition } from "../../protocol/event/Event.ts"
+import type { EmissionContext, RunId } from "../../protocol/values/Identity.ts"
+import { present } from "../../protocol/values/Present.ts"
 
 /**
  * How events of one definition are encoded.

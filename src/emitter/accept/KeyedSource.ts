@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import { hash } from "node:crypto"
-import type { EmissionContext } from "../../protocol/Identity.ts"
+import type { EmissionContext } from "../../protocol/values/Identity.ts"
 
 const prefix = "key-"
 

@@ -6,10 +6,10 @@
  */
 import * as Effect from "effect/Effect"
 import type { Broker, BrokerError, Entry } from "../../broker/Broker.ts"
-import type { RunId } from "../../protocol/Identity.ts"
-import type { Position } from "../../protocol/Position.ts"
-import type { RunSnapshot } from "../../protocol/RunSnapshot.ts"
-import type * as RunState from "../../protocol/RunState.ts"
+import type { RunId } from "../../protocol/values/Identity.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import type { RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
+import type * as RunState from "../../protocol/run/RunState.ts"
 import { type Binding, runOf } from "./Binding.ts"
 import { keyedSourceIn } from "./KeyedSource.ts"
 

@@ -7,7 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Tracer from "effect/Tracer"
-import { TraceParent } from "../../protocol/Identity.ts"
+import { TraceParent } from "../../protocol/values/Identity.ts"
 import type { Binding } from "./Binding.ts"
 
 /**

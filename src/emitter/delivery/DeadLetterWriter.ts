@@ -6,8 +6,8 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type * as Clock from "effect/Clock"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 import type { Reason, Trigger } from "../fallback/DeadLetters.ts"
 import type { DeadLetterStore } from "../fallback/DeadLetterStore.ts"
 import type { DurableLetters } from "../fallback/SpoolStore.ts"

@@ -15,7 +15,7 @@ import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 import type { CircuitBreaker } from "../resilience/CircuitBreaker.ts"
 import type { RestMs } from "./UserDrain.ts"
 

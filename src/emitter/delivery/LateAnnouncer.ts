@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Broker } from "../../broker/Broker.ts"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 
 /**
  * - `announce` tells of each of these users, in order, who `isLate` when it is

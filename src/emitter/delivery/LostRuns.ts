@@ -11,8 +11,8 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { BrokerError, RunLost } from "../../broker/Broker.ts"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { RunId } from "../../protocol/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { RunId } from "../../protocol/values/Identity.ts"
 
 /**
  * The runs of a batch that were ended as lost, and what told so.

@@ -5,9 +5,9 @@
  *
  * @since 0.1.0
  */
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { RunId, UserId } from "../../protocol/Identity.ts"
-import * as RunState from "../../protocol/RunState.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { RunId, UserId } from "../../protocol/values/Identity.ts"
+import * as RunState from "../../protocol/run/RunState.ts"
 
 /**
  * Whether an event of a user is of this process, or of a run that is active in it.

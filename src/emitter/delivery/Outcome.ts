@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Position } from "../../protocol/Position.ts"
+import type { Position } from "../../protocol/values/Position.ts"
 import type { Trigger } from "../fallback/DeadLetters.ts"
 
 /**

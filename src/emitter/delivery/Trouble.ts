@@ -15,7 +15,7 @@
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import type * as Cause from "effect/Cause"
 import type { BrokerError } from "../../broker/Broker.ts"
-import type { Envelope } from "../../protocol/Envelope.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
 import type { Lost } from "./LostRuns.ts"
 
 /**

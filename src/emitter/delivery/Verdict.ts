@@ -14,7 +14,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { type Broker, BrokerError } from "../../broker/Broker.ts"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 
 /**
  * An append failed, and the trouble is this user's alone. It is an answer like any

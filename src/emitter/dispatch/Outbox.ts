@@ -11,8 +11,8 @@
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
-import type { Coalesce, DeliveryClass } from "../../protocol/Event.ts"
-import type { RunId, ThreadId, UserId } from "../../protocol/Identity.ts"
+import type { Coalesce, DeliveryClass } from "../../protocol/event/Event.ts"
+import type { RunId, ThreadId, UserId } from "../../protocol/values/Identity.ts"
 import type { TierSettings } from "../EmitterConfig.ts"
 import { RunRegistry } from "../user/RunRegistry.ts"
 import { Turn } from "../user/Turn.ts"

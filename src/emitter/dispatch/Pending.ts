@@ -5,8 +5,8 @@
  */
 import type * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { Coalesce } from "../../protocol/Event.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { Coalesce } from "../../protocol/event/Event.ts"
 import type { Outcome } from "../delivery/Outcome.ts"
 
 /**

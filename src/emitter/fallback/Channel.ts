@@ -8,8 +8,8 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 import { SpoolFailure, SpoolFull, type SpoolStore } from "./SpoolStore.ts"
 
 /**

@@ -7,8 +7,8 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Schema from "effect/Schema"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 import { type DeadLetter, type Reason, type Selection, type Size, Trigger } from "./DeadLetters.ts"
 import { type DurableLetters, plain, type StoredLetter } from "./SpoolStore.ts"
 

@@ -6,8 +6,8 @@
  */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 import { SpoolIndex } from "./SpoolIndex.ts"
 import { plain, type SpoolLimits, type SpoolStore } from "./SpoolStore.ts"
 

@@ -20,8 +20,8 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 import { ChannelError, ChannelTimeout, ChannelUnavailable, type FallbackChannel } from "./FallbackChannel.ts"
 
 /**

@@ -16,8 +16,8 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 
 /**
  * The oldest batches of one user, joined in order. `upTo` is the store's own

@@ -7,8 +7,8 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { DatabaseSync } from "node:sqlite"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import { EventId, UserId } from "../../protocol/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import { EventId, UserId } from "../../protocol/values/Identity.ts"
 import type { DurableLetters, StoredLetter } from "./SpoolStore.ts"
 import { checksum, decodeEnvelope, encodeEnvelope } from "./StoredEnvelope.ts"
 

@@ -30,8 +30,8 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { chmodSync, closeSync, openSync, statSync } from "node:fs"
 import type { DatabaseSync } from "node:sqlite"
-import { EventId, UserId } from "../../protocol/Identity.ts"
-import type { Envelope } from "../../protocol/Envelope.ts"
+import { EventId, UserId } from "../../protocol/values/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
 import { SpoolIndex } from "./SpoolIndex.ts"
 import {
   type Chunk,

@@ -7,9 +7,9 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { crc32 } from "node:zlib"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import { DeliveryClass } from "../../protocol/Event.ts"
-import { EventId, RunId, ThreadId } from "../../protocol/Identity.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import { DeliveryClass } from "../../protocol/event/Event.ts"
+import { EventId, RunId, ThreadId } from "../../protocol/values/Identity.ts"
 import { plain } from "./SpoolStore.ts"
 
 const StoredEnvelope = Schema.Struct({

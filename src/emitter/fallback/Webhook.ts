@@ -55,9 +55,9 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { createHmac } from "node:crypto"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import type { UserId } from "../../protocol/Identity.ts"
-import { ConfigError, type Issue } from "../../protocol/ConfigError.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
+import { ConfigError, type Issue } from "../../protocol/settings/ConfigError.ts"
 import {
   ChannelError,
   ChannelRefused,

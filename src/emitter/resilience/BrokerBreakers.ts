@@ -10,7 +10,7 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Effect from "effect/Effect"
 import type { Domains } from "../../broker/Broker.ts"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 
 /**

@@ -32,7 +32,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Monotonic from "../../protocol/Monotonic.ts"
+import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import * as Backoff from "./Backoff.ts"
 import {
   type Admission,

@@ -6,7 +6,7 @@
  */
 import * as Context from "effect/Context"
 import * as Fiber from "effect/Fiber"
-import type { RunId } from "../../protocol/Identity.ts"
+import type { RunId } from "../../protocol/values/Identity.ts"
 import type { Binding } from "../accept/Binding.ts"
 import type { RunRecord, RunRegistry } from "../user/RunRegistry.ts"
 

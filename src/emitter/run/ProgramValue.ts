@@ -10,7 +10,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Event } from "../../protocol/Event.ts"
+import type { Event } from "../../protocol/event/Event.ts"
 import type { Acceptor } from "../accept/Acceptor.ts"
 import type { Binding } from "../accept/Binding.ts"
 import type { Receipt } from "../dispatch/Receipt.ts"

@@ -11,7 +11,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Tracer from "effect/Tracer"
-import type { EmissionContext, RunId } from "../../protocol/Identity.ts"
+import type { EmissionContext, RunId } from "../../protocol/values/Identity.ts"
 import type { DeliveryPipeline } from "../delivery/Delivery.ts"
 
 /**

@@ -7,9 +7,9 @@
  *
  * @since 0.1.0
  */
-import type { RunId } from "../../protocol/Identity.ts"
-import type { Position } from "../../protocol/Position.ts"
-import * as RunState from "../../protocol/RunState.ts"
+import type { RunId } from "../../protocol/values/Identity.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import * as RunState from "../../protocol/run/RunState.ts"
 
 /**
  * Who started a run, when, and how to end it in its stead. Nobody owns and nobody

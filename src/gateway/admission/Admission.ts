@@ -23,7 +23,7 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Monotonic from "../../protocol/Monotonic.ts"
+import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import { Rates } from "./Rates.ts"
 
 /**

@@ -6,7 +6,7 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Schema from "effect/Schema"
-import * as Monotonic from "../../protocol/Monotonic.ts"
+import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import { TokenBucket } from "./TokenBucket.ts"
 
 /**

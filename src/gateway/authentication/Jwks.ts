@@ -18,7 +18,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Jose from "jose"
-import * as Monotonic from "../../protocol/Monotonic.ts"
+import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import type { KeyFor } from "./Jwt.ts"
 import { AuthenticatorUnavailable, Unauthenticated } from "./AuthenticationError.ts"
 

@@ -12,8 +12,8 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Jose from "jose"
-import { UserId } from "../../protocol/Identity.ts"
-import { AnyTime } from "../../protocol/Settings.ts"
+import { UserId } from "../../protocol/values/Identity.ts"
+import { AnyTime } from "../../protocol/settings/Settings.ts"
 import {
   type AuthenticationError,
   AuthenticatorUnavailable,

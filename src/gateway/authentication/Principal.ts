@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { UserId } from "../../protocol/Identity.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 
 /**
  * Who a device belongs to, and until when that is known: `expiresAt` is in

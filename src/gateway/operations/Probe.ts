@@ -17,9 +17,9 @@ import { frames } from "../../hub/connection/FrameEncoder.ts"
 import * as Hub from "../../hub/Hub.ts"
 import type { Revoked } from "../../hub/Revocation.ts"
 import type { Transport } from "../../hub/Transport.ts"
-import type { Envelope } from "../../protocol/Envelope.ts"
-import { ConnectionId, EventId, UserId } from "../../protocol/Identity.ts"
-import * as Names from "../../protocol/Names.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import { ConnectionId, EventId, UserId } from "../../protocol/values/Identity.ts"
+import * as Names from "../../protocol/values/Names.ts"
 
 /**
  * A canary did not come back within `afterMs` milliseconds.

@@ -13,8 +13,8 @@
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Schema from "effect/Schema"
-import { ThreadId } from "../../protocol/Identity.ts"
-import * as Position from "../../protocol/Position.ts"
+import { ThreadId } from "../../protocol/values/Identity.ts"
+import * as Position from "../../protocol/values/Position.ts"
 import type { StreamRequest } from "./SseStream.ts"
 
 /**

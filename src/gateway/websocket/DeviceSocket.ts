@@ -17,7 +17,7 @@ import * as Schema from "effect/Schema"
 import * as Http from "node:http"
 import type { Socket } from "node:net"
 import type { Message } from "../../hub/Transport.ts"
-import { subprotocol } from "../../protocol/Frame.ts"
+import { subprotocol } from "../../protocol/wire/Frame.ts"
 import type { Servers } from "../admission/Servers.ts"
 
 /**

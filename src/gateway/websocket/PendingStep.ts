@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import * as Fiber from "effect/Fiber"
-import type { ClientFrame } from "../../protocol/Frame.ts"
+import type { ClientFrame } from "../../protocol/wire/Frame.ts"
 import type { SessionContext } from "../session/SessionContext.ts"
 
 /**

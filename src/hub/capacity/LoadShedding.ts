@@ -6,8 +6,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { Broker, BrokerError, RunSnapshotAt, Slice } from "../../broker/Broker.ts"
-import type { UserId } from "../../protocol/Identity.ts"
-import type { Position } from "../../protocol/Position.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
+import type { Position } from "../../protocol/values/Position.ts"
 import { isLeftOut, type SheddingLevel, type SlowConsumer } from "./SlowConsumer.ts"
 
 /**

@@ -13,7 +13,7 @@
  * @since 0.1.0
  */
 import type { Slice } from "../../broker/Broker.ts"
-import type { DeliveryClass } from "../../protocol/Event.ts"
+import type { DeliveryClass } from "../../protocol/event/Event.ts"
 
 /**
  * A limit on lag. It is met when so many bytes wait in the log, or when the

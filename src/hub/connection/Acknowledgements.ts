@@ -8,8 +8,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { Broker } from "../../broker/Broker.ts"
-import type { UserId } from "../../protocol/Identity.ts"
-import type { Position } from "../../protocol/Position.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
+import type { Position } from "../../protocol/values/Position.ts"
 import type { Counters } from "../Stats.ts"
 
 /**

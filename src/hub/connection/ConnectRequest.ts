@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
-import type { ConnectionId, ThreadId, UserId } from "../../protocol/Identity.ts"
-import type { Position } from "../../protocol/Position.ts"
+import type { ConnectionId, ThreadId, UserId } from "../../protocol/values/Identity.ts"
+import type { Position } from "../../protocol/values/Position.ts"
 import type { FrameEncoder } from "./FrameEncoder.ts"
 import type { Transport } from "../Transport.ts"
 

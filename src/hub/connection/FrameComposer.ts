@@ -6,9 +6,9 @@
  * @since 0.1.0
  */
 import type { Entry, Gap, RunSnapshotAt } from "../../broker/Broker.ts"
-import type { GapReason } from "../../protocol/Frame.ts"
-import type { ThreadId } from "../../protocol/Identity.ts"
-import type { Position } from "../../protocol/Position.ts"
+import type { GapReason } from "../../protocol/wire/Frame.ts"
+import type { ThreadId } from "../../protocol/values/Identity.ts"
+import type { Position } from "../../protocol/values/Position.ts"
 import type { FrameEncoder } from "./FrameEncoder.ts"
 import type { OutgoingSlice } from "../capacity/LoadShedding.ts"
 import { isLeftOut, type SheddingLevel } from "../capacity/SlowConsumer.ts"

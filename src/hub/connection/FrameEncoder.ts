@@ -7,8 +7,8 @@
  * @since 0.1.0
  */
 import type { Entry } from "../../broker/Broker.ts"
-import * as Envelope from "../../protocol/Envelope.ts"
-import * as Frame from "../../protocol/Frame.ts"
+import * as Envelope from "../../protocol/wire/Envelope.ts"
+import * as Frame from "../../protocol/wire/Frame.ts"
 import type { Message } from "../Transport.ts"
 
 /**

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type { Broker, BrokerError, Signal } from "../../broker/Broker.ts"
-import type { UserId } from "../../protocol/Identity.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 
 /**
  * One reader of a user's log. `wake` is called from `begin` until `end`.

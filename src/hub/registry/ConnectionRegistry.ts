@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import type { UserId } from "../../protocol/Identity.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
 import type { Connection } from "../connection/Connection.ts"
 
 /**

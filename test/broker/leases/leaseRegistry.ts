@@ -6,9 +6,9 @@ import { Clock, Duration, Effect, type Scope } from "effect"
 import { Broker } from "../../../src/index.ts"
 import * as Leases from "../../../src/broker/leases/Leases.ts"
 import type { Beat, Counted, LeaseStore } from "../../../src/broker/leases/LeaseStore.ts"
-import type { RunId, UserId } from "../../../src/protocol/Identity.ts"
-import * as Monotonic from "../../../src/protocol/Monotonic.ts"
-import * as RunState from "../../../src/protocol/RunState.ts"
+import type { RunId, UserId } from "../../../src/protocol/values/Identity.ts"
+import * as Monotonic from "../../../src/protocol/values/Monotonic.ts"
+import * as RunState from "../../../src/protocol/run/RunState.ts"
 
 type BrokerService = Broker.Broker["Service"]
 

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { type Cause, Effect, type Scope } from "effect"
 import type { ConfigError } from "effect-emitter"
 import type { LeaseStore } from "../../../src/broker/leases/LeaseStore.ts"
-import type { UserId } from "../../../src/protocol/Identity.ts"
+import type { UserId } from "../../../src/protocol/values/Identity.ts"
 import { newUser } from "../events.ts"
 
 const stateOf = (beat: ReturnType<LeaseStore["beat"]>) => Effect.map(beat, ({ state }) => state)

@@ -4,10 +4,10 @@ import type { Broker } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
 import { type LogLimits, MemoryLog } from "../../../src/broker/memory/MemoryLog.ts"
-import { RunId } from "../../../src/protocol/Identity.ts"
+import { RunId } from "../../../src/protocol/values/Identity.ts"
 import { type Draw, forSeeds } from "../../support/random.ts"
 import { entryOf, envelope, idOf, numbered, plain, plenty } from "../events.ts"
-import { RunFold } from "../../../src/protocol/RunFold.ts"
+import { RunFold } from "../../../src/protocol/run/RunFold.ts"
 
 const unbounded: LogLimits = {
   maxEvents: Number.POSITIVE_INFINITY,

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Option } from "effect"
 import * as Leases from "../../../src/broker/leases/Leases.ts"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
-import { RunId } from "../../../src/protocol/Identity.ts"
+import { RunId } from "../../../src/protocol/values/Identity.ts"
 import { envelope, eventually, newUser, numbered } from "../events.ts"
 import { persist, program, startNode, startStore, withServer } from "./redisNode.ts"
 

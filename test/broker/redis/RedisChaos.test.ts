@@ -6,7 +6,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Option, Stream } from "effect"
 import { Broker, type Position } from "effect-emitter"
-import type { UserId } from "../../../src/protocol/Identity.ts"
+import type { UserId } from "../../../src/protocol/values/Identity.ts"
 import { type Draw, forSeeds, seeded } from "../../support/random.ts"
 import type { RedisServer } from "../../support/redis.ts"
 import { eventually, idOf, newUser, numbered, start } from "../events.ts"

@@ -7,10 +7,10 @@ import { RedisBroker } from "effect-emitter/redis"
 import { forSeeds } from "../../support/random.ts"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
 import { checkpoint } from "../../../src/broker/redis/scripts/CheckpointLua.ts"
-import { RunId, type UserId } from "../../../src/protocol/Identity.ts"
+import { RunId, type UserId } from "../../../src/protocol/values/Identity.ts"
 import { envelope, eventually, idOf, newUser, numbered, plenty, start } from "../events.ts"
 import { program, startNode, watch, withServer } from "./redisNode.ts"
-import { RunFold } from "../../../src/protocol/RunFold.ts"
+import { RunFold } from "../../../src/protocol/run/RunFold.ts"
 
 const key = (user: UserId, part: string) => `emitter:{${user}}:${part}`
 

@@ -2,7 +2,7 @@
 import { assert } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { AgentEvents, Broker, type Position } from "effect-emitter"
-import { RunId } from "../../../src/protocol/Identity.ts"
+import { RunId } from "../../../src/protocol/values/Identity.ts"
 import type { BrokerService, BrokerTest } from "../brokerSuite.ts"
 import { envelope, eventually, idOf, newUser, plenty, start } from "../events.ts"
 

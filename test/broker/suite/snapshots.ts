@@ -5,10 +5,10 @@ import { Effect } from "effect"
 import type { Broker } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
 import { forSeeds } from "../../support/random.ts"
-import { RunId, ThreadId } from "../../../src/protocol/Identity.ts"
+import { RunId, ThreadId } from "../../../src/protocol/values/Identity.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { envelope, newUser, numbered, plenty, start } from "../events.ts"
-import { RunFold } from "../../../src/protocol/RunFold.ts"
+import { RunFold } from "../../../src/protocol/run/RunFold.ts"
 import { textOf } from "../../support/runs.ts"
 
 const started = (sequence: number, run: string) =>

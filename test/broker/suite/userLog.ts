@@ -2,7 +2,7 @@
 import { assert } from "@effect/vitest"
 import { Effect, Fiber, Schema, Stream } from "effect"
 import { AgentEvents, Broker, Event, UserLog } from "effect-emitter"
-import { RunId } from "../../../src/protocol/Identity.ts"
+import { RunId } from "../../../src/protocol/values/Identity.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { envelope, newUser, numbered } from "../events.ts"
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { RunStore } from "../../../src/client/driver/RunStore.ts"
 import type { Item } from "../../../src/client/session/SessionIO.ts"
-import { RunFold } from "../../../src/protocol/RunFold.ts"
+import { RunFold } from "../../../src/protocol/run/RunFold.ts"
 import { textOf } from "../../support/runs.ts"
 
 let offset = 0

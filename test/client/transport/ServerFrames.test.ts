@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import type { ClientFrame } from "../../../src/client/transport/ClientFrame.ts"
 import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
-import * as Frame from "../../../src/protocol/Frame.ts"
+import * as Frame from "../../../src/protocol/wire/Frame.ts"
 import { golden, goldenNames } from "../../protocol/golden.ts"
 import { clientFrames, serverFrames } from "../../protocol/frames.ts"
 

@@ -7,7 +7,7 @@ import { openSse } from "../../../src/client/transport/SseTransport.ts"
 import type { Fetch } from "../../../src/client/transport/Platform.ts"
 import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
 import { encoder } from "../../../src/gateway/sse/SseStream.ts"
-import { ConnectionId, EventId, RunId } from "../../../src/protocol/Identity.ts"
+import { ConnectionId, EventId, RunId } from "../../../src/protocol/values/Identity.ts"
 import { Dice } from "../ModelServer.ts"
 
 const url = "ws://127.0.0.1/events?tenant=1"

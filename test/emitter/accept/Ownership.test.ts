@@ -9,7 +9,7 @@ import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 import { layer } from "../support/emitting.ts"
 import { type Draw, forSeeds } from "../../support/random.ts"
-import { RunFold } from "../../../src/protocol/RunFold.ts"
+import { RunFold } from "../../../src/protocol/run/RunFold.ts"
 
 const Newest = Event.make("test_newest", {
   payload: { key: Schema.String, value: Schema.Json },

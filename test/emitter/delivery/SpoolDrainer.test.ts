@@ -9,7 +9,7 @@ import * as MemorySpoolStore from "../../../src/emitter/fallback/MemorySpoolStor
 import * as Spool from "../../../src/emitter/fallback/Spool.ts"
 import { SpoolFailure, type SpoolStore } from "../../../src/emitter/fallback/SpoolStore.ts"
 import * as SqliteSpoolStore from "../../../src/emitter/fallback/SqliteSpoolStore.ts"
-import type { UserId } from "../../../src/protocol/Identity.ts"
+import type { UserId } from "../../../src/protocol/values/Identity.ts"
 import { DeliveryBench } from "../support/DeliveryBench.ts"
 import { envelopes, sequences, userId } from "../support/envelopes.ts"
 import { type Draw, forSeeds } from "../../support/random.ts"

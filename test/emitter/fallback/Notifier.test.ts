@@ -4,7 +4,7 @@ import type { NonEmptyReadonlyArray } from "effect/Array"
 import { TestClock } from "effect/testing"
 import { ChannelError, ChannelTimeout, ChannelUnavailable } from "../../../src/emitter/fallback/FallbackChannel.ts"
 import * as Notifier from "../../../src/emitter/fallback/Notifier.ts"
-import type { Envelope } from "../../../src/protocol/Envelope.ts"
+import type { Envelope } from "../../../src/protocol/wire/Envelope.ts"
 import { DeliveryBench } from "../support/DeliveryBench.ts"
 import { envelopes, sequences, userId } from "../support/envelopes.ts"
 

@@ -12,7 +12,7 @@ import {
   type SpoolStore
 } from "../../../src/emitter/fallback/SpoolStore.ts"
 import * as SqliteSpoolStore from "../../../src/emitter/fallback/SqliteSpoolStore.ts"
-import { RunId, ThreadId } from "../../../src/protocol/Identity.ts"
+import { RunId, ThreadId } from "../../../src/protocol/values/Identity.ts"
 import { envelope, envelopes, sequences, userId } from "../support/envelopes.ts"
 import { forSeeds } from "../../support/random.ts"
 

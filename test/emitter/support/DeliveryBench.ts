@@ -14,8 +14,8 @@ import {
   ChannelUnavailable,
   type FallbackChannel
 } from "../../../src/emitter/fallback/FallbackChannel.ts"
-import type { Envelope } from "../../../src/protocol/Envelope.ts"
-import type { UserId } from "../../../src/protocol/Identity.ts"
+import type { Envelope } from "../../../src/protocol/wire/Envelope.ts"
+import type { UserId } from "../../../src/protocol/values/Identity.ts"
 import { Turns } from "../../../src/emitter/user/Turns.ts"
 import { ScriptedBroker } from "./ScriptedBroker.ts"
 

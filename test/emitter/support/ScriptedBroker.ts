@@ -13,9 +13,9 @@ import {
   RunLost,
   type Watcher
 } from "../../../src/broker/Broker.ts"
-import type { Envelope } from "../../../src/protocol/Envelope.ts"
-import type { RunId, UserId } from "../../../src/protocol/Identity.ts"
-import type { Position } from "../../../src/protocol/Position.ts"
+import type { Envelope } from "../../../src/protocol/wire/Envelope.ts"
+import type { RunId, UserId } from "../../../src/protocol/values/Identity.ts"
+import type { Position } from "../../../src/protocol/values/Position.ts"
 import { envelopes, userId } from "./envelopes.ts"
 
 /**

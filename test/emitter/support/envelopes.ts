@@ -1,7 +1,7 @@
 import type { NonEmptyArray } from "effect/Array"
 import { Schema } from "effect"
-import type { Envelope } from "../../../src/protocol/Envelope.ts"
-import { UserId } from "../../../src/protocol/Identity.ts"
+import type { Envelope } from "../../../src/protocol/wire/Envelope.ts"
+import { UserId } from "../../../src/protocol/values/Identity.ts"
 import { toEnvelope } from "../../support/envelopes.ts"
 
 const decodeUser = Schema.decodeSync(UserId)

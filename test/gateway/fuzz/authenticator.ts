@@ -4,7 +4,7 @@
 import { Effect, Layer, Option, Redacted } from "effect"
 import type { HttpServerRequest } from "effect/http"
 import * as Authenticator from "../../../src/gateway/authentication/Authenticator.ts"
-import { UserId } from "../../../src/protocol/Identity.ts"
+import { UserId } from "../../../src/protocol/values/Identity.ts"
 
 const refused = Effect.fail(new Authenticator.Unauthenticated({ reason: "malformed" }))
 const away = Effect.fail(new Authenticator.AuthenticatorUnavailable({ what: "the key server", cause: "it is down" }))

@@ -4,7 +4,7 @@
 import { Effect, Layer, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import * as Broker from "../../../src/broker/index.ts"
-import { UserId } from "../../../src/protocol/Identity.ts"
+import { UserId } from "../../../src/protocol/values/Identity.ts"
 import * as Authenticator from "./authenticator.ts"
 import { expected } from "./expected.ts"
 import { maxBytes, type Message, type Sequence, sequence, show } from "./messages.ts"

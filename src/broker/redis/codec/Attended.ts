@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import * as Position from "../../../protocol/Position.ts"
+import * as Position from "../../../protocol/values/Position.ts"
 import * as Reply from "./Reply.ts"
 
 /**

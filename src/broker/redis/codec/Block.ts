@@ -14,9 +14,9 @@
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Schema from "effect/Schema"
 import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
-import type { Envelope } from "../../../protocol/Envelope.ts"
-import { DeliveryClass } from "../../../protocol/Event.ts"
-import { RunId, ThreadId } from "../../../protocol/Identity.ts"
+import type { Envelope } from "../../../protocol/wire/Envelope.ts"
+import { DeliveryClass } from "../../../protocol/event/Event.ts"
+import { RunId, ThreadId } from "../../../protocol/values/Identity.ts"
 import type { Entry } from "../../Broker.ts"
 import * as Reply from "./Reply.ts"
 

@@ -25,7 +25,7 @@
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
-import type { UserId } from "../../../protocol/Identity.ts"
+import type { UserId } from "../../../protocol/values/Identity.ts"
 import type { Options, ServerOptions } from "../connection/Options.ts"
 
 /**

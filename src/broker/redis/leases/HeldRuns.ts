@@ -5,10 +5,10 @@
  *
  * @since 0.1.0
  */
-import type { Envelope } from "../../../protocol/Envelope.ts"
-import type { RunId, ThreadId, UserId } from "../../../protocol/Identity.ts"
-import { RunFold, type RunSnapshot } from "../../../protocol/RunSnapshot.ts"
-import * as RunState from "../../../protocol/RunState.ts"
+import type { Envelope } from "../../../protocol/wire/Envelope.ts"
+import type { RunId, ThreadId, UserId } from "../../../protocol/values/Identity.ts"
+import { RunFold, type RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
+import * as RunState from "../../../protocol/run/RunState.ts"
 
 /**
  * A run that is active: its thread, when it started (unknown if another process

@@ -5,7 +5,7 @@
  */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import { UserId } from "../../../protocol/Identity.ts"
+import { UserId } from "../../../protocol/values/Identity.ts"
 import type { BrokerError } from "../../Broker.ts"
 import type { Beat, LeaseStore } from "../../leases/LeaseStore.ts"
 import type { Connection } from "../connection/Connection.ts"

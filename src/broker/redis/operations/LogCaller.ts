@@ -9,8 +9,8 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { UserId } from "../../../protocol/Identity.ts"
-import type { Position } from "../../../protocol/Position.ts"
+import type { UserId } from "../../../protocol/values/Identity.ts"
+import type { Position } from "../../../protocol/values/Position.ts"
 import type { BrokerError, PullLimits } from "../../Broker.ts"
 import * as RedisEntry from "../codec/Entry.ts"
 import * as RedisKeys from "../codec/Keys.ts"

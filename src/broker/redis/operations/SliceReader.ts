@@ -7,8 +7,8 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { UserId } from "../../../protocol/Identity.ts"
-import type { Position } from "../../../protocol/Position.ts"
+import type { UserId } from "../../../protocol/values/Identity.ts"
+import type { Position } from "../../../protocol/values/Position.ts"
 import type { Broker, Entry, PullLimits, Slice } from "../../Broker.ts"
 import * as RedisBlock from "../codec/Block.ts"
 import * as RedisEntry from "../codec/Entry.ts"

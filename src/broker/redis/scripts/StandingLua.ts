@@ -29,9 +29,9 @@
  *
  * @since 0.1.0
  */
-import type { Envelope } from "../../../protocol/Envelope.ts"
-import type { RunId } from "../../../protocol/Identity.ts"
-import * as RunEvents from "../../../protocol/RunEvents.ts"
+import type { Envelope } from "../../../protocol/wire/Envelope.ts"
+import type { RunId } from "../../../protocol/values/Identity.ts"
+import * as RunEvents from "../../../protocol/event/RunEvents.ts"
 import * as RedisScript from "./Script.ts"
 
 /**

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { Position } from "../../../protocol/Position.ts"
+import type { Position } from "../../../protocol/values/Position.ts"
 import type { Entry, PullLimits, Slice } from "../../Broker.ts"
 import * as RedisBlock from "../codec/Block.ts"
 

@@ -6,8 +6,8 @@
  * @since 0.1.0
  */
 import type * as Deferred from "effect/Deferred"
-import type { UserId } from "../../../protocol/Identity.ts"
-import type { Position } from "../../../protocol/Position.ts"
+import type { UserId } from "../../../protocol/values/Identity.ts"
+import type { Position } from "../../../protocol/values/Position.ts"
 import type { BrokerError, Signal } from "../../Broker.ts"
 
 /**

@@ -1,10 +1,10 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
-import * as Envelope from "../../src/protocol/Envelope.ts"
-import * as Frame from "../../src/protocol/Frame.ts"
-import type { EventId, RunId } from "../../src/protocol/Identity.ts"
-import { Offset } from "../../src/protocol/Position.ts"
-import { hasEscapedKey } from "./roundTrip.ts"
+import * as Envelope from "../../../src/protocol/wire/Envelope.ts"
+import * as Frame from "../../../src/protocol/wire/Frame.ts"
+import type { EventId, RunId } from "../../../src/protocol/values/Identity.ts"
+import { Offset } from "../../../src/protocol/values/Position.ts"
+import { hasEscapedKey } from "../roundTrip.ts"
 
 const withoutOffset = Schema.Struct({ ...Frame.WireEvent.fields, offset: Schema.optionalKey(Schema.Never) })
 

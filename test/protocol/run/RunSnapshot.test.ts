@@ -1,9 +1,9 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Arbitrary, Effect, Schema } from "effect"
-import * as ServerFrames from "../../src/client/transport/ServerFrames.ts"
-import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
-import * as Frame from "../../src/protocol/Frame.ts"
-import { RunId } from "../../src/protocol/Identity.ts"
+import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
+import * as AgentEvents from "../../../src/protocol/event/AgentEvents.ts"
+import * as Frame from "../../../src/protocol/wire/Frame.ts"
+import { RunId } from "../../../src/protocol/values/Identity.ts"
 import {
   maxJson,
   maxParts,
@@ -12,11 +12,11 @@ import {
   maxTotalText,
   RunFold,
   RunSnapshot
-} from "../../src/protocol/RunSnapshot.ts"
-import { settledMemory } from "../support/memory.ts"
-import { builtInEvents } from "./events.ts"
-import { textOf } from "../support/runs.ts"
-import { hasEscapedKey, roundTrips, throughJson } from "./roundTrip.ts"
+} from "../../../src/protocol/run/RunSnapshot.ts"
+import { settledMemory } from "../../support/memory.ts"
+import { builtInEvents } from "../events.ts"
+import { textOf } from "../../support/runs.ts"
+import { hasEscapedKey, roundTrips, throughJson } from "../roundTrip.ts"
 
 interface Happening {
   readonly type: string

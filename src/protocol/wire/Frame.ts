@@ -9,9 +9,9 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { ConnectionId, EventId, RunId, ThreadId, TraceParent } from "./Identity.ts"
-import { Epoch, Offset, Position } from "./Position.ts"
-import { RunSnapshot } from "./RunSnapshot.ts"
+import { ConnectionId, EventId, RunId, ThreadId, TraceParent } from "../values/Identity.ts"
+import { Epoch, Offset, Position } from "../values/Position.ts"
+import { RunSnapshot } from "../run/RunSnapshot.ts"
 
 /**
  * The WebSocket subprotocol both sides ask for.

@@ -5,8 +5,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { Broker, EmitterConfig, Emitters } from "effect-emitter"
 import { GatewayConfig } from "effect-emitter/gateway"
-import { present } from "../../src/protocol/Present.ts"
-import { layer } from "../emitter/support/emitting.ts"
+import { present } from "../../../src/protocol/values/Present.ts"
+import { layer } from "../../emitter/support/emitting.ts"
 
 describe("a field that is undefined", () => {
   it("fault 32: is left out at any depth, and everything else stays as it is", () => {

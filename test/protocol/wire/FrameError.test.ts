@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Arbitrary, Result, Schema } from "effect"
-import * as Frame from "../../src/protocol/Frame.ts"
+import * as Frame from "../../../src/protocol/wire/Frame.ts"
 
 type Case = readonly [what: string, text: string, reason: Frame.FrameError["reason"], detail: string]
 

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fs from "node:fs/promises"
-import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
-import * as RunEvents from "../../src/protocol/RunEvents.ts"
+import * as AgentEvents from "../../../src/protocol/event/AgentEvents.ts"
+import * as RunEvents from "../../../src/protocol/event/RunEvents.ts"
 
-const source = new URL("../../src/", import.meta.url)
+const source = new URL("../../../src/", import.meta.url)
 
 describe("RunEvents", () => {
   it("names the events of the built-in catalog that belong to a run", () => {
@@ -35,7 +35,7 @@ describe("RunEvents", () => {
   it("is the only place where a program reads what these names mean", async () => {
     const found: Array<string> = []
     for (const name of await fs.readdir(source, { recursive: true })) {
-      if (!name.endsWith(".ts") || name === "protocol/RunEvents.ts") continue
+      if (!name.endsWith(".ts") || name === "protocol/event/RunEvents.ts") continue
       const lines = (await fs.readFile(new URL(name, source), "utf8")).split("\n")
       for (const line of lines) {
         if (!/^\s*(\/?\*|\/\/)/.test(line) && /["']agent_(started|completed|error)["']/.test(line)) {

@@ -16,9 +16,9 @@
 import type { Json } from "effect/Schema"
 import { roughBytesOf, tail } from "./GrowingText.ts"
 import { keepJson } from "./KeptJson.ts"
-import * as RunEvents from "./RunEvents.ts"
+import * as RunEvents from "../event/RunEvents.ts"
 import { maxText } from "./RunLimits.ts"
-import { withDefaults } from "./Present.ts"
+import { withDefaults } from "../values/Present.ts"
 import type { RunSnapshot } from "./RunSnapshotSchema.ts"
 import { RunParts } from "./RunParts.ts"
 

@@ -7,14 +7,14 @@ import { execFileSync } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Options as RedisOptions } from "../../src/broker/redis/connection/Options.ts"
-import { defaults } from "../../src/client/session/Reconnect.ts"
-import { UserId } from "../../src/protocol/Identity.ts"
-import { present, withDefaults } from "../../src/protocol/Present.ts"
-import { layer } from "../emitter/support/emitting.ts"
+import { Options as RedisOptions } from "../../../src/broker/redis/connection/Options.ts"
+import { defaults } from "../../../src/client/session/Reconnect.ts"
+import { UserId } from "../../../src/protocol/values/Identity.ts"
+import { present, withDefaults } from "../../../src/protocol/values/Present.ts"
+import { layer } from "../../emitter/support/emitting.ts"
 import * as fields from "./undefinedFields.ts"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
+const root = fileURLToPath(new URL("../../..", import.meta.url))
 
 const dataOf = (event: Event.Event, runId?: string) =>
   Effect.gen(function*() {
@@ -32,7 +32,7 @@ describe("a field that is undefined", () => {
     const config = {
       extends: "../../tsconfig.json",
       compilerOptions: { exactOptionalPropertyTypes: false },
-      include: ["../../test/protocol/undefinedFields.ts"]
+      include: ["../../test/protocol/values/undefinedFields.ts"]
     }
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config))
     const tsc = join(root, "node_modules", ".bin", "tsc")

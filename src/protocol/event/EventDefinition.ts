@@ -10,7 +10,7 @@ import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import type { Given } from "./Present.ts"
+import type { Given } from "../values/Present.ts"
 import * as RunEvents from "./RunEvents.ts"
 
 /**

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
-import * as Position from "../../src/protocol/Position.ts"
-import { roundTrips, schemasOf, withoutNegativeZero } from "./roundTrip.ts"
+import * as Position from "../../../src/protocol/values/Position.ts"
+import { roundTrips, schemasOf, withoutNegativeZero } from "../roundTrip.ts"
 
 describe("Position", () => {
   roundTrips(schemasOf(Position))

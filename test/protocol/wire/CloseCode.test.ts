@@ -1,5 +1,5 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
-import * as CloseCode from "../../src/protocol/CloseCode.ts"
+import * as CloseCode from "../../../src/protocol/wire/CloseCode.ts"
 
 /** The protocol's table: changing a code or its reaction is changing the protocol. */
 const table: ReadonlyArray<readonly [code: number, name: CloseCode.Name, reaction: CloseCode.Reaction]> = [

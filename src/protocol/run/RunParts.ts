@@ -12,7 +12,7 @@ import type { Json } from "effect/Schema"
 import { bytesOf, GrowingText, roughBytesOf, tail, textOverhead } from "./GrowingText.ts"
 import { keepJson, type KeptJson, omitted } from "./KeptJson.ts"
 import { maxJson, maxParts, maxText, maxTotalJson, maxTotalText } from "./RunLimits.ts"
-import { withDefaults } from "./Present.ts"
+import { withDefaults } from "../values/Present.ts"
 import type { RunPart } from "./RunSnapshotSchema.ts"
 
 interface FoldedText {

@@ -1,10 +1,10 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
-import { closeCodes } from "../../src/protocol/CloseCode.ts"
-import * as Frame from "../../src/protocol/Frame.ts"
-import { clientFrames, serverFrames } from "./frames.ts"
-import { golden, goldenNames } from "./golden.ts"
-import { hasEscapedKey, roundTrips, schemasOf, withoutNegativeZero } from "./roundTrip.ts"
+import { closeCodes } from "../../../src/protocol/wire/CloseCode.ts"
+import * as Frame from "../../../src/protocol/wire/Frame.ts"
+import { clientFrames, serverFrames } from "../frames.ts"
+import { golden, goldenNames } from "../golden.ts"
+import { hasEscapedKey, roundTrips, schemasOf, withoutNegativeZero } from "../roundTrip.ts"
 
 type Decode = (text: string) => Result.Result<Frame.ClientFrame | Frame.ServerFrame, Frame.FrameError>
 

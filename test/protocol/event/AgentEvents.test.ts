@@ -1,13 +1,13 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
-import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
-import * as Envelope from "../../src/protocol/Envelope.ts"
-import type * as Event from "../../src/protocol/Event.ts"
-import * as Frame from "../../src/protocol/Frame.ts"
-import type { RunId } from "../../src/protocol/Identity.ts"
-import { builtInEvents } from "./events.ts"
-import { golden, goldenNames } from "./golden.ts"
-import { roundTrips, schemasOf } from "./roundTrip.ts"
+import * as AgentEvents from "../../../src/protocol/event/AgentEvents.ts"
+import * as Envelope from "../../../src/protocol/wire/Envelope.ts"
+import type * as Event from "../../../src/protocol/event/Event.ts"
+import * as Frame from "../../../src/protocol/wire/Frame.ts"
+import type { RunId } from "../../../src/protocol/values/Identity.ts"
+import { builtInEvents } from "../events.ts"
+import { golden, goldenNames } from "../golden.ts"
+import { roundTrips, schemasOf } from "../roundTrip.ts"
 
 const definitions = [...AgentEvents.catalog.definitions.values()]
 

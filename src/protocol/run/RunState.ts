@@ -15,8 +15,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { Event } from "./Event.ts"
-import * as RunEvents from "./RunEvents.ts"
+import type { Event } from "../event/Event.ts"
+import * as RunEvents from "../event/RunEvents.ts"
 
 /**
  * Where a run stands.
@@ -89,7 +89,7 @@ const field = (event: Event, name: string): string => {
  * @category guards
  * @since 0.1.0
  */
-export { isStart, isTerminal } from "./RunEvents.ts"
+export { isStart, isTerminal } from "../event/RunEvents.ts"
 
 /**
  * The state after `event`, or why the event is not legal. Events of scope

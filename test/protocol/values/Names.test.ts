@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Random } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters, Identity, Names } from "effect-emitter"
-import { idOf, plenty } from "../broker/events.ts"
+import { idOf, plenty } from "../../broker/events.ts"
 
 const ada = Identity.UserId.make("ada")
 const seeded = <A, E, R>(effect: Effect.Effect<A, E, R>) => Random.withSeed(effect, "one seed for every life")

@@ -1,8 +1,8 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
-import * as Identity from "../../src/protocol/Identity.ts"
-import { placeholders } from "../../src/protocol/IdRules.ts"
-import { roundTrips, schemasOf } from "./roundTrip.ts"
+import * as Identity from "../../../src/protocol/values/Identity.ts"
+import { placeholders } from "../../../src/protocol/values/IdRules.ts"
+import { roundTrips, schemasOf } from "../roundTrip.ts"
 
 const ids = {
   UserId: Identity.UserId,

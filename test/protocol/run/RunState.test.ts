@@ -1,9 +1,9 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
-import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
-import * as Event from "../../src/protocol/Event.ts"
-import * as RunState from "../../src/protocol/RunState.ts"
-import { roundTrips, schemasOf } from "./roundTrip.ts"
+import * as AgentEvents from "../../../src/protocol/event/AgentEvents.ts"
+import * as Event from "../../../src/protocol/event/Event.ts"
+import * as RunState from "../../../src/protocol/run/RunState.ts"
+import { roundTrips, schemasOf } from "../roundTrip.ts"
 
 const Reviewed = Event.make("draft_reviewed", { payload: { stars: Schema.Int }, scope: "run" })
 const Noted = Event.make("note_taken", { payload: { toolCallId: Schema.String } })

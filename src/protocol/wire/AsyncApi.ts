@@ -20,11 +20,11 @@
  */
 import * as JsonSchema from "effect/JsonSchema"
 import * as Schema from "effect/Schema"
-import * as AgentEvents from "./AgentEvents.ts"
+import * as AgentEvents from "../event/AgentEvents.ts"
 import { closeCodes } from "./CloseCode.ts"
-import type { AnyDefinition, Catalog } from "./Event.ts"
+import type { AnyDefinition, Catalog } from "../event/Event.ts"
 import * as Frame from "./Frame.ts"
-import { RunSnapshot } from "./RunSnapshot.ts"
+import { RunSnapshot } from "../run/RunSnapshot.ts"
 
 /**
  * A server that speaks the protocol. `host` may hold a port; `pathname` stands

@@ -1,14 +1,14 @@
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Context, Effect, Layer, Schema, SchemaGetter } from "effect"
-import * as AgentEvents from "../../src/protocol/AgentEvents.ts"
-import { builtInNames } from "../../src/protocol/EventDefinition.ts"
-import * as Event from "../../src/protocol/Event.ts"
-import { decoder } from "../../src/protocol/ReceivedEvent.ts"
-import { Emitter } from "../../src/index.ts"
-import { UserId } from "../../src/protocol/Identity.ts"
-import { TestBroker } from "../../src/testing/index.ts"
-import { layer } from "../emitter/support/emitting.ts"
-import { roundTrips, schemasOf } from "./roundTrip.ts"
+import * as AgentEvents from "../../../src/protocol/event/AgentEvents.ts"
+import { builtInNames } from "../../../src/protocol/event/EventDefinition.ts"
+import * as Event from "../../../src/protocol/event/Event.ts"
+import { decoder } from "../../../src/protocol/event/ReceivedEvent.ts"
+import { Emitter } from "../../../src/index.ts"
+import { UserId } from "../../../src/protocol/values/Identity.ts"
+import { TestBroker } from "../../../src/testing/index.ts"
+import { layer } from "../../emitter/support/emitting.ts"
+import { roundTrips, schemasOf } from "../roundTrip.ts"
 
 const payload = { orderId: Schema.NonEmptyString, note: Schema.String, total: Schema.Finite }
 

@@ -10,8 +10,8 @@
 import * as Schema from "effect/Schema"
 import { define } from "./EventDefinition.ts"
 import * as Event from "./Event.ts"
-import { RunId } from "./Identity.ts"
-import { checkWellFormed } from "./IdRules.ts"
+import { RunId } from "../values/Identity.ts"
+import { checkWellFormed } from "../values/IdRules.ts"
 import * as RunEvents from "./RunEvents.ts"
 
 const maxLabelLength = 256

@@ -16,7 +16,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as String from "effect/String"
 import { ConfigError, type Issue, type Part } from "./ConfigError.ts"
-import { present } from "./Present.ts"
+import { present } from "../values/Present.ts"
 
 /**
  * A whole number above zero.

@@ -8,8 +8,8 @@
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
-import type { DeliveryClass } from "./Event.ts"
-import type { EventId, RunId, ThreadId } from "./Identity.ts"
+import type { DeliveryClass } from "../event/Event.ts"
+import type { EventId, RunId, ThreadId } from "../values/Identity.ts"
 
 /**
  * An event on its way.
