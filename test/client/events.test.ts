@@ -149,6 +149,24 @@ describe("the events of a connection", () => {
     assert.strictEqual(saved(), 3)
     connection.close()
   })
+
+  it("let go at once of whoever leaves while it waits, and wait for it no more", async () => {
+    const { connection, last, pass, saved } = start()
+    const leaver = connection.events[Symbol.asyncIterator]()
+    const answers: Array<unknown> = []
+    void leaver.next().then((answer) => answers.push(answer))
+    await pass(0)
+    void leaver.return?.().then((answer) => answers.push(answer))
+    await pass(0)
+    const over = { done: true, value: undefined }
+    assert.deepStrictEqual(answers, [over, over])
+    last().open()
+    last().push(welcome(), events([1]))
+    await pass(0)
+    assert.strictEqual(saved(), 1)
+    assert.deepStrictEqual(await leaver.next(), over)
+    connection.close()
+  })
 })
 
 describe("the status of a connection", () => {

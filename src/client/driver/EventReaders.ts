@@ -3,7 +3,7 @@
  *
  * - Each loop sees every event from its beginning on, once and in order.
  * - An event counts as handled when its loop asks for more. What no loop waits for
- *   counts at once.
+ *   counts at once. A loop that is left, also by what it throws, waits for nothing.
  * - All loops share one list. Once `capacity` entries wait for the slowest, no more
  *   must come until half of them are handled.
  *
@@ -31,6 +31,7 @@ interface Entry<A> {
 interface Reader {
   /** The number of the entry that it handles or waits for. */
   at: number
+  hasLeft: boolean
   wake: () => void
 }
 
@@ -87,11 +88,25 @@ export class EventReaders<A> implements AsyncIterable<A> {
     for (const { wake } of this.#readers) wake()
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<A, void, undefined> {
-    const reader: Reader = { at: this.#end, wake: () => {} }
+  /** Whoever leaves while it waits is let go at once, which a generator alone would put off until the next event. */
+  [Symbol.asyncIterator](): AsyncIterator<A, void, undefined> {
+    const reader: Reader = { at: 0, hasLeft: false, wake: () => {} }
+    const events = this.#read(reader)
+    return {
+      next: () => events.next(),
+      return: () => {
+        reader.hasLeft = true
+        reader.wake()
+        return events.return()
+      }
+    }
+  }
+
+  async *#read(reader: Reader): AsyncGenerator<A, void, undefined> {
+    reader.at = this.#end
     this.#readers.add(reader)
     try {
-      while (true) {
+      while (!reader.hasLeft) {
         const entry = this.#entries[reader.at - this.#first]
         if (entry !== undefined) {
           if (entry.event !== undefined) yield entry.event
