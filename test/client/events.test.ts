@@ -158,7 +158,7 @@ describe("the events of a connection", () => {
     await pass(0)
     void leaver.return?.().then((answer) => answers.push(answer))
     await pass(0)
-    const over = { done: true, value: undefined }
+    const over = { done: true, value: undefined } as const
     assert.deepStrictEqual(answers, [over, over])
     last().open()
     last().push(welcome(), events([1]))
