@@ -81,10 +81,7 @@ export class EventReaders<A> implements AsyncIterable<A> {
   /** Ends all loops, once they have seen what waits; at once with `discard`, and then it is not handled. */
   end(discard: boolean): void {
     this.#over = true
-    if (discard) {
-      this.#first = this.#end
-      this.#entries = []
-    }
+    if (discard) this.#entries = []
     for (const { wake } of this.#readers) wake()
   }
 

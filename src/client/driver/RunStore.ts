@@ -253,6 +253,8 @@ export class RunStore implements Runs {
     const others = Array.from(this.#entries).filter(([run]) => run !== current)
     const [oldest] = others.find(([, { fold }]) => fold.ended) ?? others[0] ?? []
     if (oldest === undefined) return
+    const { thread } = this.#shown.get(oldest) ?? {}
+    if (thread !== undefined) this.#lists.delete(thread)
     this.#entries.delete(oldest)
     this.#shown.delete(oldest)
     this.#touch(oldest)

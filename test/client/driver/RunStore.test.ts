@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { RunStore } from "../../../src/client/driver/RunStore.ts"
 import type { Item } from "../../../src/client/session/SessionIO.ts"
 import { RunFold } from "../../../src/protocol/run/RunFold.ts"
+import { settledMemory } from "../../support/memory.ts"
 import { textOf } from "../../support/runs.ts"
 
 let offset = 0
@@ -114,6 +115,22 @@ describe("RunStore", () => {
     assert.strictEqual(textOf(store.run("r1").get()?.parts[0]), "abc")
   })
 
+  it("takes what comes of a new log, whose offsets begin again", () => {
+    const { frame, store } = storeOf(started("r1"), delta("r1", "a"))
+    const first = delta("r1", "b")
+    const renewed: Item = first._tag === "Event"
+      ? { ...first, epoch: "E2", event: { ...first.event, offset: 1 } }
+      : first
+    frame(renewed)
+    assert.strictEqual(textOf(store.run("r1").get()?.parts[0]), "ab")
+    frame(renewed)
+    assert.strictEqual(textOf(store.run("r1").get()?.parts[0]), "ab")
+    const fold = new RunFold()
+    fold.apply("text_delta", { messageId: "m", delta: "c" }, 1)
+    frame({ _tag: "Snapshot", epoch: "E3", run: "r1", offset: 0, state: fold.snapshot() })
+    assert.strictEqual(textOf(store.run("r1").get()?.parts[0]), "c")
+  })
+
   it("leaves out the runs of other threads than those it was made for, as snapshots come for all", () => {
     const store = new RunStore(64, ["a"])
     for (const thread of ["a", "b", undefined]) {
@@ -155,5 +172,20 @@ describe("RunStore", () => {
     store.apply(started("r6"))
     assert.deepStrictEqual(store.getSnapshot().map(({ id }) => id), ["r4", "r5", "r6"])
     assert.isUndefined(store.run("r1").get())
+  })
+
+  it("holds nothing of a run that it forgot, though somebody has looked at the run's thread", async () => {
+    const store = new RunStore(1)
+    const look = () => {
+      const [run] = store.inThread("a").getSnapshot()
+      assert.strictEqual(run?.id, "r1")
+      return new WeakRef(run)
+    }
+    store.apply(started("r1", "a"))
+    const forgotten = look()
+    store.apply(started("r2", "b"))
+    assert.deepStrictEqual(store.getSnapshot().map(({ id }) => id), ["r2"])
+    await settledMemory()
+    assert.isUndefined(forgotten.deref())
   })
 })
