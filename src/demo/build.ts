@@ -17,15 +17,15 @@ export interface PageFile {
 const page = (name: string) => fileURLToPath(new URL(`./page/${name}`, import.meta.url))
 
 const copied = [
-  { name: "index.html", type: "text/html; charset=utf-8" },
-  { name: "operator.html", type: "text/html; charset=utf-8" },
-  { name: "icon.svg", type: "image/svg+xml" }
+  { source: "index.html", type: "text/html; charset=utf-8" },
+  { source: "operator/operator.html", type: "text/html; charset=utf-8" },
+  { source: "icon.svg", type: "image/svg+xml" }
 ]
 
 /** Bundles the page in memory. Rejects with esbuild's own report when the sources do not build. */
 export const bundlePage = async (): Promise<ReadonlyArray<PageFile>> => {
   const result = await build({
-    entryPoints: [page("main.ts"), page("operator.ts"), page("style.css")],
+    entryPoints: [page("main.ts"), page("operator/operator.ts"), page("style.css")],
     bundle: true,
     write: false,
     minify: true,
@@ -43,7 +43,9 @@ export const bundlePage = async (): Promise<ReadonlyArray<PageFile>> => {
       ? { name: "style.css", type: "text/css; charset=utf-8", body: contents }
       : { name: basename(path), type: "text/javascript; charset=utf-8", body: contents }
   )
-  const files = await Promise.all(copied.map(async (file) => ({ ...file, body: await readFile(page(file.name)) })))
+  const files = await Promise.all(
+    copied.map(async ({ source, type }) => ({ name: basename(source), type, body: await readFile(page(source)) }))
+  )
   return [...files, ...built]
 }
 

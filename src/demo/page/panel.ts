@@ -2,14 +2,14 @@
  * One user on the page: their question, their connection, their runs.
  */
 import type { Status } from "../../client/index.ts"
-import * as Api from "./api.ts"
-import { askForm } from "./askForm.ts"
-import * as Connection from "./connection.ts"
-import { connectionCard, spoken } from "./connectionCard.ts"
-import { h } from "./dom.ts"
-import { eventLog } from "./eventLog.ts"
-import { type Item, type Run, Runs } from "./model.ts"
-import { type RunView, runView } from "./runView.ts"
+import * as Api from "./connection/api.ts"
+import { askForm } from "./run/askForm.ts"
+import * as Connection from "./connection/connection.ts"
+import { connectionCard, spoken } from "./connection/connectionCard.ts"
+import { h } from "./view/dom.ts"
+import { eventLog } from "./connection/eventLog.ts"
+import { type Item, type Run, Runs } from "./run/model.ts"
+import { type RunView, runView } from "./run/runView.ts"
 
 /** A panel. `close` ends its connection and takes it off the page. */
 export interface Panel {

@@ -1,7 +1,7 @@
 /**
  * Where a user asks: the question, questions to begin with, and room for a text of their own.
  */
-import { count, h, setText } from "./dom.ts"
+import { count, h, setText } from "../view/dom.ts"
 
 /** The most characters of a pasted text; the server holds to the same. */
 const maxText = 200_000

@@ -1,8 +1,8 @@
 /**
  * The processes of the demo, where there are several: each one's report, all of them as one, and a table that shows them.
  */
-import type { Api } from "./api.ts"
-import { count, duration, h } from "./dom.ts"
+import type { Api } from "../connection/api.ts"
+import { count, duration, h } from "../view/dom.ts"
 
 /** What a process says of itself, or the sum of what several say. */
 export type Report = Readonly<Record<string, unknown>>

@@ -1,9 +1,9 @@
 /**
  * What the page knows of its user's runs: a fold of what the client hands over, free of the DOM.
  */
-import type { AnyEvent, Gap, Snapshot } from "../../client/index.ts"
-import * as RunEvents from "../../protocol/event/RunEvents.ts"
-import type { RunPart, RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
+import type { AnyEvent, Gap, Snapshot } from "../../../client/index.ts"
+import * as RunEvents from "../../../protocol/event/RunEvents.ts"
+import type { RunPart, RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
 
 /**
  * What the client hands over. Offsets of a snapshot tell which events are in its state already.

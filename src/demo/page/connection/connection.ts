@@ -1,10 +1,10 @@
 /**
  * One user's connection as the page shows it: the client's facade, what it hands over, and what is counted on the way.
  */
-import { connect, type Connection, type Fetch, type Status } from "../../client/index.ts"
-import type { Position } from "../../protocol/values/Position.ts"
+import { connect, type Connection, type Fetch, type Status } from "../../../client/index.ts"
+import type { Position } from "../../../protocol/values/Position.ts"
 import type { Api } from "./api.ts"
-import type { Item } from "./model.ts"
+import type { Item } from "../run/model.ts"
 import * as ViewStart from "./viewStart.ts"
 
 /**

@@ -1,9 +1,9 @@
 /**
  * The operator's page: connections, rates, lag, breaker and spool, as the server counts them.
  */
-import * as Api from "./api.ts"
+import * as Api from "../connection/api.ts"
 import { chart } from "./chart.ts"
-import { count, h, setText } from "./dom.ts"
+import { count, h, setText } from "../view/dom.ts"
 import { bytes, looker, nodesTable, number, record, type Report } from "./nodes.ts"
 
 const api = Api.forUser("operator")

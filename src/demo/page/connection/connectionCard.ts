@@ -1,11 +1,11 @@
 /**
  * Shows how a user's connection stands, and offers to disturb it.
  */
-import { type Loss, type Status, statusMessage } from "../../client/index.ts"
-import type { Position } from "../../protocol/values/Position.ts"
-import { toText } from "../../protocol/values/PositionText.ts"
+import { type Loss, type Status, statusMessage } from "../../../client/index.ts"
+import type { Position } from "../../../protocol/values/Position.ts"
+import { toText } from "../../../protocol/values/PositionText.ts"
 import type { Counts } from "./connection.ts"
-import { count, h, setText } from "./dom.ts"
+import { count, h, setText } from "../view/dom.ts"
 
 /** What the server means by the close codes that a user may meet here. */
 const closedTexts: Readonly<Record<string, string>> = {

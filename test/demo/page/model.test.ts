@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import * as Library from "../../src/demo/agent/Library.ts"
-import { type Item, type Run, Runs } from "../../src/demo/page/model.ts"
-import { Broker } from "../../src/index.ts"
-import type { Frame } from "../../src/protocol/index.ts"
-import { engine, handbook, runAgent } from "./support.ts"
-import { RunFold } from "../../src/protocol/run/RunFold.ts"
+import * as Library from "../../../src/demo/agent/Library.ts"
+import { type Item, type Run, Runs } from "../../../src/demo/page/run/model.ts"
+import { Broker } from "../../../src/index.ts"
+import type { Frame } from "../../../src/protocol/index.ts"
+import { engine, handbook, runAgent } from "../support.ts"
+import { RunFold } from "../../../src/protocol/run/RunFold.ts"
 
 const delivery = engine.pipe(Layer.provideMerge(Broker.layerMemory()))
 

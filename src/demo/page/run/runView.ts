@@ -1,8 +1,8 @@
 /**
  * Shows one run: its question, its steps in order, and its answer as it streams in.
  */
-import { count, duration, h, plural, setText } from "./dom.ts"
-import * as Markdown from "./markdown.ts"
+import { count, duration, h, plural, setText } from "../view/dom.ts"
+import * as Markdown from "../view/markdown.ts"
 import type { Citation, Run, Step } from "./model.ts"
 
 const states: Record<Run["status"], string> = {

@@ -1,8 +1,8 @@
 /**
  * Lists every event that was handed over, and what happened to the connection between them.
  */
-import { count, h, setText } from "./dom.ts"
-import type { Item } from "./model.ts"
+import { count, h, setText } from "../view/dom.ts"
+import type { Item } from "../run/model.ts"
 
 /** How many lines are kept; the oldest go first. */
 const kept = 2_000

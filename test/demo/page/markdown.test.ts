@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { blocks } from "../../src/demo/page/markdown.ts"
+import { blocks } from "../../../src/demo/page/view/markdown.ts"
 
 describe("the blocks of an answer", () => {
   it("are paragraphs, lists and code, as they stand", () => {

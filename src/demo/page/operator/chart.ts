@@ -1,7 +1,7 @@
 /**
  * A small line chart of the newest values of one number.
  */
-import { h, setText } from "./dom.ts"
+import { h, setText } from "../view/dom.ts"
 
 const width = 240
 const height = 56

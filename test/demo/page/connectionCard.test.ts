@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { spoken } from "../../src/demo/page/connectionCard.ts"
+import { spoken } from "../../../src/demo/page/connection/connectionCard.ts"
 
 const detail = `this page's origin is not allowed: add it to the gateway's "origins" (HTTP 403)`
 

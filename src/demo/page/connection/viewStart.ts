@@ -4,8 +4,8 @@
  * A tab that opens begins at the head of the log, with snapshots of the runs that are under way. It keeps that in the
  * tab's session storage, so that a reload can resume from there and show everything since, not only what is to come.
  */
-import type { Position } from "../../protocol/values/Position.ts"
-import type { RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
+import type { Position } from "../../../protocol/values/Position.ts"
+import type { RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
 
 /** A run's state that the view begins with. */
 export interface Base {
