@@ -36,7 +36,11 @@ const whoAmI = Effect.gen(function*() {
 })
 
 const options: SignIn.Options = {
-  context: ({ claims }) => claims?.["plan"] === "paid" ? { tier: "paid" } : {}
+  context: ({ claims }) => {
+    // Whose emitter it is, is not for a context to say, whatever a program spreads into it.
+    const others = { userId: "eve" }
+    return { ...others, tier: claims?.["plan"] === "paid" ? "paid" : undefined }
+  }
 }
 
 const api = HttpApiBuilder.layer(Api).pipe(
@@ -186,6 +190,17 @@ for (const path of paths) {
         const { body, status } = yield* get(path)
         assert.strictEqual(status, 401)
         assert.match(body, /expired/u)
+      }))
+
+    it.live("says to come back where the authenticator gives no answer, and not that the credentials are bad", () =>
+      Effect.gen(function*() {
+        const away = Authenticator.layerRequest(() =>
+          Effect.fail(new Authenticator.AuthenticatorUnavailable({ what: "the session store", cause: "away" }))
+        )
+        const { get } = yield* serve({ authenticator: away })
+        const { body, status } = yield* get(path, { cookie: "session=s1" })
+        assert.strictEqual(status, 503)
+        assert.notInclude(body, "away")
       }))
 
     it.live("says to come back where the broker cannot tell whether the access was revoked", () =>

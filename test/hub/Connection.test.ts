@@ -257,14 +257,31 @@ describe("Connection", () => {
       const transport = new FakeTransport()
       const hub = yield* makeHub(broker)
       const connection = yield* open(hub, transport)
-      broker.fail = Effect.never
+      let interrupted = 0
+      broker.fail = Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
       broker.append()
       yield* settle
       assert.strictEqual(connection.state, "draining")
       yield* hub.release(connection)
       assert.strictEqual(connection.state, "closed")
-      assert.deepStrictEqual([broker.readers, (yield* hub.stats).connections], [0, 0])
+      assert.deepStrictEqual([broker.readers, (yield* hub.stats).connections, interrupted], [0, 0, 1])
       assert.deepStrictEqual(transport.closeReasons, [])
+    }))
+
+  it.effect("interrupts a look at the log also when it was closed before it is released", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: now })
+      const hub = yield* makeHub(broker)
+      const connection = yield* open(hub, new FakeTransport())
+      let interrupted = 0
+      broker.fail = Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
+      broker.append()
+      yield* settle
+      connection.closeAsSlow()
+      yield* settle
+      assert.strictEqual(interrupted, 0)
+      yield* hub.release(connection)
+      assert.strictEqual(interrupted, 1)
     }))
 })
 

@@ -428,6 +428,38 @@ describe("RunSnapshot", () => {
     assert.strictEqual(snapshot.dropped, 20)
   })
 
+  it("begins a part anew for what comes of a text that was dropped, though no other text has grown since", () => {
+    const others = Array.from(
+      { length: maxParts },
+      (_, index) => of("tool_executing", { toolCallId: `t${index}`, toolName: "n", input: null })
+    )
+    const { dropped, parts } = fold([
+      of("text_delta", { messageId: "m1", delta: "a" }),
+      ...others,
+      of("text_delta", { messageId: "m1", delta: "b" })
+    ]).snapshot()
+    assert.deepStrictEqual([dropped, parts.at(-1)], [2, { type: "text", messageId: "m1", text: "b" }])
+  })
+
+  it("says of texts and thoughts that were shortened that they are cut, and takes what they take then", () => {
+    const folded = fold([
+      of("text_delta", { messageId: "m1", delta: "abcdef" }),
+      of("agent_thinking", { text: "ghijkl" }),
+      of("agent_thinking", { text: "mn" })
+    ])
+    const before = folded.bytes
+    folded.shorten(3)
+    assert.deepStrictEqual(folded.snapshot().parts, [
+      { type: "text", messageId: "m1", text: "def", truncated: true },
+      { type: "thinking", text: "jkl", truncated: true },
+      { type: "thinking", text: "mn" }
+    ])
+    assert.isBelow(folded.bytes, before)
+    const once = folded.bytes
+    folded.shorten(3)
+    assert.strictEqual(folded.bytes, once)
+  })
+
   it("keeps each part where it began, however often it changes", () => {
     const parts = fold([
       of("text_delta", { messageId: "m", delta: "a" }),
