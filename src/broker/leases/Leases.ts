@@ -15,7 +15,10 @@
  *   away, or all machines slept, nobody is taken for dead before everybody had
  *   the time to come back.
  * - A process that was taken for dead and lives learns of it when it renews, goes
- *   on under another lease, and takes along what has not been ended.
+ *   on under another lease, and takes along what has not been ended. One that did
+ *   not renew for a lease's time may have been taken for dead, so it renews before
+ *   it appends: what it appended under a lease that is gone would be nobody's to
+ *   end, should it die then.
  * - It costs one call for each third of a lease's time, and one for the first run
  *   of a user in a while; nothing for each event.
  *
@@ -117,7 +120,9 @@ export const make = Effect.fnUntraced(function*(options: {
   let beatAt = Number.NEGATIVE_INFINITY
   // The leases of others as they were last seen, and since when they have been the same.
   let seen: ReadonlyMap<string, Seen> = nothing
+  // The tries to renew that failed in a row, and what the last of them failed with.
   let failures = 0
+  let failure: BrokerError | undefined
 
   const now = (): number => Monotonic.millisUnsafe(clock)
 
@@ -165,21 +170,37 @@ export const make = Effect.fnUntraced(function*(options: {
     return found
   })
 
-  const beat: Effect.Effect<Beat, BrokerError> = turn.withPermit(renew).pipe(
+  const renewTold: Effect.Effect<Beat, BrokerError> = renew.pipe(
     Effect.tap(() => {
       const before = failures
       failures = 0
+      failure = undefined
       return before === 0 ? Effect.void : Effect.logInfo("The lease of this process is renewed again")
     }),
     Effect.tapError((error) => {
+      failure = error
       notes.renewalFailed()
       return failures++ === 0 ? Effect.logWarning("The lease of this process was not renewed", error) : Effect.void
     })
   )
 
+  const beat: Effect.Effect<Beat, BrokerError> = turn.withPermit(renewTold)
+
+  const mayBeClaimed = (): boolean => now() - beatAt >= leaseMs
+
+  // One try answers all who wait for it: each would take its time where the store hangs.
+  const renewIfLate: Effect.Effect<unknown, BrokerError> = Effect.suspend(() => {
+    const before = failures
+    return turn.withPermit(Effect.suspend((): Effect.Effect<unknown, BrokerError> => {
+      if (!mayBeClaimed()) return Effect.void
+      return failures > before && failure !== undefined ? Effect.fail(failure) : renewTold
+    }))
+  })
+
   const enter = (user: UserId, entry: Entry): Effect.Effect<string, BrokerError> =>
     Effect.gen(function*() {
       for (let attempt = 0; attempt < 3; attempt++) {
+        if (mayBeClaimed()) yield* renewIfLate
         const wanted = lease
         if (entry.under === wanted) return wanted
         const mark = ++marks

@@ -1,6 +1,6 @@
 /** How processes watch each other, played with a test's clock and leases in memory. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { TestClock } from "effect/testing"
 import * as WallClock from "../../support/wallClock.ts"
@@ -164,6 +164,49 @@ describe("Leases", () => {
       yield* run.end
       assert.deepStrictEqual(yield* story(broker, user), ["r started", "r completed"])
       assert.strictEqual(a.counts.lost + b.counts.lost, 0)
+    }))
+
+  test(
+    "that may be claimed are held for nothing new: what a process starts before it learns so ends, should it die then",
+    (registry, broker) =>
+      Effect.gen(function*() {
+        const a = yield* join(registry, "a")
+        const b = yield* join(registry, "b")
+        const user = newUser()
+        yield* startRun(a.broker, user)
+        yield* a.become("cut")
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual([...registry.gone], ["a.0"])
+        // Its next try to renew is not due yet.
+        yield* a.become("well")
+        yield* startRun(a.broker, user, "new")
+        yield* a.become("dead")
+        yield* TestClock.adjust("2 minutes")
+        assert.deepStrictEqual(yield* story(broker, user), ["r started", "r lost", "new started", "new lost"])
+        assert.strictEqual(b.counts.ended, 2)
+      })
+  )
+
+  test("that may be claimed are renewed by one try for all who wait, however long it takes to fail", (registry) =>
+    Effect.gen(function*() {
+      let isSlow = false
+      const broker = yield* registry.process({
+        name: "a",
+        guard: (effect) => Effect.suspend(() => isSlow ? Effect.delay(Effect.fail(unavailable), "1 second") : effect)
+      })
+      yield* TestClock.adjust("1 second")
+      // The process closes by asking the store as well, and then no time passes any more.
+      yield* Effect.addFinalizer(() => Effect.sync(() => void (isSlow = false)))
+      isSlow = true
+      yield* TestClock.adjust("1 minute")
+      const starts = yield* Effect.forkScoped(
+        Effect.forEach(Array.from({ length: 20 }, newUser), (user) => Effect.flip(startRun(broker, user)), {
+          concurrency: "unbounded"
+        })
+      )
+      yield* TestClock.adjust("2 seconds")
+      assert.isDefined(starts.pollUnsafe())
+      assert.deepStrictEqual(yield* Fiber.join(starts), Array.from({ length: 20 }, () => unavailable))
     }))
 
   test(
