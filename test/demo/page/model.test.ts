@@ -47,6 +47,8 @@ describe("what the page knows of a run", () => {
         const late = fold([snapshotAfter(events.slice(0, taken)), ...rest])
         assert.deepStrictEqual(outcome(late), outcome(whole), `snapshot after ${taken} of ${events.length}`)
         assert.deepStrictEqual(tools(late).toSorted(), tools(whole).toSorted())
+        // A page that did not see the answer begin does not know at which offset it did.
+        assert.include([whole.answerFrom, undefined], late.answerFrom, `snapshot after ${taken} of ${events.length}`)
       }
     }).pipe(Effect.scoped, Effect.provide(delivery)))
 

@@ -50,8 +50,8 @@ const detail = (status: Status, now: number): string => {
       return "On the way to the first connection."
     case "live":
       return status.transport === "sse"
-        ? "Every event so far is here. WebSocket does not get through, so events come over plain HTTP."
-        : "Every event so far is here."
+        ? "This page is up to date. WebSocket does not get through, so events come over plain HTTP."
+        : "This page is up to date."
     case "degraded":
       return "The server cannot read the events at the moment. They follow as soon as it can."
     case "resuming":

@@ -176,8 +176,8 @@ export class Runs {
         break
       case RunEvents.textDelta:
         if (folded) break
+        if (run.answer === "") run.answerFrom = offset
         run.answer += text(data, "delta") ?? ""
-        run.answerFrom ??= offset
         run.answerTo = offset
         break
       case RunEvents.progress:
