@@ -150,6 +150,34 @@ describe("an error of options", () => {
       for (const { message, remedy } of error.issues) assert.include(error.message, `${message}; ${remedy}`)
     }))
 
+  it.effect("says of what is missing that it has to be given", () =>
+    Effect.gen(function*() {
+      const { issues } = yield* errorOf(alone(Authenticator.layerJwt({} as never)))
+      assert.deepStrictEqual(issues, [{
+        path: "secret",
+        message: "it is missing, and has no default",
+        remedy: "give it"
+      }])
+      for (
+        const [layer, variable, path] of [
+          [alone(Authenticator.layerJwtConfig()), "JWT_SECRET", "secret"],
+          [alone(online(Authenticator.layerJwksConfig())), "JWKS_URL", "url"]
+        ] as const
+      ) {
+        const read = yield* errorOf(layer)
+        const expected = {
+          path,
+          message: "it is missing, and has no default",
+          remedy: `set ${variable} to what is needed`
+        }
+        assert.deepStrictEqual(read.issues, [expected])
+      }
+      const redis = yield* errorOf(alone(RedisBroker.layerConfig()))
+      assert.deepStrictEqual(redis.issues.map(({ message }) => message), [
+        "either url or urls must be given: url for one server, urls for several"
+      ])
+    }))
+
   it.effect("tells no secret, whatever is wrong with it and wherever it came from", () =>
     Effect.gen(function*() {
       const url = `redis:/user:${secret}@host`

@@ -190,19 +190,25 @@ const isPlain = (value: unknown): value is object => {
 
 const configIssues = (
   { cause }: Config.ConfigError,
-  { environment }: About,
+  { environment, secrets = [] }: About,
   field: ReadonlyArray<string>
 ): ReadonlyArray<Issue> => {
   if (!(cause instanceof Schema.SchemaError)) {
     return [{ path: field.join("."), message: cause.message, remedy: "make what Config reads from readable" }]
   }
-  return toStandard(cause.issue).issues.map((issue) => {
+  return toStandard(cause.issue).issues.flatMap((issue) => {
     const read = segmentsOf(issue)
-    const variable = read.map((segment) => String.configCase(segment)).join("_")
     const path = field.length > 0 ? field : read[0] === environment ? read.slice(1) : read
-    return { path: path.join("."), message: messageOf(issue), remedy: `set ${variable} to what is needed` }
+    // Nothing is set at all: then it is those without a default that have to be.
+    if (path.length === 0 && secrets.length > 0) {
+      return secrets.map((name) => ({ path: name, message: missing, remedy: remedyBy([...read, name]) }))
+    }
+    return [{ path: path.join("."), message: messageOf(issue), remedy: remedyBy(read) }]
   })
 }
+
+const remedyBy = (read: ReadonlyArray<string>): string =>
+  `set ${read.map((segment) => String.configCase(segment)).join("_")} to what is needed`
 
 interface Found {
   readonly message: string
@@ -210,16 +216,17 @@ interface Found {
 }
 
 const toStandard = SchemaIssue.makeFormatterStandardSchemaV1({
-  leafHook: (issue) =>
-    issue._tag === "UnexpectedKey"
-      ? `${unknownOption}${
-        SchemaAST.isObjects(issue.ast)
-          ? issue.ast.propertySignatures.map(({ name }) => `${globalThis.String(name)}`).join(", ")
-          : ""
-      }`
-      : SchemaIssue.defaultLeafHook(issue)
+  leafHook: (issue) => {
+    if (issue._tag === "MissingKey") return missing
+    if (issue._tag !== "UnexpectedKey") return SchemaIssue.defaultLeafHook(issue)
+    const names = SchemaAST.isObjects(issue.ast)
+      ? issue.ast.propertySignatures.map(({ name }) => globalThis.String(name))
+      : []
+    return `${unknownOption}${names.join(", ")}`
+  }
 })
 
+const missing = "it is missing, and has no default"
 const unknownOption = "there is no such option: there are "
 
 const toIssue = (given: unknown, secrets: ReadonlyArray<string>) => (found: Found): Issue => {
@@ -236,6 +243,7 @@ const toIssue = (given: unknown, secrets: ReadonlyArray<string>) => (found: Foun
 }
 
 const remedyOf = ({ message }: Found, isNeeded: boolean): string => {
+  if (message === missing) return "give it"
   if (message.startsWith(unknownOption)) return "correct its name, or leave it out"
   return isNeeded ? "correct it" : "correct it, or leave it out to have the default"
 }

@@ -196,7 +196,9 @@ export const decode: (options: unknown) => Effect.Effect<Options, ConfigError> =
  * @category config
  * @since 0.1.0
  */
-export const config: Config.Config<Given<typeof Options.Encoded>> = Config.schema(Options, about.environment)
+export const config: Config.Config<Given<typeof Options.Encoded>> = Config.schema(Options, about.environment).pipe(
+  Config.withDefault({})
+)
 
 /**
  * Reads options from `Config`s, as they are written.
