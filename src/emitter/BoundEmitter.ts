@@ -8,6 +8,7 @@ import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import { dual } from "effect/Function"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Broker } from "../broker/Broker.ts"
@@ -94,10 +95,10 @@ const emitWith =
   }
 
 // What the compiler refuses is told to programs without one.
-const confirmationOf = (event: Event): Confirmation | TypeError | undefined => {
-  const { definition } = event
+const confirmationOf = (event: Event | null | undefined): Confirmation | TypeError | undefined => {
+  const definition = event?.definition
   if (definition !== undefined) return definition.confirm
-  const name = typeof event === "object" && "name" in event && "make" in event ? String(event.name) : undefined
+  const name = Predicate.isObject(event) && "name" in event && "make" in event ? String(event["name"]) : undefined
   return new TypeError(
     name === undefined
       ? "What was emitted is no event: emit what the make of a definition gives"

@@ -103,6 +103,8 @@ describe("a program without types", () => {
       assert.include(Cause.pretty(yield* Effect.flip(Effect.sandbox(confirmed))), message)
       // @ts-expect-error: a text is no event
       assert.include(Cause.pretty(yield* Effect.flip(Effect.sandbox(emit("hello")))), "What was emitted is no event")
+      // @ts-expect-error: nothing is no event
+      assert.include(Cause.pretty(yield* Effect.flip(Effect.sandbox(emit(undefined)))), "What was emitted is no event")
     }).pipe(Effect.provide(layer())))
 
   it("is told that options came first", () => {
