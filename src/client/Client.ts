@@ -38,7 +38,7 @@ import { type Overrides, withDefaults } from "../protocol/values/Present.ts"
 import type { Refused } from "./driver/Driver.ts"
 import * as Driver from "./driver/Driver.ts"
 import type { Fetch, SocketConstructor } from "./transport/Platform.ts"
-import { ambient, socketUrl } from "./transport/Platform.ts"
+import { ambient, notAnAddress, socketUrl } from "./transport/Platform.ts"
 import { maxRuns, type Run, type RunHandle, type Runs } from "./driver/RunStore.ts"
 import type { PositionStorage } from "./driver/PositionStorage.ts"
 import type { Received } from "../protocol/event/ReceivedEvent.ts"
@@ -48,7 +48,7 @@ import { defaults } from "./session/SessionState.ts"
 import type { Status } from "./session/Status.ts"
 import type { Overflow, SubscriberOverflow } from "./driver/Subscribers.ts"
 import type { TokenSource } from "./driver/TokenSource.ts"
-import { both, type Transports, usable } from "./transport/Transports.ts"
+import { both, noneUsable, type Transports, usable } from "./transport/Transports.ts"
 
 export { Refused } from "./driver/Driver.ts"
 export type { Known, Meta, Received, Unknown } from "../protocol/event/ReceivedEvent.ts"
@@ -148,8 +148,9 @@ const connectBy = Effect.fnUntraced(
     if (url === undefined) return yield* new InvalidUrl({ url: String(options.url) })
     const { fetch, WebSocket } = ambient()
     const webApis = { WebSocket: options.webSocket ?? WebSocket, fetch: options.fetch ?? fetch }
-    const transports = usable(options.transports ?? both, webApis)
-    if (transports === undefined) return yield* new NoTransport()
+    const wanted = options.transports ?? both
+    const transports = usable(wanted, webApis)
+    if (transports === undefined) return yield* new NoTransport({ wanted })
 
     const driver = yield* Driver.make(catalog, {
       url,
@@ -256,18 +257,20 @@ export const Service = <Self>() =>
  */
 export class InvalidUrl extends Schema.TaggedError<InvalidUrl>()("InvalidUrl", { url: Schema.String }) {
   override get message() {
-    return `"${this.url}" is not an address to connect to`
+    return notAnAddress(this.url)
   }
 }
 
 /**
- * None of the transports can be used here: Node has WebSocket since version 22.
+ * None of the `wanted` transports can be used here: Node has WebSocket since version 22.
  *
  * @category errors
  * @since 0.1.0
  */
-export class NoTransport extends Schema.TaggedError<NoTransport>()("NoTransport", {}) {
+export class NoTransport extends Schema.TaggedError<NoTransport>()("NoTransport", {
+  wanted: Schema.Array(Schema.String)
+}) {
   override get message() {
-    return "There is no WebSocket here: Node 22 and browsers have one"
+    return noneUsable(this.wanted)
   }
 }

@@ -583,5 +583,6 @@ describe("Client", () => {
     Effect.gen(function*() {
       const error = yield* Effect.flip(Client.make({ url: "ftp://127.0.0.1" }))
       assert.deepStrictEqual(error, new Client.InvalidUrl({ url: "ftp://127.0.0.1" }))
+      assert.include(error.message, "ws(s) or http(s), without user and #")
     }))
 })
