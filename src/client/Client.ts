@@ -38,7 +38,7 @@ import { type Overrides, withDefaults } from "../protocol/values/Present.ts"
 import type { Refused } from "./driver/Driver.ts"
 import * as Driver from "./driver/Driver.ts"
 import type { Fetch, SocketConstructor } from "./transport/Platform.ts"
-import { ambient, notAnAddress, socketUrl } from "./transport/Platform.ts"
+import { ambient, socketUrl } from "./transport/Platform.ts"
 import { maxRuns, type Run, type RunHandle, type Runs } from "./driver/RunStore.ts"
 import type { PositionStorage } from "./driver/PositionStorage.ts"
 import type { Received } from "../protocol/event/ReceivedEvent.ts"
@@ -48,7 +48,7 @@ import { defaults } from "./session/SessionState.ts"
 import type { Status } from "./session/Status.ts"
 import type { Overflow, SubscriberOverflow } from "./driver/Subscribers.ts"
 import type { TokenSource } from "./driver/TokenSource.ts"
-import { both, noneUsable, type Transports, usable } from "./transport/Transports.ts"
+import { both, type Transports, usable } from "./transport/Transports.ts"
 
 export { Refused } from "./driver/Driver.ts"
 export type { Known, Meta, Received, Unknown } from "../protocol/event/ReceivedEvent.ts"
@@ -257,7 +257,9 @@ export const Service = <Self>() =>
  */
 export class InvalidUrl extends Schema.TaggedError<InvalidUrl>()("InvalidUrl", { url: Schema.String }) {
   override get message() {
-    return notAnAddress(this.url)
+    return `"${
+      this.url.replace(/\/\/.*@/u, "//…@")
+    }" is not an address to connect to: ws(s) or http(s), without user and #`
   }
 }
 
@@ -271,6 +273,6 @@ export class NoTransport extends Schema.TaggedError<NoTransport>()("NoTransport"
   wanted: Schema.Array(Schema.String)
 }) {
   override get message() {
-    return noneUsable(this.wanted)
+    return `None of the transports [${this.wanted.join(", ")}] is here: Node 22 and browsers have websocket and sse`
   }
 }

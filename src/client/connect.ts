@@ -25,8 +25,8 @@ import type * as Event from "../protocol/event/Event.ts"
 import type { Connection, ConnectOptions } from "./driver/ConnectOptions.ts"
 import { PlainDriver } from "./driver/PlainDriver.ts"
 import type { Platform } from "./transport/Platform.ts"
-import { ambient, notAnAddress, socketUrl } from "./transport/Platform.ts"
-import { both, noneUsable, usable } from "./transport/Transports.ts"
+import { ambient, socketUrl } from "./transport/Platform.ts"
+import { both, usable } from "./transport/Transports.ts"
 
 /**
  * Connects, and stays connected until it is closed or the server refuses. Throws
@@ -39,9 +39,10 @@ import { both, noneUsable, usable } from "./transport/Transports.ts"
 export const connect = <D extends Event.AnyDefinition = BuiltIn>(options: ConnectOptions<D>): Connection<D> => {
   const platform: Platform = { ...ambient(), ...options.platform }
   const url = socketUrl(options.url)
-  if (url === undefined) throw new TypeError(notAnAddress(options.url))
-  const wanted = options.transports ?? both
-  const transports = usable(wanted, platform)
-  if (transports === undefined) throw new TypeError(noneUsable(wanted))
+  if (url === undefined) {
+    throw new TypeError(`"url" is not an address to connect to: ws(s) or http(s), without user and #`)
+  }
+  const transports = usable(options.transports ?? both, platform)
+  if (transports === undefined) throw new TypeError(`none of "transports" is here: Node 22 and browsers have both`)
   return new PlainDriver(options, platform, transports, url)
 }

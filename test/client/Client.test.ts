@@ -584,5 +584,7 @@ describe("Client", () => {
       const error = yield* Effect.flip(Client.make({ url: "ftp://127.0.0.1" }))
       assert.deepStrictEqual(error, new Client.InvalidUrl({ url: "ftp://127.0.0.1" }))
       assert.include(error.message, "ws(s) or http(s), without user and #")
+      const shown = yield* Effect.flip(Client.make({ url: "ws://a:hunter2@127.0.0.1" }))
+      assert.include(shown.message, `"ws://…@127.0.0.1" is not an address`)
     }))
 })

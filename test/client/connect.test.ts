@@ -554,23 +554,17 @@ describe("connect", () => {
 
   it("throws where its caller made a mistake", () => {
     const onEvent = () => {}
-    assert.throws(() => connect({ url: "/events", onEvent }), TypeError, `"/events" is not an address to connect to`)
-    assert.throws(
-      () => connect({ url: "ws://a:hunter2@127.0.0.1", onEvent }),
-      TypeError,
-      `"ws://…@127.0.0.1" is not an address to connect to: ws(s) or http(s), without user and #`
-    )
+    for (const address of ["/events", "ws://a:hunter2@127.0.0.1"]) {
+      const message = `"url" is not an address to connect to: ws(s) or http(s), without user and #`
+      assert.throws(() => connect({ url: address, onEvent }), TypeError, message)
+    }
     const { platform } = fakeWorld()
     const bare = { ...platform, fetch: undefined, WebSocket: undefined }
     const without = (transports: ReadonlyArray<string>) => () =>
       connect({ url, onEvent, platform: bare, transports } as never)
-    assert.throws(
-      without(["websocket", "sse"]),
-      TypeError,
-      "none of the transports [websocket, sse] is here: Node 22 and browsers have"
-    )
-    assert.throws(without(["sse"]), TypeError, "none of the transports [sse] is here")
-    assert.throws(without([]), TypeError, "none of the transports [] is here")
+    for (const transports of [["websocket", "sse"], ["sse"], []]) {
+      assert.throws(without(transports), TypeError, `none of "transports" is here: Node 22 and browsers have both`)
+    }
   })
 
   it("takes an http address for the ws address of the same place", async () => {

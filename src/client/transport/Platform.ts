@@ -188,15 +188,6 @@ export const socketUrl = (url: string | URL): string | undefined => {
 }
 
 /**
- * What to say of an address that `socketUrl` does not take. No password is part of it.
- *
- * @category messages
- * @since 0.1.0
- */
-export const notAnAddress = (url: string | URL): string =>
-  `"${String(url).replace(/\/\/.*@/, "//…@")}" is not an address to connect to: ws(s) or http(s), without user and #`
-
-/**
  * The same address for requests over HTTP.
  *
  * @category conversions

@@ -57,12 +57,3 @@ export const usable = (wanted: Transports, { fetch, WebSocket }: WebApis): Trans
   )
   return first === undefined ? undefined : [first, ...others]
 }
-
-/**
- * What to say where none of the wanted transports can be used.
- *
- * @category messages
- * @since 0.1.0
- */
-export const noneUsable = (wanted: ReadonlyArray<string>): string =>
-  `none of the transports [${wanted.join(", ")}] is here: Node 22 and browsers have websocket and sse`
