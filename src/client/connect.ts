@@ -40,9 +40,9 @@ export const connect = <D extends Event.AnyDefinition = BuiltIn>(options: Connec
   const platform: Platform = { ...ambient(), ...options.platform }
   const url = socketUrl(options.url)
   if (url === undefined) {
-    throw new TypeError(`"url" is not an address to connect to: ws(s) or http(s), without user and #`)
+    throw new TypeError(`"url" needs ws(s) or http(s), and no user or #`)
   }
   const transports = usable(options.transports ?? both, platform)
-  if (transports === undefined) throw new TypeError(`none of "transports" is here: Node 22 and browsers have both`)
+  if (transports === undefined) throw new TypeError(`no "transports" here: Node 22 and browsers have both`)
   return new PlainDriver(options, platform, transports, url)
 }

@@ -555,7 +555,7 @@ describe("connect", () => {
   it("throws where its caller made a mistake", () => {
     const onEvent = () => {}
     for (const address of ["/events", "ws://a:hunter2@127.0.0.1"]) {
-      const message = `"url" is not an address to connect to: ws(s) or http(s), without user and #`
+      const message = `"url" needs ws(s) or http(s), and no user or #`
       assert.throws(() => connect({ url: address, onEvent }), TypeError, message)
     }
     const { platform } = fakeWorld()
@@ -563,7 +563,7 @@ describe("connect", () => {
     const without = (transports: ReadonlyArray<string>) => () =>
       connect({ url, onEvent, platform: bare, transports } as never)
     for (const transports of [["websocket", "sse"], ["sse"], []]) {
-      assert.throws(without(transports), TypeError, `none of "transports" is here: Node 22 and browsers have both`)
+      assert.throws(without(transports), TypeError, `no "transports" here: Node 22 and browsers have both`)
     }
   })
 
