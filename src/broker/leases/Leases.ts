@@ -314,8 +314,8 @@ export const make = Effect.fnUntraced(function*(options: {
             notes.runsEnded(count)
             done.push(user)
           }).pipe(
-            Effect.catch((error) =>
-              Effect.logWarning(`The runs of user ${user} are not ended yet, though their process died`, error)
+            Effect.catchCause((cause) =>
+              Effect.logWarning(`The runs of user ${user} are not ended yet, though their process died`, cause)
             )
           ), { concurrency: usersAtOnce, discard: true })
         if (yield* store.finish(over, done)) return ended
@@ -328,12 +328,17 @@ export const make = Effect.fnUntraced(function*(options: {
     Queue.take(claims),
     (claimed) =>
       Effect.forEach(claimed, (over) =>
-        Effect.tap(endRunsOf(over), (ended) =>
-          ended === 0
-            ? Effect.void
-            : Effect.logWarning(`The process ${over} died, and ${ended} runs of it were ended as lost`)), {
-        discard: true
-      })
+        endRunsOf(over).pipe(
+          Effect.tap((ended) =>
+            ended === 0
+              ? Effect.void
+              : Effect.logWarning(`The process ${over} died, and ${ended} runs of it were ended as lost`)
+          ),
+          // One that cannot be ended keeps no other waiting; the next beat tells of it again.
+          Effect.catchCause((cause) =>
+            Effect.logError(`The runs of the process ${over}, which died, are not ended yet`, cause)
+          )
+        ), { discard: true })
   )
 
   // Before the fibers, so that it comes after them. What has runs left runs out by itself, and another ends them.

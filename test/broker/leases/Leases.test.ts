@@ -209,6 +209,45 @@ describe("Leases", () => {
       assert.deepStrictEqual(yield* Fiber.join(starts), Array.from({ length: 20 }, () => unavailable))
     }))
 
+  for (const [ends, inWhat] of [["dies", Effect.die("no")], ["is interrupted", Effect.interrupt]] as const) {
+    test(
+      `end the runs of all users of a process that died, though ending those of one ${ends}`,
+      (registry, broker) =>
+        Effect.gen(function*() {
+          const a = yield* join(registry, "a")
+          yield* join(registry, "b")
+          const [stuck, ...others] = [newUser(), newUser(), newUser()]
+          for (const user of [stuck, ...others]) yield* startRun(a.broker, user)
+          const { endLost } = broker
+          Object.assign(broker, {
+            endLost: (...[user, runs]: Parameters<typeof endLost>) => user === stuck ? inWhat : endLost(user, runs)
+          })
+          yield* a.become("dead")
+          yield* TestClock.adjust("5 minutes")
+          for (const user of others) assert.deepStrictEqual(yield* story(broker, user), ["r started", "r lost"])
+        })
+    )
+  }
+
+  test(
+    "end the runs of all processes that died, though what one of them left cannot be read",
+    (registry, broker) =>
+      Effect.gen(function*() {
+        const [a, b, c] = [yield* join(registry, "a"), yield* join(registry, "b"), yield* join(registry, "c")]
+        const [ada, bob] = [newUser(), newUser()]
+        yield* startRun(a.broker, ada)
+        yield* startRun(b.broker, bob)
+        yield* a.become("dead")
+        yield* b.become("dead")
+        const unreadable = new Map(registry.users.get("a.0"))
+        registry.users.set("a.0", Object.assign(unreadable, { keys: () => assert.fail("unreadable") }))
+        yield* TestClock.adjust("5 minutes")
+        assert.deepStrictEqual(yield* story(broker, bob), ["r started", "r lost"])
+        assert.deepStrictEqual([...registry.claimed], ["a.0"])
+        assert.strictEqual(c.counts.ended, 1)
+      })
+  )
+
   test(
     "that were claimed are not given back: their process goes on under another, and what it had of the run is refused",
     (registry, broker) =>
