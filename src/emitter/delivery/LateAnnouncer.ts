@@ -38,8 +38,12 @@ export const make = Effect.fnUntraced(function*(
   // Of whom the broker was told that they are late.
   const told = new Set<UserId>()
 
+  // Whether a broker hears of it or not: what is late no more is there. What one call ends in costs no other user's.
   const tell = (user: UserId, forMs: number): Effect.Effect<void> =>
-    Effect.ignore(Effect.suspend(() => late?.(user, name, forMs) ?? Effect.void))
+    Effect.suspend(() => late?.(user, name, forMs) ?? Effect.void).pipe(
+      Effect.ignore,
+      Effect.catchCause((cause) => Effect.logError(`Telling the broker that user ${user} is late died`, cause))
+    )
 
   return {
     announce: (users, isLate) =>
