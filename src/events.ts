@@ -17,6 +17,7 @@
  */
 export * as AgentEvents from "./protocol/event/AgentEvents.ts"
 export * as CloseCode from "./protocol/wire/CloseCode.ts"
+export * as Command from "./protocol/command/Command.ts"
 export * as Event from "./protocol/event/Event.ts"
 export * as Identity from "./protocol/values/Identity.ts"
 export * as Position from "./protocol/values/Position.ts"

@@ -26,8 +26,10 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type * as Command from "../protocol/command/Command.ts"
 import type { Envelope } from "../protocol/wire/Envelope.ts"
 import type { RunId, UserId } from "../protocol/values/Identity.ts"
 import type { Position } from "../protocol/values/Position.ts"
@@ -116,6 +118,55 @@ export interface Unscoped {
 }
 
 /**
+ * A command on its way from a device to its run. `client` is what the device calls
+ * itself.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface SentCommand extends Command.Request {
+  readonly client?: string
+}
+
+/**
+ * Decides about a command where its run is, and gives the outcome; nothing where it
+ * does not have that run. What it decides is done, so it acts before it answers, or
+ * makes sure that it will. It answers soon, and does not fail.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type CommandReceiver = (user: UserId, command: SentCommand) => Effect.Effect<Command.Outcome | undefined>
+
+/**
+ * Takes commands of devices to the processes that have their runs.
+ *
+ * - `send` gives the outcome once it is decided. A command is decided once: the same
+ *   id gives the same outcome again, for ten minutes at least, and an id that was used
+ *   for another command of the user is refused as `conflict`. Of a run that has ended,
+ *   that nobody knows, or that was begun by plain events and so is nobody's, the broker
+ *   decides by itself: `ended`, `unknownRun`, `notAllowed`. Where nobody decides
+ *   `within` the time given, the command is withdrawn, and refused as `unavailable`:
+ *   it is not done later. Where it cannot be withdrawn either, `send` fails: the
+ *   command may be done or not, and the same id tells.
+ * - `receive` gives the commands of runs that were started through this broker to a
+ *   receiver, until the scope closes. Commands of one user come in the order in which
+ *   the broker took them, one by one. Several receivers are asked in turn, until one
+ *   has the run. An ending that is appended settles what was not taken as `ended`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Commands {
+  readonly send: (
+    user: UserId,
+    command: SentCommand,
+    within: Duration.Duration
+  ) => Effect.Effect<Command.Outcome, BrokerError>
+  readonly receive: (receiver: CommandReceiver) => Effect.Effect<void, never, Scope.Scope>
+}
+
+/**
  * Each user's log.
  *
  * - `append` adds a batch in one step and returns the position of its last
@@ -159,6 +210,8 @@ export interface Unscoped {
  *   succeeds where the append of a user in good order would. Whoever was refused
  *   without being told why learns from it whose trouble it is (see `Blame`). A
  *   broker without one leaves that undecided.
+ * - `commands` takes what devices ask of runs to the processes that have them. A
+ *   broker without it takes none.
  * - `watch` calls its listener at each turn of the broker's state, until the scope
  *   closes. A broker that is never away has none.
  * - `domains` are the parts that fail apart from each other, so that what is in
@@ -190,6 +243,7 @@ export class Broker extends Context.Service<Broker, {
   readonly revoke: (user: UserId) => Effect.Effect<void, BrokerError>
   readonly late?: (user: UserId, by: string, forMs: number) => Effect.Effect<void, BrokerError>
   readonly canary?: (user: UserId) => Effect.Effect<void, BrokerError>
+  readonly commands?: Commands
   readonly watch?: (watcher: Watcher) => Effect.Effect<void, never, Scope.Scope>
   readonly retentionMs: number
   readonly domains?: Domains
