@@ -9,11 +9,15 @@ import { gzipSync } from "node:zlib"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 /** Bundles a program for browsers, as a page's own build would. */
-const bundle = async (contents: string) => {
+const bundle = async (contents: string, external: Array<string> = []) => {
   const { metafile, outputFiles, warnings } = await build({
     stdin: { contents, resolveDir: root, loader: "ts" },
-    alias: { "effect-emitter/client": `${root}src/client/index.ts` },
+    alias: {
+      "effect-emitter/client": `${root}src/client/index.ts`,
+      "effect-emitter/react": `${root}src/react/index.ts`
+    },
     bundle: true,
+    external,
     format: "esm",
     logLevel: "silent",
     metafile: true,
@@ -51,6 +55,20 @@ describe("the client in a browser's bundle", () => {
       []
     )
     assert.isAtMost(bytes, 16_000)
+  })
+
+  it("is at most 3 kB more with the hooks of React, which load nothing else", async () => {
+    const alone = await bundle(`import { connect } from "effect-emitter/client"; globalThis.connect = connect`)
+    const { bytes, external, inputs, warnings } = await bundle(
+      `import * as hooks from "effect-emitter/react"
+       import { connect } from "effect-emitter/client"
+       Object.assign(globalThis, { connect, ...hooks })`,
+      ["react"]
+    )
+    process.stdout.write(`the hooks of React: ${kilobytes(bytes - alone.bytes)} gzipped more\n`)
+    assert.deepStrictEqual([new Set(external), warnings], [new Set(["react"]), []])
+    assert.deepStrictEqual(inputs.filter((file) => !/^(src\/(client|protocol|react)\/|<stdin>)/.test(file)), [])
+    assert.isAtMost(bytes - alone.bytes, 3_000)
   })
 
   it("has nothing of Node with Effect, and says how large it is", async () => {

@@ -15,7 +15,7 @@ rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
 
 const examples = findExamples(root).map((example) => {
-  const file = join(folder, `${example.place.replaceAll(/[^A-Za-z0-9]+/gu, "-")}.ts`)
+  const file = join(folder, `${example.place.replaceAll(/[^A-Za-z0-9]+/gu, "-")}.${example.language}`)
   writeFileSync(file, example.code)
   return { ...example, file, isTest: example.code.includes(`from "@effect/vitest"`) }
 })
@@ -33,7 +33,7 @@ writeFileSync(
         Object.entries(compilerOptions.paths).map(([name, files]) => [name, files.map((file) => join("../..", file))])
       )
     },
-    include: ["./*.ts"]
+    include: ["./*.ts", "./*.tsx"]
   })
 )
 

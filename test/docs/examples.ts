@@ -1,5 +1,5 @@
 /**
- * Finds the examples of the documentation: fenced `ts` blocks in Markdown files, and in the doc comments of sources.
+ * Finds the examples of the documentation: fenced `ts` and `tsx` blocks in Markdown files, and in the doc comments of sources.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { join, relative } from "node:path"
@@ -7,15 +7,17 @@ import { join, relative } from "node:path"
 export interface Example {
   /** Where the example stands: the file, and the line of its first statement. */
   readonly place: string
+  readonly language: "ts" | "tsx"
   readonly code: string
 }
 
-const fence = /^```ts\n([\s\S]*?)^```$/gmu
+const fence = /^```(ts|tsx)\n([\s\S]*?)^```$/gmu
 
 const examplesIn = (place: string, text: string): ReadonlyArray<Example> =>
   Array.from(text.matchAll(fence), (match) => ({
     place: `${place}:${text.slice(0, match.index).split("\n").length + 1}`,
-    code: match[1] ?? ""
+    language: match[1] === "tsx" ? "tsx" : "ts",
+    code: match[2] ?? ""
   }))
 
 /** A doc comment's text, with its lines where they were. */

@@ -1,6 +1,6 @@
 /**
  * Holds what the sources import against the layout: protocol → broker → emitter, protocol → broker → hub → gateway,
- * protocol → client, where `A → B` means that B imports A.
+ * protocol → client → react, where `A → B` means that B imports A.
  */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { build } from "esbuild"
@@ -17,6 +17,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   hub: ["protocol", "broker"],
   gateway: ["protocol", "broker", "hub"],
   client: ["protocol"],
+  react: ["protocol", "client"],
   http: ["protocol", "emitter", "gateway"],
   testing: ["protocol", "broker", "emitter", "hub", "gateway", "client"],
   demo: ["protocol", "broker", "emitter", "hub", "gateway", "client", "testing", "index.ts"],
@@ -195,10 +196,22 @@ describe("what the sources import", () => {
     assert.deepStrictEqual(cyclesOf(edges), [])
   })
 
-  it("is only effect for what also runs in browsers: no Node module, nothing else", () => {
-    const foreign = imports.filter(({ from, kind, to }) =>
-      ["client", "events.ts", "protocol"].includes(partOf(from)) && kind !== "file" && to !== "effect"
-    )
+  it("is only effect for what also runs in browsers, and only React for its hooks: no Node module, nothing else", () => {
+    const mayUse: Record<string, string> = {
+      client: "effect",
+      "events.ts": "effect",
+      protocol: "effect",
+      react: "react"
+    }
+    const foreign = imports.filter(({ from, kind, to }) => {
+      const only = mayUse[partOf(from)]
+      return only !== undefined && kind !== "file" && to !== only
+    })
+    assert.deepStrictEqual(foreign.map(show), [])
+  })
+
+  it("is React for its hooks alone", () => {
+    const foreign = imports.filter(({ from, to }) => to === "react" && partOf(from) !== "react")
     assert.deepStrictEqual(foreign.map(show), [])
   })
 

@@ -89,7 +89,9 @@ const packInto = async (temporary: string): Promise<Omit<Packed, "remove">> => {
   if (tarball === undefined) throw new Error("npm pack wrote no tarball")
   await run("tar", ["--extract", "--strip-components=1", `--file=${tarball}`, `--directory=${unpacked}`], temporary)
 
-  for (const dependency of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })) {
+  // React has its types in a package of their own, which programs that use them install.
+  const dependencies = [...Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }), "@types/react"]
+  for (const dependency of dependencies) {
     const link = path.join(app, "node_modules", dependency)
     await fs.mkdir(path.dirname(link), { recursive: true })
     await fs.symlink(path.join(root, "node_modules", dependency), link)

@@ -5,6 +5,7 @@
  */
 import type { JsonObject } from "effect/Schema"
 import type * as Event from "../../protocol/event/Event.ts"
+import type { BuiltInName } from "../../protocol/event/EventDefinition.ts"
 import { shapeOf } from "../transport/BuiltInShapes.ts"
 import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 
@@ -71,3 +72,23 @@ export const reader =
     // It was looked up by its type, so the payload is that of its definition; types cannot follow a map's keys.
     return isKnown ? { ...meta, type, payload } as TypedEvent<D> : { ...meta, type: "$unknown", name: type, payload }
   }
+
+/**
+ * The event as one of this definition, or of this built-in name, whatever the catalog
+ * it was read by; `undefined` if it is none.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const pick = <D extends Event.AnyDefinition>(
+  wanted: D | BuiltInName,
+  event: TypedEvent<Event.AnyDefinition>
+): KnownEvent<D> | undefined => {
+  const name = event.type === "$unknown" ? event.name : event.type
+  const isWanted = typeof wanted === "string"
+    ? name === wanted && shapeOf(wanted)?.(event.payload) === true
+    : name === wanted.name && wanted.read(event.payload)._tag === "Payload"
+  // As above: the payload is that of the definition by this name.
+  const known = { ...event, type: name } as TypedEvent<D> as KnownEvent<D>
+  return isWanted ? known : undefined
+}
