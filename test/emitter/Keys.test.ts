@@ -1,6 +1,6 @@
 /** What is emitted with a key is in the log once, whoever emits it again. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
+import { Cause, Context, Effect, Exit, Layer, Scope } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterConfig, EmitterLayer, Emitters, Event, Spool } from "effect-emitter"
 import { type Delivered, TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
@@ -126,6 +126,43 @@ const suite = <E>(node: Effect.Effect<Broker.Broker["Service"], E, Scope.Scope>)
     )
     assert.include(late.message, "the run has ended")
     assert.deepStrictEqual(yield* typesOf(there), [...before, "tool_completed", "agent_completed"])
+  }),
+
+  "goes on with what the run of another process asked its user": Effect.gen(function*() {
+    const [here, there] = [yield* node, yield* node]
+    const ask = (requestId: string, sensitive?: boolean) =>
+      AgentEvents.InputRequested.make({ requestId, kind: "text", title: "?", sensitive })
+    const answer = (requestId: string) =>
+      AgentEvents.InputResolved.make({ requestId, outcome: "answered", answer: "hunter2" })
+    yield* Effect.scoped(Effect.gen(function*() {
+      const emitter = yield* (yield* engine(here)).forUser(run)
+      yield* emitter.emit(started, { key: "start" })
+      yield* emitter.emit(ask("open"), { key: "open" })
+      yield* emitter.emit(ask("secret", true), { key: "secret" })
+      yield* emitter.emit(ask("done"), { key: "done" })
+      yield* emitter.emit(answer("done"), { key: "answer" })
+    }))
+    const emitter = yield* (yield* engine(there)).forUser(run)
+    const problem = (event: Event.Event, key: string) =>
+      Effect.map(
+        Effect.exit(emitter.emit(event, { key })),
+        (exit) => Exit.isSuccess(exit) ? exit.value._tag : /legal here: (.*)/.exec(Cause.pretty(exit.cause))?.[1]
+      )
+    assert.deepStrictEqual(
+      yield* Effect.forEach(
+        [ask("done"), ask("open"), answer("done"), answer("secret"), answer("open"), answer("open"), answer("never")],
+        (event, n) => problem(event, `there-${n}`)
+      ),
+      [
+        `the run had a request with this id (request "done")`,
+        `the run had a request with this id (request "open")`,
+        `no such request is open (request "done")`,
+        `the answer to a sensitive request must not be in it (request "secret")`,
+        "Appended",
+        `no such request is open (request "open")`,
+        `no such request is open (request "never")`
+      ]
+    )
   }),
 
   "is repeated many times at once, and taken once": Effect.gen(function*() {

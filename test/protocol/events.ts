@@ -10,7 +10,8 @@ export const builtInEvents: Record<string, Event> = {
   "agent_started": AgentEvents.AgentStarted.make({
     agentName: "researcher",
     input: { question: "what is a stream?" },
-    parentRunId: RunId.make("run-1")
+    parentRunId: RunId.make("run-1"),
+    commands: ["cancel", "answer", "steer"]
   }),
   "agent_started.least": AgentEvents.AgentStarted.make({ agentName: "researcher" }),
   "agent_thinking": AgentEvents.AgentThinking.make({ text: "looking it up", step: 1 }),
@@ -42,9 +43,38 @@ export const builtInEvents: Record<string, Event> = {
   }),
   "agent_completed.least": AgentEvents.AgentCompleted.make({ agentName: "researcher", durationMs: 4_500 }),
   "agent_error.failed": AgentEvents.AgentError.make({ reason: "failed", message: "no such page", retryable: false }),
-  "agent_error.cancelled": AgentEvents.AgentError.make({ reason: "cancelled", message: "stopped", retryable: true }),
+  "agent_error.cancelled": AgentEvents.AgentError.make({
+    reason: "cancelled",
+    message: "stopped",
+    retryable: true,
+    by: "user"
+  }),
   "agent_error.timeout": AgentEvents.AgentError.make({ reason: "timeout", message: "over 30 s", retryable: true }),
   "agent_error.lost": AgentEvents.AgentError.make({ reason: "lost", message: "its process ended", retryable: true }),
+  "input_requested": AgentEvents.InputRequested.make({
+    requestId: "r1",
+    kind: "form",
+    title: "When shall it be sent?",
+    detail: "The summary is 3 pages long.",
+    schema: { type: "object", properties: { at: { type: "string", format: "date-time" } }, required: ["at"] },
+    toolCallId: "t1",
+    sensitive: true,
+    expiresAt: 1_732_323_600_000
+  }),
+  "input_requested.choice": AgentEvents.InputRequested.make({
+    requestId: "r2",
+    kind: "choice",
+    title: "Which one?",
+    options: [{ value: "a", label: "The first" }, { value: "b" }]
+  }),
+  "input_requested.least": AgentEvents.InputRequested.make({ requestId: "r3", kind: "approval", title: "Send it?" }),
+  "input_resolved": AgentEvents.InputResolved.make({
+    requestId: "r2",
+    outcome: "answered",
+    answer: "b",
+    client: "example/1.0"
+  }),
+  "input_resolved.least": AgentEvents.InputResolved.make({ requestId: "r3", outcome: "expired" }),
   "text_delta": AgentEvents.TextDelta.make({ messageId: "m1", delta: "Streams are “lazy” 👩‍💻\n" }),
   "thinking_delta": AgentEvents.ThinkingDelta.make({ messageId: "m2", delta: "which of the two" }),
   "progress_update": AgentEvents.ProgressUpdate.make({ progress: 40, message: "reading" }),

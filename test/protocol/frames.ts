@@ -135,6 +135,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       agentName: "researcher",
       parentRunId: "run-1",
       input: { question: "What is a stream?" },
+      commands: ["cancel", "answer"],
       startedAt: 1_732_320_000_000,
       thinking: "comparing two sources",
       step: 2,
@@ -163,7 +164,29 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
           durationMs: 3
         },
         { type: "thinking", step: 2, text: "comparing two sources" },
-        { type: "tool", toolCallId: "t3", toolName: "compare", status: "executing", input: [1, 2] }
+        { type: "tool", toolCallId: "t3", toolName: "compare", status: "executing", input: [1, 2] },
+        {
+          type: "request",
+          requestId: "r1",
+          kind: "choice",
+          title: "Which of the two?",
+          options: [{ value: "a" }, { value: "b" }],
+          status: "answered",
+          answer: "b",
+          client: "example/1.0"
+        },
+        {
+          type: "request",
+          requestId: "r2",
+          kind: "form",
+          title: "Who may read it?",
+          detail: "The comparison names customers.",
+          schema: { omitted: 5301 },
+          toolCallId: "t3",
+          sensitive: true,
+          expiresAt: 1_732_323_600_000,
+          status: "open"
+        }
       ],
       dropped: 4,
       usage: { inputTokens: 812, outputTokens: 96, cost: 0.0031 }
@@ -194,6 +217,24 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       parts: [],
       usage: { inputTokens: 0, outputTokens: 0 },
       error: "the run took longer than 30 s"
+    }
+  },
+  "snapshot.cancelled": {
+    type: "snapshot",
+    run: RunId.make("run-9"),
+    offset: 171,
+    state: {
+      status: "cancelled",
+      agentName: "researcher",
+      startedAt: 1_732_320_000_000,
+      endedAt: 1_732_320_004_900,
+      endedBy: "user",
+      parts: [
+        { type: "tool", toolCallId: "t1", toolName: "search", status: "failed", input: { q: "effect streams" } },
+        { type: "request", requestId: "r1", kind: "approval", title: "Send it?", status: "withdrawn" }
+      ],
+      usage: { inputTokens: 812, outputTokens: 96 },
+      error: "The run was cancelled"
     }
   },
   "status.degraded": { type: "status", state: "degraded" },

@@ -5,15 +5,17 @@
  * @since 0.1.0
  */
 import type { BuiltInName } from "../../protocol/event/EventDefinition.ts"
-import { errorReasons } from "../../protocol/event/RunEvents.ts"
+import { enders, errorReasons, requestKinds, requestOutcomes } from "../../protocol/event/RunEvents.ts"
 import {
   type Check,
   isAmount,
   isAny,
+  isArrayOf,
   isBoolean,
   isCount,
   isFinite,
   isName,
+  isObject,
   isOneOf,
   isShape,
   isString,
@@ -26,7 +28,11 @@ const auth = isShape({}, { provider: isName, reason: isString })
 const [required, optional] = usage
 
 const shapes: { readonly [Name in BuiltInName]: Check } = {
-  agent_started: isShape({ agentName: isName }, { input: isAny, parentRunId: isName }),
+  agent_started: isShape({ agentName: isName }, {
+    input: isAny,
+    parentRunId: isName,
+    commands: isArrayOf(isName)
+  }),
   agent_thinking: isShape({ text: isString }, { step: isCount }),
   tool_executing: isShape({ ...tool, input: isAny }),
   tool_completed: isShape({ ...tool, output: isAny, isError: isBoolean, durationMs: isAmount }),
@@ -38,7 +44,21 @@ const shapes: { readonly [Name in BuiltInName]: Check } = {
     { agentName: isName, durationMs: isAmount },
     { result: isAny, usage: isShape(required, optional) }
   ),
-  agent_error: isShape({ reason: isOneOf(...errorReasons), message: isString, retryable: isBoolean }),
+  agent_error: isShape({ reason: isOneOf(...errorReasons), message: isString, retryable: isBoolean }, {
+    by: isOneOf(...enders)
+  }),
+  input_requested: isShape({ requestId: isName, kind: isOneOf(...requestKinds), title: isName }, {
+    detail: isString,
+    schema: isObject,
+    options: isArrayOf(isShape({ value: isName }, { label: isName })),
+    toolCallId: isName,
+    sensitive: isBoolean,
+    expiresAt: isCount
+  }),
+  input_resolved: isShape({ requestId: isName, outcome: isOneOf(...requestOutcomes) }, {
+    answer: isAny,
+    client: isString
+  }),
   custom: isShape({ name: isName, data: isAny }),
   auth_started: auth,
   auth_validating: auth,

@@ -12,7 +12,7 @@
 import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 import type { GapReason } from "../../protocol/wire/Frame.ts"
 import { epochPattern } from "../../protocol/values/PositionText.ts"
-import { errorReasons } from "../../protocol/event/RunEvents.ts"
+import { enders, errorReasons, requestKinds, requestOutcomes } from "../../protocol/event/RunEvents.ts"
 import type { RunPart, RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import {
   type Check,
@@ -120,6 +120,24 @@ const parts: { readonly [Type in RunPart["type"]]: Check } = {
   tool: isShape(
     { toolCallId: isString, toolName: isString, status: isOneOf("executing", "completed", "failed") },
     { input: isAny, output: isAny, durationMs: isFinite }
+  ),
+  request: isShape(
+    {
+      requestId: isString,
+      kind: isOneOf(...requestKinds),
+      title: isString,
+      status: isOneOf("open", ...requestOutcomes)
+    },
+    {
+      detail: isString,
+      schema: isAny,
+      options: isAny,
+      toolCallId: isString,
+      sensitive: isBoolean,
+      expiresAt: isInt,
+      answer: isAny,
+      client: isString
+    }
   )
 }
 
@@ -140,8 +158,10 @@ const isSnapshot = isShape(
     agentName: isString,
     parentRunId: isString,
     input: isAny,
+    commands: isArrayOf(isString),
     startedAt: isInt,
     endedAt: isInt,
+    endedBy: isOneOf(...enders),
     thinking: isString,
     step: isInt,
     progress: isFinite,

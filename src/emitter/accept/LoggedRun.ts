@@ -9,7 +9,7 @@ import type { Broker, BrokerError, Entry } from "../../broker/Broker.ts"
 import type { RunId } from "../../protocol/values/Identity.ts"
 import type { Position } from "../../protocol/values/Position.ts"
 import type { RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
-import type * as RunState from "../../protocol/run/RunState.ts"
+import * as RunState from "../../protocol/run/RunState.ts"
 import { type Binding, runOf } from "./Binding.ts"
 import { keyedSourceIn } from "./KeyedSource.ts"
 
@@ -70,18 +70,18 @@ const idOf = ({ body }: Entry): string => {
   return wire.id
 }
 
-const stateOf = ({ agentName = "", parts, status }: RunSnapshot): RunState.RunState =>
-  status === "active"
-    ? {
-      _tag: "Active",
-      agentName,
-      openTools: new Map(
-        parts.flatMap((part) =>
-          part.type === "tool" && part.status === "executing" ? [[part.toolCallId, part.toolName] as const] : []
-        )
-      )
+const stateOf = ({ agentName = "", parts, status }: RunSnapshot): RunState.RunState => {
+  if (status !== "active") return { _tag: "Ended", outcome: status }
+  const openTools = new Map<string, string>()
+  const requests = new Map<string, RunState.RequestState>()
+  for (const part of parts) {
+    if (part.type === "tool" && part.status === "executing") openTools.set(part.toolCallId, part.toolName)
+    if (part.type === "request") {
+      requests.set(part.requestId, { isOpen: part.status === "open", isSensitive: part.sensitive === true })
     }
-    : { _tag: "Ended", outcome: status }
+  }
+  return { ...RunState.active(agentName), openTools, requests }
+}
 
 // The highest number that a tool call of the run has: the next is to have another.
 const toolsIn = ({ parts }: RunSnapshot): number =>

@@ -8,9 +8,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { define } from "./EventDefinition.ts"
+import { define, namePattern } from "./EventDefinition.ts"
 import * as Event from "./Event.ts"
-import { RunId } from "../values/Identity.ts"
+import { Id, RunId } from "../values/Identity.ts"
 import { checkWellFormed } from "../values/IdRules.ts"
 import * as RunEvents from "./RunEvents.ts"
 
@@ -79,13 +79,80 @@ export const ErrorReason = Schema.Literals(RunEvents.errorReasons)
 export type ErrorReason = typeof ErrorReason.Type
 
 /**
- * A run began.
+ * Who ended a run without a result: its user, or its program.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const Ender = Schema.Literals(RunEvents.enders)
+
+/**
+ * What a run asks its user for: a yes or no (`approval`), one of the `options`
+ * (`choice`), a `text`, or an object that fits a JSON Schema (`form`).
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const RequestKind = Schema.Literals(RunEvents.requestKinds)
+
+/**
+ * What a run asks its user for, as `RequestKind` checks it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type RequestKind = typeof RequestKind.Type
+
+/**
+ * What came of a request: it was `answered`, its time was over (`expired`), or
+ * nobody waits for an answer any more (`withdrawn`).
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const RequestOutcome = Schema.Literals(RunEvents.requestOutcomes)
+
+/**
+ * What came of a request, as `RequestOutcome` checks it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type RequestOutcome = typeof RequestOutcome.Type
+
+/**
+ * One of the options of a `choice`. `value` is the answer of whoever chooses it;
+ * `label` is for people, by default the value.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const RequestOption = Schema.Struct({ value: Label, label: Schema.optionalKey(Label) })
+
+/**
+ * One of the options of a `choice`, as `RequestOption` checks it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type RequestOption = typeof RequestOption.Type
+
+const CommandName = Schema.String.check(Schema.isPattern(namePattern))
+
+/**
+ * A run began. `commands` names the commands that it takes; without, it takes
+ * none.
  *
  * @category events
  * @since 0.1.0
  */
 export const AgentStarted = define(RunEvents.started, {
-  payload: { agentName: Label, input: Schema.optionalKey(Schema.Json), parentRunId: Schema.optionalKey(RunId) },
+  payload: {
+    agentName: Label,
+    input: Schema.optionalKey(Schema.Json),
+    parentRunId: Schema.optionalKey(RunId),
+    commands: Schema.optionalKey(Schema.Array(CommandName).check(Schema.isMaxLength(RunEvents.maxCommands)))
+  },
   delivery: "critical",
   scope: "run"
 })
@@ -145,13 +212,67 @@ export const AgentCompleted = define(RunEvents.completed, {
 
 /**
  * The run ended without a result. `retryable` tells whether asking again may
- * help.
+ * help, `by` who ended it.
  *
  * @category events
  * @since 0.1.0
  */
 export const AgentError = define(RunEvents.failed, {
-  payload: { reason: ErrorReason, message: Schema.String, retryable: Schema.Boolean },
+  payload: {
+    reason: ErrorReason,
+    message: Schema.String,
+    retryable: Schema.Boolean,
+    by: Schema.optionalKey(Ender)
+  },
+  delivery: "critical",
+  scope: "run"
+})
+
+/**
+ * The run asks its user for something, and waits. An id stands for one request of
+ * the run. At most 32 are open at a time.
+ *
+ * - `title` says in a line what is asked, `detail` what one has to know for an
+ *   answer.
+ * - `schema` is the JSON Schema of the answer, `options` are those of a `choice`.
+ * - `toolCallId` is the tool call that waits for it.
+ * - `sensitive`: the answer stands in no event, and so in no log.
+ * - `expiresAt`, in milliseconds since the Unix epoch, is when it is given up.
+ *
+ * @category events
+ * @since 0.2.0
+ */
+export const InputRequested = define(RunEvents.inputRequested, {
+  payload: {
+    requestId: Id,
+    kind: RequestKind,
+    title: Schema.String.check(Schema.isBetweenLength(1, RunEvents.maxTitle)),
+    detail: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(RunEvents.maxDetail))),
+    schema: Schema.optionalKey(Schema.JsonObject),
+    options: Schema.optionalKey(Schema.Array(RequestOption)),
+    toolCallId: Schema.optionalKey(Label),
+    sensitive: Schema.optionalKey(Schema.Boolean),
+    expiresAt: Schema.optionalKey(Count)
+  },
+  delivery: "critical",
+  scope: "run"
+})
+
+/**
+ * What came of a request. `answer` is what was answered, which the event of a
+ * sensitive request must not have; `client` names the program of the device that
+ * answered.
+ *
+ * @category events
+ * @since 0.2.0
+ */
+export const InputResolved = define(RunEvents.inputResolved, {
+  payload: {
+    requestId: Id,
+    outcome: RequestOutcome,
+    answer: Schema.optionalKey(Schema.Json),
+    client: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(RunEvents.maxClient)))
+  },
   delivery: "critical",
   scope: "run"
 })
@@ -272,6 +393,8 @@ export type BuiltIn =
   | typeof ToolCompleted
   | typeof AgentCompleted
   | typeof AgentError
+  | typeof InputRequested
+  | typeof InputResolved
   | typeof TextDelta
   | typeof ThinkingDelta
   | typeof ProgressUpdate
@@ -296,6 +419,8 @@ export const catalog: Event.Catalog<BuiltIn> = Event.catalog(
   ToolCompleted,
   AgentCompleted,
   AgentError,
+  InputRequested,
+  InputResolved,
   TextDelta,
   ThinkingDelta,
   ProgressUpdate,

@@ -237,7 +237,13 @@ const readerOf = <Payload extends PayloadSchema>(schema: Payload): (data: object
   }
 }
 
-const namePattern = /^[a-z][a-z0-9_.]{0,63}$/
+/**
+ * What the name of an event or a command looks like.
+ *
+ * @category constants
+ * @since 0.2.0
+ */
+export const namePattern = /^[a-z][a-z0-9_.]{0,63}$/
 
 /**
  * Defines a kind of event, whatever its name.

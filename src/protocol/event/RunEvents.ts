@@ -89,6 +89,22 @@ export const progress = "progress_update"
 export const usage = "usage_reported"
 
 /**
+ * The event by which a run asks its user for something.
+ *
+ * @category names
+ * @since 0.2.0
+ */
+export const inputRequested = "input_requested"
+
+/**
+ * The event that tells what came of such a request.
+ *
+ * @category names
+ * @since 0.2.0
+ */
+export const inputResolved = "input_resolved"
+
+/**
  * All built-in events of a run.
  *
  * @category names
@@ -103,6 +119,8 @@ export const names = [
   thinkingDelta,
   progress,
   usage,
+  inputRequested,
+  inputResolved,
   completed,
   failed
 ] as const
@@ -160,6 +178,31 @@ export type ErrorReason = (typeof errorReasons)[number]
 export const reasonOf = (reason: unknown): ErrorReason => errorReasons.find((known) => known === reason) ?? "failed"
 
 /**
+ * Who ended a run without a result: its user, or its program.
+ *
+ * @category reasons
+ * @since 0.2.0
+ */
+export const enders = ["user", "program"] as const
+
+/**
+ * What a run can ask for: a yes or no, one of some options, a text, or a form.
+ *
+ * @category requests
+ * @since 0.2.0
+ */
+export const requestKinds = ["approval", "choice", "text", "form"] as const
+
+/**
+ * What can come of a request: it was answered, its time was over, or nobody waits
+ * for an answer any more.
+ *
+ * @category requests
+ * @since 0.2.0
+ */
+export const requestOutcomes = ["answered", "expired", "withdrawn"] as const
+
+/**
  * The payload of the `agent_error` that ends a run whose process vanished:
  * asking again may help.
  *
@@ -167,3 +210,35 @@ export const reasonOf = (reason: unknown): ErrorReason => errorReasons.find((kno
  * @since 0.1.0
  */
 export const lost = (message: string) => ({ reason: "lost", message, retryable: true }) as const
+
+/**
+ * The most characters of a request's title.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const maxTitle = 1_024
+
+/**
+ * The most characters of a request's detail.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const maxDetail = 4_096
+
+/**
+ * The most characters of the name of a device's program.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const maxClient = 128
+
+/**
+ * The most commands that a run names.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const maxCommands = 64

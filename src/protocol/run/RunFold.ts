@@ -18,9 +18,9 @@ import { roughBytesOf, tail } from "./GrowingText.ts"
 import { keepJson } from "./KeptJson.ts"
 import * as RunEvents from "../event/RunEvents.ts"
 import { maxText } from "./RunLimits.ts"
-import { withDefaults } from "../values/Present.ts"
+import { type Given, withDefaults } from "../values/Present.ts"
 import type { RunSnapshot } from "./RunSnapshotSchema.ts"
-import { RunParts } from "./RunParts.ts"
+import { type Item, RunParts } from "./RunParts.ts"
 
 type Data = { readonly [key: string]: Json | undefined }
 
@@ -33,8 +33,19 @@ const finite = (value: Json | undefined): number | undefined =>
 // A result is kept as text: then nobody who holds the value can change it.
 const toText = (value: Json | undefined): string | undefined => value === undefined ? undefined : JSON.stringify(value)
 
+// The names of commands, as far as they can be such.
+const toNames = (value: Json | undefined): string | undefined =>
+  Array.isArray(value)
+    ? JSON.stringify(
+      value.slice(0, RunEvents.maxCommands).filter((name) => typeof name === "string" && name.length <= 64)
+    )
+    : undefined
+
 const count = (value: Json | undefined): number | undefined =>
   typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+
+const oneOf = <A extends string>(values: ReadonlyArray<A>, value: Json | undefined): A | undefined =>
+  values.find((known) => known === value)
 
 const shortText = (value: Json | undefined): string | undefined =>
   typeof value === "string" ? tail(value, maxText) : undefined
@@ -44,9 +55,13 @@ const foldOverhead = 800
 
 type Scalars = Omit<RunSnapshot, "parts" | "dropped" | "usage">
 
+// They are kept as text.
+type JsonKey = "input" | "commands" | "result"
+
 type State =
-  & { -readonly [K in Exclude<keyof Scalars, "input" | "result">]-?: Scalars[K] | undefined }
-  & { status: Scalars["status"]; input: string | undefined; result: string | undefined }
+  & { -readonly [K in Exclude<keyof Scalars, JsonKey>]-?: Scalars[K] | undefined }
+  & { status: Scalars["status"] }
+  & { [K in JsonKey]: string | undefined }
 
 // Every field is there from the beginning, so that setting one is cheap.
 const blank = (): State => ({
@@ -57,6 +72,8 @@ const blank = (): State => ({
   input: undefined,
   startedAt: undefined,
   endedAt: undefined,
+  endedBy: undefined,
+  commands: undefined,
   thinking: undefined,
   step: undefined,
   progress: undefined,
@@ -71,6 +88,7 @@ const texts = [
   "agentName",
   "parentRunId",
   "input",
+  "commands",
   "thinking",
   "progressMessage",
   "result",
@@ -79,10 +97,15 @@ const texts = [
 
 const scalarBytes = (value: string | undefined): number => value === undefined ? 0 : roughBytesOf(value)
 
-const parsed = (json: string | undefined): Json | undefined => json === undefined ? undefined : JSON.parse(json)
+const parsed = (json: string | undefined) => json === undefined ? undefined : JSON.parse(json)
 
-const present = ({ input, result, status, ...others }: State): Scalars =>
-  withDefaults<Scalars>({ status }, { ...others, input: parsed(input), result: parsed(result) })
+const present = ({ commands, input, result, status, ...others }: State): Scalars =>
+  withDefaults<Scalars>({ status }, {
+    ...others,
+    commands: parsed(commands),
+    input: parsed(input),
+    result: parsed(result)
+  })
 
 /**
  * Folds one run's events. Mutable, so that an event costs little: give it
@@ -104,10 +127,18 @@ export class RunFold {
    */
   static from(snapshot: RunSnapshot): RunFold {
     const fold = new RunFold()
-    const { dropped = 0, input, parts, result, usage, ...state } = snapshot
-    fold.#state = { ...blank(), ...state, input: keepJson(input)?.text, result: toText(result) }
+    const { commands, dropped = 0, input, parts, result, usage, ...state } = snapshot
+    fold.#state = {
+      ...blank(),
+      ...state,
+      commands: toNames(commands),
+      input: keepJson(input)?.text,
+      result: toText(result)
+    }
     for (const key of texts) fold.#held += scalarBytes(fold.#state[key])
     fold.#parts.restore(parts, dropped)
+    // A snapshot of an earlier version may show an ended run's parts as open.
+    if (fold.ended) fold.#parts.close()
     fold.#inputTokens = usage.inputTokens
     fold.#outputTokens = usage.outputTokens
     fold.#cost = usage.cost
@@ -193,17 +224,17 @@ export class RunFold {
       }
       case RunEvents.usage:
         return this.#addUsage(data)
-      case RunEvents.completed: {
-        this.#state.status = "completed"
-        this.#state.endedAt = at
-        this.#set("result", toText(data["result"]))
-        return
-      }
+      case RunEvents.inputRequested:
+        return this.#request(data)
+      case RunEvents.inputResolved:
+        return this.#resolve(data)
+      case RunEvents.completed:
+        this.#end("completed", at)
+        return this.#set("result", toText(data["result"]))
       case RunEvents.failed: {
-        this.#state.status = RunEvents.reasonOf(data["reason"])
-        this.#state.endedAt = at
-        this.#set("error", shortText(data["message"]))
-        return
+        this.#end(RunEvents.reasonOf(data["reason"]), at)
+        this.#state.endedBy = oneOf(RunEvents.enders, data["by"])
+        return this.#set("error", shortText(data["message"]))
       }
     }
   }
@@ -238,6 +269,7 @@ export class RunFold {
     if (parentRunId !== undefined) this.#set("parentRunId", parentRunId)
     const input = keepJson(data["input"])
     if (input !== undefined) this.#set("input", input.text)
+    this.#set("commands", toNames(data["commands"]))
   }
 
   // A run id that starts again is a new run.
@@ -256,20 +288,68 @@ export class RunFold {
     if (messageId !== undefined && delta !== undefined) this.#parts.append(type, messageId, delta)
   }
 
+  #end(status: Scalars["status"], at: number): void {
+    this.#state.status = status
+    this.#state.endedAt = at
+    this.#set("commands", undefined)
+    this.#parts.close()
+  }
+
+  // What comes after the ending opens nothing.
+  #begin(part: Given<Item>): void {
+    this.#parts.begin(part)
+    if (this.ended) this.#parts.close()
+  }
+
   #openTool(data: Data): void {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
-    if (toolCallId !== undefined && toolName !== undefined) this.#parts.openTool(toolCallId, toolName, data["input"])
+    if (toolCallId === undefined || toolName === undefined) return
+    this.#begin({ type: "tool", toolCallId, toolName, status: "executing", input: data["input"] })
   }
 
   #closeTool(data: Data): void {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
     if (toolCallId === undefined || toolName === undefined) return
-    this.#parts.closeTool(toolCallId, toolName, {
+    this.#parts.change({
+      type: "tool",
+      toolCallId,
+      toolName,
       status: data["isError"] === true ? "failed" : "completed",
       output: data["output"],
       durationMs: finite(data["durationMs"])
+    })
+  }
+
+  #request(data: Data): void {
+    const requestId = text(data["requestId"])
+    const kind = oneOf(RunEvents.requestKinds, data["kind"])
+    const title = text(data["title"])
+    if (requestId === undefined || kind === undefined || title === undefined) return
+    this.#begin({
+      type: "request",
+      requestId,
+      kind,
+      title: title.slice(0, RunEvents.maxTitle),
+      detail: text(data["detail"])?.slice(0, RunEvents.maxDetail),
+      schema: data["schema"],
+      options: data["options"],
+      toolCallId: text(data["toolCallId"]),
+      sensitive: data["sensitive"] === true || undefined,
+      expiresAt: count(data["expiresAt"]),
+      status: "open"
+    })
+  }
+
+  #resolve(data: Data): void {
+    const requestId = text(data["requestId"])
+    const status = oneOf(RunEvents.requestOutcomes, data["outcome"])
+    if (requestId === undefined || status === undefined) return
+    this.#parts.resolve(requestId, {
+      status,
+      answer: data["answer"],
+      client: text(data["client"])?.slice(0, RunEvents.maxClient)
     })
   }
 

@@ -47,3 +47,20 @@ export const maxJson = 4_096
  * @since 0.1.0
  */
 export const maxTotalJson = 16 * maxJson
+
+/**
+ * How many requests of a run may be open at a time. They stay in its state as long
+ * as they are open, whatever else goes for want of room.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const maxOpenRequests = 32
+
+/**
+ * How many requests of a run are remembered, so that no id is used twice.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const maxKnownRequests = 1_024

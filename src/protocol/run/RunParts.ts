@@ -3,8 +3,9 @@
  *
  * A part stays where it began, however often it changes. Past a bound the oldest
  * go first: of the texts, where they are too long together; of all parts, where
- * there are too many; of inputs and outputs only their JSON. The part that changes
- * right now always stays.
+ * there are too many; of inputs, outputs and their like only their JSON. The part
+ * that changes right now always stays, and requests that are open do as long as
+ * there is anything else to let go.
  *
  * @since 0.1.0
  */
@@ -12,7 +13,7 @@ import type { Json } from "effect/Schema"
 import { bytesOf, GrowingText, roughBytesOf, tail, textOverhead } from "./GrowingText.ts"
 import { keepJson, type KeptJson, omitted } from "./KeptJson.ts"
 import { maxJson, maxParts, maxText, maxTotalJson, maxTotalText } from "./RunLimits.ts"
-import { withDefaults } from "../values/Present.ts"
+import { type Given, withDefaults } from "../values/Present.ts"
 import type { RunPart } from "./RunSnapshotSchema.ts"
 
 interface FoldedText {
@@ -28,29 +29,45 @@ interface FoldedNote {
   readonly isCut: boolean
 }
 
-interface FoldedTool {
-  readonly type: "tool"
-  readonly toolCallId: string
-  readonly toolName: string
-  readonly status: "executing" | "completed" | "failed"
-  readonly input: KeptJson | undefined
-  readonly output: KeptJson | undefined
-  readonly durationMs: number | undefined
+// What is kept of a program's JSON is apart from the other fields.
+interface FoldedItem {
+  readonly type: "item"
+  readonly key: string
+  readonly fields: { [field: string]: Json }
+  readonly json: { [field: string]: KeptJson }
 }
 
-type FoldedPart = FoldedText | FoldedNote | FoldedTool
+type FoldedPart = FoldedText | FoldedNote | FoldedItem
 
 /**
- * How a tool call ended.
+ * A part that is told of as a whole, and not written piece by piece.
  *
  * @category models
- * @since 0.1.0
+ * @since 0.2.0
  */
-export interface ToolEnding {
-  readonly status: "completed" | "failed"
-  readonly output: Json | undefined
-  readonly durationMs: number | undefined
+export type Item = Exclude<RunPart, { readonly type: "text" | "thinking" }>
+
+/**
+ * What came of a request. The answer to a sensitive one is not kept.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Resolution {
+  readonly status: "answered" | "expired" | "withdrawn"
+  readonly answer: Json | undefined
+  readonly client: string | undefined
 }
+
+type Changes = { readonly [field: string]: Json | undefined }
+
+const ids: { readonly [Type in Item["type"]]: string } = { tool: "toolCallId", request: "requestId" }
+
+// The fields that hold JSON of the program's.
+const jsonFields: ReadonlySet<string> = new Set(["input", "output", "schema", "options", "answer"])
+
+// What is open by its status, and what that becomes with the ending of its run.
+const closed: ReadonlyMap<unknown, string> = new Map([["executing", "failed"], ["open", "withdrawn"]])
 
 interface Node {
   part: FoldedPart
@@ -69,7 +86,7 @@ export class RunParts {
   #oldest: Node | undefined = undefined
   #newest: Node | undefined = undefined
   #size = 0
-  // Texts and tool calls, by their type and id.
+  // All but notes, by their type and id.
   readonly #byKey = new Map<string, Node>()
   // The text that grew last.
   #latest: FoldedText | undefined = undefined
@@ -102,12 +119,8 @@ export class RunParts {
           else this.#addText({ type: "thinking", messageId, text: growing(text, truncated) })
           break
         }
-        case "tool": {
-          const { durationMs, input, output, status, toolCallId, toolName } = part
-          const json = { input: keepJson(input), output: keepJson(output) }
-          this.#setTool({ type: "tool", toolCallId, toolName, status, ...json, durationMs })
-          break
-        }
+        default:
+          if (Object.hasOwn(ids, part.type)) this.change(part)
       }
     }
   }
@@ -131,34 +144,39 @@ export class RunParts {
     this.#add(note(text, step))
   }
 
-  /** A tool call began. */
-  openTool(toolCallId: string, toolName: string, input: Json | undefined): void {
-    const known = this.#byKey.get(`tool:${toolCallId}`)
-    // An id that is used again is another call, in a place of its own.
-    if (known?.part.type === "tool" && known.part.status !== "executing") this.#drop(known)
-    this.#setTool({
-      type: "tool",
-      toolCallId,
-      toolName,
-      status: "executing",
-      input: keepJson(input),
-      output: undefined,
-      durationMs: undefined
-    })
+  /** Something began. An id that is used again stands for another one, in a place of its own. */
+  begin(part: Given<Item>): void {
+    const known = this.#byKey.get(keyOf(part))
+    if (known !== undefined && !isOpen(known.part)) this.#drop(known)
+    this.change(part)
   }
 
-  /** A tool call ended. */
-  closeTool(toolCallId: string, toolName: string, { durationMs, output, status }: ToolEnding): void {
-    const known = this.#byKey.get(`tool:${toolCallId}`)?.part
-    const input = known?.type === "tool" ? known.input : undefined
-    this.#setTool({ type: "tool", toolCallId, toolName, status, input, output: keepJson(output), durationMs })
+  /** Something changed, or was not seen to begin. It keeps its place. */
+  change(part: Given<Item>): void {
+    this.#change(keyOf(part), part)
+  }
+
+  /** Something came of a request; it has no effect where the request is not open. */
+  resolve(requestId: string, { answer, ...others }: Resolution): void {
+    const key = `request:${requestId}`
+    const part = this.#byKey.get(key)?.part
+    if (part === undefined || !isOpen(part)) return
+    this.#change(key, part.fields["sensitive"] === true ? others : { ...others, answer })
+  }
+
+  /** The run has ended: nothing is open any more. */
+  close(): void {
+    for (let node = this.#oldest; node !== undefined; node = node.newer) {
+      const { part } = node
+      if (isOpen(part)) this.#replace(node, item(part.key, { status: closed.get(part.fields["status"]) }, part))
+    }
   }
 
   /** Keeps of each text the last `max` characters, where memory is short. */
   shorten(max: number): void {
     for (let node = this.#oldest; node !== undefined; node = node.newer) {
       const { part } = node
-      if (part.type === "tool") continue
+      if (part.type === "item") continue
       this.#count(part, -1)
       if (part.type === "note") node.part = note(tail(part.text, max), part.step, part.isCut || part.text.length > max)
       else part.text.shorten(max)
@@ -173,6 +191,17 @@ export class RunParts {
     return parts
   }
 
+  #change(key: string, changes: Changes): void {
+    const node = this.#byKey.get(key)
+    const changed = item(key, changes, node?.part)
+    if (node === undefined) {
+      this.#byKey.set(key, this.#add(changed))
+    } else {
+      this.#replace(node, changed)
+      this.#bound(changed)
+    }
+  }
+
   #textOf(type: "text" | "thinking", messageId: string): FoldedText | undefined {
     const latest = this.#latest
     if (latest !== undefined && latest.messageId === messageId && latest.type === type) return latest
@@ -183,18 +212,6 @@ export class RunParts {
   #addText(part: FoldedText): void {
     this.#byKey.set(`${part.type}:${part.messageId}`, this.#add(part))
     this.#latest = part
-  }
-
-  // A call that is known keeps its place.
-  #setTool(tool: FoldedTool): void {
-    const key = `tool:${tool.toolCallId}`
-    const known = this.#byKey.get(key)
-    if (known === undefined) {
-      this.#byKey.set(key, this.#add(tool))
-    } else {
-      this.#replace(known, tool)
-      this.#bound(tool)
-    }
   }
 
   #add(part: FoldedPart): Node {
@@ -224,17 +241,19 @@ export class RunParts {
     this.#count(part, -1)
     this.#droppedParts++
     if (part === this.#latest) this.#latest = undefined
-    if (part.type === "tool") this.#byKey.delete(`tool:${part.toolCallId}`)
+    if (part.type === "item") this.#byKey.delete(part.key)
     else if (part.type !== "note") this.#byKey.delete(`${part.type}:${part.messageId}`)
   }
 
-  // The part that changes right now stays.
+  // The part that changes right now stays, and what waits for its user goes last.
   #bound(current: FoldedPart): void {
-    for (let node = this.#oldest; node !== undefined && !this.#isWithinBounds; node = node.newer) {
-      const { part } = node
-      if (part === current) continue
-      if (this.#size > maxParts || (this.#chars > maxTotalText && part.type !== "tool")) this.#drop(node)
-      else if (this.#jsonBytes > maxPartsJson && part.type === "tool") this.#replace(node, withoutJson(part))
+    for (const waits of [false, true]) {
+      for (let node = this.#oldest; node !== undefined && !this.#isWithinBounds; node = node.newer) {
+        const { part } = node
+        if (part === current || isWaiting(part) !== waits) continue
+        if (this.#size > maxParts || (this.#chars > maxTotalText && charsOf(part) > 0)) this.#drop(node)
+        else if (this.#jsonBytes > maxPartsJson && part.type === "item") this.#replace(node, withoutJson(part))
+      }
     }
   }
 
@@ -244,25 +263,29 @@ export class RunParts {
 
   #count(part: FoldedPart, sign: 1 | -1 = 1): void {
     this.#held += sign * partBytes(part)
-    if (part.type === "tool") this.#jsonBytes += sign * ((part.input?.bytes ?? 0) + (part.output?.bytes ?? 0))
-    else this.#chars += sign * part.text.length
+    this.#chars += sign * charsOf(part)
+    if (part.type === "item") {
+      for (const field in part.json) {
+        this.#jsonBytes += sign * (part.json[field]?.bytes ?? 0)
+      }
+    }
   }
 }
 
 // The run's own input has its place beside them.
 const maxPartsJson = maxTotalJson - maxJson
 
-// What is no longer than what would stand for it stays.
-const shortest = (json: KeptJson | undefined): KeptJson | undefined =>
-  json === undefined || json.bytes <= maxOmitted ? json : omitted(json.bytes)
-
 const maxOmitted = 32
 
-const withoutJson = (tool: FoldedTool): FoldedTool => ({
-  ...tool,
-  input: shortest(tool.input),
-  output: shortest(tool.output)
-})
+// What is no longer than what would stand for it stays.
+const withoutJson = (part: FoldedItem): FoldedItem => {
+  const json = { ...part.json }
+  for (const field in json) {
+    const kept = json[field]
+    if (kept !== undefined && kept.bytes > maxOmitted) json[field] = omitted(kept.bytes)
+  }
+  return { ...part, json }
+}
 
 const growing = (text: string, isCut = false): GrowingText => new GrowingText(text, maxText, isCut)
 
@@ -273,30 +296,58 @@ const note = (text: string, step: number | undefined, isCut = false): FoldedNote
   isCut: isCut || text.length > maxText
 })
 
+const keyOf = (part: Given<Item>): string => `${part.type}:${Reflect.get(part, ids[part.type])}`
+
+// What the changes say of the part, beside what is known of it.
+const item = (key: string, changes: Changes, known?: FoldedPart): FoldedItem => {
+  const before = known?.type === "item" ? known : undefined
+  const fields = { ...before?.fields }
+  const json = { ...before?.json }
+  for (const field in changes) {
+    const value = changes[field]
+    if (value === undefined) continue
+    const kept = jsonFields.has(field) ? keepJson(value) : undefined
+    if (kept === undefined) fields[field] = value
+    else json[field] = kept
+  }
+  return { type: "item", key, fields, json }
+}
+
+const isOpen = (part: FoldedPart): part is FoldedItem => part.type === "item" && closed.has(part.fields["status"])
+
+const isWaiting = (part: FoldedPart): boolean => part.type === "item" && part.fields["status"] === "open"
+
+const lengthOf = (value: Json | undefined): number => typeof value === "string" ? value.length : 0
+
+const charsOf = (part: FoldedPart): number =>
+  part.type === "item" ? lengthOf(part.fields["title"]) + lengthOf(part.fields["detail"]) : part.text.length
+
 // What is kept takes about so much, in bytes: measured in V8. Labels may be of any script.
 const partOverhead = 160
 const jsonOverhead = 40
-const jsonBytes = (json: KeptJson | undefined): number => json === undefined ? 0 : jsonOverhead + bytesOf(json.text)
 
 const partBytes = (part: FoldedPart): number => {
   switch (part.type) {
     case "note":
       return partOverhead + roughBytesOf(part.text)
-    case "tool":
-      return partOverhead + textOverhead + 4 * part.toolCallId.length + 2 * part.toolName.length +
-        jsonBytes(part.input) + jsonBytes(part.output)
+    case "item": {
+      let bytes = partOverhead + textOverhead + 2 * part.key.length
+      for (const field in part.fields) bytes += 2 * lengthOf(part.fields[field])
+      for (const field in part.json) bytes += jsonOverhead + bytesOf(part.json[field]?.text ?? "")
+      return bytes
+    }
     default:
       return partOverhead + 4 * part.messageId.length + part.text.bytes
   }
 }
 
-const parsed = (json: KeptJson | undefined): Json | undefined => json && JSON.parse(json.text)
-
 const shown = (part: FoldedPart): RunPart => {
   switch (part.type) {
-    case "tool": {
-      const { durationMs, input, output, ...call } = part
-      return withDefaults<RunPart>(call, { input: parsed(input), output: parsed(output), durationMs })
+    case "item": {
+      const fields = { ...part.fields }
+      for (const field in part.json) fields[field] = JSON.parse(part.json[field]?.text ?? "null")
+      // It was made of the fields of such a part; types cannot follow their names.
+      return fields as RunPart
     }
     case "note":
       return withDefaults<RunPart>({ type: "thinking", text: part.text }, {

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { ErrorReason, Usage } from "../event/AgentEvents.ts"
+import { Ender, ErrorReason, RequestKind, RequestOutcome, Usage } from "../event/AgentEvents.ts"
 
 /**
  * A part of the answer, joined from the `text_delta` of one message. `truncated`:
@@ -38,7 +38,8 @@ export const ThinkingPart = Schema.Struct({
 
 /**
  * A call of a tool, in the place where it began. In place of an input or output
- * that is not kept stands `{ omitted }`, the number of its bytes.
+ * that is not kept stands `{ omitted }`, the number of its bytes. A call that was
+ * open when its run ended is `failed`, without an output.
  *
  * @category models
  * @since 0.1.0
@@ -54,13 +55,39 @@ export const ToolPart = Schema.Struct({
 })
 
 /**
+ * What the run asked its user for, and what came of it: `status` is `open` as long
+ * as it may be answered. A request that was open when its run ended is
+ * `withdrawn`. Other fields are as in `input_requested` and `input_resolved`; in
+ * place of a schema, options or an answer that are not kept stands `{ omitted }`,
+ * the number of their bytes. The answer to a sensitive request is never kept.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const RequestPart = Schema.Struct({
+  type: Schema.Literal("request"),
+  requestId: Schema.String,
+  kind: RequestKind,
+  title: Schema.String,
+  detail: Schema.optionalKey(Schema.String),
+  schema: Schema.optionalKey(Schema.Json),
+  options: Schema.optionalKey(Schema.Json),
+  toolCallId: Schema.optionalKey(Schema.String),
+  sensitive: Schema.optionalKey(Schema.Boolean),
+  expiresAt: Schema.optionalKey(Schema.Int),
+  status: Schema.Union([Schema.Literal("open"), RequestOutcome]),
+  answer: Schema.optionalKey(Schema.Json),
+  client: Schema.optionalKey(Schema.String)
+})
+
+/**
  * A part of a run. A reader leaves out parts of a `type` that it does not know:
  * later versions have more of them.
  *
  * @category models
  * @since 0.1.0
  */
-export const RunPart = Schema.Union([TextPart, ThinkingPart, ToolPart])
+export const RunPart = Schema.Union([TextPart, ThinkingPart, ToolPart, RequestPart])
 
 /**
  * A part of a run, as `RunPart` checks it.
@@ -77,6 +104,8 @@ export type RunPart = typeof RunPart.Type
  * - `thread` is the thread of its first event.
  * - `input` is what it was started with, or `{ omitted }` with the number of its
  *   bytes.
+ * - `commands` names the commands that it takes, while it is active.
+ * - `endedBy` tells who ended it, where its `agent_error` tells that.
  * - `thinking` and `step` are those of the last `agent_thinking`, `progress` and
  *   `progressMessage` those of the last `progress_update`.
  * - `parts` are in the order in which they began. `dropped` tells how many others
@@ -91,8 +120,10 @@ export const RunSnapshot = Schema.Struct({
   agentName: Schema.optionalKey(Schema.String),
   parentRunId: Schema.optionalKey(Schema.String),
   input: Schema.optionalKey(Schema.Json),
+  commands: Schema.optionalKey(Schema.Array(Schema.String)),
   startedAt: Schema.optionalKey(Schema.Int),
   endedAt: Schema.optionalKey(Schema.Int),
+  endedBy: Schema.optionalKey(Ender),
   thinking: Schema.optionalKey(Schema.String),
   step: Schema.optionalKey(Schema.Int),
   progress: Schema.optionalKey(Schema.Finite),

@@ -6,8 +6,11 @@
  * - idle: only `agent_started`;
  * - active: everything else. A `tool_completed` needs its `tool_executing`
  *   before it, a tool call id is not used again while its call is open, and
- *   `agent_completed` needs every tool call to be completed;
- * - ended, by `agent_completed` or `agent_error`: nothing more.
+ *   `agent_completed` needs every tool call to be completed. An `input_resolved`
+ *   needs its `input_requested` before it, and is the only one; the id of a request
+ *   is not used again, and the answer to a sensitive one stands in no event;
+ * - ended, by `agent_completed` or `agent_error`: nothing more. Whatever was open is
+ *   closed by that.
  *
  * `next` is pure and allocates only when the state changes, so it can stand on
  * the path of every event.
@@ -17,6 +20,32 @@
 import * as Schema from "effect/Schema"
 import type { Event } from "../event/Event.ts"
 import * as RunEvents from "../event/RunEvents.ts"
+import { maxKnownRequests, maxOpenRequests } from "./RunLimits.ts"
+
+/**
+ * Where a request stands. The answer to one that is sensitive stands in no event.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface RequestState {
+  readonly isOpen: boolean
+  readonly isSensitive: boolean
+}
+
+/**
+ * Where an active run stands: the tool calls that are open, by their ids with the
+ * names of their tools, and the last 1,024 requests by their ids.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Active {
+  readonly _tag: "Active"
+  readonly agentName: string
+  readonly openTools: ReadonlyMap<string, string>
+  readonly requests: ReadonlyMap<string, RequestState>
+}
 
 /**
  * Where a run stands.
@@ -26,7 +55,7 @@ import * as RunEvents from "../event/RunEvents.ts"
  */
 export type RunState =
   | { readonly _tag: "Idle" }
-  | { readonly _tag: "Active"; readonly agentName: string; readonly openTools: ReadonlyMap<string, string> }
+  | Active
   | { readonly _tag: "Ended"; readonly outcome: "completed" | RunEvents.ErrorReason }
 
 /**
@@ -37,11 +66,22 @@ export type RunState =
  */
 export const idle: RunState = { _tag: "Idle" }
 
-const noTools: ReadonlyMap<string, string> = new Map()
+/**
+ * A run that has just started.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const active = (agentName: string): Active => ({
+  _tag: "Active",
+  agentName,
+  openTools: new Map(),
+  requests: new Map()
+})
 
 /**
  * An event that is not legal where its run stands. `state` is the run's state,
- * `problem` says which rule the event breaks.
+ * `problem` says which rule the event breaks, `toolCallId` or `requestId` of what.
  *
  * @category errors
  * @since 0.1.0
@@ -55,13 +95,22 @@ export class IllegalEvent extends Schema.TaggedError<IllegalEvent>()("IllegalEve
     "alreadyEnded",
     "toolNotOpen",
     "toolAlreadyOpen",
-    "toolsOpen"
+    "toolsOpen",
+    "requestNotOpen",
+    "requestIdUsed",
+    "tooManyRequests",
+    "sensitiveAnswer"
   ]),
-  toolCallId: Schema.optionalKey(Schema.String)
+  toolCallId: Schema.optionalKey(Schema.String),
+  requestId: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    const tool = this.toolCallId === undefined ? "" : ` (tool call "${this.toolCallId}")`
-    return `${this.event} is not legal here: ${problems[this.problem]}${tool}`
+    const of = this.toolCallId !== undefined
+      ? ` (tool call "${this.toolCallId}")`
+      : this.requestId !== undefined
+      ? ` (request "${this.requestId}")`
+      : ""
+    return `${this.event} is not legal here: ${problems[this.problem]}${of}`
   }
 }
 
@@ -71,11 +120,17 @@ const problems = {
   alreadyEnded: "the run has ended",
   toolNotOpen: "no such tool call is open",
   toolAlreadyOpen: "a tool call with this id is open",
-  toolsOpen: "tool calls are still open"
+  toolsOpen: "tool calls are still open",
+  requestNotOpen: "no such request is open",
+  requestIdUsed: "the run had a request with this id",
+  tooManyRequests: `${maxOpenRequests} requests are open`,
+  sensitiveAnswer: "the answer to a sensitive request must not be in it"
 } as const
 
-const illegal = (event: string, state: RunState, problem: keyof typeof problems, toolCallId?: string) =>
-  new IllegalEvent({ event, state: state._tag, problem, ...(toolCallId === undefined ? {} : { toolCallId }) })
+type Subject = { readonly toolCallId?: string; readonly requestId?: string }
+
+const illegal = (event: string, state: RunState, problem: keyof typeof problems, subject: Subject = {}) =>
+  new IllegalEvent({ event, state: state._tag, problem, ...subject })
 
 const field = (event: Event, name: string): string => {
   const value: unknown = Reflect.get(event.payload, name)
@@ -107,43 +162,71 @@ export const next = (state: RunState, event: Event): RunState | IllegalEvent => 
   switch (state._tag) {
     case "Idle":
       return RunEvents.isStart(type)
-        ? { _tag: "Active", agentName: field(event, "agentName"), openTools: noTools }
+        ? active(field(event, "agentName"))
         : illegal(type, state, "notStarted")
     case "Ended":
       return illegal(type, state, "alreadyEnded")
-    case "Active":
-      return nextActive(state, type, event)
+    case "Active": {
+      const rule = rules.get(type)
+      return rule === undefined ? state : rule(state, event)
+    }
   }
 }
 
-const nextActive = (
-  state: Extract<RunState, { _tag: "Active" }>,
-  type: string,
-  event: Event
-): RunState | IllegalEvent => {
-  switch (type) {
-    case RunEvents.started:
-      return illegal(type, state, "alreadyStarted")
-    case RunEvents.toolExecuting: {
-      const id = field(event, "toolCallId")
-      return state.openTools.has(id)
-        ? illegal(type, state, "toolAlreadyOpen", id)
-        : { ...state, openTools: new Map(state.openTools).set(id, field(event, "toolName")) }
+type Rule = (state: Active, event: Event) => RunState | IllegalEvent
+
+// Looked up by the type: most events of a run have no rule, and have to find that out fast.
+const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
+  [RunEvents.started, (state, { type }) => illegal(type, state, "alreadyStarted")],
+  [RunEvents.toolExecuting, (state, event) => {
+    const toolCallId = field(event, "toolCallId")
+    return state.openTools.has(toolCallId)
+      ? illegal(event.type, state, "toolAlreadyOpen", { toolCallId })
+      : { ...state, openTools: new Map(state.openTools).set(toolCallId, field(event, "toolName")) }
+  }],
+  [RunEvents.toolCompleted, (state, event) => {
+    const toolCallId = field(event, "toolCallId")
+    if (!state.openTools.has(toolCallId)) return illegal(event.type, state, "toolNotOpen", { toolCallId })
+    const openTools = new Map(state.openTools)
+    openTools.delete(toolCallId)
+    return { ...state, openTools }
+  }],
+  [RunEvents.inputRequested, (state, event) => {
+    const requestId = field(event, "requestId")
+    if (state.requests.has(requestId)) return illegal(event.type, state, "requestIdUsed", { requestId })
+    const open = Array.from(state.requests.values()).filter(({ isOpen }) => isOpen)
+    if (open.length >= maxOpenRequests) return illegal(event.type, state, "tooManyRequests", { requestId })
+    const isSensitive = Reflect.get(event.payload, "sensitive") === true
+    return { ...state, requests: remember(state.requests, requestId, { isOpen: true, isSensitive }) }
+  }],
+  [RunEvents.inputResolved, (state, event) => {
+    const requestId = field(event, "requestId")
+    const request = state.requests.get(requestId)
+    if (request?.isSensitive === true && Reflect.get(event.payload, "answer") !== undefined) {
+      return illegal(event.type, state, "sensitiveAnswer", { requestId })
     }
-    case RunEvents.toolCompleted: {
-      const id = field(event, "toolCallId")
-      if (!state.openTools.has(id)) return illegal(type, state, "toolNotOpen", id)
-      const openTools = new Map(state.openTools)
-      openTools.delete(id)
-      return { ...state, openTools }
-    }
-    case RunEvents.completed: {
-      const [open] = state.openTools.keys()
-      return open === undefined ? { _tag: "Ended", outcome: "completed" } : illegal(type, state, "toolsOpen", open)
-    }
-    case RunEvents.failed:
-      return { _tag: "Ended", outcome: RunEvents.reasonOf(field(event, "reason")) }
-    default:
-      return state
-  }
+    return request?.isOpen === true
+      ? { ...state, requests: remember(state.requests, requestId, { ...request, isOpen: false }) }
+      : illegal(event.type, state, "requestNotOpen", { requestId })
+  }],
+  [RunEvents.completed, (state, { type }) => {
+    const [toolCallId] = state.openTools.keys()
+    return toolCallId === undefined
+      ? { _tag: "Ended", outcome: "completed" }
+      : illegal(type, state, "toolsOpen", { toolCallId })
+  }],
+  [RunEvents.failed, (_, event) => ({ _tag: "Ended", outcome: RunEvents.reasonOf(field(event, "reason")) })]
+])
+
+// Of those that are resolved the oldest are forgotten.
+const remember = (
+  requests: ReadonlyMap<string, RequestState>,
+  requestId: string,
+  request: RequestState
+): ReadonlyMap<string, RequestState> => {
+  const known = new Map(requests).set(requestId, request)
+  if (known.size <= maxKnownRequests) return known
+  const oldest = Array.from(known).find(([, { isOpen }]) => !isOpen)
+  if (oldest !== undefined) known.delete(oldest[0])
+  return known
 }

@@ -65,6 +65,40 @@ export const losing = (test: BrokerTest) => {
       assert.deepStrictEqual(snapshots.map(({ run, state }) => [run, state.status]), [["r", "lost"]])
     }))
 
+  test("closes with the ending what the run left open, and keeps no answer to a sensitive request", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const event = (sequence: number, type: string, data: Schema.JsonObject) =>
+        envelope({ at: 1_000, source: "s", sequence, run: "r", type, thread: "t", data })
+      const ask = (sequence: number, requestId: string, sensitive: boolean) =>
+        event(sequence, "input_requested", { requestId, kind: "text", title: "?", sensitive })
+      const answer = { requestId: "answered", outcome: "answered", answer: "hunter2" }
+      yield* broker.append(user, [
+        event(1, "agent_started", { agentName: "a", commands: ["cancel"] }),
+        event(2, "tool_executing", { toolCallId: "c", toolName: "n", input: 1 }),
+        ask(3, "answered", true),
+        ask(4, "open", false),
+        event(5, "input_resolved", answer)
+      ])
+      const request = { type: "request", kind: "text", title: "?" } as const
+      const answered = { ...request, requestId: "answered", sensitive: true, status: "answered" } as const
+      const before = yield* broker.snapshot(user, r)
+      assert.deepStrictEqual(before.snapshot?.state.commands, ["cancel"])
+      assert.deepStrictEqual(before.snapshot?.state.parts, [
+        { type: "tool", toolCallId: "c", toolName: "n", status: "executing", input: 1 },
+        answered,
+        { ...request, requestId: "open", status: "open" }
+      ])
+      yield* broker.endLost(user, [r])
+      const { snapshot } = yield* broker.snapshot(user, r)
+      assert.notProperty(snapshot?.state, "commands")
+      assert.deepStrictEqual(snapshot?.state.parts, [
+        { type: "tool", toolCallId: "c", toolName: "n", status: "failed", input: 1 },
+        answered,
+        { ...request, requestId: "open", status: "withdrawn" }
+      ])
+    }))
+
   test("wakes who reads", (broker) =>
     Effect.gen(function*() {
       const user = newUser()

@@ -794,6 +794,20 @@ describe("an event that is illegal where its run stands", () => {
       assert.deepInclude(yield* (yield* Emitters).stats, { rejected: {}, illegal: 4 })
     }).pipe(Effect.provide(layer({ config: { lifecycle: "observe" } }))))
 
+  it.effect("is refused also with lifecycle observe where it would write down the answer to a sensitive request", () =>
+    Effect.gen(function*() {
+      const { emit } = yield* (yield* Emitters).forUser({ userId: "ada", runId: "r" })
+      yield* emit(AgentEvents.AgentStarted.make(agent))
+      yield* emit(
+        AgentEvents.InputRequested.make({ requestId: "q", kind: "text", title: "The password?", sensitive: true })
+      )
+      const answered = { requestId: "q", outcome: "answered" } as const
+      yield* emit(AgentEvents.InputResolved.make(answered))
+      const error = yield* Effect.flip(emit(AgentEvents.InputResolved.make({ ...answered, answer: "hunter2" })))
+      assert.deepInclude(error.reason, { _tag: "IllegalEvent", problem: "sensitiveAnswer", requestId: "q" })
+      assert.notInclude(error.message, "hunter2")
+    }).pipe(Effect.provide(layer({ config: { lifecycle: "observe" } }))))
+
   it.effect("is refused after any number of runs of the same user came and went", () =>
     Effect.gen(function*() {
       const { forUser } = yield* Emitters

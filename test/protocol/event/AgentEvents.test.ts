@@ -15,12 +15,19 @@ const definitions = [...AgentEvents.catalog.definitions.values()]
 const table: ReadonlyArray<
   readonly [name: string, delivery: Event.DeliveryClass, scope: Event.EventScope, fields: string, merged?: object]
 > = [
-  ["agent_started", "critical", "run", "agentName input? parentRunId?"],
+  ["agent_started", "critical", "run", "agentName input? parentRunId? commands?"],
   ["agent_thinking", "critical", "run", "text step?"],
   ["tool_executing", "critical", "run", "toolCallId toolName input"],
   ["tool_completed", "critical", "run", "toolCallId toolName output isError durationMs"],
   ["agent_completed", "critical", "run", "agentName result? durationMs usage?"],
-  ["agent_error", "critical", "run", "reason message retryable"],
+  ["agent_error", "critical", "run", "reason message retryable by?"],
+  [
+    "input_requested",
+    "critical",
+    "run",
+    "requestId kind title detail? schema? options? toolCallId? sensitive? expiresAt?"
+  ],
+  ["input_resolved", "critical", "run", "requestId outcome answer? client?"],
   ["text_delta", "batched", "run", "messageId delta", { _tag: "Concatenate", by: "messageId", text: "delta" }],
   ["thinking_delta", "batched", "run", "messageId delta", { _tag: "Concatenate", by: "messageId", text: "delta" }],
   ["progress_update", "batched", "run", "progress message?", { _tag: "Newest" }],
@@ -115,8 +122,10 @@ describe("AgentEvents", () => {
   it("fault 8: refuses half a surrogate pair in every name and id of every event, with its path", () => {
     for (const [name, { definition, payload, type }] of Object.entries(builtInEvents)) {
       for (const [key, value] of Object.entries(payload)) {
-        const isName = /^(agentName|parentRunId|toolName|toolCallId|messageId|operation|provider|name)$/.test(key)
-        if (typeof value !== "string" || type === "agent_error") continue
+        const isName = /^(agentName|parentRunId|toolName|toolCallId|requestId|messageId|operation|provider|name)$/.test(
+          key
+        )
+        if (typeof value !== "string" || type === "agent_error" || /^(kind|outcome)$/.test(key)) continue
         for (const half of ["\ud801", "\udc01"]) {
           const reason = refused(definition, { ...payload, [key]: `x${half}` })
           if (isName) assert.match(reason ?? "", new RegExp(`well-formed Unicode.* at \\["${key}"\\]$`, "u"), name)
@@ -186,6 +195,54 @@ describe("AgentEvents", () => {
         `Expected "failed" | "cancelled" | "timeout" | "lost" at ["reason"]`
       ],
       [
+        "a command whose name is none",
+        AgentEvents.AgentStarted,
+        { agentName: "a", commands: ["cancel", "Steer"] },
+        `Expected a string matching the RegExp ^[a-z][a-z0-9_.]{0,63}$ at ["commands"][1]`
+      ],
+      [
+        "an ending by nobody that is known",
+        AgentEvents.AgentError,
+        { reason: "cancelled", message: "", retryable: true, by: "cat" },
+        `Expected "user" | "program" at ["by"]`
+      ],
+      [
+        "a request of an unknown kind",
+        AgentEvents.InputRequested,
+        { requestId: "r", kind: "riddle", title: "?" },
+        `Expected "approval" | "choice" | "text" | "form" at ["kind"]`
+      ],
+      [
+        "a request whose id no answer could name",
+        AgentEvents.InputRequested,
+        { requestId: "null", kind: "text", title: "?" },
+        `"null" is a placeholder, not an id at ["requestId"]`
+      ],
+      [
+        "a title of more than a line",
+        AgentEvents.InputRequested,
+        { requestId: "r", kind: "text", title: "x".repeat(1_025) },
+        `Expected a value with a length between 1 and 1024 at ["title"]`
+      ],
+      [
+        "an option without a value",
+        AgentEvents.InputRequested,
+        { requestId: "r", kind: "choice", title: "?", options: [{ label: "The first" }] },
+        `Missing key at ["options"][0]["value"]`
+      ],
+      [
+        "a schema that is no object",
+        AgentEvents.InputRequested,
+        { requestId: "r", kind: "form", title: "?", schema: true },
+        `Expected object at ["schema"]`
+      ],
+      [
+        "an unknown outcome of a request",
+        AgentEvents.InputResolved,
+        { requestId: "r", outcome: "ignored" },
+        `Expected "answered" | "expired" | "withdrawn" at ["outcome"]`
+      ],
+      [
         "a delta that is no text",
         AgentEvents.TextDelta,
         { messageId: "m", delta: null },
@@ -239,7 +296,12 @@ describe("AgentEvents", () => {
   describe("types", () => {
     it("types every payload", () => {
       expectTypeOf(AgentEvents.AgentStarted.make).parameter(0).branded.toEqualTypeOf<
-        { readonly agentName: string; readonly input?: Schema.Json; readonly parentRunId?: RunId }
+        {
+          readonly agentName: string
+          readonly input?: Schema.Json
+          readonly parentRunId?: RunId
+          readonly commands?: ReadonlyArray<string>
+        }
       >()
       expectTypeOf(AgentEvents.AgentThinking.make).parameter(0).branded.toEqualTypeOf<
         { readonly text: string; readonly step?: number }
@@ -252,6 +314,29 @@ describe("AgentEvents", () => {
           readonly reason: "failed" | "cancelled" | "timeout" | "lost"
           readonly message: string
           readonly retryable: boolean
+          readonly by?: "user" | "program"
+        }
+      >()
+      expectTypeOf<Omit<Parameters<typeof AgentEvents.InputRequested.make>[0], "schema">>().branded.toEqualTypeOf<
+        {
+          readonly requestId: string
+          readonly kind: "approval" | "choice" | "text" | "form"
+          readonly title: string
+          readonly detail?: string
+          readonly options?: ReadonlyArray<{ readonly value: string; readonly label?: string }>
+          readonly toolCallId?: string
+          readonly sensitive?: boolean
+          readonly expiresAt?: number
+        }
+      >()
+      expectTypeOf<typeof AgentEvents.InputRequested.payload.Type["schema"]>()
+        .toEqualTypeOf<Schema.JsonObject | undefined>()
+      expectTypeOf(AgentEvents.InputResolved.make).parameter(0).branded.toEqualTypeOf<
+        {
+          readonly requestId: string
+          readonly outcome: "answered" | "expired" | "withdrawn"
+          readonly answer?: Schema.Json
+          readonly client?: string
         }
       >()
       expectTypeOf(AgentEvents.TextDelta.make).parameter(0).branded.toEqualTypeOf<

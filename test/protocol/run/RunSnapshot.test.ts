@@ -3,14 +3,17 @@ import { Arbitrary, Effect, Schema } from "effect"
 import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
 import * as AgentEvents from "../../../src/protocol/event/AgentEvents.ts"
 import * as Frame from "../../../src/protocol/wire/Frame.ts"
+import * as RunEvents from "../../../src/protocol/event/RunEvents.ts"
 import { RunId } from "../../../src/protocol/values/Identity.ts"
 import {
   maxJson,
+  maxOpenRequests,
   maxParts,
   maxText,
   maxTotalJson,
   maxTotalText,
   RunFold,
+  type RunPart,
   RunSnapshot
 } from "../../../src/protocol/run/RunSnapshot.ts"
 import { settledMemory } from "../../support/memory.ts"
@@ -48,7 +51,8 @@ const anyWellFormed = Arbitrary.flatMap(
 
 const fields = [
   "agentName parentRunId text step toolCallId toolName isError durationMs progress message",
-  "inputTokens outputTokens cost result reason messageId delta"
+  "inputTokens outputTokens cost result reason messageId delta",
+  "input commands by requestId kind title detail schema options sensitive expiresAt outcome answer client"
 ].join(" ").split(" ")
 
 /** Events of known and unknown names whose fields hold anything at all. */
@@ -107,6 +111,9 @@ const story: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
         "tool_completed",
         "progress_update",
         "usage_reported",
+        "input_requested",
+        "input_requested",
+        "input_resolved",
         "agent_started",
         "agent_completed",
         "agent_error",
@@ -137,7 +144,20 @@ const story: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
       outputTokens: id,
       message: "m",
       reason: "failed",
-      retryable: true
+      retryable: true,
+      by: id % 2 === 0 ? "user" : "program",
+      commands: ["cancel"],
+      requestId: `r${id}-${at % 8}`,
+      kind: id % 2 === 0 ? "form" : "choice",
+      title: `title ${id}`,
+      detail: "d".repeat(Math.min(size, 4_096)),
+      schema: { description: "x".repeat(size) },
+      options: [{ value: "y".repeat(size) }],
+      sensitive: id % 3 === 0,
+      expiresAt: at,
+      outcome: id % 2 === 0 ? "answered" : "expired",
+      answer: { secret: "z".repeat(size) },
+      client: "c"
     },
     at
   })
@@ -161,14 +181,31 @@ const of = (name: string, data: Schema.JsonObject, at = 0): Happening => ({ type
 
 const halves = (text: string) => /^[\uDC00-\uDFFF]|[\uD800-\uDBFF]$/.test(text)
 
+const jsonOf = (part: RunPart) => {
+  switch (part.type) {
+    case "tool":
+      return [part.input, part.output]
+    case "request":
+      return [part.schema, part.options, part.answer]
+    default:
+      return []
+  }
+}
+
+/** No part of a run that has ended looks open, and no answer to a sensitive request is told. */
+const expectClosed = ({ parts, status }: RunSnapshot) => {
+  for (const part of parts) {
+    if (status !== "active") assert.isFalse("status" in part && /^(executing|open)$/.test(part.status))
+    if (part.type === "request" && part.sensitive === true) assert.notProperty(part, "answer")
+  }
+}
+
 const expectWithinBounds = (snapshot: RunSnapshot) => {
   assert.isTrue(Schema.is(RunSnapshot)(snapshot), JSON.stringify(snapshot).slice(0, 500))
   assert.isAtMost(snapshot.parts.length, maxParts)
+  expectClosed(snapshot)
   const texts = snapshot.parts.map(textOf)
-  const kept = [
-    snapshot.input,
-    ...snapshot.parts.flatMap((part) => part.type === "tool" ? [part.input, part.output] : [])
-  ]
+  const kept = [snapshot.input, ...snapshot.parts.flatMap(jsonOf)]
     .map((value) => value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value)))
   for (const bytes of kept) assert.isAtMost(bytes, maxJson)
   assert.isAtMost(kept.reduce((sum, bytes) => sum + bytes, 0), maxTotalJson)
@@ -203,7 +240,7 @@ describe("RunSnapshot", () => {
 
     it("a whole run", () => {
       const run = [
-        of("agent_started", { agentName: "researcher", input: "q", parentRunId: "run-1" }, 1000),
+        of("agent_started", { agentName: "researcher", input: "q", parentRunId: "run-1", commands: ["cancel"] }, 1000),
         of("agent_thinking", { text: "looking it up", step: 1 }, 1001),
         of("tool_executing", { toolCallId: "t1", toolName: "search", input: { q: "streams" } }, 1002),
         of("thinking_delta", { messageId: "m1", delta: "which " }, 1003),
@@ -222,13 +259,15 @@ describe("RunSnapshot", () => {
         of("progress_update", { progress: 60 }, 1012),
         of("usage_reported", { inputTokens: 5, outputTokens: 2 }, 1013),
         of("usage_reported", { inputTokens: 7, outputTokens: 1, cost: 0.25 }, 1014),
-        of("usage_reported", { inputTokens: 0, outputTokens: 0, cost: 0.5 }, 1015)
+        of("usage_reported", { inputTokens: 0, outputTokens: 0, cost: 0.5 }, 1015),
+        of("input_requested", { requestId: "r1", kind: "approval", title: "Send it?", toolCallId: "t3" }, 1016)
       ]
       const active = {
         status: "active",
         agentName: "researcher",
         parentRunId: "run-1",
         input: "q",
+        commands: ["cancel"],
         startedAt: 1000,
         thinking: "looking it up",
         step: 1,
@@ -255,20 +294,30 @@ describe("RunSnapshot", () => {
             durationMs: 1
           },
           { type: "tool", toolCallId: "t3", toolName: "compare", status: "executing", input: {} },
-          { type: "text", messageId: "m1", text: "Streams are lazy" }
+          { type: "text", messageId: "m1", text: "Streams are lazy" },
+          { type: "request", requestId: "r1", kind: "approval", title: "Send it?", toolCallId: "t3", status: "open" }
         ],
         usage: { inputTokens: 12, outputTokens: 3, cost: 0.75 }
       } as const
       assert.deepStrictEqual(fold(run).snapshot(), active)
       assert.isFalse(fold(run).ended)
 
+      const { commands: _, parts, ...others } = active
+      const ended = {
+        ...others,
+        parts: parts.map((part) => {
+          if (part.type === "request") return { ...part, status: "withdrawn" } as const
+          return part.type === "tool" && part.status === "executing" ? { ...part, status: "failed" } as const : part
+        })
+      }
       const completed = fold([...run, of("agent_completed", { agentName: "r", result: { n: 1 }, durationMs: 9 }, 1020)])
-      assert.deepStrictEqual(completed.snapshot(), { ...active, status: "completed", endedAt: 1020, result: { n: 1 } })
+      assert.deepStrictEqual(completed.snapshot(), { ...ended, status: "completed", endedAt: 1020, result: { n: 1 } })
       assert.isTrue(completed.ended)
 
       for (const reason of AgentEvents.ErrorReason.literals) {
-        const failed = fold([...run, of("agent_error", { reason, message: "why", retryable: true }, 1021)])
-        assert.deepStrictEqual(failed.snapshot(), { ...active, status: reason, endedAt: 1021, error: "why" })
+        const failed = fold([...run, of("agent_error", { reason, message: "why", retryable: true, by: "user" }, 1021)])
+        const ending = { status: reason, endedAt: 1021, endedBy: "user", error: "why" } as const
+        assert.deepStrictEqual(failed.snapshot(), { ...ended, ...ending })
         assert.isTrue(failed.ended)
       }
     })
@@ -404,7 +453,9 @@ describe("RunSnapshot", () => {
       const key = `${type}:${String(data["messageId"])}`
       whole.set(key, (whole.get(key) ?? "") + String(data["delta"]))
     }
-    const parts = fold(texts).snapshot().parts.flatMap((part) => part.type === "tool" ? [] : [part])
+    const parts = fold(texts).snapshot().parts.flatMap((part) =>
+      part.type === "text" || part.type === "thinking" ? [part] : []
+    )
     assert.deepStrictEqual(parts.map(({ messageId, type }) => `${type}_delta:${messageId}`), [...whole.keys()])
     for (const { messageId, text, truncated, type } of parts) {
       const all = whole.get(`${type}_delta:${messageId}`) ?? ""
@@ -422,7 +473,7 @@ describe("RunSnapshot", () => {
       of("tool_executing", { toolCallId: id, toolName: "n", input: null })
     ])).snapshot()
     assert.deepStrictEqual(
-      snapshot.parts.map((part) => part.type === "tool" ? part.toolCallId : part.messageId),
+      snapshot.parts.map((part) => part.type === "tool" ? part.toolCallId : "messageId" in part && part.messageId),
       ids.slice(10).flatMap((id) => [id, id])
     )
     assert.strictEqual(snapshot.dropped, 20)
@@ -523,6 +574,128 @@ describe("RunSnapshot", () => {
     assert.strictEqual(fold([of("agent_started", { agentName: "a", input: fits }), ...many]).snapshot().input, fits)
     const large = fold([of("agent_started", { agentName: "a", input: tooLarge })]).snapshot()
     assert.deepStrictEqual(large.input, { omitted: maxJson + 1 })
+  })
+
+  describe("what a run asks its user for", () => {
+    const ask = (requestId: string, others: Schema.JsonObject = {}) =>
+      of("input_requested", { requestId, kind: "form", title: "?", ...others })
+    const statuses = (happenings: ReadonlyArray<Happening>) =>
+      fold(happenings).snapshot().parts.flatMap((part) =>
+        part.type === "request" ? [[part.requestId, part.status, part.answer]] : []
+      )
+
+    it("is open until it is resolved, by the first that resolves it", () => {
+      const resolve = (outcome: string, others: Schema.JsonObject = {}) =>
+        of("input_resolved", { requestId: "r1", outcome, ...others })
+      const answered = resolve("answered", { answer: { at: "noon" }, client: "example/1.0" })
+      assert.deepStrictEqual(fold([ask("r1"), answered, resolve("expired"), resolve("answered")]).snapshot().parts, [
+        {
+          type: "request",
+          requestId: "r1",
+          kind: "form",
+          title: "?",
+          status: "answered",
+          answer: { at: "noon" },
+          client: "example/1.0"
+        }
+      ])
+      assert.deepStrictEqual(statuses([ask("r1"), resolve("expired")]), [["r1", "expired", undefined]])
+      // Nothing can be shown of a request that was not seen.
+      assert.deepStrictEqual(statuses([answered]), [])
+    })
+
+    it("keeps the answer to a sensitive one to itself, though an event tells it", () => {
+      const { parts } = fold([
+        ask("r1", { sensitive: true }),
+        of("input_resolved", { requestId: "r1", outcome: "answered", answer: "hunter2", client: "c" })
+      ]).snapshot()
+      assert.notInclude(JSON.stringify(parts), "hunter2")
+      assert.deepInclude(parts[0], { status: "answered", client: "c" })
+    })
+
+    it("P5: stays while it is open, whatever else comes; of what is closed the oldest go", () => {
+      const open = Array.from({ length: maxOpenRequests }, (_, n) =>
+        ask(`r${n}`, {
+          detail: "d".repeat(RunEvents.maxDetail),
+          schema: { title: "s".repeat(n < 3 ? 4_000 : 10) }
+        }))
+      const others = Array.from({ length: 2 * maxParts }, (_, n) => [
+        of("tool_executing", { toolCallId: `t${n}`, toolName: "n", input: "i".repeat(4_000) }),
+        ask(`past${n}`, { detail: "d".repeat(RunEvents.maxDetail) }),
+        of("input_resolved", { requestId: `past${n}`, outcome: "answered", answer: "a".repeat(4_000) }),
+        of("text_delta", { messageId: `m${n}`, delta: "x".repeat(4_000) })
+      ]).flat()
+      const { parts } = fold([...open, ...others]).snapshot()
+      const kept = parts.flatMap((part) => part.type === "request" && part.status === "open" ? [part] : [])
+      assert.deepStrictEqual(kept.map(({ requestId }) => requestId), open.map(({ data }) => data["requestId"]))
+      // Their schemas go last of all that is kept of JSON.
+      assert.deepStrictEqual(kept.map(({ schema }) => schema), open.map(({ data }) => data["schema"]))
+      expectWithinBounds(fold([...open, ...others]).snapshot())
+    })
+
+    it("P5: gives up what it asks by a schema last, and says how large that was", () => {
+      const schema = { title: "s".repeat(4_000) }
+      const { parts } = fold(Array.from({ length: maxOpenRequests }, (_, n) => ask(`r${n}`, { schema }))).snapshot()
+      assert.lengthOf(parts, maxOpenRequests)
+      const schemas = parts.map((part) => part.type === "request" ? part.schema : undefined)
+      const bytes = JSON.stringify(schema).length
+      assert.deepStrictEqual(schemas[0], { omitted: bytes })
+      assert.deepStrictEqual(schemas.at(-1), schema)
+      const tooLarge = fold([ask("r", { schema: { title: "s".repeat(maxJson) } })]).snapshot().parts[0]
+      assert.deepInclude(tooLarge, { schema: { omitted: maxJson + 12 } })
+    })
+  })
+
+  it("closes what was open when its run ended, and opens nothing after that, though its process goes on", () => {
+    const open = [
+      of("agent_started", { agentName: "a", commands: ["cancel"] }, 1),
+      of("tool_executing", { toolCallId: "t", toolName: "n", input: 1 }, 2),
+      of("input_requested", { requestId: "r", kind: "approval", title: "?" }, 3)
+    ]
+    const late = [
+      of("tool_executing", { toolCallId: "u", toolName: "n", input: 2 }, 9),
+      of("input_requested", { requestId: "s", kind: "approval", title: "?" }, 9)
+    ]
+    for (const reason of ["completed", ...AgentEvents.ErrorReason.literals]) {
+      const ending = reason === "completed"
+        ? of("agent_completed", { agentName: "a", durationMs: 5 }, 5)
+        : of("agent_error", { reason, message: "m", retryable: true }, 5)
+      const run = fold([...open, ending])
+      const tool = { type: "tool", toolCallId: "t", toolName: "n", status: "failed", input: 1 }
+      const request = { type: "request", requestId: "r", kind: "approval", title: "?", status: "withdrawn" }
+      assert.deepStrictEqual<unknown>(run.snapshot().parts, [tool, request], reason)
+      assert.notProperty(run.snapshot(), "commands")
+      // A result that came late is one.
+      const completed = of("tool_completed", { toolCallId: "t", toolName: "n", output: 2, isError: false }, 9)
+      const { parts } = fold([...late, completed], run).snapshot()
+      assert.deepStrictEqual<unknown>(parts, [
+        { ...tool, status: "completed", output: 2 },
+        request,
+        { ...tool, toolCallId: "u", input: 2 },
+        { ...request, requestId: "s" }
+      ], reason)
+    }
+  })
+
+  it("closes what an older version's snapshot of an ended run left open", () => {
+    const old: RunSnapshot = {
+      status: "lost",
+      endedAt: 5,
+      parts: [{ type: "tool", toolCallId: "t", toolName: "n", status: "executing" }],
+      usage: { inputTokens: 0, outputTokens: 0 }
+    }
+    const { parts } = RunFold.from(old).snapshot()
+    assert.deepStrictEqual(parts, [{ type: "tool", toolCallId: "t", toolName: "n", status: "failed" }])
+  })
+
+  it("names the commands of a run while it is active, as far as they are names", () => {
+    const commands = ["cancel", 1, "x".repeat(65), ...Array.from({ length: 100 }, (_, n) => `steer${n}`)]
+    const run = fold([of("agent_started", { agentName: "a", commands }, 1)])
+    const kept = run.snapshot().commands ?? []
+    assert.deepStrictEqual([kept[0], kept[1], kept.length], ["cancel", "steer0", RunEvents.maxCommands - 2])
+    assert.deepStrictEqual(RunFold.from(run.snapshot()).snapshot(), run.snapshot())
+    run.apply("agent_started", { agentName: "a" }, 2)
+    assert.notProperty(run.snapshot(), "commands")
   })
 
   it("leaves out parts of a later version, and goes on", () => {
@@ -720,11 +893,19 @@ describe("RunSnapshot", () => {
       outputTokens: 1,
       result: 1,
       reason: "failed",
-      message: "m"
+      message: "m",
+      requestId: "r",
+      kind: "text",
+      title: "?",
+      outcome: "expired"
     }
     for (const name of [...eventNames, "of_a_program"]) {
-      // A tool must have begun to complete.
-      const before = name === "tool_completed" ? [of("tool_executing", data)] : []
+      // A tool must have begun to complete, and something have been asked to be answered.
+      const before = name === "tool_completed"
+        ? [of("tool_executing", data)]
+        : name === "input_resolved"
+        ? [of("input_requested", data)]
+        : []
       const after = fold([...before, of(name, data, 1)]).snapshot()
       assert.strictEqual(RunFold.reads(name), JSON.stringify(after) !== JSON.stringify(fold(before).snapshot()), name)
     }

@@ -2,6 +2,7 @@ import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
 import * as AgentEvents from "../../../src/protocol/event/AgentEvents.ts"
 import * as Event from "../../../src/protocol/event/Event.ts"
+import { maxKnownRequests, maxOpenRequests } from "../../../src/protocol/run/RunLimits.ts"
 import * as RunState from "../../../src/protocol/run/RunState.ts"
 import { roundTrips, schemasOf } from "../roundTrip.ts"
 
@@ -9,6 +10,7 @@ const Reviewed = Event.make("draft_reviewed", { payload: { stars: Schema.Int }, 
 const Noted = Event.make("note_taken", { payload: { toolCallId: Schema.String } })
 
 const toolIds = ["t1", "t2", "__proto__"] as const
+const requestIds = ["r1", "constructor"] as const
 
 /** Every kind of event that a run may meet, legal or not. */
 const alphabet: ReadonlyArray<Event.Event> = [
@@ -18,6 +20,12 @@ const alphabet: ReadonlyArray<Event.Event> = [
   ...toolIds.map((toolCallId) =>
     AgentEvents.ToolCompleted.make({ toolCallId, toolName: "search", output: null, isError: false, durationMs: 1 })
   ),
+  ...requestIds.flatMap((requestId) => [
+    AgentEvents.InputRequested.make({ requestId, kind: "approval", title: "?" }),
+    AgentEvents.InputRequested.make({ requestId, kind: "text", title: "?", sensitive: true }),
+    AgentEvents.InputResolved.make({ requestId, outcome: "answered", answer: true }),
+    AgentEvents.InputResolved.make({ requestId, outcome: "expired" })
+  ]),
   AgentEvents.TextDelta.make({ messageId: "m", delta: "x" }),
   AgentEvents.ProgressUpdate.make({ progress: 1 }),
   AgentEvents.UsageReported.make({ inputTokens: 1, outputTokens: 1 }),
@@ -36,6 +44,8 @@ const anyEvent = Arbitrary.map(
   Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: alphabet.length * 2 - 1 }))),
   (index) => alphabet[index] ?? alphabet[0] ?? assert.fail("the alphabet is empty")
 )
+
+const requestOf = (event: Event.Event): unknown => Reflect.get(event.payload, "requestId")
 
 const toolCallOf = (event: Event.Event): unknown => Reflect.get(event.payload, "toolCallId")
 
@@ -56,6 +66,14 @@ const problemOf = (accepted: ReadonlyArray<Event.Event>, event: Event.Event): st
   if (event.type === "agent_started") return "alreadyStarted"
   if (event.type === "tool_executing" && isOpen(toolCallOf(event))) return "toolAlreadyOpen"
   if (event.type === "tool_completed" && !isOpen(toolCallOf(event))) return "toolNotOpen"
+  const ofRequest = accepted.filter((past) => requestOf(past) === requestOf(event))
+  const asked = ofRequest.find(({ type }) => type === "input_requested")
+  if (event.type === "input_requested" && asked !== undefined) return "requestIdUsed"
+  if (event.type === "input_resolved") {
+    const isSensitive = asked !== undefined && Reflect.get(asked.payload, "sensitive") === true
+    if (isSensitive && Reflect.get(event.payload, "answer") !== undefined) return "sensitiveAnswer"
+    if (asked === undefined || ofRequest.length > 1) return "requestNotOpen"
+  }
   if (event.type === "agent_completed" && seen("tool_executing") > seen("tool_completed")) return "toolsOpen"
   return undefined
 }
@@ -80,6 +98,10 @@ const executing = (toolCallId: string) =>
 
 const completed = (toolCallId: string) =>
   AgentEvents.ToolCompleted.make({ toolCallId, toolName: "", output: null, isError: false, durationMs: 1 })
+
+const asked = (requestId: string) => AgentEvents.InputRequested.make({ requestId, kind: "approval", title: "?" })
+
+const expired = (requestId: string) => AgentEvents.InputResolved.make({ requestId, outcome: "expired" })
 
 const afterLegal = (state: RunState.RunState, event: Event.Event): RunState.RunState => {
   const next = RunState.next(state, event)
@@ -160,18 +182,53 @@ describe("RunState", () => {
     assert.deepStrictEqual(two, {
       _tag: "Active",
       agentName: "researcher",
-      openTools: new Map([["t1", "tool of t1"], ["t2", "tool of t2"]])
+      openTools: new Map([["t1", "tool of t1"], ["t2", "tool of t2"]]),
+      requests: new Map()
     })
     assert.deepStrictEqual(afterLegal(two, completed("t1")), {
       _tag: "Active",
       agentName: "researcher",
-      openTools: new Map([["t2", "tool of t2"]])
+      openTools: new Map([["t2", "tool of t2"]]),
+      requests: new Map()
     })
   })
 
   it("lets a tool call id be used again once its call is completed", () => {
     const again = [executing("t1"), completed("t1"), executing("t1"), completed("t1")].reduce(afterLegal, started)
     assert.deepStrictEqual(again, started)
+  })
+
+  it("has at most 32 requests open at a time, however many there were", () => {
+    const ids = Array.from({ length: 3 * maxOpenRequests }, (_, n) => `r${n}`)
+    let state = started
+    for (const id of ids.slice(0, maxOpenRequests)) state = afterLegal(state, asked(id))
+    for (const [n, id] of ids.slice(maxOpenRequests).entries()) {
+      const refused = RunState.next(state, asked(id))
+      assert.strictEqual("problem" in refused && refused.problem, "tooManyRequests")
+      state = afterLegal(state, expired(ids[n] ?? ""))
+      state = afterLegal(state, asked(id))
+    }
+  })
+
+  it("P5: remembers the last 1,024 requests, and all that are open", () => {
+    let state = afterLegal(started, asked("open"))
+    for (let n = 0; n < 2 * maxKnownRequests; n++) {
+      state = afterLegal(afterLegal(state, asked(`r${n}`)), expired(`r${n}`))
+    }
+    const { requests } = state._tag === "Active" ? state : assert.fail(state._tag)
+    assert.strictEqual(requests.size, maxKnownRequests)
+    assert.deepStrictEqual(requests.get("open"), { isOpen: true, isSensitive: false })
+    assert.isTrue(requests.has(`r${2 * maxKnownRequests - 1}`))
+  })
+
+  it("closes what is open with the ending, requests by either, tool calls by an error", () => {
+    const open = afterLegal(started, asked("r"))
+    assert.deepStrictEqual(afterLegal(open, AgentEvents.AgentCompleted.make({ agentName: "a", durationMs: 1 })), {
+      _tag: "Ended",
+      outcome: "completed"
+    })
+    const late = RunState.next({ _tag: "Ended", outcome: "completed" }, expired("r"))
+    assert.strictEqual("problem" in late && late.problem, "alreadyEnded")
   })
 
   it("takes nothing more of a run that was lost, and what needs no run of every other", () => {
@@ -217,6 +274,22 @@ describe("RunState", () => {
         afterLegal(started, executing("t1")),
         AgentEvents.AgentCompleted.make({ agentName: "a", durationMs: 1 }),
         `agent_completed is not legal here: tool calls are still open (tool call "t1")`
+      ],
+      [
+        afterLegal(started, asked("r1")),
+        asked("r1"),
+        `input_requested is not legal here: the run had a request with this id (request "r1")`
+      ],
+      [started, expired("r1"), `input_resolved is not legal here: no such request is open (request "r1")`],
+      [
+        afterLegal(started, AgentEvents.InputRequested.make({ ...asked("r1").payload, sensitive: true })),
+        AgentEvents.InputResolved.make({ requestId: "r1", outcome: "answered", answer: "hunter2" }),
+        `input_resolved is not legal here: the answer to a sensitive request must not be in it (request "r1")`
+      ],
+      [
+        Array.from({ length: maxOpenRequests }, (_, n) => asked(`r${n}`)).reduce(afterLegal, started),
+        asked("more"),
+        `input_requested is not legal here: 32 requests are open (request "more")`
       ]
     ]
     for (const [state, event, sentence] of cases) {
