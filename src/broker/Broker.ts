@@ -20,7 +20,11 @@
  * - **epochs**: an offset never means two events. A log that was forgotten
  *   comes back under a new epoch;
  * - **one ending**: a run that was ended as lost gets nothing more, whoever still
- *   believes to be running it.
+ *   believes to be running it;
+ * - **commanded**: a command is decided once, and never twice, however often it is
+ *   sent and whoever dies meanwhile. A command that was `accepted` was taken by its
+ *   run before the run ended; one that was refused is never done. Where the broker
+ *   cannot tell, it says nothing.
  *
  * @since 0.1.0
  */
@@ -143,16 +147,21 @@ export type CommandReceiver = (user: UserId, command: SentCommand) => Effect.Eff
  *
  * - `send` gives the outcome once it is decided. A command is decided once: the same
  *   id gives the same outcome again, for ten minutes at least, and an id that was used
- *   for another command of the user is refused as `conflict`. Of a run that has ended,
+ *   for another command of the user is refused as `conflict`. What is refused as
+ *   `tooMany`, or as `invalid` for its size, was not taken, and is not remembered. Of a
+ *   run that has ended,
  *   that nobody knows, or that was begun by plain events and so is nobody's, the broker
  *   decides by itself: `ended`, `unknownRun`, `notAllowed`. Where nobody decides
  *   `within` the time given, the command is withdrawn, and refused as `unavailable`:
  *   it is not done later. Where it cannot be withdrawn either, `send` fails: the
- *   command may be done or not, and the same id tells.
+ *   command may be done or not, and the same id tells. Interrupting `send` withdraws
+ *   nothing: the command is decided as if its device waited.
  * - `receive` gives the commands of runs that were started through this broker to a
  *   receiver, until the scope closes. Commands of one user come in the order in which
- *   the broker took them, one by one. Several receivers are asked in turn, until one
- *   has the run. An ending that is appended settles what was not taken as `ended`.
+ *   the broker took them, one by one; a receiver that takes long for one user delays no
+ *   other. Several receivers are asked in turn, until one has the run. When the scope
+ *   closes, what a receiver is being asked it may finish within a second. An ending
+ *   that is appended settles what was not taken as `ended`.
  *
  * @category models
  * @since 0.2.0

@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import * as HashRing from "effect/HashRing"
 import * as PrimaryKey from "effect/PrimaryKey"
 import { hash } from "node:crypto"
+import * as Command from "../protocol/command/Command.ts"
 import type { UserId } from "../protocol/values/Identity.ts"
 import type { Broker } from "./Broker.ts"
 
@@ -72,6 +73,17 @@ export const makeLocate = (shards: NonEmptyReadonlyArray<Shard>): (user: UserId)
   return (user) => HashRing.get(ring, spread(user))?.shard ?? shards[0]
 }
 
+// A command goes where its user is, and a receiver takes those of all users.
+const commandsOf = (
+  shards: NonEmptyReadonlyArray<Shard>,
+  of: (user: UserId) => Broker["Service"]
+): NonNullable<Broker["Service"]["commands"]> => ({
+  send: (user, command, within) =>
+    of(user).commands?.send(user, command, within) ?? Effect.succeed(Command.refused("unavailable")),
+  receive: (receiver) =>
+    Effect.forEach(shards, ({ broker }) => broker.commands?.receive(receiver) ?? Effect.void, { discard: true })
+})
+
 /**
  * Makes one broker of several. A single one stays what it is.
  *
@@ -101,6 +113,7 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
     ...(shards.every(({ broker }) => broker.canary !== undefined)
       ? { canary: (user) => of(user).canary?.(user) ?? Effect.void }
       : {}),
+    ...(shards.every(({ broker }) => broker.commands !== undefined) ? { commands: commandsOf(shards, of) } : {}),
     watch: (watcher) =>
       Effect.forEach(
         shards,

@@ -32,7 +32,16 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
-import { Broker, BrokerError, BrokerRefused, BrokerUnavailable, type PullLimits } from "../broker/Broker.ts"
+import {
+  Broker,
+  BrokerError,
+  BrokerRefused,
+  BrokerUnavailable,
+  type Commands,
+  type PullLimits,
+  type SentCommand
+} from "../broker/Broker.ts"
+import type { Outcome } from "../protocol/command/Command.ts"
 import type { Envelope } from "../protocol/wire/Envelope.ts"
 import { EventId, UserId } from "../protocol/values/Identity.ts"
 import type { Position } from "../protocol/values/Position.ts"
@@ -56,13 +65,30 @@ export interface Call {
 }
 
 /**
+ * One command that was sent: the `number`th, from 1, with its time in milliseconds
+ * since the Unix epoch. `exit` is there once it has an outcome, or failed.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface CommandCall {
+  readonly number: number
+  readonly user: UserId
+  readonly command: SentCommand
+  readonly at: number
+  readonly exit: Exit.Exit<Outcome, BrokerError> | undefined
+}
+
+/**
  * The controls of a broker under test.
  *
  * - `behave` says what becomes of each append from now on, until it is called
  *   again. It is asked once for each append, when that begins. To refuse one user
  *   for good, let it give `reject` for calls of that user. It is also asked for
  *   each canary (see `Broker`), as for an append of the user `canary`.
- * - `calls` are all appends that were asked for, in order.
+ * - `behaveOnCommands` says the same of each command that is sent; where it does not
+ *   take one, that one never reaches its run.
+ * - `calls` are all appends that were asked for, in order; `commandCalls` all commands.
  * - `log` is what a user's log has taken since the broker was made, in order;
  *   `logs` the same of all users. Events that the log has dropped meanwhile stay
  *   in this record.
@@ -72,7 +98,9 @@ export interface Call {
  */
 export class TestBroker extends Context.Service<TestBroker, {
   readonly behave: (decide: Decide<Call>) => Effect.Effect<void>
+  readonly behaveOnCommands: (decide: Decide<CommandCall>) => Effect.Effect<void>
   readonly calls: Effect.Effect<ReadonlyArray<Call>>
+  readonly commandCalls: Effect.Effect<ReadonlyArray<CommandCall>>
   readonly log: (user: UserId) => Effect.Effect<ReadonlyArray<Logged>>
   readonly logs: Effect.Effect<ReadonlyMap<UserId, ReadonlyArray<Logged>>>
 }>()("effect-emitter/testing/TestBroker") {}
@@ -96,6 +124,8 @@ export const make = Effect.fnUntraced(function*(
   const calls: Array<Writable<Call>> = []
   const records = new Map<UserId, Record>()
   let current: Decide<Call> = "ok"
+  const commandCalls: Array<Writable<CommandCall>> = []
+  let onCommands: Decide<CommandCall> = "ok"
 
   const recordOf = Effect.fnUntraced(function*(user: UserId): Effect.fn.Return<Record, BrokerError> {
     const found = records.get(user)
@@ -142,9 +172,7 @@ export const make = Effect.fnUntraced(function*(
       const done = act(decide(current, call), {
         name: "the broker",
         take: Effect.uninterruptible(take(user, batch)),
-        unavailable,
-        refused,
-        rejected
+        ...failuresOf("append")
       })
       return Effect.onExit(done, (outcome) =>
         Effect.sync(() => {
@@ -160,21 +188,50 @@ export const make = Effect.fnUntraced(function*(
       return act(decide(current, call), {
         name: "the broker",
         take: inner.canary?.(user) ?? Effect.void,
-        unavailable,
-        refused,
-        rejected
+        ...failuresOf("append")
       })
     })
 
-  const { appendUnsafe: _, ...others } = inner
+  const sendBy = (send: Commands["send"]): Commands["send"] => (user, command, within) =>
+    Effect.suspend(() => {
+      const call: Writable<CommandCall> = {
+        number: commandCalls.length + 1,
+        user,
+        command,
+        at: clock.currentTimeMillisUnsafe(),
+        exit: undefined
+      }
+      commandCalls.push(call)
+      const done = act(decide(onCommands, call), {
+        name: "the broker",
+        take: send(user, command, within),
+        ...failuresOf("command")
+      })
+      return Effect.onExit(done, (exit) =>
+        Effect.sync(() => {
+          call.exit = exit
+        }))
+    })
+
+  const { appendUnsafe: _, commands, ...others } = inner
   return {
-    broker: { ...others, append, canary },
+    broker: {
+      ...others,
+      append,
+      canary,
+      ...(commands === undefined ? {} : { commands: { ...commands, send: sendBy(commands.send) } })
+    },
     controls: {
       behave: (decide) =>
         Effect.sync(() => {
           current = decide
         }),
+      behaveOnCommands: (decide) =>
+        Effect.sync(() => {
+          onCommands = decide
+        }),
       calls: Effect.sync(() => calls.map((call) => ({ ...call }))),
+      commandCalls: Effect.sync(() => commandCalls.map((call) => ({ ...call }))),
       log: (user) => Effect.sync(() => [...records.get(user)?.items ?? []]),
       logs: Effect.sync(() => new Map(Array.from(records, ([user, { items }]) => [user, [...items]])))
     }
@@ -199,12 +256,6 @@ type Writable<A> = { -readonly [K in keyof A]: A[K] }
 
 const everything: PullLimits = { maxEvents: 1024, maxBytes: 16 * 1024 * 1024 }
 
-const unavailable = Effect.fail(
-  new BrokerError({
-    reason: new BrokerUnavailable({ operation: "append", afterMs: 0, cause: new Error("it was told to fail") })
-  })
-)
-
 // Of whom a canary is, and what it would append.
 const nobody = UserId.make("canary")
 const nothing: Envelope = {
@@ -222,12 +273,16 @@ const nothing: Envelope = {
   data: {}
 }
 
-const rejected = Effect.fail(
-  new BrokerError({
-    reason: new BrokerRefused({ operation: "append", detail: "it was told to reject", blame: "user" })
-  })
-)
-
-const refused = Effect.fail(
-  new BrokerError({ reason: new BrokerRefused({ operation: "append", detail: "it was told to refuse" }) })
-)
+const failuresOf = (operation: string) => ({
+  unavailable: Effect.fail(
+    new BrokerError({
+      reason: new BrokerUnavailable({ operation, afterMs: 0, cause: new Error("it was told to fail") })
+    })
+  ),
+  rejected: Effect.fail(
+    new BrokerError({ reason: new BrokerRefused({ operation, detail: "it was told to reject", blame: "user" }) })
+  ),
+  refused: Effect.fail(
+    new BrokerError({ reason: new BrokerRefused({ operation, detail: "it was told to refuse" }) })
+  )
+})

@@ -6,6 +6,7 @@ import { Effect, type Layer, type Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { acknowledging } from "./suite/acknowledging.ts"
 import { appending } from "./suite/appending.ts"
+import { commanding } from "./suite/commanding.ts"
 import { bounds } from "./suite/bounds.ts"
 import { lateness } from "./suite/lateness.ts"
 import { losing } from "./suite/losing.ts"
@@ -34,7 +35,11 @@ export type BrokerTest = <E>(
   limits?: Limits
 ) => void
 
-export const brokerSuite = <E>(name: string, makeLayer: (limits: Limits) => Layer.Layer<Broker.Broker, E>): void => {
+export const brokerSuite = <E>(
+  name: string,
+  makeLayer: (limits: Limits) => Layer.Layer<Broker.Broker, E>,
+  { takesCommands = true }: { readonly takesCommands?: boolean } = {}
+): void => {
   const test: BrokerTest = (title, body, limits = {}) =>
     it.live(title, () =>
       Effect.flatMap(Broker.Broker, body).pipe(
@@ -54,7 +59,8 @@ export const brokerSuite = <E>(name: string, makeLayer: (limits: Limits) => Laye
     endLost: losing,
     revoke: revoking,
     late: lateness,
-    "read by a program": userLog
+    "read by a program": userLog,
+    ...(takesCommands ? { commands: commanding } : {})
   }
   for (const [part, define] of Object.entries(parts)) {
     describe(`Broker, ${name}: ${part}`, () => void define(test))

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters, Event, FallbackChannel, Identity } from "effect-emitter"
+import { Command } from "effect-emitter/events"
 import { Fault, Promises, Recorder, TestBroker, TestChannel } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
 
@@ -54,6 +55,33 @@ describe("a broker under test", () => {
       assert.isUndefined(fiber.pollUnsafe())
       yield* Fiber.interrupt(fiber)
       yield* broker.behave("ok")
+    }).pipe(Effect.scoped, Effect.provide(layer())))
+
+  it.effect("does with commands what it is told", () =>
+    Effect.gen(function*() {
+      const broker = yield* TestBroker.TestBroker
+      const { commands = assert.fail("it takes no commands") } = yield* Broker.Broker
+      let seen = 0
+      yield* commands.receive(() =>
+        Effect.sync(() => {
+          seen++
+          return Command.accepted
+        })
+      )
+      yield* broker.behaveOnCommands(Fault.sequence("fail", "refuse", "die", "loseAnswer", "interrupt"))
+      const command = { run: Identity.RunId.make("r"), name: "cancel" }
+      const tags: Array<string> = []
+      for (let n = 0; n < 6; n++) {
+        const id = Command.CommandId.make(`c${n}`)
+        const fiber = yield* Effect.forkChild(Effect.exit(commands.send(ada, { ...command, id }, Duration.seconds(1))))
+        const exit = yield* Fiber.join(fiber)
+        tags.push(Exit.isSuccess(exit) ? exit.value.outcome : exit.cause.reasons.map(({ _tag }) => _tag).join())
+      }
+      assert.deepStrictEqual(tags, ["Fail", "Fail", "Die", "Fail", "Interrupt", "accepted"])
+      assert.strictEqual(seen, 3)
+      const calls = yield* broker.commandCalls
+      assert.deepStrictEqual(calls.map(({ number }) => number), [1, 2, 3, 4, 5, 6])
+      assert.deepInclude(calls.at(-1), { user: ada, exit: Exit.succeed(Command.accepted) })
     }).pipe(Effect.scoped, Effect.provide(layer())))
 
   it.effect("follows a schedule of times", () =>

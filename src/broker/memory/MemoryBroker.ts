@@ -18,6 +18,9 @@
  * The gauge `emitter_memory_bytes` tells how much is held, `emitter_memory_users`
  * of how many users.
  *
+ * Commands and what became of them are counted as well, and take an eighth of
+ * `maxTotalBytes` at most: what would pass it is refused as `tooMany`.
+ *
  * @since 0.1.0
  */
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
@@ -38,6 +41,7 @@ import { Broker, type Signal, type Unscoped } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
 import * as LostRun from "../leases/LostRun.ts"
+import * as MemoryCommands from "./MemoryCommands.ts"
 import * as MemoryMetrics from "./MemoryMetrics.ts"
 import { config, decode, type Options, read } from "./Options.ts"
 import { type LogLimits, MemoryLog } from "./MemoryLog.ts"
@@ -49,6 +53,9 @@ interface Waiter {
 
 // Of how many users at most room is made at once, besides those that nobody reads.
 const usersInTurn = 64
+
+// Which part of the memory for all users commands and their outcomes may take.
+const shareOfCommands = 1 / 8
 
 // How many acknowledged events are remembered of a user.
 const maxAcknowledged = 128
@@ -154,23 +161,23 @@ export const make = Effect.fnUntraced(function*(
     reduce(found, () => log.shrink(() => before + log.held <= options.maxTotalBytes))
   }
 
-  const makeRoom = (wanted: UserRecord): void => {
+  const makeRoom = (wanted?: UserRecord): void => {
     forgetIdle(wanted)
-    if (!hasRoom()) shrink(wanted)
+    if (!hasRoom() && wanted !== undefined) shrink(wanted)
     if (hasRoom()) return
     const others = nextInTurn()
     for (const found of others) {
       if (hasRoom()) return
       shrink(found)
     }
-    for (const found of [wanted, ...others]) {
+    for (const found of wanted === undefined ? others : [wanted, ...others]) {
       if (hasRoom()) return
       reduce(found, (log) => log.shorten())
     }
   }
 
   // A second chance for each log: one that was used since the last look moves to the end, and goes when met again.
-  const forgetIdle = (wanted: UserRecord): void => {
+  const forgetIdle = (wanted: UserRecord | undefined): void => {
     for (const [user, found] of idle) {
       if (hasRoom()) return
       if (found === wanted) continue
@@ -197,6 +204,17 @@ export const make = Effect.fnUntraced(function*(
     return next
   }
 
+  const { commands, settle, sweep: sweepCommands, waitingRuns } = yield* MemoryCommands.make({
+    clock,
+    maxTotalBytes: options.maxTotalBytes * shareOfCommands,
+    standing: (user, run) => users.get(user)?.log.standing(run) ?? "unknown",
+    count: (bytes) => {
+      totalBytes += bytes
+      if (bytes > 0 && !hasRoom()) makeRoom()
+      gauges.set(totalBytes, users.size)
+    }
+  })
+
   const append: Broker["Service"]["append"] = (user, batch) =>
     Effect.suspend(() => {
       const position = appendUnsafe(user, batch)
@@ -215,7 +233,10 @@ export const make = Effect.fnUntraced(function*(
 
   const take = (user: UserId, found: UserRecord, batch: NonEmptyReadonlyArray<Envelope>): Position => {
     const { held, isActive } = found.log
+    const waited = waitingRuns(user, batch)
+    const endings = waited.map((run) => found.log.endings(run))
     const position = found.log.append(batch, now())
+    if (waited.length > 0) settle(user, waited.filter((run, n) => found.log.endings(run) !== endings[n]))
     if (found.log.isActive !== isActive) {
       if (isActive) unuse(user, found)
       else idle.delete(user)
@@ -328,6 +349,7 @@ export const make = Effect.fnUntraced(function*(
   const sweep = Effect.sync(() => {
     const sweptAt = now()
     lateUsers.sweep(sweptAt)
+    sweepCommands()
     for (const [user, { since }] of revoked) {
       if (sweptAt - since < revocationMs) break
       revoked.delete(user)
@@ -370,6 +392,7 @@ export const make = Effect.fnUntraced(function*(
     revoke,
     late,
     canary: () => Effect.void,
+    commands,
     retentionMs: maxAgeMs
   }
 })

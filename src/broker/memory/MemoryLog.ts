@@ -210,6 +210,18 @@ export class MemoryLog {
     })
   }
 
+  /** Whether a run is known, and has ended. */
+  standing(run: RunId): "unknown" | "active" | "ended" {
+    const record = this.runs?.get(run)
+    if (record === undefined) return this.lost?.has(run) === true ? "ended" : "unknown"
+    return record.fold.ended ? "ended" : "active"
+  }
+
+  /** How often a run has ended, as far as it is known. */
+  endings(run: RunId): number {
+    return this.runs?.get(run)?.endings ?? 0
+  }
+
   /** From now on these runs take no more events, until they start anew. */
   close(runs: ReadonlyArray<RunId>): void {
     this.lost ??= new Set()

@@ -11,9 +11,9 @@ import * as RunState from "../../protocol/run/RunState.ts"
 import type { RecentRuns, RunSnapshotAt } from "../Broker.ts"
 
 /**
- * What is known of a run: its state after the event at `offset`, and the thread
- * that it began in. `since` is the offset of its first event: the lower, the older
- * is the run.
+ * What is known of a run: its state after the event at `offset`, the thread that it
+ * began in, and how many `endings` were seen of it. `since` is the offset of its
+ * first event: the lower, the older is the run.
  *
  * @category models
  * @since 0.1.0
@@ -23,6 +23,7 @@ export interface RunRecord {
   readonly fold: RunFold
   thread: ThreadId | undefined
   offset: number
+  endings: number
 }
 
 /**
@@ -70,7 +71,7 @@ export class RunStates {
   /** Takes up a run where a snapshot left it. Runs must come in order, the oldest first. */
   restore(run: RunId, since: number, offset: number, state: RunSnapshot): void {
     this.records ??= new Map()
-    this.put(this.records, run, { since, fold: RunFold.from(state), thread: undefined, offset })
+    this.put(this.records, run, { since, fold: RunFold.from(state), thread: undefined, offset, endings: 0 })
   }
 
   /** Takes the next event of a run. */
@@ -85,7 +86,7 @@ export class RunStates {
     this.records ??= new Map()
     let record = this.records.get(run)
     if (record === undefined) {
-      record = { since: offset, fold: new RunFold(), thread, offset }
+      record = { since: offset, fold: new RunFold(), thread, offset, endings: 0 }
       this.put(this.records, run, record)
       if (this.records.size > this.maxRuns) this.forgetOne(this.records)
     }
@@ -94,7 +95,9 @@ export class RunStates {
     if (RunState.isStart(type) && record.fold.ended && record.fold.isStartedBy(at)) record.thread = thread
     record.fold.apply(type, data, at, thread)
     this.heldBytes += record.fold.bytes - bytes
-    if (record.fold.ended !== ended) this.activeRuns += ended ? 1 : -1
+    if (record.fold.ended === ended) return
+    this.activeRuns += ended ? 1 : -1
+    if (!ended) record.endings++
   }
 
   /** Forgets the oldest run that has ended; `false` if there is none. */

@@ -26,6 +26,11 @@ const late = Effect.map(Broker.Broker, (broker) => {
     endLost: (user, runs) => takesTime(broker.endLost(user, runs)),
     revoke: (user) => takesTime(broker.revoke(user)),
     late: (user, by, forMs) => takesTime(broker.late?.(user, by, forMs) ?? Effect.void),
+    commands: {
+      send: (user, command, within) =>
+        takesTime(broker.commands?.send(user, command, within) ?? Effect.die(new Error("it takes no commands"))),
+      receive: (receiver) => broker.commands?.receive(receiver) ?? Effect.void
+    },
     retentionMs: broker.retentionMs
   } satisfies Broker.Broker["Service"]
 })

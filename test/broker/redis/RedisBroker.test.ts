@@ -22,7 +22,7 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
   const node = (limits: Limits) =>
     connected(RedisBroker.layer({ url: url(), deadline: "5 seconds", silence: "7 seconds", ...limits }))
 
-  brokerSuite("Redis", (limits) => Layer.suspend(() => node(limits)))
+  brokerSuite("Redis", (limits) => Layer.suspend(() => node(limits)), { takesCommands: false })
 
   /** Emitters on one node, devices on another. */
   const apart = Effect.fnUntraced(function*(limits: Limits) {
@@ -34,5 +34,9 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
     return { ...there, append, acknowledged, readers, head }
   })
 
-  brokerSuite("Redis, appended on one node and read on another", (limits) => Layer.effect(Broker.Broker, apart(limits)))
+  brokerSuite(
+    "Redis, appended on one node and read on another",
+    (limits) => Layer.effect(Broker.Broker, apart(limits)),
+    { takesCommands: false }
+  )
 })

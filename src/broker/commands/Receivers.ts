@@ -1,0 +1,115 @@
+/**
+ * Those who decide about commands in this process.
+ *
+ * They are asked in turn, until one has the run. A receiver whose scope closes is
+ * asked nothing more; what it is being asked it may finish, within a second. One
+ * that dies or is interrupted may have acted or not, so nobody is asked after it.
+ *
+ * @since 0.2.0
+ */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import type { UserId } from "../../protocol/values/Identity.ts"
+import type * as Command from "../../protocol/command/Command.ts"
+import type { CommandReceiver, SentCommand } from "../Broker.ts"
+
+/**
+ * What came of asking: a receiver decided, nobody here has the run, or a receiver
+ * did not finish, and it is not known whether it acted.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Answer =
+  | { readonly _tag: "Decided"; readonly outcome: Command.Outcome }
+  | { readonly _tag: "Nobody" }
+  | { readonly _tag: "Unknown"; readonly cause: Cause.Cause<never> }
+
+/**
+ * - `add` is `receive` of a broker's commands.
+ * - `ask` asks about one command. Interrupting it leaves what a receiver does to the
+ *   receiver.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Receivers {
+  readonly add: (receiver: CommandReceiver) => Effect.Effect<void, never, Scope.Scope>
+  readonly ask: (user: UserId, command: SentCommand) => Effect.Effect<Answer>
+}
+
+interface Registered {
+  readonly receiver: CommandReceiver
+  readonly context: Context.Context<never>
+  readonly underWay: Set<Fiber.Fiber<Command.Outcome | undefined>>
+}
+
+const nobody: Answer = { _tag: "Nobody" }
+
+const closingTime = Duration.seconds(1)
+
+/**
+ * Makes an empty list of receivers. What they do ends with the scope at the latest.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const make: Effect.Effect<Receivers, never, Scope.Scope> = Effect.map(Effect.scope, (scope): Receivers => {
+  let registered: ReadonlyArray<Registered> = []
+
+  const call = ({ context, receiver, underWay }: Registered, user: UserId, command: SentCommand) =>
+    Effect.suspend(() => receiver(user, command)).pipe(
+      // As the program's own, whoever sends.
+      Effect.updateContext((_: Context.Context<never>) => context),
+      Effect.forkIn(scope, { startImmediately: true }),
+      Effect.tap((fiber) =>
+        Effect.sync(() => {
+          underWay.add(fiber)
+          fiber.addObserver(() => void underWay.delete(fiber))
+        })
+      ),
+      Effect.uninterruptible,
+      Effect.flatMap(Fiber.await)
+    )
+
+  return {
+    add: (receiver) =>
+      Effect.flatMap(Effect.context<never>(), (context) =>
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const one: Registered = { receiver, context, underWay: new Set() }
+            registered = [...registered, one]
+            return one
+          }),
+          (one) =>
+            Effect.suspend(() => {
+              registered = registered.filter((other) => other !== one)
+              return Fiber.awaitAll(Array.from(one.underWay)).pipe(
+                Effect.timeoutOption(closingTime),
+                Effect.andThen(Effect.suspend(() => Fiber.interruptAll(Array.from(one.underWay))))
+              )
+            })
+        )).pipe(Effect.asVoid),
+    ask: (user, command) =>
+      Effect.gen(function*() {
+        for (const one of registered) {
+          // Its scope closed while another was asked.
+          if (!registered.includes(one)) continue
+          const exit = yield* call(one, user, command)
+          if (Exit.isFailure(exit)) {
+            if (!Cause.hasInterruptsOnly(exit.cause)) {
+              yield* Effect.logError(`A receiver of commands died of "${command.name}", of user ${user}`, exit.cause)
+            }
+            return { _tag: "Unknown", cause: exit.cause }
+          }
+          if (exit.value !== undefined) return { _tag: "Decided", outcome: exit.value }
+        }
+        return nobody
+      })
+  }
+})
