@@ -16,7 +16,7 @@ import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { closeCodes } from "../../protocol/wire/CloseCode.ts"
+import { codes } from "../../protocol/wire/CloseCode.ts"
 import type * as Event from "../../protocol/event/Event.ts"
 import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import type { Position } from "../../protocol/values/Position.ts"
@@ -279,7 +279,7 @@ const endOf = (reason: StopReason): Cause.Cause<Refused | Cause.Done> => {
     case "refused":
       return Cause.fail(new Refused({ code: reason.code, name: reason.name ?? "unknown", detail: reason.detail }))
     case "noToken":
-      return Cause.fail(new Refused({ code: closeCodes.unauthenticated.code, name: "noToken", detail: reason.detail }))
+      return Cause.fail(new Refused({ code: codes.unauthenticated, name: "noToken", detail: reason.detail }))
   }
 }
 

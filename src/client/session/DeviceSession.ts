@@ -36,10 +36,11 @@ import {
   wait
 } from "./Handshake.ts"
 import { acknowledge, onAcknowledged, onHandled, onMessage, onUnacknowledged } from "./FrameHandler.ts"
+import { codes } from "../../protocol/wire/CloseCode.ts"
 import * as Fallback from "./Fallback.ts"
 import type { Action, Input } from "./SessionIO.ts"
 import type { Moment, State, Turn } from "./SessionState.ts"
-import type { Status } from "./Status.ts"
+import type { Loss, Status } from "./Status.ts"
 import * as Statuses from "./Status.ts"
 
 /**
@@ -99,7 +100,7 @@ const showLife = (turn: Turn): void => {
  * @since 0.1.0
  */
 export const wakeAt = (state: State): number | undefined => {
-  const at = Math.min(...deadlines(state).map((deadline) => deadline ?? Infinity))
+  const at = Math.min(...deadlines(state).map(([at = Infinity]) => at))
   return at === Infinity ? undefined : at
 }
 
@@ -130,25 +131,29 @@ export const statusOf = (state: State): Status => {
 
 const take = (turn: Turn, input: Input): void => {
   const { state } = turn
+  // What is told of another connection, or answers another question, comes too late.
+  const named = input._tag === "checked" ? state.checking : state.connection
+  if ("connection" in input && input.connection !== named) return
+  if ("request" in input && !(state.asking && input.request === state.request)) return
   switch (input._tag) {
     case "start":
       return state.phase._tag === "Idle" ? dial(turn) : undefined
     case "token":
-      return input.request === state.request && state.asking ? onToken(turn, input.answer) : undefined
+      return onToken(turn, input.answer)
     case "tokenFailed":
-      return input.request === state.request && state.asking ? onTokenFailed(turn) : undefined
+      return onTokenFailed(turn)
     case "opened":
-      return input.connection === state.connection && state.phase._tag === "Opening" ? greet(turn) : undefined
+      return state.phase._tag === "Opening" ? greet(turn) : undefined
     case "message":
-      return input.connection === state.connection ? onMessage(turn, input.data) : undefined
+      return onMessage(turn, input.data)
     case "closed":
-      return input.connection === state.connection && hasSocket(state) ? onClosed(turn, input) : undefined
+      return hasSocket(state) ? onClosed(turn, input) : undefined
     case "acknowledged":
-      return input.connection === state.connection ? onAcknowledged(turn, input.confirmed) : undefined
+      return onAcknowledged(turn, input.confirmed)
     case "unacknowledged":
-      return input.connection === state.connection ? onUnacknowledged(turn) : undefined
+      return onUnacknowledged(turn)
     case "checked":
-      return input.connection === state.checking ? onChecked(turn, input.answer) : undefined
+      return onChecked(turn, input.answer)
     case "handled":
       return onHandled(turn, input.position)
     case "wake":
@@ -180,22 +185,29 @@ const onClose = (turn: Turn): void => {
 /** How many heartbeats without any message mean that the server is gone. */
 const silentBeats = 1.5
 
-const deadlines = (state: State): ReadonlyArray<number | undefined> => {
-  const { config, phase } = state
+/** What the session waits for: when it is due, if it is, and what is done then. */
+type Deadline = readonly [at: number | undefined, due: (turn: Turn) => void]
+
+const deadlines = ({ ackDue, config, handled, phase, renewAt }: State): ReadonlyArray<Deadline> => {
   switch (phase._tag) {
     case "Asking":
-      return [phase.since + config.tokenTimeoutMs]
+      return [[phase.since + config.tokenTimeoutMs, (turn) => wait(turn, { _tag: "tokenFailed" })]]
     case "Opening":
     case "Greeting":
-      return [phase.since + config.connectTimeoutMs]
-    case "Open":
+      return [[phase.since + config.connectTimeoutMs, (turn) => {
+        Fallback.onFailure(turn)
+        abandon(turn, { _tag: "timeout", afterMs: turn.now - phase.since }, 1000, "no welcome in time")
+      }]]
+    case "Open": {
+      const silentAt = phase.heartbeatMs > 0 ? phase.heardAt + phase.heartbeatMs * silentBeats : undefined
       return [
-        phase.heartbeatMs > 0 ? phase.heardAt + phase.heartbeatMs * silentBeats : undefined,
-        state.ackDue,
-        state.renewAt
+        [silentAt, (turn) => abandon(turn, silence(turn.now - phase.heardAt), codes.heartbeatLost, "heartbeat lost")],
+        [ackDue, (turn) => handled && acknowledge(turn, handled)],
+        [renewAt, ask]
       ]
+    }
     case "Waiting":
-      return [phase.retryAt]
+      return [[phase.retryAt, dial]]
     case "Idle":
     case "Paused":
     case "Stopped":
@@ -203,32 +215,12 @@ const deadlines = (state: State): ReadonlyArray<number | undefined> => {
   }
 }
 
+const silence = (silentMs: number): Loss => ({ _tag: "silent", silentMs })
+
+/** Does what is due. What ends the connection leaves nothing else to do. */
 const onTime = (turn: Turn): void => {
-  const { state } = turn
-  const { config, phase } = state
-  switch (phase._tag) {
-    case "Asking":
-      return turn.now >= phase.since + config.tokenTimeoutMs ? wait(turn, { _tag: "tokenFailed" }) : undefined
-    case "Opening":
-    case "Greeting":
-      if (turn.now < phase.since + config.connectTimeoutMs) return
-      Fallback.onFailure(turn)
-      return abandon(turn, { _tag: "timeout", afterMs: turn.now - phase.since }, 1000, "no welcome in time")
-    case "Waiting":
-      return turn.now >= phase.retryAt ? dial(turn) : undefined
-    case "Open":
-      break
-    case "Idle":
-    case "Paused":
-    case "Stopped":
-      return
+  const { phase } = turn.state
+  for (const [at, due] of deadlines(turn.state)) {
+    if (at !== undefined && turn.now >= at && turn.state.phase === phase) due(turn)
   }
-  const silentMs = turn.now - phase.heardAt
-  if (phase.heartbeatMs > 0 && silentMs >= phase.heartbeatMs * silentBeats) {
-    return abandon(turn, { _tag: "silent", silentMs }, 4501, "heartbeat lost")
-  }
-  if (state.ackDue !== undefined && turn.now >= state.ackDue && state.handled !== undefined) {
-    acknowledge(turn, state.handled)
-  }
-  if (state.renewAt !== undefined && turn.now >= state.renewAt) ask(turn)
 }

@@ -3,7 +3,8 @@
  *
  * @since 0.1.0
  */
-import { closeCodes, fromCode, reactionTo } from "../../protocol/wire/CloseCode.ts"
+import { codes, nameOf, reactionTo } from "../../protocol/wire/CloseCode.ts"
+import { withDefaults } from "../../protocol/values/Present.ts"
 import * as Fallback from "./Fallback.ts"
 import * as HttpAnswer from "../transport/HttpAnswer.ts"
 import * as Reconnect from "./Reconnect.ts"
@@ -59,18 +60,17 @@ export const greet = (turn: Turn): void => {
   const { state } = turn
   const { client, recentRuns, threads } = state.config
   const back = state.pending?.back
-  const resume = back?.resume ?? state.position
   // What came once is kept up by events and gaps.
   const asks = recentRuns !== undefined && (!state.welcomed || back !== undefined)
   state.phase = { _tag: "Greeting", since: turn.now }
-  send(turn, {
-    type: "hello",
-    ...(state.token === undefined ? {} : { token: state.token.token }),
-    ...(resume === undefined ? {} : { resume }),
-    ...(threads === undefined ? {} : { threads }),
-    ...(asks ? { snapshots: recentRuns } : {}),
-    ...(client === undefined ? {} : { client })
-  })
+  const hello = {
+    token: state.token?.token,
+    resume: back?.resume ?? state.position,
+    threads,
+    snapshots: asks ? recentRuns : undefined,
+    client
+  }
+  send(turn, withDefaults<ClientFrame & { readonly type: "hello" }>({ type: "hello" }, hello))
 }
 
 /** Takes the answer to `ask`. */
@@ -135,15 +135,14 @@ export const onChecked = (turn: Turn, answer: HttpAnswer.HttpAnswer | undefined)
 /** Takes the end of the socket, and does what its close code says. */
 export const onClosed = (turn: Turn, { code, reason }: { readonly code: number; readonly reason: string }): void => {
   const { state } = turn
-  const known = fromCode(code)
-  const detail = state.lastError ?? (reason === "" ? known?.meaning ?? "the connection was lost" : reason)
-  const closed = { code, name: known?.name, detail }
+  const name = nameOf(code)
+  const closed = { code, name, detail: state.lastError ?? (reason || (name ?? "the connection was lost")) }
   const refusal = HttpAnswer.refusal(state, { status: code })
   if (refusal?.final === true) return stop(turn, { _tag: "refused", code, ...refusal.reason })
   if (code === HttpAnswer.upgradeRequired && state.config.transports.length < 2) {
     return stop(turn, { _tag: "refused", code, ...HttpAnswer.notOffered })
   }
-  if (known === undefined && Fallback.isOnItsWay(state)) Fallback.onFailure(turn)
+  if (name === undefined && Fallback.isOnItsWay(state)) Fallback.onFailure(turn)
   switch (reactionTo(code)) {
     case "stop":
       return stop(turn, { _tag: "refused", ...closed })
@@ -218,10 +217,8 @@ const countLoss = ({ now, state }: Turn, cause: Loss, lastedMs: number): void =>
 /** Whether this end says that the next connection may well end the same way. */
 const isForCause = (cause: Loss): boolean =>
   cause._tag === "closed"
-    ? fromCode(cause.code) !== undefined && !planned.has(cause.code)
+    ? nameOf(cause.code) !== undefined && cause.code !== codes.draining && cause.code !== codes.heartbeatLost
     : cause._tag === "missing" || cause._tag === "badFrame"
-
-const planned: ReadonlySet<number> = new Set([closeCodes.draining.code, closeCodes.heartbeatLost.code])
 
 /** Forgets what the connection did not finish: the next one begins with it again. */
 const dropUnfinished = ({ state }: Turn): void => {

@@ -11,7 +11,7 @@
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @since 0.1.0
  */
-import { closeCodes } from "../../protocol/wire/CloseCode.ts"
+import { codes } from "../../protocol/wire/CloseCode.ts"
 import * as PositionText from "../../protocol/values/PositionText.ts"
 import { eventStreamParser } from "./EventStreamParser.ts"
 import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
@@ -164,10 +164,12 @@ const textOf = (json: unknown, key: string): string | undefined => {
 }
 
 /** Close codes by name, and what a gateway calls its reasons to refuse for a while. */
-const codeByName: ReadonlyMap<string, number> = new Map([
-  ...Object.values(closeCodes).map(({ code, name }) => [name, code] as const),
-  ...["busy", "full", "unauthenticatable"].map((name) => [name, closeCodes.draining.code] as const)
-])
+const codeByName: ReadonlyMap<string, number> = new Map(Object.entries({
+  ...codes,
+  busy: codes.draining,
+  full: codes.draining,
+  unauthenticatable: codes.draining
+}))
 
 /**
  * The words of a gateway's refusal.
@@ -191,7 +193,7 @@ const refusal = (
 ) => {
   const reason = message ?? `HTTP status ${status}`
   const named = codeByName.get(name)
-  const code = named ?? (status === 401 ? closeCodes.unauthenticated.code : status)
+  const code = named ?? (status === 401 ? codes.unauthenticated : status)
   const seconds = named === undefined ? 0 : Number(retryAfter ?? 0)
   const goodbye = seconds > 0
     ? JSON.stringify({ type: "goodbye", reason, reconnectAfterMs: Math.ceil(seconds * 1_000) })
@@ -239,7 +241,7 @@ class Translator {
   #onFrame(type: string, data: string): void {
     this.#flush()
     if (type === "welcome") this.#welcomed(textOf(jsonOf(data), "connection"))
-    if (type === "goodbye") this.code = closeCodes.draining.code
+    if (type === "goodbye") this.code = codes.draining
     if (type === "error") this.code = codeByName.get(textOf(jsonOf(data), "code") ?? "")
     this.#tell(data)
   }

@@ -38,39 +38,25 @@ export interface CloseCode {
 }
 
 /**
- * Every close code of the protocol, by name.
+ * The number of each close code of the protocol, by name. A page needs no more of
+ * them than this.
  *
  * @category constants
  * @since 0.1.0
  */
-export const closeCodes = {
-  badFrame: { code: 4400, name: "badFrame", reaction: "stop", meaning: "a frame was not valid" },
-  unauthenticated: {
-    code: 4401,
-    name: "unauthenticated",
-    reaction: "renew",
-    meaning: "the token is missing, forged, expired or revoked"
-  },
-  originRefused: { code: 4403, name: "originRefused", reaction: "stop", meaning: "the page's origin is not allowed" },
-  helloTimeout: { code: 4408, name: "helloTimeout", reaction: "resume", meaning: "no hello arrived in time" },
-  tooManyConnections: {
-    code: 4409,
-    name: "tooManyConnections",
-    reaction: "resume",
-    meaning: "the user has too many connections"
-  },
-  frameTooLarge: { code: 4413, name: "frameTooLarge", reaction: "stop", meaning: "a frame was too large" },
-  tooManyFrames: { code: 4429, name: "tooManyFrames", reaction: "stop", meaning: "frames arrived too fast" },
-  draining: { code: 4500, name: "draining", reaction: "resume", meaning: "the server is about to stop" },
-  heartbeatLost: { code: 4501, name: "heartbeatLost", reaction: "resume", meaning: "the client went silent" },
-  tooSlow: { code: 4502, name: "tooSlow", reaction: "resume", meaning: "the client reads too slowly" },
-  brokerUnavailable: {
-    code: 4503,
-    name: "brokerUnavailable",
-    reaction: "resume",
-    meaning: "the log cannot be read at the moment"
-  }
-} as const satisfies Record<string, CloseCode>
+export const codes = {
+  badFrame: 4400,
+  unauthenticated: 4401,
+  originRefused: 4403,
+  helloTimeout: 4408,
+  tooManyConnections: 4409,
+  frameTooLarge: 4413,
+  tooManyFrames: 4429,
+  draining: 4500,
+  heartbeatLost: 4501,
+  tooSlow: 4502,
+  brokerUnavailable: 4503
+} as const
 
 /**
  * The name of a close code.
@@ -78,9 +64,70 @@ export const closeCodes = {
  * @category models
  * @since 0.1.0
  */
-export type Name = keyof typeof closeCodes
+export type Name = keyof typeof codes
 
-const byCode: ReadonlyMap<number, CloseCode> = new Map(Object.values(closeCodes).map((entry) => [entry.code, entry]))
+/**
+ * Looks a code's name up; `undefined` for codes that are not of this protocol, such as
+ * 1006 after a lost network.
+ *
+ * @category lookups
+ * @since 0.1.0
+ */
+export const nameOf = (code: number): string | undefined =>
+  Object.entries(codes).find(([, known]) => known === code)?.[0]
+
+/**
+ * What a client does after a close with this code. Codes that are not of this
+ * protocol come from the network or from proxies, so the client resumes. Only
+ * 1008 (policy violation), 1009 (a message too large for the server even to
+ * read) and the other codes from 4400 to 4499 mean stop.
+ *
+ * @category lookups
+ * @since 0.1.0
+ */
+export const reactionTo = (code: number): Reaction => {
+  switch (code) {
+    case codes.unauthenticated:
+      return "renew"
+    case codes.helloTimeout:
+    case codes.tooManyConnections:
+      return "resume"
+    case 1008:
+    case 1009:
+      return "stop"
+    default:
+      return code >= 4400 && code < 4500 ? "stop" : "resume"
+  }
+}
+
+/**
+ * Every close code of the protocol, by name.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const closeCodes = /* @__PURE__ */ (() => {
+  const entry = <N extends Name>(
+    name: N,
+    meaning: string
+  ): CloseCode & { readonly code: (typeof codes)[N]; readonly name: N } => {
+    const code = codes[name]
+    return { code, name, reaction: reactionTo(code), meaning }
+  }
+  return {
+    badFrame: entry("badFrame", "a frame was not valid"),
+    unauthenticated: entry("unauthenticated", "the token is missing, forged, expired or revoked"),
+    originRefused: entry("originRefused", "the page's origin is not allowed"),
+    helloTimeout: entry("helloTimeout", "no hello arrived in time"),
+    tooManyConnections: entry("tooManyConnections", "the user has too many connections"),
+    frameTooLarge: entry("frameTooLarge", "a frame was too large"),
+    tooManyFrames: entry("tooManyFrames", "frames arrived too fast"),
+    draining: entry("draining", "the server is about to stop"),
+    heartbeatLost: entry("heartbeatLost", "the client went silent"),
+    tooSlow: entry("tooSlow", "the client reads too slowly"),
+    brokerUnavailable: entry("brokerUnavailable", "the log cannot be read at the moment")
+  }
+})()
 
 /**
  * Looks a code up; `undefined` for codes that are not of this protocol, such as
@@ -89,16 +136,5 @@ const byCode: ReadonlyMap<number, CloseCode> = new Map(Object.values(closeCodes)
  * @category lookups
  * @since 0.1.0
  */
-export const fromCode = (code: number): CloseCode | undefined => byCode.get(code)
-
-/**
- * What a client does after a close with this code. Codes that are not of this
- * protocol come from the network or from proxies, so the client resumes. Only
- * 1008 (policy violation), 1009 (a message too large for the server even to
- * read) and 4400 to 4499 without an entry mean stop.
- *
- * @category lookups
- * @since 0.1.0
- */
-export const reactionTo = (code: number): Reaction =>
-  byCode.get(code)?.reaction ?? (code === 1008 || code === 1009 || (code >= 4400 && code < 4500) ? "stop" : "resume")
+export const fromCode = (code: number): CloseCode | undefined =>
+  Object.values(closeCodes).find((entry) => entry.code === code)
