@@ -56,6 +56,8 @@ import * as RefusedUpgrades from "./admission/RefusedUpgrades.ts"
 import { Servers } from "./admission/Servers.ts"
 import type { StrangerKind } from "./admission/StrangerKind.ts"
 import { Strangers } from "./admission/Strangers.ts"
+import { CommandPolicy } from "./command/CommandPolicy.ts"
+import * as Commands from "./command/Commands.ts"
 import { Authenticator, type Principal } from "./authentication/Authenticator.ts"
 import type { IdentifyError } from "./authentication/IdentifyError.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
@@ -143,12 +145,20 @@ const make = Effect.fnUntraced(function*(
   const rate = new DeviceRate(config.connections.perSecond, clock)
   const hub = yield* Hub.make(hubOptions(config))
 
+  const policy = Option.getOrUndefined(yield* Effect.serviceOption(CommandPolicy))
+  const commands = yield* Commands.make({ commands: broker.commands, clock, limits: config.commands, policy })
+
   const nextId = makeConnectionIds(config.name, yield* Names.next)
   const run: SessionContext["run"] = Effect.runForkWith(effects)
   const context: SessionContext = {
     limits: sessionLimits(config, broker.retentionMs),
     hub,
-    authenticator: Credentials.make(authenticator, { clock, timeout: config.helloTimeout, claims: false }),
+    authenticator: Credentials.make(authenticator, {
+      clock,
+      timeout: config.helloTimeout,
+      claims: policy !== undefined
+    }),
+    commands,
     strangers,
     clock,
     run,
@@ -197,6 +207,8 @@ const make = Effect.fnUntraced(function*(
     origins: config.origins,
     posted: {
       hub,
+      commands,
+      comeBackAfterMs,
       rates: new Rates<UserId>(config.framesPerSecond),
       maxBytes: config.maxFrameBytesIn,
       timeout: config.helloTimeout
@@ -213,7 +225,9 @@ const make = Effect.fnUntraced(function*(
     closed: sessions.closed,
     draining: sessions.isDraining,
     strangers: countsOf((kind) => strangers[kind].size),
-    cut: countsOf((kind) => strangers[kind].cutCount)
+    cut: countsOf((kind) => strangers[kind].cutCount),
+    commands: commands.fates(),
+    openCommands: commands.open()
   }))
   const publish = Effect.map(stats, Metrics.makePublisher(effects))
   yield* Effect.forkScoped(Effect.repeat(publish, Schedule.spaced("5 seconds")))

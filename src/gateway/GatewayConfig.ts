@@ -11,6 +11,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { maxDataBytes } from "../protocol/command/Command.ts"
 import type { ConfigError } from "../protocol/settings/ConfigError.ts"
 import type { Given } from "../protocol/values/Present.ts"
 import * as Settings from "../protocol/settings/Settings.ts"
@@ -77,6 +78,12 @@ const Resolved = Schema.Struct({
   silentTimeout: Time,
   slow: Schema.Struct({ volatile: Limit, batched: Limit, close: Limit }),
   backlog: Schema.Struct({ perConnection: Positive, perNode: Positive }),
+  commands: Schema.Struct({
+    within: Time,
+    maxDataBytes: Positive,
+    rate: Schema.Struct({ perConnection: Positive, perUser: Positive }),
+    open: Schema.Struct({ perConnection: Positive, perUser: Positive, perNode: Positive })
+  }),
   expiryGrace: Time,
   degradedTimeout: Time,
   drainTimeout: Time,
@@ -115,6 +122,27 @@ const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
     issues.push({
       path: ["backlog", "perConnection"],
       issue: `backlog.perConnection (${perConnection}) must not be over backlog.perNode (${perNode})`
+    })
+  }
+  const { commands } = config
+  if (commands.maxDataBytes > maxDataBytes) {
+    issues.push({
+      path: ["commands", "maxDataBytes"],
+      issue: `commands.maxDataBytes (${commands.maxDataBytes}) must not be over ${maxDataBytes}, which devices know`
+    })
+  }
+  for (
+    const [name, wider, less, more] of [
+      ["rate", "perUser", commands.rate.perConnection, commands.rate.perUser],
+      ["open", "perUser", commands.open.perConnection, commands.open.perUser],
+      ["open", "perNode", commands.open.perUser, commands.open.perNode]
+    ] as const
+  ) {
+    if (less <= more) continue
+    const narrower = wider === "perNode" ? "perUser" : "perConnection"
+    issues.push({
+      path: ["commands", name, narrower],
+      issue: `commands.${name}.${narrower} (${less}) must not be over commands.${name}.${wider} (${more})`
     })
   }
   for (const [milder, harder] of [["volatile", "batched"], ["batched", "close"]] as const) {
@@ -169,6 +197,19 @@ const Overrides = Schema.Struct({
     perConnection: Schema.optionalKey(Positive),
     perNode: Schema.optionalKey(Positive)
   })),
+  commands: Schema.optionalKey(Schema.Struct({
+    within: Schema.optionalKey(TimeInput),
+    maxDataBytes: Schema.optionalKey(Positive),
+    rate: Schema.optionalKey(Schema.Struct({
+      perConnection: Schema.optionalKey(Positive),
+      perUser: Schema.optionalKey(Positive)
+    })),
+    open: Schema.optionalKey(Schema.Struct({
+      perConnection: Schema.optionalKey(Positive),
+      perUser: Schema.optionalKey(Positive),
+      perNode: Schema.optionalKey(Positive)
+    }))
+  })),
   expiryGrace: Schema.optionalKey(TimeInput),
   degradedTimeout: Schema.optionalKey(TimeInput),
   drainTimeout: Schema.optionalKey(TimeInput),
@@ -196,6 +237,12 @@ const defaults: Resolved = {
     close: { bytes: 8192 * kibi, after: Duration.seconds(30) }
   },
   backlog: { perConnection: 8192 * kibi, perNode: 256 * 1024 * kibi },
+  commands: {
+    within: Duration.seconds(5),
+    maxDataBytes,
+    rate: { perConnection: 10, perUser: 20 },
+    open: { perConnection: 16, perUser: 64, perNode: 4_096 }
+  },
   expiryGrace: Duration.seconds(10),
   degradedTimeout: Duration.minutes(5),
   drainTimeout: Duration.seconds(5),
@@ -212,7 +259,13 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
     batched: { ...defaults.slow.batched, ...overrides.slow?.batched },
     close: { ...defaults.slow.close, ...overrides.slow?.close }
   },
-  backlog: { ...defaults.backlog, ...overrides.backlog }
+  backlog: { ...defaults.backlog, ...overrides.backlog },
+  commands: {
+    ...defaults.commands,
+    ...overrides.commands,
+    rate: { ...defaults.commands.rate, ...overrides.commands?.rate },
+    open: { ...defaults.commands.open, ...overrides.commands?.open }
+  }
 })
 
 /** What these options are of. */
@@ -259,6 +312,15 @@ const about: Settings.About = { of: "Gateway", environment: "GATEWAY" }
  *   `backlog.perNode`, 256 MiB, of all devices together, those being closed
  *   included. Past three quarters of it, the devices for which most waits are closed
  *   with 4502;
+ * - `commands`: what devices may ask of runs. `commands.within`: how long a run may take
+ *   to decide about a command, 5 seconds; then it is refused as `unavailable`.
+ *   `commands.maxDataBytes`: how large the data of one may be, 8 KiB, which is also the
+ *   most. `commands.rate`: how many may come per second, and as many at once, from
+ *   one connection (`perConnection`, 10) and from one user (`perUser`, 20, those that are
+ *   posted included); they do not count as frames. `commands.open`: how many may be
+ *   undecided, of one connection (`perConnection`, 16), one user (`perUser`, 64) and this
+ *   node (`perNode`, 4,096). What is beyond is refused as `tooMany`, or `invalid` for its
+ *   size, and the connection stays;
  * - `expiryGrace`: how long a connection outlives its credential, 10 seconds;
  * - `degradedTimeout`: for how long devices are kept while the broker is away, 5
  *   minutes (up to a tenth longer, at random); then they are closed with 4503, so

@@ -23,6 +23,8 @@
  * | `emitter_gateway_left_out_total` | counter: events slow devices did not get | `delivery` |
  * | `emitter_gateway_blocked_total` | counter: times a transport was full | |
  * | `emitter_gateway_acknowledgements_total` | counter | |
+ * | `emitter_gateway_commands_total` | counter: commands of devices | `outcome`: `accepted`, a reason for which it was refused, or `undecided` |
+ * | `emitter_gateway_open_commands` | gauge: commands that are not decided yet | |
  * | `emitter_gateway_degradations_total` | counter: times a device was told that events may be late | |
  *
  * @since 0.1.0
@@ -39,7 +41,8 @@ const gauges = {
   behind: Metric.gauge("emitter_gateway_behind", { description: "Connections that have not caught up" }),
   degraded: Metric.gauge("emitter_gateway_degraded", { description: "Connections whose log cannot be read" }),
   lag: Metric.gauge("emitter_gateway_lag_events", { description: "The largest lag of one connection, in events" }),
-  backlog: Metric.gauge("emitter_gateway_backlog_bytes", { description: "Bytes that wait for the network" })
+  backlog: Metric.gauge("emitter_gateway_backlog_bytes", { description: "Bytes that wait for the network" }),
+  openCommands: Metric.gauge("emitter_gateway_open_commands", { description: "Commands that are not decided yet" })
 }
 
 const counters = {
@@ -75,6 +78,10 @@ const labelled = {
   gaps: {
     label: "reason",
     metric: Metric.counter("emitter_gateway_gaps_total", { description: "Gaps devices were told of" })
+  },
+  commands: {
+    label: "outcome",
+    metric: Metric.counter("emitter_gateway_commands_total", { description: "Commands of devices" })
   },
   leftOut: {
     label: "delivery",

@@ -169,5 +169,6 @@ const unavailableReasons = {
   busy: "too many devices came at once",
   brokerUnavailable: closeCodes.brokerUnavailable.meaning,
   full: "this server has as many connections as it takes",
+  undecided: "it is not known what became of the command: send the same again",
   unauthenticatable: "credentials cannot be checked at the moment"
 } as const

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type * as HubStats from "../hub/Stats.ts"
+import type { Fate } from "./command/Commands.ts"
 import type { StrangerKind } from "./admission/StrangerKind.ts"
 
 /**
@@ -14,7 +15,8 @@ import type { StrangerKind } from "./admission/StrangerKind.ts"
  * that came too many at once, `refused.address` requests of addresses that sent
  * too many. `strangers` counts the sockets whose device is not
  * known, by kind, and `cut` those of them that were too many or stayed for too
- * long.
+ * long. `commands` counts the commands of devices by what became of them;
+ * `openCommands` are those that are not decided yet.
  *
  * @category models
  * @since 0.1.0
@@ -26,4 +28,6 @@ export interface Stats extends Omit<HubStats.Stats, "refused"> {
   readonly draining: boolean
   readonly strangers: Readonly<Record<StrangerKind, number>>
   readonly cut: Readonly<Record<StrangerKind, number>>
+  readonly commands: Readonly<Record<Fate, number>>
+  readonly openCommands: number
 }

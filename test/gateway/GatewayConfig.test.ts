@@ -66,6 +66,13 @@ describe("GatewayConfig", () => {
         GATEWAY_SLOW_CLOSE_AFTER: "3 seconds",
         GATEWAY_BACKLOG_PER_CONNECTION: "4000",
         GATEWAY_BACKLOG_PER_NODE: "5000",
+        GATEWAY_COMMANDS_WITHIN: "8 seconds",
+        GATEWAY_COMMANDS_MAX_DATA_BYTES: "1024",
+        GATEWAY_COMMANDS_RATE_PER_CONNECTION: "1",
+        GATEWAY_COMMANDS_RATE_PER_USER: "2",
+        GATEWAY_COMMANDS_OPEN_PER_CONNECTION: "3",
+        GATEWAY_COMMANDS_OPEN_PER_USER: "4",
+        GATEWAY_COMMANDS_OPEN_PER_NODE: "5",
         GATEWAY_EXPIRY_GRACE: "4 seconds",
         GATEWAY_DEGRADED_TIMEOUT: "7 seconds",
         GATEWAY_DRAIN_TIMEOUT: "5 seconds",
@@ -93,6 +100,12 @@ describe("GatewayConfig", () => {
           close: { bytes: 30, after: seconds(3) }
         },
         backlog: { perConnection: 4000, perNode: 5000 },
+        commands: {
+          within: seconds(8),
+          maxDataBytes: 1024,
+          rate: { perConnection: 1, perUser: 2 },
+          open: { perConnection: 3, perUser: 4, perNode: 5 }
+        },
         expiryGrace: seconds(4),
         degradedTimeout: seconds(7),
         drainTimeout: seconds(5),
@@ -135,6 +148,21 @@ describe("GatewayConfig", () => {
       assert.include(small.message, "twice maxFrameBytesOut (65536)")
       const large = yield* Effect.flip(GatewayConfig.decode({ backlog: { perNode: 1_000_000 } }))
       assert.deepStrictEqual(large.issues.map(({ path }) => path), ["backlog.perConnection"])
+    }))
+
+  it.effect("refuses limits on commands that run backwards, or data larger than devices may send", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(
+        GatewayConfig.decode({
+          commands: { maxDataBytes: 8_193, rate: { perConnection: 21 }, open: { perConnection: 65, perNode: 63 } }
+        })
+      )
+      assert.deepStrictEqual(error.issues.map(({ message, path }) => [path, message.replaceAll(/.*\(|\).*/g, "")]), [
+        ["commands.maxDataBytes", "8193"],
+        ["commands.rate.perConnection", "20"],
+        ["commands.open.perConnection", "64"],
+        ["commands.open.perUser", "63"]
+      ])
     }))
 
   it.effect("refuses limits for slow devices that run backwards", () =>

@@ -5,7 +5,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { Envelope, Frame } from "effect-emitter/protocol"
-import { type Admission, Authenticator, Gateway, type GatewayConfig } from "effect-emitter/gateway"
+import { type Admission, Authenticator, type CommandPolicy, Gateway, type GatewayConfig } from "effect-emitter/gateway"
 import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import * as Jose from "jose"
 import { createServer } from "node:http"
@@ -67,6 +67,7 @@ export const serve = Effect.fnUntraced(function*(
     readonly broker?: Layer.Layer<Broker.Broker>
     readonly authenticator?: Layer.Layer<Authenticator.Authenticator>
     readonly admission?: Layer.Layer<Admission.Admission>
+    readonly policy?: Layer.Layer<CommandPolicy.CommandPolicy> | undefined
     readonly port?: number
   } = {}
 ) {
@@ -76,7 +77,7 @@ export const serve = Effect.fnUntraced(function*(
     disableListenLog: true,
     disableLogger: true
   }).pipe(
-    Layer.provide(layers.admission ?? Layer.empty),
+    Layer.provide(Layer.mergeAll(layers.admission ?? Layer.empty, layers.policy ?? Layer.empty)),
     Layer.provide(layers.authenticator ?? Layer.orDie(authenticator)),
     Layer.provideMerge(layers.broker ?? Layer.orDie(Broker.layerMemory())),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: layers.port ?? 0, host: "127.0.0.1" })),

@@ -2,9 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { Broker, Position } from "effect-emitter"
 import { CloseCode } from "effect-emitter/events"
-import type { Frame } from "effect-emitter/protocol"
+import { Frame } from "effect-emitter/protocol"
 import { TestClock } from "effect/testing"
 import type { Connection } from "../../src/hub/connection/Connection.ts"
+import { accepted, CommandId } from "../../src/protocol/command/Command.ts"
 import * as Monotonic from "../../src/protocol/values/Monotonic.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
 import { seeded } from "../support/random.ts"
@@ -46,6 +47,69 @@ describe("Connection", () => {
       yield* settle
       assert.deepStrictEqual(offsets(transport), [1, 2])
       assert.strictEqual(connection.state, "idle")
+    }))
+
+  it.effect("answers at once, and while the transport is full once there is room, in order and beside the events", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: now })
+      const transport = new FakeTransport()
+      const connection = yield* open(yield* makeHub(broker), transport)
+      const reply = (n: number) =>
+        connection.reply(Frame.encode({ type: "command", id: CommandId.make(`c${n}`), ...accepted }))
+      const answered = () => transport.frames.flatMap((frame) => frame.type === "command" ? [frame.id] : [])
+      transport.room = 2
+      reply(1)
+      reply(2)
+      assert.deepStrictEqual<unknown>(answered(), ["c1", "c2"])
+      assert.strictEqual(connection.state, "blocked")
+      broker.append()
+      for (const n of [3, 4, 5]) reply(n)
+      yield* settle
+      assert.lengthOf(answered(), 2)
+      assert.deepStrictEqual(offsets(transport), [])
+
+      transport.drain(1)
+      assert.deepStrictEqual<unknown>(answered(), ["c1", "c2", "c3", "c4", "c5"])
+      assert.strictEqual(connection.state, "blocked")
+      transport.drain(10)
+      yield* settle
+      assert.deepStrictEqual(offsets(transport), [1])
+      assert.strictEqual(connection.state, "idle")
+      assert.lengthOf(answered(), 5)
+    }))
+
+  it.effect("loses no event when an answer fills the transport while a pull is under way", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("5 millis") })
+      const transport = new FakeTransport()
+      const opening = yield* Effect.forkChild(open(yield* makeHub(broker), transport))
+      yield* settle
+      const connection = yield* Fiber.join(opening)
+      broker.append()
+      yield* TestClock.adjust("2 millis")
+      assert.strictEqual(connection.state, "draining")
+      transport.room = 1
+      connection.reply(Frame.encode({ type: "command", id: CommandId.make("c1"), ...accepted }))
+      assert.strictEqual(connection.state, "blocked")
+      yield* settle
+      assert.deepStrictEqual(offsets(transport), [])
+      transport.drain(10)
+      yield* settle
+      assert.deepStrictEqual(offsets(transport), [1])
+    }))
+
+  it.effect("is closed as slow where its device asks for ever more, and reads no answer", () =>
+    Effect.gen(function*() {
+      const transport = new FakeTransport()
+      const connection = yield* open(yield* makeHub(new FakeBroker({ maxEvents: 100, delay: now })), transport)
+      const reply = () => connection.reply(Frame.encode({ type: "command", id: CommandId.make("c"), ...accepted }))
+      transport.room = 1
+      for (let n = 0; n < 65; n++) reply()
+      assert.deepStrictEqual(transport.closeReasons, [])
+      reply()
+      assert.deepStrictEqual(transport.closeReasons.map(({ code }) => code.code), [4502])
+      reply()
+      assert.lengthOf(transport.closeReasons, 1)
     }))
 
   it.effect("does nothing while there is nothing to send", () =>

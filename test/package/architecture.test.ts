@@ -31,7 +31,7 @@ const rooms: Record<string, ReadonlyArray<string>> = {
   broker: ["leases", "commands", "memory", "redis"],
   emitter: ["resilience", "user", "fallback", "observe", "delivery", "dispatch", "accept", "run"],
   hub: ["capacity", "outage", "connection", "registry"],
-  gateway: ["admission", "authentication", "session", "sse", "websocket", "operations"],
+  gateway: ["admission", "authentication", "command", "session", "sse", "websocket", "operations"],
   client: ["transport", "session", "driver"],
   "demo/page": ["view", "run", "connection", "operator"]
 }

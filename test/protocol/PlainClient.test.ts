@@ -9,6 +9,8 @@ import type { AddressInfo } from "node:net"
 import { type WebSocket, WebSocketServer } from "ws"
 import type { Snapshot } from "../../src/protocol/wire/Frame.ts"
 import type { Position } from "../../src/protocol/values/Position.ts"
+import { accepted } from "../../src/protocol/command/Command.ts"
+import { CommandsDouble, layer } from "../gateway/commands.ts"
 import { append, envelope, serve, token, user } from "../gateway/server.ts"
 import { freePort } from "../support/freePort.ts"
 import { ownTimed } from "../support/ownTime.ts"
@@ -257,6 +259,68 @@ describe("a client written from the protocol document", () => {
       yield* until("live again", () => renewed.statuses.filter((status) => status === "live").length === 2)
       yield* append(served, "ada", 1)
       yield* until("an event", () => renewed.events.length === 1)
+    }))
+
+  it.live("asks something of a run, and keeps it across connections until it is answered", () =>
+    Effect.gen(function*() {
+      const commands = new CommandsDouble()
+      const served = yield* serve({}, { broker: layer(commands) })
+      const record = yield* run({ url: served.url })
+      // Before it is welcomed as well.
+      const early = record.client.command("ada-1", "cancel")
+      assert.strictEqual((yield* Effect.promise(() => early)).outcome, "accepted")
+      const refused = record.client.command("bob-1", "steer", { text: "x" })
+      assert.strictEqual((yield* Effect.promise(() => refused)).reason, "unknownRun")
+
+      commands.decide = () => Effect.never
+      const id = "c-kept"
+      const kept = record.client.command("ada-1", "cancel", undefined, id)
+      yield* until("it is sent", () => commands.sent.length === 3)
+      commands.decide = () => Effect.succeed(accepted)
+      record.client.cut()
+      assert.strictEqual((yield* Effect.promise(() => kept)).outcome, "accepted")
+      assert.deepStrictEqual<unknown>(commands.sent.slice(2).map((sent) => sent.id), [id, id])
+      assert.isFalse(record.statuses.includes("fault"))
+    }))
+
+  it.live("sends no command to a server that does not accept any, until one does", () =>
+    Effect.gen(function*() {
+      const frames: Array<string> = []
+      const server = yield* scripted((say, _, nth, socket) => {
+        socket.on("message", (data) => {
+          const { id, type } = JSON.parse(String(data))
+          frames.push(`${nth} ${type}`)
+          if (type === "command") say({ type, id, outcome: "accepted" })
+        })
+        say(welcome(0, nth === 2 ? { accepts: ["later", "command"] } : {}))
+      })
+      const record = yield* run({ url: server.url })
+      yield* live(record)
+      const asked = record.client.command("r", "cancel")
+      yield* Effect.sleep("100 millis")
+      assert.notInclude(frames, "1 command")
+      record.client.cut()
+      assert.strictEqual((yield* Effect.promise(() => asked)).outcome, "accepted")
+      assert.include(frames, "2 command")
+    }))
+
+  it.live("sends a command again that was refused as too many when it was repeated", () =>
+    Effect.gen(function*() {
+      const answers = ["none", "tooMany", "accepted"]
+      const server = yield* scripted((say, _, __, socket) => {
+        socket.on("message", (data) => {
+          const { id, type } = JSON.parse(String(data))
+          if (type !== "command") return
+          const next = answers.shift()
+          if (next === "none") return socket.terminate()
+          say({ type, id, ...(next === "accepted" ? { outcome: next } : { outcome: "refused", reason: next }) })
+          if (next === "tooMany") socket.terminate()
+        })
+        say(welcome(0, { accepts: ["command"] }))
+      })
+      const record = yield* run({ url: server.url })
+      const asked = record.client.command("r", "cancel")
+      assert.strictEqual((yield* Effect.promise(() => asked)).outcome, "accepted")
     }))
 
   it.live("answers heartbeats: the gateway keeps it, though it has nothing to say", () =>

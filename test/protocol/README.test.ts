@@ -33,14 +33,17 @@ const table = (header: string, heading = "# ") => {
 
 const marked = (cell: string | undefined) => Array.from((cell ?? "").matchAll(/`([^`]+)`/g), ([, name = ""]) => name)
 
+/** The fields of a struct, or of the structs of a union: required are those that each of them requires. */
 const fieldsOf = (schema: Schema.Top): ReadonlyArray<string> => {
   const json = Schema.toJsonSchemaDocument(schema).schema
-  const required: ReadonlyArray<unknown> = Array.isArray(json["required"]) ? json["required"] : []
-  return Object.keys(Object(json["properties"])).map((key) => required.includes(key) ? key : `${key}?`)
+  const structs: ReadonlyArray<Record<string, unknown>> = Array.isArray(json["anyOf"]) ? json["anyOf"] : [json]
+  const isRequired = (key: string) => structs.every(({ required }) => Array.isArray(required) && required.includes(key))
+  const keys = new Set(structs.flatMap(({ properties }) => Object.keys(Object(properties))))
+  return [...keys].map((key) => isRequired(key) ? key : `${key}?`)
 }
 
 const frames = {
-  client: { hello: Frame.Hello, ack: Frame.Ack, pong: Frame.Pong, token: Frame.Token },
+  client: { hello: Frame.Hello, ack: Frame.Ack, pong: Frame.Pong, token: Frame.Token, command: Frame.Command },
   server: {
     welcome: Frame.Welcome,
     events: Frame.Events,
@@ -49,7 +52,8 @@ const frames = {
     status: Frame.Status,
     ping: Frame.Ping,
     goodbye: Frame.Goodbye,
-    error: Frame.ErrorFrame
+    error: Frame.ErrorFrame,
+    command: Frame.CommandOutcome
   }
 }
 

@@ -3,6 +3,7 @@
  * stands there as the text that travels: neither may change without the other.
  */
 import * as Frame from "../../src/protocol/wire/Frame.ts"
+import { accepted, CommandId, refused } from "../../src/protocol/command/Command.ts"
 import { ConnectionId, EventId, RunId, ThreadId } from "../../src/protocol/values/Identity.ts"
 
 const epoch = "k3J9xQ"
@@ -27,7 +28,22 @@ export const clientFrames: Record<string, Frame.ClientFrame> = {
   "ack.epoch": { type: "ack", offset: 44, epoch },
   "ack.confirmed": { type: "ack", offset: 44, epoch, confirmed: [41, 44] },
   "pong": { type: "pong" },
-  "token": { type: "token", token: "eyJhbGciOiJIUzI1NiJ9.e30.bmV3" }
+  "token": { type: "token", token: "eyJhbGciOiJIUzI1NiJ9.e30.bmV3" },
+  "command": { type: "command", id: CommandId.make("cmd-1"), run, name: "cancel" },
+  "command.answer": {
+    type: "command",
+    id: CommandId.make("cmd-2"),
+    run,
+    name: "answer",
+    data: { requestId: "q1", answer: true }
+  },
+  "command.own": {
+    type: "command",
+    id: CommandId.make("cmd-3"),
+    run,
+    name: "steer",
+    data: { text: "", tags: ["ä", "\u2028", 0.5, null] }
+  }
 }
 
 export const serverFrames: Record<string, Frame.ServerFrame> = {
@@ -241,5 +257,12 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
   "status.live": { type: "status", state: "live" },
   "ping": { type: "ping" },
   "goodbye": { type: "goodbye", reason: "draining", reconnectAfterMs: 1_500 },
+  "command.accepted": { type: "command", id: CommandId.make("cmd-1"), ...accepted },
+  "command.refused": { type: "command", id: CommandId.make("cmd-2"), ...refused("ended") },
+  "command.refused-why": {
+    type: "command",
+    id: CommandId.make("cmd-3"),
+    ...refused("invalid", { path: "data.text", message: "a text is needed" })
+  },
   "error": { type: "error", code: "badFrame", message: "ack: Expected an integer at [\"offset\"]" }
 }

@@ -4,6 +4,13 @@ import type { Position } from "../../src/protocol/values/Position.ts"
 export interface PlainClient {
   /** Where a later client may go on. */
   readonly position: () => Position | undefined
+  /** Asks something of a run, and gives the answer as it came. */
+  readonly command: (
+    run: string,
+    name: string,
+    data?: unknown,
+    id?: string
+  ) => Promise<{ readonly outcome: string; readonly reason?: string; readonly path?: string }>
   /** Loses the connection. */
   readonly cut: () => void
   readonly close: () => void

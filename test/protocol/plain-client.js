@@ -11,6 +11,8 @@ const reactionTo = (code) => {
 export const connect = ({ url, getToken, threads, recent, position, onEvent, onGap, onSnapshot, onStatus }) => {
   const ids = new Set()
   let socket, silence, ackTimer, ackAt, retry, welcomedAt
+  const commands = new Map() // those without an answer, by id
+  let accepted = false // whether this connection takes commands
   let asked = [] // the last events that asked for a confirmation
   let snapshots = 0 // how many are still to come
   let snapshotsFrom // where to resume from until they are there
@@ -22,6 +24,13 @@ export const connect = ({ url, getToken, threads, recent, position, onEvent, onG
     heartbeatMs = 25_000,
     refusals = 0,
     done = false
+
+  const command = (frame) => {
+    if (!accepted) return
+    frame.times++
+    send(frame.sent)
+    frame.again = setTimeout(command, 10_000, frame)
+  }
 
   const send = (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame))
 
@@ -58,7 +67,18 @@ export const connect = ({ url, getToken, threads, recent, position, onEvent, onG
         awaitSnapshots(frame.snapshots, position)
         if (position.offset > 0) ack(true, asked)
       }
+      accepted = frame.accepts?.includes("command") === true
+      for (const each of commands.values()) command(each)
       onStatus?.("live", frame)
+    },
+    command({ id, outcome, reason, path, message }) {
+      const frame = commands.get(id)
+      if (frame === undefined) return
+      // This says nothing of what became of it before.
+      if (reason === "tooMany" && frame.times > 1) return
+      clearTimeout(frame.again)
+      commands.delete(id)
+      frame.answered({ outcome, reason, path, message })
     },
     events(frame) {
       if (snapshots > 0) throw new Error("events before all snapshots")
@@ -113,8 +133,9 @@ export const connect = ({ url, getToken, threads, recent, position, onEvent, onG
     const end = (code) => {
       if (ended) return
       ended = true
-      for (const timer of [silence, ackTimer]) clearTimeout(timer)
+      for (const timer of [silence, ackTimer, ...[...commands.values()].map(({ again }) => again)]) clearTimeout(timer)
       ackTimer = undefined
+      accepted = false
       if (snapshotsFrom !== undefined) position = snapshotsFrom.resume
       awaitSnapshots(0)
       const reaction = reactionTo(code)
@@ -146,7 +167,15 @@ export const connect = ({ url, getToken, threads, recent, position, onEvent, onG
     }
 
     current.onopen = () =>
-      send({ type: "hello", token, resume: position, threads, snapshots: recent, client: "plain/1" })
+      send({
+        type: "hello",
+        token,
+        resume: position,
+        threads,
+        snapshots: recent,
+        client: "plain/1",
+        accepts: ["command"]
+      })
     current.onclose = ({ code }) => end(code)
     current.onmessage = ({ data }) => {
       if (ended) return
@@ -169,10 +198,18 @@ export const connect = ({ url, getToken, threads, recent, position, onEvent, onG
   open(false)
   return {
     position: () => snapshotsFrom === undefined ? position : snapshotsFrom.resume,
+    command: (run, name, data, id = crypto.randomUUID()) =>
+      new Promise((answered) => {
+        const frame = { sent: { type: "command", id, run, name, data }, times: 0, answered }
+        commands.set(id, frame)
+        command(frame)
+      }),
     cut: () => socket?.close(),
     close() {
       done = true
-      for (const timer of [silence, ackTimer, retry]) clearTimeout(timer)
+      for (const timer of [silence, ackTimer, retry, ...[...commands.values()].map(({ again }) => again)]) {
+        clearTimeout(timer)
+      }
       socket?.close()
     }
   }

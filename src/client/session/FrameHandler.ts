@@ -53,6 +53,9 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
     case "status":
       if (state.phase._tag === "Open") state.phase = { ...state.phase, degraded: frame.state === "degraded" }
       return
+    case "command":
+      // An answer to what this client has not asked.
+      return
   }
 }
 

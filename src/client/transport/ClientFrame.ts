@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import type { Ack, Hello, Pong, Token } from "../../protocol/wire/Frame.ts"
+import type { Ack, Command, Hello, Pong, Token } from "../../protocol/wire/Frame.ts"
 
 /**
  * Every frame a client sends.
@@ -17,3 +17,4 @@ export type ClientFrame =
   | typeof Ack.Encoded
   | typeof Pong.Encoded
   | typeof Token.Encoded
+  | typeof Command.Encoded

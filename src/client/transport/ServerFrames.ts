@@ -10,6 +10,7 @@
  * @since 0.1.0
  */
 import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
+import type { Outcome } from "../../protocol/command/Command.ts"
 import type { GapReason } from "../../protocol/wire/Frame.ts"
 import { epochPattern } from "../../protocol/values/PositionText.ts"
 import { enders, errorReasons, requestKinds, requestOutcomes } from "../../protocol/event/RunEvents.ts"
@@ -67,6 +68,7 @@ export type ServerFrame =
   | { readonly type: "ping" }
   | { readonly type: "goodbye"; readonly reason: string; readonly reconnectAfterMs: number }
   | { readonly type: "error"; readonly code: string; readonly message: string }
+  | { readonly type: "command"; readonly id: string } & Outcome
 
 /**
  * A message that is no frame. `detail` says what is wrong, without any of the
@@ -172,6 +174,14 @@ const isSnapshot = isShape(
   }
 )
 
+const isAccepted = isShape({ id: isName, outcome: isOneOf("accepted") })
+
+// Later servers may have reasons that are not known here.
+const isRefused = isShape(
+  { id: isName, outcome: isOneOf("refused"), reason: isString },
+  { path: isString, message: isString }
+)
+
 const frames: { readonly [Type in ServerFrame["type"]]: Check } = {
   welcome: isShape({
     connection: isName,
@@ -194,7 +204,8 @@ const frames: { readonly [Type in ServerFrame["type"]]: Check } = {
   status: isShape({ state: isOneOf("degraded", "live") }),
   ping: isAny,
   goodbye: isShape({ reason: isString, reconnectAfterMs: isCount }),
-  error: isShape({ code: isString, message: isString })
+  error: isShape({ code: isString, message: isString }),
+  command: (value) => isAccepted(value) || isRefused(value)
 }
 
 const isFrameType = (type: unknown): type is ServerFrame["type"] =>

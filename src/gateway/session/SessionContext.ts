@@ -16,6 +16,7 @@ import type { ConnectionId } from "../../protocol/values/Identity.ts"
 import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import { TooManyAtOnce } from "../admission/DeviceRate.ts"
 import type { Strangers } from "../admission/Strangers.ts"
+import type { Commands } from "../command/Commands.ts"
 import type { Authenticator, Principal } from "../authentication/Authenticator.ts"
 import type { Session } from "./Session.ts"
 
@@ -41,6 +42,7 @@ export interface Limits {
  *
  * - `run` starts an effect in the gateway's context, at once.
  * - `add` and `remove` keep the set of sessions.
+ * - `commands` decides about what devices ask of runs.
  * - `strangers` bounds those whose device is not known yet.
  * - `closed` counts and logs an end from this side.
  * - `admits` takes a place among the devices of this second, and tells whether
@@ -55,6 +57,7 @@ export interface SessionContext {
   readonly limits: Limits
   readonly hub: Hub["Service"]
   readonly authenticator: Authenticator["Service"]
+  readonly commands: Commands
   readonly strangers: Strangers
   readonly clock: Clock.Clock
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
@@ -81,6 +84,18 @@ export const open = (
   Effect.suspend((): ReturnType<typeof open> =>
     admits() ? hub.open(request, greeting) : Effect.fail(new TooManyAtOnce())
   )
+
+/**
+ * What a welcome says besides where the connection starts.
+ *
+ * @category getters
+ * @since 0.2.0
+ */
+export const offers = ({ commands, limits: { heartbeatMs, retentionMs } }: SessionContext) => ({
+  heartbeatMs,
+  retentionMs,
+  ...(commands.areTaken ? { accepts: ["command"] } : {})
+})
 
 /**
  * When a credential that was just verified runs out, and its grace with it, on the monotonic clock: however the wall clock

@@ -1,11 +1,14 @@
 /**
  * The frames that devices post, since server-sent events have no way back: an `ack`
- * that names its epoch, or a `pong` that names its connection, as the body of a `POST`
- * to the gateway's path.
+ * that names its epoch, a `pong` that names its connection, or a `command`, as the body
+ * of a `POST` to the gateway's path.
  *
  * The request stands for itself, so it may arrive at any node, with or without
  * the device's stream. It is authenticated like every other. It confirms the events
  * that it names, of its own user alone, and none past the head of the log.
+ *
+ * A command is answered with what became of it. It needs no stream, so a program without
+ * any may send it as well.
  *
  * As a sign of life it counts at the node that holds the stream, since nodes share no
  * more than the log. Behind a balancer that sends a device's requests to several
@@ -19,11 +22,14 @@
 import * as ByteSize from "effect/ByteSize"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import type { HttpServerError } from "effect/http/HttpServerError"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { BrokerError } from "../../broker/Broker.ts"
+import type { Outcome } from "../../protocol/command/Command.ts"
+import type { Commands } from "../command/Commands.ts"
 import type { Hub } from "../../hub/Hub.ts"
 import type { Revoked } from "../../hub/Revocation.ts"
 import { closeCodes } from "../../protocol/wire/CloseCode.ts"
@@ -34,15 +40,18 @@ import * as Refusal from "../Refusal.ts"
 import type { Rates } from "../admission/Rates.ts"
 
 /**
- * What posted frames need of their gateway. `rates` limits them per user,
- * `maxBytes` is the most that one may take, `timeout` how long it may take to
- * arrive.
+ * What posted frames need of their gateway. `rates` limits them per user, all but
+ * commands, which have their own limits. `maxBytes` is the most that one may take,
+ * `timeout` how long it may take to arrive; `comeBackAfterMs` is when a command may be
+ * sent again of which nobody knows what became.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
   readonly hub: Hub["Service"]
+  readonly commands: Commands
+  readonly comeBackAfterMs: () => number
   readonly rates: Rates<UserId>
   readonly maxBytes: number
   readonly timeout: Duration.Duration
@@ -59,11 +68,12 @@ const taken = HttpServerResponse.empty({ status: 204 })
 export const answer = (
   options: Options,
   request: HttpServerRequest,
-  { issuedAt, userId }: Principal,
+  principal: Principal,
   now: number
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError | Revoked> => {
-  if (!options.rates.take(userId, now)) return Effect.succeed(Refusal.tooManyFrames(options.rates.perSecond))
-  const { hub, maxBytes, timeout } = options
+  const { hub, maxBytes, rates, timeout } = options
+  const { issuedAt, userId } = principal
+  if (!rates.take(userId, now)) return Effect.succeed(Refusal.tooManyFrames(rates.perSecond))
   return request.text.pipe(
     Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
     Effect.timeout(timeout),
@@ -73,19 +83,48 @@ export const answer = (
       Effect.andThen(
         hub.admit(userId, issuedAt),
         Effect.suspend(() => {
+          if (frame.type === "command") return takeCommand(options, principal, frame)
           hub.hear(userId, frame.connection)
           return frame.type === "pong"
-            ? Effect.void
-            : hub.acknowledge(userId, { epoch: frame.epoch, offset: frame.offset }, frame.confirmed ?? [])
+            ? Effect.succeed(taken)
+            : Effect.as(
+              hub.acknowledge(userId, { epoch: frame.epoch, offset: frame.offset }, frame.confirmed ?? []),
+              taken
+            )
         })
       )
     ),
-    Effect.as(taken),
-    Effect.catchTag("FrameError", (error) => Effect.succeed(Refusal.badRequest(error.detail))),
+    Effect.catchTag("FrameError", ({ command, detail }) =>
+      Effect.sync(() => {
+        if (command === undefined) return Refusal.badRequest(detail)
+        const { id, path } = command
+        return outcomeOf(id, options.commands.refuse("invalid", { path, message: detail }))
+      })),
     Effect.catchTag("HttpServerError", (error) => Effect.succeed(unreadable(error, maxBytes))),
     Effect.catchTag("TimeoutError", () => Effect.succeed(late))
   )
 }
+
+const takeCommand = (
+  { comeBackAfterMs, commands, rates }: Options,
+  principal: Principal,
+  command: Frame.Command
+): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
+  if (commands.isTooOften({ principal })) {
+    return Effect.succeed(outcomeOf(command.id, commands.refuse("tooMany", { message: "commands came too fast" })))
+  }
+  rates.giveBack(principal.userId)
+  return Effect.match(Fiber.join(commands.submit({ principal }, command)), {
+    onSuccess: (outcome) => outcomeOf(command.id, outcome),
+    onFailure: () => Refusal.unavailable("undecided", comeBackAfterMs())
+  })
+}
+
+const outcomeOf = (id: Frame.Command["id"], outcome: Outcome): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.text(Frame.encode({ type: "command", id, ...outcome }), {
+    contentType: "application/json",
+    headers: { "cache-control": "no-store" }
+  })
 
 // The request is cut with its body unread, so this is for middleware that logs.
 const late = Refusal.refuse(408, closeCodes.helloTimeout, "the body did not arrive in time")

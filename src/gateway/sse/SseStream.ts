@@ -30,7 +30,7 @@ import * as Position from "../../protocol/values/Position.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
 import * as CloseReasons from "../session/CloseReasons.ts"
 import type { Session } from "../session/Session.ts"
-import { lapsesAt, open, type SessionContext } from "../session/SessionContext.ts"
+import { lapsesAt, offers, open, type SessionContext } from "../session/SessionContext.ts"
 
 /**
  * Server-sent events, with LF line ends. JSON texts hold no line breaks, so each
@@ -228,7 +228,6 @@ export const serve = (
       Deferred.doneUnsafe(refused, Effect.fail(new StreamRefused({ reason })))
     })
     const id = context.nextId()
-    const { heartbeatMs, retentionMs } = context.limits
     const gone = Effect.callback<void>((resumeFiber) => {
       if (response.destroyed || response.writableFinished) return resumeFiber(Effect.void)
       response.once("close", () => resumeFiber(Effect.void))
@@ -247,7 +246,7 @@ export const serve = (
         transport: session
       },
       (opening) => {
-        const welcome = encoder.frame({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
+        const welcome = encoder.frame({ type: "welcome", connection: id, ...opening, ...offers(context) })
         const retry = `retry: ${1_000 + context.comeBackAfterMs()}\n`
         // A device that resumes has not seen what lies before the head.
         return resume === undefined ? `${retry}id: ${Position.toText(opening)}\n${welcome}` : `${retry}${welcome}`

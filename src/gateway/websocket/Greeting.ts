@@ -10,7 +10,7 @@ import type { Transport } from "../../hub/Transport.ts"
 import * as Frame from "../../protocol/wire/Frame.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
 import type { ServeError } from "../session/CloseReasons.ts"
-import { open, type SessionContext } from "../session/SessionContext.ts"
+import { offers, open, type SessionContext } from "../session/SessionContext.ts"
 import * as TokenCheck from "../session/TokenCheck.ts"
 
 /**
@@ -42,14 +42,13 @@ export const greet = (
   hello: typeof Frame.Hello.Type,
   { identified, known, take, transport }: Options
 ): Effect.Effect<void, ServeError> => {
-  const { heartbeatMs, retentionMs } = context.limits
   const { resume, snapshots, threads } = hello
   const id = context.nextId()
   const openFor = ({ issuedAt, userId: user }: Principal) =>
     open(
       context,
       { id, user, issuedAt, resume, threads, snapshots, encoder: frames, transport },
-      (opening) => Frame.encode({ type: "welcome", connection: id, ...opening, heartbeatMs, retentionMs })
+      (opening) => Frame.encode({ type: "welcome", connection: id, ...opening, ...offers(context) })
     )
   return Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(restore(TokenCheck.identify(context.authenticator, hello.token, known)), (principal) => {

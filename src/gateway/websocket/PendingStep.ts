@@ -7,8 +7,31 @@
  * @since 0.1.0
  */
 import * as Fiber from "effect/Fiber"
+import type { CommandId } from "../../protocol/command/Command.ts"
 import type { ClientFrame } from "../../protocol/wire/Frame.ts"
 import type { SessionContext } from "../session/SessionContext.ts"
+
+/**
+ * A `command` that is none: it can be refused by its id. `path` is the field that is
+ * wrong.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface BadCommand {
+  readonly type: "badCommand"
+  readonly id: CommandId
+  readonly path: string
+  readonly detail: string
+}
+
+/**
+ * What a device sent.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Incoming = ClientFrame | BadCommand
 
 /**
  * How many frames may wait.
@@ -25,7 +48,7 @@ export const maxWaiting = 64
  * @since 0.1.0
  */
 export class PendingStep {
-  private readonly frames: Array<ClientFrame> = []
+  private readonly frames: Array<Incoming> = []
   private fiber: Fiber.Fiber<void, unknown> | undefined
 
   /** The step is this fiber. */
@@ -34,12 +57,12 @@ export class PendingStep {
   }
 
   /** The frames that wait, in their order. */
-  get waiting(): ReadonlyArray<ClientFrame> {
+  get waiting(): ReadonlyArray<Incoming> {
     return this.frames
   }
 
   /** Has a frame wait; `false` when too many do. */
-  wait(frame: ClientFrame): boolean {
+  wait(frame: Incoming): boolean {
     if (this.frames.length >= maxWaiting) return false
     this.frames.push(frame)
     return true

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import type { ConnectionLoad } from "../command/OpenCommands.ts"
 import type { Connection } from "../../hub/connection/Connection.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
 
@@ -33,7 +34,8 @@ export interface Greeting {
 
 /**
  * The device was welcomed. `lapsesAt` is when its credential and its grace run out, on
- * the monotonic clock.
+ * the monotonic clock; `client` is what it calls itself, `load` what commands it has sent
+ * of late.
  *
  * @category models
  * @since 0.1.0
@@ -43,6 +45,8 @@ export interface Live {
   readonly connection: Connection
   readonly principal: Principal
   readonly lapsesAt: number
+  readonly client: string | undefined
+  load: ConnectionLoad | undefined
 }
 
 /**

@@ -12,14 +12,17 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { Connection } from "../../hub/connection/Connection.ts"
 import type { CloseReason, Liveness, Message, Transport } from "../../hub/Transport.ts"
+import type { Outcome } from "../../protocol/command/Command.ts"
 import { closeCodes } from "../../protocol/wire/CloseCode.ts"
 import * as Frame from "../../protocol/wire/Frame.ts"
 import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import type * as Strangers from "../admission/Strangers.ts"
 import { TokenBucket } from "../admission/TokenBucket.ts"
+import { ConnectionLoad } from "../command/OpenCommands.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
 import * as CloseReasons from "../session/CloseReasons.ts"
 import type { Session } from "../session/Session.ts"
@@ -27,7 +30,7 @@ import { lapsesAt, type SessionContext } from "../session/SessionContext.ts"
 import type { Listener } from "./DeviceSocket.ts"
 import { greet } from "./Greeting.ts"
 import { Heartbeat } from "./Heartbeat.ts"
-import { maxWaiting, PendingStep } from "./PendingStep.ts"
+import { type Incoming, maxWaiting, PendingStep } from "./PendingStep.ts"
 import { renew } from "./Renewal.ts"
 import type { Live, SessionState, Waiting } from "./SessionState.ts"
 
@@ -84,8 +87,10 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   onText(text: string): void {
     if (!this.hear()) return
     const decoded = Frame.decodeClient(text)
-    if (Result.isFailure(decoded)) return this.close(CloseReasons.of(closeCodes.badFrame, decoded.failure.detail))
-    this.handle(decoded.success)
+    if (Result.isSuccess(decoded)) return this.handle(decoded.success)
+    const { command, detail } = decoded.failure
+    if (command === undefined) return this.close(CloseReasons.of(closeCodes.badFrame, detail))
+    this.handle({ type: "badCommand", ...command, detail })
   }
 
   onBinary(): void {
@@ -219,8 +224,12 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     return state
   }
 
-  private live(connection: Connection, principal: Principal): SessionState {
-    return { _tag: "Live", connection, principal, lapsesAt: lapsesAt(this.context, principal) }
+  private live(
+    connection: Connection,
+    principal: Principal,
+    { client, load }: Pick<Live, "client" | "load">
+  ): SessionState {
+    return { _tag: "Live", connection, principal, client, load, lapsesAt: lapsesAt(this.context, principal) }
   }
 
   private hear(): boolean {
@@ -234,13 +243,16 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     return false
   }
 
-  private handle(frame: Frame.ClientFrame): void {
+  private handle(frame: Incoming): void {
     const { state } = this
     switch (state._tag) {
       case "Waiting":
         if (frame.type !== "hello") {
           return this.close(
-            CloseReasons.of(closeCodes.badFrame, `the first frame must be "hello", not "${frame.type}"`)
+            CloseReasons.of(
+              closeCodes.badFrame,
+              `the first frame must be "hello", not "${frame.type === "badCommand" ? "command" : frame.type}"`
+            )
           )
         }
         if (frame.snapshots !== undefined && frame.snapshots > this.context.limits.maxSnapshots) {
@@ -261,6 +273,12 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
           case "token":
             if (this.step !== undefined) return this.wait(frame, this.step)
             return this.begin((step) => this.renew(state, frame.token, step))
+          case "command":
+            return this.takeCommand(state, frame)
+          case "badCommand": {
+            const { detail: message, id, path } = frame
+            return this.answer(state, id, this.context.commands.refuse("invalid", { path, message }))
+          }
         }
       case "Greeting":
         if (this.step !== undefined) this.wait(frame, this.step)
@@ -271,7 +289,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
     }
   }
 
-  private wait(frame: Frame.ClientFrame, step: PendingStep): void {
+  private wait(frame: Incoming, step: PendingStep): void {
     if (!step.wait(frame)) {
       this.close(CloseReasons.of(closeCodes.tooManyFrames, `more than ${maxWaiting} frames wait for an answer`))
     }
@@ -287,7 +305,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
       identified,
       take: (connection, principal) => {
         if (this.state._tag === "Greeting") {
-          this.state = this.live(connection, principal)
+          this.state = this.live(connection, principal, { client: hello.client, load: undefined })
           this.context.strangers.unauthenticated.delete(this)
           return Effect.void
         }
@@ -307,10 +325,28 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
       known,
       token,
       renewed: (principal) => {
-        if (this.state._tag === "Live") this.state = this.live(connection, principal)
+        if (this.state._tag === "Live") this.state = this.live(connection, principal, this.state)
       },
       isAwaited: () => step.waiting.length > 0
     })
+  }
+
+  // Nothing waits for a command. One within its own rate does not count as a frame.
+  private takeCommand(live: Live, command: Frame.Command): void {
+    const { commands } = this.context
+    live.load ??= new ConnectionLoad()
+    if (commands.isTooOften(live)) {
+      return this.answer(live, command.id, commands.refuse("tooMany", { message: "commands came too fast" }))
+    }
+    this.rate?.giveBack()
+    commands.submit(live, command).addObserver((exit) => {
+      // Where it is not known what became of it, the device asks again.
+      if (Exit.isSuccess(exit)) this.answer(live, command.id, exit.value)
+    })
+  }
+
+  private answer({ connection }: Live, id: Frame.Command["id"], outcome: Outcome): void {
+    connection.reply(Frame.encode({ type: "command", id, ...outcome }))
   }
 
   // Begins a step of the conversation. What comes meanwhile is handled after it.

@@ -48,6 +48,10 @@ import { Subscription } from "./Subscription.ts"
 const unavailable: CloseReason = { code: closeCodes.brokerUnavailable, detail: closeCodes.brokerUnavailable.meaning }
 const tooSlow: CloseReason = { code: closeCodes.tooSlow, detail: closeCodes.tooSlow.meaning }
 const none: ReadonlyArray<RunId> = []
+
+/** How many answers may wait for a device that does not read. */
+const maxReplies = 64
+
 const nobody: Effect.Effect<Head> = Effect.succeed({ position: { epoch: "", offset: 0 }, snapshots: [] })
 
 /**
@@ -76,6 +80,8 @@ export class Connection {
   private owed = none
   // While the device is behind what the transport takes.
   private slowConsumer: SlowConsumer | undefined
+  // While answers wait for the transport.
+  private replies: Array<string> | undefined
 
   constructor(context: HubContext, request: Request) {
     this.id = request.id
@@ -216,6 +222,28 @@ export class Connection {
     if (now - since >= this.context.slow.close.ms) this.close(tooSlow)
   }
 
+  /**
+   * Answers the device: at once, or once the transport has room again. One that takes no answers, and asks for ever
+   * more, is closed as slow.
+   */
+  reply(message: string): void {
+    const { phase } = this
+    switch (phase._tag) {
+      case "opening":
+      case "closed":
+        return
+      case "blocked":
+        this.replies ??= []
+        if (this.replies.push(message) > maxReplies) this.close(tooSlow)
+        return
+      case "idle":
+      case "scheduled":
+      case "draining":
+      case "degraded":
+        this.write([message])
+    }
+  }
+
   /** Counts anew what waits for the network. */
   count(): void {
     if (this.state !== "closed") this.context.backlog.set(this, this.transport.backlog())
@@ -279,6 +307,7 @@ export class Connection {
   private end(): Phase.Closed {
     const closed = Phase.closed(this.phase)
     this.phase = closed
+    this.replies = undefined
     this.context.backlog.end(this)
     if (this.availability.isOut) this.context.recovery.delete(this)
     this.availability.end()
@@ -423,9 +452,17 @@ export class Connection {
     this.slowConsumer ??= new SlowConsumer(since)
     this.transport.whenWritable(() => {
       this.count()
-      if (this.state === "blocked") this.schedule()
+      if (this.state !== "blocked") return
+      this.schedule()
+      this.writeReplies()
     })
     return false
+  }
+
+  private writeReplies(): void {
+    const { replies } = this
+    this.replies = undefined
+    if (replies !== undefined) this.write(replies)
   }
 
   private fail(cause: Cause.Cause<BrokerError>): Effect.Effect<void> {

@@ -38,7 +38,7 @@ export const CommandId = Id.pipe(Schema.brand("CommandId"))
  */
 export type CommandId = typeof CommandId.Type
 
-const namePattern = /^[a-z][a-z0-9_.]{0,63}$/
+const namePattern = /^[a-z][a-z0-9_.]{0,63}$/u
 
 /**
  * A command's name: 1 to 64 characters of `a–z 0–9 _ .`, a letter first.
@@ -55,6 +55,14 @@ export const CommandName = Schema.String.check(Schema.isPattern(namePattern))
  * @since 0.2.0
  */
 export const maxDataBytes = 8_192
+
+/**
+ * How deep the data of a command may be nested: 64 levels.
+ *
+ * @category constants
+ * @since 0.2.0
+ */
+export const maxDataDepth = 64
 
 /**
  * How long the outcome of a command is remembered at least, in milliseconds: ten

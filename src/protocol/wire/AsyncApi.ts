@@ -70,7 +70,10 @@ interface Message {
 const EventInFrame = Frame.WireEvent.annotate({ identifier: "Event" })
 const StateInFrame = RunSnapshot.annotate({ identifier: "RunSnapshot" })
 
-const messages: Readonly<Record<(Frame.ClientFrame | Frame.ServerFrame)["type"], Message>> = {
+type MessageName = Frame.ClientFrame["type"] | Frame.ServerFrame["type"] | "commandOutcome"
+
+// By the types of the frames; of the two that share one, the server's has a name of its own.
+const messages: Readonly<Record<MessageName, Message>> = {
   hello: {
     from: "client",
     schema: Frame.Hello,
@@ -79,6 +82,8 @@ const messages: Readonly<Record<(Frame.ClientFrame | Frame.ServerFrame)["type"],
   ack: { from: "client", schema: Frame.Ack, summary: "Everything up to this offset was handled." },
   pong: { from: "client", schema: Frame.Pong, summary: "Answers a ping." },
   token: { from: "client", schema: Frame.Token, summary: "A fresh token, on the same connection." },
+  command: { from: "client", schema: Frame.Command, summary: "What the device asks of a run." },
+  commandOutcome: { from: "server", schema: Frame.CommandOutcome, summary: "What became of a command." },
   welcome: { from: "server", schema: Frame.Welcome, summary: "Answers hello, with the head of the log." },
   events: {
     from: "server",
@@ -140,6 +145,12 @@ export const make = (options: Options): Schema.JsonObject => {
         title: "Acknowledgements and signs of life of devices that receive server-sent events",
         description: "One HTTP request for each, answered with 204.",
         messages: record(Object.keys(posted), (name) => ({ $ref: `#/components/messages/${name}` }))
+      },
+      commands: {
+        address: options.path ?? "/events",
+        title: "Commands of devices and programs without a WebSocket",
+        description: "One HTTP request for each, answered with what became of it.",
+        messages: record(["command", "commandOutcome"], (name) => ({ $ref: `#/components/messages/${name}` }))
       }
     },
     operations: {
@@ -151,6 +162,17 @@ export const make = (options: Options): Schema.JsonObject => {
         channel: { $ref: "#/channels/acknowledgements" },
         messages: Object.keys(posted).map((name) => ({ $ref: `#/channels/acknowledgements/messages/${name}` })),
         bindings: { http: { method: "POST", bindingVersion: "0.3.0" } }
+      },
+      command: {
+        action: "receive",
+        summary: "What a device asks of a run, without a WebSocket.",
+        channel: { $ref: "#/channels/commands" },
+        messages: [{ $ref: "#/channels/commands/messages/command" }],
+        bindings: { http: { method: "POST", bindingVersion: "0.3.0" } },
+        reply: {
+          channel: { $ref: "#/channels/commands" },
+          messages: [{ $ref: "#/channels/commands/messages/commandOutcome" }]
+        }
       }
     },
     components: {

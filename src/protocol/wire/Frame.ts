@@ -9,6 +9,8 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import { CommandId, Outcome, Request } from "../command/Command.ts"
 import { ConnectionId, EventId, RunId, ThreadId, TraceParent } from "../values/Identity.ts"
 import { Epoch, Offset, Position } from "../values/Position.ts"
 import { RunSnapshot } from "../run/RunSnapshot.ts"
@@ -162,12 +164,33 @@ export type SignOfLife = typeof SignOfLife.Type
 export const Token = Schema.Struct({ type: Schema.tag("token"), token: Schema.String })
 
 /**
+ * What a device asks of a run. It is sent only to a server whose welcome accepts
+ * `command`, or posted alone to the same path.
+ *
+ * The answer is a {@link CommandOutcome} of the same id. Where none comes, it is not
+ * known what became of the command: the same frame may be sent again, on any
+ * connection, and gets the outcome that was decided.
+ *
+ * @category client frames
+ * @since 0.2.0
+ */
+export const Command = Schema.Struct({ type: Schema.tag("command"), ...Request.fields })
+
+/**
+ * What a device asks of a run.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Command = typeof Command.Type
+
+/**
  * Every frame a client sends.
  *
  * @category client frames
  * @since 0.1.0
  */
-export const ClientFrame = Schema.Union([Hello, Ack, Pong, Token])
+export const ClientFrame = Schema.Union([Hello, Ack, Pong, Token, Command])
 
 /**
  * Every frame a client sends.
@@ -302,13 +325,47 @@ export const Goodbye = Schema.Struct({
  */
 export const ErrorFrame = Schema.Struct({ type: Schema.tag("error"), code: Schema.String, message: Schema.String })
 
+const [isAccepted, isRefused] = Outcome.members
+const answer = { type: Schema.tag("command"), id: CommandId }
+
+/**
+ * What became of the command with this id. Each is answered when it is decided, so
+ * answers need not come in the order of their commands. A server sends none but in
+ * answer to a command.
+ *
+ * @category server frames
+ * @since 0.2.0
+ */
+export const CommandOutcome = Schema.Union([
+  Schema.Struct({ ...answer, ...isAccepted.fields }),
+  Schema.Struct({ ...answer, ...isRefused.fields })
+])
+
+/**
+ * What became of a command.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type CommandOutcome = typeof CommandOutcome.Type
+
 /**
  * Every frame a server sends.
  *
  * @category server frames
  * @since 0.1.0
  */
-export const ServerFrame = Schema.Union([Welcome, Events, Gap, Snapshot, Status, Ping, Goodbye, ErrorFrame])
+export const ServerFrame = Schema.Union([
+  Welcome,
+  Events,
+  Gap,
+  Snapshot,
+  Status,
+  Ping,
+  Goodbye,
+  ErrorFrame,
+  ...CommandOutcome.members
+])
 
 /**
  * Every frame a server sends.
@@ -324,31 +381,35 @@ export type ServerFrame = typeof ServerFrame.Type
  * the path). Nothing of the message itself is part of the error: it may hold a
  * token.
  *
+ * Of a `command` the error says `command`: its id, by which it can be refused, and
+ * the path of the field that is wrong. One without an id is just no frame.
+ *
  * @category errors
  * @since 0.1.0
  */
 export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
   reason: Schema.Literals(["json", "type", "fields"]),
-  detail: Schema.String
+  detail: Schema.String,
+  command: Schema.optionalKey(Schema.Struct({ id: CommandId, path: Schema.String }))
 }) {
   override get message() {
     return this.detail
   }
 }
 
-type FrameSchema<F> = Schema.Codec<F, object> & {
-  readonly fields: { readonly type: { readonly schema: { readonly literal: string } } }
+type Posted = Acknowledgement | SignOfLife | Command
+
+type SchemasOf<F extends { readonly type: string }> = {
+  readonly [Type in F["type"]]: Schema.Codec<Extract<F, { readonly type: Type }>, object>
 }
 
-const decoder = <F extends ClientFrame | Acknowledgement | SignOfLife | ServerFrame>(
-  frames: ReadonlyArray<FrameSchema<F>>
+const decoder = <F extends ClientFrame | Posted | ServerFrame>(
+  schemas: SchemasOf<F>
 ) => {
   const byType = new Map(
-    frames.map((frame) => {
-      const type = frame.fields.type.schema.literal
-      const decode = Schema.decodeUnknownResult(frame, { errors: "first" })
-      return [type, { type, decode }] as const
-    })
+    Object.entries<Schema.Codec<F, object>>(schemas).map(([type, schema]) =>
+      [type, Schema.decodeUnknownResult(schema, { errors: "first" })] as const
+    )
   )
   const known = Array.from(byType.keys()).join(", ")
   return (text: string): Result.Result<F, FrameError> => {
@@ -362,20 +423,36 @@ const decoder = <F extends ClientFrame | Acknowledgement | SignOfLife | ServerFr
     if (typeof type !== "string") {
       return Result.fail(new FrameError({ reason: "type", detail: `the message has no "type"` }))
     }
-    const frame = byType.get(type)
-    if (frame === undefined) {
+    const decode = byType.get(type)
+    if (decode === undefined) {
       return Result.fail(new FrameError({ reason: "type", detail: `the message's "type" is none of ${known}` }))
     }
-    return Result.mapError(frame.decode(json), (error) => fieldsError(frame.type, error.message))
+    return Result.mapError(decode(json), (error) => fieldsError(type, error, json))
   }
 }
 
 // Below `data` and `result` a path would go on with keys of the sender's own choosing.
-const fieldsError = (type: string, message: string): FrameError =>
+const fieldsError = (type: string, { issue, message }: Schema.SchemaError, json: unknown): FrameError =>
   new FrameError({
     reason: "fields",
-    detail: `${type}: ${message.replaceAll(/\["(data|result)"\]\[.*$/gm, `["$1"]`).replaceAll(/\s*\n\s*/g, " ")}`
+    detail: `${type}: ${message.replaceAll(/\["(data|result)"\]\[.*$/gm, `["$1"]`).replaceAll(/\s*\n\s*/g, " ")}`,
+    ...(type === Command.fields.type.schema.literal ? refusable(json, issue) : {})
   })
+
+const decodeId = Schema.decodeUnknownResult(Schema.Struct({ id: CommandId }))
+
+const refusable = (json: unknown, issue: SchemaIssue.Issue): Pick<FrameError, "command"> =>
+  Result.match(decodeId(json), {
+    onSuccess: ({ id }) => ({ command: { id, path: fieldOf(issue) } }),
+    onFailure: () => ({})
+  })
+
+const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const fieldOf = (issue: SchemaIssue.Issue): string => {
+  const [segment = ""] = toStandard(issue).issues[0]?.path ?? []
+  return String(typeof segment === "object" ? segment.key : segment)
+}
 
 /**
  * Reads a frame that a client sent.
@@ -383,7 +460,7 @@ const fieldsError = (type: string, message: string): FrameError =>
  * @category codecs
  * @since 0.1.0
  */
-export const decodeClient = decoder<ClientFrame>([Hello, Ack, Pong, Token])
+export const decodeClient = decoder<ClientFrame>({ hello: Hello, ack: Ack, pong: Pong, token: Token, command: Command })
 
 /**
  * Reads a frame that stands alone, outside of a connection.
@@ -391,7 +468,7 @@ export const decodeClient = decoder<ClientFrame>([Hello, Ack, Pong, Token])
  * @category codecs
  * @since 0.1.0
  */
-export const decodePosted = decoder<Acknowledgement | SignOfLife>([Acknowledgement, SignOfLife])
+export const decodePosted = decoder<Posted>({ ack: Acknowledgement, pong: SignOfLife, command: Command })
 
 /**
  * Reads a frame that a server sent.
@@ -399,7 +476,17 @@ export const decodePosted = decoder<Acknowledgement | SignOfLife>([Acknowledgeme
  * @category codecs
  * @since 0.1.0
  */
-export const decodeServer = decoder<ServerFrame>([Welcome, Events, Gap, Snapshot, Status, Ping, Goodbye, ErrorFrame])
+export const decodeServer = decoder<ServerFrame>({
+  welcome: Welcome,
+  events: Events,
+  gap: Gap,
+  snapshot: Snapshot,
+  status: Status,
+  ping: Ping,
+  goodbye: Goodbye,
+  error: ErrorFrame,
+  command: CommandOutcome
+})
 
 /**
  * Writes a frame. Frames are built by code that knows their types, so nothing

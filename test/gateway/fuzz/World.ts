@@ -16,6 +16,7 @@ import * as Frame from "../../../src/protocol/wire/Frame.ts"
 import type { Envelope } from "../../../src/protocol/wire/Envelope.ts"
 import { ConnectionId } from "../../../src/protocol/values/Identity.ts"
 import { toEnvelope } from "../../support/envelopes.ts"
+import { CommandsDouble, makeCommands } from "../commands.ts"
 import { principal } from "./authenticator.ts"
 
 /** So many messages a session may send at once; no time passes in a world. */
@@ -57,6 +58,7 @@ export class FuzzWire implements Wire {
 /** A world, until its scope closes. */
 export const make = Effect.gen(function*() {
   const broker = yield* Broker
+  const commands = yield* makeCommands(new CommandsDouble(), { rate: { perConnection: Infinity, perUser: Infinity } })
   const authenticator = yield* Authenticator
   const clock = yield* Clock.Clock
   const fork = Effect.runForkWith(yield* Effect.context<never>())
@@ -84,6 +86,7 @@ export const make = Effect.gen(function*() {
       retentionMs: 60_000
     },
     hub,
+    commands,
     authenticator,
     strangers,
     clock,

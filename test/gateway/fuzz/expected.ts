@@ -22,7 +22,8 @@ const isOffset = (value: unknown): boolean => Number.isSafeInteger(value) && Num
 const noIds: ReadonlyArray<string> = ["undefined", "null", "none", "nil", "nan", "registry", "placeholder"]
 
 const isId = (value: unknown): boolean =>
-  typeof value === "string" && value.length >= 1 && value.length <= 128 && !/[\s{}\p{Cc}]/u.test(value) &&
+  typeof value === "string" && value.length >= 1 && value.length <= 128 &&
+  !/[\s{}\p{C}\p{Z}\p{Default_Ignorable_Code_Point}]/u.test(value) &&
   !noIds.includes(value.toLowerCase())
 
 const isEpoch = (value: unknown): boolean => typeof value === "string" && /^[A-Za-z0-9_-]{1,32}$/.test(value)
@@ -41,6 +42,8 @@ const rules: Readonly<Record<string, (frame: Frame) => boolean>> = {
   ack: (frame) =>
     has(frame, "offset") && isOffset(frame["offset"]) && (!has(frame, "epoch") || isEpoch(frame["epoch"])),
   pong: () => true,
+  // What else is wrong with it is no reason to close: it is refused by its id.
+  command: (frame) => has(frame, "id") && isId(frame["id"]),
   token: (frame) => typeof frame["token"] === "string" && has(frame, "token")
 }
 

@@ -126,9 +126,17 @@ const hello = (dice: Dice): Record<string, unknown> => ({
 })
 
 const valid = (dice: Dice): Record<string, unknown> => {
-  switch (dice.int(0, 5)) {
+  switch (dice.int(0, 6)) {
     case 0:
       return { type: "pong" }
+    case 6:
+      return {
+        type: "command",
+        id: dice.pick(["c1", "c2", "c3"]),
+        run: dice.pick(["ann-1", "bob-1", "ann-ended"]),
+        name: dice.pick(["cancel", "answer", "steer"]),
+        ...(dice.chance(0.4) ? { data: anything(dice) } : {})
+      }
     case 1:
       return { type: "token", token: dice.chance(0.8) ? dice.pick(["ok:ann", "slow:ann"]) : dice.pick(tokens) }
     default:
@@ -157,7 +165,18 @@ const bend = (dice: Dice, frame: Record<string, unknown>): Message => {
         bent[dice.pick(["future", "", "Type", "constructor", "x".repeat(200)])] = anything(dice)
         break
       case 3:
-        bent["type"] = dice.pick(["hello", "ack", "pong", "token", "events", "welcome", "HELLO", "", "toString"])
+        bent["type"] = dice.pick([
+          "hello",
+          "ack",
+          "pong",
+          "token",
+          "command",
+          "events",
+          "welcome",
+          "HELLO",
+          "",
+          "toString"
+        ])
         break
       case 4: {
         const value = bent[key]
@@ -233,7 +252,12 @@ const message = (dice: Dice): Message => {
 
 const storm = (dice: Dice): ReadonlyArray<Message> => {
   const count = dice.int(5, 60)
-  switch (dice.int(0, 3)) {
+  switch (dice.int(0, 4)) {
+    case 4:
+      return Array.from(
+        { length: Math.min(count, 30) },
+        (_, n) => json({ type: "command", id: `c${n % 20}`, run: "ann-1", name: "cancel" })
+      )
     case 0:
       return Array.from({ length: count }, () => json({ type: "pong" }))
     case 1:
@@ -244,6 +268,8 @@ const storm = (dice: Dice): ReadonlyArray<Message> => {
       return Array.from({ length: dice.int(2, 5) }, () => json(hello(dice)))
   }
 }
+
+const isCommand = (message: Message) => message._tag === "Text" && message.text.includes(`"command"`)
 
 /** The sequence of a seed. */
 export const sequence = (seed: number): Sequence => {
@@ -257,7 +283,9 @@ export const sequence = (seed: number): Sequence => {
   for (let more = dice.int(0, 12); more > 0; more--) messages.push(message(dice))
   if (dice.chance(0.04)) messages.push(...storm(dice))
   const header = dice.chance(0.2) ? dice.pick(["ann", "ann", "bob"]) : undefined
-  return { header, messages, vanishes: dice.chance(0.1) }
+  const vanishes = dice.chance(0.1)
+  // Whether a command counts as a frame depends on when it is looked at: where the limit on frames is near, there are none.
+  return { header, vanishes, messages: messages.length > 50 ? messages.filter((each) => !isCommand(each)) : messages }
 }
 
 /** A message for people. */

@@ -15,6 +15,7 @@ import { ConnectionId } from "../../../src/protocol/values/Identity.ts"
 import { FakeBroker } from "../../hub/fakes.ts"
 import { makeHub } from "../../hub/hub.ts"
 import { ownTimed } from "../../support/ownTime.ts"
+import { makeCommands } from "../commands.ts"
 import { append, authenticator, connect, envelope, serve, type Served, token, user } from "../server.ts"
 
 interface Received {
@@ -537,6 +538,7 @@ describe("Server-sent events", () => {
           retentionMs: 1
         },
         hub,
+        commands: yield* makeCommands(),
         authenticator: { verify: () => Effect.never, recognize: () => Effect.never },
         strangers: new Strangers({ silent: few, unauthenticated: few, refused: few }, () => 0),
         clock,

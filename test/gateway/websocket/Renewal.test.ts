@@ -8,6 +8,7 @@ import { renew } from "../../../src/gateway/websocket/Renewal.ts"
 import { Revoked } from "../../../src/hub/Revocation.ts"
 import { FakeBroker } from "../../hub/fakes.ts"
 import { makeHub, now } from "../../hub/hub.ts"
+import { makeCommands } from "../commands.ts"
 import { user } from "../server.ts"
 
 const away = new Broker.BrokerError({ reason: new Broker.BrokerRefused({ operation: "subscribe", detail: "away" }) })
@@ -33,6 +34,7 @@ const renewOver = Effect.fnUntraced(function*(awayTimes: number, isAwaited: () =
       ...hub,
       admit: () => Effect.suspend(() => Effect.fail(++asked > awayTimes ? new Revoked() : away))
     },
+    commands: yield* makeCommands(),
     authenticator: { verify: () => Effect.succeed(ada), recognize: () => Effect.succeed(Option.none()) },
     strangers: new Strangers({ silent: few, unauthenticated: few, refused: few }, () => 0),
     clock: yield* Clock.Clock,

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Option, Redacted } from "effect"
+import { Clock, Deferred, Effect, Option, Redacted } from "effect"
 import { Frame } from "effect-emitter/protocol"
 import { TestClock } from "effect/testing"
 import type { Principal } from "../../../src/gateway/authentication/Authenticator.ts"
@@ -10,11 +10,14 @@ import { Strangers } from "../../../src/gateway/admission/Strangers.ts"
 import { Unauthenticated } from "../../../src/gateway/authentication/AuthenticationError.ts"
 import { WebSocketSession, type Wire } from "../../../src/gateway/websocket/WebSocketSession.ts"
 import type { CloseReason, Message } from "../../../src/hub/Transport.ts"
+import { closeCodes } from "../../../src/protocol/wire/CloseCode.ts"
+import { accepted, type Outcome } from "../../../src/protocol/command/Command.ts"
 import { ConnectionId, UserId } from "../../../src/protocol/values/Identity.ts"
 import * as WallClock from "../../support/wallClock.ts"
 import * as Monotonic from "../../../src/protocol/values/Monotonic.ts"
 import { FakeBroker } from "../../hub/fakes.ts"
 import { seeded } from "../../support/random.ts"
+import { CommandsDouble, makeCommands } from "../commands.ts"
 import { makeHub, now } from "../../hub/hub.ts"
 
 class FakeWire implements Wire {
@@ -70,6 +73,7 @@ const tickMs = 1_000
 /** Sessions that tick by the test's clock. Tokens are `<user>:<expiry>`; checking one takes 10 ms, and that of `sloth` for ever. */
 const makeSessions = Effect.gen(function*() {
   const broker = new FakeBroker({ maxEvents: 100, delay: now })
+  const double = new CommandsDouble()
   const hub = yield* makeHub(broker)
   const clock = yield* Clock.Clock
   const strangers = new Strangers(
@@ -100,6 +104,7 @@ const makeSessions = Effect.gen(function*() {
       retentionMs: 1
     },
     hub,
+    commands: yield* makeCommands(double),
     authenticator: { verify, recognize: () => Effect.succeed(Option.none()) },
     strangers,
     clock,
@@ -125,7 +130,7 @@ const makeSessions = Effect.gen(function*() {
     assert.deepStrictEqual(device.wire.types, ["welcome"])
     return device
   })
-  return { broker, hub, sessions, reasons, open, greet }
+  return { broker, double, hub, sessions, reasons, open, greet }
 })
 
 describe("WebSocketSession", () => {
@@ -430,4 +435,93 @@ describe("WebSocketSession, while the wall clock steps", () => {
         assert.deepStrictEqual(lively.wire.types, ["welcome", "ping", "ping"])
       }).pipe(Effect.provide(WallClock.WallClock.layer)))
   }
+})
+
+describe("WebSocketSession, and commands", () => {
+  const command = (id: string, fields: object = {}) => ({
+    type: "command",
+    id,
+    run: "ada-1",
+    name: "cancel",
+    ...fields
+  })
+  const outcomesOf = (wire: FakeWire) =>
+    wire.frames.flatMap((frame) =>
+      frame.type === "command" ? [frame.outcome === "accepted" ? frame.outcome : frame.reason] : []
+    )
+  const count = (outcomes: ReadonlyArray<string>, which: string) => outcomes.filter((each) => each === which).length
+
+  it.effect("limits those of a connection and of a user apart from other frames", () =>
+    Effect.gen(function*() {
+      const { greet } = yield* makeSessions
+      const devices = [yield* greet(), yield* greet(), yield* greet()]
+      const accepted = devices.map(({ send, wire }) => {
+        for (let n = 0; n < 15; n++) send(command(`${devices.length}-${n}`))
+        const outcomes = outcomesOf(wire)
+        assert.lengthOf(outcomes, 15)
+        return count(outcomes, "accepted")
+      })
+      assert.deepStrictEqual(accepted, [10, 10, 0])
+      // The five beyond the limit count as frames, the others do not.
+      const [first] = devices
+      for (let n = 0; n < 45; n++) first?.send({ type: "pong" })
+      assert.isUndefined(first?.wire.closed)
+      first?.send({ type: "pong" })
+      assert.strictEqual(first?.wire.closed, 4429)
+
+      yield* TestClock.adjust("1 second")
+      devices[1]?.send(command("later"))
+      assert.deepStrictEqual(outcomesOf(devices[1]?.wire ?? assert.fail()).slice(15), ["accepted"])
+    }))
+
+  it.effect("has those wait that come before the welcome, bad ones as well", () =>
+    Effect.gen(function*() {
+      const { double, open } = yield* makeSessions
+      const { send, wire } = open()
+      send({ type: "hello", token: "ada", client: "page/1" })
+      send(command("c1"))
+      send(command("c2", { name: 7 }))
+      send(command("c3"))
+      assert.isEmpty(wire.frames)
+      yield* TestClock.adjust(10)
+      assert.deepStrictEqual(outcomesOf(wire), ["accepted", "invalid", "accepted"])
+      assert.deepStrictEqual(double.done.map(({ client }) => client), ["page/1", "page/1"])
+    }))
+
+  it.effect("takes none before a hello", () =>
+    Effect.gen(function*() {
+      const { open } = yield* makeSessions
+      for (const fields of [{}, { name: 7 }]) {
+        const { send, wire } = open()
+        send(command("c1", fields))
+        assert.strictEqual(wire.closed, 4400)
+        assert.deepInclude(wire.frames[0], { message: `the first frame must be "hello", not "command"` })
+      }
+    }))
+
+  it.effect("goes on with a renewed token as the same device", () =>
+    Effect.gen(function*() {
+      const { double, greet } = yield* makeSessions
+      const { send, wire } = yield* greet()
+      for (let n = 0; n < 10; n++) send(command(`c${n}`))
+      send({ type: "token", token: "ada" })
+      yield* TestClock.adjust(10)
+      send(command("later"))
+      assert.strictEqual(count(outcomesOf(wire), "tooMany"), 1)
+      assert.lengthOf(double.done, 10)
+    }))
+
+  it.effect("answers nobody on a connection that has ended meanwhile", () =>
+    Effect.gen(function*() {
+      const { double, greet } = yield* makeSessions
+      const decided = yield* Deferred.make<Outcome>()
+      double.decide = () => Deferred.await(decided)
+      const { send, session, wire } = yield* greet()
+      send(command("c1"))
+      session.close({ code: closeCodes.draining, detail: "over", reconnectAfterMs: 1 })
+      yield* Deferred.succeed(decided, accepted)
+      yield* TestClock.adjust(10)
+      assert.deepStrictEqual(outcomesOf(wire), [])
+      assert.lengthOf(double.done, 1)
+    }))
 })

@@ -37,12 +37,15 @@ const checker = (document: Schema.JsonObject) => {
   const ajv = new Ajv({ strict: false, allErrors: true })
   ajv.addSchema(document, "document")
   return (payload: Frame) => {
-    const check = ajv.getSchema(`document#/components/schemas/${payload.type}`) ?? assert.fail(`no ${payload.type}`)
+    const check = ajv.getSchema(`document#/components/schemas/${nameOf(payload)}`) ?? assert.fail(`no ${payload.type}`)
     return check(payload) === true ? [] : (check.errors ?? []).map(({ instancePath }) => instancePath)
   }
 }
 
 const frame = (text: string): Frame => JSON.parse(text)
+
+/** The name of the message that a frame is. */
+const nameOf = ({ outcome, type }: Frame) => type === "command" && outcome !== undefined ? "commandOutcome" : type
 
 const event = (type: string, data: object) => ({
   type: "events",
@@ -65,17 +68,24 @@ describe("AsyncApi", () => {
       "wss://app.example.com/",
       "ws://127.0.0.1:4321/api"
     ])
-    assert.deepStrictEqual(parsed.channels().all().map((channel) => channel.address()), ["/events", "/events"])
+    assert.deepStrictEqual(parsed.channels().all().map((channel) => channel.address()), [
+      "/events",
+      "/events",
+      "/events"
+    ])
 
     const types = (frames: Record<string, { readonly type: string }>) =>
-      [...new Set(Object.values(frames).map(({ type }) => type))].toSorted()
+      [...new Set(Object.values(frames).map((each) => nameOf({ ...each })))].toSorted()
     const names = (messages: ReadonlyArray<{ name(): string | undefined }>) =>
       messages.map((message) => message.name()).toSorted()
     const { receive, send } = {
       receive: parsed.operations().filterByReceive().flatMap((operation) => operation.messages().all()),
       send: parsed.operations().filterBySend().flatMap((operation) => operation.messages().all())
     }
-    assert.deepStrictEqual(names(receive), ["acknowledgement", "signOfLife", ...types(clientFrames)].toSorted())
+    assert.deepStrictEqual(
+      names(receive),
+      ["acknowledgement", "signOfLife", "command", ...types(clientFrames)].toSorted()
+    )
     assert.deepStrictEqual(names(send), types(serverFrames))
   }, parserTime)
 
@@ -130,6 +140,9 @@ describe("AsyncApi", () => {
     ["an unknown reason for a gap", { type: "gap", epoch: "e", from: 1, to: 1, reason: "lunch" }, "/reason"],
     ["a delta that is a number", event("text_delta", { messageId: "m", delta: 7 }), "/events/0/data/delta"],
     ["progress over 100", event("progress_update", { progress: 101 }), "/events/0/data/progress"],
+    ["a command without a run", { type: "command", id: "c", name: "cancel" }, ""],
+    ["a command in capitals", { type: "command", id: "c", run: "r", name: "Stop" }, "/name"],
+    ["a refusal without a reason", { type: "command", id: "c", outcome: "refused" }, ""],
     ["a snapshot of no status", { type: "snapshot", run: "r", offset: 1, state: noStatus }, "/state"]
   ]
   for (const [what, payload, at] of broken) {

@@ -20,7 +20,7 @@ const frames = [
 ]
 
 const typesOf = (union: { readonly members: ReadonlyArray<{ readonly fields: { readonly type: FrameType } }> }) =>
-  union.members.map((member) => member.fields.type.schema.literal).toSorted()
+  [...new Set(union.members.map((member) => member.fields.type.schema.literal))].toSorted()
 
 type FrameType = { readonly schema: { readonly literal: string } }
 
@@ -50,6 +50,8 @@ describe("Frame", () => {
       assert.deepStrictEqual<unknown>(Frame.decodePosted(golden("http", "ack")), Result.succeed(ack))
       const pong = { type: "pong", connection: "c-5f2a" }
       assert.deepStrictEqual<unknown>(Frame.decodePosted(golden("http", "pong")), Result.succeed(pong))
+      const command = { type: "command", id: "cmd-1", run: "run-7", name: "cancel" }
+      assert.deepStrictEqual<unknown>(Frame.decodePosted(golden("frame", "command")), Result.succeed(command))
       assert.deepStrictEqual<unknown>(
         Result.mapError(Frame.decodePosted(golden("frame", "ack")), ({ reason }) => reason),
         Result.fail("fields")
@@ -78,14 +80,39 @@ describe("Frame", () => {
       it(`${name} is refused by the side that sends it`, () => {
         const other = side === "client" ? "server" : "client"
         const known = {
-          client: "hello, ack, pong, token",
-          server: "welcome, events, gap, snapshot, status, ping, goodbye, error"
+          client: "hello, ack, pong, token, command",
+          server: "welcome, events, gap, snapshot, status, ping, goodbye, error, command"
+        }
+        const refused = decoders[other](golden("frame", name))
+        // Of both sides, by the same type and with other fields.
+        if (frame.type === "command") {
+          return assert.strictEqual(Result.isFailure(refused) ? refused.failure.reason : undefined, "fields")
         }
         assert.deepStrictEqual(
-          decoders[other](golden("frame", name)),
+          refused,
           fail("type", `the message's "type" is none of ${known[other]}`)
         )
       })
+    }
+  })
+
+  it("says of a command that is none by which id it can be refused, and which field is wrong", () => {
+    const refusable = (fields: object) =>
+      Result.match(
+        Frame.decodeClient(JSON.stringify({ type: "command", id: "c1", run: "r1", name: "cancel", ...fields })),
+        {
+          onSuccess: () => undefined,
+          onFailure: ({ command, reason }) => ({ command, reason })
+        }
+      )
+    const wrong = (path: string) => ({ command: { id: "c1", path }, reason: "fields" })
+    assert.isUndefined(refusable({ data: null }))
+    assert.deepStrictEqual<unknown>(refusable({ run: undefined }), wrong("run"))
+    assert.deepStrictEqual<unknown>(refusable({ run: "{{run}}" }), wrong("run"))
+    assert.deepStrictEqual<unknown>(refusable({ name: undefined }), wrong("name"))
+    assert.deepStrictEqual<unknown>(refusable({ name: "x".repeat(65) }), wrong("name"))
+    for (const id of [undefined, null, 1, "", "a b", "x".repeat(129)]) {
+      assert.deepStrictEqual<unknown>(refusable({ id }), { command: undefined, reason: "fields" })
     }
   })
 
@@ -105,7 +132,7 @@ describe("Frame", () => {
 
   it.prop("fields that nobody knows are ignored", { frame: Frame.ClientFrame, more: Schema.JsonObject }, (_) => {
     const { frame, more } = _
-    const known = Object.keys(Frame.Hello.fields).concat("offset")
+    const known = Object.keys({ ...Frame.Hello.fields, ...Frame.Ack.fields, ...Frame.Command.fields })
     const unknown = Object.fromEntries(Object.entries(more).filter(([key]) => !known.includes(key)))
     const text = JSON.stringify({ ...unknown, ...frame, "x-later": more })
     assert.deepStrictEqual(Frame.decodeClient(text), Frame.decodeClient(Frame.encode(frame)))
@@ -125,9 +152,9 @@ describe("Frame", () => {
 
   describe("types", () => {
     it("names every frame by its type", () => {
-      expectTypeOf<Frame.ClientFrame["type"]>().toEqualTypeOf<"hello" | "ack" | "pong" | "token">()
+      expectTypeOf<Frame.ClientFrame["type"]>().toEqualTypeOf<"hello" | "ack" | "pong" | "token" | "command">()
       expectTypeOf<Frame.ServerFrame["type"]>().toEqualTypeOf<
-        "welcome" | "events" | "gap" | "snapshot" | "status" | "ping" | "goodbye" | "error"
+        "welcome" | "events" | "gap" | "snapshot" | "status" | "ping" | "goodbye" | "error" | "command"
       >()
       expectTypeOf(Frame.decodeClient).returns.toEqualTypeOf<Result.Result<Frame.ClientFrame, Frame.FrameError>>()
       expectTypeOf(Frame.decodeServer).returns.toEqualTypeOf<Result.Result<Frame.ServerFrame, Frame.FrameError>>()

@@ -6,8 +6,9 @@ type Case = readonly [what: string, text: string, reason: Frame.FrameError["reas
 
 const notJson = "the message is not JSON"
 const noType = `the message has no "type"`
-const noClientType = `the message's "type" is none of hello, ack, pong, token`
-const noServerType = `the message's "type" is none of welcome, events, gap, snapshot, status, ping, goodbye, error`
+const noClientType = `the message's "type" is none of hello, ack, pong, token, command`
+const noServerType =
+  `the message's "type" is none of welcome, events, gap, snapshot, status, ping, goodbye, error, command`
 const noId = (point: string, index: number) =>
   "an id must be well-formed Unicode without white space, braces and invisible characters, " +
   `this one has ${point} at index ${index}`
