@@ -75,6 +75,28 @@ export const builtInEvents: Record<string, Event> = {
     client: "example/1.0"
   }),
   "input_resolved.least": AgentEvents.InputResolved.make({ requestId: "r3", outcome: "expired" }),
+  "tool_input_delta": AgentEvents.ToolInputDelta.make({
+    toolCallId: "t1",
+    toolName: "search",
+    delta: "{\"q\":\"effect str"
+  }),
+  "message_completed": AgentEvents.MessageCompleted.make({ messageId: "m1" }),
+  "step_started": AgentEvents.StepStarted.make({ name: "compare the sources" }),
+  "step_finished": AgentEvents.StepFinished.make({ name: "compare the sources" }),
+  "source_cited": AgentEvents.SourceCited.make({
+    sourceId: "s1",
+    title: "Streams",
+    url: "https://example.com/streams",
+    excerpt: "A stream is a lazy sequence."
+  }),
+  "source_cited.least": AgentEvents.SourceCited.make({ sourceId: "s2" }),
+  "file_produced": AgentEvents.FileProduced.make({
+    fileId: "f1",
+    mediaType: "text/markdown",
+    name: "summary.md",
+    url: "https://example.com/files/f1"
+  }),
+  "file_produced.data": AgentEvents.FileProduced.make({ fileId: "f2", mediaType: "text/plain", data: "aGVsbG8=" }),
   "text_delta": AgentEvents.TextDelta.make({ messageId: "m1", delta: "Streams are “lazy” 👩‍💻\n" }),
   "thinking_delta": AgentEvents.ThinkingDelta.make({ messageId: "m2", delta: "which of the two" }),
   "progress_update": AgentEvents.ProgressUpdate.make({ progress: 40, message: "reading" }),

@@ -169,7 +169,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
           durationMs: 12.5
         },
         { type: "thinking", messageId: "m1", text: "… which of the two", truncated: true },
-        { type: "text", messageId: "m1", text: "Streams are lazy sequences" },
+        { type: "text", messageId: "m1", text: "Streams are lazy sequences", completed: true },
         {
           type: "tool",
           toolCallId: "t2",
@@ -181,6 +181,17 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
         },
         { type: "thinking", step: 2, text: "comparing two sources" },
         { type: "tool", toolCallId: "t3", toolName: "compare", status: "executing", input: [1, 2] },
+        { type: "step", name: "choose", status: "finished" },
+        { type: "step", name: "write", status: "running" },
+        {
+          type: "source",
+          sourceId: "s1",
+          title: "Streams",
+          url: "https://example.com/streams",
+          excerpt: "A stream is a lazy sequence."
+        },
+        { type: "file", fileId: "f1", mediaType: "text/plain", name: "notes.txt", data: { omitted: 20482 } },
+        { type: "tool", toolCallId: "t4", toolName: "read", status: "executing", inputText: "{\"path\":\"notes" },
         {
           type: "request",
           requestId: "r1",
@@ -218,7 +229,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       agentName: "researcher",
       startedAt: 1_732_320_000_000,
       endedAt: 1_732_320_004_500,
-      parts: [{ type: "text", messageId: "m1", text: "Streams are lazy sequences." }],
+      parts: [{ type: "text", messageId: "m1", text: "Streams are lazy sequences.", completed: true }],
       usage: { inputTokens: 812, outputTokens: 140 },
       result: { answer: "Streams are lazy sequences.", sources: 2 }
     }

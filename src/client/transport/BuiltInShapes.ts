@@ -25,6 +25,7 @@ import {
 const delta = isShape({ messageId: isName, delta: isString })
 const tool = { toolCallId: isName, toolName: isName }
 const auth = isShape({}, { provider: isName, reason: isString })
+const step = isShape({ name: isName })
 const [required, optional] = usage
 
 const shapes: { readonly [Name in BuiltInName]: Check } = {
@@ -59,6 +60,12 @@ const shapes: { readonly [Name in BuiltInName]: Check } = {
     answer: isAny,
     client: isString
   }),
+  tool_input_delta: isShape({ ...tool, delta: isString }),
+  message_completed: isShape({ messageId: isName }),
+  step_started: step,
+  step_finished: step,
+  source_cited: isShape({ sourceId: isName }, { title: isString, url: isString, excerpt: isString }),
+  file_produced: isShape({ fileId: isName, mediaType: isName }, { name: isName, url: isString, data: isString }),
   custom: isShape({ name: isName, data: isAny }),
   auth_started: auth,
   auth_validating: auth,

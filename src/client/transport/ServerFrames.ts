@@ -116,13 +116,18 @@ const isWireEvent = isShape(
   { run: isName, thread: isName, confirm: isBoolean, request: isString, trace: isString }
 )
 
+const cut = { truncated: isBoolean, completed: isBoolean }
+
 const parts: { readonly [Type in RunPart["type"]]: Check } = {
-  text: isShape({ messageId: isString, text: isString }, { truncated: isBoolean }),
-  thinking: isShape({ text: isString }, { messageId: isString, step: isInt, truncated: isBoolean }),
+  text: isShape({ messageId: isString, text: isString }, cut),
+  thinking: isShape({ text: isString }, { messageId: isString, step: isInt, ...cut }),
   tool: isShape(
     { toolCallId: isString, toolName: isString, status: isOneOf("executing", "completed", "failed") },
-    { input: isAny, output: isAny, durationMs: isFinite }
+    { inputText: isString, input: isAny, output: isAny, durationMs: isFinite }
   ),
+  step: isShape({ name: isString, status: isOneOf("running", "finished") }),
+  source: isShape({ sourceId: isString }, { title: isString, url: isString, excerpt: isString }),
+  file: isShape({ fileId: isString, mediaType: isString }, { name: isString, url: isString, data: isAny }),
   request: isShape(
     {
       requestId: isString,

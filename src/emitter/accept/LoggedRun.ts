@@ -74,13 +74,25 @@ const stateOf = ({ agentName = "", parts, status }: RunSnapshot): RunState.RunSt
   if (status !== "active") return { _tag: "Ended", outcome: status }
   const openTools = new Map<string, string>()
   const requests = new Map<string, RunState.RequestState>()
+  const steps = new Set<string>()
+  const completedMessages = new Set<string>()
   for (const part of parts) {
-    if (part.type === "tool" && part.status === "executing") openTools.set(part.toolCallId, part.toolName)
-    if (part.type === "request") {
-      requests.set(part.requestId, { isOpen: part.status === "open", isSensitive: part.sensitive === true })
+    switch (part.type) {
+      case "tool":
+        if (part.status === "executing" && part.inputText === undefined) openTools.set(part.toolCallId, part.toolName)
+        break
+      case "request":
+        requests.set(part.requestId, { isOpen: part.status === "open", isSensitive: part.sensitive === true })
+        break
+      case "step":
+        if (part.status === "running") steps.add(part.name)
+        break
+      case "text":
+      case "thinking":
+        if (part.completed === true && part.messageId !== undefined) completedMessages.add(part.messageId)
     }
   }
-  return { ...RunState.active(agentName), openTools, requests }
+  return { ...RunState.active(agentName), openTools, requests, steps, completedMessages }
 }
 
 // The highest number that a tool call of the run has: the next is to have another.

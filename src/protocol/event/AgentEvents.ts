@@ -280,6 +280,97 @@ export const InputResolved = define(RunEvents.inputResolved, {
 const Delta = { messageId: Label, delta: Schema.String }
 
 /**
+ * A piece of the input of a tool call, as the model writes it: together they are
+ * JSON. The call has not begun; its `tool_executing` has the whole input.
+ *
+ * @category events
+ * @since 0.2.0
+ */
+export const ToolInputDelta = define(RunEvents.toolInputDelta, {
+  payload: { toolCallId: Label, toolName: Label, delta: Schema.String },
+  delivery: "batched",
+  scope: "run",
+  coalesce: { _tag: "Concatenate", by: "toolCallId", text: "delta" }
+})
+
+/**
+ * Nothing more comes of a message, of its text and of its reasoning.
+ *
+ * @category events
+ * @since 0.2.0
+ */
+export const MessageCompleted = define(RunEvents.messageCompleted, {
+  payload: { messageId: Label },
+  delivery: "batched",
+  scope: "run"
+})
+
+/**
+ * A step of the run began. A name may come again once its step has finished; steps
+ * of different names may overlap.
+ *
+ * @category events
+ * @since 0.2.0
+ */
+export const StepStarted = define(RunEvents.stepStarted, {
+  payload: { name: Label },
+  delivery: "critical",
+  scope: "run"
+})
+
+/**
+ * A step of the run is finished.
+ *
+ * @category events
+ * @since 0.2.0
+ */
+export const StepFinished = define(RunEvents.stepFinished, {
+  payload: { name: Label },
+  delivery: "critical",
+  scope: "run"
+})
+
+const Title = Schema.String.check(Schema.isMaxLength(RunEvents.maxTitle))
+const Url = Schema.String.check(Schema.isMaxLength(RunEvents.maxUrl))
+
+/**
+ * The run rests on a source. One that is cited again is told of anew, under its id.
+ *
+ * @category events
+ * @since 0.2.0
+ */
+export const SourceCited = define(RunEvents.sourceCited, {
+  payload: {
+    sourceId: Label,
+    title: Schema.optionalKey(Title),
+    url: Schema.optionalKey(Url),
+    excerpt: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(RunEvents.maxDetail)))
+  },
+  delivery: "batched",
+  scope: "run"
+})
+
+/**
+ * The run made a file. `mediaType` is its media type, such as `image/png`. It is to
+ * be had at `url`, or is in `data`, as Base64 of at most 128 KiB; without either,
+ * devices ask the program for it by its id.
+ *
+ * @category events
+ * @since 0.2.0
+ */
+export const FileProduced = define(RunEvents.fileProduced, {
+  payload: {
+    fileId: Label,
+    mediaType: Label,
+    name: Schema.optionalKey(Label),
+    url: Schema.optionalKey(Url),
+    data: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(RunEvents.maxFileData)))
+  },
+  delivery: "critical",
+  scope: "run"
+})
+
+/**
  * A piece of the answer.
  *
  * @category events
@@ -395,6 +486,12 @@ export type BuiltIn =
   | typeof AgentError
   | typeof InputRequested
   | typeof InputResolved
+  | typeof ToolInputDelta
+  | typeof MessageCompleted
+  | typeof StepStarted
+  | typeof StepFinished
+  | typeof SourceCited
+  | typeof FileProduced
   | typeof TextDelta
   | typeof ThinkingDelta
   | typeof ProgressUpdate
@@ -421,6 +518,12 @@ export const catalog: Event.Catalog<BuiltIn> = Event.catalog(
   AgentError,
   InputRequested,
   InputResolved,
+  ToolInputDelta,
+  MessageCompleted,
+  StepStarted,
+  StepFinished,
+  SourceCited,
+  FileProduced,
   TextDelta,
   ThinkingDelta,
   ProgressUpdate,

@@ -105,6 +105,54 @@ export const inputRequested = "input_requested"
 export const inputResolved = "input_resolved"
 
 /**
+ * The event that adds to the input of a tool call, as the model writes it.
+ *
+ * @category names
+ * @since 0.2.0
+ */
+export const toolInputDelta = "tool_input_delta"
+
+/**
+ * The event that tells that nothing more comes of a message.
+ *
+ * @category names
+ * @since 0.2.0
+ */
+export const messageCompleted = "message_completed"
+
+/**
+ * The event that begins a step of the run.
+ *
+ * @category names
+ * @since 0.2.0
+ */
+export const stepStarted = "step_started"
+
+/**
+ * The event that ends such a step.
+ *
+ * @category names
+ * @since 0.2.0
+ */
+export const stepFinished = "step_finished"
+
+/**
+ * The event that names a source of the answer.
+ *
+ * @category names
+ * @since 0.2.0
+ */
+export const sourceCited = "source_cited"
+
+/**
+ * The event that tells of a file that the run made.
+ *
+ * @category names
+ * @since 0.2.0
+ */
+export const fileProduced = "file_produced"
+
+/**
  * All built-in events of a run.
  *
  * @category names
@@ -121,6 +169,12 @@ export const names = [
   usage,
   inputRequested,
   inputResolved,
+  toolInputDelta,
+  messageCompleted,
+  stepStarted,
+  stepFinished,
+  sourceCited,
+  fileProduced,
   completed,
   failed
 ] as const
@@ -212,7 +266,7 @@ export const requestOutcomes = ["answered", "expired", "withdrawn"] as const
 export const lost = (message: string) => ({ reason: "lost", message, retryable: true }) as const
 
 /**
- * The most characters of a request's title.
+ * The most characters of the title of a request or a source.
  *
  * @category limits
  * @since 0.2.0
@@ -220,7 +274,7 @@ export const lost = (message: string) => ({ reason: "lost", message, retryable: 
 export const maxTitle = 1_024
 
 /**
- * The most characters of a request's detail.
+ * The most characters of a request's detail, and of a source's excerpt.
  *
  * @category limits
  * @since 0.2.0
@@ -242,3 +296,19 @@ export const maxClient = 128
  * @since 0.2.0
  */
 export const maxCommands = 64
+
+/**
+ * The most characters of an address.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const maxUrl = 4_096
+
+/**
+ * The most characters of a file that is told of whole.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const maxFileData = 131_072

@@ -33,6 +33,10 @@ const finite = (value: Json | undefined): number | undefined =>
 // A result is kept as text: then nobody who holds the value can change it.
 const toText = (value: Json | undefined): string | undefined => value === undefined ? undefined : JSON.stringify(value)
 
+// The first characters of a text.
+const start = (value: Json | undefined, max: number): string | undefined =>
+  typeof value === "string" ? value.slice(0, max) : undefined
+
 // The names of commands, as far as they can be such.
 const toNames = (value: Json | undefined): string | undefined =>
   Array.isArray(value)
@@ -228,6 +232,18 @@ export class RunFold {
         return this.#request(data)
       case RunEvents.inputResolved:
         return this.#resolve(data)
+      case RunEvents.toolInputDelta:
+        return this.#appendInput(data)
+      case RunEvents.messageCompleted:
+        return this.#complete(data)
+      case RunEvents.stepStarted:
+        return this.#step(data, "running")
+      case RunEvents.stepFinished:
+        return this.#step(data, "finished")
+      case RunEvents.sourceCited:
+        return this.#cite(data)
+      case RunEvents.fileProduced:
+        return this.#produce(data)
       case RunEvents.completed:
         this.#end("completed", at)
         return this.#set("result", toText(data["result"]))
@@ -285,7 +301,9 @@ export class RunFold {
   #append(type: "text" | "thinking", data: Data): void {
     const messageId = text(data["messageId"])
     const delta = text(data["delta"])
-    if (messageId !== undefined && delta !== undefined) this.#parts.append(type, messageId, delta)
+    if (messageId === undefined || delta === undefined) return
+    this.#parts.append(type, messageId, delta)
+    if (this.ended) this.#parts.complete(type, messageId)
   }
 
   #end(status: Scalars["status"], at: number): void {
@@ -295,9 +313,13 @@ export class RunFold {
     this.#parts.close()
   }
 
-  // What comes after the ending opens nothing.
   #begin(part: Given<Item>): void {
     this.#parts.begin(part)
+    this.#closeLate()
+  }
+
+  // What comes after the ending opens nothing.
+  #closeLate(): void {
     if (this.ended) this.#parts.close()
   }
 
@@ -322,17 +344,66 @@ export class RunFold {
     })
   }
 
+  #appendInput(data: Data): void {
+    const toolCallId = text(data["toolCallId"])
+    const toolName = text(data["toolName"])
+    const delta = text(data["delta"])
+    if (toolCallId === undefined || toolName === undefined || delta === undefined) return
+    this.#parts.appendInput(toolCallId, toolName, delta)
+    this.#closeLate()
+  }
+
+  #complete(data: Data): void {
+    const messageId = text(data["messageId"])
+    if (messageId === undefined) return
+    this.#parts.complete("text", messageId)
+    this.#parts.complete("thinking", messageId)
+  }
+
+  #step(data: Data, status: "running" | "finished"): void {
+    const name = text(data["name"])
+    if (name === undefined) return
+    this.#parts.change({ type: "step", name, status })
+    this.#closeLate()
+  }
+
+  #cite(data: Data): void {
+    const sourceId = text(data["sourceId"])
+    if (sourceId === undefined) return
+    this.#parts.change({
+      type: "source",
+      sourceId,
+      title: start(data["title"], RunEvents.maxTitle),
+      url: start(data["url"], RunEvents.maxUrl),
+      excerpt: start(data["excerpt"], RunEvents.maxDetail)
+    })
+  }
+
+  #produce(data: Data): void {
+    const fileId = text(data["fileId"])
+    const mediaType = text(data["mediaType"])
+    if (fileId === undefined || mediaType === undefined) return
+    this.#parts.change({
+      type: "file",
+      fileId,
+      mediaType,
+      name: text(data["name"]),
+      url: start(data["url"], RunEvents.maxUrl),
+      data: text(data["data"])
+    })
+  }
+
   #request(data: Data): void {
     const requestId = text(data["requestId"])
     const kind = oneOf(RunEvents.requestKinds, data["kind"])
-    const title = text(data["title"])
+    const title = start(data["title"], RunEvents.maxTitle)
     if (requestId === undefined || kind === undefined || title === undefined) return
     this.#begin({
       type: "request",
       requestId,
       kind,
-      title: title.slice(0, RunEvents.maxTitle),
-      detail: text(data["detail"])?.slice(0, RunEvents.maxDetail),
+      title,
+      detail: start(data["detail"], RunEvents.maxDetail),
       schema: data["schema"],
       options: data["options"],
       toolCallId: text(data["toolCallId"]),
@@ -349,7 +420,7 @@ export class RunFold {
     this.#parts.resolve(requestId, {
       status,
       answer: data["answer"],
-      client: text(data["client"])?.slice(0, RunEvents.maxClient)
+      client: start(data["client"], RunEvents.maxClient)
     })
   }
 

@@ -64,3 +64,12 @@ export const maxOpenRequests = 32
  * @since 0.2.0
  */
 export const maxKnownRequests = 1_024
+
+/**
+ * How many messages of a run are remembered as completed, so that nothing more is
+ * added to them.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const maxKnownMessages = 256

@@ -20,6 +20,7 @@ interface FoldedText {
   readonly type: "text" | "thinking"
   readonly messageId: string
   readonly text: GrowingText
+  isCompleted: boolean
 }
 
 interface FoldedNote {
@@ -61,13 +62,23 @@ export interface Resolution {
 
 type Changes = { readonly [field: string]: Json | undefined }
 
-const ids: { readonly [Type in Item["type"]]: string } = { tool: "toolCallId", request: "requestId" }
+const ids: { readonly [Type in Item["type"]]: string } = {
+  tool: "toolCallId",
+  request: "requestId",
+  step: "name",
+  source: "sourceId",
+  file: "fileId"
+}
 
 // The fields that hold JSON of the program's.
-const jsonFields: ReadonlySet<string> = new Set(["input", "output", "schema", "options", "answer"])
+const jsonFields: ReadonlySet<string> = new Set(["input", "output", "schema", "options", "answer", "data"])
 
 // What is open by its status, and what that becomes with the ending of its run.
-const closed: ReadonlyMap<unknown, string> = new Map([["executing", "failed"], ["open", "withdrawn"]])
+const closed: ReadonlyMap<unknown, string> = new Map([
+  ["executing", "failed"],
+  ["open", "withdrawn"],
+  ["running", "finished"]
+])
 
 interface Node {
   part: FoldedPart
@@ -86,7 +97,7 @@ export class RunParts {
   #oldest: Node | undefined = undefined
   #newest: Node | undefined = undefined
   #size = 0
-  // All but notes, by their type and id.
+  // By their type and id: all but notes, and but steps that are finished, whose names may come again.
   readonly #byKey = new Map<string, Node>()
   // The text that grew last.
   #latest: FoldedText | undefined = undefined
@@ -111,12 +122,10 @@ export class RunParts {
     for (const part of parts) {
       switch (part.type) {
         case "text":
-          this.#addText({ type: "text", messageId: part.messageId, text: growing(part.text, part.truncated) })
-          break
         case "thinking": {
-          const { messageId, step, text, truncated } = part
-          if (messageId === undefined) this.#add(note(text, step, truncated))
-          else this.#addText({ type: "thinking", messageId, text: growing(text, truncated) })
+          const { completed = false, messageId, text, truncated, type } = part
+          if (messageId === undefined) this.#add(note(text, "step" in part ? part.step : undefined, truncated))
+          else this.#addText({ type, messageId, text: growing(text, truncated), isCompleted: completed })
           break
         }
         default:
@@ -128,7 +137,7 @@ export class RunParts {
   /** A piece of a text. */
   append(type: "text" | "thinking", messageId: string, delta: string): void {
     const known = this.#textOf(type, messageId)
-    if (known === undefined) return this.#addText({ type, messageId, text: growing(delta) })
+    if (known === undefined) return this.#addText({ type, messageId, text: growing(delta), isCompleted: false })
     const { text } = known
     this.#chars -= text.length
     this.#held -= text.bytes
@@ -144,11 +153,26 @@ export class RunParts {
     this.#add(note(text, step))
   }
 
+  /** Nothing more comes of a text. */
+  complete(type: "text" | "thinking", messageId: string): void {
+    const known = this.#textOf(type, messageId)
+    if (known !== undefined) known.isCompleted = true
+  }
+
+  /** A piece of the input of a tool call, before it begins. */
+  appendInput(toolCallId: string, toolName: string, delta: string): void {
+    const known = this.#byKey.get(`tool:${toolCallId}`)?.part
+    const text = known?.type === "item" && isOpen(known) ? known.fields["inputText"] : undefined
+    const inputText = typeof text === "string" ? [text, delta].join("") : delta
+    this.begin({ type: "tool", toolCallId, toolName, status: "executing", inputText: inputText.slice(0, maxJson) })
+  }
+
   /** Something began. An id that is used again stands for another one, in a place of its own. */
   begin(part: Given<Item>): void {
-    const known = this.#byKey.get(keyOf(part))
+    const key = keyOf(part)
+    const known = this.#byKey.get(key)
     if (known !== undefined && !isOpen(known.part)) this.#drop(known)
-    this.change(part)
+    this.#set(key, item(key, part))
   }
 
   /** Something changed, or was not seen to begin. It keeps its place. */
@@ -160,7 +184,7 @@ export class RunParts {
   resolve(requestId: string, { answer, ...others }: Resolution): void {
     const key = `request:${requestId}`
     const part = this.#byKey.get(key)?.part
-    if (part === undefined || !isOpen(part)) return
+    if (part?.type !== "item" || !isOpen(part)) return
     this.#change(key, part.fields["sensitive"] === true ? others : { ...others, answer })
   }
 
@@ -168,7 +192,13 @@ export class RunParts {
   close(): void {
     for (let node = this.#oldest; node !== undefined; node = node.newer) {
       const { part } = node
-      if (isOpen(part)) this.#replace(node, item(part.key, { status: closed.get(part.fields["status"]) }, part))
+      if (part.type === "item") {
+        if (!isOpen(part)) continue
+        this.#replace(node, item(part.key, { status: closed.get(part.fields["status"]) }, part))
+        this.#index(node)
+      } else if (part.type !== "note") {
+        part.isCompleted = true
+      }
     }
   }
 
@@ -192,14 +222,25 @@ export class RunParts {
   }
 
   #change(key: string, changes: Changes): void {
-    const node = this.#byKey.get(key)
-    const changed = item(key, changes, node?.part)
-    if (node === undefined) {
-      this.#byKey.set(key, this.#add(changed))
+    this.#set(key, item(key, changes, this.#byKey.get(key)?.part))
+  }
+
+  #set(key: string, part: FoldedItem): void {
+    const known = this.#byKey.get(key)
+    if (known === undefined) {
+      this.#index(this.#add(part))
     } else {
-      this.#replace(node, changed)
-      this.#bound(changed)
+      this.#replace(known, part)
+      this.#index(known)
+      this.#bound(part)
     }
+  }
+
+  #index(node: Node): void {
+    const { part } = node
+    if (part.type !== "item") return
+    if (isOpen(part) || part.fields["type"] !== "step") this.#byKey.set(part.key, node)
+    else this.#byKey.delete(part.key)
   }
 
   #textOf(type: "text" | "thinking", messageId: string): FoldedText | undefined {
@@ -241,8 +282,9 @@ export class RunParts {
     this.#count(part, -1)
     this.#droppedParts++
     if (part === this.#latest) this.#latest = undefined
-    if (part.type === "item") this.#byKey.delete(part.key)
-    else if (part.type !== "note") this.#byKey.delete(`${part.type}:${part.messageId}`)
+    if (part.type === "item") {
+      if (this.#byKey.get(part.key) === node) this.#byKey.delete(part.key)
+    } else if (part.type !== "note") this.#byKey.delete(`${part.type}:${part.messageId}`)
   }
 
   // The part that changes right now stays, and what waits for its user goes last.
@@ -313,14 +355,16 @@ const item = (key: string, changes: Changes, known?: FoldedPart): FoldedItem => 
   return { type: "item", key, fields, json }
 }
 
-const isOpen = (part: FoldedPart): part is FoldedItem => part.type === "item" && closed.has(part.fields["status"])
+const isOpen = (part: FoldedPart): boolean => part.type === "item" && closed.has(part.fields["status"])
 
 const isWaiting = (part: FoldedPart): boolean => part.type === "item" && part.fields["status"] === "open"
 
 const lengthOf = (value: Json | undefined): number => typeof value === "string" ? value.length : 0
 
+const texts = ["title", "detail", "excerpt", "url", "inputText"]
+
 const charsOf = (part: FoldedPart): number =>
-  part.type === "item" ? lengthOf(part.fields["title"]) + lengthOf(part.fields["detail"]) : part.text.length
+  part.type === "item" ? texts.reduce((sum, field) => sum + lengthOf(part.fields[field]), 0) : part.text.length
 
 // What is kept takes about so much, in bytes: measured in V8. Labels may be of any script.
 const partOverhead = 160
@@ -355,8 +399,11 @@ const shown = (part: FoldedPart): RunPart => {
         truncated: part.isCut || undefined
       })
     default: {
-      const { messageId, text, type } = part
-      return withDefaults<RunPart>({ type, messageId, text: text.text }, { truncated: text.isTruncated || undefined })
+      const { isCompleted, messageId, text, type } = part
+      return withDefaults<RunPart>({ type, messageId, text: text.text }, {
+        truncated: text.isTruncated || undefined,
+        completed: isCompleted || undefined
+      })
     }
   }
 }

@@ -9,7 +9,7 @@ import { Ender, ErrorReason, RequestKind, RequestOutcome, Usage } from "../event
 
 /**
  * A part of the answer, joined from the `text_delta` of one message. `truncated`:
- * its beginning is not kept any more.
+ * its beginning is not kept any more. `completed`: nothing more comes of it.
  *
  * @category models
  * @since 0.1.0
@@ -18,7 +18,8 @@ export const TextPart = Schema.Struct({
   type: Schema.Literal("text"),
   messageId: Schema.String,
   text: Schema.String,
-  truncated: Schema.optionalKey(Schema.Boolean)
+  truncated: Schema.optionalKey(Schema.Boolean),
+  completed: Schema.optionalKey(Schema.Boolean)
 })
 
 /**
@@ -33,13 +34,16 @@ export const ThinkingPart = Schema.Struct({
   messageId: Schema.optionalKey(Schema.String),
   step: Schema.optionalKey(Schema.Int),
   text: Schema.String,
-  truncated: Schema.optionalKey(Schema.Boolean)
+  truncated: Schema.optionalKey(Schema.Boolean),
+  completed: Schema.optionalKey(Schema.Boolean)
 })
 
 /**
  * A call of a tool, in the place where it began. In place of an input or output
  * that is not kept stands `{ omitted }`, the number of its bytes. A call that was
- * open when its run ended is `failed`, without an output.
+ * open when its run ended is `failed`, without an output. `inputText` is the
+ * beginning of an input that the model is still writing, up to 4,096 characters;
+ * such a call has not begun.
  *
  * @category models
  * @since 0.1.0
@@ -49,6 +53,7 @@ export const ToolPart = Schema.Struct({
   toolCallId: Schema.String,
   toolName: Schema.String,
   status: Schema.Literals(["executing", "completed", "failed"]),
+  inputText: Schema.optionalKey(Schema.String),
   input: Schema.optionalKey(Schema.Json),
   output: Schema.optionalKey(Schema.Json),
   durationMs: Schema.optionalKey(Schema.Finite)
@@ -81,13 +86,56 @@ export const RequestPart = Schema.Struct({
 })
 
 /**
+ * A step of the run, in the place where it began. One that was running when its
+ * run ended is `finished`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const StepPart = Schema.Struct({
+  type: Schema.Literal("step"),
+  name: Schema.String,
+  status: Schema.Literals(["running", "finished"])
+})
+
+/**
+ * A source that the run cited, in the place where it was cited first.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const SourcePart = Schema.Struct({
+  type: Schema.Literal("source"),
+  sourceId: Schema.String,
+  title: Schema.optionalKey(Schema.String),
+  url: Schema.optionalKey(Schema.String),
+  excerpt: Schema.optionalKey(Schema.String)
+})
+
+/**
+ * A file that the run made. In place of `data` that is not kept stands
+ * `{ omitted }`, the number of its bytes.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const FilePart = Schema.Struct({
+  type: Schema.Literal("file"),
+  fileId: Schema.String,
+  mediaType: Schema.String,
+  name: Schema.optionalKey(Schema.String),
+  url: Schema.optionalKey(Schema.String),
+  data: Schema.optionalKey(Schema.Json)
+})
+
+/**
  * A part of a run. A reader leaves out parts of a `type` that it does not know:
  * later versions have more of them.
  *
  * @category models
  * @since 0.1.0
  */
-export const RunPart = Schema.Union([TextPart, ThinkingPart, ToolPart, RequestPart])
+export const RunPart = Schema.Union([TextPart, ThinkingPart, ToolPart, RequestPart, StepPart, SourcePart, FilePart])
 
 /**
  * A part of a run, as `RunPart` checks it.

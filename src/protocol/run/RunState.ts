@@ -8,7 +8,10 @@
  *   before it, a tool call id is not used again while its call is open, and
  *   `agent_completed` needs every tool call to be completed. An `input_resolved`
  *   needs its `input_requested` before it, and is the only one; the id of a request
- *   is not used again, and the answer to a sensitive one stands in no event;
+ *   is not used again, and the answer to a sensitive one stands in no event. A
+ *   `step_finished` needs its `step_started`, and a step has one of each. Nothing is
+ *   added to a message after its `message_completed`, nor to the input of a tool
+ *   call that is open;
  * - ended, by `agent_completed` or `agent_error`: nothing more. Whatever was open is
  *   closed by that.
  *
@@ -20,7 +23,7 @@
 import * as Schema from "effect/Schema"
 import type { Event } from "../event/Event.ts"
 import * as RunEvents from "../event/RunEvents.ts"
-import { maxKnownRequests, maxOpenRequests } from "./RunLimits.ts"
+import { maxKnownMessages, maxKnownRequests, maxOpenRequests } from "./RunLimits.ts"
 
 /**
  * Where a request stands. The answer to one that is sensitive stands in no event.
@@ -35,7 +38,8 @@ export interface RequestState {
 
 /**
  * Where an active run stands: the tool calls that are open, by their ids with the
- * names of their tools, and the last 1,024 requests by their ids.
+ * names of their tools, the last 1,024 requests by their ids, the names of the steps
+ * that are running, and the last 256 messages that are completed.
  *
  * @category models
  * @since 0.2.0
@@ -45,6 +49,8 @@ export interface Active {
   readonly agentName: string
   readonly openTools: ReadonlyMap<string, string>
   readonly requests: ReadonlyMap<string, RequestState>
+  readonly steps: ReadonlySet<string>
+  readonly completedMessages: ReadonlySet<string>
 }
 
 /**
@@ -76,12 +82,14 @@ export const active = (agentName: string): Active => ({
   _tag: "Active",
   agentName,
   openTools: new Map(),
-  requests: new Map()
+  requests: new Map(),
+  steps: new Set(),
+  completedMessages: new Set()
 })
 
 /**
  * An event that is not legal where its run stands. `state` is the run's state,
- * `problem` says which rule the event breaks, `toolCallId` or `requestId` of what.
+ * `problem` says which rule the event breaks, and the field of its payload that names it of what.
  *
  * @category errors
  * @since 0.1.0
@@ -99,17 +107,20 @@ export class IllegalEvent extends Schema.TaggedError<IllegalEvent>()("IllegalEve
     "requestNotOpen",
     "requestIdUsed",
     "tooManyRequests",
-    "sensitiveAnswer"
+    "sensitiveAnswer",
+    "stepNotRunning",
+    "stepAlreadyRunning",
+    "messageCompleted"
   ]),
   toolCallId: Schema.optionalKey(Schema.String),
-  requestId: Schema.optionalKey(Schema.String)
+  requestId: Schema.optionalKey(Schema.String),
+  messageId: Schema.optionalKey(Schema.String),
+  step: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    const of = this.toolCallId !== undefined
-      ? ` (tool call "${this.toolCallId}")`
-      : this.requestId !== undefined
-      ? ` (request "${this.requestId}")`
-      : ""
+    const { messageId, requestId, step, toolCallId } = this
+    const subjects = { "tool call": toolCallId, request: requestId, message: messageId, step }
+    const of = Object.entries(subjects).flatMap(([what, id]) => id === undefined ? [] : [` (${what} "${id}")`]).join("")
     return `${this.event} is not legal here: ${problems[this.problem]}${of}`
   }
 }
@@ -124,10 +135,13 @@ const problems = {
   requestNotOpen: "no such request is open",
   requestIdUsed: "the run had a request with this id",
   tooManyRequests: `${maxOpenRequests} requests are open`,
-  sensitiveAnswer: "the answer to a sensitive request must not be in it"
+  sensitiveAnswer: "the answer to a sensitive request must not be in it",
+  stepNotRunning: "no such step is running",
+  stepAlreadyRunning: "a step with this name is running",
+  messageCompleted: "the message is completed"
 } as const
 
-type Subject = { readonly toolCallId?: string; readonly requestId?: string }
+type Subject = Pick<IllegalEvent, "toolCallId" | "requestId" | "messageId" | "step">
 
 const illegal = (event: string, state: RunState, problem: keyof typeof problems, subject: Subject = {}) =>
   new IllegalEvent({ event, state: state._tag, problem, ...subject })
@@ -173,6 +187,12 @@ export const next = (state: RunState, event: Event): RunState | IllegalEvent => 
   }
 }
 
+const addToMessage: Rule = (state, event) => {
+  if (state.completedMessages.size === 0) return state
+  const messageId = field(event, "messageId")
+  return state.completedMessages.has(messageId) ? illegal(event.type, state, "messageCompleted", { messageId }) : state
+}
+
 type Rule = (state: Active, event: Event) => RunState | IllegalEvent
 
 // Looked up by the type: most events of a run have no rule, and have to find that out fast.
@@ -208,6 +228,31 @@ const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
     return request?.isOpen === true
       ? { ...state, requests: remember(state.requests, requestId, { ...request, isOpen: false }) }
       : illegal(event.type, state, "requestNotOpen", { requestId })
+  }],
+  [RunEvents.toolInputDelta, (state, event) => {
+    const toolCallId = field(event, "toolCallId")
+    return state.openTools.has(toolCallId) ? illegal(event.type, state, "toolAlreadyOpen", { toolCallId }) : state
+  }],
+  [RunEvents.textDelta, addToMessage],
+  [RunEvents.thinkingDelta, addToMessage],
+  [RunEvents.messageCompleted, (state, event) => {
+    const legal = addToMessage(state, event)
+    if (legal !== state) return legal
+    const completedMessages = new Set(state.completedMessages).add(field(event, "messageId"))
+    const [oldest] = completedMessages
+    if (completedMessages.size > maxKnownMessages && oldest !== undefined) completedMessages.delete(oldest)
+    return { ...state, completedMessages }
+  }],
+  [RunEvents.stepStarted, (state, event) => {
+    const step = field(event, "name")
+    return state.steps.has(step)
+      ? illegal(event.type, state, "stepAlreadyRunning", { step })
+      : { ...state, steps: new Set(state.steps).add(step) }
+  }],
+  [RunEvents.stepFinished, (state, event) => {
+    const step = field(event, "name")
+    const steps = new Set(state.steps)
+    return steps.delete(step) ? { ...state, steps } : illegal(event.type, state, "stepNotRunning", { step })
   }],
   [RunEvents.completed, (state, { type }) => {
     const [toolCallId] = state.openTools.keys()

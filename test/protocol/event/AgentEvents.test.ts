@@ -28,6 +28,16 @@ const table: ReadonlyArray<
     "requestId kind title detail? schema? options? toolCallId? sensitive? expiresAt?"
   ],
   ["input_resolved", "critical", "run", "requestId outcome answer? client?"],
+  ["tool_input_delta", "batched", "run", "toolCallId toolName delta", {
+    _tag: "Concatenate",
+    by: "toolCallId",
+    text: "delta"
+  }],
+  ["message_completed", "batched", "run", "messageId"],
+  ["step_started", "critical", "run", "name"],
+  ["step_finished", "critical", "run", "name"],
+  ["source_cited", "batched", "run", "sourceId title? url? excerpt?"],
+  ["file_produced", "critical", "run", "fileId mediaType name? url? data?"],
   ["text_delta", "batched", "run", "messageId delta", { _tag: "Concatenate", by: "messageId", text: "delta" }],
   ["thinking_delta", "batched", "run", "messageId delta", { _tag: "Concatenate", by: "messageId", text: "delta" }],
   ["progress_update", "batched", "run", "progress message?", { _tag: "Newest" }],
@@ -122,9 +132,11 @@ describe("AgentEvents", () => {
   it("fault 8: refuses half a surrogate pair in every name and id of every event, with its path", () => {
     for (const [name, { definition, payload, type }] of Object.entries(builtInEvents)) {
       for (const [key, value] of Object.entries(payload)) {
-        const isName = /^(agentName|parentRunId|toolName|toolCallId|requestId|messageId|operation|provider|name)$/.test(
-          key
-        )
+        const isName =
+          /^(agentName|parentRunId|toolName|toolCallId|requestId|messageId|sourceId|fileId|mediaType|operation|provider|name)$/
+            .test(
+              key
+            )
         if (typeof value !== "string" || type === "agent_error" || /^(kind|outcome)$/.test(key)) continue
         for (const half of ["\ud801", "\udc01"]) {
           const reason = refused(definition, { ...payload, [key]: `x${half}` })
@@ -241,6 +253,18 @@ describe("AgentEvents", () => {
         AgentEvents.InputResolved,
         { requestId: "r", outcome: "ignored" },
         `Expected "answered" | "expired" | "withdrawn" at ["outcome"]`
+      ],
+      [
+        "an excerpt that is a book",
+        AgentEvents.SourceCited,
+        { sourceId: "s", excerpt: "x".repeat(4_097) },
+        `Expected a value with a length of at most 4096 at ["excerpt"]`
+      ],
+      [
+        "a file that is too large to be told of whole",
+        AgentEvents.FileProduced,
+        { fileId: "f", mediaType: "image/png", data: "x".repeat(131_073) },
+        `Expected a value with a length of at most 131072 at ["data"]`
       ],
       [
         "a delta that is no text",

@@ -52,6 +52,7 @@ const anyWellFormed = Arbitrary.flatMap(
 const fields = [
   "agentName parentRunId text step toolCallId toolName isError durationMs progress message",
   "inputTokens outputTokens cost result reason messageId delta",
+  "name sourceId url excerpt fileId mediaType data",
   "input commands by requestId kind title detail schema options sensitive expiresAt outcome answer client"
 ].join(" ").split(" ")
 
@@ -114,6 +115,13 @@ const story: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
         "input_requested",
         "input_requested",
         "input_resolved",
+        "tool_input_delta",
+        "tool_input_delta",
+        "message_completed",
+        "step_started",
+        "step_finished",
+        "source_cited",
+        "file_produced",
         "agent_started",
         "agent_completed",
         "agent_error",
@@ -131,7 +139,7 @@ const story: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
       agentName: "a",
       input: { q: "é".repeat(size / 2) },
       messageId: `m${id}`,
-      delta: `${id} `,
+      delta: `${id} ${"+".repeat(type === "tool_input_delta" ? Math.min(size, 4_200) : 0)}`,
       text: `thought ${id}`,
       step: id,
       toolCallId: `t${id}`,
@@ -157,7 +165,14 @@ const story: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
       expiresAt: at,
       outcome: id % 2 === 0 ? "answered" : "expired",
       answer: { secret: "z".repeat(size) },
-      client: "c"
+      client: "c",
+      name: `step ${id}`,
+      sourceId: `s${id}`,
+      url: `https://example.com/${at}`,
+      excerpt: "e".repeat(Math.min(size, 4_096)),
+      fileId: `f${id}`,
+      mediaType: "text/plain",
+      ...(id === 1 ? {} : { data: "f".repeat(size) })
     },
     at
   })
@@ -187,6 +202,8 @@ const jsonOf = (part: RunPart) => {
       return [part.input, part.output]
     case "request":
       return [part.schema, part.options, part.answer]
+    case "file":
+      return [part.data]
     default:
       return []
   }
@@ -195,7 +212,8 @@ const jsonOf = (part: RunPart) => {
 /** No part of a run that has ended looks open, and no answer to a sensitive request is told. */
 const expectClosed = ({ parts, status }: RunSnapshot) => {
   for (const part of parts) {
-    if (status !== "active") assert.isFalse("status" in part && /^(executing|open)$/.test(part.status))
+    if (status !== "active") assert.isFalse("status" in part && /^(executing|open|running)$/.test(part.status))
+    if (status !== "active" && "messageId" in part) assert.isTrue(part.completed)
     if (part.type === "request" && part.sensitive === true) assert.notProperty(part, "answer")
   }
 }
@@ -307,7 +325,8 @@ describe("RunSnapshot", () => {
         ...others,
         parts: parts.map((part) => {
           if (part.type === "request") return { ...part, status: "withdrawn" } as const
-          return part.type === "tool" && part.status === "executing" ? { ...part, status: "failed" } as const : part
+          if (part.type === "tool" && part.status === "executing") return { ...part, status: "failed" } as const
+          return "messageId" in part ? { ...part, completed: true } : part
         })
       }
       const completed = fold([...run, of("agent_completed", { agentName: "r", result: { n: 1 }, durationMs: 9 }, 1020)])
@@ -646,6 +665,74 @@ describe("RunSnapshot", () => {
     })
   })
 
+  it("shows the input of a tool call as it is written, and the call once it has begun", () => {
+    const delta = (delta: string) => of("tool_input_delta", { toolCallId: "t", toolName: "n", delta })
+    const tool = { type: "tool", toolCallId: "t", toolName: "n", status: "executing" }
+    const written = [delta("{\"q\":"), of("text_delta", { messageId: "m", delta: "a" }), delta("1}")]
+    const partsOf = (happenings: ReadonlyArray<Happening>): ReadonlyArray<unknown> => fold(happenings).snapshot().parts
+    const text = { type: "text", messageId: "m", text: "a" }
+    assert.deepStrictEqual(partsOf(written), [{ ...tool, inputText: "{\"q\":1}" }, text])
+    const begun = [...written, of("tool_executing", { toolCallId: "t", toolName: "n", input: { q: 1 } })]
+    assert.deepStrictEqual(partsOf(begun), [{ ...tool, input: { q: 1 } }, text])
+    // The id of a call that has ended stands for another one.
+    const ended = of("tool_completed", { toolCallId: "t", toolName: "n", output: 2, isError: false, durationMs: 1 })
+    assert.deepStrictEqual(partsOf([...begun, ended, delta("{")]), [text, { ...tool, inputText: "{" }])
+    // One that never begins is closed with its run.
+    const over = of("agent_error", { reason: "lost", message: "m", retryable: true })
+    assert.deepStrictEqual(partsOf([delta("{"), over])[0], { ...tool, status: "failed", inputText: "{" })
+    const long = Array.from({ length: 5_000 }, (_, n) => delta(String(n % 10)))
+    const [part] = fold(long).snapshot().parts
+    assert.lengthOf(part?.type === "tool" ? part.inputText ?? "" : "", maxJson)
+  })
+
+  it("has a part for each step, though steps of a name come again", () => {
+    const [began, ended] = [of("step_started", { name: "plan" }), of("step_finished", { name: "plan" })]
+    const step = { type: "step", name: "plan" } as const
+    const run = [began, ended, of("step_started", { name: "write" }), began]
+    const parts = [
+      { ...step, status: "finished" },
+      { ...step, name: "write", status: "running" },
+      { ...step, status: "running" }
+    ] as const
+    assert.deepStrictEqual(fold(run).snapshot().parts, parts)
+    const over = of("agent_completed", { agentName: "a", durationMs: 1 })
+    assert.deepStrictEqual(
+      fold([...run, over]).snapshot().parts,
+      parts.map((part) => ({ ...part, status: "finished" }))
+    )
+    assert.deepStrictEqual(fold([ended, began]).snapshot().parts, [parts[0], parts[2]])
+  })
+
+  it("keeps a source and a file where they were told of first, as they were told of last", () => {
+    const { parts } = fold([
+      of("source_cited", { sourceId: "s", title: "Streams" }),
+      of("file_produced", { fileId: "f", mediaType: "text/plain", data: "YQ==" }),
+      of("source_cited", { sourceId: "s", url: "https://example.com" }),
+      of("file_produced", { fileId: "f", mediaType: "text/plain", url: "https://example.com/f" }),
+      of("file_produced", { fileId: "g", mediaType: "image/png", data: "x".repeat(maxJson) })
+    ]).snapshot()
+    assert.deepStrictEqual(parts, [
+      { type: "source", sourceId: "s", title: "Streams", url: "https://example.com" },
+      { type: "file", fileId: "f", mediaType: "text/plain", data: "YQ==", url: "https://example.com/f" },
+      { type: "file", fileId: "g", mediaType: "image/png", data: { omitted: maxJson + 2 } }
+    ])
+  })
+
+  it("says of a message that nothing more comes of it, of its text and of its thought", () => {
+    const { parts } = fold([
+      of("thinking_delta", { messageId: "m", delta: "hm" }),
+      of("text_delta", { messageId: "m", delta: "a" }),
+      of("text_delta", { messageId: "n", delta: "b" }),
+      of("message_completed", { messageId: "m" }),
+      of("message_completed", { messageId: "never" })
+    ]).snapshot()
+    assert.deepStrictEqual(parts, [
+      { type: "thinking", messageId: "m", text: "hm", completed: true },
+      { type: "text", messageId: "m", text: "a", completed: true },
+      { type: "text", messageId: "n", text: "b" }
+    ])
+  })
+
   it("closes what was open when its run ended, and opens nothing after that, though its process goes on", () => {
     const open = [
       of("agent_started", { agentName: "a", commands: ["cancel"] }, 1),
@@ -897,11 +984,17 @@ describe("RunSnapshot", () => {
       requestId: "r",
       kind: "text",
       title: "?",
-      outcome: "expired"
+      outcome: "expired",
+      name: "n",
+      sourceId: "s",
+      fileId: "f",
+      mediaType: "text/plain"
     }
     for (const name of [...eventNames, "of_a_program"]) {
       // A tool must have begun to complete, and something have been asked to be answered.
-      const before = name === "tool_completed"
+      const before = name === "message_completed"
+        ? [of("text_delta", data)]
+        : name === "tool_completed"
         ? [of("tool_executing", data)]
         : name === "input_resolved"
         ? [of("input_requested", data)]

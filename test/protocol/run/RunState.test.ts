@@ -2,7 +2,7 @@ import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Arbitrary, Schema } from "effect"
 import * as AgentEvents from "../../../src/protocol/event/AgentEvents.ts"
 import * as Event from "../../../src/protocol/event/Event.ts"
-import { maxKnownRequests, maxOpenRequests } from "../../../src/protocol/run/RunLimits.ts"
+import { maxKnownMessages, maxKnownRequests, maxOpenRequests } from "../../../src/protocol/run/RunLimits.ts"
 import * as RunState from "../../../src/protocol/run/RunState.ts"
 import { roundTrips, schemasOf } from "../roundTrip.ts"
 
@@ -10,6 +10,7 @@ const Reviewed = Event.make("draft_reviewed", { payload: { stars: Schema.Int }, 
 const Noted = Event.make("note_taken", { payload: { toolCallId: Schema.String } })
 
 const toolIds = ["t1", "t2", "__proto__"] as const
+const messageIds = ["m", "valueOf"] as const
 const requestIds = ["r1", "constructor"] as const
 
 /** Every kind of event that a run may meet, legal or not. */
@@ -26,7 +27,17 @@ const alphabet: ReadonlyArray<Event.Event> = [
     AgentEvents.InputResolved.make({ requestId, outcome: "answered", answer: true }),
     AgentEvents.InputResolved.make({ requestId, outcome: "expired" })
   ]),
-  AgentEvents.TextDelta.make({ messageId: "m", delta: "x" }),
+  ...toolIds.map((toolCallId) => AgentEvents.ToolInputDelta.make({ toolCallId, toolName: "search", delta: "{" })),
+  ...messageIds.flatMap((messageId) => [
+    AgentEvents.TextDelta.make({ messageId, delta: "x" }),
+    AgentEvents.ThinkingDelta.make({ messageId, delta: "x" }),
+    AgentEvents.MessageCompleted.make({ messageId })
+  ]),
+  ...["toString", "s"].flatMap((
+    name
+  ) => [AgentEvents.StepStarted.make({ name }), AgentEvents.StepFinished.make({ name })]),
+  AgentEvents.SourceCited.make({ sourceId: "s" }),
+  AgentEvents.FileProduced.make({ fileId: "f", mediaType: "text/plain" }),
   AgentEvents.ProgressUpdate.make({ progress: 1 }),
   AgentEvents.UsageReported.make({ inputTokens: 1, outputTokens: 1 }),
   Reviewed.make({ stars: 5 }),
@@ -74,6 +85,15 @@ const problemOf = (accepted: ReadonlyArray<Event.Event>, event: Event.Event): st
     if (isSensitive && Reflect.get(event.payload, "answer") !== undefined) return "sensitiveAnswer"
     if (asked === undefined || ofRequest.length > 1) return "requestNotOpen"
   }
+  const same = (type: string, key: string) =>
+    accepted.filter((past) => past.type === type && Reflect.get(past.payload, key) === Reflect.get(event.payload, key))
+      .length
+  const isRunning = same("step_started", "name") > same("step_finished", "name")
+  if (event.type === "step_started" && isRunning) return "stepAlreadyRunning"
+  if (event.type === "step_finished" && !isRunning) return "stepNotRunning"
+  if (event.type === "tool_input_delta" && isOpen(toolCallOf(event))) return "toolAlreadyOpen"
+  const isOfMessage = /^(text_delta|thinking_delta|message_completed)$/.test(event.type)
+  if (isOfMessage && same("message_completed", "messageId") > 0) return "messageCompleted"
   if (event.type === "agent_completed" && seen("tool_executing") > seen("tool_completed")) return "toolsOpen"
   return undefined
 }
@@ -183,13 +203,17 @@ describe("RunState", () => {
       _tag: "Active",
       agentName: "researcher",
       openTools: new Map([["t1", "tool of t1"], ["t2", "tool of t2"]]),
-      requests: new Map()
+      requests: new Map(),
+      steps: new Set<string>(),
+      completedMessages: new Set<string>()
     })
     assert.deepStrictEqual(afterLegal(two, completed("t1")), {
       _tag: "Active",
       agentName: "researcher",
       openTools: new Map([["t2", "tool of t2"]]),
-      requests: new Map()
+      requests: new Map(),
+      steps: new Set<string>(),
+      completedMessages: new Set<string>()
     })
   })
 
@@ -219,6 +243,18 @@ describe("RunState", () => {
     assert.strictEqual(requests.size, maxKnownRequests)
     assert.deepStrictEqual(requests.get("open"), { isOpen: true, isSensitive: false })
     assert.isTrue(requests.has(`r${2 * maxKnownRequests - 1}`))
+  })
+
+  it("P5: remembers the last 256 messages that are completed", () => {
+    let state = started
+    for (let n = 0; n < 2 * maxKnownMessages; n++) {
+      state = afterLegal(state, AgentEvents.MessageCompleted.make({ messageId: `m${n}` }))
+    }
+    const { completedMessages } = state._tag === "Active" ? state : assert.fail(state._tag)
+    assert.deepStrictEqual(
+      [...completedMessages],
+      Array.from({ length: maxKnownMessages }, (_, n) => `m${n + maxKnownMessages}`)
+    )
   })
 
   it("closes what is open with the ending, requests by either, tool calls by an error", () => {
@@ -279,6 +315,21 @@ describe("RunState", () => {
         afterLegal(started, asked("r1")),
         asked("r1"),
         `input_requested is not legal here: the run had a request with this id (request "r1")`
+      ],
+      [
+        afterLegal(started, AgentEvents.StepStarted.make({ name: "plan" })),
+        AgentEvents.StepStarted.make({ name: "plan" }),
+        `step_started is not legal here: a step with this name is running (step "plan")`
+      ],
+      [
+        started,
+        AgentEvents.StepFinished.make({ name: "plan" }),
+        `step_finished is not legal here: no such step is running (step "plan")`
+      ],
+      [
+        afterLegal(started, AgentEvents.MessageCompleted.make({ messageId: "m" })),
+        AgentEvents.TextDelta.make({ messageId: "m", delta: "more" }),
+        `text_delta is not legal here: the message is completed (message "m")`
       ],
       [started, expired("r1"), `input_resolved is not legal here: no such request is open (request "r1")`],
       [
