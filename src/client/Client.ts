@@ -36,10 +36,11 @@ import type * as Event from "../protocol/event/Event.ts"
 import type { Position } from "../protocol/values/Position.ts"
 import { type Overrides, withDefaults } from "../protocol/values/Present.ts"
 import type { Refused } from "./driver/Driver.ts"
+import * as Limits from "./driver/Limits.ts"
 import * as Driver from "./driver/Driver.ts"
 import type { Fetch, SocketConstructor } from "./transport/Platform.ts"
 import { ambient, socketUrl } from "./transport/Platform.ts"
-import { maxRuns, type Run, type RunHandle, type Runs } from "./driver/RunStore.ts"
+import type { Run, RunHandle, Runs } from "./driver/RunStore.ts"
 import type { PositionStorage } from "./driver/PositionStorage.ts"
 import type { Received } from "../protocol/event/ReceivedEvent.ts"
 import type { Item } from "./session/Received.ts"
@@ -152,14 +153,17 @@ const connectBy = Effect.fnUntraced(
     const transports = usable(wanted, webApis)
     if (transports === undefined) return yield* new NoTransport({ wanted })
 
+    const limit = Limits.wrong(options)
+    if (limit !== undefined) return yield* new InvalidLimit(limit)
+
     const driver = yield* Driver.make(catalog, {
       url,
       webApis,
       token: options.token,
       storage: options.storage,
-      capacity: options.capacity ?? 4_096,
+      capacity: options.capacity ?? Limits.capacity,
       overflow: options.overflow ?? "pause",
-      maxRuns: options.maxRuns ?? maxRuns,
+      maxRuns: options.maxRuns ?? Limits.maxRuns,
       session: {
         ...defaults,
         hasToken: options.token !== undefined,
@@ -192,13 +196,13 @@ const connectBy = Effect.fnUntraced(
  */
 export function make<D extends Event.AnyDefinition, E = never, R = never>(
   options: Options<E, R> & { readonly catalog: Event.Catalog<D> }
-): Effect.Effect<Client<D>, InvalidUrl | NoTransport, R | Scope.Scope>
+): Effect.Effect<Client<D>, InvalidUrl | InvalidLimit | NoTransport, R | Scope.Scope>
 export function make<E = never, R = never>(
   options: Options<E, R> & { readonly catalog?: undefined }
-): Effect.Effect<Client<AgentEvents.BuiltIn>, InvalidUrl | NoTransport, R | Scope.Scope>
+): Effect.Effect<Client<AgentEvents.BuiltIn>, InvalidUrl | InvalidLimit | NoTransport, R | Scope.Scope>
 export function make<D extends Event.AnyDefinition, E, R>(
   options: Options<E, R> & { readonly catalog?: Event.Catalog<D> | undefined }
-): Effect.Effect<Client<D> | Client<AgentEvents.BuiltIn>, InvalidUrl | NoTransport, R | Scope.Scope> {
+): Effect.Effect<Client<D> | Client<AgentEvents.BuiltIn>, InvalidUrl | InvalidLimit | NoTransport, R | Scope.Scope> {
   const { catalog } = options
   return catalog === undefined ? connectBy(AgentEvents.catalog, options) : connectBy(catalog, options)
 }
@@ -214,7 +218,7 @@ export interface ServiceClass<Self, Id extends string, D extends Event.AnyDefini
 {
   readonly layer: <E = never, R = never>(
     options: Options<E, R>
-  ) => Layer.Layer<Self, InvalidUrl | NoTransport, Exclude<R, Scope.Scope>>
+  ) => Layer.Layer<Self, InvalidUrl | InvalidLimit | NoTransport, Exclude<R, Scope.Scope>>
 }
 
 /**
@@ -274,5 +278,20 @@ export class NoTransport extends Schema.TaggedError<NoTransport>()("NoTransport"
 }) {
   override get message() {
     return `None of the transports [${this.wanted.join(", ")}] is here: Node 22 and browsers have websocket and sse`
+  }
+}
+
+/**
+ * `capacity`, `maxRuns` or `recentRuns` is no whole number from `least` up.
+ *
+ * @category errors
+ * @since 0.2.0
+ */
+export class InvalidLimit extends Schema.TaggedError<InvalidLimit>()("InvalidLimit", {
+  option: Schema.String,
+  least: Schema.Natural
+}) {
+  override get message() {
+    return `"${this.option}" must be a whole number from ${this.least} up`
   }
 }

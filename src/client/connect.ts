@@ -23,6 +23,7 @@
 import type { BuiltIn } from "../protocol/event/AgentEvents.ts"
 import type * as Event from "../protocol/event/Event.ts"
 import type { Connection, ConnectOptions } from "./driver/ConnectOptions.ts"
+import * as Limits from "./driver/Limits.ts"
 import { PlainDriver } from "./driver/PlainDriver.ts"
 import type { Platform } from "./transport/Platform.ts"
 import { ambient, socketUrl } from "./transport/Platform.ts"
@@ -31,7 +32,7 @@ import { both, usable } from "./transport/Transports.ts"
 /**
  * Connects, and stays connected until it is closed or the server refuses. Throws
  * a `TypeError` when the address is none, or none of the transports can be used
- * here; later problems come as status.
+ * here, or a limit is no number that it can be; later problems come as status.
  *
  * @category constructors
  * @since 0.1.0
@@ -44,5 +45,7 @@ export const connect = <D extends Event.AnyDefinition = BuiltIn>(options: Connec
   }
   const transports = usable(options.transports ?? both, platform)
   if (transports === undefined) throw new TypeError(`no "transports" here: Node 22 and browsers have both`)
+  const limit = Limits.wrong(options)
+  if (limit !== undefined) throw new TypeError(`"${limit.option}" must be a whole number from ${limit.least} up`)
   return new PlainDriver(options, platform, transports, url)
 }

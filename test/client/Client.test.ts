@@ -290,6 +290,39 @@ describe("Client", () => {
       assert.lengthOf(sockets, 2)
     }))
 
+  it.effect("keeps what a stream that failed had not taken for the next one, until more has come", () =>
+    Effect.gen(function*() {
+      const { last, WebSocket } = fakeSockets()
+      const storage = PositionStorage.memory()
+      const client = yield* Client.make({ url, webSocket: WebSocket, storage })
+      const seen: Array<number> = []
+      const read = (failsAt: number) =>
+        Stream.runForEach(client.events, ({ offset }) =>
+          Effect.suspend(() => {
+            seen.push(offset)
+            return offset === failsAt ? Effect.fail(failsAt) : Effect.void
+          })).pipe(Effect.ignore, Effect.forkChild)
+      const saved = () => storage.load()?.offset
+      yield* read(1)
+      yield* settle
+      last().open()
+      // The first asks to be taken alone.
+      last().push(welcome(), { ...events([]), events: [wireEvent(1, { confirm: true }), wireEvent(2), wireEvent(3)] })
+      yield* settle
+      assert.deepStrictEqual([seen, saved()], [[1], 0])
+      yield* read(3)
+      yield* settle
+      assert.deepStrictEqual([seen, saved()], [[1, 2, 3], 1])
+      last().push(events([4]))
+      yield* settle
+      assert.deepStrictEqual(saved(), 4)
+      yield* read(0)
+      yield* settle
+      last().push(events([5]))
+      yield* settle
+      assert.deepStrictEqual([seen, saved()], [[1, 2, 3, 5], 5])
+    }))
+
   it.effect("fault 45: connects again when the subscriber that is too far behind leaves", () =>
     Effect.gen(function*() {
       const { last, sockets, WebSocket } = fakeSockets()
@@ -577,6 +610,19 @@ describe("Client", () => {
       assert.deepStrictEqual(yield* statusOf(made.client), { state: "stopped", reason: { _tag: "closed" } })
       assert.deepStrictEqual(yield* made.client.position, Option.some({ epoch: "E1", offset: 1 }))
       assert.deepStrictEqual(yield* Stream.runCollect(made.client.events), [])
+    }))
+
+  it.effect("refuses a limit that is none", () =>
+    Effect.gen(function*() {
+      const { WebSocket } = fakeSockets()
+      for (const [option, least] of [["capacity", 1], ["maxRuns", 1], ["recentRuns", 0]] as const) {
+        for (const value of [least - 1, 1.5, Number.NaN]) {
+          const error = yield* Effect.flip(Client.make({ url, webSocket: WebSocket, [option]: value }))
+          assert.deepStrictEqual(error, new Client.InvalidLimit({ option, least }))
+          assert.strictEqual(error.message, `"${option}" must be a whole number from ${least} up`)
+        }
+        yield* Client.make({ url, webSocket: WebSocket, [option]: least })
+      }
     }))
 
   it.effect("refuses an address that is none", () =>

@@ -565,6 +565,13 @@ describe("connect", () => {
     for (const transports of [["websocket", "sse"], ["sse"], []]) {
       assert.throws(without(transports), TypeError, `no "transports" here: Node 22 and browsers have both`)
     }
+    for (const [option, least] of [["capacity", 1], ["maxRuns", 1], ["recentRuns", 0]] as const) {
+      const message = `"${option}" must be a whole number from ${least} up`
+      for (const value of [least - 1, 1.5, Number.NaN, Infinity]) {
+        assert.throws(() => connect({ url, platform, [option]: value }), TypeError, message)
+      }
+      connect({ url, platform, [option]: least }).close()
+    }
   })
 
   it("takes an http address for the ws address of the same place", async () => {

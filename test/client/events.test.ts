@@ -150,6 +150,71 @@ describe("the events of a connection", () => {
     connection.close()
   })
 
+  it("wait for the next loop where one that throws had not taken them, and are handled only once they were taken", async () => {
+    const { connection, last, pass, saved } = start()
+    const seen: Array<number> = []
+    const run = async (failsAt: number) => {
+      for await (const { offset } of connection.events) {
+        seen.push(offset)
+        if (offset === failsAt) throw new Error(`at ${failsAt}`)
+      }
+    }
+    const failed = run(1).catch(String)
+    await pass(0)
+    last().open()
+    last().push(welcome(), events([1, 2, 3]))
+    await pass(2_000)
+    assert.deepStrictEqual([seen, await failed, connection.position()?.offset, saved()], [[1], "Error: at 1", 1, 1])
+    assert.deepStrictEqual(last().sent.at(-1), { type: "ack", offset: 1, epoch: "E1" })
+    const failedAgain = run(2).catch(String)
+    await pass(2_000)
+    assert.deepStrictEqual([seen, await failedAgain, saved()], [[1, 2], "Error: at 2", 2])
+    void run(0)
+    await pass(2_000)
+    assert.deepStrictEqual([seen, saved()], [[1, 2, 3], 3])
+    last().push(events([4]))
+    await pass(2_000)
+    assert.deepStrictEqual([seen, saved()], [[1, 2, 3, 4], 4])
+    connection.close()
+  })
+
+  it("wait for nobody once more have come, where a loop that throws had not taken them", async () => {
+    const { connection, last, pass, saved } = start()
+    const run = async () => {
+      for await (const { offset } of connection.events) throw new Error(`at ${offset}`)
+    }
+    const failed = run().catch(String)
+    await pass(0)
+    last().open()
+    last().push(welcome(), events([1, 2, 3]))
+    await pass(0)
+    assert.deepStrictEqual([await failed, saved()], ["Error: at 1", 1])
+    last().push(events([4]))
+    await pass(0)
+    assert.strictEqual(saved(), 4)
+    const { next, seen } = loop(connection)
+    last().push(events([5]))
+    await pass(0)
+    next()
+    await pass(0)
+    assert.deepStrictEqual([seen, saved()], [[5], 5])
+    connection.close()
+  })
+
+  it("come again after a loop has thrown where too many wait", async () => {
+    const { connection, last, pass, sockets } = start({ capacity: 2 })
+    const run = async () => {
+      for await (const { offset } of connection.events) if (offset === 1) throw new Error("at 1")
+    }
+    const failed = run().catch(String)
+    await pass(0)
+    last().open()
+    last().push(welcome(), events([1, 2, 3, 4, 5]))
+    await pass(0)
+    assert.deepStrictEqual([await failed, sockets.length], ["Error: at 1", 2])
+    connection.close()
+  })
+
   it("let go at once of whoever leaves while it waits, and wait for it no more", async () => {
     const { connection, last, pass, saved } = start()
     const leaver = connection.events[Symbol.asyncIterator]()

@@ -48,7 +48,7 @@ describe("types of the client", () => {
     expectTypeOf(made).toEqualTypeOf<
       Effect.Effect<
         Client.Client<typeof Placed | typeof Shipped>,
-        Client.InvalidUrl | Client.NoTransport,
+        Client.InvalidUrl | Client.InvalidLimit | Client.NoTransport,
         Scope.Scope
       >
     >()
@@ -63,11 +63,15 @@ describe("types of the client", () => {
     class Vault extends Context.Service<Vault, { readonly read: Effect.Effect<string, "locked"> }>()("Vault") {}
     const token = Effect.flatMap(Vault, ({ read }) => read)
     expectTypeOf(Client.make({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
-      Effect.Effect<Client.Client<AgentEvents.BuiltIn>, Client.InvalidUrl | Client.NoTransport, Scope.Scope | Vault>
+      Effect.Effect<
+        Client.Client<AgentEvents.BuiltIn>,
+        Client.InvalidUrl | Client.InvalidLimit | Client.NoTransport,
+        Scope.Scope | Vault
+      >
     >()
     class Orders extends Client.Service<Orders>()("Orders", { catalog }) {}
     expectTypeOf(Orders.layer({ url: "ws://127.0.0.1", token })).toEqualTypeOf<
-      Layer.Layer<Orders, Client.InvalidUrl | Client.NoTransport, Vault>
+      Layer.Layer<Orders, Client.InvalidUrl | Client.InvalidLimit | Client.NoTransport, Vault>
     >()
     expectTypeOf(Effect.flatMap(Orders, Effect.succeed)).toEqualTypeOf<
       Effect.Effect<Client.Client<typeof Placed | typeof Shipped>, never, Orders>

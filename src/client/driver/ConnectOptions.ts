@@ -116,9 +116,10 @@ export type Token = string | TokenAnswer | undefined
  * - `events`: every event from the loop's beginning on, once and in order:
  *   `for await (const event of connection.events)`. A loop that begins in the turn
  *   of `connect` misses none. An event is acknowledged, and its position saved, once
- *   every loop has asked for more. A loop that is left, also by what it throws, is
- *   waited for no more: what only it had not taken counts as handled. Loops end when
- *   the connection stops: `status` says why. What `close` finds untaken is not acknowledged.
+ *   every loop has asked for more. What a loop that is left, also by what it throws,
+ *   had not taken waits for the next one, which begins there; where none has begun
+ *   when more comes, it counts as handled. Loops end when the connection stops:
+ *   `status` says why. What `close` finds untaken is not acknowledged.
  * - `runs`: the state of each run, folded from snapshots and events before any of
  *   their handlers is called; subscribers are told once for each frame, when its
  *   events were handled. `run`: one of them by its id.

@@ -12,7 +12,8 @@ import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
 import type { OpenSocket, Platform } from "../transport/Platform.ts"
 import { onReturn } from "../transport/Platform.ts"
 import { EventReaders } from "./EventReaders.ts"
-import { maxRuns, type RunHandle, type Runs, RunStore } from "./RunStore.ts"
+import * as Limits from "./Limits.ts"
+import { type RunHandle, type Runs, RunStore } from "./RunStore.ts"
 import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
 import type { Moment, State } from "../session/SessionState.ts"
@@ -56,10 +57,10 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   constructor(options: ConnectOptions<D>, platform: Platform, transports: Transports, url: string) {
     this.#options = options
     this.#read = reader(options.catalog)
-    this.#store = new RunStore(options.maxRuns ?? maxRuns, options.threads)
+    this.#store = new RunStore(options.maxRuns ?? Limits.maxRuns, options.threads)
     this.runs = this.#store
     this.run = this.#store.run
-    this.#readers = new EventReaders(options.capacity ?? 4_096, {
+    this.#readers = new EventReaders(options.capacity ?? Limits.capacity, {
       handled: (position) => {
         this.#inbox.push({ _tag: "handled", position })
         this.#advance()

@@ -55,7 +55,8 @@ export interface Runs extends RunList {
  *
  * - `get`: its state; `undefined` while nothing is known of it.
  * - `subscribe`: calls after each change of this run, and returns what ends that.
- * - `done`: its state once it has ended; `undefined` if the client stops before.
+ * - `done`: its state when it ended; `undefined` if the client stops before. It is one
+ *   promise for all who ask while the run is active.
  *
  * @category models
  * @since 0.1.0
@@ -79,14 +80,6 @@ interface Listener {
   readonly tell: () => void
 }
 
-/**
- * How many runs are kept where nothing else is said.
- *
- * @category limits
- * @since 0.1.0
- */
-export const maxRuns = 64
-
 const noRuns: ReadonlyArray<Run> = []
 
 /**
@@ -104,7 +97,7 @@ export class RunStore implements Runs {
   readonly #stale = new Set<string>()
   readonly #lists = new Map<string, ReadonlyArray<Run>>()
   readonly #listeners = new Set<Listener>()
-  readonly #ends = new Set<() => void>()
+  readonly #endings = new Map<string, PromiseWithResolvers<Run | undefined>>()
   #list = noRuns
   #isListed = true
   #changed = new Set<string>()
@@ -170,8 +163,8 @@ export class RunStore implements Runs {
    */
   close(): void {
     this.#closed = true
-    for (const end of this.#ends) end()
-    this.#ends.clear()
+    for (const { resolve } of this.#endings.values()) resolve(undefined)
+    this.#endings.clear()
   }
 
   readonly subscribe = (listener: () => void): () => void => this.#listen(undefined, listener)
@@ -202,28 +195,22 @@ export class RunStore implements Runs {
       const entry = this.#entries.get(id)
       return entry && this.#show(id, entry)
     }
-    const subscribe = (listener: () => void) => this.#listen(id, listener)
-    const ending = (): Promise<Run | undefined> =>
-      new Promise((resolve) => {
-        const look = (): void => {
-          const run = get()
-          const hasEnded = run !== undefined && run.status !== "active"
-          if (!hasEnded && !this.#closed) return
-          leave()
-          this.#ends.delete(look)
-          resolve(hasEnded ? run : undefined)
-        }
-        const leave = subscribe(look)
-        this.#ends.add(look)
-        look()
-      })
+    const done = () => this.#endingOf(id, get())
     return {
       get,
-      subscribe,
+      subscribe: (listener) => this.#listen(id, listener),
       get done() {
-        return ending()
+        return done()
       }
     }
+  }
+
+  #endingOf(id: string, run: Run | undefined): Promise<Run | undefined> {
+    if (run !== undefined && run.status !== "active") return Promise.resolve(run)
+    const ending = this.#endings.get(id) ?? Promise.withResolvers<Run | undefined>()
+    if (this.#closed) ending.resolve(undefined)
+    else this.#endings.set(id, ending)
+    return ending.promise
   }
 
   #listen(run: string | undefined, tell: () => void): () => void {
@@ -246,6 +233,10 @@ export class RunStore implements Runs {
   #set(run: string, entry: Entry): void {
     this.#entries.set(run, entry)
     this.#touch(run)
+    if (entry.fold.ended) {
+      this.#endings.get(run)?.resolve(this.#show(run, entry))
+      this.#endings.delete(run)
+    }
     if (this.#entries.size > this.#capacity) this.#evict(run)
   }
 

@@ -6,6 +6,8 @@
  *   first one also sees what came before it.
  * - An entry counts as handled when the subscriber asks for more; while nobody
  *   has subscribed any more, when the next entry comes.
+ * - What a subscriber that has left had not taken waits for the next one, until the
+ *   next entry comes.
  * - When `capacity` entries wait for a subscriber, either no more must come until
  *   it has taken half of them (`pause`), or it gets those and then fails with
  *   `SubscriberOverflow`, and the others do not notice (`fail`).
@@ -70,7 +72,9 @@ export class Subscribers<A, E> {
   private readonly overflow: Overflow
   private readonly listener: Listener
   private readonly active = new Set<Subscriber<A, E>>()
+  /** What the next one who subscribes takes over: from before the first, or from one who has left. */
   private waiting: Subscriber<A, E> | undefined
+  private left: Subscriber<A, E> | undefined
   private pending: Array<{ readonly number: number; readonly position: Position }> = []
   private number = 0
   private end: Cause.Cause<E | Cause.Done> | undefined
@@ -97,6 +101,10 @@ export class Subscribers<A, E> {
    * Hands over a batch; `position` is where it ends. It may be empty.
    */
   offer(batch: ReadonlyArray<Entry<A>>, position: Position): void {
+    if (this.left !== undefined) {
+      this.active.delete(this.left)
+      this.waiting = this.left = undefined
+    }
     for (const entry of batch) this.put(entry)
     this.number += 1
     this.pending.push({ number: this.number, position })
@@ -109,7 +117,7 @@ export class Subscribers<A, E> {
    */
   get backlog(): number {
     let most = 0
-    for (const { queue } of this.active) most = Math.max(most, Queue.sizeUnsafe(queue))
+    for (const each of this.active) if (each !== this.left) most = Math.max(most, Queue.sizeUnsafe(each.queue))
     return most
   }
 
@@ -144,7 +152,7 @@ export class Subscribers<A, E> {
 
   private get subscription() {
     const enter = Effect.flatMap(Effect.sync(() => this.waiting), (waiting) => {
-      this.waiting = undefined
+      this.waiting = this.left = undefined
       return waiting === undefined ? this.subscriber : Effect.succeed(waiting)
     })
     return Effect.map(
@@ -156,9 +164,12 @@ export class Subscribers<A, E> {
           })),
         (subscriber) =>
           Effect.suspend(() => {
-            this.active.delete(subscriber)
+            const keeps = this.active.has(subscriber) && this.waiting === undefined && this.end === undefined &&
+              Queue.sizeUnsafe(subscriber.queue) > 0
+            if (keeps) this.waiting = this.left = subscriber
+            else this.active.delete(subscriber)
             this.makeRoom()
-            return Queue.shutdown(subscriber.queue)
+            return keeps ? Effect.void : Queue.shutdown(subscriber.queue)
           })
       ),
       (subscriber) => this.pull(subscriber)

@@ -55,7 +55,7 @@ describe("EventReaders", () => {
     await loop.first
     assert.deepStrictEqual([readers.isFull, told], [true, []])
     await loop.return?.()
-    assert.deepStrictEqual([readers.isFull, told], [false, [2, "room"]])
+    assert.deepStrictEqual([readers.isFull, told], [false, [1, "room"]])
   })
 
   it("gives nothing more once it is over and discarded, and counts nothing of that as handled", async () => {

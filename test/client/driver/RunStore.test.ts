@@ -163,6 +163,23 @@ describe("RunStore", () => {
     assert.strictEqual((await store.run("r1").done)?.status, "completed")
   })
 
+  it("promises the ending also of a run that is over and forgotten within one frame", async () => {
+    const store = new RunStore(1)
+    const ending = store.run("r1").done
+    for (const item of [started("r1"), completed("r1"), started("r2")]) store.apply(item)
+    store.flush(() => {})
+    assert.isUndefined(store.run("r1").get())
+    assert.deepInclude(await ending, { id: "r1", status: "completed" })
+  })
+
+  it("makes one promise for all who ask for the ending of a run", async () => {
+    const { frame, store } = storeOf(started("r1"))
+    const asked = Array.from({ length: 100 }, () => store.run("r1").done)
+    assert.strictEqual(new Set(asked).size, 1)
+    frame(completed("r1"))
+    assert.deepStrictEqual(await asked[0], store.run("r1").get())
+  })
+
   it("keeps so many runs, and forgets those that have ended before others", () => {
     const store = new RunStore(3)
     for (const item of [started("r1"), completed("r2"), completed("r3"), started("r4"), started("r5")]) {
