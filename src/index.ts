@@ -9,6 +9,7 @@
 export * as Broker from "./broker/index.ts"
 export type * as MemoryBroker from "./broker/memory/Options.ts"
 export * as UserLog from "./broker/UserLog.ts"
+export * as Command from "./protocol/command/Command.ts"
 export * as ConfigError from "./protocol/settings/ConfigError.ts"
 export * as DeadLetters from "./emitter/fallback/DeadLetters.ts"
 export * as Emitter from "./emitter/Emitter.ts"

@@ -30,7 +30,9 @@ import type { Reporter } from "./run/Reporting.ts"
 import * as Run from "./run/Run.ts"
 import { comesFirst } from "./run/Arguments.ts"
 import { bindingHere } from "./run/CurrentRun.ts"
-import { tool, type ToolOptions } from "./run/Tool.ts"
+import * as OwnCommands from "./run/OwnCommands.ts"
+import * as Requests from "./run/Requests.ts"
+import { type Approved, tool, type ToolOptions } from "./run/Tool.ts"
 
 const decodeContext = Schema.decodeUnknownExit(EmissionContext, { errors: "all", onExcessProperty: "error" })
 
@@ -156,9 +158,23 @@ class BoundEmitter {
   get tool(): Emitter["Service"]["tool"] {
     return dual(
       (args) => Effect.isEffect(args[0]),
-      <A, E, R>(self: Effect.Effect<A, E, R>, name: string, input: unknown, options: ToolOptions = {}) =>
-        here(this.#binding, (bound) => tool(this.#actions.reporter, bound, name, input, options, self))
+      <A, E, R>(
+        self: Effect.Effect<A, E, R>,
+        name: string,
+        input: unknown,
+        options: ToolOptions & Partial<Approved> = {}
+      ) => here(this.#binding, (bound) => tool(this.#actions.reporter, bound, name, input, options, self))
     )
+  }
+
+  get ask(): Emitter["Service"]["ask"] {
+    return Requests.askBy((request) =>
+      here(this.#binding, (bound) => Requests.ask(this.#actions.reporter, bound, request))
+    )
+  }
+
+  get commands(): Emitter["Service"]["commands"] {
+    return (definition) => OwnCommands.commands(this.#actions.acceptor, () => bindingHere(this.#binding), definition)
   }
 
   get usage(): Emitter["Service"]["usage"] {

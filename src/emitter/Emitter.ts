@@ -30,7 +30,8 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { BrokerError } from "../broker/Broker.ts"
 import type * as AgentEvents from "../protocol/event/AgentEvents.ts"
-import type { Event } from "../protocol/event/Event.ts"
+import type * as Command from "../protocol/command/Command.ts"
+import type { Event, PayloadSchema } from "../protocol/event/Event.ts"
 import type { EmissionContext } from "../protocol/values/Identity.ts"
 import type { Position } from "../protocol/values/Position.ts"
 import type { Given } from "../protocol/values/Present.ts"
@@ -42,14 +43,25 @@ import type { Stats } from "./observe/Stats.ts"
 import type * as Run from "./run/Run.ts"
 import { comesFirst } from "./run/Arguments.ts"
 import { pulledWithin } from "./run/RunStream.ts"
-import type { ToolOptions } from "./run/Tool.ts"
+import { type Ask, askBy } from "./run/Requests.ts"
+import type { Approved, ToolOptions, ToolRefused } from "./run/Tool.ts"
 
 export type { ConfirmOptions } from "./accept/Confirmation.ts"
 export type { Receipt } from "./dispatch/Receipt.ts"
 export { DescribeFailure, errorMessage } from "./run/Failure.ts"
 export type { OnlyLogged, PlainRunOptions, RunOptions } from "./run/Run.ts"
 export type { DropReason, Stats } from "./observe/Stats.ts"
-export type { ToolOptions } from "./run/Tool.ts"
+export {
+  type ApprovalRequest,
+  type Ask,
+  AskError,
+  type ChoiceRequest,
+  type FormRequest,
+  type Request,
+  type RequestOptions,
+  type TextRequest
+} from "./run/Requests.ts"
+export { type Approval, type Approved, type ToolOptions, ToolRefused } from "./run/Tool.ts"
 export * from "./EmitError.ts"
 
 /**
@@ -112,6 +124,17 @@ export interface AsRun<in out Own, out Needed = never> {
  * @since 0.1.0
  */
 export interface AsTool<out Needed = never> {
+  <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    name: string,
+    input: unknown,
+    options: ToolOptions & Approved
+  ): Effect.Effect<A, E | EmitError | ToolRefused, Needed | R>
+  (
+    name: string,
+    input: unknown,
+    options: ToolOptions & Approved
+  ): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | EmitError | ToolRefused, Needed | R>
   <A, E, R>(
     self: Effect.Effect<A, E, R>,
     name: string,
@@ -184,6 +207,11 @@ export interface Emit<out Needed = never> {
  *   gives or fails with is shown as far as it can be, and never costs the effect
  *   anything: the only failure of their own is a start that was refused, before
  *   which nothing ran. With `onEmitError: "log"` a run has none.
+ * - `ask` asks the run's user for a yes or no, a choice, a text, or what a schema
+ *   describes, and waits for the answer of whichever device gives it first. It is
+ *   within a run that has an effect. Where nobody answers it fails with `AskError`.
+ * - `commands` are the program's own commands of one kind that devices send to the
+ *   run, until it ends. 64 wait at most; more are refused as `tooMany`.
  * - `usage` totals what `usage_reported` events told of this emitter's run.
  * - `snapshot` is the state of this emitter's run as the log has it.
  *
@@ -200,6 +228,10 @@ export class Emitter extends Context.Service<Emitter, {
   readonly emitConfirmed: (event: Event, options: ConfirmOptions) => Effect.Effect<Position, EmitError>
   readonly run: AsRun<Emitter>
   readonly tool: AsTool
+  readonly ask: Ask
+  readonly commands: <Payload extends PayloadSchema>(
+    definition: Command.Definition<string, Payload>
+  ) => Stream.Stream<Payload["Type"], EmitError>
   readonly usage: Effect.Effect<AgentEvents.Usage>
   readonly snapshot: Effect.Effect<Option.Option<RunSnapshot>, BrokerError>
 }>()("effect-emitter/Emitter") {}
@@ -374,3 +406,55 @@ export const tool: AsTool<Emitter> = dual(
   <A, E, R>(self: Effect.Effect<A, E, R>, name: string, input: unknown, options?: ToolOptions) =>
     Effect.flatMap(Emitter, (emitter) => emitter.tool(self, name, input, options))
 )
+
+/**
+ * Asks the user of the context's run, and waits for the answer: see the `ask` of
+ * {@link Emitter}. Every device sees the question, one answers it, and every device
+ * sees that. It waits an hour, or as long as `timeout` says; then it gives the
+ * `default`, or fails with `AskError`.
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Emitter } from "effect-emitter"
+ *
+ * const Address = Schema.Struct({ street: Schema.NonEmptyString, city: Schema.NonEmptyString })
+ *
+ * const order = Effect.gen(function*() {
+ *   const isSure = yield* Emitter.ask({ kind: "approval", title: "Order the book?", timeout: "5 minutes", default: false })
+ *   if (!isSure) return undefined
+ *   const size = yield* Emitter.ask({ kind: "choice", title: "Which cover?", options: ["hard", "soft"] })
+ *   const address = yield* Emitter.ask({ kind: "form", title: "Where to?", schema: Address })
+ *   return { size, city: address.city }
+ * }).pipe(Emitter.run({ agentName: "bookseller" }))
+ * ```
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const ask: Ask<Emitter> = askBy((request) => Effect.flatMap(Emitter, (emitter) => emitter.ask(request)))
+
+/**
+ * The program's own commands of one kind that devices send to the context's run, until
+ * it ends: see the `commands` of {@link Emitter}. They wait from when this is run, or
+ * from the start of a run whose options name them.
+ *
+ * ```ts
+ * import { Effect, Schema, Stream } from "effect"
+ * import { Command, Emitter } from "effect-emitter"
+ *
+ * const Steer = Command.make("steer", { payload: { text: Schema.NonEmptyString } })
+ *
+ * const answer = Effect.gen(function*() {
+ *   const wishes = Emitter.commands(Steer).pipe(Stream.runForEach(({ text }) => Effect.log(text)))
+ *   yield* Effect.forkChild(wishes)
+ *   yield* Effect.sleep("1 second")
+ * }).pipe(Emitter.run({ agentName: "writer", commands: [Steer] }))
+ * ```
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const commands = <Payload extends PayloadSchema>(
+  definition: Command.Definition<string, Payload>
+): Stream.Stream<Payload["Type"], EmitError, Emitter> =>
+  Stream.unwrap(Effect.map(Emitter, (emitter) => emitter.commands(definition)))

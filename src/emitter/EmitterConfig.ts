@@ -16,6 +16,7 @@
  * | `breaker.failures` (in a row) | 3 | 5 | 10 |
  * | `breaker.openFor` / `maxOpenFor` | 1 s / 10 s | 5 s / 30 s | 10 s / 60 s |
  * | `closeTimeout` | 2 s | 5 s | 10 s |
+ * | `cancelTimeout` | 10 s | 10 s | 10 s |
  *
  * Durations are written as text, such as `"20 millis"` or `"5 seconds"`, or as
  * another `Duration.Input`: a number is one of milliseconds. From `Config` they are
@@ -90,6 +91,7 @@ const Resolved = Schema.Struct({
   retry: Schema.Struct({ attempts: Positive, base: Time, cap: Time }),
   breaker: Schema.Struct({ failures: Positive, openFor: Time, maxOpenFor: Time }),
   closeTimeout: Time,
+  cancelTimeout: Time,
   maxEventBytes: Positive,
   lifecycle: Schema.Literals(["enforce", "observe"]),
   spans: Schema.Boolean,
@@ -185,6 +187,7 @@ const Overrides = Schema.Struct({
     maxOpenFor: Schema.optionalKey(TimeInput)
   })),
   closeTimeout: Schema.optionalKey(TimeInput),
+  cancelTimeout: Schema.optionalKey(TimeInput),
   maxEventBytes: Schema.optionalKey(Positive),
   lifecycle: Schema.optionalKey(Schema.Literals(["enforce", "observe"])),
   spans: Schema.optionalKey(Schema.Boolean),
@@ -220,6 +223,7 @@ const profiles: { readonly [P in Profile]: Omit<Resolved, "profile" | "spans" | 
     retry: { attempts: 1, base: Duration.millis(1), cap: Duration.millis(5) },
     breaker: { failures: 3, openFor: Duration.seconds(1), maxOpenFor: Duration.seconds(10) },
     closeTimeout: Duration.seconds(2),
+    cancelTimeout: Duration.seconds(10),
     maxEventBytes: 256 * kibi,
     lifecycle: "enforce"
   },
@@ -235,6 +239,7 @@ const profiles: { readonly [P in Profile]: Omit<Resolved, "profile" | "spans" | 
     retry: { attempts: 3, base: Duration.millis(5), cap: Duration.millis(25) },
     breaker: { failures: 5, openFor: Duration.seconds(5), maxOpenFor: Duration.seconds(30) },
     closeTimeout: Duration.seconds(5),
+    cancelTimeout: Duration.seconds(10),
     maxEventBytes: 256 * kibi,
     lifecycle: "enforce"
   },
@@ -250,6 +255,7 @@ const profiles: { readonly [P in Profile]: Omit<Resolved, "profile" | "spans" | 
     retry: { attempts: 5, base: Duration.millis(10), cap: Duration.millis(100) },
     breaker: { failures: 10, openFor: Duration.seconds(10), maxOpenFor: Duration.seconds(60) },
     closeTimeout: Duration.seconds(10),
+    cancelTimeout: Duration.seconds(10),
     maxEventBytes: 256 * kibi,
     lifecycle: "enforce"
   }
@@ -264,6 +270,7 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => {
     retry: { ...base.retry, ...overrides.retry },
     breaker: { ...base.breaker, ...overrides.breaker },
     closeTimeout: overrides.closeTimeout ?? base.closeTimeout,
+    cancelTimeout: overrides.cancelTimeout ?? base.cancelTimeout,
     maxEventBytes: overrides.maxEventBytes ?? base.maxEventBytes,
     lifecycle: overrides.lifecycle ?? base.lifecycle,
     spans: overrides.spans ?? true,
@@ -293,6 +300,8 @@ const about: Settings.About = { of: "EmitterLayer", environment: "EMITTER" }
  * The schema of the settings. Further fields:
  *
  * - `batching.overflow`: see {@link Overflow}, default `suspend`;
+ * - `cancelTimeout`: how long a run that its user cancelled has to end by itself.
+ *   After it the run ends for its devices, whatever its program still does;
  * - `maxEventBytes`: the largest encoded event, default 256 KiB;
  * - `lifecycle`: `enforce` (default) refuses events that are not legal where
  *   their run stands; `observe` counts them and lets them pass;

@@ -49,6 +49,7 @@ import { Channels } from "./fallback/Channel.ts"
 import * as Spool from "./fallback/Spool.ts"
 import * as Alerts from "./observe/Alerts.ts"
 import * as Metrics from "./observe/Metrics.ts"
+import * as CommandReceiver from "./run/CommandReceiver.ts"
 import * as Spans from "./run/Spans.ts"
 import { type BreakerState, type Stats, view } from "./observe/Stats.ts"
 import { Reporter } from "./run/Reporting.ts"
@@ -114,6 +115,14 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     stats
   })
   yield* Endings.register(broker, dispatcher.close)
+  if (broker.commands !== undefined) {
+    yield* broker.commands.receive(CommandReceiver.make({
+      runsOf: (user) => outboxes.find(user)?.runs,
+      broker,
+      cancelTimeout: config.cancelTimeout,
+      scope: yield* Effect.scope
+    }))
+  }
   yield* Metrics.publish(stats)
   return Context.make(Emitters, emitters).pipe(Context.add(DeadLetters, delivery.deadLetters))
 })

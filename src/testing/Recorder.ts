@@ -211,6 +211,8 @@ const make = Effect.fnUntraced(function*<E, R>(engine: Layer.Layer<Emitters | De
           )
       ),
       tool: service.tool,
+      ask: service.ask,
+      commands: service.commands,
       usage: service.usage,
       snapshot: service.snapshot
     }

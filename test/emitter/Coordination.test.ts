@@ -265,6 +265,8 @@ describe("gaps of the seed", () => {
   it.effect("`notify_*()` and `emit_*()` take different shapes", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(membersOf(yield* forAda), [
+        "ask",
+        "commands",
         "context",
         "emit",
         "emitConfirmed",

@@ -17,7 +17,7 @@ const inMillis = (value: unknown): unknown =>
     : value
 
 const kibi = 1024
-const common = { maxEventBytes: 256 * kibi, lifecycle: "enforce", spans: true, tiers: {} }
+const common = { cancelTimeout: 10_000, maxEventBytes: 256 * kibi, lifecycle: "enforce", spans: true, tiers: {} }
 
 const profiles = {
   lowLatency: {
@@ -178,6 +178,7 @@ describe("settings that are wrong", () => {
         batching: { maxDelay: "soon", maxSize: 0, overflow: "explode" },
         retry: { attempts: 0 },
         closeTimeout: "-1 seconds",
+        cancelTimeout: "0 millis",
         maxEventBytes: 1.5
       })
       const byPath = Object.fromEntries(found)
@@ -188,6 +189,7 @@ describe("settings that are wrong", () => {
         "batching.overflow",
         "retry.attempts",
         "closeTimeout",
+        "cancelTimeout",
         "maxEventBytes"
       ])
       assert.include(byPath["profile"], "\"fastest\"")
@@ -279,6 +281,7 @@ describe("settings from Config", () => {
         EMITTER_BREAKER_OPEN_FOR: "2 seconds",
         EMITTER_BREAKER_MAX_OPEN_FOR: "20 seconds",
         EMITTER_CLOSE_TIMEOUT: "3 seconds",
+        EMITTER_CANCEL_TIMEOUT: "4 seconds",
         EMITTER_MAX_EVENT_BYTES: "1000"
       })
       const { lowLatency } = profiles
@@ -288,6 +291,7 @@ describe("settings from Config", () => {
         retry: { ...lowLatency.retry, attempts: 2 },
         breaker: { ...lowLatency.breaker, openFor: 2_000, maxOpenFor: 20_000 },
         closeTimeout: 3_000,
+        cancelTimeout: 4_000,
         maxEventBytes: 1_000
       })
     }))

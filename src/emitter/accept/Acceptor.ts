@@ -22,7 +22,7 @@ import type { Receipt } from "../dispatch/Receipt.ts"
 import { EmitError, EmitterClosed, EventTooLarge, InvalidPayload, NoRun, Overflow } from "../EmitError.ts"
 import type { EmitterConfig } from "../EmitterConfig.ts"
 import { AcceptCounters } from "../observe/Counters.ts"
-import type { RunRecord } from "../user/RunRegistry.ts"
+import type { CancelledBy, RunRecord } from "../user/RunRegistry.ts"
 import { type Binding, type Kind, runOf } from "./Binding.ts"
 import { encode, encodedAlready, EnvelopeWriter, stringify } from "./EnvelopeWriter.ts"
 import { encoderOf } from "./EventEncoder.ts"
@@ -232,7 +232,7 @@ export class Acceptor {
     binding.outbox.runs.advance(record, state, () => ({
       owner: outlives ? undefined : binding.origin,
       at,
-      cancel: outlives ? undefined : () => void this.emit(binding, cancelled)
+      cancel: outlives ? undefined : () => void this.emit(binding, cancelled[record.cancelledBy ?? "program"])
     }))
   }
 
@@ -299,11 +299,10 @@ const overBudget: Effect.Effect<Receipt> = Exit.succeed({ _tag: "Dropped", reaso
 // What every run can end with is not refused for its size up to here, whatever the settings.
 const endingBytes = 16 * 1024
 
-const cancelled = AgentEvents.AgentError.make({
-  reason: "cancelled",
-  message: "The run was cancelled",
-  retryable: true
-})
+const cancelledBy = (by: CancelledBy) =>
+  AgentEvents.AgentError.make({ reason: "cancelled", message: "The run was cancelled", retryable: true, by })
+
+const cancelled = { user: cancelledBy("user"), program: cancelledBy("program") }
 
 // A merged event is written before it replaces the older one, since the program may change the payload later.
 const merge = (

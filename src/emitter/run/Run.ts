@@ -38,6 +38,7 @@ import type { RunRecord, RunRegistry } from "../user/RunRegistry.ts"
 import * as Failure from "./Failure.ts"
 import { emitShowing } from "./ProgramValue.ts"
 import { type Current, CurrentRun } from "./CurrentRun.ts"
+import { type AnyDefinition, open } from "./OwnCommands.ts"
 import { ask, describe, isActive, type Reporter } from "./Reporting.ts"
 import { closeOpen } from "./Tool.ts"
 
@@ -55,6 +56,12 @@ import { closeOpen } from "./Tool.ts"
  *   be, or is too large, is replaced by `{ omitted: "…" }`.
  * - `retryable` tells whether asking again may help; by default it may after
  *   `cancelled` and `timeout`.
+ * - `cancellable`: whether the run's user may cancel it, true by default. One that may
+ *   not is still interrupted with whoever runs it, and with the run it is within.
+ * - `commands` are the program's own that it takes from its start on: see
+ *   `Emitter.commands`. Devices are told their names.
+ * - `parentRunId` is the run that it is a part of, where that one is another
+ *   process's. Within a run of this process it is known by itself.
  * - `onEmitError` says what a refused start does: `fail` (default) fails with
  *   `EmitError`, and the effect does not run; `log` logs it and runs the effect
  *   without the events of its run, whose own emits are then refused.
@@ -73,6 +80,9 @@ export interface RunOptions<in A = unknown, in E = unknown> {
   readonly input?: unknown
   readonly result?: ((value: A) => unknown) | undefined
   readonly retryable?: ((cause: Cause.Cause<E>) => boolean) | undefined
+  readonly cancellable?: boolean | undefined
+  readonly commands?: ReadonlyArray<AnyDefinition> | undefined
+  readonly parentRunId?: string | undefined
   readonly onEmitError?: "fail" | "log" | undefined
 }
 
@@ -93,7 +103,9 @@ export interface OnlyLogged {
  * @category models
  * @since 0.1.0
  */
-export interface PlainRunOptions extends Pick<RunOptions, "agentName" | "input" | "onEmitError"> {
+export interface PlainRunOptions
+  extends Pick<RunOptions, "agentName" | "cancellable" | "commands" | "input" | "onEmitError" | "parentRunId">
+{
   readonly result?: undefined
   readonly describe?: undefined
   readonly retryable?: undefined
@@ -166,10 +178,11 @@ const traceable = <A, E, R, E2>(
       const within = (): RunRecord => {
         const record = runs.of(runId)
         runs.setParent(record, parent?.record)
+        runs.setConducted(record, options.cancellable !== false)
         return record
       }
       // Known before the start is on its way, so that a parent that is stopped meanwhile reaches it.
-      within()
+      yield* open(runs, within(), options.commands ?? [])
       const child = bind(binding, { ...binding.context, runId }, true)
       const effect = inside(child)
       const startedAt = Monotonic.millisUnsafe(clock)
@@ -228,10 +241,16 @@ const freshRunId: Effect.Effect<RunId> = Effect.map(Names.next, (name) => RunId.
 const start = <A, E>(
   acceptor: Acceptor,
   child: Binding,
-  { agentName, input }: RunOptions<A, E>,
+  { agentName, cancellable, commands: own = [], input, parentRunId: given }: RunOptions<A, E>,
   parent: Pick<Current, "runId"> | undefined
 ) => {
-  const plain = { agentName, ...(parent === undefined ? {} : { parentRunId: parent.runId }) }
+  const parentRunId = parent?.runId ?? (given === undefined ? undefined : RunId.make(given))
+  const commands = [...(cancellable === false ? [] : ["cancel"]), ...own.map(({ name }) => name)]
+  const plain = {
+    agentName,
+    ...(parentRunId === undefined ? {} : { parentRunId }),
+    ...(commands.length === 0 ? {} : { commands })
+  }
   return input === undefined
     ? acceptor.emit(child, AgentEvents.AgentStarted.make(plain))
     : emitShowing(acceptor, child, "input", input, (shown) => AgentEvents.AgentStarted.make({ ...plain, input: shown }))
@@ -254,15 +273,15 @@ const conduct = <A, E, R>(
     if (fiber.pollUnsafe() === undefined) {
       const awaited = yield* Effect.exit(restore(Fiber.await(fiber)))
       if (Exit.isFailure(awaited)) {
-        runs.forbid(record)
+        runs.forbid(record, "program")
         yield* Fiber.interrupt(fiber)
       }
     }
     runs.setInterrupt(record, undefined)
     const exit = yield* Fiber.await(fiber)
     if (Exit.isFailure(exit) && Failure.reasonOf(exit.cause) === "cancelled") {
-      runs.forbid(record)
-      runs.stopWithin(record)
+      runs.forbid(record, "program")
+      runs.stopWithin(record, record.cancelledBy ?? "program")
     }
     return exit
   })
@@ -281,16 +300,19 @@ const end = <A, E>(
   // What cannot fail for anything that its program gave.
   const bare = Exit.isSuccess(exit)
     ? AgentEvents.AgentCompleted.make({ agentName: options.agentName, durationMs })
-    : AgentEvents.AgentError.make(plainError(exit.cause))
+    : AgentEvents.AgentError.make(plainError(binding, exit.cause))
   return Effect.andThen(
     reporter.report(binding, "the end", whole),
     reporter.report(binding, "the end", Effect.suspend(() => reporter.acceptor.emit(binding, bare, true)))
   )
 }
 
-const plainError = (cause: Cause.Cause<unknown>) => {
-  const reason = Failure.reasonOf(cause)
-  return { reason, message: Failure.plainMessage("run", cause), retryable: reason !== "failed" }
+// What its user has cancelled is cancelled, whatever its program made of the interruption.
+const plainError = (binding: Binding, cause: Cause.Cause<unknown>) => {
+  const by = runOf(binding)?.cancelledBy ?? "program"
+  const reason = by === "user" ? "cancelled" : Failure.reasonOf(cause)
+  const message = by === "user" ? "The run was cancelled" : Failure.plainMessage("run", cause)
+  return { reason, message, retryable: reason !== "failed", ...(reason === "cancelled" ? { by } : {}) } as const
 }
 
 const complete = <A, E>(
@@ -326,9 +348,9 @@ const fail = <A, E>(
   cause: Cause.Cause<E>
 ): Effect.Effect<void, EmitError> =>
   Effect.gen(function*() {
-    const plain = plainError(cause)
+    const plain = plainError(binding, cause)
     const event = AgentEvents.AgentError.make({
-      reason: plain.reason,
+      ...plain,
       message: yield* describe(binding, "run", options.describe, cause),
       retryable: yield* ask(binding, "retryable", () => options.retryable?.(cause) ?? plain.retryable, plain.retryable)
     })

@@ -7,6 +7,8 @@
  *
  * @since 0.1.0
  */
+import type * as Schema from "effect/Schema"
+import type * as Command from "../../protocol/command/Command.ts"
 import type { RunId } from "../../protocol/values/Identity.ts"
 import type { Position } from "../../protocol/values/Position.ts"
 import * as RunState from "../../protocol/run/RunState.ts"
@@ -49,11 +51,39 @@ export interface LoggedRun {
   readonly keys: ReadonlyArray<readonly [source: string, position: Position]>
 }
 
+/**
+ * Who cancelled a run: its user, by a command, or the program, by an interruption or
+ * the end of what the run belongs to.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type CancelledBy = "user" | "program"
+
+/**
+ * Takes the commands of one name.
+ *
+ * - `take` gives the outcome, in one step with the decision. It does not throw.
+ * - `close` is called once, when the run ends or is stopped: it takes none any more.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface CommandTaker {
+  readonly take: (data: Schema.Json | undefined, client: string | undefined) => Command.Outcome
+  readonly close: () => void
+}
+
 class Record {
   state: RunState.RunState = RunState.idle
   isForgotten = false
   isClaimed = false
   isStopped = false
+  isConducted = false
+  isCancellable = false
+  cancelledBy: CancelledBy | undefined = undefined
+  takers: Map<string, CommandTaker> | undefined = undefined
+  requests = 0
   startedAt = 0
   parent: Record | undefined = undefined
   inputTokens = 0
@@ -72,11 +102,15 @@ class Record {
  * - `isClaimed`: somebody is about to start it.
  * - `isStopped`: it was cancelled or lost. Nothing new begins within it, also
  *   where interruption does not reach.
+ * - `isConducted`: an effect runs it, so it takes commands. `isCancellable`: a user
+ *   may cancel it.
+ * - `cancelledBy`: who cancelled it, where somebody has.
+ * - `takers`: what takes the commands it has, by their names.
  * - `startedAt`: the time of its start, in milliseconds since the Unix epoch. None
  *   of its events is before it, though the wall clock may be put back.
  * - `parent`: the run within which it began.
  * - `inputTokens`, `outputTokens`, `cost`: the sums of what it reported.
- * - `tools`: how many tool calls it began.
+ * - `tools`, `requests`: how many tool calls it began, and requests of its user.
  * - `keys`: what became of its events that are emitted once for their key, by their
  *   sources; the last 1,024 of them.
  * - `start`, `interrupt`: while it is active, how it was started, and how to
@@ -120,6 +154,18 @@ export class RunRegistry {
     record.isClaimed = isClaimed
   }
 
+  /** Notes that an effect runs the run, and whether a user may cancel it. */
+  setConducted(record: Record, isCancellable: boolean): void {
+    record.isConducted = true
+    record.isCancellable = isCancellable
+  }
+
+  /** Notes what takes the run's commands of this name, until the run ends. */
+  addTaker(record: Record, name: string, taker: CommandTaker): void {
+    record.takers ??= new Map()
+    record.takers.set(name, taker)
+  }
+
   /** Brings the run to its next state. A run that begins belongs to who started it until it ends. */
   advance(record: Record, state: RunState.RunState, start: () => RunStart): void {
     if (state._tag === "Ended") {
@@ -130,6 +176,7 @@ export class RunRegistry {
       record.startedAt = record.start.at
     }
     record.state = state
+    if (state._tag === "Ended") closeTakers(record)
   }
 
   /** Goes on with a run of which nothing was known, as its log has it. Nobody here owns it. */
@@ -164,6 +211,11 @@ export class RunRegistry {
     return ++record.tools
   }
 
+  /** The number of the run's next request of its user, from 1. */
+  nextRequest(record: Record): number {
+    return ++record.requests
+  }
+
   /** Notes what became of the event of this source, the only one that the source has. */
   noteKey(record: Record, source: string, state: KeyState): void {
     record.keys ??= new Map()
@@ -172,14 +224,30 @@ export class RunRegistry {
     if (record.keys.size > rememberedKeys && oldest !== undefined) record.keys.delete(oldest)
   }
 
+  /** What is known of the run, if anything is. */
+  find(run: RunId): RunRecord | undefined {
+    return this.records?.get(run)
+  }
+
   /** Whether the run is active here. */
   isActive(run: RunId): boolean {
     return this.records?.get(run)?.state._tag === "Active"
   }
 
-  /** Notes that nothing may begin within the run any more. */
-  forbid(record: Record): void {
+  /** Notes that the run is cancelled, and nothing may begin within it any more. */
+  forbid(record: Record, by: CancelledBy): void {
     record.isStopped = true
+    record.cancelledBy ??= by
+  }
+
+  /**
+   * Cancels one run, and those that began within it, on whatever fiber they are. Their
+   * fibers are interrupted. Gives those that are to end now, the innermost first.
+   */
+  cancelRun(run: Record, by: CancelledBy): ReadonlyArray<RunRecord> {
+    const records = this.active((record) => record === run || isWithin(record, run))
+    stop(records, by)
+    return records.toReversed()
   }
 
   /**
@@ -189,7 +257,7 @@ export class RunRegistry {
    */
   cancel(owner?: object): void {
     const records = this.active((record) => owner === undefined || record.start?.owner === owner)
-    stop(records)
+    stop(records, "program")
     for (const record of records.toReversed()) record.start?.cancel?.()
   }
 
@@ -203,13 +271,13 @@ export class RunRegistry {
       record.start = undefined
       records.push(record)
     }
-    stop(records)
-    for (const record of records) this.stopWithin(record)
+    stop(records, undefined)
+    for (const record of records) this.stopWithin(record, "program")
   }
 
   /** Stops the runs that began within this one, on whatever fiber they are. */
-  stopWithin(run: Record): void {
-    stop(this.active((record) => isWithin(record, run)))
+  stopWithin(run: Record, by: CancelledBy): void {
+    stop(this.active((record) => isWithin(record, run)), by)
   }
 
   // In the order in which they began.
@@ -220,9 +288,22 @@ export class RunRegistry {
 }
 
 // Nothing new may begin in any of them before the first is interrupted, since that may run programs.
-const stop = (records: ReadonlyArray<Record>): void => {
-  for (const record of records) record.isStopped = true
-  for (const record of records) record.interrupt?.()
+const stop = (records: ReadonlyArray<Record>, by: CancelledBy | undefined): void => {
+  for (const record of records) {
+    record.isStopped = true
+    record.cancelledBy ??= by
+  }
+  for (const record of records) {
+    closeTakers(record)
+    record.interrupt?.()
+  }
+}
+
+// What takes commands is told once, and may run programs.
+const closeTakers = (record: Record): void => {
+  const { takers } = record
+  record.takers = undefined
+  for (const taker of takers?.values() ?? []) taker.close()
 }
 
 const isWithin = ({ parent }: Record, run: Record): boolean =>

@@ -181,7 +181,7 @@ describe("a run that is cancelled", () => {
       yield* Fiber.join(stopping)
       assert.deepStrictEqual(shown(yield* logOfAda).slice(1), [
         ["agent_thinking", { text: "cleaning up" }],
-        ["agent_error", { reason: "cancelled", message: "The run was cancelled", retryable: true }]
+        ["agent_error", { reason: "cancelled", message: "The run was cancelled", retryable: true, by: "program" }]
       ])
     }).pipe(Effect.provide(layer())))
 
@@ -274,7 +274,7 @@ describe("fault 25: a layer that closes", () => {
       yield* Scope.close(scope, Exit.void)
       atClose.push(...shown(yield* log(ada)))
       assert.deepStrictEqual(atClose, [
-        ["agent_started", { agentName: "a" }],
+        ["agent_started", { agentName: "a", commands: ["cancel"] }],
         ["tool_executing", { toolCallId: "call-1", toolName: "search", input: { q: 1 } }],
         ["tool_completed", {
           toolCallId: "call-1",
@@ -283,7 +283,7 @@ describe("fault 25: a layer that closes", () => {
           isError: true,
           durationMs: 0
         }],
-        ["agent_error", { reason: "cancelled", message: "The run was cancelled", retryable: true }]
+        ["agent_error", { reason: "cancelled", message: "The run was cancelled", retryable: true, by: "program" }]
       ])
     }))
 })

@@ -40,10 +40,10 @@ describe("the combinators", () => {
       ]
       const within = [["agent_thinking", { text: "well" }], ...call("call-1", "one"), ...call("call-2", "two")]
       assert.deepStrictEqual(shown(yield* logOfAda), [
-        ["agent_started", { agentName: "first" }],
+        ["agent_started", { agentName: "first", commands: ["cancel"] }],
         ...within,
         ["agent_completed", { agentName: "first", durationMs: 0, result: 2 }],
-        ["agent_started", { agentName: "last" }],
+        ["agent_started", { agentName: "last", commands: ["cancel"] }],
         ...within,
         ["agent_completed", { agentName: "last", durationMs: 0 }]
       ])

@@ -27,7 +27,13 @@ const running = <A, E>(
     return { exit, log }
   })
 
-const started = ["agent_started", { agentName: "a" }]
+const cancelled = ["agent_error", {
+  reason: "cancelled",
+  message: "The run was cancelled",
+  retryable: true,
+  by: "program"
+}]
+const started = ["agent_started", { agentName: "a", commands: ["cancel"] }]
 const completed = ["agent_completed", { agentName: "a", durationMs: 0 }]
 const error = (reason: string, message: string, retryable: boolean) => ["agent_error", { reason, message, retryable }]
 
@@ -57,7 +63,7 @@ describe("a run", () => {
       })
       assert.deepStrictEqual(exit, Exit.succeed(42))
       assert.deepStrictEqual(shown(log), [
-        ["agent_started", { agentName: "a", input: { question: "what?" } }],
+        ["agent_started", { agentName: "a", input: { question: "what?" }, commands: ["cancel"] }],
         ["agent_thinking", { text: "well" }],
         ["agent_completed", { agentName: "a", durationMs: 0, result: { answer: 42 } }]
       ])
@@ -132,7 +138,7 @@ describe("a run", () => {
       const fiber = yield* Effect.forkChild(ada.run(Effect.never, agent), { startImmediately: true })
       yield* Fiber.interrupt(fiber)
       const log = yield* (yield* TestBroker.TestBroker).log(ada.context.userId)
-      assert.deepStrictEqual(shown(log), [started, error("cancelled", "The run was cancelled", true)])
+      assert.deepStrictEqual(shown(log), [started, cancelled])
     }).pipe(Effect.provide(layer())))
 
   it.effect("ends as timeout when its time is over, and fails with TimeoutError", () =>
@@ -157,7 +163,7 @@ describe("a run", () => {
       yield* Scope.close(scope, Exit.void)
       yield* Fiber.interrupt(fiber)
       const log = yield* (yield* TestBroker.TestBroker).log(ada.context.userId)
-      assert.deepStrictEqual(shown(log), [started, error("cancelled", "The run was cancelled", true)])
+      assert.deepStrictEqual(shown(log), [started, cancelled])
     }).pipe(Effect.provide(layer())))
 
   it.effect("ends with its emitter also when so many others began since its emitter was first asked for it", () =>
@@ -316,7 +322,7 @@ describe("nested and parallel runs", () => {
         ["forked", "r1"]
       ])
       const [ofBob] = yield* (yield* TestBroker.TestBroker).log(Identity.UserId.make("bob"))
-      assert.deepStrictEqual(ofBob?.event.data, { agentName: "of bob" })
+      assert.deepStrictEqual(ofBob?.event.data, { agentName: "of bob", commands: ["cancel"] })
     }).pipe(Effect.provide(layer())))
 
   it.effect("fault 45: name as their parent only a run that is active", () =>
@@ -348,10 +354,10 @@ describe("nested and parallel runs", () => {
       )
       const starts = log.filter(({ event }) => event.type === "agent_started")
       assert.deepStrictEqual(starts.map(({ event }) => event.data), [
-        { agentName: "a" },
-        { agentName: "child 1", parentRunId: "r1" },
-        { agentName: "child 2", parentRunId: "r1" },
-        { agentName: "child 3", parentRunId: "r1" }
+        { agentName: "a", commands: ["cancel"] },
+        { agentName: "child 1", parentRunId: "r1", commands: ["cancel"] },
+        { agentName: "child 2", parentRunId: "r1", commands: ["cancel"] },
+        { agentName: "child 3", parentRunId: "r1", commands: ["cancel"] }
       ])
       const [r1, first = "", second = "", third = ""] = starts.map(({ event }) => event.run)
       assert.strictEqual(new Set([r1, first, second, third]).size, 4)
@@ -567,7 +573,11 @@ describe("fault 26: what a tool takes and gives", () => {
         assert.isTrue(Object.is(given, value))
         const log = yield* (yield* TestBroker.TestBroker).log(emitter.context.userId)
         assert.deepStrictEqual(shown(log), [
-          ["agent_started", { agentName: "a", ...(value === undefined ? {} : { input: as("input") }) }],
+          ["agent_started", {
+            agentName: "a",
+            commands: ["cancel"],
+            ...(value === undefined ? {} : { input: as("input") })
+          }],
           ["agent_completed", {
             agentName: "a",
             durationMs: 0,
@@ -860,6 +870,7 @@ describe("a snapshot", () => {
         Exit.succeed(Option.some({
           status: "active",
           agentName: "a",
+          commands: ["cancel"],
           startedAt: 0,
           thinking: "hm",
           parts: [{ type: "text", messageId: "m", text: "hello" }, { type: "thinking", text: "hm" }],

@@ -12,11 +12,16 @@ const agent = { agentName: "a" }
 
 const logOfAda = Effect.flatMap(TestBroker.TestBroker, ({ log }) => log(ada))
 
-const started = ["agent_started", agent]
+const started = ["agent_started", { ...agent, commands: ["cancel"] }]
 const thinking = (text: string) => ["agent_thinking", { text }]
 const completed = (durationMs = 0) => ["agent_completed", { ...agent, durationMs }]
 const error = (reason: string, message: string, retryable: boolean) => ["agent_error", { reason, message, retryable }]
-const cancelled = error("cancelled", "The run was cancelled", true)
+const cancelled = ["agent_error", {
+  reason: "cancelled",
+  message: "The run was cancelled",
+  retryable: true,
+  by: "program"
+}]
 
 /** Tells each element as a thought. */
 const told = <E, R>(stream: Stream.Stream<number, E, R>) =>
