@@ -83,6 +83,17 @@ export const builtInEvents: Record<string, Event> = {
   "message_completed": AgentEvents.MessageCompleted.make({ messageId: "m1" }),
   "step_started": AgentEvents.StepStarted.make({ name: "compare the sources" }),
   "step_finished": AgentEvents.StepFinished.make({ name: "compare the sources" }),
+  "state_snapshot": AgentEvents.StateSnapshot.make({ state: { plan: ["read"], done: 0 } }),
+  "state_delta": AgentEvents.StateDelta.make({
+    patch: [
+      { op: "test", path: "/done", value: 0 },
+      { op: "replace", path: "/done", value: 1 },
+      { op: "add", path: "/plan/-", value: "compare" },
+      { op: "copy", from: "/plan/1", path: "/a~1b" },
+      { op: "move", from: "/plan/1", path: "/plan/0" },
+      { op: "remove", path: "/a~1b" }
+    ]
+  }),
   "source_cited": AgentEvents.SourceCited.make({
     sourceId: "s1",
     title: "Streams",

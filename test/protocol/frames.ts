@@ -157,6 +157,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       step: 2,
       progress: 40,
       progressMessage: "reading",
+      state: { plan: ["read", "compare"], done: 1 },
       parts: [
         { type: "thinking", step: 1, text: "looking it up" },
         {

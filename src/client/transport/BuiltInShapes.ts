@@ -64,6 +64,8 @@ const shapes: { readonly [Name in BuiltInName]: Check } = {
   message_completed: isShape({ messageId: isName }),
   step_started: step,
   step_finished: step,
+  state_snapshot: isShape({ state: isAny }),
+  state_delta: isShape({ patch: isArrayOf(isShape({ op: isName, path: isString })) }),
   source_cited: isShape({ sourceId: isName }, { title: isString, url: isString, excerpt: isString }),
   file_produced: isShape({ fileId: isName, mediaType: isName }, { name: isName, url: isString, data: isString }),
   custom: isShape({ name: isName, data: isAny }),

@@ -165,6 +165,7 @@ const isSnapshot = isShape(
     agentName: isString,
     parentRunId: isString,
     input: isAny,
+    state: isAny,
     commands: isArrayOf(isString),
     startedAt: isInt,
     endedAt: isInt,

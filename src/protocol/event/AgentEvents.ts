@@ -330,6 +330,57 @@ export const StepFinished = define(RunEvents.stepFinished, {
   scope: "run"
 })
 
+/**
+ * The state that the run shares with devices, whole.
+ *
+ * @category events
+ * @since 0.2.0
+ */
+export const StateSnapshot = define(RunEvents.stateSnapshot, {
+  payload: { state: Schema.Json },
+  delivery: "batched",
+  scope: "run"
+})
+
+const Pointer = Schema.String.check(Schema.isPattern(/^(\/([^~/]|~[01])*)*$/))
+
+/**
+ * An operation of a JSON Patch (RFC 6902). `path` and `from` are JSON Pointers
+ * (RFC 6901).
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const PatchOperation = Schema.Union([
+  Schema.Struct({ op: Schema.Literal("add"), path: Pointer, value: Schema.Json }),
+  Schema.Struct({ op: Schema.Literal("remove"), path: Pointer }),
+  Schema.Struct({ op: Schema.Literal("replace"), path: Pointer, value: Schema.Json }),
+  Schema.Struct({ op: Schema.Literal("move"), from: Pointer, path: Pointer }),
+  Schema.Struct({ op: Schema.Literal("copy"), from: Pointer, path: Pointer }),
+  Schema.Struct({ op: Schema.Literal("test"), path: Pointer, value: Schema.Json })
+])
+
+/**
+ * An operation of a JSON Patch, as `PatchOperation` checks it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type PatchOperation = typeof PatchOperation.Type
+
+/**
+ * What has changed in the state since the last `state_snapshot` or `state_delta`: a
+ * JSON Patch (RFC 6902). One of which an operation does not apply changes nothing.
+ *
+ * @category events
+ * @since 0.2.0
+ */
+export const StateDelta = define(RunEvents.stateDelta, {
+  payload: { patch: Schema.Array(PatchOperation) },
+  delivery: "batched",
+  scope: "run"
+})
+
 const Title = Schema.String.check(Schema.isMaxLength(RunEvents.maxTitle))
 const Url = Schema.String.check(Schema.isMaxLength(RunEvents.maxUrl))
 
@@ -490,6 +541,8 @@ export type BuiltIn =
   | typeof MessageCompleted
   | typeof StepStarted
   | typeof StepFinished
+  | typeof StateSnapshot
+  | typeof StateDelta
   | typeof SourceCited
   | typeof FileProduced
   | typeof TextDelta
@@ -522,6 +575,8 @@ export const catalog: Event.Catalog<BuiltIn> = Event.catalog(
   MessageCompleted,
   StepStarted,
   StepFinished,
+  StateSnapshot,
+  StateDelta,
   SourceCited,
   FileProduced,
   TextDelta,

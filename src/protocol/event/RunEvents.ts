@@ -137,6 +137,22 @@ export const stepStarted = "step_started"
 export const stepFinished = "step_finished"
 
 /**
+ * The event that tells the state that the run shares with devices, whole.
+ *
+ * @category names
+ * @since 0.2.0
+ */
+export const stateSnapshot = "state_snapshot"
+
+/**
+ * The event that tells what has changed in that state.
+ *
+ * @category names
+ * @since 0.2.0
+ */
+export const stateDelta = "state_delta"
+
+/**
  * The event that names a source of the answer.
  *
  * @category names
@@ -173,6 +189,8 @@ export const names = [
   messageCompleted,
   stepStarted,
   stepFinished,
+  stateSnapshot,
+  stateDelta,
   sourceCited,
   fileProduced,
   completed,

@@ -32,16 +32,24 @@ export const omitted = (bytes: number): KeptJson => {
 }
 
 /**
- * Keeps a value, or says how large it was.
+ * Whether this text of JSON stands for some that is not kept.
+ *
+ * @category checks
+ * @since 0.2.0
+ */
+export const isOmitted = (text: string | undefined): boolean => text !== undefined && /^\{"omitted":\d+\}$/.test(text)
+
+/**
+ * Keeps a value, or says how large it was where it has more than `max` bytes.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const keepJson = (value: Json | undefined): KeptJson | undefined => {
+export const keepJson = (value: Json | undefined, max = maxJson): KeptJson | undefined => {
   if (value === undefined) return undefined
   const text = JSON.stringify(value)
   const bytes = isAscii(text) ? text.length : new TextEncoder().encode(text).length
-  return bytes > maxJson ? omitted(bytes) : { text, bytes }
+  return bytes > max ? omitted(bytes) : { text, bytes }
 }
 
 const isAscii = (text: string): boolean => !/[\u0080-\uffff]/.test(text)

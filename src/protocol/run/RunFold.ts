@@ -15,9 +15,10 @@
  */
 import type { Json } from "effect/Schema"
 import { roughBytesOf, tail } from "./GrowingText.ts"
-import { keepJson } from "./KeptJson.ts"
+import * as JsonPatch from "./JsonPatch.ts"
+import { isOmitted, keepJson } from "./KeptJson.ts"
 import * as RunEvents from "../event/RunEvents.ts"
-import { maxText } from "./RunLimits.ts"
+import { maxState, maxText } from "./RunLimits.ts"
 import { type Given, withDefaults } from "../values/Present.ts"
 import type { RunSnapshot } from "./RunSnapshotSchema.ts"
 import { type Item, RunParts } from "./RunParts.ts"
@@ -60,7 +61,7 @@ const foldOverhead = 800
 type Scalars = Omit<RunSnapshot, "parts" | "dropped" | "usage">
 
 // They are kept as text.
-type JsonKey = "input" | "commands" | "result"
+type JsonKey = "input" | "commands" | "state" | "result"
 
 type State =
   & { -readonly [K in Exclude<keyof Scalars, JsonKey>]-?: Scalars[K] | undefined }
@@ -78,6 +79,7 @@ const blank = (): State => ({
   endedAt: undefined,
   endedBy: undefined,
   commands: undefined,
+  state: undefined,
   thinking: undefined,
   step: undefined,
   progress: undefined,
@@ -93,6 +95,7 @@ const texts = [
   "parentRunId",
   "input",
   "commands",
+  "state",
   "thinking",
   "progressMessage",
   "result",
@@ -103,11 +106,12 @@ const scalarBytes = (value: string | undefined): number => value === undefined ?
 
 const parsed = (json: string | undefined) => json === undefined ? undefined : JSON.parse(json)
 
-const present = ({ commands, input, result, status, ...others }: State): Scalars =>
+const present = ({ commands, input, result, state, status, ...others }: State): Scalars =>
   withDefaults<Scalars>({ status }, {
     ...others,
     commands: parsed(commands),
     input: parsed(input),
+    state: parsed(state),
     result: parsed(result)
   })
 
@@ -131,10 +135,11 @@ export class RunFold {
    */
   static from(snapshot: RunSnapshot): RunFold {
     const fold = new RunFold()
-    const { commands, dropped = 0, input, parts, result, usage, ...state } = snapshot
+    const { commands, dropped = 0, input, parts, result, state, usage, ...others } = snapshot
     fold.#state = {
       ...blank(),
-      ...state,
+      ...others,
+      state: keepJson(state, maxState)?.text,
       commands: toNames(commands),
       input: keepJson(input)?.text,
       result: toText(result)
@@ -240,6 +245,10 @@ export class RunFold {
         return this.#step(data, "running")
       case RunEvents.stepFinished:
         return this.#step(data, "finished")
+      case RunEvents.stateSnapshot:
+        return this.#share(data["state"])
+      case RunEvents.stateDelta:
+        return this.#patch(data["patch"])
       case RunEvents.sourceCited:
         return this.#cite(data)
       case RunEvents.fileProduced:
@@ -365,6 +374,16 @@ export class RunFold {
     if (name === undefined) return
     this.#parts.change({ type: "step", name, status })
     this.#closeLate()
+  }
+
+  #share(state: Json | undefined): void {
+    if (state !== undefined) this.#set("state", keepJson(state, maxState)?.text)
+  }
+
+  // A state that is not kept does not come back by its changes.
+  #patch(patch: Json | undefined): void {
+    const { state } = this.#state
+    if (Array.isArray(patch) && !isOmitted(state)) this.#share(JsonPatch.apply(parsed(state), patch))
   }
 
   #cite(data: Data): void {

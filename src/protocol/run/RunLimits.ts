@@ -49,6 +49,15 @@ export const maxJson = 4_096
 export const maxTotalJson = 16 * maxJson
 
 /**
+ * The most bytes of JSON that are kept of the state that a run shares. It is written
+ * anew with each change of it.
+ *
+ * @category limits
+ * @since 0.2.0
+ */
+export const maxState = 4 * maxJson
+
+/**
  * How many requests of a run may be open at a time. They stay in its state as long
  * as they are open, whatever else goes for want of room.
  *

@@ -156,6 +156,8 @@ export type RunPart = typeof RunPart.Type
  * - `endedBy` tells who ended it, where its `agent_error` tells that.
  * - `thinking` and `step` are those of the last `agent_thinking`, `progress` and
  *   `progressMessage` those of the last `progress_update`.
+ * - `state` is that of the last `state_snapshot`, with every `state_delta` since, or
+ *   `{ omitted }` with the number of its bytes.
  * - `parts` are in the order in which they began. `dropped` tells how many others
  *   are not kept any more, if any.
  *
@@ -176,6 +178,7 @@ export const RunSnapshot = Schema.Struct({
   step: Schema.optionalKey(Schema.Int),
   progress: Schema.optionalKey(Schema.Finite),
   progressMessage: Schema.optionalKey(Schema.String),
+  state: Schema.optionalKey(Schema.Json),
   parts: Schema.Array(RunPart),
   dropped: Schema.optionalKey(Schema.Natural),
   usage: Usage,

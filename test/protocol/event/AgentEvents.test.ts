@@ -36,6 +36,8 @@ const table: ReadonlyArray<
   ["message_completed", "batched", "run", "messageId"],
   ["step_started", "critical", "run", "name"],
   ["step_finished", "critical", "run", "name"],
+  ["state_snapshot", "batched", "run", "state"],
+  ["state_delta", "batched", "run", "patch"],
   ["source_cited", "batched", "run", "sourceId title? url? excerpt?"],
   ["file_produced", "critical", "run", "fileId mediaType name? url? data?"],
   ["text_delta", "batched", "run", "messageId delta", { _tag: "Concatenate", by: "messageId", text: "delta" }],
@@ -253,6 +255,22 @@ describe("AgentEvents", () => {
         AgentEvents.InputResolved,
         { requestId: "r", outcome: "ignored" },
         `Expected "answered" | "expired" | "withdrawn" at ["outcome"]`
+      ],
+      [
+        "a change that is no operation of JSON Patch",
+        AgentEvents.StateDelta,
+        { patch: [{ op: "increment", path: "/n" }] },
+        `Expected ${
+          ["add", "remove", "replace", "move", "copy", "test"].map((op) => `{ readonly "op": "${op}", ... }`).join(
+            " | "
+          )
+        } at ["patch"][0]`
+      ],
+      [
+        "a change of a place that no pointer names",
+        AgentEvents.StateDelta,
+        { patch: [{ op: "remove", path: "n" }] },
+        `Expected a string matching the RegExp ^(\\/([^~/]|~[01])*)*$ at ["patch"][0]["path"]`
       ],
       [
         "an excerpt that is a book",

@@ -9,6 +9,7 @@ import {
   maxJson,
   maxOpenRequests,
   maxParts,
+  maxState,
   maxText,
   maxTotalJson,
   maxTotalText,
@@ -52,7 +53,7 @@ const anyWellFormed = Arbitrary.flatMap(
 const fields = [
   "agentName parentRunId text step toolCallId toolName isError durationMs progress message",
   "inputTokens outputTokens cost result reason messageId delta",
-  "name sourceId url excerpt fileId mediaType data",
+  "name sourceId url excerpt fileId mediaType data state patch",
   "input commands by requestId kind title detail schema options sensitive expiresAt outcome answer client"
 ].join(" ").split(" ")
 
@@ -122,6 +123,9 @@ const story: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
         "step_finished",
         "source_cited",
         "file_produced",
+        "state_snapshot",
+        "state_delta",
+        "state_delta",
         "agent_started",
         "agent_completed",
         "agent_error",
@@ -171,6 +175,11 @@ const story: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
       url: `https://example.com/${at}`,
       excerpt: "e".repeat(Math.min(size, 4_096)),
       fileId: `f${id}`,
+      state: { n: size, list: ["s".repeat(Math.min(size, 4_000))] },
+      patch: [
+        { op: id === 0 ? "test" : "add", path: "/n", value: id },
+        { op: "add", path: "/list/-", value: "p".repeat(Math.min(size, 4_000)) }
+      ],
       mediaType: "text/plain",
       ...(id === 1 ? {} : { data: "f".repeat(size) })
     },
@@ -227,6 +236,9 @@ const expectWithinBounds = (snapshot: RunSnapshot) => {
     .map((value) => value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value)))
   for (const bytes of kept) assert.isAtMost(bytes, maxJson)
   assert.isAtMost(kept.reduce((sum, bytes) => sum + bytes, 0), maxTotalJson)
+  if (snapshot.state !== undefined) {
+    assert.isAtMost(Buffer.byteLength(JSON.stringify(snapshot.state)), maxState)
+  }
   for (const text of [...texts, snapshot.thinking, snapshot.progressMessage, snapshot.error]) {
     assert.isAtMost(text?.length ?? 0, maxText)
   }
@@ -718,6 +730,38 @@ describe("RunSnapshot", () => {
     ])
   })
 
+  it("shares the state that was told last, with what changed in it since", () => {
+    const told = of("state_snapshot", { state: { plan: ["read"], done: 0 } })
+    const change = (...patch: ReadonlyArray<Schema.JsonObject>) => of("state_delta", { patch })
+    const stateOf = (...happenings: ReadonlyArray<Happening>) => fold(happenings).snapshot().state
+    const done = change({ op: "replace", path: "/done", value: 1 })
+    assert.deepStrictEqual(stateOf(told, done), { plan: ["read"], done: 1 })
+    // One operation that does not apply, and none does.
+    const half = change({ op: "replace", path: "/done", value: 2 }, { op: "remove", path: "/plan/1" })
+    assert.deepStrictEqual(stateOf(told, half, done), { plan: ["read"], done: 1 })
+    assert.deepStrictEqual(stateOf(told, change({ op: "add", path: "", value: [] })), [])
+    assert.isUndefined(stateOf(done))
+    assert.deepStrictEqual(stateOf(change({ op: "add", path: "", value: 1 })), 1)
+    assert.isUndefined(stateOf(told, of("agent_error", { reason: "failed" }, 1), of("agent_started", {}, 2)))
+  })
+
+  it("P5: says of a state that is too large how large it was, until it is told anew", () => {
+    const grow = of("state_delta", { patch: [{ op: "add", path: "/-", value: "x".repeat(4_000) }] })
+    const run = fold([of("state_snapshot", { state: [] }), grow, grow, grow, grow])
+    assert.deepStrictEqual(run.snapshot().state, Array.from({ length: 4 }, () => "x".repeat(4_000)))
+    run.apply(grow.type, grow.data, 1)
+    assert.deepStrictEqual(run.snapshot().state, { omitted: 5 * 4_003 + 1 })
+    const shrink = { patch: [{ op: "remove", path: "/0" }] }
+    for (const each of [run, RunFold.from(run.snapshot())]) {
+      each.apply("state_delta", shrink, 1)
+      each.apply("state_delta", { patch: [{ op: "add", path: "/x", value: 1 }] }, 1)
+      assert.deepStrictEqual(each.snapshot().state, { omitted: 5 * 4_003 + 1 })
+      each.apply("state_snapshot", { state: ["anew"] }, 2)
+      each.apply("state_delta", shrink, 3)
+      assert.deepStrictEqual(each.snapshot().state, [])
+    }
+  })
+
   it("says of a message that nothing more comes of it, of its text and of its thought", () => {
     const { parts } = fold([
       of("thinking_delta", { messageId: "m", delta: "hm" }),
@@ -988,7 +1032,9 @@ describe("RunSnapshot", () => {
       name: "n",
       sourceId: "s",
       fileId: "f",
-      mediaType: "text/plain"
+      mediaType: "text/plain",
+      state: { a: 1 },
+      patch: [{ op: "add", path: "", value: 1 }]
     }
     for (const name of [...eventNames, "of_a_program"]) {
       // A tool must have begun to complete, and something have been asked to be answered.
