@@ -104,7 +104,8 @@ export const make = (
       if (!OriginPolicy.isAllowed(origins, request.headers)) {
         closeAfterwards(request)
         const { detail, forOperator } = OriginPolicy.refusalOf(origins, request.headers)
-        return Effect.as(tell("origin", forOperator, Effect.logWarning), Refusal.originRefused(detail))
+        const readable = HttpServerResponse.setHeaders(OriginPolicy.refusalHeaders(request.headers["origin"]))
+        return Effect.as(tell("origin", forOperator, Effect.logWarning), readable(Refusal.originRefused(detail)))
       }
       return hasPlace.pipe(
         Effect.andThen(admission.admit(request)),

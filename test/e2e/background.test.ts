@@ -9,13 +9,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { build } from "esbuild"
-import { createServer } from "node:http"
 import { fileURLToPath } from "node:url"
 import { untilEffect } from "../client/devices.ts"
 import { proxyTo } from "../client/Proxy.ts"
 import { append, serve, token } from "../gateway/server.ts"
 import { ownTimed } from "../support/ownTime.ts"
 import { findProgram } from "../support/program.ts"
+import { servePage } from "./servePage.ts"
 import { startTabs, type Tab } from "./tabs.ts"
 import { patience } from "../support/patience.ts"
 
@@ -48,28 +48,6 @@ const script = async (url: string, token: string) => {
   })
   return outputFiles[0]?.text ?? ""
 }
-
-const servePage = (script: string) =>
-  Effect.acquireRelease(
-    Effect.callback<{ readonly url: string; readonly close: () => void }>((resume) => {
-      const server = createServer((request, response) => {
-        const isScript = request.url === "/script.js"
-        response.writeHead(200, { "content-type": isScript ? "text/javascript" : "text/html" })
-        response.end(isScript ? script : `<!doctype html><title>tab</title><script src="/script.js"></script>`)
-      }).listen(0, "127.0.0.1", () => {
-        const address = server.address()
-        const port = typeof address === "object" && address !== null ? address.port : 0
-        resume(Effect.succeed({
-          url: `http://127.0.0.1:${port}`,
-          close: () => {
-            server.closeAllConnections()
-            server.close()
-          }
-        }))
-      })
-    }),
-    ({ close }) => Effect.sync(close)
-  )
 
 interface Seen {
   readonly offsets: ReadonlyArray<number>

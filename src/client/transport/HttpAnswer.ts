@@ -55,7 +55,7 @@ export const refusal = (
 }
 
 const remedies = new Map<number, readonly [name: string, remedy: string]>([
-  [0, ["hidden", `the answer is hidden from this page: add its origin to the gateway's "origins"`]],
+  [0, ["hidden", `the answer is not the gateway's: "url" must be the gateway's path, or a proxy is in its way`]],
   [403, ["originRefused", `this page's origin is not allowed: add it to the gateway's "origins"`]],
   [404, ["notFound", `nothing is at this address: "url" must be the gateway's path`]],
   [431, ["headersTooLarge", "the request's headers are too large: make the site's cookies smaller"]]

@@ -80,6 +80,16 @@ export const corsHeaders = (origins: Origins, origin: string | undefined): Reado
 }
 
 /**
+ * What lets a page that is refused for its origin read so much, and nothing else: it
+ * then stops, and says what to do. Without it the refusal looks like a lost network.
+ *
+ * @category headers
+ * @since 0.2.0
+ */
+export const refusalHeaders = (origin: string | undefined): Readonly<Record<string, string>> =>
+  origin === undefined ? {} : { "access-control-allow-origin": origin, vary: "Origin" }
+
+/**
  * What a preflight is answered besides.
  *
  * @category headers
