@@ -21,8 +21,18 @@ const inTheGoldenTime = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 const before = (event: Event.Event): ReadonlyArray<Event.Event> => {
   if (event.definition.scope === "free" || event.type === "agent_started") return []
   const started = AgentEvents.AgentStarted.make({ agentName: "researcher" })
-  if (event.type !== "tool_completed") return [started]
-  return [started, AgentEvents.ToolExecuting.make({ toolCallId: "t1", toolName: "search", input: null })]
+  switch (event.type) {
+    case "tool_completed":
+      return [started, AgentEvents.ToolExecuting.make({ toolCallId: "t1", toolName: "search", input: null })]
+    case "input_resolved": {
+      const requestId = "requestId" in event.payload ? String(event.payload.requestId) : ""
+      return [started, AgentEvents.InputRequested.make({ requestId, kind: "text", title: "Which one?" })]
+    }
+    case "step_finished":
+      return [started, AgentEvents.StepStarted.make({ name: "compare the sources" })]
+    default:
+      return [started]
+  }
 }
 
 describe("what the emitter writes", () => {

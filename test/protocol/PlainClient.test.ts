@@ -325,10 +325,10 @@ describe("a client written from the protocol document", () => {
 
   it.live("answers heartbeats: the gateway keeps it, though it has nothing to say", () =>
     Effect.gen(function*() {
-      const served = yield* serve({ heartbeat: "100 millis" })
+      const served = yield* serve({ heartbeat: "500 millis" })
       const record = yield* run({ url: served.url })
       yield* live(record)
-      yield* Effect.sleep("600 millis")
+      yield* Effect.sleep("2 seconds")
       yield* append(served, "ada", 1)
       yield* until("an event", () => record.events.length === 1)
       assert.deepStrictEqual(record.statuses, ["connecting", "live"])
