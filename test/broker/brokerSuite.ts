@@ -37,8 +37,7 @@ export type BrokerTest = <E>(
 
 export const brokerSuite = <E>(
   name: string,
-  makeLayer: (limits: Limits) => Layer.Layer<Broker.Broker, E>,
-  { takesCommands = true }: { readonly takesCommands?: boolean } = {}
+  makeLayer: (limits: Limits) => Layer.Layer<Broker.Broker, E>
 ): void => {
   const test: BrokerTest = (title, body, limits = {}) =>
     it.live(title, () =>
@@ -60,7 +59,7 @@ export const brokerSuite = <E>(
     revoke: revoking,
     late: lateness,
     "read by a program": userLog,
-    ...(takesCommands ? { commands: commanding } : {})
+    commands: commanding
   }
   for (const [part, define] of Object.entries(parts)) {
     describe(`Broker, ${name}: ${part}`, () => void define(test))

@@ -43,6 +43,8 @@ import type { Beat, Counted, LeaseStore } from "./LeaseStore.ts"
  * - `hold` runs an append of a user's runs. It gives the append the lease that the
  *   user is written down under, and keeps the user so meanwhile. The append calls
  *   `quiet` where no run of the user is left after it.
+ * - `isCertain` tells whether nobody can have taken this process for dead yet;
+ *   `makeCertain` renews the lease where that may be so.
  *
  * @category models
  * @since 0.1.0
@@ -52,6 +54,8 @@ export interface Leases {
     user: UserId,
     append: (lease: string, quiet: () => void) => Effect.Effect<A, BrokerError>
   ) => Effect.Effect<A, BrokerError>
+  readonly isCertain: () => boolean
+  readonly makeCertain: Effect.Effect<void, BrokerError>
 }
 
 /**
@@ -361,5 +365,5 @@ export const make = Effect.fnUntraced(function*(options: {
     )
   yield* supervise("Keeping the lease of this process failed, and goes on", Effect.flatMap(keep, Effect.sleep))
   yield* supervise("Ending the runs of a process that died failed, and goes on", endClaimed)
-  return { hold }
+  return { hold, isCertain: () => !mayBeClaimed(), makeCertain: Effect.asVoid(renewIfLate) }
 })

@@ -40,10 +40,15 @@ import type { ConfigError } from "../../protocol/settings/ConfigError.ts"
 import * as Names from "../../protocol/values/Names.ts"
 import type { Given } from "../../protocol/values/Present.ts"
 import { Broker } from "../Broker.ts"
+import * as Receivers from "../commands/Receivers.ts"
 import * as Leases from "../leases/Leases.ts"
 import * as ShardedBroker from "../ShardedBroker.ts"
 import * as RedisKeys from "./codec/Keys.ts"
 import * as Layout from "./codec/Layout.ts"
+import * as CommandCaller from "./commands/CommandCaller.ts"
+import * as CommandSender from "./commands/CommandSender.ts"
+import * as CommandTaker from "./commands/CommandTaker.ts"
+import { Inbox } from "./commands/Inbox.ts"
 import type { Client } from "./connection/Client.ts"
 import * as RedisConnection from "./connection/Connection.ts"
 import { config, decode, type Input, type Options, read, type ServerOptions, serversOf } from "./connection/Options.ts"
@@ -64,7 +69,7 @@ export { Options, Shard } from "./connection/Options.ts"
 
 // Connects to a server. One whose keys another version wrote is not used, and seen from the start it is an error.
 const connectTo = Effect.fnUntraced(
-  function*(options: ServerOptions, node: string, metrics: RedisMetrics.RedisMetrics) {
+  function*(options: ServerOptions, node: string, inbox: Inbox, metrics: RedisMetrics.RedisMetrics) {
     const { prefix } = options
     const other: { layout: Layout.LayoutMismatch | undefined } = { layout: undefined }
     const checkLayout = (client: Client) =>
@@ -87,7 +92,7 @@ const connectTo = Effect.fnUntraced(
       silence: options.silence,
       onLive: ({ client }) => checkLayout(client)
     })
-    const subscriptions = yield* RedisSubscriptions.make(options, node, connection, metrics)
+    const subscriptions = yield* RedisSubscriptions.make(options, node, connection, inbox, metrics)
     // A server that is up is used at once; one that is down is not waited for.
     yield* Effect.andThen(connection.tried, subscriptions.tried).pipe(Effect.timeoutOption(options.silence))
     if (other.layout !== undefined) return yield* other.layout
@@ -102,7 +107,8 @@ const makeOverOne = Effect.fnUntraced(function*(
   const node = yield* Names.next
   const clock = yield* Clock.Clock
   const metrics = yield* RedisMetrics.make(options.name)
-  const { connection, subscriptions } = yield* connectTo(options, node, metrics)
+  const inbox = new Inbox(node)
+  const { connection, subscriptions } = yield* connectTo(options, node, inbox, metrics)
   const logs = LogCaller.make(options, node, connection, metrics)
   const saveCheckpoint = yield* Checkpointer.make(logs, maxRuns)
   const appender = Appender.make({ options, node, clock, connection, logs, saveCheckpoint })
@@ -113,6 +119,7 @@ const makeOverOne = Effect.fnUntraced(function*(
       prefix,
       ttlMs: RedisKeys.ttlMs(options),
       connection,
+      inbox,
       endRuns: (user, lease) => appender.endRuns(user, (_, holder) => holder === lease)
     }),
     notes: yield* RedisLeaseMetrics.make(options.name)
@@ -120,6 +127,10 @@ const makeOverOne = Effect.fnUntraced(function*(
   const keeper = yield* RunKeeper.make({ options, connection, logs, leases, appender })
   const reader = SliceReader.make({ maxRuns, clock, logs, subscriptions, metrics })
   const { acknowledged, subscribe } = subscriptions
+  const caller = CommandCaller.make(options, node, connection, logs)
+  const receivers = yield* Receivers.make
+  yield* CommandTaker.make({ caller, connection, inbox, leases, receivers })
+  const send = yield* CommandSender.make(caller, inbox)
 
   return {
     ...reader,
@@ -131,6 +142,7 @@ const makeOverOne = Effect.fnUntraced(function*(
     endLost: (user, runs) => appender.endRuns(user, (run) => runs.includes(run)),
     subscribe,
     acknowledged,
+    commands: { send, receive: receivers.add },
     watch: connection.watch,
     retentionMs: Duration.toMillis(options.maxAge)
   }

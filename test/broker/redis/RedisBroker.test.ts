@@ -4,6 +4,7 @@ import { Broker } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
 import { brokerSuite, type Limits } from "../brokerSuite.ts"
+import { commandsOf } from "../suite/commanding.ts"
 import { connected, program } from "./redisNode.ts"
 
 describe.skipIf(program === undefined)("RedisBroker", () => {
@@ -22,7 +23,7 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
   const node = (limits: Limits) =>
     connected(RedisBroker.layer({ url: url(), deadline: "5 seconds", silence: "7 seconds", ...limits }))
 
-  brokerSuite("Redis", (limits) => Layer.suspend(() => node(limits)), { takesCommands: false })
+  brokerSuite("Redis", (limits) => Layer.suspend(() => node(limits)))
 
   /** Emitters on one node, devices on another. */
   const apart = Effect.fnUntraced(function*(limits: Limits) {
@@ -31,12 +32,12 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
       Context.get(yield* Layer.build(Layer.fresh(node(limits))), Broker.Broker)
     ]
     const { append, acknowledged, readers, head } = here
-    return { ...there, append, acknowledged, readers, head }
+    const commands = { ...commandsOf(there), receive: commandsOf(here).receive }
+    return { ...there, append, acknowledged, readers, head, commands }
   })
 
   brokerSuite(
     "Redis, appended on one node and read on another",
-    (limits) => Layer.effect(Broker.Broker, apart(limits)),
-    { takesCommands: false }
+    (limits) => Layer.effect(Broker.Broker, apart(limits))
   )
 })

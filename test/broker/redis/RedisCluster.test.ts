@@ -8,6 +8,7 @@ import { RunId } from "../../../src/protocol/values/Identity.ts"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
 import { brokerSuite } from "../brokerSuite.ts"
 import { envelope, eventually, newUser, numbered, plenty } from "../events.ts"
+import { command, receiving, send } from "../suite/commanding.ts"
 import { connected, program, startNode } from "./redisNode.ts"
 
 /** A cluster of one node. */
@@ -55,8 +56,7 @@ describe.skipIf(program === undefined)("RedisBroker, on a server in cluster mode
   brokerSuite(
     "a Redis cluster of one node",
     (limits) =>
-      connected(Layer.suspend(() => RedisBroker.layer({ url: server?.url ?? "", deadline: "5 seconds", ...limits }))),
-    { takesCommands: false }
+      connected(Layer.suspend(() => RedisBroker.layer({ url: server?.url ?? "", deadline: "5 seconds", ...limits })))
   )
 
   it.live("refuses a script whose keys have two hash tags, so that what passes here keeps to one", () =>
@@ -89,7 +89,10 @@ describe.skipIf(program === undefined)("RedisBroker, on a server in cluster mode
       yield* broker.acknowledge(user, position)
       yield* broker.acknowledged(user, position)
       yield* broker.revoke(user)
+      yield* receiving(broker, user)
+      for (const run of ["r2", "r1", "never"]) yield* send(broker, user, command({ run: RunId.make(run) }))
       yield* broker.endLost(user, [RunId.make("r1")])
+      yield* send(broker, user, command({ run: RunId.make("r1") }))
       const checkpoint = one.send("HGET", `emitter:{${user}}:meta`, "checkpoint")
       yield* eventually(checkpoint, (answer) => !answer.includes("\r\n0\r\n"), "a checkpoint")
 

@@ -5,12 +5,15 @@ import { Broker } from "effect-emitter"
 import { createClient } from "redis"
 import { toBrokerError } from "../../../src/broker/redis/connection/RedisFailure.ts"
 import * as LeaseLua from "../../../src/broker/redis/leases/LeaseLua.ts"
+import * as CommandLua from "../../../src/broker/redis/scripts/CommandLua.ts"
 import { keep } from "../../../src/broker/redis/scripts/KeepLua.ts"
 import { mend } from "../../../src/broker/redis/scripts/MendLua.ts"
 import * as PresenceLua from "../../../src/broker/redis/scripts/PresenceLua.ts"
 import type * as RedisScript from "../../../src/broker/redis/scripts/Script.ts"
 import { carryOver } from "../../../src/broker/redis/scripts/StandingLua.ts"
+import { RunId } from "../../../src/protocol/values/Identity.ts"
 import { newUser, numbered } from "../events.ts"
+import { command, endOf, receiving, send, startOf, wordOf } from "../suite/commanding.ts"
 import { program, startNode, withServer } from "./redisNode.ts"
 
 type Command = ReadonlyArray<string>
@@ -67,6 +70,13 @@ const leasesBefore = [
   ...kept("HSET", "{l}:users", "ada", "1", "bob", "2")
 ]
 
+const beatKeys = [...leases, "{l}:layout", "{l}:mail"]
+const commandKeys = ["commands", "outcomes", "active", "runs", "meta"].map((part) => `{u}:${part}`)
+const commandArgs = ["u", "processes:", "60000"]
+const putArgs = (id: string, run: string) =>
+  commandArgs.concat([id, "d", run, "{}", "gateway", "90000", "600000", "9", "99", "9999", "s", "1"])
+const sent = [...logBefore, { script: CommandLua.put, keys: commandKeys, args: putArgs("c", "r") }]
+
 const calls: Record<string, Call> = {
   "attend, with readers": {
     script: PresenceLua.attend,
@@ -109,8 +119,36 @@ const calls: Record<string, Call> = {
     args: ["e", "e2", "s", "60000", "channel"]
   },
   "carryOver": { script: carryOver, before: logBefore, keys: ["{u}:active"], args: ["p.0", "p.1"] },
-  "beat": { script: LeaseLua.beat, before: leasesBefore, keys: leases, args: ["a.0", "60000", "b.0", "2"] },
-  "beat, the first": { script: LeaseLua.beat, before: [], keys: leases, args: ["a.0", "60000"] },
+  "beat": { script: LeaseLua.beat, before: leasesBefore, keys: beatKeys, args: ["a.0", "60000", "0", "b.0", "2"] },
+  "beat, the first": { script: LeaseLua.beat, before: [], keys: beatKeys, args: ["a.0", "60000", "0"] },
+  "beat, with mail": {
+    script: LeaseLua.beat,
+    before: [...leasesBefore, ...kept("HSET", "{l}:mail", "ada", "1", "bob", "2")],
+    keys: [...leases, "{l}:layout", "{l}:mail"],
+    args: ["a.0", "60000", "1", "ada", "1", "b.0", "2"]
+  },
+  "put": { script: CommandLua.put, before: logBefore, keys: commandKeys, args: putArgs("c", "r") },
+  "put, of a run that ended": {
+    script: CommandLua.put,
+    before: [...logBefore, ["HSET", "{u}:active", "r", "!\n1\n1\n,p,"]],
+    keys: commandKeys,
+    args: putArgs("c", "r")
+  },
+  "post": { script: CommandLua.post, before: [], keys: ["{l}:mail"], args: ["u", "7", "60000", "channel"] },
+  "take": { script: CommandLua.take, before: sent, keys: commandKeys, args: [...commandArgs, "p"] },
+  "take, of what is late": {
+    script: CommandLua.take,
+    before: [...sent, ...kept("HSET", "{u}:commands", "late", "9\nd\n1\n,p,\n\nr\n{}")],
+    keys: commandKeys,
+    args: [...commandArgs, "p"]
+  },
+  "decide": {
+    script: CommandLua.decide,
+    before: sent,
+    keys: commandKeys,
+    args: [...commandArgs, "c", "d", "r", "{}"]
+  },
+  "withdraw": { script: CommandLua.withdraw, before: sent, keys: commandKeys, args: [...commandArgs, "c", "d", "r"] },
   "enter": {
     script: LeaseLua.enter,
     before: kept("ZADD", "{l}:alive", "1", "a.0"),
@@ -205,6 +243,36 @@ describe.skipIf(program === undefined)("Redis, its scripts for which a right is 
 })
 
 describe.skipIf(program === undefined)("Redis, a key of a user that is of the wrong type", () => {
+  for (const part of ["commands", "outcomes"]) {
+    it.live(
+      `"${part}" counts for nothing, and heals with the next command`,
+      () =>
+        withServer({}, (server) =>
+          Effect.gen(function*() {
+            const broker = yield* startNode(server.url)
+            const user = newUser()
+            const key = `emitter:{${user}}:${part}`
+            yield* broker.append(user, [startOf("r")])
+            yield* receiving(broker, user)
+            const words = Effect.gen(function*() {
+              yield* server.send("DEL", key)
+              yield* server.send("SET", key, "x")
+              const word = yield* wordOf(send(broker, user, command()))
+              yield* server.send("DEL", key)
+              yield* server.send("XADD", key, "*", "a", "b")
+              return [word, yield* wordOf(send(broker, user, command({ run: RunId.make("never") })))]
+            })
+            assert.deepStrictEqual(yield* words, ["accepted", "unknownRun"])
+            yield* server.send("DEL", key)
+            yield* server.send("SET", key, "x")
+            yield* broker.append(user, [endOf("r")])
+            assert.strictEqual(yield* wordOf(send(broker, user, command())), "ended")
+            assert.match(yield* server.send("TYPE", `emitter:{${user}}:outcomes`), /hash/)
+          })),
+      120_000
+    )
+  }
+
   for (const part of ["revoked", "late", "readers"]) {
     it.live(
       `fault 4: "${part}" counts for nothing, and heals`,

@@ -4,6 +4,7 @@
 import { Context, Duration, Effect, Fiber, Layer, Logger, Option, Schedule, type Scope, Stream } from "effect"
 import { Broker, type Position } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
+import { Inbox } from "../../../src/broker/redis/commands/Inbox.ts"
 import * as RedisConnection from "../../../src/broker/redis/connection/Connection.ts"
 import * as RedisLeases from "../../../src/broker/redis/leases/Leases.ts"
 import * as RedisMetrics from "../../../src/broker/redis/Metrics.ts"
@@ -117,6 +118,7 @@ export const startStore = Effect.fnUntraced(function*({ url }: RedisServer) {
     prefix: "p",
     ttlMs: 60_000,
     connection,
+    inbox: new Inbox("test"),
     endRuns: () => Effect.die(new Error("not part of this test"))
   })
 })

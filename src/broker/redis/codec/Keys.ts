@@ -18,13 +18,19 @@
  *   counts, `number:milliseconds`;
  * - `revoked`: when the user's access was last revoked, in milliseconds;
  * - `late`: a hash from emitter to until when it may hold events of the user that
- *   come late, in milliseconds.
+ *   come late, in milliseconds;
+ * - `commands`: a hash from the id of each command that is open to itself, and
+ *   `outcomes` from the id of each that was decided to what became of it (see
+ *   `CommandLua`).
  *
- * The processes' leases have the hash tag `{leases}` (see `LeaseLua`).
+ * The processes' leases have the hash tag `{leases}` (see `LeaseLua`), and so have
+ * their mailboxes: hashes from each user of whom a command waits there to the
+ * number of the last.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
+import { outcomeMemoryMs } from "../../../protocol/command/Command.ts"
 import type { UserId } from "../../../protocol/values/Identity.ts"
 import type { Options, ServerOptions } from "../connection/Options.ts"
 
@@ -98,6 +104,44 @@ export const ofRevoked = (prefix: string, user: UserId): string => `${prefix}:{$
  * @since 0.1.0
  */
 export const ofLate = (prefix: string, user: UserId): string => `${prefix}:{${user}}:late`
+
+/**
+ * The keys of a user's commands: those that are open, and what became of others.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const ofCommands = (prefix: string, user: UserId): readonly [commands: string, outcomes: string] => [
+  `${prefix}:{${user}}:commands`,
+  `${prefix}:{${user}}:outcomes`
+]
+
+/**
+ * For how long, in milliseconds, the keys of commands stay when nobody touches them:
+ * twice as long as an outcome is remembered.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const commandsMs = 2 * outcomeMemoryMs
+
+/**
+ * The key of a process's mailbox.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const ofMailbox = (prefix: string, process: string): string => `${prefix}:{leases}:mail:${process}`
+
+/**
+ * How the channels of processes begin; the name of the process follows. One is told
+ * there of commands that wait for it, and of what became of those that it sent.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const ofProcesses = ({ database, prefix }: Pick<ServerOptions, "database" | "prefix">): string =>
+  `${prefix}:${database}:process:`
 
 /**
  * The key that a canary writes. It is nobody's.

@@ -29,14 +29,18 @@ const maxGone = 10_000
 // So many of others are looked at: those that died are among them, unless more have died.
 const maxOthers = 128
 
+// So many users of a mailbox are told at once.
+const maxMail = 128
+
 /**
  * Renews a lease, or takes it if it is not known; one that was claimed is not
- * given back. `KEYS`: alive, claimed, gone, users, layout. `ARGV`: the lease, for
- * how long to keep what is kept, then by turns leases to claim and the counts
- * that they must still have.
+ * given back. `KEYS`: alive, claimed, gone, users, layout, the process's mailbox.
+ * `ARGV`: the lease, for how long to keep what is kept, how many users of the mailbox
+ * were seen to, by turns these and the numbers that they must still have, then by
+ * turns leases to claim and the counts that they must still have.
  *
- * Gives `held`, `taken` or `lost`, others' leases and counts by turns, and the
- * leases whose runs are to be ended.
+ * Gives `held`, `taken` or `lost`, others' leases and counts by turns, the leases
+ * whose runs are to be ended, and by turns users in the mailbox and their numbers.
  *
  * @category scripts
  * @since 0.1.0
@@ -47,17 +51,33 @@ local state = 'lost'
 -- A harmless form of each command that is to come: for want of a right nothing is to be done by half.
 redis.call('PEXPIRE', alive, ARGV[2])
 redis.call('ZREM', claimed, '')
+local mail, seen = KEYS[6], 2 * tonumber(ARGV[3])
+-- A mailbox of another type counts for nothing, and costs nobody the lease.
+local count = redis.pcall('HLEN', mail)
+if type(count) == 'table' and not string.find(count.err, 'WRONGTYPE', 1, true) then error(count) end
+local hasMail, seenTo = type(count) == 'number' and count > 0, {}
+if hasMail then
+  redis.call('HDEL', mail, '\\n')
+  redis.call('HRANDFIELD', mail, 1)
+  for i = 4, 3 + seen, 2 do
+    if redis.call('HGET', mail, ARGV[i]) == ARGV[i + 1] then seenTo[#seenTo + 1] = ARGV[i] end
+  end
+end
 if not redis.call('ZSCORE', claimed, ARGV[1]) and not redis.call('ZSCORE', gone, ARGV[1]) then
   state = redis.call('ZADD', alive, nextIn(alive), ARGV[1]) == 1 and 'taken' or 'held'
 end
-for i = 3, #ARGV, 2 do
+for _, user in ipairs(seenTo) do redis.call('HDEL', mail, user) end
+for i = 4 + seen, #ARGV, 2 do
   if redis.call('ZSCORE', alive, ARGV[i]) == ARGV[i + 1] then
     redis.call('ZADD', claimed, ARGV[i + 1], ARGV[i])
     redis.call('ZREM', alive, ARGV[i])
   end
 end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[2]) end
-return { state, redis.call('ZRANGE', alive, 0, ${maxOthers}, 'WITHSCORES'), redis.call('ZRANGE', claimed, 0, 63) }
+return {
+  state, redis.call('ZRANGE', alive, 0, ${maxOthers}, 'WITHSCORES'), redis.call('ZRANGE', claimed, 0, 63),
+  hasMail and redis.call('HRANDFIELD', mail, ${maxMail}, 'WITHVALUES') or {}
+}
 `)
 
 /**

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import { UserId } from "../../../protocol/values/Identity.ts"
 import type { BrokerError } from "../../Broker.ts"
 import type { Beat, LeaseStore } from "../../leases/LeaseStore.ts"
+import type { Inbox, Mail } from "../commands/Inbox.ts"
 import type { Connection } from "../connection/Connection.ts"
 import * as RedisEntry from "../codec/Entry.ts"
 import * as RedisKeys from "../codec/Keys.ts"
@@ -30,14 +31,17 @@ const leastKeepMs = 24 * 60 * 60 * 1000
  */
 export const keepMs = (ttlMs: number): number => Math.max(leastKeepMs, ttlMs)
 
-const toBeat = (own: string, reply: unknown): Beat => {
-  const [state, counted, claimed] = Reply.list(reply)
+const toMail = (reply: unknown): Mail =>
+  Arr.chunksOf(Reply.list(reply), 2).map(([user, number]) => [UserId.make(Reply.text(user)), Reply.integer(number)])
+
+const toBeat = (own: string, reply: unknown): { readonly beat: Beat; readonly mail: Mail } => {
+  const [state, counted, claimed, mail] = Reply.list(reply)
   const name = Reply.text(state)
   if (name !== "held" && name !== "taken" && name !== "lost") throw new Reply.UnexpectedReply("a state", name)
   const others = Arr.chunksOf(Reply.list(counted), 2).flatMap(([lease, count]) =>
     lease === own ? [] : [{ lease: Reply.text(lease), count: Reply.integer(count) }]
   )
-  return { state: name, others, claimed: Reply.list(claimed).map(Reply.text) }
+  return { beat: { state: name, others, claimed: Reply.list(claimed).map(Reply.text) }, mail: toMail(mail) }
 }
 
 /**
@@ -51,9 +55,11 @@ export const make = (options: {
   /** For how long the keys of a user stay. */
   readonly ttlMs: number
   readonly connection: Connection
+  /** What the process is told of its mailbox with each beat. */
+  readonly inbox: Inbox
   readonly endRuns: LeaseStore["endRuns"]
 }): LeaseStore => {
-  const { connection, endRuns, prefix, ttlMs } = options
+  const { connection, endRuns, inbox, prefix, ttlMs } = options
   const kept = String(keepMs(ttlMs))
   const keysOf = (lease: string) => RedisKeys.ofLeases(prefix, lease)
 
@@ -74,10 +80,29 @@ export const make = (options: {
   return {
     beat: (lease, over) => {
       const { alive, claimed, gone, users } = keysOf(lease)
-      const args = [lease, kept, ...over.flatMap((other) => [other.lease, String(other.count)])]
-      return Effect.flatMap(
-        run("renew", LeaseLua.beat, [alive, claimed, gone, users, RedisKeys.ofLayout(prefix)], args),
-        (reply) => RedisEntry.read("renew", () => toBeat(lease, reply))
+      const seen = inbox.seenToTell()
+      const args = [
+        lease,
+        kept,
+        String(seen.length),
+        ...seen.flatMap(([user, number]) => [user, String(number)]),
+        ...over.flatMap((other) => [other.lease, String(other.count)])
+      ]
+      const keys = [
+        alive,
+        claimed,
+        gone,
+        users,
+        RedisKeys.ofLayout(prefix),
+        RedisKeys.ofMailbox(prefix, inbox.process)
+      ]
+      return run("renew", LeaseLua.beat, keys, args).pipe(
+        Effect.flatMap((reply) => RedisEntry.read("renew", () => toBeat(lease, reply))),
+        Effect.map(({ beat, mail }) => {
+          inbox.told(seen)
+          inbox.arrived(mail)
+          return beat
+        })
       )
     },
     enter: (lease, user, mark) => {

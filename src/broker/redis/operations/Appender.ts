@@ -11,6 +11,7 @@ import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Arra
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { Envelope } from "../../../protocol/wire/Envelope.ts"
+import * as RunEvents from "../../../protocol/event/RunEvents.ts"
 import type { RunId, UserId } from "../../../protocol/values/Identity.ts"
 import { BrokerError, RunLost } from "../../Broker.ts"
 import * as LostRun from "../../leases/LostRun.ts"
@@ -48,6 +49,8 @@ export interface Appender {
 
 // So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
 const checkpointEvery = 512
+
+const startsOrEnds = ({ type }: Envelope): boolean => RunEvents.isStart(type) || RunEvents.isTerminal(type)
 
 const threadOf = ({ thread }: Envelope): string => thread ?? ""
 
@@ -92,7 +95,18 @@ export const make = (parts: {
       ...Standing.toArguments(batch, besides),
       ...RedisBlock.toArguments(batch)
     ]).pipe(
-      Effect.flatMap((args) => logs.call("append", appendScript, user, args, RedisEntry.toAppendReply)),
+      Effect.flatMap((args) =>
+        logs.call(
+          "append",
+          appendScript,
+          user,
+          args,
+          RedisEntry.toAppendReply,
+          batch.some(startsOrEnds)
+            ? RedisKeys.ofCommands(prefix, user)
+            : undefined
+        )
+      ),
       Effect.tap((reply) => reply._tag === "Appended" ? afterAppend(user, reply) : Effect.void)
     )
 

@@ -51,7 +51,7 @@ export const onlyHead: Wanted = { after: { epoch: "", offset: 0 }, limits: { max
 export const onlyRuns: Wanted = { ...onlyHead, runs: "all" }
 
 /**
- * - `call` runs a script over a user's log.
+ * - `call` runs a script over a user's log, which may take more of the user's keys.
  * - `view` looks at a log, `viewAs` reads what was seen.
  * - `mending` tells how to begin a user's log anew on this server, should its keys
  *   disagree.
@@ -65,7 +65,8 @@ export interface LogCaller {
     script: Script,
     user: UserId,
     args: ReadonlyArray<string>,
-    decode: (reply: unknown) => A
+    decode: (reply: unknown) => A,
+    moreKeys?: ReadonlyArray<string>
   ) => Effect.Effect<A, BrokerError>
   readonly view: (operation: string, user: UserId, wanted: Wanted) => Effect.Effect<RedisEntry.LogView, BrokerError>
   readonly viewAs: <A>(
@@ -104,12 +105,17 @@ export const make = (
     ttl
   })
 
-  const call: LogCaller["call"] = (operation, script, user, args, decode) =>
+  const call: LogCaller["call"] = (operation, script, user, args, decode, moreKeys = []) =>
     Effect.suspend(() => {
       const epoch = nextEpoch()
       return connection.call(operation, ({ client, server }) => {
         const log = mending(user, server)
-        return LogRepair.run(client, { script, keys: log.keys, args: [epoch, log.server, ...bounds, ...args], log })
+        return LogRepair.run(client, {
+          script,
+          keys: [...log.keys, ...moreKeys],
+          args: [epoch, log.server, ...bounds, ...args],
+          log
+        })
       }).pipe(
         Effect.tap(({ mended }) =>
           mended === undefined

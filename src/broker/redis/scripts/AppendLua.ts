@@ -4,6 +4,9 @@
  * the bounds, renews the time to live, and publishes the events, or a mere
  * wake-up where they are many.
  *
+ * Where a run of the batch starts or ends, the keys of the user's commands come behind
+ * those of the log: what waits for a run that ends is settled in the same step.
+ *
  * `ARGV` from 7 on: checkpointEvery, maxRanges, maxSpentSources, channel, how the
  * body of the batch's last event begins, the lease, the runs (see
  * `StandingLua.toArguments`), then the blocks (see `Block.toArguments`). With an
@@ -20,8 +23,9 @@
  *
  * @since 0.1.0
  */
-import { renewals } from "../codec/Keys.ts"
+import { commandsMs, renewals } from "../codec/Keys.ts"
 import * as LogLua from "./LogLua.ts"
+import { settlingLua } from "./CommandLua.ts"
 import { sourcesLua } from "./SourcesLua.ts"
 import { standingLua } from "./StandingLua.ts"
 
@@ -184,7 +188,7 @@ end
  * @since 0.1.0
  */
 export const append = LogLua.make(
-  `${sourcesLua}${standingLua}${functions}`,
+  `${sourcesLua}${standingLua}${settlingLua}${functions}`,
   `
 local checkpointEvery, maxRanges, maxSpent = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local channel, lastBody, lease = ARGV[10], ARGV[11], ARGV[12]
@@ -234,6 +238,9 @@ if #runFields > 0 then
   runFields[#runFields + 1] = text(log.stood) .. ';' .. text(standing.active) .. ';' .. text(standing.ended - #endedRuns)
 end
 
+local commands, outcomes = KEYS[6], KEYS[7]
+local settled = commands and commandsToSettle(commands, runs, isEnding) or {}
+
 local addedSources = 0
 for _, source in pairs(sources) do
   if source.isNew and source.isChanged then addedSources = addedSources + 1 end
@@ -245,6 +252,7 @@ local message = messageOf(log, before, added)
 writeOpened(keys, log, limits.ttl)
 local isStandingNew = standing.isNew and #runFields > 0
 prove(keys, limits, channel, isDue, isStandingNew, #endedRuns > 0 or #spentSources > 0, isDropped)
+if #settled > 0 then proveClosing(commands, outcomes, false, false, limits.ttl) end
 addBlocks(keys, log, added)
 setFields(keys.sources, fieldsOfSources)
 setFields(keys.active, runFields)
@@ -253,10 +261,11 @@ for _, name in ipairs(endedRuns) do redis.call('HDEL', keys.active, name) end
 if isDropped then trim(keys, log, needed) end
 if isDue then
   log.touched = now
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, limits.ttl) end
+  for _, key in pairs(keys) do redis.call('PEXPIRE', key, limits.ttl) end
 elseif isStandingNew then
   redis.call('PEXPIRE', keys.active, limits.ttl)
 end
+if #settled > 0 then settle(commands, outcomes, settled, channel, now, ${commandsMs}) end
 -- Without the right to publish the next append is due, and fails by it; this one has happened.
 local told = redis.pcall('PUBLISH', channel, message)
 local isTold = type(told) == 'number'

@@ -61,7 +61,7 @@ local runs = readHeld(ARGV, 9)
 local standing = readStanding(keys, log, runs)
 local states, count = statesToSave(keys, log, runs)
 local fields = standingFields(runs, standing, function(run)
-  return not run.value and activeField(lease, run.besides, run.startedAt, '') or nil
+  return not run.value and activeField(lease, run.besides, run.startedAt, '', holderOf(lease)) or nil
 end)
 local reply = { log.epoch, log.last }
 for _, run in ipairs(runs) do

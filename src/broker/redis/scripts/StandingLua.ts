@@ -5,8 +5,9 @@
  * The hash `active` has a field for each run that
  *
  * - is active: `lease`, `thread`, the time of its start (nothing if it was not
- *   seen) and `barred`, one a line. The lease is that of the process that appended
- *   last, so a run goes with whoever drains what was left of it;
+ *   seen) and `barred`, one a line, and if it was begun in another process `@` and the
+ *   name of that. The lease is that of the process that appended last, so a run goes
+ *   with whoever drains what was left of it; its commands go where it was begun;
  * - was ended as lost: `!`, the time up to which a start is late, when it was
  *   written down, and `barred`. It takes no more events, from whomever, until it
  *   starts anew; a late start is refused as well;
@@ -55,8 +56,16 @@ export const maxEndedRuns = 64
 export const standingLua = `
 local function isEnded(value) return value and string.match(value, '^[!.]\\n') and true or false end
 local function isUnder(value, lease) return string.sub(value, 1, #lease + 1) == lease .. '\\n' end
-local function barredIn(value) return value and string.match(value, '\\n(,[^\\n]*)$') or '' end
+local function barredIn(value)
+  return value and (string.match(value, '\\n(,[^\\n]*)$') or string.match(value, '\\n(,[^\\n]*)\\n@[^\\n]*$')) or ''
+end
 local function holderOf(lease) return string.match(lease, '^[^.\\n]*') end
+
+-- The process that a run was begun in, where that is known, or else that which appended last.
+local function homeOf(value) return string.match(value, '\\n@([^\\n]*)$') or holderOf(value) end
+
+-- Whether a process is barred from a run.
+local function isBarred(value, process) return string.find(barredIn(value), ',' .. process .. ',', 1, true) and true or false end
 
 -- The barred processes without one.
 local function without(barred, process)
@@ -78,7 +87,7 @@ local function startIn(value) return value and string.match(value, '^[^!.][^\\n]
 -- Whether a run takes nothing of this lease until it starts anew.
 local function isShut(value, lease)
   if not value or isUnder(value, lease) then return false end
-  return string.sub(value, 1, 2) == '!\\n' or string.find(barredIn(value), ',' .. holderOf(lease) .. ',', 1, true) and true
+  return string.sub(value, 1, 2) == '!\\n' or isBarred(value, holderOf(lease))
 end
 
 -- The runs of a batch, which stand in the arguments from one on: their number, then four of each.
@@ -168,9 +177,10 @@ local function endedField(mark, latestStart, now, barred)
   return mark .. '\\n' .. text(latestStart) .. '\\n' .. text(now) .. '\\n' .. barred
 end
 
--- The field of a run that is active.
-local function activeField(lease, thread, startedAt, barred)
-  return lease .. '\\n' .. thread .. '\\n' .. startedAt .. '\\n' .. barred
+-- The field of a run that is active, and was begun by a process.
+local function activeField(lease, thread, startedAt, barred, home)
+  local begun = home == holderOf(lease) and '' or '\\n@' .. home
+  return lease .. '\\n' .. thread .. '\\n' .. startedAt .. '\\n' .. barred .. begun
 end
 
 -- A run's field after the batch; nothing where it stays as it is.
@@ -183,10 +193,10 @@ local function standingAfter(run, lease, now)
     return endedField('.', run.at, now, barred)
   end
   if run.kind == 1 and not isLate(value, run.at) then
-    return activeField(lease, run.besides, text(run.at), without(barred, holderOf(lease)))
+    return activeField(lease, run.besides, text(run.at), without(barred, holderOf(lease)), holderOf(lease))
   end
   if isEnded(value) or value and isUnder(value, lease) then return nil end
-  return activeField(lease, run.besides, startIn(value), barred)
+  return activeField(lease, run.besides, startIn(value), barred, homeOf(value or lease))
 end
 
 -- A run's field after it was ended as lost: whoever held it is barred.

@@ -24,6 +24,7 @@ import type { UserId } from "../../../protocol/values/Identity.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import * as Position from "../../../protocol/values/Position.ts"
 import { type Broker, BrokerError, BrokerUnavailable, type PullLimits, type Slice } from "../../Broker.ts"
+import type { Inbox } from "../commands/Inbox.ts"
 import { Canary } from "../connection/Canary.ts"
 import * as RedisConnection from "../connection/Connection.ts"
 import { isLater, type Reader, Subscription, type Waiter } from "./Subscription.ts"
@@ -58,7 +59,8 @@ export interface Subscriptions extends Pick<Broker["Service"], "subscribe" | "ac
 const maxTickMs = 1000
 const atOnce = 256
 /**
- * Follows over a connection of its own. `node` names this process.
+ * Follows over a connection of its own. `node` names this process, and `inbox` takes
+ * what is published to it alone.
  *
  * @category constructors
  * @since 0.1.0
@@ -67,6 +69,7 @@ export const make = Effect.fnUntraced(function*(
   options: ServerOptions,
   node: string,
   commands: RedisConnection.Connection,
+  inbox: Inbox,
   metrics: RedisMetrics
 ): Effect.fn.Return<Subscriptions, never, Scope.Scope> {
   const clock = yield* Clock.Clock
@@ -75,6 +78,7 @@ export const make = Effect.fnUntraced(function*(
   const pollMs = Duration.toMillis(options.poll)
   const ttl = String(RedisKeys.ttlMs(options))
   const canary = new Canary(`${prefix}:${options.database}:canary:${node}`, server, metrics)
+  const ownChannel = `${RedisKeys.ofProcesses(options)}${inbox.process}`
   const missedWakeUps = new MissedWakeUps(metrics.repaired)
   const byChannel = new Map<string, Subscription>()
   let mended = 0
@@ -83,6 +87,7 @@ export const make = Effect.fnUntraced(function*(
 
   const listen = (message: string, channel: string): void => {
     if (channel === canary.channel) return canary.seen()
+    if (channel === ownChannel) return inbox.listen(message)
     const one = byChannel.get(channel)
     if (one === undefined) return
     const end = message.indexOf("\n")
@@ -167,7 +172,7 @@ export const make = Effect.fnUntraced(function*(
         canary.seen()
         liveTails.clear()
         const all = Array.from(byChannel.values())
-        const channels = [canary.channel, ...all.map(({ channel }) => channel)]
+        const channels = [canary.channel, ownChannel, ...all.map(({ channel }) => channel)]
         yield* Effect.tryPromise({
           try: () => live.client.subscribe(channels, listen),
           catch: (cause) =>

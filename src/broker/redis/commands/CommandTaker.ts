@@ -1,0 +1,165 @@
+/**
+ * Takes the commands that are for this process, and decides each once.
+ *
+ * What it decided it remembers for as long as outcomes are remembered: so an answer of
+ * Redis that was lost, and a Redis that forgot, make nothing be done twice. The users
+ * are independent of each other; of one user commands are taken and decided in order.
+ *
+ * @since 0.2.0
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Command from "../../../protocol/command/Command.ts"
+import type { UserId } from "../../../protocol/values/Identity.ts"
+import * as Monotonic from "../../../protocol/values/Monotonic.ts"
+import type { SentCommand } from "../../Broker.ts"
+import type { BrokerError } from "../../BrokerError.ts"
+import { digestOf } from "../../commands/CommandDigest.ts"
+import type { Receivers } from "../../commands/Receivers.ts"
+import type { Leases } from "../../leases/Leases.ts"
+import type { Connection } from "../connection/Connection.ts"
+import type { CommandCaller, Decision } from "./CommandCaller.ts"
+import type { Inbox } from "./Inbox.ts"
+
+// What this process decided, as long as it remembers.
+interface Remembered {
+  readonly digest: string
+  readonly decision: Decision
+  readonly at: number
+}
+
+interface Worker {
+  number: number
+  isCalled: boolean
+}
+
+// So many decisions are remembered at most, of all users: only a Redis that forgot asks for them again.
+const maxRemembered = 32_768
+
+/**
+ * Takes commands until the scope closes.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const make = Effect.fnUntraced(function*(parts: {
+  readonly caller: CommandCaller
+  readonly connection: Connection
+  readonly inbox: Inbox
+  readonly leases: Pick<Leases, "isCertain" | "makeCertain">
+  readonly receivers: Receivers
+}): Effect.fn.Return<void, never, Scope.Scope> {
+  const { caller, connection, inbox, leases, receivers } = parts
+  const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
+  const remembered = new Map<string, Remembered>()
+  const workers = new Map<UserId, Worker>()
+  // Users with whom a call failed.
+  const failed = new Map<UserId, number>()
+
+  const now = (): number => Monotonic.millisUnsafe(clock)
+
+  const remember = (key: string, digest: string, decision: Decision): void => {
+    remembered.delete(key)
+    remembered.set(key, { digest, decision, at: now() })
+    for (const [oldest, { at }] of remembered) {
+      if (remembered.size <= maxRemembered && now() - at < Command.outcomeMemoryMs) break
+      remembered.delete(oldest)
+    }
+  }
+
+  const decide = (user: UserId, command: SentCommand): Effect.Effect<Decision> =>
+    Effect.suspend(() => {
+      const key = `${user}\n${command.id}`
+      const digest = digestOf(command)
+      const known = remembered.get(key)
+      if (known?.digest === digest) return Effect.succeed(known.decision)
+      return Effect.map(receivers.ask(user, command), (answer) => {
+        switch (answer._tag) {
+          case "Decided":
+            remember(key, digest, answer.outcome)
+            return answer.outcome
+          case "Unknown":
+            remember(key, digest, "end")
+            return "end"
+          case "Nobody":
+            return "log"
+        }
+      })
+    })
+
+  // One by one, so that whoever waits behind may still be withdrawn, or settled by the ending of its run.
+  const seeTo = (user: UserId): Effect.Effect<void, BrokerError> =>
+    Effect.gen(function*() {
+      const left: Array<Command.CommandId> = []
+      while (true) {
+        const taken = yield* caller.take(user, left)
+        if (taken === undefined) return
+        // Its answer may be old: whoever slept may have been taken for dead, and the command been settled with its run.
+        if (!leases.isCertain()) {
+          yield* leases.makeCertain
+          continue
+        }
+        const { command, hasMore } = taken
+        const decision = yield* decide(user, command)
+        const reply = yield* caller.decide(user, { command, digest: digestOf(command) }, decision)
+        if (reply._tag === "Open") left.push(command.id)
+        if (!hasMore) return
+      }
+    })
+
+  const work = (user: UserId, worker: Worker): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const { number } = worker
+      worker.isCalled = false
+      return Effect.matchEffect(seeTo(user), {
+        onSuccess: () => Effect.sync(() => inbox.seenTo(user, number)),
+        onFailure: (error) => {
+          failed.set(user, number)
+          return error.blame === "user"
+            ? Effect.logWarning(`The commands of user ${user} cannot be read or decided, and are tried again`, error)
+            : Effect.void
+        }
+      })
+    }).pipe(Effect.andThen(Effect.suspend(() => {
+      if (worker.isCalled) return work(user, worker)
+      workers.delete(user)
+      return Effect.void
+    })))
+
+  const start = (user: UserId, number: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      failed.delete(user)
+      const busy = workers.get(user)
+      if (busy !== undefined) {
+        busy.number = number
+        busy.isCalled = true
+        return Effect.void
+      }
+      const worker: Worker = { number, isCalled: false }
+      workers.set(user, worker)
+      return work(user, worker).pipe(
+        Effect.catchCause((cause) => Effect.logError(`Seeing to the commands of user ${user} failed`, cause)),
+        Effect.ensuring(Effect.sync(() => {
+          if (workers.get(user) === worker) workers.delete(user)
+        })),
+        Effect.forkIn(scope),
+        Effect.asVoid
+      )
+    })
+
+  // Those with whom a call failed need not wait for the next beat once the server is back.
+  yield* connection.watch((signal) => {
+    if (signal === "up") inbox.arrived(Array.from(failed))
+  })
+
+  yield* inbox.hasMail.await.pipe(
+    Effect.andThen(
+      Effect.suspend(() => Effect.forEach(inbox.take(), ([user, number]) => start(user, number), { discard: true }))
+    ),
+    Effect.catchCause((cause) => Effect.logError("Taking commands failed, and goes on", cause)),
+    Effect.forever,
+    Effect.forkScoped
+  )
+})

@@ -1,0 +1,106 @@
+/**
+ * What this process is told of commands, and what of it is not seen to yet: users of
+ * whom a command waits for it, and outcomes of those that it sent itself.
+ *
+ * Plain state, made before whoever fills it (the subscription of the process's own
+ * channel, and the beat of its lease) and whoever empties it.
+ *
+ * @since 0.2.0
+ */
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as Schema from "effect/Schema"
+import * as Command from "../../../protocol/command/Command.ts"
+import { UserId } from "../../../protocol/values/Identity.ts"
+
+/**
+ * Users of whom commands wait, each with the number of the last.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Mail = ReadonlyArray<readonly [user: UserId, number: number]>
+
+const decodeUser = Schema.decodeUnknownExit(UserId)
+const decodeOutcome = Schema.decodeUnknownExit(Schema.fromJsonString(Command.Outcome))
+
+// So many users that were seen to are told to the server with one beat.
+const seenPerBeat = 256
+
+const keyOf = (user: UserId, id: string): string => `${user}\n${id}`
+
+/**
+ * The inbox of a process.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export class Inbox {
+  /** The name of the process. */
+  readonly process: string
+  /** Open while there is mail. */
+  readonly hasMail = Latch.makeUnsafe(false)
+  private mail = new Map<UserId, number>()
+  private readonly seen = new Map<UserId, number>()
+  private readonly waiting = new Map<string, Set<(outcome: Command.Outcome) => void>>()
+
+  constructor(process: string) {
+    this.process = process
+  }
+
+  /** Takes a publication of the process's own channel. What cannot be read is left to the beat, and to who asks again. */
+  listen(message: string): void {
+    const [kind, name, id = "", ...text] = message.split("\n")
+    const user = decodeUser(name)
+    if (Exit.isFailure(user)) return
+    if (kind === "m" && Number.isSafeInteger(Number(id))) return this.arrived([[user.value, Number(id)]])
+    const outcome = kind === "o" ? decodeOutcome(text.join("\n")) : undefined
+    if (outcome === undefined || Exit.isFailure(outcome)) return
+    for (const resume of this.waiting.get(keyOf(user.value, id)) ?? []) resume(outcome.value)
+  }
+
+  /** Commands of these users wait for this process. */
+  arrived(mail: Mail): void {
+    for (const [user, number] of mail) this.mail.set(user, number)
+    if (this.mail.size > 0) this.hasMail.openUnsafe()
+  }
+
+  /** Takes out all mail. */
+  take(): Mail {
+    const mail = Array.from(this.mail)
+    this.mail.clear()
+    this.hasMail.closeUnsafe()
+    return mail
+  }
+
+  /** Nothing of the user waits any more that was there with this number. */
+  seenTo(user: UserId, number: number): void {
+    this.seen.set(user, number)
+  }
+
+  /** Some of the users that were seen to, to be told to the server. */
+  seenToTell(): Mail {
+    return Array.from(this.seen).slice(0, seenPerBeat)
+  }
+
+  /** The server was told of these. */
+  told(mail: Mail): void {
+    for (const [user, number] of mail) if (this.seen.get(user) === number) this.seen.delete(user)
+  }
+
+  /** Calls `resume` with the outcome of a command, each time it is told, until `done`. */
+  await(user: UserId, id: Command.CommandId, resume: (outcome: Command.Outcome) => void): void {
+    const key = keyOf(user, id)
+    const waiting = this.waiting.get(key) ?? new Set()
+    waiting.add(resume)
+    this.waiting.set(key, waiting)
+  }
+
+  /** Calls it no more. */
+  done(user: UserId, id: Command.CommandId, resume: (outcome: Command.Outcome) => void): void {
+    const key = keyOf(user, id)
+    const waiting = this.waiting.get(key)
+    waiting?.delete(resume)
+    if (waiting?.size === 0) this.waiting.delete(key)
+  }
+}
