@@ -2,12 +2,12 @@
  * The golden events again, as the emitter really writes them: from `emit` to the text in the log.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, type Schema } from "effect"
-import { AgentEvents, Broker, EmitterLayer, Emitters, type Event } from "effect-emitter"
+import { Effect, Layer, Schema } from "effect"
+import { AgentEvents, Broker, EmitterLayer, Emitters, Event } from "effect-emitter"
 import { Envelope, Frame } from "effect-emitter/protocol"
 import { TestClock } from "effect/testing"
 import { frames } from "../../src/hub/connection/FrameEncoder.ts"
-import { UserId } from "../../src/protocol/values/Identity.ts"
+import { RunId, UserId } from "../../src/protocol/values/Identity.ts"
 import { builtInEvents } from "./events.ts"
 import { golden } from "./golden.ts"
 
@@ -59,6 +59,44 @@ describe("what the emitter writes", () => {
         emitted.interruptUnsafe()
       }).pipe(inTheGoldenTime))
   }
+
+  it.effect("how an own event is kept stands behind its type", () =>
+    Effect.gen(function*() {
+      const { broker, emitters } = yield* Effect.all({ broker: Broker.Broker, emitters: Emitters })
+      const Placed = Event.make("order_placed", { payload: { n: Schema.Int }, delivery: "critical", keep: "part" })
+      const Stock = Event.make("stock_level", { payload: { n: Schema.Int }, delivery: "critical", keep: "newest" })
+      const Noted = Event.make("note_taken", { payload: { n: Schema.Int }, delivery: "critical" })
+      const ada = UserId.make("ada")
+      const emitter = yield* emitters.forUser({ userId: "ada", runId: "run-7" })
+      yield* emitter.emit(AgentEvents.AgentStarted.make({ agentName: "researcher" }))
+      for (const definition of [Placed, Stock, Noted, Placed, Stock]) {
+        yield* emitter.emit(definition.make({ n: 1 }))
+      }
+      const { epoch } = yield* broker.head(ada)
+      const { entries } = yield* broker.pull(ada, { epoch, offset: 1 }, { maxEvents: 10, maxBytes: 1_000_000 })
+      assert.deepStrictEqual(
+        entries.map(({ body }) => body.replace(/^"id":"[^"]+",/, "").replace(/"at":.*$/, "")),
+        [
+          `"type":"order_placed","keep":"part",`,
+          `"type":"stock_level","keep":"newest",`,
+          `"type":"note_taken",`,
+          `"type":"order_placed","keep":"part",`,
+          `"type":"stock_level","keep":"newest",`
+        ]
+      )
+      assert.deepStrictEqual(entries.map(({ body }) => Envelope.keepIn(body)), [
+        "part",
+        "newest",
+        undefined,
+        "part",
+        "newest"
+      ])
+      const { snapshot } = yield* broker.snapshot(ada, RunId.make("run-7"))
+      assert.deepStrictEqual(
+        snapshot?.state.parts.map((part) => part.type === "event" ? [part.name, part.data] : part),
+        [["order_placed", { n: 1 }], ["stock_level", { n: 1 }], ["order_placed", { n: 1 }]]
+      )
+    }).pipe(inTheGoldenTime))
 
   it.effect("context goes in its fixed place: run, thread, request, trace", () =>
     Effect.gen(function*() {

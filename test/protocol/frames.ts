@@ -114,6 +114,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
       offset: 45,
       id: EventId.make("01JD8Q2Z"),
       type: "approval_asked",
+      keep: "part",
       at: 1_732_320_000_060,
       run,
       thread,
@@ -191,6 +192,7 @@ export const serverFrames: Record<string, Frame.ServerFrame> = {
           url: "https://example.com/streams",
           excerpt: "A stream is a lazy sequence."
         },
+        { type: "event", name: "order_placed", at: 1_732_320_000_500, data: { orderId: "o-1", total: 12.5 } },
         { type: "file", fileId: "f1", mediaType: "text/plain", name: "notes.txt", data: { omitted: 20482 } },
         { type: "tool", toolCallId: "t4", toolName: "read", status: "executing", inputText: "{\"path\":\"notes" },
         {

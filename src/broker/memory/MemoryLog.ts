@@ -411,7 +411,8 @@ export class MemoryLog {
       if (this.lost !== undefined && RunState.isStart(envelope.type) && this.isStartedBy(envelope.run, envelope.at)) {
         this.lost.delete(envelope.run)
       }
-      this.runs.apply(envelope.run, envelope.type, envelope.data, envelope.at, offset, envelope.thread)
+      const { at, data, keep, run, thread, type } = envelope
+      this.runs.apply(run, type, data, at, offset, thread, keep)
     }
   }
 

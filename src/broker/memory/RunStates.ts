@@ -5,6 +5,7 @@
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
+import type { Keep } from "../../protocol/event/Event.ts"
 import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
 import { RunFold, type RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import * as RunState from "../../protocol/run/RunState.ts"
@@ -81,7 +82,8 @@ export class RunStates {
     data: Schema.JsonObject,
     at: number,
     offset: number,
-    thread?: ThreadId
+    thread?: ThreadId,
+    keep?: Keep
   ): void {
     this.records ??= new Map()
     let record = this.records.get(run)
@@ -93,7 +95,7 @@ export class RunStates {
     const { bytes, ended } = record.fold
     record.offset = offset
     if (RunState.isStart(type) && record.fold.ended && record.fold.isStartedBy(at)) record.thread = thread
-    record.fold.apply(type, data, at, thread)
+    record.fold.apply(type, data, at, thread, keep)
     this.heldBytes += record.fold.bytes - bytes
     if (record.fold.ended === ended) return
     this.activeRuns += ended ? 1 : -1

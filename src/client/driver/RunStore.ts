@@ -117,12 +117,12 @@ export class RunStore implements Runs {
   apply(item: Item): void {
     switch (item._tag) {
       case "Event": {
-        const { at, data, offset, run, thread, type } = item.event
-        if (run === undefined || !RunEvents.isFolded(type)) return
+        const { at, data, keep, offset, run, thread, type } = item.event
+        if (run === undefined || !RunEvents.isFolded(type, keep)) return
         const known = this.#entries.get(run)
         if (known !== undefined && known.epoch === item.epoch && offset <= known.offset) return
         const fold = known?.alive ?? known?.fold ?? new RunFold()
-        fold.apply(type, data, at, thread)
+        fold.apply(type, data, at, thread, keep)
         return this.#set(run, { fold, epoch: item.epoch, offset })
       }
       case "Snapshot": {

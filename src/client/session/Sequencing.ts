@@ -196,10 +196,10 @@ const note = (turn: Turn, events: ReadonlyArray<WireEvent>): void => {
   const { state } = turn
   const confirms = events.filter((event) => event.confirm === true).map((event) => event.offset)
   if (confirms.length > 0) state.confirms = [...state.confirms, ...confirms]
-  for (const { run, type } of events) {
+  for (const { keep, run, type } of events) {
     if (run === undefined) continue
     heard(turn, run)
-    if (RunEvents.isFolded(type)) setRunning(turn, run, !RunEvents.isTerminal(type))
+    if (RunEvents.isFolded(type, keep)) setRunning(turn, run, !RunEvents.isTerminal(type))
   }
 }
 

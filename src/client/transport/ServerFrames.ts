@@ -13,7 +13,7 @@ import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 import type { Outcome } from "../../protocol/command/Command.ts"
 import type { GapReason } from "../../protocol/wire/Frame.ts"
 import { epochPattern } from "../../protocol/values/PositionText.ts"
-import { enders, errorReasons, requestKinds, requestOutcomes } from "../../protocol/event/RunEvents.ts"
+import { enders, errorReasons, keeps, requestKinds, requestOutcomes } from "../../protocol/event/RunEvents.ts"
 import type { RunPart, RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import {
   type Check,
@@ -113,7 +113,7 @@ const isAccepts: Check = (value) =>
 
 const isWireEvent = isShape(
   { offset: isCount, id: isName, type: isName, at: isInt, data: isObject },
-  { run: isName, thread: isName, confirm: isBoolean, request: isString, trace: isString }
+  { keep: isOneOf(...keeps), run: isName, thread: isName, confirm: isBoolean, request: isString, trace: isString }
 )
 
 const cut = { truncated: isBoolean, completed: isBoolean }
@@ -127,6 +127,7 @@ const parts: { readonly [Type in RunPart["type"]]: Check } = {
   ),
   step: isShape({ name: isString, status: isOneOf("running", "finished") }),
   source: isShape({ sourceId: isString }, { title: isString, url: isString, excerpt: isString }),
+  event: isShape({ name: isString, at: isInt, data: isAny }),
   file: isShape({ fileId: isString, mediaType: isString }, { name: isString, url: isString, data: isAny }),
   request: isShape(
     {

@@ -129,6 +129,7 @@ export class EnvelopeWriter {
       run,
       thread: context.threadId,
       confirm,
+      keep: encoder.keep,
       body: `${head}${json}}`,
       bytes: bodyBytes(head, json),
       data: encoder.isFlat ? data : owned(data, json),

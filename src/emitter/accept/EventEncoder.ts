@@ -12,7 +12,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaAST from "effect/SchemaAST"
-import type { AnyDefinition } from "../../protocol/event/Event.ts"
+import type { AnyDefinition, Keep } from "../../protocol/event/Event.ts"
 import type { EmissionContext, RunId } from "../../protocol/values/Identity.ts"
 import { present } from "../../protocol/values/Present.ts"
 
@@ -31,8 +31,9 @@ export interface Encoder {
   readonly isEncoded: (payload: object) => payload is Schema.JsonObject
   /** Whether no field of an encoded payload can be an object or array, so that nobody can change anything in it. */
   readonly isFlat: boolean
-  /** `","type":"…","at":` */
+  /** `","type":"…","at":`, and how the event is kept, if it is, before the time. */
   readonly typePart: string
+  readonly keep: Keep | undefined
 }
 
 const never = (_: object): _ is never => false
@@ -69,7 +70,10 @@ const makeEncoder = (definition: AnyDefinition): Encoder => {
     // A schema that transforms nothing is its own flip.
     isEncoded: flipped === definition.payload.ast ? Schema.is(definition.payload) as Encoder["isEncoded"] : never,
     isFlat: isFlat(flipped),
-    typePart: `","type":${JSON.stringify(definition.name)},"at":`
+    typePart: `","type":"${definition.name}",${
+      definition.keep === undefined ? "" : `"keep":"${definition.keep}",`
+    }"at":`,
+    keep: definition.keep
   }
 }
 

@@ -199,6 +199,7 @@ export const plain = (envelope: Envelope): Envelope => ({
   run: envelope.run,
   thread: envelope.thread,
   confirm: envelope.confirm,
+  keep: envelope.keep,
   body: envelope.body,
   bytes: envelope.bytes,
   data: envelope.data

@@ -10,6 +10,7 @@ import { crc32 } from "node:zlib"
 import type { Envelope } from "../../protocol/wire/Envelope.ts"
 import { DeliveryClass } from "../../protocol/event/Event.ts"
 import { EventId, RunId, ThreadId } from "../../protocol/values/Identity.ts"
+import { keeps } from "../../protocol/event/RunEvents.ts"
 import { plain } from "./SpoolStore.ts"
 
 const StoredEnvelope = Schema.Struct({
@@ -22,6 +23,7 @@ const StoredEnvelope = Schema.Struct({
   run: Schema.optionalKey(RunId),
   thread: Schema.optionalKey(ThreadId),
   confirm: Schema.Boolean,
+  keep: Schema.optionalKey(Schema.Literals(keeps)),
   body: Schema.NonEmptyString,
   bytes: Schema.Natural,
   data: Schema.JsonObject
@@ -44,7 +46,7 @@ export const encodeEnvelope = (envelope: Envelope): string => JSON.stringify(pla
  * @since 0.1.0
  */
 export const decodeEnvelope = (text: string): Option.Option<Envelope> =>
-  Option.map(decode(text), (stored) => ({ ...stored, run: stored.run, thread: stored.thread }))
+  Option.map(decode(text), (stored) => ({ ...stored, run: stored.run, thread: stored.thread, keep: stored.keep }))
 
 /**
  * The checksum of a text that is kept for a user.

@@ -82,6 +82,7 @@ export {
   DeliveryClass,
   type Event,
   type EventScope,
+  type Keep,
   type Of,
   type Options,
   type PayloadOf,
@@ -100,6 +101,8 @@ export {
  *   may be one reaches devices as `null`, so use `Schema.Finite`.
  * - `delivery` defaults to `batched`, `scope` to `free`.
  * - `coalesce` is for batched and volatile events only.
+ * - `keep` gives those within a run a place in the run's state, so that a device
+ *   that was not there for them shows them as well.
  *
  * A name or a combination that breaks these rules throws a `TypeError` where
  * the definition is written, since it is a mistake in the program.

@@ -102,6 +102,19 @@ export interface Confirmation {
 }
 
 /**
+ * How own events are kept in the state of their run, for devices that were not
+ * there for them.
+ *
+ * - `part`: each is a part of its own, in the place where it came.
+ * - `newest`: there is one part for all of a name, in the place of the first, with
+ *   what the newest says.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Keep = RunEvents.Keep
+
+/**
  * A payload schema: of objects, with no need of services to decode or encode.
  *
  * @category models
@@ -122,6 +135,7 @@ export interface AnyDefinition {
   readonly scope: EventScope
   readonly coalesce: Coalesce | undefined
   readonly confirm: Confirmation | undefined
+  readonly keep: Keep | undefined
   readonly read: (data: object) => Reading<object>
 }
 
@@ -203,6 +217,8 @@ type TextField<Payload> = { [K in keyof Payload]-?: Payload[K] extends string ? 
  * - `scope`: where it may stand, `free` by default.
  * - `coalesce`: how those that wait together become one; by default they do not.
  * - `confirm`: that a device has to acknowledge each; by default none has to.
+ * - `keep`: how they are kept in the state of the run that they belong to; by default
+ *   they are not. Of each payload at most 4 KiB of JSON are kept.
  *
  * @category models
  * @since 0.1.0
@@ -213,6 +229,7 @@ export interface Options<Payload extends Schema.Struct.Fields | PayloadSchema> {
   readonly scope?: EventScope | undefined
   readonly coalesce?: Coalesce<TextField<PayloadOf<Payload>["Type"]>> | undefined
   readonly confirm?: Confirmation | undefined
+  readonly keep?: Keep | undefined
 }
 
 /**
@@ -273,6 +290,7 @@ export const define = <const Name extends string, const Payload extends Schema.S
     scope: options.scope ?? "free",
     coalesce: options.coalesce,
     confirm: options.confirm,
+    keep: options.keep,
     make: (payload) => ({ type: name, payload, delivery, definition }),
     read: readerOf(payload)
   }

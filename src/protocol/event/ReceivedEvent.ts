@@ -17,6 +17,7 @@ export interface WireEvent {
   readonly offset: number
   readonly id: string
   readonly type: string
+  readonly keep?: Event.Keep
   readonly at: number
   readonly run?: string
   readonly thread?: string

@@ -216,12 +216,29 @@ export const isStart = (type: string): boolean => type === started
 export const isTerminal = (type: string): boolean => type === completed || type === failed
 
 /**
+ * How a program's own events are kept in the state of their run: each as a part, or
+ * the newest of a name in the place of the first.
+ *
+ * @category guards
+ * @since 0.2.0
+ */
+export const keeps = ["part", "newest"] as const
+
+/**
+ * One of the ways in which own events are kept.
+ *
+ * @category guards
+ * @since 0.2.0
+ */
+export type Keep = (typeof keeps)[number]
+
+/**
  * Whether events of this wire name may change their run's snapshot.
  *
  * @category guards
  * @since 0.1.0
  */
-export const isFolded = (type: string): boolean => folded.has(type)
+export const isFolded = (type: string, keep?: Keep): boolean => keep !== undefined || folded.has(type)
 
 /**
  * Why a run can end without a result: it failed, was cancelled, ran out of time,

@@ -13,7 +13,7 @@
  *
  * @since 0.1.0
  */
-import type { Json } from "effect/Schema"
+import type { Json, JsonObject } from "effect/Schema"
 import { roughBytesOf, tail } from "./GrowingText.ts"
 import * as JsonPatch from "./JsonPatch.ts"
 import { isOmitted, keepJson } from "./KeptJson.ts"
@@ -22,8 +22,6 @@ import { maxState, maxText } from "./RunLimits.ts"
 import { type Given, withDefaults } from "../values/Present.ts"
 import type { RunSnapshot } from "./RunSnapshotSchema.ts"
 import { type Item, RunParts } from "./RunParts.ts"
-
-type Data = { readonly [key: string]: Json | undefined }
 
 // They take values, not keys: an engine reads a field fast where its name stands in the program.
 const text = (value: Json | undefined): string | undefined => typeof value === "string" ? value : undefined
@@ -158,8 +156,8 @@ export class RunFold {
    * Whether an event of this wire name may change a run's state. The payload of
    * one that may not need not be read from its text to be folded.
    */
-  static reads(type: string): boolean {
-    return RunEvents.isFolded(type)
+  static reads(type: string, keep?: RunEvents.Keep): boolean {
+    return RunEvents.isFolded(type, keep)
   }
 
   /**
@@ -203,10 +201,10 @@ export class RunFold {
   }
 
   /**
-   * Takes the next event: its wire name, its encoded payload, its time, and its
-   * thread if it has one.
+   * Takes the next event: its wire name, its encoded payload, its time, its thread if
+   * it has one, and how it is kept if it is no built-in one.
    */
-  apply(type: string, data: Data, at: number, thread?: string): void {
+  apply(type: string, data: JsonObject, at: number, thread?: string, keep?: RunEvents.Keep): void {
     if (RunEvents.isStart(type)) return this.#start(data, at, thread)
     if (thread !== undefined && this.#state.thread === undefined) this.#set("thread", thread)
     switch (type) {
@@ -261,6 +259,8 @@ export class RunFold {
         this.#state.endedBy = oneOf(RunEvents.enders, data["by"])
         return this.#set("error", shortText(data["message"]))
       }
+      default:
+        if (keep !== undefined) this.#parts.keep({ type: "event", name: type, at, data }, keep)
     }
   }
 
@@ -283,7 +283,7 @@ export class RunFold {
     this.#state[key] = value
   }
 
-  #start(data: Data, at: number, thread: string | undefined): void {
+  #start(data: JsonObject, at: number, thread: string | undefined): void {
     if (!this.isStartedBy(at)) return
     if (this.ended) this.#clear()
     if (this.#state.thread === undefined) this.#set("thread", thread)
@@ -307,7 +307,7 @@ export class RunFold {
     this.#held = foldOverhead
   }
 
-  #append(type: "text" | "thinking", data: Data): void {
+  #append(type: "text" | "thinking", data: JsonObject): void {
     const messageId = text(data["messageId"])
     const delta = text(data["delta"])
     if (messageId === undefined || delta === undefined) return
@@ -332,14 +332,14 @@ export class RunFold {
     if (this.ended) this.#parts.close()
   }
 
-  #openTool(data: Data): void {
+  #openTool(data: JsonObject): void {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
     if (toolCallId === undefined || toolName === undefined) return
     this.#begin({ type: "tool", toolCallId, toolName, status: "executing", input: data["input"] })
   }
 
-  #closeTool(data: Data): void {
+  #closeTool(data: JsonObject): void {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
     if (toolCallId === undefined || toolName === undefined) return
@@ -353,7 +353,7 @@ export class RunFold {
     })
   }
 
-  #appendInput(data: Data): void {
+  #appendInput(data: JsonObject): void {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
     const delta = text(data["delta"])
@@ -362,14 +362,14 @@ export class RunFold {
     this.#closeLate()
   }
 
-  #complete(data: Data): void {
+  #complete(data: JsonObject): void {
     const messageId = text(data["messageId"])
     if (messageId === undefined) return
     this.#parts.complete("text", messageId)
     this.#parts.complete("thinking", messageId)
   }
 
-  #step(data: Data, status: "running" | "finished"): void {
+  #step(data: JsonObject, status: "running" | "finished"): void {
     const name = text(data["name"])
     if (name === undefined) return
     this.#parts.change({ type: "step", name, status })
@@ -386,7 +386,7 @@ export class RunFold {
     if (Array.isArray(patch) && !isOmitted(state)) this.#share(JsonPatch.apply(parsed(state), patch))
   }
 
-  #cite(data: Data): void {
+  #cite(data: JsonObject): void {
     const sourceId = text(data["sourceId"])
     if (sourceId === undefined) return
     this.#parts.change({
@@ -398,7 +398,7 @@ export class RunFold {
     })
   }
 
-  #produce(data: Data): void {
+  #produce(data: JsonObject): void {
     const fileId = text(data["fileId"])
     const mediaType = text(data["mediaType"])
     if (fileId === undefined || mediaType === undefined) return
@@ -412,7 +412,7 @@ export class RunFold {
     })
   }
 
-  #request(data: Data): void {
+  #request(data: JsonObject): void {
     const requestId = text(data["requestId"])
     const kind = oneOf(RunEvents.requestKinds, data["kind"])
     const title = start(data["title"], RunEvents.maxTitle)
@@ -432,7 +432,7 @@ export class RunFold {
     })
   }
 
-  #resolve(data: Data): void {
+  #resolve(data: JsonObject): void {
     const requestId = text(data["requestId"])
     const status = oneOf(RunEvents.requestOutcomes, data["outcome"])
     if (requestId === undefined || status === undefined) return
@@ -443,7 +443,7 @@ export class RunFold {
     })
   }
 
-  #addUsage(data: Data): void {
+  #addUsage(data: JsonObject): void {
     this.#inputTokens = Math.min(this.#inputTokens + (count(data["inputTokens"]) ?? 0), Number.MAX_SAFE_INTEGER)
     this.#outputTokens = Math.min(this.#outputTokens + (count(data["outputTokens"]) ?? 0), Number.MAX_SAFE_INTEGER)
     const cost = finite(data["cost"])

@@ -12,6 +12,7 @@
 import type { Json } from "effect/Schema"
 import { bytesOf, GrowingText, roughBytesOf, tail, textOverhead } from "./GrowingText.ts"
 import { keepJson, type KeptJson, omitted } from "./KeptJson.ts"
+import type { Keep } from "../event/RunEvents.ts"
 import { maxJson, maxParts, maxText, maxTotalJson, maxTotalText } from "./RunLimits.ts"
 import { type Given, withDefaults } from "../values/Present.ts"
 import type { RunPart } from "./RunSnapshotSchema.ts"
@@ -41,12 +42,20 @@ interface FoldedItem {
 type FoldedPart = FoldedText | FoldedNote | FoldedItem
 
 /**
- * A part that is told of as a whole, and not written piece by piece.
+ * A part that has an id, and is told of as a whole.
  *
  * @category models
  * @since 0.2.0
  */
-export type Item = Exclude<RunPart, { readonly type: "text" | "thinking" }>
+export type Item = Exclude<RunPart, { readonly type: "text" | "thinking" | "event" }>
+
+/**
+ * An event of the program's own that is kept.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type KeptEvent = Extract<RunPart, { readonly type: "event" }>
 
 /**
  * What came of a request. The answer to a sensitive one is not kept.
@@ -97,7 +106,7 @@ export class RunParts {
   #oldest: Node | undefined = undefined
   #newest: Node | undefined = undefined
   #size = 0
-  // By their type and id: all but notes, and but steps that are finished, whose names may come again.
+  // By their type and id: all but notes and events, and but steps that are finished, whose names may come again.
   readonly #byKey = new Map<string, Node>()
   // The text that grew last.
   #latest: FoldedText | undefined = undefined
@@ -128,6 +137,9 @@ export class RunParts {
           else this.#addText({ type, messageId, text: growing(text, truncated), isCompleted: completed })
           break
         }
+        case "event":
+          this.#add(item("", part))
+          break
         default:
           if (Object.hasOwn(ids, part.type)) this.change(part)
       }
@@ -178,6 +190,18 @@ export class RunParts {
   /** Something changed, or was not seen to begin. It keeps its place. */
   change(part: Given<Item>): void {
     this.#change(keyOf(part), part)
+  }
+
+  /** An event of the program's own: a part of its own, or what the first of its name says from now on. */
+  keep(event: KeptEvent, keep: Keep): void {
+    const kept = item("", event)
+    const known = keep === "newest" ? this.#eventOf(event.name) : undefined
+    if (known === undefined) {
+      this.#add(kept)
+    } else {
+      this.#replace(known, kept)
+      this.#bound(kept)
+    }
   }
 
   /** Something came of a request; it has no effect where the request is not open. */
@@ -241,6 +265,14 @@ export class RunParts {
     if (part.type !== "item") return
     if (isOpen(part) || part.fields["type"] !== "step") this.#byKey.set(part.key, node)
     else this.#byKey.delete(part.key)
+  }
+
+  #eventOf(name: string): Node | undefined {
+    for (let node = this.#oldest; node !== undefined; node = node.newer) {
+      const { part } = node
+      if (part.type === "item" && part.fields["type"] === "event" && part.fields["name"] === name) return node
+    }
+    return undefined
   }
 
   #textOf(type: "text" | "thinking", messageId: string): FoldedText | undefined {

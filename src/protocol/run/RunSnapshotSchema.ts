@@ -129,13 +129,37 @@ export const FilePart = Schema.Struct({
 })
 
 /**
+ * An event of the program's own that is kept: its `name`, its time, and its payload
+ * as it travelled, or `{ omitted }` with the number of its bytes. Of a name that
+ * keeps the newest there is one part.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const EventPart = Schema.Struct({
+  type: Schema.Literal("event"),
+  name: Schema.String,
+  at: Schema.Int,
+  data: Schema.Json
+})
+
+/**
  * A part of a run. A reader leaves out parts of a `type` that it does not know:
  * later versions have more of them.
  *
  * @category models
  * @since 0.1.0
  */
-export const RunPart = Schema.Union([TextPart, ThinkingPart, ToolPart, RequestPart, StepPart, SourcePart, FilePart])
+export const RunPart = Schema.Union([
+  TextPart,
+  ThinkingPart,
+  ToolPart,
+  RequestPart,
+  StepPart,
+  SourcePart,
+  FilePart,
+  EventPart
+])
 
 /**
  * A part of a run, as `RunPart` checks it.

@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import type * as Schema from "effect/Schema"
-import type { DeliveryClass } from "../event/Event.ts"
+import type { DeliveryClass, Keep } from "../event/Event.ts"
 import type { EventId, RunId, ThreadId } from "../values/Identity.ts"
 
 /**
@@ -20,8 +20,9 @@ import type { EventId, RunId, ThreadId } from "../values/Identity.ts"
  *   of a source once: that an event was repeated shows from two numbers, so a
  *   log need not remember every id.
  * - `at` is its time, in milliseconds since the Unix epoch.
+ * - `keep` says how an own event is kept in the state of its run.
  * - `body` is the JSON text, on one line, of a `WireEvent` without its leading offset:
- *   `"id":"…","type":"…",…,"data":{…}}`.
+ *   `"id":"…","type":"…",…,"data":{…}}`. A `keep` follows its type.
  * - `bytes` is the length of `body` in UTF-8.
  * - `data` is the encoded payload, for folding the run's state; a broker need
  *   not keep it. It is what `body` says, and shares nothing with the program that
@@ -40,6 +41,7 @@ export interface Envelope {
   readonly run: RunId | undefined
   readonly thread: ThreadId | undefined
   readonly confirm: boolean
+  readonly keep?: Keep | undefined
   readonly body: string
   readonly bytes: number
   readonly data: Schema.JsonObject
@@ -52,3 +54,16 @@ export interface Envelope {
  * @since 0.1.0
  */
 export const toJson = (offset: number, body: string): string => `{"offset":${offset},${body}`
+
+const keepPattern = /^"id":"[^"]+","type":"[^"]+","keep":"(part|newest)",/
+
+/**
+ * How an own event is kept in the state of its run, as its body says.
+ *
+ * @category conversions
+ * @since 0.2.0
+ */
+export const keepIn = (body: string): Keep | undefined => {
+  const [, keep] = keepPattern.exec(body) ?? []
+  return keep === "part" || keep === "newest" ? keep : undefined
+}

@@ -13,6 +13,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { CommandId, Outcome, Request } from "../command/Command.ts"
 import { ConnectionId, EventId, RunId, ThreadId, TraceParent } from "../values/Identity.ts"
 import { Epoch, Offset, Position } from "../values/Position.ts"
+import * as RunEvents from "../event/RunEvents.ts"
 import { RunSnapshot } from "../run/RunSnapshot.ts"
 
 /**
@@ -26,7 +27,8 @@ export const subprotocol = "emitter.v1.json"
 /**
  * An event as devices receive it. `at` is in milliseconds since the Unix epoch;
  * `confirm` asks for an acknowledgement at once; `request` and `trace` find the
- * event in logs; `data` is the payload of the event's definition.
+ * event in logs; `data` is the payload of the event's definition. `keep` says how an
+ * event that is not built in is kept in the state of its run.
  *
  * @category models
  * @since 0.1.0
@@ -35,6 +37,7 @@ export const WireEvent = Schema.Struct({
   offset: Offset,
   id: EventId,
   type: Schema.NonEmptyString,
+  keep: Schema.optionalKey(Schema.Literals(RunEvents.keeps)),
   at: Schema.Int,
   run: Schema.optionalKey(RunId),
   thread: Schema.optionalKey(ThreadId),

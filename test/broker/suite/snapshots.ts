@@ -164,6 +164,27 @@ export const snapshots = (test: BrokerTest) => {
       )
     }), { maxRuns: 3 })
 
+  test("keeps a program's own events as they say themselves, and no others", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const own = (sequence: number, type: string, n: number, keep?: Envelope.Envelope["keep"]) =>
+        envelope({ sequence, run: "a", type, at: sequence, data: { n }, keep })
+      yield* broker.append(user, [
+        started(1, "a"),
+        own(2, "stock_level", 1, "newest"),
+        own(3, "order_placed", 1, "part"),
+        own(4, "note_taken", 1),
+        own(5, "stock_level", 2, "newest"),
+        own(6, "order_placed", 2, "part")
+      ])
+      const { snapshot } = yield* broker.snapshot(user, RunId.make("a"))
+      assert.deepStrictEqual(snapshot?.state.parts, [
+        { type: "event", name: "stock_level", at: 5, data: { n: 2 } },
+        { type: "event", name: "order_placed", at: 3, data: { n: 1 } },
+        { type: "event", name: "order_placed", at: 6, data: { n: 2 } }
+      ])
+    }))
+
   test("has a run's whole state also when its first events were dropped", (broker) =>
     Effect.gen(function*() {
       const user = newUser()

@@ -57,7 +57,8 @@ for (const [name, make] of Object.entries(stores)) {
           run: RunId.make("run-1"),
           thread: ThreadId.make("thread-1"),
           delivery: "batched" as const,
-          confirm: true
+          confirm: true,
+          keep: "part" as const
         }
         yield* store.put(ada, [full])
         const chunk = yield* store.peek(ada, plenty)

@@ -49,9 +49,10 @@ describe("Event", () => {
     })
   })
 
-  it("is batched, free, unmerged and unconfirmed unless told otherwise", () => {
-    const { coalesce, confirm, delivery, scope } = Event.make("note_taken", { payload })
-    assert.deepStrictEqual({ coalesce, confirm, delivery, scope }, {
+  it("is batched, free, unmerged, unconfirmed and not kept unless told otherwise", () => {
+    const { coalesce, confirm, delivery, keep, scope } = Event.make("note_taken", { payload })
+    assert.deepStrictEqual({ coalesce, confirm, delivery, keep, scope }, {
+      keep: undefined,
       coalesce: undefined,
       confirm: undefined,
       delivery: "batched",

@@ -26,6 +26,7 @@ interface Happening {
   readonly type: string
   readonly data: Schema.JsonObject
   readonly at: number
+  readonly keep?: RunEvents.Keep | undefined
 }
 
 const int = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -126,6 +127,7 @@ const story: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
         "state_snapshot",
         "state_delta",
         "state_delta",
+        "order_placed",
         "agent_started",
         "agent_completed",
         "agent_error",
@@ -183,7 +185,8 @@ const story: Arbitrary.Arbitrary<Happening> = Arbitrary.map(
       mediaType: "text/plain",
       ...(id === 1 ? {} : { data: "f".repeat(size) })
     },
-    at
+    at,
+    keep: type !== "order_placed" || id === 0 ? undefined : id % 2 === 0 ? "newest" : "part"
   })
 )
 
@@ -197,7 +200,7 @@ const inFrame = (state: RunSnapshot) =>
   })
 
 const fold = (happenings: ReadonlyArray<Happening>, onto = new RunFold()) => {
-  for (const { at, data, type } of happenings) onto.apply(type, data, at)
+  for (const { at, data, keep, type } of happenings) onto.apply(type, data, at, undefined, keep)
   return onto
 }
 
@@ -212,6 +215,7 @@ const jsonOf = (part: RunPart) => {
     case "request":
       return [part.schema, part.options, part.answer]
     case "file":
+    case "event":
       return [part.data]
     default:
       return []
@@ -760,6 +764,23 @@ describe("RunSnapshot", () => {
       each.apply("state_delta", shrink, 3)
       assert.deepStrictEqual(each.snapshot().state, [])
     }
+  })
+
+  it("keeps own events as they ask for, bounded like an input", () => {
+    const own = (type: string, n: Schema.Json, keep?: RunEvents.Keep): Happening => ({ type, data: { n }, at: 1, keep })
+    const { parts } = fold([
+      own("stock_level", 1, "newest"),
+      own("order_placed", 1, "part"),
+      own("note_taken", 1),
+      own("stock_level", 2, "newest"),
+      own("order_placed", "x".repeat(maxJson), "part")
+    ]).snapshot()
+    const event = { type: "event", at: 1 }
+    assert.deepStrictEqual<unknown>(parts, [
+      { ...event, name: "stock_level", data: { n: 2 } },
+      { ...event, name: "order_placed", data: { n: 1 } },
+      { ...event, name: "order_placed", data: { omitted: maxJson + 8 } }
+    ])
   })
 
   it("says of a message that nothing more comes of it, of its text and of its thought", () => {

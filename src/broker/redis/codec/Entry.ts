@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { RunId, ThreadId } from "../../../protocol/values/Identity.ts"
 import * as Position from "../../../protocol/values/Position.ts"
+import * as Envelope from "../../../protocol/wire/Envelope.ts"
 import { RunFold, RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
 import type { Gap } from "../../Broker.ts"
 import type { BrokerError } from "../../BrokerError.ts"
@@ -195,7 +196,8 @@ export const toRuns = (maxRuns: number, { checkpoint, states, tail }: LogView, o
   for (const { run, since, offset, state } of toSaved(states)) runs.restore(run, since, offset, state)
   for (const { at, body, offset, run, thread, type } of RedisBlock.entriesIn(tail, checkpoint)) {
     if (run === undefined || (only !== undefined && run !== only)) continue
-    runs.apply(run, type, RunFold.reads(type) ? toData(body) : noData, at, offset, thread)
+    const keep = RunFold.reads(type) ? undefined : Envelope.keepIn(body)
+    runs.apply(run, type, RunFold.reads(type, keep) ? toData(body) : noData, at, offset, thread, keep)
   }
   return runs
 }
