@@ -279,7 +279,8 @@ describe.skipIf(program === undefined)("Redis, a key of a user that is of the wr
       () =>
         withServer({}, (server) =>
           Effect.gen(function*() {
-            const broker = yield* startNode(server.url)
+            // No call has to be quick here.
+            const broker = yield* startNode(server.url, { deadline: "5 seconds" })
             const user = newUser()
             const key = `emitter:{${user}}:${part}`
             yield* broker.append(user, numbered(1))

@@ -47,7 +47,8 @@ describe.skipIf(program === undefined)("RedisBroker, its subscriptions", () => {
           const [reader, writer] = [yield* as("reader"), yield* as("writer")]
           const user = newUser()
           let woken = 0
-          yield* persist(reader.subscribe(user, () => void woken++))
+          // A slow machine may be told meanwhile that the server is away, which is no wake-up.
+          yield* persist(reader.subscribe(user, (signal) => void (woken += signal === undefined ? 1 : 0)))
           yield* writer.append(user, numbered(1))
           yield* eventually(Effect.sync(() => woken), (n) => n > 0, "the wake-up of an event that is told")
           const before = woken
@@ -62,6 +63,6 @@ describe.skipIf(program === undefined)("RedisBroker, its subscriptions", () => {
           yield* setUser("reader", "+hmget")
           yield* eventually(Effect.sync(() => woken), (n) => n > before, "what the next look finds", 15)
         }), 55),
-    60_000
+    300_000
   )
 })
