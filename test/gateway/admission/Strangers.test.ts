@@ -3,6 +3,7 @@ import { Effect, Layer, type Scope } from "effect"
 import { Authenticator } from "effect-emitter/gateway"
 import { connect as connectTcp, type Socket } from "node:net"
 import { until, untilEffect } from "../../client/devices.ts"
+import { Room } from "../../../src/gateway/admission/Strangers.ts"
 import { startProcess } from "../process.ts"
 import { connect, dial, serve, token } from "../server.ts"
 
@@ -142,7 +143,7 @@ describe("Strangers", () => {
           for (const peer of peers) peer.destroy()
         }
       }),
-    120_000
+    300_000
   )
 
   it.live("fault 14: a refused upgrade is read by its device, and cut soon where that does not hang up", () =>
@@ -198,6 +199,21 @@ describe("Strangers", () => {
       const bob = yield* connect(served, "bob")
       assert.strictEqual(bob.welcome.offset, 0)
     }))
+
+  it("fault 14: of one kind those that have been there for longest are cut, for their number and for their time", () => {
+    const cut: Array<string> = []
+    const room = new Room<{ readonly name: string }>({ count: 3, ms: 1_000 }, ({ name }) => void cut.push(name))
+    const [a, b, c, d, e] = [{ name: "a" }, { name: "b" }, { name: "c" }, { name: "d" }, { name: "e" }] as const
+    for (const [n, stranger] of [a, b, c, d].entries()) room.add(stranger, n * 100)
+    assert.deepStrictEqual([cut, room.size, room.cutCount], [["a"], 3, 1])
+    room.delete(b)
+    room.add(e, 400)
+    assert.deepStrictEqual(cut, ["a"])
+    room.tick(1_199)
+    assert.deepStrictEqual(cut, ["a"])
+    room.tick(1_300)
+    assert.deepStrictEqual([cut, room.size, room.cutCount], [["a", "c", "d"], 1, 3])
+  })
 
   it.live("fault 14: silent sockets count before a server has had its first request", () =>
     Effect.gen(function*() {
