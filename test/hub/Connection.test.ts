@@ -237,7 +237,7 @@ describe("Connection", () => {
       assert.deepStrictEqual(offsets(other), [2])
     }))
 
-  it.effect("counts an acknowledgement for the epoch that it names, or for the current one", () =>
+  it.effect("fault 37: counts an acknowledgement for the epoch that it names, or for the current one", () =>
     Effect.gen(function*() {
       const broker = new FakeBroker({ maxEvents: 100, delay: now })
       const transport = new FakeTransport()
