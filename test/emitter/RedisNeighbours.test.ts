@@ -142,6 +142,15 @@ describe.skipIf(program === undefined)("Neighbours, over Redis", () => {
           const { forUser } = yield* Emitters
           const users = count(30).map((n) => `user${n}`)
           const emitting = yield* Effect.forEach(users, (user) => forUser({ userId: user }))
+          // What the same events take where nothing is in their way: the server may have to share its machine.
+          const others = yield* Effect.forEach(users, (user) => forUser({ userId: `other-${user}` }))
+          const [usualMs] = yield* ownTimed(
+            Effect.forEach(
+              others,
+              ({ emit }) => Effect.forEach(count(6), (n) => emit(urgent(n)), { discard: true }),
+              { concurrency: "unbounded", discard: true }
+            )
+          )
           yield* Effect.forEach(emitting, ({ emit }) => emit(urgent(0)), { concurrency: "unbounded" })
           yield* server.freeze
           for (const { emit } of emitting) {
@@ -161,10 +170,12 @@ describe.skipIf(program === undefined)("Neighbours, over Redis", () => {
               Effect.timeout(10_000 * patience)
             )
           )
-          const measured = `everybody had everything after ${Math.round(ownMs)} ms on a machine of its own`
+          const measured = `everybody had everything after ${Math.round(ownMs)} ms on a machine of its own, beside ${
+            Math.round(usualMs)
+          } ms without an outage`
           yield* Effect.sync(() => console.info(measured))
-          // The bench holds the second; here the server may have had to share its machine. It took seven before.
-          assert.isBelow(ownMs, 3_500, measured)
+          // It took seven seconds while everybody waited for the circuit breaker.
+          assert.isBelow(ownMs, Math.min(1_500 + 10 * usualMs, 5_000), measured)
         }).pipe(Effect.scoped, Effect.provide(over(server.url))), 40),
     120_000
   )
