@@ -40,6 +40,7 @@ import * as Limits from "./driver/Limits.ts"
 import * as Driver from "./driver/Driver.ts"
 import type { Fetch, SocketConstructor } from "./transport/Platform.ts"
 import { ambient, socketUrl } from "./transport/Platform.ts"
+import type { RunCommandEffects } from "./driver/RunCommandEffects.ts"
 import type { Run, RunHandle, Runs } from "./driver/RunStore.ts"
 import type { PositionStorage } from "./driver/PositionStorage.ts"
 import type { Received } from "../protocol/event/ReceivedEvent.ts"
@@ -52,6 +53,7 @@ import type { TokenSource } from "./driver/TokenSource.ts"
 import { both, type Transports, usable } from "./transport/Transports.ts"
 
 export { Refused } from "./driver/Driver.ts"
+export type { AskOptions, RunCommandEffects } from "./driver/RunCommandEffects.ts"
 export type { Known, Meta, Received, Unknown } from "../protocol/event/ReceivedEvent.ts"
 export type { Item } from "./session/Received.ts"
 export { type Overflow, SubscriberOverflow } from "./driver/Subscribers.ts"
@@ -69,7 +71,8 @@ export type { Token, TokenSource } from "./driver/TokenSource.ts"
  * - `items`: the same with gaps, snapshots and lost runs in their places.
  * - `status`: how the connection stands.
  * - `runs`: the state of each run, folded from snapshots and events, as a store that
- *   pages subscribe to; `run`: one of them by its id. `runChanges` gives all of them
+ *   pages subscribe to; `run`: one of them by its id, also to stop it, to answer it or
+ *   to send it a command of the program's own. `runChanges` gives all of them
  *   now and after each change, and skips what a slow reader has no time for.
  * - `position`: up to where events were handled.
  * - `renew`: asks for a new token and sends it, without a new connection.
@@ -84,7 +87,7 @@ export interface Client<out D extends Event.AnyDefinition> {
   readonly items: Stream.Stream<Item<D>, Refused | SubscriberOverflow>
   readonly status: SubscriptionRef.SubscriptionRef<Status>
   readonly runs: Runs
-  readonly run: (id: string) => RunHandle
+  readonly run: (id: string) => RunHandle & RunCommandEffects
   readonly runChanges: Stream.Stream<ReadonlyArray<Run>>
   readonly position: Effect.Effect<Option.Option<Position>>
   readonly renew: Effect.Effect<void>

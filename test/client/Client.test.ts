@@ -24,7 +24,13 @@ describe("Client", () => {
 
       last().open()
       yield* settle
-      assert.deepStrictEqual(last().sent, [{ type: "hello", token: "t-1", threads: ["a"], client: "test/1" }])
+      assert.deepStrictEqual(last().sent, [{
+        type: "hello",
+        accepts: ["command"],
+        token: "t-1",
+        threads: ["a"],
+        client: "test/1"
+      }])
 
       last().push(welcome())
       yield* settle
@@ -166,7 +172,7 @@ describe("Client", () => {
       }
       last().open()
       yield* settle
-      assert.deepStrictEqual(last().sent, [{ type: "hello", resume: { epoch: "E1", offset: 9 } }])
+      assert.deepStrictEqual(last().sent, [{ type: "hello", accepts: ["command"], resume: { epoch: "E1", offset: 9 } }])
       assert.deepStrictEqual(yield* statusOf(client), { state: "resuming" })
       // Else a jitter may be no wait at all, and the client connects again within the same millisecond.
     }).pipe(Random.withSeed("waits of some length")))
@@ -283,7 +289,7 @@ describe("Client", () => {
       assert.lengthOf(sockets, 2)
       last().open()
       yield* settle
-      assert.deepStrictEqual(last().sent, [{ type: "hello", resume: { epoch: "E1", offset: 6 } }])
+      assert.deepStrictEqual(last().sent, [{ type: "hello", accepts: ["command"], resume: { epoch: "E1", offset: 6 } }])
       last().push(welcome({ offset: 7 }), events([7]))
       yield* TestClock.adjust("10 seconds")
       assert.deepStrictEqual(seen, [1, 2, 3, 4, 5, 6, 7])
@@ -466,8 +472,8 @@ describe("Client", () => {
       last().open()
       yield* settle
       assert.deepStrictEqual(sockets.map((_) => _.sent), [
-        [{ type: "hello", token: "t-1" }],
-        [{ type: "hello", token: "t-2" }]
+        [{ type: "hello", accepts: ["command"], token: "t-1" }],
+        [{ type: "hello", accepts: ["command"], token: "t-2" }]
       ])
     }))
 
@@ -500,7 +506,7 @@ describe("Client", () => {
       yield* TestClock.adjust("200 millis")
       last().open()
       yield* settle
-      assert.deepStrictEqual(last().sent, [{ type: "hello", token: "t-2" }])
+      assert.deepStrictEqual(last().sent, [{ type: "hello", accepts: ["command"], token: "t-2" }])
       // Else the jitter may be no wait at all.
     }).pipe(Random.withSeed("a wait of some length")))
 

@@ -17,6 +17,8 @@ export class ModelClient {
   readonly saved: Array<Position> = []
   readonly acked: Array<{ readonly epoch: string; readonly offset: number; readonly handled: Position | undefined }> =
     []
+  /** What became of commands, by their ids. */
+  readonly outcomes = new Map<string, string>()
   readonly runs = new RunStore(10_000)
   socket: ServerSocket | undefined
   state: State
@@ -138,6 +140,12 @@ export class ModelClient {
         }
         this.unhandled.push(action.position)
         return
+      case "answered": {
+        const { id, outcome } = action
+        if (this.outcomes.has(id)) throw new Error(`${id} was answered twice`)
+        this.outcomes.set(id, outcome?.outcome === "refused" ? outcome.reason : outcome?.outcome ?? "unsupported")
+        return
+      }
       case "save":
         this.saved.push(action.position)
         return

@@ -58,6 +58,7 @@ export class ServerSocket {
   /** Acknowledgements on their way to the server. */
   readonly inbox: Array<Extract<ClientFrame, { readonly type: "ack" }>> = []
   cursor: { epoch: string; offset: number } | undefined
+  accepts = false
   threads: ReadonlyArray<string> | undefined
   /** Whether anything was broken on the way, so that the client may well hang up. */
   damaged = false
@@ -72,6 +73,10 @@ export class ModelServer {
   readonly acknowledged: Array<{ readonly epoch: string; readonly offset: number }> = []
   /** The positions of events that a device named as confirmed. */
   readonly confirmed = new Set<string>()
+  /** How often a command was done, by its id. */
+  readonly done = new Map<string, number>()
+  /** Whether its welcomes accept commands. */
+  accepts = true
   readonly gaps: Array<Extract<ServerFrame, { readonly type: "gap" }>> = []
   log: Log
   private epochs = 0
@@ -114,9 +119,21 @@ export class ModelServer {
         if (socket.cursor === undefined) throw new Error("an ack came before the hello")
         socket.inbox.push(frame)
         return
+      case "command":
+        return this.decide(socket, frame)
       default:
         return
     }
+  }
+
+  /** A command is done once, or was not looked at, being one too many; its answer may never be sent. */
+  private decide(socket: ServerSocket, { id }: Extract<ClientFrame, { readonly type: "command" }>): void {
+    if (!socket.accepts) throw new Error("a command came that was not accepted")
+    if (this.dice.chance(0.2)) {
+      return void socket.frames.push({ type: "command", id, outcome: "refused", reason: "tooMany" })
+    }
+    if (!this.done.has(id)) this.done.set(id, 1)
+    if (this.dice.chance(0.7)) socket.frames.push({ type: "command", id, outcome: "accepted" })
   }
 
   /** Takes the acknowledgements that have come meanwhile: for the epoch the socket has come to, and no other. */
@@ -204,8 +221,10 @@ export class ModelServer {
     const snapshots = resume === undefined ? this.snapshots(this.head + 1) : []
     const served = resume === undefined ||
       (resume.epoch === epoch && resume.offset + 1 >= first && resume.offset <= this.head)
+    socket.accepts = this.accepts
     socket.frames.push({
       type: "welcome",
+      ...(this.accepts ? { accepts: ["command"] } : {}),
       connection: "c",
       epoch,
       offset: this.head,

@@ -38,9 +38,9 @@ describe("connect", () => {
     assert.deepStrictEqual(seen, [1, 2, 3, 4])
     assert.deepStrictEqual(statuses, ["connecting", "live", "waiting", "resuming", "live"])
     assert.deepStrictEqual(sockets.map(({ sent }) => sent), [
-      [{ type: "hello", token: "t" }],
+      [{ type: "hello", accepts: ["command"], token: "t" }],
       [
-        { type: "hello", token: "t", resume: { epoch: "E1", offset: 2 } },
+        { type: "hello", accepts: ["command"], token: "t", resume: { epoch: "E1", offset: 2 } },
         { type: "ack", offset: 2, epoch: "E1" },
         { type: "ack", offset: 4, epoch: "E1" }
       ]
@@ -180,7 +180,7 @@ describe("connect", () => {
     last().push(welcome({ offset: 2 }))
     assert.deepStrictEqual(calls, [1, 2])
     assert.lengthOf(errors, 1)
-    assert.deepStrictEqual(last().sent[0], { type: "hello", resume: { epoch: "E1", offset: 2 } })
+    assert.deepStrictEqual(last().sent[0], { type: "hello", accepts: ["command"], resume: { epoch: "E1", offset: 2 } })
   })
 
   it("fault 19: goes on when onError throws too, and leaves both errors to the platform", async () => {
@@ -242,7 +242,7 @@ describe("connect", () => {
     const other = start({ storage: asynchronous })
     await other.pass(0)
     other.last().open()
-    assert.deepStrictEqual(other.last().sent, [{ type: "hello" }])
+    assert.deepStrictEqual(other.last().sent, [{ type: "hello", accepts: ["command"] }])
     assert.deepStrictEqual(other.errors.map(String), [
       "TypeError: load must return { epoch, offset } or undefined, and no promise"
     ])
@@ -410,13 +410,17 @@ describe("connect", () => {
     const second = start({ storage, start: "earliest" })
     await second.pass(0)
     second.last().open()
-    assert.deepStrictEqual(second.last().sent, [{ type: "hello", resume: { epoch: "E1", offset: 7 } }])
+    assert.deepStrictEqual(second.last().sent, [{
+      type: "hello",
+      accepts: ["command"],
+      resume: { epoch: "E1", offset: 7 }
+    }])
 
     cells.set("position of ann", "what is this")
     const third = start({ storage })
     await third.pass(0)
     third.last().open()
-    assert.deepStrictEqual(third.last().sent, [{ type: "hello" }])
+    assert.deepStrictEqual(third.last().sent, [{ type: "hello", accepts: ["command"] }])
   })
 
   it("asks a token function again when the server does not take the token, and stops when there is none", async () => {
@@ -429,8 +433,8 @@ describe("connect", () => {
     }
     await pass(100_000)
     assert.deepStrictEqual(sockets.map(({ sent }) => sent), [
-      [{ type: "hello", token: "t-1" }],
-      [{ type: "hello", token: "t-2" }]
+      [{ type: "hello", accepts: ["command"], token: "t-1" }],
+      [{ type: "hello", accepts: ["command"], token: "t-2" }]
     ])
     assert.strictEqual(statuses.at(-1), "stopped")
   })
@@ -447,7 +451,7 @@ describe("connect", () => {
     })
     await pass(1_000)
     last().open()
-    assert.deepStrictEqual(last().sent, [{ type: "hello", token: "t-3" }])
+    assert.deepStrictEqual(last().sent, [{ type: "hello", accepts: ["command"], token: "t-3" }])
     assert.deepStrictEqual(errors, [offline, offline])
   })
 

@@ -13,9 +13,11 @@ import {
   type SubscriptionRef
 } from "effect"
 import { type AgentEvents, Event } from "effect-emitter"
+import { Command } from "effect-emitter/events"
 import {
   type AnyEvent,
   Client,
+  type CommandError,
   connect,
   type Connection,
   type ConnectOptions,
@@ -80,12 +82,37 @@ describe("types of the client", () => {
 
   it("give the runs as one kind of store, whichever client keeps them", () => {
     expectTypeOf<Client.Client<AgentEvents.BuiltIn>["runs"]>().toEqualTypeOf<Connection["runs"]>()
-    expectTypeOf<Client.Client<AgentEvents.BuiltIn>["run"]>().toEqualTypeOf<Connection["run"]>()
     expectTypeOf<Connection["runs"]>().toEqualTypeOf<Runs>()
     expectTypeOf<ReturnType<Connection["run"]>["done"]>().resolves.toEqualTypeOf<Run | undefined>()
     expectTypeOf<Run["status"]>().toEqualTypeOf<
       "active" | "completed" | "failed" | "cancelled" | "timeout" | "lost"
     >()
+  })
+
+  it("take commands to runs as promises or as effects, and check what they have with them", () => {
+    const Steer = Command.make("steer", { payload: { text: Schema.String, at: Schema.FiniteFromString } })
+    const plain = (run: ReturnType<Connection["run"]>) => {
+      expectTypeOf(run.cancel({ reason: "enough", timeoutMs: 1_000 })).toEqualTypeOf<Promise<Command.Outcome>>()
+      expectTypeOf(run.answer("q1", { yes: true })).toEqualTypeOf<Promise<Command.Outcome>>()
+      expectTypeOf(run.send(Steer, { text: "shorter", at: 1 })).toEqualTypeOf<Promise<Command.Outcome>>()
+      // @ts-expect-error: no number
+      void run.send(Steer, { text: "shorter", at: "1" })
+      // @ts-expect-error: no JSON
+      void run.answer("q1", () => {})
+    }
+    const effects = (run: ReturnType<Client.Client<AgentEvents.BuiltIn>["run"]>) => {
+      const gives = expectTypeOf<Effect.Effect<Command.Outcome, CommandError>>()
+      gives.toEqualTypeOf<ReturnType<typeof run.cancel>>()
+      gives.toEqualTypeOf<ReturnType<typeof run.answer>>()
+      expectTypeOf(run.send(Steer, { text: "shorter", at: 1 }, { timeout: "1 second" })).toEqualTypeOf<
+        Effect.Effect<Command.Outcome, CommandError>
+      >()
+      // @ts-expect-error: no text
+      void run.send(Steer, { at: 1 })
+    }
+    expectTypeOf(plain).returns.toEqualTypeOf<void>()
+    expectTypeOf(effects).returns.toEqualTypeOf<void>()
+    expectTypeOf<Run["stopping"]>().toEqualTypeOf<true | undefined>()
   })
 
   it("take a token in every form, and nothing else", () => {

@@ -8,6 +8,7 @@ import type * as Event from "../../protocol/event/Event.ts"
 import type { Position } from "../../protocol/values/Position.ts"
 import type { Overrides } from "../../protocol/values/Present.ts"
 import type { Platform } from "../transport/Platform.ts"
+import type { RunCommands } from "./RunCommands.ts"
 import type { RunHandle, Runs } from "./RunStore.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
 import type { Backoff } from "../session/Reconnect.ts"
@@ -122,7 +123,8 @@ export type Token = string | TokenAnswer | undefined
  *   `status` says why. What `close` finds untaken is not acknowledged.
  * - `runs`: the state of each run, folded from snapshots and events before any of
  *   their handlers is called; subscribers are told once for each frame, when its
- *   events were handled. `run`: one of them by its id.
+ *   events were handled. `run`: one of them by its id, also to stop it, to answer it or to
+ *   send it a command of the program's own.
  * - `renew`: asks for a new token and sends it, without a new connection.
  * - `reconnect`: connects again now. It brings a retry forward, as far as the server
  *   allows, and renews a connection that looks alive; no event is lost or repeated.
@@ -138,7 +140,7 @@ export interface Connection<out D extends Event.AnyDefinition = BuiltIn> {
   readonly status: StatusStore
   readonly position: () => Position | undefined
   readonly runs: Runs
-  readonly run: (id: string) => RunHandle
+  readonly run: (id: string) => RunHandle & RunCommands
   readonly renew: () => void
   readonly reconnect: () => void
   readonly close: () => void

@@ -19,6 +19,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import { codes } from "../../protocol/wire/CloseCode.ts"
 import type * as Event from "../../protocol/event/Event.ts"
 import * as Monotonic from "../../protocol/values/Monotonic.ts"
+import * as Names from "../../protocol/values/Names.ts"
 import type { Position } from "../../protocol/values/Position.ts"
 import { call, loadPosition } from "./Callback.ts"
 import type { OpenSocket } from "../transport/Platform.ts"
@@ -26,7 +27,10 @@ import { onReturn } from "../transport/Platform.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
 import * as ReceivedEvent from "../../protocol/event/ReceivedEvent.ts"
 import type * as Received from "../session/Received.ts"
-import { type Runs, RunStore } from "./RunStore.ts"
+import type { RunCommandEffects } from "./RunCommandEffects.ts"
+import * as RunCommands from "./RunCommandEffects.ts"
+import { CommandDesk } from "./RunCommands.ts"
+import { type RunHandle, type Runs, RunStore } from "./RunStore.ts"
 import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
 import type { Config, Moment } from "../session/SessionState.ts"
@@ -99,6 +103,14 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     }
   })
   const runs = new RunStore(options.maxRuns, options.session.threads)
+  const { nextUnsafe: nextId } = yield* Names.Names
+  const commands = new CommandDesk(runs, {
+    tell,
+    nextId,
+    report: warn("A subscriber of the runs failed"),
+    // The effect that asks has a clock of its own.
+    after: () => () => {}
+  })
   const runChanges = yield* makeRunChanges(runs)
   const socket = yield* makeSocket(options, tell)
   const timer = yield* makeTimer(monotonic, () => tell({ _tag: "tick" }))
@@ -160,9 +172,12 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
         return Effect.sync(() => deliver(action.items, action.position))
       case "save":
         return attempt("The position storage did not save", () => options.storage?.save(action.position))
+      case "answered":
+        return Effect.sync(() => commands.answered(action.id, action.outcome))
       case "status": {
         if (action.status.state === "stopped") {
           subscribers.close(endOf(action.status.reason))
+          commands.stop()
           runs.close()
         }
         return SubscriptionRef.set(status, action.status)
@@ -188,6 +203,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     }
   }).pipe(Effect.onError((cause) => {
     runs.close()
+    commands.stop()
     if (Cause.hasInterruptsOnly(cause)) return Effect.void
     subscribers.close(cause)
     return Effect.logError("The client ended by a defect", cause)
@@ -208,7 +224,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     items: subscribers.stream,
     status,
     runs,
-    run: runs.run,
+    run: (id: string): RunHandle & RunCommandEffects => Object.assign(runs.run(id), RunCommands.make(commands.of(id))),
     runChanges,
     position: Effect.sync(() => Option.fromUndefinedOr(state.handled)),
     renew: Effect.sync(() => tell({ _tag: "renew" })),

@@ -11,6 +11,7 @@ import { call, loadPosition, rethrow } from "./Callback.ts"
 import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
 import type { OpenSocket, Platform } from "../transport/Platform.ts"
 import { onReturn } from "../transport/Platform.ts"
+import { CommandDesk, type RunCommands } from "./RunCommands.ts"
 import { EventReaders } from "./EventReaders.ts"
 import * as Limits from "./Limits.ts"
 import { type RunHandle, type Runs, RunStore } from "./RunStore.ts"
@@ -25,6 +26,9 @@ import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 import type { TransportName, Transports } from "../transport/Transports.ts"
 
 const momentOf = ({ monotonic, now }: Platform): Moment => ({ monotonic: monotonic(), wall: now() })
+
+// Pages that are not secure have no `randomUUID`.
+const nextId = (): string => crypto.getRandomValues(new Uint32Array(4)).join("-")
 
 /** What is still done for a program that has closed. */
 const doneAtClose: ReadonlySet<Action["_tag"]> = new Set(["send", "disconnect", "save"])
@@ -42,6 +46,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   readonly #platform: Platform
   readonly #url: string
   readonly #store: RunStore
+  readonly #commands: CommandDesk
   readonly #listeners = new Set<{ readonly tell: () => void }>()
   readonly #readers: EventReaders<TypedEvent<D>>
   #state: State
@@ -59,7 +64,13 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
     this.#read = reader(options.catalog)
     this.#store = new RunStore(options.maxRuns ?? Limits.maxRuns, options.threads)
     this.runs = this.#store
-    this.run = this.#store.run
+    this.#commands = new CommandDesk(this.#store, {
+      tell: (input) => this.#tell(input),
+      after: platform.after,
+      nextId,
+      report: this.#report
+    })
+    this.run = (id) => Object.assign(this.#store.run(id), this.#commands.of(id))
     this.#readers = new EventReaders(options.capacity ?? Limits.capacity, {
       handled: (position) => {
         this.#inbox.push({ _tag: "handled", position })
@@ -103,7 +114,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
 
   readonly events: AsyncIterable<TypedEvent<D>>
   readonly runs: Runs
-  readonly run: (id: string) => RunHandle
+  readonly run: (id: string) => RunHandle & RunCommands
   readonly status: StatusStore = {
     subscribe: (tell) => {
       const listener = { tell }
@@ -177,6 +188,8 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
         return this.#deliver(action.items, action.position)
       case "save":
         return this.#options.storage?.save(action.position)
+      case "answered":
+        return this.#commands.answered(action.id, action.outcome)
       case "status":
         return this.#show(action.status)
     }
@@ -267,6 +280,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
       this.#leave()
       this.#store.close()
       this.#readers.end(this.#closing)
+      this.#commands.stop()
     }
     call(() => this.#options.onStatus?.(status), this.#report)
     for (const { tell } of Array.from(this.#listeners)) call(tell, this.#report)

@@ -21,12 +21,13 @@ import { isObject } from "../transport/Shapes.ts"
 import { call } from "./Callback.ts"
 
 /**
- * A run: its state, and its id.
+ * A run: its state, and its id. It is `stopping` from the moment that this client asks
+ * it to stop until it has ended, or until that was refused or given up.
  *
  * @category models
  * @since 0.1.0
  */
-export type Run = RunSnapshot & { readonly id: string }
+export type Run = RunSnapshot & { readonly id: string; readonly stopping?: true }
 
 /**
  * Runs in the order in which they were first heard of. `subscribe` calls after
@@ -98,6 +99,7 @@ export class RunStore implements Runs {
   readonly #lists = new Map<string, ReadonlyArray<Run>>()
   readonly #listeners = new Set<Listener>()
   readonly #endings = new Map<string, PromiseWithResolvers<Run | undefined>>()
+  readonly #stopping = new Set<{ readonly run: string }>()
   #list = noRuns
   #isListed = true
   #changed = new Set<string>()
@@ -213,6 +215,25 @@ export class RunStore implements Runs {
     return ending.promise
   }
 
+  /**
+   * This client asks the run to stop. Gives what is to be called when it is known
+   * whether the run does. `failed` is told what a subscriber threw.
+   */
+  stopping(run: string, failed: (error: unknown) => void): (does: boolean) => void {
+    const asked = { run }
+    const show = (): void => {
+      if (this.#entries.has(run)) this.#touch(run)
+      this.flush(failed)
+    }
+    this.#stopping.add(asked)
+    show()
+    return (does) => {
+      if (does && this.#entries.get(run)?.fold.ended === false) return
+      this.#stopping.delete(asked)
+      show()
+    }
+  }
+
   #listen(run: string | undefined, tell: () => void): () => void {
     const listener = { run, tell }
     this.#listeners.add(listener)
@@ -224,7 +245,8 @@ export class RunStore implements Runs {
   #show(id: string, { fold }: Entry): Run {
     const before = this.#shown.get(id)
     if (before !== undefined && !this.#stale.has(id)) return before
-    const run = share(before, { id, ...fold.snapshot() })
+    const isStopping = !fold.ended && Array.from(this.#stopping).some(({ run }) => run === id)
+    const run = share<Run>(before, { id, ...fold.snapshot(), ...(isStopping ? { stopping: true } : {}) })
     this.#stale.delete(id)
     this.#shown.set(id, run)
     return run
@@ -232,6 +254,7 @@ export class RunStore implements Runs {
 
   #set(run: string, entry: Entry): void {
     this.#entries.set(run, entry)
+    if (entry.fold.ended) this.#stops(run)
     this.#touch(run)
     if (entry.fold.ended) {
       this.#endings.get(run)?.resolve(this.#show(run, entry))
@@ -248,8 +271,16 @@ export class RunStore implements Runs {
     if (thread !== undefined) this.#lists.delete(thread)
     this.#entries.delete(oldest)
     this.#shown.delete(oldest)
+    this.#stops(oldest)
     this.#touch(oldest)
     this.#stale.delete(oldest)
+  }
+
+  // Nothing is to be shown of its stopping any more.
+  #stops(run: string): void {
+    for (const asked of this.#stopping) {
+      if (asked.run === run) this.#stopping.delete(asked)
+    }
   }
 
   #touch(run: string): void {

@@ -10,6 +10,7 @@
  * - an offset that is missing without such a word ends the connection, and the
  *   session resumes from the last offset before it;
  * - only what the program has handled is acknowledged, and saved;
+ * - a command is kept until it is answered, and sent under one id;
  * - a server that falls silent is noticed after one and a half heartbeats.
  *
  * `step` is pure: the same state, input and time give the same result.
@@ -37,6 +38,7 @@ import {
 } from "./Handshake.ts"
 import { acknowledge, onAcknowledged, onHandled, onMessage, onUnacknowledged } from "./FrameHandler.ts"
 import { codes } from "../../protocol/wire/CloseCode.ts"
+import * as Commands from "./Commands.ts"
 import * as Fallback from "./Fallback.ts"
 import type { Action, Input } from "./SessionIO.ts"
 import type { Moment, State, Turn } from "./SessionState.ts"
@@ -156,6 +158,10 @@ const take = (turn: Turn, input: Input): void => {
       return onChecked(turn, input.answer)
     case "handled":
       return onHandled(turn, input.position)
+    case "ask":
+      return Commands.onAsk(turn, input.command)
+    case "forget":
+      return Commands.onForget(turn, input.id)
     case "wake":
       return onWake(turn)
     case "renew":
@@ -188,7 +194,8 @@ const silentBeats = 1.5
 /** What the session waits for: when it is due, if it is, and what is done then. */
 type Deadline = readonly [at: number | undefined, due: (turn: Turn) => void]
 
-const deadlines = ({ ackDue, config, handled, phase, renewAt }: State): ReadonlyArray<Deadline> => {
+const deadlines = (state: State): ReadonlyArray<Deadline> => {
+  const { ackDue, config, handled, phase, renewAt } = state
   switch (phase._tag) {
     case "Asking":
       return [[phase.since + config.tokenTimeoutMs, (turn) => wait(turn, { _tag: "tokenFailed" })]]
@@ -203,7 +210,8 @@ const deadlines = ({ ackDue, config, handled, phase, renewAt }: State): Readonly
       return [
         [silentAt, (turn) => abandon(turn, silence(turn.now - phase.heardAt), codes.heartbeatLost, "heartbeat lost")],
         [ackDue, (turn) => handled && acknowledge(turn, handled)],
-        [renewAt, ask]
+        [renewAt, ask],
+        [Commands.dueAt(state), Commands.sendDue]
       ]
     }
     case "Waiting":

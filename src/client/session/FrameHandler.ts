@@ -5,6 +5,7 @@
  */
 import type { Position } from "../../protocol/values/Position.ts"
 import { abandon, send } from "./Handshake.ts"
+import * as Commands from "./Commands.ts"
 import * as Fallback from "./Fallback.ts"
 import { awaitSnapshots, onEvents, onGap, onSnapshot, settle } from "./Sequencing.ts"
 import { earliest, type Turn } from "./SessionState.ts"
@@ -16,8 +17,9 @@ import { decode } from "../transport/ServerFrames.ts"
 export const onMessage = (turn: Turn, data: unknown): void => {
   const { state } = turn
   if (state.phase._tag !== "Greeting" && state.phase._tag !== "Open") return
-  if (state.phase._tag === "Open") state.phase = { ...state.phase, heardAt: turn.now }
   const frame = decode(data)
+  // An answer may come by a request of its own, and is no word of the stream.
+  if (state.phase._tag === "Open" && frame.type !== "command") state.phase = { ...state.phase, heardAt: turn.now }
   const loss = frame.type === "bad" ? badFrame(frame.detail) : onFrame(turn, frame)
   if (loss !== undefined) return abandon(turn, loss, 4400, "protocol violation")
   catchUp(turn)
@@ -54,7 +56,7 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
       if (state.phase._tag === "Open") state.phase = { ...state.phase, degraded: frame.state === "degraded" }
       return
     case "command":
-      // An answer to what this client has not asked.
+      Commands.onAnswer(turn, frame)
       return
   }
 }
@@ -62,6 +64,7 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
 const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "welcome" }>): Loss | undefined => {
   const { state } = turn
   const { epoch, heartbeatMs, offset, snapshots } = frame
+  const acceptsCommands = frame.accepts?.includes("command") === true
   const resumed = state.pending?.back?.resume ?? state.position
   if (resumed !== undefined && frame.recovered && resumed.epoch !== epoch) {
     return badFrame("the welcome recovered a position of another epoch")
@@ -73,9 +76,11 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
     heartbeatMs,
     epoch,
     head: offset,
+    acceptsCommands,
     caughtUp: false,
     degraded: false
   }
+  Commands.onWelcome(turn, acceptsCommands)
   state.acked = -1
   // What the connection before was told may have been lost with it.
   state.confirms = [...state.named, ...state.confirms]

@@ -68,7 +68,8 @@ export const greet = (turn: Turn): void => {
     resume: back?.resume ?? state.position,
     threads,
     snapshots: asks ? recentRuns : undefined,
-    client
+    client,
+    accepts: ["command"]
   }
   send(turn, withDefaults<ClientFrame & { readonly type: "hello" }>({ type: "hello" }, hello))
 }

@@ -6,7 +6,8 @@
  */
 import type { Position } from "../../protocol/values/Position.ts"
 import type { RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
-import type { ClientFrame } from "../transport/ClientFrame.ts"
+import type { Outcome } from "../../protocol/command/Command.ts"
+import type { ClientFrame, CommandFrame } from "../transport/ClientFrame.ts"
 import type { HttpAnswer } from "../transport/HttpAnswer.ts"
 import type { Status } from "./Status.ts"
 import type { TransportName } from "../transport/Transports.ts"
@@ -66,6 +67,8 @@ export interface TokenAnswer {
  * - `unacknowledged`: the last `ack` of a connection did not arrive.
  * - `checked`: the answer to `check`.
  * - `handled`: everything delivered up to this position was handled.
+ * - `ask`: a command, which is kept until it is answered; `forget`: nobody waits for
+ *   this one any more.
  * - `tick`: time has passed; due at `wakeAt`, harmless at any time.
  * - `wake`: the network or the page came back, so waiting may be over.
  * - `renew`: get a new token and send it in band.
@@ -88,6 +91,8 @@ export type Input =
   | { readonly _tag: "unacknowledged"; readonly connection: number }
   | { readonly _tag: "checked"; readonly connection: number; readonly answer: HttpAnswer | undefined }
   | { readonly _tag: "handled"; readonly position: Position }
+  | { readonly _tag: "ask"; readonly command: CommandFrame }
+  | { readonly _tag: "forget"; readonly id: string }
   | { readonly _tag: "tick" }
   | { readonly _tag: "wake" }
   | { readonly _tag: "renew" }
@@ -110,6 +115,8 @@ export type Input =
  * - `deliver`: hand these items over, then answer `handled` with `position`.
  *   Items may be handled later; meanwhile more may come.
  * - `save`: keep this position.
+ * - `answered`: this is what became of a command; without an `outcome` the server
+ *   takes none.
  * - `status`: the status changed.
  *
  * @category models
@@ -123,4 +130,5 @@ export type Action =
   | { readonly _tag: "disconnect"; readonly code: number; readonly reason: string }
   | { readonly _tag: "deliver"; readonly items: ReadonlyArray<Item>; readonly position: Position }
   | { readonly _tag: "save"; readonly position: Position }
+  | { readonly _tag: "answered"; readonly id: string; readonly outcome: Outcome | undefined }
   | { readonly _tag: "status"; readonly status: Status }

@@ -7,6 +7,7 @@ import type { Position } from "../../protocol/values/Position.ts"
 import * as RecentIds from "./RecentIds.ts"
 import * as Reconnect from "./Reconnect.ts"
 import type { Action } from "./SessionIO.ts"
+import type { CommandFrame } from "../transport/ClientFrame.ts"
 import type { Loss, StopReason } from "./Status.ts"
 import { both, type TransportName, type Transports } from "../transport/Transports.ts"
 
@@ -66,7 +67,7 @@ export const defaults: Config = {
  * - `Asking`: waiting for a token before it connects.
  * - `Opening`: waiting for the socket, `Greeting`: for the `welcome`.
  * - `Open`: welcomed. `epoch` is the server's, `head` what it knew at the
- *   welcome; `caughtUp` once everything up to there has come; `degraded` while
+ *   welcome; `acceptsCommands` whether it takes commands; `caughtUp` once everything up to there has come; `degraded` while
  *   the server says that events may be late.
  * - `Waiting`: for `retryAt`; a `wake` may bring it forward to `notBefore`.
  * - `Paused`: until the program has room again.
@@ -86,6 +87,7 @@ export type Phase =
     readonly heartbeatMs: number
     readonly epoch: string
     readonly head: number
+    readonly acceptsCommands: boolean
     readonly caughtUp: boolean
     readonly degraded: boolean
   }
@@ -107,6 +109,18 @@ export interface Pending {
   readonly back: Back | undefined
   readonly left: number
   readonly runs: ReadonlySet<string>
+}
+
+/**
+ * A command without an answer: how many `times` it was sent, and when it is sent next.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface PendingCommand {
+  readonly frame: CommandFrame
+  readonly times: number
+  readonly dueAt: number
 }
 
 /**
@@ -152,6 +166,7 @@ export interface Moment {
  *   `renewedAt` when the last was answered at once.
  * - `running`: runs that are open, as far as their events tell.
  * - `former`: ids of events delivered under older epochs.
+ * - `commands`: those without an answer, by id.
  *
  * @category models
  * @since 0.1.0
@@ -191,6 +206,7 @@ export interface State {
   readonly pending: Pending | undefined
   readonly recent: RecentIds.RecentIds
   readonly former: ReadonlySet<string>
+  readonly commands: ReadonlyMap<string, PendingCommand>
 }
 
 /**
@@ -258,7 +274,8 @@ export const init = (config: Config, seed: number, { monotonic, wall }: Moment):
     running: none,
     pending: undefined,
     recent: RecentIds.empty,
-    former: none
+    former: none,
+    commands: new Map()
   }
 }
 

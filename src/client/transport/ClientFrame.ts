@@ -7,6 +7,14 @@
 import type { Ack, Command, Hello, Pong, Token } from "../../protocol/wire/Frame.ts"
 
 /**
+ * A command as a client writes it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type CommandFrame = typeof Command.Encoded
+
+/**
  * Every frame a client sends.
  *
  * @category models
@@ -17,4 +25,4 @@ export type ClientFrame =
   | typeof Ack.Encoded
   | typeof Pong.Encoded
   | typeof Token.Encoded
-  | typeof Command.Encoded
+  | CommandFrame

@@ -6,7 +6,8 @@
  * A browser's `EventSource` can send no token but in the address, so the stream
  * is read by `fetch`. `hello` makes the request; an `ack` is a `POST` to the same
  * address, one at a time, the newest of those that wait. A `pong` is a `POST` as
- * well, and a new token needs a new stream.
+ * well, and so is a `command`, whose response is the server's frame. A new token needs a
+ * new stream.
  *
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @since 0.1.0
@@ -16,7 +17,7 @@ import * as PositionText from "../../protocol/values/PositionText.ts"
 import { eventStreamParser } from "./EventStreamParser.ts"
 import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
 import { httpUrl } from "./Platform.ts"
-import type { ClientFrame } from "./ClientFrame.ts"
+import type { ClientFrame, CommandFrame } from "./ClientFrame.ts"
 
 type Hello = Extract<ClientFrame, { readonly type: "hello" }>
 type Ack = Extract<ClientFrame, { readonly type: "ack" }>
@@ -88,15 +89,19 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
       const { confirmed = [] } = next
       const body = JSON.stringify(next)
       next = undefined
-      const taken = await post(body)
-      if (taken) attached?.acknowledged(confirmed)
+      if (isFinal(await post(body))) attached?.acknowledged(confirmed)
       else if (next === undefined) attached?.unacknowledged()
     }
     acknowledging = false
   }
 
-  /** Whether an acknowledgement has arrived, or never will. */
-  const post = async (body: string): Promise<boolean> => {
+  // Where there is no answer the session asks again.
+  const command = async (frame: CommandFrame): Promise<void> => {
+    const response = await post(JSON.stringify(frame))
+    if (response?.ok === true) attached?.message(response.text)
+  }
+
+  const post = async (body: string): Promise<{ status: number; ok: boolean; text: string } | undefined> => {
     try {
       const response = await fetch(httpUrl(url), {
         method: "POST",
@@ -107,12 +112,11 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
         keepalive: true,
         signal: AbortSignal.timeout(acknowledgeMs)
       })
-      await response.body?.cancel()
-      const { status } = response
-      return status < 500 && status !== 408 && status !== 429
+      const { ok, status } = response
+      return { ok, status, text: await response.text() }
     } catch {
       // Whatever kept it on the way, it is sent again.
-      return false
+      return undefined
     }
   }
 
@@ -131,6 +135,9 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
         case "pong":
           if (connection !== undefined) void post(JSON.stringify({ type: "pong", connection }))
           return
+        case "command":
+          void command(frame)
+          return
         case "token":
           return
       }
@@ -141,6 +148,10 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
     }
   }
 }
+
+/** Whether an acknowledgement has arrived, or never will. */
+const isFinal = (response: { readonly status: number } | undefined): boolean =>
+  response !== undefined && response.status < 500 && response.status !== 408 && response.status !== 429
 
 // An empty filter is named by an empty thread: without any, all threads are meant.
 const addressOf = (url: string, { snapshots, threads }: Hello): string => {

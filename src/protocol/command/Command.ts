@@ -207,7 +207,8 @@ export const CancelData = Schema.Struct({ reason: Schema.optionalKey(Schema.Stri
 export const AnswerData = Schema.Struct({ requestId: Id, answer: Schema.Json })
 
 /**
- * A kind of command of a program's own.
+ * A kind of command of a program's own. `write` gives a payload as it travels, and
+ * throws what is wrong with one that does not fit.
  *
  * @category models
  * @since 0.2.0
@@ -215,6 +216,16 @@ export const AnswerData = Schema.Struct({ requestId: Id, answer: Schema.Json })
 export interface Definition<out Name extends string = string, in out Payload extends PayloadSchema = PayloadSchema> {
   readonly name: Name
   readonly payload: Payload
+  readonly write: (payload: Payload["Type"]) => Schema.Json
+}
+
+// What only receives never writes, so nothing is made ready for it. What the payload encodes to is JSON, as `make` says.
+const writerOf = <Payload extends PayloadSchema>(schema: Payload): (payload: Payload["Type"]) => Schema.Json => {
+  let encode: ((payload: unknown) => object) | undefined
+  return (payload) => {
+    encode ??= Schema.encodeUnknownSync(schema)
+    return encode(payload) as Schema.JsonObject
+  }
 }
 
 const isBuiltIn = (name: string): boolean => builtInNames.some((taken) => taken === name)
@@ -246,5 +257,5 @@ export const make = <const Name extends string, const Payload extends Schema.Str
   const payload = (Schema.isSchema(options.payload) ? options.payload : Schema.Struct(options.payload)) as PayloadOf<
     Payload
   >
-  return { name, payload }
+  return { name, payload, write: writerOf(payload) }
 }

@@ -260,7 +260,7 @@ const readerOf = <Payload extends PayloadSchema>(schema: Payload): (data: object
  * @category constants
  * @since 0.2.0
  */
-export const namePattern = /^[a-z][a-z0-9_.]{0,63}$/
+export const namePattern = /^[a-z][a-z0-9_.]{0,63}$/u
 
 /**
  * Defines a kind of event, whatever its name.

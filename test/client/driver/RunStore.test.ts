@@ -34,6 +34,8 @@ const storeOf = (...items: ReadonlyArray<Item>) => {
   return { store, frame, errors }
 }
 
+const fail = (error: unknown) => assert.fail(String(error))
+
 describe("RunStore", () => {
   it("gives the same values while nothing changed: the list, each run, and each part of a run", () => {
     const tool = { toolCallId: "t", toolName: "search" }
@@ -88,6 +90,48 @@ describe("RunStore", () => {
     leave()
     frame(delta("r1", "d"))
     assert.deepStrictEqual(told, ["r1 abcd"])
+  })
+
+  it("shows a run as stopping from the call on until it has ended, and of no other", () => {
+    const { frame, store } = storeOf(started("r1"), started("r2"))
+    const told: Array<unknown> = []
+    const run = store.run("r1")
+    run.subscribe(() => told.push([run.get()?.status, run.get()?.stopping]))
+    const before = store.getSnapshot()
+    const settle = store.stopping("r1", fail)
+    assert.strictEqual(store.getSnapshot()[0]?.stopping, true)
+    assert.strictEqual(store.getSnapshot()[1], before[1])
+    settle(true)
+    frame(delta("r1", "a"))
+    frame(completed("r1"))
+    assert.deepStrictEqual(told, [["active", true], ["active", true], ["completed", undefined]])
+    assert.notProperty(run.get(), "stopping")
+    // The run begins anew, and nobody has asked it to stop.
+    frame(started("r1"))
+    assert.isUndefined(run.get()?.stopping)
+  })
+
+  it("shows it as stopping no more once each that asked was refused", () => {
+    const { store } = storeOf(started("r1"))
+    const before = store.getSnapshot()
+    const [first, second] = [store.stopping("r1", fail), store.stopping("r1", fail)]
+    first(false)
+    assert.strictEqual(store.run("r1").get()?.stopping, true)
+    second(false)
+    assert.isUndefined(store.run("r1").get()?.stopping)
+    assert.deepStrictEqual(store.getSnapshot(), before)
+  })
+
+  it("shows a run as stopping that it learns of only later, and keeps nothing of one that it never does", () => {
+    const { frame, store } = storeOf()
+    const settle = store.stopping("r1", fail)
+    assert.deepStrictEqual(store.getSnapshot(), [])
+    frame(started("r1"))
+    assert.strictEqual(store.run("r1").get()?.stopping, true)
+    settle(false)
+    store.stopping("r2", fail)(true)
+    frame(started("r2"))
+    assert.isUndefined(store.run("r2").get()?.stopping)
   })
 
   it("gives the runs of a thread, the same list while they are the same", () => {

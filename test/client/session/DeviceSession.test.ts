@@ -88,7 +88,7 @@ describe("DeviceSession", () => {
     assert.deepStrictEqual(hands.cause, { _tag: "missing", expected: "E1:4", received: "E1:5" })
     hands.pass(hands.delay)
     const sent = sentBy(hands.tell({ _tag: "opened", connection: 2 }))
-    assert.deepStrictEqual(sent, [{ type: "hello", resume: { epoch: "E1", offset: 3 } }])
+    assert.deepStrictEqual(sent, [{ type: "hello", accepts: ["command"], resume: { epoch: "E1", offset: 3 } }])
   })
 
   it("delivers nothing of a frame in which an offset is missing", () => {

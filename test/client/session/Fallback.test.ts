@@ -388,7 +388,7 @@ describe("A session over server-sent events", () => {
     ])
     assert.deepStrictEqual(session.status(), { state: "resuming" })
     assert.deepStrictEqual(session.tell({ _tag: "opened", connection: 2 }), [
-      { _tag: "send", frame: { type: "hello", token: "two", resume: { epoch: "E1", offset: 2 } } }
+      { _tag: "send", frame: { type: "hello", accepts: ["command"], token: "two", resume: { epoch: "E1", offset: 2 } } }
     ])
   })
 })
