@@ -19,8 +19,8 @@
  *   that names those it does not get;
  * - **epochs**: an offset never means two events. A log that was forgotten
  *   comes back under a new epoch;
- * - **one ending**: a run that was ended as lost gets nothing more, whoever still
- *   believes to be running it;
+ * - **one ending**: a run that was ended as lost, or taken over, gets nothing more of
+ *   a process that still believes to be running it;
  * - **commanded**: a command is decided once, and never twice, however often it is
  *   sent and whoever dies meanwhile. A command that was `accepted` was taken by its
  *   run before the run ended; one that was refused is never done. Where the broker
@@ -39,9 +39,11 @@ import type { RunId, UserId } from "../protocol/values/Identity.ts"
 import type { Position } from "../protocol/values/Position.ts"
 import type { BrokerError } from "./BrokerError.ts"
 import type { Head, PullLimits, RecentRuns, RunAtHead, Slice } from "./Log.ts"
+import type { TakeOver } from "./TakeOver.ts"
 
 export * from "./BrokerError.ts"
 export * from "./Log.ts"
+export type { TakeOver } from "./TakeOver.ts"
 
 /**
  * Parts of a broker that fail apart from each other, such as several servers
@@ -211,6 +213,16 @@ export interface Commands {
  *   `agent_error` with reason `lost`, and `append` refuses its events from then on,
  *   until it starts anew. Others are left alone; it gives how many it ended. A
  *   broker for many processes does this by itself when one of them dies.
+ * - `takeOver` makes an active run this process's, to go on with it, unless another
+ *   process has it that lives. It decides in one step, so of many who ask at once one
+ *   gets it. From then on `append` refuses, as that of a lost run, what comes of it
+ *   from the process that had it. A run that was let go is given at once. Of one
+ *   whose process says nothing it waits, for as long as it takes to know whether that
+ *   process lives; if it does not, the run goes to whoever waits, and does not end as
+ *   lost. Processes are told apart, not those within one: see `RunHolders`.
+ * - `letGo` notes that nobody in this process goes on with these runs for now, so that
+ *   another process may. Until then they stay this process's, and end as lost with
+ *   it. An append of this process takes a run back.
  * - `late` tells all readers of a user, on all nodes, that the emitter `by` holds
  *   events of the user that come late, for `forMs` milliseconds at most, or (0)
  *   holds none any more. Readers who come later are told before their `subscribe`
@@ -249,6 +261,8 @@ export class Broker extends Context.Service<Broker, {
   readonly acknowledge: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly acknowledged: (user: UserId, position: Position) => Effect.Effect<void, BrokerError>
   readonly endLost: (user: UserId, runs: ReadonlyArray<RunId>) => Effect.Effect<number, BrokerError>
+  readonly takeOver: (user: UserId, run: RunId) => Effect.Effect<TakeOver, BrokerError>
+  readonly letGo: (user: UserId, runs: ReadonlyArray<RunId>) => Effect.Effect<void, BrokerError>
   readonly revoke: (user: UserId) => Effect.Effect<void, BrokerError>
   readonly late?: (user: UserId, by: string, forMs: number) => Effect.Effect<void, BrokerError>
   readonly canary?: (user: UserId) => Effect.Effect<void, BrokerError>

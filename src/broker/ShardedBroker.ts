@@ -108,6 +108,8 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
     acknowledge: (user, position) => of(user).acknowledge(user, position),
     acknowledged: (user, position) => of(user).acknowledged(user, position),
     endLost: (user, runs) => of(user).endLost(user, runs),
+    takeOver: (user, run) => of(user).takeOver(user, run),
+    letGo: (user, runs) => of(user).letGo(user, runs),
     revoke: (user) => of(user).revoke(user),
     late: (user, by, forMs) => of(user).late?.(user, by, forMs) ?? Effect.void,
     ...(shards.every(({ broker }) => broker.canary !== undefined)

@@ -15,7 +15,7 @@ import type { Broker } from "../broker/Broker.ts"
 import type * as AgentEvents from "../protocol/event/AgentEvents.ts"
 import type { Confirmation, Event } from "../protocol/event/Event.ts"
 import { EmissionContext } from "../protocol/values/Identity.ts"
-import { present } from "../protocol/values/Present.ts"
+import { type Given, present } from "../protocol/values/Present.ts"
 import type { Acceptor } from "./accept/Acceptor.ts"
 import { bind, type Binding } from "./accept/Binding.ts"
 import type { Confirm } from "./accept/Confirmation.ts"
@@ -26,6 +26,7 @@ import type { EmitError } from "./EmitError.ts"
 import { type EmitOptions, Emitter, type Emitters, InvalidContext } from "./Emitter.ts"
 import type { EmitterConfig, TierSettings } from "./EmitterConfig.ts"
 import type { Stats } from "./observe/Stats.ts"
+import type { Attachment } from "./run/Attachment.ts"
 import type { Reporter } from "./run/Reporting.ts"
 import * as Run from "./run/Run.ts"
 import { comesFirst } from "./run/Arguments.ts"
@@ -52,6 +53,7 @@ export interface Parts {
   readonly reporter: Reporter
   readonly snapshots: Broker["Service"]["snapshots"]
   readonly takeUp: TakeUp
+  readonly attachment: Attachment
   readonly stats: Effect.Effect<Stats>
 }
 
@@ -197,7 +199,7 @@ class BoundEmitter {
  * @since 0.1.0
  */
 export const make = (parts: Parts): Emitters["Service"] => {
-  const { config, dispatcher, name } = parts
+  const { attachment, config, dispatcher, name } = parts
   const hasTiers = Object.keys(config.tiers).length > 0
   let opened = 0
 
@@ -206,32 +208,67 @@ export const make = (parts: Parts): Emitters["Service"] => {
     return Object.hasOwn(config.tiers, tier) ? config.tiers[tier] : undefined
   }
 
-  const close = ({ origin, outbox }: Binding): Effect.Effect<void> =>
+  // Its runs are held until all that it emitted is delivered.
+  const close = (binding: Binding): Effect.Effect<void> =>
     Effect.suspend(() => {
+      const { origin, outbox } = binding
       outbox.runs.cancel(origin)
       origin.isClosed = true
-      return dispatcher.release(outbox)
+      return Effect.andThen(dispatcher.release(outbox), attachment.letGo(binding))
     })
 
-  const open = (context: EmissionContext, settings: TierSettings, scope: Scope.Scope): Effect.Effect<Binding> =>
+  const open = (
+    context: EmissionContext,
+    settings: TierSettings,
+    scope: Scope.Scope,
+    isWithinRun = false
+  ): Effect.Effect<Binding> =>
     Effect.suspend(() => {
       const outbox = dispatcher.hold(context.userId, settings)
       const origin = { layerName: name, number: opened++, source: undefined, last: 0, isClosed: false }
-      const binding = bind({ outbox, origin }, context)
+      const binding = bind({ outbox, origin }, context, isWithinRun)
+      if (context.runId !== undefined) outbox.runs.bind(context.runId, origin)
       return Effect.as(Scope.addFinalizer(scope, close(binding)), binding)
     })
 
-  const forUser: Emitters["Service"]["forUser"] = (context) =>
-    Effect.flatMap(Effect.scope, (scope) => {
+  const check = (
+    context: Given<typeof EmissionContext.Encoded>
+  ): Effect.Effect<{ readonly checked: EmissionContext; readonly settings: TierSettings }, InvalidContext> =>
+    Effect.suspend(() => {
       const decoded = decodeContext(present(context))
       if (decoded._tag === "Failure") return Effect.fail(invalidContext(decoded))
       const settings = settingsFor(decoded.value)
       return settings === undefined
         ? Effect.fail(unknownTier(decoded.value.tier, Object.keys(config.tiers)))
-        : Effect.map(open(decoded.value, settings, scope), (binding) => new BoundEmitter(parts, binding))
+        : Effect.succeed({ checked: decoded.value, settings })
     })
 
-  return { forUser, stats: parts.stats }
+  const forUser: Emitters["Service"]["forUser"] = (context) =>
+    Effect.flatMap(Effect.scope, (scope) =>
+      Effect.flatMap(
+        check(context),
+        ({ checked, settings }) =>
+          Effect.map(open(checked, settings, scope), (binding) => new BoundEmitter(parts, binding))
+      ))
+
+  const attach: Emitters["Service"]["attach"] = (context) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const { checked, settings } = yield* check(context)
+        const { runId } = checked
+        if (runId === undefined) return yield* new InvalidContext({ problem: "the run is missing\n  at [\"runId\"]" })
+        // What did not come to be attached does not last as long as the scope.
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        const binding = yield* open(checked, settings, scope, true)
+        const threadId = yield* restore(attachment.attach(binding, runId)).pipe(
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+        )
+        const isComplete = checked.threadId !== undefined || threadId === undefined
+        return new BoundEmitter(parts, isComplete ? binding : bind(binding, { ...checked, threadId }, true))
+      })
+    )
+
+  return { forUser, attach, stats: parts.stats }
 }
 
 const unknownTier = (tier: string | undefined, known: ReadonlyArray<string>): InvalidContext =>

@@ -38,6 +38,7 @@ import type { Given } from "../protocol/values/Present.ts"
 import type { RunSnapshot } from "../protocol/run/RunSnapshot.ts"
 import type { ConfirmOptions } from "./accept/Confirmation.ts"
 import type { Receipt } from "./dispatch/Receipt.ts"
+import type { AttachError } from "./AttachError.ts"
 import type { EmitError } from "./EmitError.ts"
 import type { Stats } from "./observe/Stats.ts"
 import type * as Run from "./run/Run.ts"
@@ -62,6 +63,7 @@ export {
   type TextRequest
 } from "./run/Requests.ts"
 export { type Approval, type Approved, type ToolOptions, ToolRefused } from "./run/Tool.ts"
+export * from "./AttachError.ts"
 export * from "./EmitError.ts"
 
 /**
@@ -164,12 +166,13 @@ export interface AsTool<out Needed = never> {
  *
  *   A run outlives its emitter when its `agent_started` is emitted with a key: it
  *   does not end as `cancelled` when the emitter's scope closes, nor with its
- *   layer. Whoever emits into it with a key later goes on where the log has it,
- *   from another process too: with its tool calls open, its usage counted, and
- *   refused if it has ended. One process at a time must work on it, as engines of
- *   workflows see to. It is active until it is ended by an event; over Redis it
- *   belongs to the process that appended to it last, and ends as `lost` where that
- *   one dies and no other appends to it within the lease.
+ *   layer: it is let go. Whoever emits into it with a key later goes on where the log
+ *   has it, from another process too: with its tool calls open, its usage counted,
+ *   and refused if it has ended. One process at a time must work on it, as engines of
+ *   workflows see to; where nothing sees to it, `Emitters.attach` does. It is active
+ *   until it is ended by an event; over Redis it belongs to the process that appended
+ *   to it last, and ends as `lost` where that one dies and no other appends to it or
+ *   attaches to it within the lease.
  *
  *   Such an event is merged with no other, so it is meant for steps, not for each
  *   piece of a text.
@@ -215,7 +218,7 @@ export interface Emit<out Needed = never> {
  * - `usage` totals what `usage_reported` events told of this emitter's run.
  * - `snapshot` is the state of this emitter's run as the log has it.
  *
- * An emitter that a run gives is bound to that run. Any other belongs, in each
+ * An emitter that a run gives, or that was attached to one, is bound to that run. Any other belongs, in each
  * fiber, to the innermost run there that began from it; outside of such a run to
  * the `runId` of its context, and without one to no run.
  *
@@ -242,7 +245,43 @@ export class Emitter extends Context.Service<Emitter, {
  * - `forUser` gives an emitter that lives as long as the scope. When the scope
  *   closes, the runs it started and that are still active end as `cancelled`,
  *   and what is pending is delivered, within `closeTimeout`.
+ * - `attach` gives an emitter that goes on with an active run, from another process
+ *   too, where its log has it: with its tool calls open, its usage counted, its keys
+ *   known, its thread. The emitter is bound to that run, as one that a run gives. It
+ *   ends the run by emitting `agent_completed` or `agent_error`. When its scope closes
+ *   the run is not ended but let go, and the next may attach; a run that nobody goes
+ *   on with ends as `lost` once the process that let it go is gone.
+ *
+ *   A run is held by one emitter at a time. `attach` fails with `AttachError`, and
+ *   changes nothing, where the run is unknown, has ended, or is held: by an open
+ *   emitter of this process, or by another process that lives. A process is known to
+ *   live by its lease: where the holder has not let the run go, `attach` waits until it
+ *   renews its lease, a third of the lease's time, or until that time is over; then
+ *   the run is the caller's instead of lost. Of several who attach at once one gets
+ *   the run. Whatever the last holder still emits is refused from then on, as of a
+ *   lost run.
  * - `stats` is one view of all that was counted.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { AgentEvents, Emitters } from "effect-emitter"
+ *
+ * // A step of a workflow, in whichever process it runs: the run is begun once, and gone on with after a crash.
+ * const step = Effect.scoped(Effect.gen(function*() {
+ *   const emitters = yield* Emitters
+ *   const context = { userId: "ada", runId: "order-1" }
+ *   const begin = Effect.gen(function*() {
+ *     const emitter = yield* emitters.forUser(context)
+ *     yield* emitter.emit(AgentEvents.AgentStarted.make({ agentName: "biller" }), { key: "start" })
+ *     return emitter
+ *   })
+ *   const emitter = yield* emitters.attach(context).pipe(
+ *     Effect.catchReason("AttachError", "RunUnknown", () => begin)
+ *   )
+ *   yield* Effect.succeed("receipt-7").pipe(emitter.tool("charge", { cents: 250 }))
+ *   yield* emitter.emit(AgentEvents.AgentCompleted.make({ agentName: "biller", durationMs: 40 }), { key: "end" })
+ * }))
+ * ```
  *
  * @category services
  * @since 0.1.0
@@ -251,6 +290,9 @@ export class Emitters extends Context.Service<Emitters, {
   readonly forUser: (
     context: Given<typeof EmissionContext.Encoded>
   ) => Effect.Effect<Emitter["Service"], InvalidContext, Scope.Scope>
+  readonly attach: (
+    context: Given<typeof EmissionContext.Encoded> & { readonly runId: string }
+  ) => Effect.Effect<Emitter["Service"], InvalidContext | AttachError | BrokerError, Scope.Scope>
   readonly stats: Effect.Effect<Stats>
 }>()("effect-emitter/Emitters") {}
 

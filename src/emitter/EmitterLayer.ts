@@ -49,6 +49,7 @@ import { Channels } from "./fallback/Channel.ts"
 import * as Spool from "./fallback/Spool.ts"
 import * as Alerts from "./observe/Alerts.ts"
 import * as Metrics from "./observe/Metrics.ts"
+import * as Attachment from "./run/Attachment.ts"
 import * as CommandReceiver from "./run/CommandReceiver.ts"
 import * as Spans from "./run/Spans.ts"
 import { type BreakerState, type Stats, view } from "./observe/Stats.ts"
@@ -82,6 +83,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     exclusive: outboxes.exclusive,
     ...(alert === undefined ? {} : { alert })
   })
+  const attachment = yield* Attachment.make({ broker, outboxes, isLate: delivery.isLate })
   const dispatcher = yield* Dispatcher.make({
     config,
     readers: broker.readers,
@@ -112,6 +114,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     reporter,
     snapshots: broker.snapshots,
     takeUp: LoggedRun.make(broker),
+    attachment,
     stats
   })
   yield* Endings.register(broker, dispatcher.close)

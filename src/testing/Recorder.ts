@@ -220,6 +220,7 @@ const make = Effect.fnUntraced(function*<E, R>(engine: Layer.Layer<Emitters | De
 
   const emittersService = Emitters.of({
     forUser: (context) => Effect.map(inner.forUser(context), (service) => recording(service, ++emitters)),
+    attach: (context) => Effect.map(inner.attach(context), (service) => recording(service, ++emitters)),
     stats: inner.stats
   })
   const recorder = Recorder.of({

@@ -49,6 +49,8 @@ const broker: Broker.Broker["Service"] = {
   acknowledge: () => nobody,
   acknowledged: () => nobody,
   endLost: () => nobody,
+  takeOver: () => nobody,
+  letGo: () => nobody,
   revoke: () => nobody,
   retentionMs: 1
 }

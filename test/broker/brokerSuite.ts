@@ -14,6 +14,7 @@ import { pulling } from "./suite/pulling.ts"
 import { reading } from "./suite/reading.ts"
 import { repeating } from "./suite/repeating.ts"
 import { snapshots } from "./suite/snapshots.ts"
+import { takingOver } from "./suite/takingOver.ts"
 import { revoking } from "./suite/revoking.ts"
 import { userLog } from "./suite/userLog.ts"
 import { waking } from "./suite/waking.ts"
@@ -56,6 +57,7 @@ export const brokerSuite = <E>(
     snapshots,
     acknowledge: acknowledging,
     endLost: losing,
+    "takeOver, letGo": takingOver,
     revoke: revoking,
     late: lateness,
     "read by a program": userLog,

@@ -1,34 +1,19 @@
 /** What is emitted with a key is in the log once, whoever emits it again. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Context, Effect, Exit, Layer, Scope } from "effect"
-import { AgentEvents, Broker, Emitter, EmitterConfig, EmitterLayer, Emitters, Event, Spool } from "effect-emitter"
+import { Cause, Effect, Exit, Layer, Scope } from "effect"
+import { AgentEvents, Broker, Emitter, Emitters, Event, Spool } from "effect-emitter"
 import { type Delivered, TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
-import { eventually, plenty } from "../broker/events.ts"
+import { eventually } from "../broker/events.ts"
 import { program, startNode, withServer } from "../broker/redis/redisNode.ts"
 import { layer, note, notes, shown, urgent, within } from "./support/emitting.ts"
-import { userId } from "./support/envelopes.ts"
+import { ada, engine, memory, typesOf } from "./support/engines.ts"
 
-const ada = userId("ada")
 const run = { userId: "ada", runId: "r" }
 const started = AgentEvents.AgentStarted.make({ agentName: "agent" })
 const executing = AgentEvents.ToolExecuting.make({ toolCallId: "c", toolName: "search", input: null })
 const completed = AgentEvents.AgentCompleted.make({ agentName: "agent", durationMs: 1 })
 const thought = (text: string) => AgentEvents.AgentThinking.make({ text })
-
-/** Another engine over the same broker, as another process has it, until the scope closes. */
-const engine = (broker: Broker.Broker["Service"], config: EmitterConfig.Options = {}) =>
-  Effect.map(
-    Layer.build(Layer.fresh(EmitterLayer(config)).pipe(Layer.provide(Layer.succeed(Broker.Broker, broker)))),
-    (context) => Context.get(context, Emitters)
-  )
-
-const typesOf = (broker: Broker.Broker["Service"]) =>
-  Effect.gen(function*() {
-    const { epoch } = yield* broker.head(ada)
-    const { entries } = yield* broker.pull(ada, { epoch, offset: 0 }, plenty)
-    return entries.map(({ type }) => type)
-  })
 
 const at = (log: ReadonlyArray<Delivered.Logged>, offset: number) => ({
   _tag: "Appended" as const,
@@ -184,10 +169,6 @@ const suite = <E>(node: Effect.Effect<Broker.Broker["Service"], E, Scope.Scope>)
 })
 
 describe("What is emitted with a key, over memory,", () => {
-  const memory = Effect.map(
-    Layer.build(Layer.fresh(Broker.layerMemory())),
-    (context) => Context.get(context, Broker.Broker)
-  )
   // One process has one memory: its engines share it.
   const shared = (use: typeof suite) => Effect.map(memory, (broker) => use(Effect.succeed(broker)))
   for (const name of Object.keys(suite(memory)) as Array<keyof ReturnType<typeof suite>>) {

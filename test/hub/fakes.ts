@@ -163,6 +163,8 @@ export class FakeBroker {
       append: () => unused,
       acknowledged: () => unused,
       endLost: () => unused,
+      takeOver: () => unused,
+      letGo: () => unused,
       readers: () => Effect.sync(() => this.readers),
       head: (user) => this.look(user, () => this.log.head),
       acknowledge: (user, position) =>

@@ -44,9 +44,11 @@ export interface Beat {
  * - `enter` writes down that a lease has runs of a user, and tells whether it
  *   did: under a lease that is not alive nothing is written down. `leave` takes
  *   back entries that were not made again since, `release` a lease without any.
+ * - `countOf` gives the count of a lease; nothing where it is not alive, or claimed.
  * - `usersOf` gives some users of a lease, `finish` takes them out, and tells
  *   whether they were the last.
- * - `hasRuns` tells whether a user has active runs under a lease, `carryOver` puts
+ * - `hasRuns` tells whether a user has active runs under a lease, or that its holder
+ *   waits for; `carryOver` puts
  *   them under another, `endRuns` ends them as lost and gives how many it ended.
  *
  * @category models
@@ -60,6 +62,7 @@ export interface LeaseStore {
     entries: ReadonlyArray<readonly [user: UserId, mark: number]>
   ) => Effect.Effect<void, BrokerError>
   readonly release: (lease: string) => Effect.Effect<void, BrokerError>
+  readonly countOf: (lease: string) => Effect.Effect<number | undefined, BrokerError>
   readonly usersOf: (lease: string) => Effect.Effect<ReadonlyArray<UserId>, BrokerError>
   readonly finish: (lease: string, users: ReadonlyArray<UserId>) => Effect.Effect<boolean, BrokerError>
   readonly hasRuns: (user: UserId, lease: string) => Effect.Effect<boolean, BrokerError>

@@ -41,6 +41,7 @@ import { Broker, type Signal, type Unscoped } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
 import * as LostRun from "../leases/LostRun.ts"
+import * as TakeOver from "../TakeOver.ts"
 import * as MemoryCommands from "./MemoryCommands.ts"
 import * as MemoryMetrics from "./MemoryMetrics.ts"
 import { config, decode, type Options, read } from "./Options.ts"
@@ -368,6 +369,12 @@ export const make = Effect.fnUntraced(function*(
 
   const head: Broker["Service"]["head"] = (user) => Effect.sync(() => record(user).log.head)
 
+  const snapshot: Broker["Service"]["snapshot"] = (user, run) =>
+    Effect.sync(() => {
+      const { log } = record(user)
+      return { position: log.head, snapshot: log.snapshot(run) }
+    })
+
   return {
     append,
     appendUnsafe,
@@ -380,15 +387,14 @@ export const make = Effect.fnUntraced(function*(
         const { log } = record(user)
         return { position: log.head, snapshots: log.snapshots(since, recent) }
       }),
-    snapshot: (user, run) =>
-      Effect.sync(() => {
-        const { log } = record(user)
-        return { position: log.head, snapshot: log.snapshot(run) }
-      }),
+    snapshot,
     readers: (user) => Effect.sync(() => users.get(user)?.readers.length ?? 0),
     acknowledge,
     acknowledged,
     endLost,
+    // There is no other process that could have a run.
+    takeOver: (user, run) => Effect.map(snapshot(user, run), TakeOver.within),
+    letGo: () => Effect.void,
     revoke,
     late,
     canary: () => Effect.void,

@@ -59,7 +59,9 @@ import * as RedisMetrics from "./Metrics.ts"
 import * as Appender from "./operations/Appender.ts"
 import * as Checkpointer from "./operations/Checkpointer.ts"
 import * as LogCaller from "./operations/LogCaller.ts"
+import * as RunFields from "./operations/RunFields.ts"
 import * as RunKeeper from "./operations/RunKeeper.ts"
+import * as RunTaker from "./operations/RunTaker.ts"
 import * as SliceReader from "./operations/SliceReader.ts"
 import * as UserSignals from "./operations/UserSignals.ts"
 import * as RedisSubscriptions from "./subscriptions/Subscriptions.ts"
@@ -112,20 +114,24 @@ const makeOverOne = Effect.fnUntraced(function*(
   const logs = LogCaller.make(options, node, connection, metrics)
   const saveCheckpoint = yield* Checkpointer.make(logs, maxRuns)
   const appender = Appender.make({ options, node, clock, connection, logs, saveCheckpoint })
+  const fields = RunFields.make(prefix, connection)
+  const store = RedisLeases.make({
+    prefix,
+    ttlMs: RedisKeys.ttlMs(options),
+    connection,
+    inbox,
+    endRuns: (user, lease, countOf) =>
+      Effect.andThen(fields.bequeath(user, lease, countOf), appender.endRuns(user, (_, holder) => holder === lease))
+  })
   const leases = yield* Leases.make({
     name: node,
     lease: options.lease,
-    store: RedisLeases.make({
-      prefix,
-      ttlMs: RedisKeys.ttlMs(options),
-      connection,
-      inbox,
-      endRuns: (user, lease) => appender.endRuns(user, (_, holder) => holder === lease)
-    }),
+    store,
     notes: yield* RedisLeaseMetrics.make(options.name)
   })
   const keeper = yield* RunKeeper.make({ options, connection, logs, leases, appender })
   const reader = SliceReader.make({ maxRuns, clock, logs, subscriptions, metrics })
+  const { snapshot } = reader
   const { acknowledged, subscribe } = subscriptions
   const caller = CommandCaller.make(options, node, connection, logs)
   const receivers = yield* Receivers.make
@@ -134,6 +140,7 @@ const makeOverOne = Effect.fnUntraced(function*(
 
   return {
     ...reader,
+    ...RunTaker.make({ node, lease: options.lease, fields, leases, store, snapshot, keeper }),
     ...UserSignals.make(options, node, connection, logs),
     append: (user, batch) =>
       batch.some(({ run }) => run !== undefined)

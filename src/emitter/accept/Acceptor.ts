@@ -194,7 +194,7 @@ export class Acceptor {
       if (state === undefined) counters.illegal++
       else if (state !== record.state) this.advance(binding, record, state, pending?.at ?? 0, keyed !== undefined)
       if (event.type === RunEvents.usage && !isCounted) addUsage(outbox, record, data)
-      if (keyed !== undefined && pending !== undefined) noteKey(outbox, record, keyed, pending)
+      if (keyed !== undefined && pending !== undefined) noteKey(binding, record, keyed, pending)
     }
     accepted.count++
     if (pending !== undefined) {
@@ -324,7 +324,8 @@ const isRepeated = ({ keys, state }: RunRecord, { type }: Event, keyed: string):
   return known !== undefined && (known !== "deadLettered" || state._tag !== "Ended" || RunState.isTerminal(type))
 }
 
-const noteKey = ({ runs }: Outbox, record: RunRecord, keyed: string, pending: Pending): void => {
+const noteKey = ({ origin, outbox: { runs } }: Binding, record: RunRecord, keyed: string, pending: Pending): void => {
+  if (record.state._tag === "Active") runs.hold(record, origin)
   runs.noteKey(record, keyed, "underWay")
   pending.onReceipt = (outcome) => {
     if (outcome._tag === "Appended") runs.noteKey(record, keyed, outcome.position)

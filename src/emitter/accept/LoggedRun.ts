@@ -6,10 +6,11 @@
  */
 import * as Effect from "effect/Effect"
 import type { Broker, BrokerError, Entry } from "../../broker/Broker.ts"
-import type { RunId } from "../../protocol/values/Identity.ts"
+import type { RunId, UserId } from "../../protocol/values/Identity.ts"
 import type { Position } from "../../protocol/values/Position.ts"
 import type { RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import * as RunState from "../../protocol/run/RunState.ts"
+import type { LoggedRun } from "../user/RunRegistry.ts"
 import { type Binding, runOf } from "./Binding.ts"
 import { keyedSourceIn } from "./KeyedSource.ts"
 
@@ -25,33 +26,55 @@ export type TakeUp = (binding: Binding) => Effect.Effect<void>
 const limits = { maxEvents: 256, maxBytes: 256 * 1024 }
 
 /**
+ * Reads a run as its log has it; nothing where the log does not know it.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const reader =
+  (broker: Pick<Broker["Service"], "pull" | "snapshot">) =>
+  (user: UserId, run: RunId): Effect.Effect<LoggedRun | undefined, BrokerError> =>
+    Effect.gen(function*() {
+      const { position: { epoch }, snapshot } = yield* broker.snapshot(user, run)
+      if (snapshot === undefined) return undefined
+      const keys: Array<readonly [string, Position]> = []
+      let after: Position = { epoch, offset: 0 }
+      while (true) {
+        const { entries, head, next } = yield* broker.pull(user, after, limits)
+        for (const entry of entries) {
+          const source = entry.run === run ? keyedSourceIn(idOf(entry)) : undefined
+          if (source !== undefined) keys.push([source, { epoch: next.epoch, offset: entry.offset }])
+        }
+        if (next.offset >= head) break
+        after = next
+      }
+      const { startedAt = 0, thread, usage } = snapshot.state
+      const { parts } = snapshot.state
+      return {
+        state: stateOf(snapshot.state),
+        startedAt,
+        usage,
+        tools: highestIn(parts, /^call-(\d+)$/),
+        requests: highestIn(parts, /^request-(\d+)$/),
+        keys,
+        thread
+      }
+    })
+
+/**
  * Makes it over a broker.
  *
  * @category constructors
  * @since 0.1.0
  */
 export const make = (broker: Pick<Broker["Service"], "pull" | "snapshot">): TakeUp => {
+  const read = reader(broker)
+
   const takeUp = (binding: Binding, runId: RunId): Effect.Effect<void, BrokerError> =>
-    Effect.gen(function*() {
-      const { user, runs } = binding.outbox
-      const { position: { epoch }, snapshot } = yield* broker.snapshot(user, runId)
-      if (snapshot === undefined) return
-      const keys: Array<readonly [string, Position]> = []
-      let after: Position = { epoch, offset: 0 }
-      while (true) {
-        const { entries, head, next } = yield* broker.pull(user, after, limits)
-        for (const entry of entries) {
-          const source = entry.run === runId ? keyedSourceIn(idOf(entry)) : undefined
-          if (source !== undefined) keys.push([source, { epoch: next.epoch, offset: entry.offset }])
-        }
-        if (next.offset >= head) break
-        after = next
-      }
+    Effect.map(read(binding.outbox.user, runId), (found) => {
       const record = runOf(binding)
       // Somebody may have begun it meanwhile.
-      if (record === undefined || record.state._tag !== "Idle") return
-      const { startedAt = 0, usage } = snapshot.state
-      runs.takeUp(record, { state: stateOf(snapshot.state), startedAt, usage, tools: toolsIn(snapshot.state), keys })
+      if (found !== undefined && record?.state._tag === "Idle") binding.outbox.runs.takeUp(record, found)
     })
 
   return (binding) => {
@@ -95,6 +118,12 @@ const stateOf = ({ agentName = "", parts, status }: RunSnapshot): RunState.RunSt
   return { ...RunState.active(agentName), openTools, requests, steps, completedMessages }
 }
 
-// The highest number that a tool call of the run has: the next is to have another.
-const toolsIn = ({ parts }: RunSnapshot): number =>
-  Math.max(0, ...parts.map((part) => part.type === "tool" ? Number(/^call-(\d+)$/.exec(part.toolCallId)?.[1] ?? 0) : 0))
+// The highest number in an id of this form, of a tool call or a request: the next is to have another.
+const highestIn = (parts: RunSnapshot["parts"], form: RegExp): number =>
+  Math.max(
+    0,
+    ...parts.map((part) => {
+      const id = part.type === "tool" ? part.toolCallId : part.type === "request" ? part.requestId : ""
+      return Number(form.exec(id)?.[1] ?? 0)
+    })
+  )

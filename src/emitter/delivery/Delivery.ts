@@ -76,6 +76,7 @@ export interface Delivery {
  *
  * - `keep` puts a batch into the spool, or else among the dead letters, without
  *   trying anything else: for what cannot be delivered in time any more.
+ * - `isLate` tells whether events of a user wait in the spool.
  * - `breakers` are those of the broker, `channelBreakers` those of the fallback
  *   channels, in order.
  *
@@ -83,6 +84,7 @@ export interface Delivery {
  * @since 0.1.0
  */
 export interface DeliveryPipeline extends Delivery {
+  readonly isLate: (user: UserId) => boolean
   readonly keep: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Outcome | Divided>
   readonly breakers: NonEmptyReadonlyArray<CircuitBreaker.CircuitBreaker>
   readonly channelBreakers: ReadonlyArray<CircuitBreaker.CircuitBreaker>
@@ -271,6 +273,7 @@ export const make = Effect.fnUntraced(function*(
       deliverUnsafe: (user, batch) => spool?.holds(user) === true ? undefined : appendUnsafe(user, batch)
     }),
     keep: (user, batch) => Effect.uninterruptible(fallback.take(user, batch, "spoolOnly", "interrupted", noReasons)),
+    isLate: (user) => spool?.holds(user) === true,
     breakers: breakers.all,
     channelBreakers: routes.map(({ breaker }) => breaker),
     deadLetters: replayer({ store, deliver, exclusive }),

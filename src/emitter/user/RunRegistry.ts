@@ -15,7 +15,7 @@ import * as RunState from "../../protocol/run/RunState.ts"
 
 /**
  * Who started a run, when, and how to end it in its stead. Nobody owns and nobody
- * cancels one that outlives its emitter.
+ * cancels one that outlives its emitter: whoever works on it holds it.
  *
  * @category models
  * @since 0.1.0
@@ -37,8 +37,8 @@ export type KeyState = Position | "underWay" | "deadLettered"
 
 /**
  * A run as its log has it: where it stands, when it started, what it used, how many
- * tool calls it began, and where its events stand that were emitted with a key, by
- * their sources, the oldest first.
+ * tool calls and requests it began, where its events stand that were emitted with a key, by
+ * their sources, the oldest first, and which thread it is of.
  *
  * @category models
  * @since 0.1.0
@@ -48,7 +48,19 @@ export interface LoggedRun {
   readonly startedAt: number
   readonly usage: { readonly inputTokens: number; readonly outputTokens: number; readonly cost?: number }
   readonly tools: number
+  readonly requests: number
   readonly keys: ReadonlyArray<readonly [source: string, position: Position]>
+  readonly thread: string | undefined
+}
+
+/**
+ * An emitter, as one that may work on a run: `last` is 0 until it has emitted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Holder {
+  readonly last: number
 }
 
 /**
@@ -93,6 +105,7 @@ class Record {
   keys: Map<string, KeyState> | undefined = undefined
   start: RunStart | undefined = undefined
   interrupt: (() => void) | undefined = undefined
+  holder: Holder | undefined = undefined
 }
 
 /**
@@ -115,6 +128,8 @@ class Record {
  *   sources; the last 1,024 of them.
  * - `start`, `interrupt`: while it is active, how it was started, and how to
  *   interrupt its fiber.
+ * - `holder`: the emitter that works on it, or is about to take it over, where the run
+ *   outlives its emitter.
  *
  * @category models
  * @since 0.1.0
@@ -136,6 +151,8 @@ const rememberedKeys = 1024
 export class RunRegistry {
   // Made with the first run: most emitters are idle, and an empty map is not small.
   private records: Map<RunId, Record> | undefined = undefined
+  // The open emitters that are bound to a run.
+  private bound: Map<Holder, RunId> | undefined = undefined
 
   /** What is known of the run. */
   of(run: RunId): RunRecord {
@@ -170,6 +187,7 @@ export class RunRegistry {
   advance(record: Record, state: RunState.RunState, start: () => RunStart): void {
     if (state._tag === "Ended") {
       record.start = undefined
+      record.holder = undefined
       record.interrupt = undefined
     } else if (record.state._tag === "Idle") {
       record.start = start()
@@ -179,14 +197,65 @@ export class RunRegistry {
     if (state._tag === "Ended") closeTakers(record)
   }
 
-  /** Goes on with a run of which nothing was known, as its log has it. Nobody here owns it. */
+  /** Goes on with a run as its log has it, whatever was known of it. Nobody here owns it. */
   takeUp(record: Record, found: LoggedRun): void {
-    const { cost, inputTokens, outputTokens } = found.usage
     record.state = found.state
+    closeTakers(record)
+    record.isStopped = false
+    record.isConducted = false
+    record.isCancellable = false
+    record.cancelledBy = undefined
     record.startedAt = found.startedAt
     record.tools = found.tools
-    this.addUsage(record, inputTokens, outputTokens, cost)
+    record.requests = found.requests
+    record.start = undefined
+    record.interrupt = undefined
+    record.parent = undefined
+    record.inputTokens = found.usage.inputTokens
+    record.outputTokens = found.usage.outputTokens
+    record.cost = found.usage.cost
+    record.keys = undefined
     for (const [source, position] of found.keys) this.noteKey(record, source, position)
+  }
+
+  /** Notes who works on the run, or is about to. One that has an owner is its owner's. */
+  hold(record: Record, holder: Holder): void {
+    if (record.start?.owner === undefined) record.holder = holder
+  }
+
+  /** Nobody works on the run any more, if this one did. */
+  release(record: Record, holder: Holder): void {
+    if (record.holder === holder) record.holder = undefined
+  }
+
+  /** Notes that an emitter is bound to the run, so that it works on the run once it emits. */
+  bind(run: RunId, holder: Holder): void {
+    this.bound ??= new Map()
+    this.bound.set(holder, run)
+  }
+
+  /** Whether somebody here works on the run, or is about to. */
+  isHeld(run: RunId): boolean {
+    const record = this.records?.get(run)
+    if (record === undefined) return false
+    const { holder, isClaimed, start, state } = record
+    if (holder !== undefined) return true
+    if (state._tag !== "Active") return state._tag === "Idle" && isClaimed
+    return start?.owner !== undefined || Array.from(this.bound ?? []).some(([{ last }, of]) => of === run && last > 0)
+  }
+
+  /** An emitter has closed, or all of them. Gives the active runs that it worked on, and that nobody else does. */
+  letGo(holder?: Holder): ReadonlyArray<RunId> {
+    const bound = holder === undefined || holder.last === 0 ? undefined : this.bound?.get(holder)
+    if (holder === undefined) this.bound = undefined
+    else this.bound?.delete(holder)
+    const left: Array<RunId> = []
+    for (const [run, record] of this.records ?? []) {
+      const isMeant = holder === undefined || record.holder === holder || run === bound
+      if (isMeant && (holder === undefined || record.holder === holder)) record.holder = undefined
+      if (isMeant && record.state._tag === "Active" && !this.isHeld(run)) left.push(run)
+    }
+    return left
   }
 
   /** Notes within which run this one has begun. */
@@ -269,6 +338,7 @@ export class RunRegistry {
       if (record?.state._tag !== "Active") continue
       record.state = { _tag: "Ended", outcome: "lost" }
       record.start = undefined
+      record.holder = undefined
       records.push(record)
     }
     stop(records, undefined)
@@ -311,7 +381,7 @@ const isWithin = ({ parent }: Record, run: Record): boolean =>
 
 const forgetEnded = (records: Map<RunId, Record>): void => {
   for (const [run, record] of records) {
-    if (record.state._tag === "Active") continue
+    if (record.state._tag === "Active" || record.holder !== undefined) continue
     record.isForgotten = true
     records.delete(run)
     return

@@ -88,6 +88,7 @@ export class LeaseRegistry {
         this.do(`release ${lease}`, () => {
           if ((this.users.get(lease)?.size ?? 0) === 0) this.alive.delete(lease)
         }),
+      countOf: (lease) => this.do(`countOf ${lease}`, () => this.alive.get(lease)),
       usersOf: (lease) => this.do(`usersOf ${lease}`, () => [...this.users.get(lease)?.keys() ?? []].slice(0, 2)),
       finish: (lease, users) =>
         this.do(`finish ${lease}`, () => {
@@ -136,6 +137,7 @@ export class LeaseRegistry {
         enter: (...args) => guard(store.enter(...args)),
         leave: (...args) => guard(store.leave(...args)),
         release: (...args) => guard(store.release(...args)),
+        countOf: (...args) => guard(store.countOf(...args)),
         usersOf: (...args) => guard(store.usersOf(...args)),
         finish: (...args) => guard(store.finish(...args)),
         hasRuns: (...args) => guard(store.hasRuns(...args)),

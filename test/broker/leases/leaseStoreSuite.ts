@@ -55,6 +55,10 @@ export const leaseStoreSuite = (options: {
           yield* leases.beat("a.0", [])
           const old = yield* seen(leases, "b.0", "a.0")
           yield* leases.beat("a.0", [])
+          assert.deepStrictEqual(
+            [yield* leases.countOf("a.0"), yield* leases.countOf("never.0")],
+            [(yield* seen(leases, "b.0", "a.0"))[0]?.count, undefined]
+          )
           // It was renewed since, so it is its own.
           assert.deepStrictEqual((yield* leases.beat("b.0", old)).claimed, [])
           assert.strictEqual(yield* stateOf(leases.beat("a.0", [])), "held")

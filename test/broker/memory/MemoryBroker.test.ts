@@ -24,6 +24,8 @@ const late = Effect.map(Broker.Broker, (broker) => {
     acknowledge: (user, position) => takesTime(broker.acknowledge(user, position)),
     acknowledged: (user, position) => takesTime(broker.acknowledged(user, position)),
     endLost: (user, runs) => takesTime(broker.endLost(user, runs)),
+    takeOver: (user, run) => takesTime(broker.takeOver(user, run)),
+    letGo: (user, runs) => takesTime(broker.letGo(user, runs)),
     revoke: (user) => takesTime(broker.revoke(user)),
     late: (user, by, forMs) => takesTime(broker.late?.(user, by, forMs) ?? Effect.void),
     commands: {

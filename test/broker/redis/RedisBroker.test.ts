@@ -31,9 +31,9 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
       Context.get(yield* Layer.build(node(limits)), Broker.Broker),
       Context.get(yield* Layer.build(Layer.fresh(node(limits))), Broker.Broker)
     ]
-    const { append, acknowledged, readers, head } = here
+    const { append, acknowledged, readers, head, letGo, takeOver } = here
     const commands = { ...commandsOf(there), receive: commandsOf(here).receive }
-    return { ...there, append, acknowledged, readers, head, commands }
+    return { ...there, append, acknowledged, readers, head, letGo, takeOver, commands }
   })
 
   brokerSuite(

@@ -258,7 +258,7 @@ const decodeKept = Schema.decodeUnknownSync(
 )
 
 /**
- * What keeping runs tells: the log, and which of them have ended.
+ * What keeping runs tells: the log, and which of them have ended or are another's.
  *
  * @category conversions
  * @since 0.1.0

@@ -71,7 +71,7 @@ export const ofLeases = (prefix: string, lease: string) => ({
  * @category constants
  * @since 0.1.0
  */
-export const layout = "3"
+export const layout = "4"
 
 /**
  * Where the version of the layout is kept.

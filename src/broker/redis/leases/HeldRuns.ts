@@ -1,12 +1,13 @@
 /**
- * The runs that this process holds: those whose latest event it appended, until
- * they end. What it knows of each is enough to write down anew where it stands,
+ * The runs that this process holds: those whose latest event it appended or that it
+ * took over, until they end or another has them. What it knows of each is enough to write down anew where it stands,
  * should the server forget it: how it began, but no texts.
  *
  * @since 0.1.0
  */
 import type { Envelope } from "../../../protocol/wire/Envelope.ts"
-import type { RunId, ThreadId, UserId } from "../../../protocol/values/Identity.ts"
+import { type RunId, ThreadId, type UserId } from "../../../protocol/values/Identity.ts"
+import * as RunEvents from "../../../protocol/event/RunEvents.ts"
 import { RunFold, type RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
 import * as RunState from "../../../protocol/run/RunState.ts"
 
@@ -77,7 +78,17 @@ export class HeldRuns {
     return isOther
   }
 
-  /** These runs have ended, by whomever. */
+  /** Notes a run that was taken over, in the state that it has now; nothing is known of its texts. */
+  taken(user: UserId, run: RunId, { agentName, startedAt, thread }: RunSnapshot, epoch: string, now: number): void {
+    const held = this.users.get(user) ?? { runs: new Map<RunId, HeldRun>(), epoch, touchedAt: now }
+    const id = thread === undefined ? undefined : ThreadId.make(thread)
+    const fold = new RunFold()
+    fold.apply(RunEvents.started, agentName === undefined ? {} : { agentName }, startedAt ?? 0, id)
+    held.runs.set(run, { run, thread: id, startedAt, epoch, state: fold.snapshot() })
+    this.users.set(user, held)
+  }
+
+  /** These runs have ended, by whomever, or are another process's. */
   ended(user: UserId, runs: Iterable<RunId>): void {
     const held = this.users.get(user)
     if (held === undefined) return

@@ -15,7 +15,7 @@ import * as RedisKeys from "../codec/Keys.ts"
 import * as LeaseLua from "./LeaseLua.ts"
 import * as Reply from "../codec/Reply.ts"
 import * as RedisScript from "../scripts/Script.ts"
-import { carryOver, readActive } from "../scripts/StandingLua.ts"
+import { carryOver, heirIn, readActive } from "../scripts/StandingLua.ts"
 
 const usersPerCall = 64
 
@@ -57,7 +57,11 @@ export const make = (options: {
   readonly connection: Connection
   /** What the process is told of its mailbox with each beat. */
   readonly inbox: Inbox
-  readonly endRuns: LeaseStore["endRuns"]
+  readonly endRuns: (
+    user: UserId,
+    lease: string,
+    countOf: LeaseStore["countOf"]
+  ) => ReturnType<LeaseStore["endRuns"]>
 }): LeaseStore => {
   const { connection, endRuns, inbox, prefix, ttlMs } = options
   const kept = String(keepMs(ttlMs))
@@ -76,6 +80,12 @@ export const make = (options: {
       "active",
       async ({ client }) => Reply.list(await client.sendCommand(["HVALS", RedisKeys.ofActive(prefix, user)]))
     )
+
+  const countOf: LeaseStore["countOf"] = (lease) =>
+    connection.call("count", async ({ client }) => {
+      const score = await client.sendCommand(["ZSCORE", keysOf(lease).alive, lease])
+      return score === null ? undefined : Reply.integer(score)
+    })
 
   return {
     beat: (lease, over) => {
@@ -124,6 +134,7 @@ export const make = (options: {
       const { alive, users } = keysOf(lease)
       return Effect.asVoid(run("release", LeaseLua.release, [alive, users], [lease]))
     },
+    countOf,
     usersOf: (lease) =>
       connection.call("claimed", async ({ client }) => {
         const reply = await client.sendCommand(["HRANDFIELD", keysOf(lease).users, String(usersPerCall)])
@@ -137,9 +148,13 @@ export const make = (options: {
       )
     },
     hasRuns: (user, lease) =>
-      Effect.map(activeOf(user), (values) => values.some((value) => readActive(Reply.text(value))?.lease === lease)),
+      Effect.map(activeOf(user), (values) =>
+        values.some((value) => {
+          const field = readActive(Reply.text(value))
+          return field !== undefined && (field.lease === lease || heirIn(field) === lease)
+        })),
     carryOver: (user, from, to) =>
       Effect.asVoid(run("carryOver", carryOver, [RedisKeys.ofActive(prefix, user)], [from, to])),
-    endRuns
+    endRuns: (user, lease) => endRuns(user, lease, countOf)
   }
 }

@@ -12,9 +12,10 @@ import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import type * as Scope from "effect/Scope"
 import type { Envelope } from "../../../protocol/wire/Envelope.ts"
-import type { UserId } from "../../../protocol/values/Identity.ts"
+import type { RunId, UserId } from "../../../protocol/values/Identity.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import type { Position } from "../../../protocol/values/Position.ts"
+import type { RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
 import type { BrokerError } from "../../Broker.ts"
 import type { Leases } from "../../leases/Leases.ts"
 import * as RedisEntry from "../codec/Entry.ts"
@@ -27,13 +28,16 @@ import type { Appender } from "./Appender.ts"
 import type { LogCaller } from "./LogCaller.ts"
 
 /**
- * `append` adds a batch that is of runs.
+ * - `append` adds a batch that is of runs.
+ * - `adopt` looks after a run that was taken over, in the state that it has in the
+ *   log of this epoch.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RunKeeper {
   readonly append: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Position, BrokerError>
+  readonly adopt: (user: UserId, run: RunId, state: RunSnapshot, epoch: string) => void
 }
 
 const atOnce = 16
@@ -120,5 +124,5 @@ export const make = Effect.fnUntraced(function*(parts: {
     Effect.forkScoped
   )
 
-  return { append }
+  return { append, adopt: (user, run, state, epoch) => held.taken(user, run, state, epoch, monotonicMs()) }
 })

@@ -5,7 +5,7 @@
  * `ARGV` from 7 on: the channel, the lease, the number of runs, then of each its
  * name, thread, the time of its start (or nothing), the epoch of the log that its
  * start is in, and its state after its start. Gives the epoch, the last offset,
- * and the runs that have ended meanwhile.
+ * and the runs that have ended meanwhile, or are another process's now.
  *
  * Where a state was written down readers are told by a new epoch, since those who
  * looked before did not see the run.
@@ -65,7 +65,7 @@ local fields = standingFields(runs, standing, function(run)
 end)
 local reply = { log.epoch, log.last }
 for _, run in ipairs(runs) do
-  if isEnded(run.value) then reply[#reply + 1] = run.name end
+  if isEnded(run.value) or run.value and holderOf(run.value) ~= holderOf(lease) then reply[#reply + 1] = run.name end
 end
 if #states > 0 then
   if not log.isNew then log.epoch, log.ack = ARGV[1], 0 end

@@ -7,7 +7,10 @@
  * - is active: `lease`, `thread`, the time of its start (nothing if it was not
  *   seen) and `barred`, one a line, and if it was begun in another process `@` and the
  *   name of that. The lease is that of the process that appended last, so a run goes
- *   with whoever drains what was left of it; its commands go where it was begun;
+ *   with whoever drains what was left of it; its commands go where it was begun, or to
+ *   whoever took it over. Behind the time there may be a mark, until that process
+ *   appends again: `~` says that it let the run go, `>` and a lease who waits for the
+ *   run, should that process be dead;
  * - was ended as lost: `!`, the time up to which a start is late, when it was
  *   written down, and `barred`. It takes no more events, from whomever, until it
  *   starts anew; a late start is refused as well;
@@ -19,9 +22,9 @@
  * start (see `RunFold.isStartedBy`).
  *
  * `barred` are the processes, `,a,b,`, whose lease ran out while the run was
- * theirs: when another starts the run anew, what they still have of it is not
- * taken for the new run's, nor a late start of theirs, also once that has ended. It
- * is mostly empty.
+ * theirs, or from which it was taken over: when another goes on with the run or
+ * starts it anew, what they still have of it is refused, as is a late start of
+ * theirs, also once that has ended. It is mostly empty.
  *
  * A lease is the name of a process and a number, `name.number`.
  *
@@ -82,7 +85,10 @@ local function isLate(value, at)
 end
 
 -- The time of an active run's start, as text: nothing if it was not seen.
-local function startIn(value) return value and string.match(value, '^[^!.][^\\n]*\\n[^\\n]*\\n(%d*)\\n') or '' end
+local function startIn(value) return value and string.match(value, '^[^!.][^\\n]*\\n[^\\n]*\\n(%d*)') or '' end
+
+-- Whether an active run was let go, or somebody waits for it.
+local function isMarked(value) return string.find(value, '^[^\\n]*\\n[^\\n]*\\n%d*[~>]') and true or false end
 
 -- Whether a run takes nothing of this lease until it starts anew.
 local function isShut(value, lease)
@@ -195,7 +201,7 @@ local function standingAfter(run, lease, now)
   if run.kind == 1 and not isLate(value, run.at) then
     return activeField(lease, run.besides, text(run.at), without(barred, holderOf(lease)), holderOf(lease))
   end
-  if isEnded(value) or value and isUnder(value, lease) then return nil end
+  if isEnded(value) or value and isUnder(value, lease) and not isMarked(value) then return nil end
   return activeField(lease, run.besides, startIn(value), barred, homeOf(value or lease))
 end
 
@@ -294,12 +300,102 @@ export const toArguments = (
 }
 
 /**
- * What a field of `active` tells of a run that is active.
+ * What a field of `active` tells of a run that is active. `startedAt` is as it
+ * stands there, empty if it is not known; `mark` is `~`, `>` and a lease, or empty;
+ * `home` is the process that it was begun in, empty if that is the holder.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ActiveField {
+  readonly lease: string
+  readonly thread: string
+  readonly startedAt: string
+  readonly mark: string
+  readonly barred: string
+  readonly home: string
+}
+
+/**
+ * Reads a field of `active`; nothing where its run has ended.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const readActive = (value: string): { readonly lease: string; readonly thread: string } | undefined => {
-  const [lease = "", thread] = value.split("\n")
-  return lease === "!" || lease === "." || thread === undefined ? undefined : { lease, thread }
+export const readActive = (value: string): ActiveField | undefined => {
+  const [lease = "", thread, start = "", barred = "", home = ""] = value.split("\n")
+  if (lease === "!" || lease === "." || thread === undefined) return undefined
+  const [, startedAt = "", mark = ""] = /^(\d*)(.*)$/.exec(start) ?? []
+  return { lease, thread, startedAt, mark, barred, home: home.slice(1) }
 }
+
+/**
+ * Writes a field of `active`.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const writeActive = ({ barred, home, lease, mark, startedAt, thread }: ActiveField): string =>
+  `${lease}\n${thread}\n${startedAt}${mark}\n${barred}${home === "" ? "" : `\n@${home}`}`
+
+/**
+ * The mark of a run that was let go.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
+export const free = "~"
+
+/**
+ * The mark of a run that the holder of a lease waits for.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const waitingFor = (lease: string): string => `>${lease}`
+
+/**
+ * The lease whose holder waits for a run.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const heirIn = ({ mark }: ActiveField): string | undefined => mark.startsWith(">") ? mark.slice(1) : undefined
+
+/**
+ * The process that a lease is of.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const holderOf = (lease: string): string => lease.replace(/\..*$/, "")
+
+// So many of the processes that a run was taken from are remembered: those before them have been silent for long.
+const maxBarred = 64
+
+/**
+ * The field of a run that was taken over by the holder of another lease: whoever
+ * had it is barred, and its commands go to the new holder.
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const takenOver = (field: ActiveField, lease: string, mark = ""): ActiveField => {
+  const [from, to] = [holderOf(field.lease), holderOf(lease)]
+  const others = field.barred.split(",").filter((process) => process !== "" && process !== from && process !== to)
+  const barred = (from === to ? others : [...others, from]).slice(-maxBarred)
+  return { ...field, lease, mark, home: "", barred: barred.length === 0 ? "" : `,${barred.join(",")},` }
+}
+
+/**
+ * Sets a run's field if it still stands as it was found. `KEYS`: active. `ARGV`: the
+ * run, its field as found and the new one. Gives 1 if it did.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const replaceField = RedisScript.make(`
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+`)
