@@ -2,17 +2,19 @@
  * Those who decide about commands in this process.
  *
  * They are asked in turn, until one has the run. A receiver whose scope closes is
- * asked nothing more; what it is being asked it may finish, within a second. One
- * that dies or is interrupted may have acted or not, so nobody is asked after it.
+ * asked nothing more; what it is being asked it may finish, and its answer be settled,
+ * within a second. One that dies or is interrupted may have acted or not, so nobody is asked after it.
  *
  * @since 0.2.0
  */
 import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { UserId } from "../../protocol/values/Identity.ts"
 import type * as Command from "../../protocol/command/Command.ts"
@@ -32,21 +34,27 @@ export type Answer =
 
 /**
  * - `add` is `receive` of a broker's commands.
- * - `ask` asks about one command. Interrupting it leaves what a receiver does to the
- *   receiver.
+ * - `ask` asks about one command, and does with the answer what `settle` says.
+ *   Interrupting it leaves what a receiver does to the receiver.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Receivers {
   readonly add: (receiver: CommandReceiver) => Effect.Effect<void, never, Scope.Scope>
-  readonly ask: (user: UserId, command: SentCommand) => Effect.Effect<Answer>
+  readonly ask: <A, E>(
+    user: UserId,
+    command: SentCommand,
+    settle: (answer: Answer) => Effect.Effect<A, E>
+  ) => Effect.Effect<A, E>
 }
 
 interface Registered {
   readonly receiver: CommandReceiver
   readonly context: Context.Context<never>
-  readonly underWay: Set<Fiber.Fiber<Command.Outcome | undefined>>
+  readonly calls: Set<Fiber.Fiber<Command.Outcome | undefined>>
+  // Calls whose answers are not settled yet.
+  readonly open: Set<Deferred.Deferred<void>>
 }
 
 const nobody: Answer = { _tag: "Nobody" }
@@ -62,54 +70,83 @@ const closingTime = Duration.seconds(1)
 export const make: Effect.Effect<Receivers, never, Scope.Scope> = Effect.map(Effect.scope, (scope): Receivers => {
   let registered: ReadonlyArray<Registered> = []
 
-  const call = ({ context, receiver, underWay }: Registered, user: UserId, command: SentCommand) =>
+  const call = ({ calls, context, receiver }: Registered, user: UserId, command: SentCommand) =>
     Effect.suspend(() => receiver(user, command)).pipe(
       // As the program's own, whoever sends.
       Effect.updateContext((_: Context.Context<never>) => context),
       Effect.forkIn(scope, { startImmediately: true }),
       Effect.tap((fiber) =>
         Effect.sync(() => {
-          underWay.add(fiber)
-          fiber.addObserver(() => void underWay.delete(fiber))
+          calls.add(fiber)
+          fiber.addObserver(() => void calls.delete(fiber))
         })
       ),
       Effect.uninterruptible,
       Effect.flatMap(Fiber.await)
     )
 
+  // Nothing where this one does not have the run.
+  const answerOf = (
+    one: Registered,
+    user: UserId,
+    command: SentCommand
+  ): Effect.Effect<Answer | undefined> =>
+    Effect.gen(function*() {
+      const exit = yield* call(one, user, command)
+      if (Exit.isSuccess(exit)) {
+        return exit.value === undefined ? undefined : { _tag: "Decided", outcome: exit.value }
+      }
+      if (!Cause.hasInterruptsOnly(exit.cause)) {
+        yield* Effect.logError(`A receiver of commands died of "${command.name}", of user ${user}`, exit.cause)
+      }
+      return { _tag: "Unknown", cause: exit.cause }
+    })
+
+  const askOne = <A, E>(
+    one: Registered,
+    user: UserId,
+    command: SentCommand,
+    settle: (answer: Answer) => Effect.Effect<A, E>
+  ): Effect.Effect<Option.Option<A>, E> =>
+    Effect.suspend(() => {
+      const settled = Deferred.makeUnsafe<void>()
+      one.open.add(settled)
+      return answerOf(one, user, command).pipe(
+        Effect.flatMap((answer) => answer === undefined ? Effect.succeedNone : Effect.asSome(settle(answer))),
+        Effect.ensuring(Effect.sync(() => {
+          one.open.delete(settled)
+          Deferred.doneUnsafe(settled, Effect.void)
+        }))
+      )
+    })
+
   return {
     add: (receiver) =>
       Effect.flatMap(Effect.context<never>(), (context) =>
         Effect.acquireRelease(
           Effect.sync(() => {
-            const one: Registered = { receiver, context, underWay: new Set() }
+            const one: Registered = { receiver, context, calls: new Set(), open: new Set() }
             registered = [...registered, one]
             return one
           }),
           (one) =>
             Effect.suspend(() => {
               registered = registered.filter((other) => other !== one)
-              return Fiber.awaitAll(Array.from(one.underWay)).pipe(
+              return Effect.forEach(Array.from(one.open), Deferred.await, { discard: true }).pipe(
                 Effect.timeoutOption(closingTime),
-                Effect.andThen(Effect.suspend(() => Fiber.interruptAll(Array.from(one.underWay))))
+                Effect.andThen(Effect.suspend(() => Fiber.interruptAll(Array.from(one.calls))))
               )
             })
         )).pipe(Effect.asVoid),
-    ask: (user, command) =>
+    ask: (user, command, settle) =>
       Effect.gen(function*() {
         for (const one of registered) {
           // Its scope closed while another was asked.
           if (!registered.includes(one)) continue
-          const exit = yield* call(one, user, command)
-          if (Exit.isFailure(exit)) {
-            if (!Cause.hasInterruptsOnly(exit.cause)) {
-              yield* Effect.logError(`A receiver of commands died of "${command.name}", of user ${user}`, exit.cause)
-            }
-            return { _tag: "Unknown", cause: exit.cause }
-          }
-          if (exit.value !== undefined) return { _tag: "Decided", outcome: exit.value }
+          const settled = yield* askOne(one, user, command, settle)
+          if (settled._tag === "Some") return settled.value
         }
-        return nobody
+        return yield* settle(nobody)
       })
   }
 })

@@ -187,7 +187,7 @@ export const make = Effect.fnUntraced(function*(parts: {
     const { run } = one.command
     if (standing(user, run) === "ended") return Effect.sync(() => decide(line, one, Command.refused("ended")))
     one.state = { _tag: "asked" }
-    return Effect.map(receivers.ask(user, one.command), (answer) => {
+    const settleBy = (answer: Receivers.Answer): void => {
       switch (answer._tag) {
         case "Decided":
           return decide(line, one, answer.outcome)
@@ -198,7 +198,8 @@ export const make = Effect.fnUntraced(function*(parts: {
             ? decide(line, one, Command.refused("ended"))
             : leaveUnsure(line, one, new Error("who was to decide did not finish", { cause: answer.cause }))
       }
-    })
+    }
+    return receivers.ask(user, one.command, (answer) => Effect.sync(() => settleBy(answer)))
   }
 
   // One by one, until nothing waits.

@@ -8,14 +8,15 @@ import { eventually } from "../events.ts"
 const Line = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
 const decodeLine = Schema.decodeUnknownSync(Line)
 
-/** Starts one, as `run-child.ts` tells; it is killed with the scope at the latest. */
+/** Starts one, as `run-child.ts` tells, or another script; it is killed with the scope at the latest. */
 export const runProcess = Effect.fnUntraced(function*(options: {
   readonly url: string
   readonly user: string
   readonly run: string
   readonly file?: string
+  readonly script?: URL
 }) {
-  const script = new URL("run-child.ts", import.meta.url).pathname
+  const script = (options.script ?? new URL("run-child.ts", import.meta.url)).pathname
   const args = ["--disable-warning=ExperimentalWarning", script, options.url, options.user, options.run]
   const child = spawn(process.execPath, [...args, ...options.file === undefined ? [] : [options.file]], {
     stdio: ["pipe", "pipe", "pipe"]
@@ -41,7 +42,7 @@ export const runProcess = Effect.fnUntraced(function*(options: {
         `${field} of the process`,
         15
       ),
-    tell: (command: "end" | "again") => Effect.sync(() => void child.stdin.write(`${command}\n`)),
+    tell: (command: "end" | "again" | "go") => Effect.sync(() => void child.stdin.write(`${command}\n`)),
     kill: Effect.andThen(signal("SIGKILL"), Effect.promise(() => exited)),
     stop: Effect.andThen(signal("SIGTERM"), Effect.promise(() => exited)),
     freeze: signal("SIGSTOP"),

@@ -1,6 +1,6 @@
 /**
  * Stands between a node and its Redis: it can keep publications from the connections that are open, let answers take their
- * time, swallow all that passes, break what is open, and lead to another server.
+ * time, swallow all that passes, lose one request or answer, break what is open, and lead to another server.
  */
 import { Effect } from "effect"
 import { once } from "node:events"
@@ -29,6 +29,7 @@ export const redisProxy = (port: number) =>
     let delayMs = 0
     let swallowing = false
     let kept = 0
+    let losing: { readonly word: string; readonly part: "request" | "answer" } | undefined
     const server = createServer((near) => {
       const far = connect(target, "127.0.0.1")
       for (const socket of [near, far]) {
@@ -40,12 +41,20 @@ export const redisProxy = (port: number) =>
           far.destroy()
         })
       }
+      let isDeaf = false
       near.on("data", (data) => {
+        if (losing !== undefined && data.includes(losing.word)) {
+          const { part } = losing
+          losing = undefined
+          if (part === "request") return void near.destroy()
+          isDeaf = true
+        }
         if (!swallowing) far.write(data)
       })
       const answer = lateWriter(near, () => delayMs)
       far.on("data", (data) => {
         if (swallowing) return
+        if (isDeaf) return void near.destroy()
         if (!muted.has(near) || !data.includes("$7\r\nmessage\r\n")) answer(data)
         else kept++
       })
@@ -77,6 +86,13 @@ export const redisProxy = (port: number) =>
         Effect.sync(() => {
           delayMs = ms
         }),
+      /** Loses the next request that has this word in it, or what is answered to it, and breaks its connection. */
+      lose: (part: "request" | "answer", word: string) =>
+        Effect.sync(() => {
+          losing = { word, part }
+        }),
+      /** Whether that is still to come. */
+      isLosing: () => losing !== undefined,
       /** Breaks what is open now. */
       cut: Effect.sync(cut),
       /** From now on nothing comes through, and nobody is told. */

@@ -19,7 +19,8 @@ import { digestOf } from "../../commands/CommandDigest.ts"
 import type { Receivers } from "../../commands/Receivers.ts"
 import type { Leases } from "../../leases/Leases.ts"
 import type { Connection } from "../connection/Connection.ts"
-import type { CommandCaller, Decision } from "./CommandCaller.ts"
+import type { CommandReply } from "../codec/CommandReply.ts"
+import type { CommandCaller, Decision, Digested } from "./CommandCaller.ts"
 import type { Inbox } from "./Inbox.ts"
 
 // What this process decided, as long as it remembers.
@@ -69,23 +70,18 @@ export const make = Effect.fnUntraced(function*(parts: {
     }
   }
 
-  const decide = (user: UserId, command: SentCommand): Effect.Effect<Decision> =>
+  const decide = (user: UserId, command: SentCommand): Effect.Effect<CommandReply, BrokerError> =>
     Effect.suspend(() => {
       const key = `${user}\n${command.id}`
       const digest = digestOf(command)
       const known = remembered.get(key)
-      if (known?.digest === digest) return Effect.succeed(known.decision)
-      return Effect.map(receivers.ask(user, command), (answer) => {
-        switch (answer._tag) {
-          case "Decided":
-            remember(key, digest, answer.outcome)
-            return answer.outcome
-          case "Unknown":
-            remember(key, digest, "end")
-            return "end"
-          case "Nobody":
-            return "log"
-        }
+      const taken: Digested = { command, digest }
+      if (known?.digest === digest) return caller.decide(user, taken, known.decision)
+      return receivers.ask(user, command, (answer) => {
+        if (answer._tag === "Nobody") return caller.decide(user, taken, "log")
+        const decision = answer._tag === "Decided" ? answer.outcome : "end"
+        remember(key, digest, decision)
+        return caller.decide(user, taken, decision)
       })
     })
 
@@ -102,8 +98,7 @@ export const make = Effect.fnUntraced(function*(parts: {
           continue
         }
         const { command, hasMore } = taken
-        const decision = yield* decide(user, command)
-        const reply = yield* caller.decide(user, { command, digest: digestOf(command) }, decision)
+        const reply = yield* decide(user, command)
         if (reply._tag === "Open") left.push(command.id)
         if (!hasMore) return
       }
