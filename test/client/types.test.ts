@@ -41,6 +41,15 @@ describe("types of the client", () => {
     expectTypeOf<keyof Extract<Own, { readonly type: "order_shipped" }>["payload"]>().toEqualTypeOf<"parcel">()
     expectTypeOf<Extract<Own, { readonly type: "$unknown" }>["payload"]>().toEqualTypeOf<Schema.JsonObject>()
     expectTypeOf<Extract<BuiltInEvents, { readonly type: "text_delta" }>["payload"]["delta"]>().toEqualTypeOf<string>()
+    expectTypeOf<Extract<BuiltInEvents, { readonly type: "input_requested" }>["payload"]["kind"]>().toEqualTypeOf<
+      AgentEvents.RequestKind
+    >()
+    expectTypeOf<Extract<BuiltInEvents, { readonly type: "state_delta" }>["payload"]["patch"]>().toEqualTypeOf<
+      ReadonlyArray<AgentEvents.PatchOperation>
+    >()
+    expectTypeOf<Extract<Run["parts"][number], { readonly type: "request" }>["status"]>().toEqualTypeOf<
+      "open" | AgentEvents.RequestOutcome
+    >()
     expectTypeOf<BuiltInEvents["type"]>().extract<"agent_started" | "auth_failed" | "custom" | "$unknown">().not
       .toBeNever()
   })

@@ -37,6 +37,10 @@ interface FoldedItem {
   readonly key: string
   readonly fields: { [field: string]: Json }
   readonly json: { [field: string]: KeptJson }
+  // Counted once: the characters of its texts, the bytes of its JSON, and about what it takes in memory.
+  readonly chars: number
+  readonly jsonBytes: number
+  readonly bytes: number
 }
 
 type FoldedPart = FoldedText | FoldedNote | FoldedItem
@@ -78,6 +82,9 @@ const ids: { readonly [Type in Item["type"]]: string } = {
   source: "sourceId",
   file: "fileId"
 }
+
+// The fields that count as texts.
+const texts: ReadonlySet<string> = new Set(["title", "detail", "excerpt", "url", "inputText"])
 
 // The fields that hold JSON of the program's.
 const jsonFields: ReadonlySet<string> = new Set(["input", "output", "schema", "options", "answer", "data"])
@@ -319,15 +326,19 @@ export class RunParts {
     } else if (part.type !== "note") this.#byKey.delete(`${part.type}:${part.messageId}`)
   }
 
-  // The part that changes right now stays, and what waits for its user goes last.
+  // What waits for its user goes last.
   #bound(current: FoldedPart): void {
-    for (const waits of [false, true]) {
-      for (let node = this.#oldest; node !== undefined && !this.#isWithinBounds; node = node.newer) {
-        const { part } = node
-        if (part === current || isWaiting(part) !== waits) continue
-        if (this.#size > maxParts || (this.#chars > maxTotalText && charsOf(part) > 0)) this.#drop(node)
-        else if (this.#jsonBytes > maxPartsJson && part.type === "item") this.#replace(node, withoutJson(part))
-      }
+    if (!this.#isWithinBounds) this.#shrink(current, false)
+    if (!this.#isWithinBounds) this.#shrink(current, true)
+  }
+
+  // The part that changes right now stays.
+  #shrink(current: FoldedPart, waits: boolean): void {
+    for (let node = this.#oldest; node !== undefined && !this.#isWithinBounds; node = node.newer) {
+      const { part } = node
+      if (part === current || isWaiting(part) !== waits) continue
+      if (this.#size > maxParts || (this.#chars > maxTotalText && charsOf(part) > 0)) this.#drop(node)
+      else if (this.#jsonBytes > maxPartsJson && part.type === "item") this.#replace(node, withoutJson(part))
     }
   }
 
@@ -338,11 +349,7 @@ export class RunParts {
   #count(part: FoldedPart, sign: 1 | -1 = 1): void {
     this.#held += sign * partBytes(part)
     this.#chars += sign * charsOf(part)
-    if (part.type === "item") {
-      for (const field in part.json) {
-        this.#jsonBytes += sign * (part.json[field]?.bytes ?? 0)
-      }
-    }
+    if (part.type === "item") this.#jsonBytes += sign * part.jsonBytes
   }
 }
 
@@ -358,7 +365,7 @@ const withoutJson = (part: FoldedItem): FoldedItem => {
     const kept = json[field]
     if (kept !== undefined && kept.bytes > maxOmitted) json[field] = omitted(kept.bytes)
   }
-  return { ...part, json }
+  return counted(part.key, part.fields, json)
 }
 
 const growing = (text: string, isCut = false): GrowingText => new GrowingText(text, maxText, isCut)
@@ -370,7 +377,7 @@ const note = (text: string, step: number | undefined, isCut = false): FoldedNote
   isCut: isCut || text.length > maxText
 })
 
-const keyOf = (part: Given<Item>): string => `${part.type}:${Reflect.get(part, ids[part.type])}`
+const keyOf = (part: Changes & { readonly type: Item["type"] }): string => `${part.type}:${part[ids[part.type]]}`
 
 // What the changes say of the part, beside what is known of it.
 const item = (key: string, changes: Changes, known?: FoldedPart): FoldedItem => {
@@ -384,19 +391,33 @@ const item = (key: string, changes: Changes, known?: FoldedPart): FoldedItem => 
     if (kept === undefined) fields[field] = value
     else json[field] = kept
   }
-  return { type: "item", key, fields, json }
+  return counted(key, fields, json)
+}
+
+const counted = (key: string, fields: FoldedItem["fields"], json: FoldedItem["json"]): FoldedItem => {
+  let chars = 0
+  let jsonBytes = 0
+  let bytes = partOverhead + textOverhead + 2 * key.length
+  for (const field in fields) {
+    const value = fields[field]
+    if (typeof value !== "string") continue
+    bytes += 2 * value.length
+    if (texts.has(field)) chars += value.length
+  }
+  for (const field in json) {
+    const kept = json[field]
+    if (kept === undefined) continue
+    jsonBytes += kept.bytes
+    bytes += jsonOverhead + bytesOf(kept.text)
+  }
+  return { type: "item", key, fields, json, chars, jsonBytes, bytes }
 }
 
 const isOpen = (part: FoldedPart): boolean => part.type === "item" && closed.has(part.fields["status"])
 
 const isWaiting = (part: FoldedPart): boolean => part.type === "item" && part.fields["status"] === "open"
 
-const lengthOf = (value: Json | undefined): number => typeof value === "string" ? value.length : 0
-
-const texts = ["title", "detail", "excerpt", "url", "inputText"]
-
-const charsOf = (part: FoldedPart): number =>
-  part.type === "item" ? texts.reduce((sum, field) => sum + lengthOf(part.fields[field]), 0) : part.text.length
+const charsOf = (part: FoldedPart): number => part.type === "item" ? part.chars : part.text.length
 
 // What is kept takes about so much, in bytes: measured in V8. Labels may be of any script.
 const partOverhead = 160
@@ -406,12 +427,8 @@ const partBytes = (part: FoldedPart): number => {
   switch (part.type) {
     case "note":
       return partOverhead + roughBytesOf(part.text)
-    case "item": {
-      let bytes = partOverhead + textOverhead + 2 * part.key.length
-      for (const field in part.fields) bytes += 2 * lengthOf(part.fields[field])
-      for (const field in part.json) bytes += jsonOverhead + bytesOf(part.json[field]?.text ?? "")
-      return bytes
-    }
+    case "item":
+      return part.bytes
     default:
       return partOverhead + 4 * part.messageId.length + part.text.bytes
   }

@@ -6,6 +6,7 @@ import { Broker } from "../../../src/index.ts"
 import type { Frame } from "../../../src/protocol/index.ts"
 import { engine, handbook, runAgent } from "../support.ts"
 import { RunFold } from "../../../src/protocol/run/RunFold.ts"
+import { EventId, RunId } from "../../../src/protocol/values/Identity.ts"
 
 const delivery = engine.pipe(Layer.provideMerge(Broker.layerMemory()))
 
@@ -85,6 +86,25 @@ describe("what the page knows of a run", () => {
         ]
       )
     }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it("has no call that looks open once its run has ended, from events as from a snapshot", () => {
+    const of = (offset: number, type: string, data: Frame.WireEvent["data"]): Frame.WireEvent => ({
+      offset,
+      id: EventId.make(`e${offset}`),
+      type,
+      at: offset,
+      run: RunId.make("r"),
+      data
+    })
+    const events = [
+      of(1, "agent_started", { agentName: "a" }),
+      of(2, "tool_executing", { toolCallId: "t", toolName: "search", input: 1 }),
+      of(3, "agent_error", { reason: "cancelled", message: "stopped", retryable: true })
+    ]
+    const whole = fold(events.map(eventItem))
+    assert.deepStrictEqual(tools(whole), [["t", "search", "failed"]])
+    assert.deepStrictEqual(tools(fold([snapshotAfter(events)])), tools(whole))
+  })
 
   it("ends a run that the server lost, once", () => {
     const started: Item = {

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import { RunId, ThreadId } from "../../../protocol/values/Identity.ts"
 import * as Position from "../../../protocol/values/Position.ts"
 import * as Envelope from "../../../protocol/wire/Envelope.ts"
-import { RunFold, RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
+import { RunFold, RunPart, RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
 import type { Gap } from "../../Broker.ts"
 import type { BrokerError } from "../../BrokerError.ts"
 import * as RedisBlock from "./Block.ts"
@@ -19,9 +19,20 @@ import * as Reply from "./Reply.ts"
 import { readActive } from "../scripts/StandingLua.ts"
 import { RunStates } from "../../memory/RunStates.ts"
 
-const Saved = Schema.fromJsonString(Schema.Struct({ since: Schema.Int, offset: Schema.Int, state: RunSnapshot }))
+const Saved = Schema.Struct({ since: Schema.Int, offset: Schema.Int, state: RunSnapshot })
 const decodeSaved = Schema.decodeUnknownSync(Saved)
-const encodeSaved = Schema.encodeUnknownSync(Saved)
+const encodeSaved = Schema.encodeUnknownSync(Schema.fromJsonString(Saved))
+
+const partTypes: ReadonlySet<unknown> = new Set(RunPart.members.map(({ fields }) => fields.type.literal))
+
+// A later version's process may have saved parts of types that this one does not know: they are left out, as by devices.
+const readSaved = (text: string): typeof Saved.Type => {
+  const saved: { readonly state: { readonly parts: ReadonlyArray<{ readonly type?: unknown }> } } = JSON.parse(text)
+  return decodeSaved({
+    ...saved,
+    state: { ...saved.state, parts: saved.state.parts.filter(({ type }) => partTypes.has(type)) }
+  })
+}
 const decodeRun = Schema.decodeUnknownSync(RunId)
 
 const decodeThread = Schema.decodeUnknownSync(ThreadId)
@@ -206,7 +217,7 @@ const toSaved = (reply: unknown) => {
   const flat = Reply.list(reply)
   return Array.from({ length: flat.length / 2 }, (_, n) => ({
     run: decodeRun(flat[2 * n]),
-    ...decodeSaved(flat[2 * n + 1])
+    ...readSaved(Reply.text(flat[2 * n + 1]))
   })).toSorted((a, b) => a.since - b.since)
 }
 

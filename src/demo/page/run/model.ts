@@ -97,6 +97,13 @@ const emptyRun = (id: string): Run => ({
   foldedTo: 0
 })
 
+// A call that was open when its run ended has no result.
+const closeTools = (run: Run): void => {
+  run.steps = run.steps.map((step) =>
+    step._tag === "Tool" && step.status === "executing" ? { ...step, status: "failed" } : step
+  )
+}
+
 /** The runs of one user, oldest first. */
 export class Runs {
   readonly byId = new Map<string, Run>()
@@ -132,6 +139,7 @@ export class Runs {
         if (run === undefined || run.status !== "active") return []
         run.status = "lost"
         run.endedAt = item.at
+        closeTools(run)
         run.error = "The server that ran it is gone."
         return [run]
       }
@@ -193,11 +201,13 @@ export class Runs {
       case RunEvents.completed:
         run.status = "completed"
         run.endedAt = at
+        closeTools(run)
         run.citations = citationsOf(data["result"])
         break
       case RunEvents.failed:
         run.status = RunEvents.reasonOf(data["reason"])
         run.endedAt = at
+        closeTools(run)
         run.error = text(data, "message")
         break
     }
