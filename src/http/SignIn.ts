@@ -32,7 +32,7 @@
  * const routes = ask.pipe(Layer.provideMerge(Gateway.layer()))
  * ```
  *
- * `SignIn` and `layer` are for an `HttpApi`:
+ * `RpcSignIn` and `layerRpc` are for RPCs, `SignIn` and `layer` for an `HttpApi`:
  *
  * ```ts
  * import { Effect, Layer, Schema } from "effect"
@@ -62,10 +62,14 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Headers from "effect/http/Headers"
 import * as HttpRouter from "effect/http/HttpRouter"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
+import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as RpcMiddleware from "effect/rpc/RpcMiddleware"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Emitter, Emitters } from "../emitter/Emitter.ts"
@@ -146,13 +150,47 @@ export class SignInUnavailable extends Schema.TaggedError<SignInUnavailable>()("
  * The middleware of an `HttpApi`, for a group, an endpoint or all of them: it gives
  * handlers the `Principal` and the user's `Emitter`, or answers with `NotSignedIn`,
  * `OriginNotAllowed` or `SignInUnavailable`. The emitter lives as long as the request.
+ * The OpenAPI document names a bearer token as what an endpoint wants (`bearer`); what
+ * an authenticator recognizes besides, such as a session's cookie, is taken as well.
  *
  * @category middleware
  * @since 0.1.0
  */
 export class SignIn extends HttpApiMiddleware.Service<SignIn, { provides: Principal | Emitter }>()(
   "effect-emitter/SignIn",
-  { error: [NotSignedIn, OriginNotAllowed, SignInUnavailable] }
+  {
+    error: [NotSignedIn, OriginNotAllowed, SignInUnavailable],
+    security: { bearer: HttpApiSecurity.bearer }
+  }
+) {}
+
+/**
+ * The same for RPCs that are served over HTTP or WebSocket, as a middleware of a
+ * group or of one RPC: it gives handlers the `Principal` and the user's `Emitter`, or
+ * fails as `SignIn` does. Who calls is looked up for each call: by the `authorization`
+ * among its headers, else in the request that brought it, over a WebSocket in that which
+ * opened it. The origin is always that request's. The emitter lives as long as the call,
+ * a stream included. A call that came otherwise is a defect.
+ *
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Emitter } from "effect-emitter"
+ * import { SignIn } from "effect-emitter/http"
+ * import { Rpc, RpcGroup } from "effect/rpc"
+ *
+ * const Agent = RpcGroup.make(Rpc.make("ask", { success: Schema.Finite })).middleware(SignIn.RpcSignIn)
+ *
+ * const handlers = Agent.toLayer({
+ *   ask: () => Effect.succeed(42).pipe(Emitter.run({ agentName: "researcher", onEmitError: "log" }))
+ * }).pipe(Layer.provideMerge(SignIn.layerRpc()))
+ * ```
+ *
+ * @category middleware
+ * @since 0.1.0
+ */
+export class RpcSignIn extends RpcMiddleware.Service<RpcSignIn, { provides: Principal | Emitter }>()(
+  "effect-emitter/RpcSignIn",
+  { error: Schema.Union([NotSignedIn, OriginNotAllowed, SignInUnavailable]) }
 ) {}
 
 const signInWith = ({ context = () => ({}) }: Options): Effect.Effect<
@@ -196,10 +234,41 @@ const toApiError = (error: IdentifyError): NotSignedIn | OriginNotAllowed | Sign
 export const layer = (options: Options = {}): Layer.Layer<SignIn, never, Gateway | Emitters> =>
   Layer.effect(
     SignIn,
-    Effect.map(signInWith(options), (signIn) => (handler) =>
-      Effect.flatMap(Effect.mapError(signIn, toApiError), (signedIn) =>
-        Effect.provideContext(handler, signedIn)))
+    Effect.map(signInWith(options), (signIn) => ({
+      // The gateway reads the request by itself, a cookie included.
+      bearer: (handler) =>
+        Effect.flatMap(Effect.mapError(signIn, toApiError), (signedIn) => Effect.provideContext(handler, signedIn))
+    }))
   )
+
+/**
+ * What `RpcSignIn` needs on the server: the same as `SignIn`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerRpc = (options: Options = {}): Layer.Layer<RpcSignIn, never, Gateway | Emitters> =>
+  Layer.effect(
+    RpcSignIn,
+    Effect.map(signInWith(options), (signIn) => (handler, { headers }) =>
+      Effect.flatMap(Effect.serviceOption(HttpServerRequest), (request) =>
+        Option.isNone(request)
+          ? Effect.die(new TypeError("RpcSignIn is for RPCs that are served over HTTP or WebSocket"))
+          : signIn.pipe(
+            Effect.provideService(HttpServerRequest, withToken(request.value, headers["authorization"])),
+            Effect.mapError(toApiError),
+            Effect.flatMap((signedIn) =>
+              Effect.provideContext(handler, signedIn)
+            )
+          )))
+  )
+
+// A call may show a token of its own. Where it comes from, and its cookies, are the request's: a page writes the headers
+// of a call, and not those.
+const withToken = (request: HttpServerRequest, authorization: string | undefined): HttpServerRequest =>
+  authorization === undefined
+    ? request
+    : request.modify({ headers: Headers.set(request.headers, "authorization", authorization) })
 
 const toResponse = (error: IdentifyError) =>
   error._tag === "OriginRefused" ? Refusal.originRefused(error.detail) : Refusal.ofError(error, () => retryAfterMs)

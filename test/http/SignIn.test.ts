@@ -3,12 +3,13 @@
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Context, Effect, Layer, Logger, Option, Schema, Stream } from "effect"
+import { Clock, Context, Effect, identity, Layer, Logger, Option, Result, Schema, Stream } from "effect"
 import { Broker, Emitter, EmitterLayer, Event } from "effect-emitter"
 import { Authenticator, Gateway } from "effect-emitter/gateway"
 import { SignIn } from "effect-emitter/http"
-import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
-import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
+import { FetchHttpClient, HttpClient, HttpClientRequest, HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
+import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
+import { Rpc, RpcClient, RpcGroup, RpcSerialization, RpcServer } from "effect/rpc"
 import { createServer } from "node:http"
 import { authenticator, token, user } from "../gateway/server.ts"
 
@@ -71,6 +72,29 @@ const streaming = HttpRouter.add(
     ))
 ).pipe(Layer.provide(SignIn.middleware().layer))
 
+const Calls = RpcGroup.make(Rpc.make("whoami", { success: WhoAmI })).middleware(SignIn.RpcSignIn)
+
+const rpc = RpcServer.layerHttp({ group: Calls, path: "/rpc", protocol: "http" }).pipe(
+  Layer.provide([Calls.toLayer({ whoami: () => whoAmI }), RpcSerialization.layerNdjson]),
+  Layer.provide(SignIn.layerRpc(options))
+)
+
+/** What a caller is told over RPC, or why it was refused. */
+const call = (port: number, headers: Record<string, string>, origin?: string) =>
+  Effect.flatMap(RpcClient.make(Calls), (client) => Effect.result(client.whoami(undefined, { headers }))).pipe(
+    Effect.provide(
+      RpcClient.layerProtocolHttp({
+        url: `http://127.0.0.1:${port}/rpc`,
+        transformClient: HttpClient.mapRequest(
+          origin === undefined ? identity : HttpClientRequest.setHeader("origin", origin)
+        )
+      }).pipe(
+        Layer.provide([FetchHttpClient.layer, RpcSerialization.layerNdjson])
+      )
+    ),
+    Effect.scoped
+  )
+
 const open = HttpRouter.add("GET", "/open", HttpServerResponse.text("open"))
 
 interface Answer {
@@ -86,7 +110,7 @@ const serve = Effect.fnUntraced(function*(
   } = {}
 ) {
   const context = yield* HttpRouter.serve(
-    Layer.mergeAll(api, route, streaming, open).pipe(
+    Layer.mergeAll(api, route, streaming, rpc, open).pipe(
       Layer.provideMerge(Gateway.layer({ origins: ["https://app.example.com"] }))
     ),
     { disableListenLog: true, disableLogger: true }
@@ -100,6 +124,7 @@ const serve = Effect.fnUntraced(function*(
   const { address } = Context.get(context, HttpServer.HttpServer)
   const port = "port" in address ? address.port : 0
   return {
+    port,
     gateway: Context.get(context, Gateway.Gateway),
     broker: Context.get(context, Broker.Broker),
     get: (path: string, headers: Record<string, string> = {}): Effect.Effect<Answer> =>
@@ -113,6 +138,35 @@ const serve = Effect.fnUntraced(function*(
 const bearer = (shown: string) => ({ authorization: `Bearer ${shown}` })
 
 const paths = ["/api/whoami", "/route/whoami"]
+
+describe("SignIn of an HttpApi", () => {
+  it("is in its OpenAPI document: each endpoint wants a bearer token", () => {
+    const { components, paths } = OpenApi.fromApi(Api)
+    assert.deepStrictEqual(components.securitySchemes, { bearer: { type: "http", scheme: "Bearer" } })
+    assert.deepStrictEqual(paths["/api/whoami"]?.get?.security, [{ bearer: [] }])
+  })
+})
+
+describe("SignIn of RPCs", () => {
+  it.live("lets in whom the gateway lets in, with an emitter of theirs, and nobody whose access was revoked", () =>
+    Effect.gen(function*() {
+      const { broker, gateway, port } = yield* serve()
+      const issuedAt = Math.floor((yield* Clock.currentTimeMillis) / 1000) - 10
+      const early = bearer(yield* token("ada", { issuedAt, claims: { tenant: "acme", plan: "paid" } }))
+      const told = { user: "ada", tenant: "acme", tier: "paid" }
+      assert.deepStrictEqual(yield* call(port, early), Result.succeed(told))
+      assert.strictEqual((yield* broker.head(user("ada"))).offset, 1)
+      const refused = (reason: SignIn.NotSignedIn["reason"]) => Result.fail(new SignIn.NotSignedIn({ reason }))
+      assert.deepStrictEqual(yield* call(port, {}), refused("missing"))
+      // A page's origin is what its browser says, and not what the page writes into its call.
+      const foreign = yield* call(port, { ...early, origin: "https://app.example.com" }, "https://evil.example")
+      assert.isTrue(Result.isFailure(foreign) && foreign.failure._tag === "OriginNotAllowed")
+      yield* gateway.revoke(user("ada"))
+      assert.deepStrictEqual(yield* call(port, early), refused("revoked"))
+      assert.isTrue(Result.isSuccess(yield* call(port, bearer(yield* token("ada")))))
+      assert.strictEqual((yield* broker.head(user("ada"))).offset, 2)
+    }))
+})
 
 for (const path of paths) {
   describe(`${path}, signed in`, () => {
