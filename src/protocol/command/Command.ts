@@ -219,12 +219,12 @@ export interface Definition<out Name extends string = string, in out Payload ext
   readonly write: (payload: Payload["Type"]) => Schema.Json
 }
 
-// What only receives never writes, so nothing is made ready for it. What the payload encodes to is JSON, as `make` says.
+// What only receives never writes, so nothing is made ready for it.
 const writerOf = <Payload extends PayloadSchema>(schema: Payload): (payload: Payload["Type"]) => Schema.Json => {
-  let encode: ((payload: unknown) => object) | undefined
+  let encode: ((payload: unknown) => Schema.Json) | undefined
   return (payload) => {
-    encode ??= Schema.encodeUnknownSync(schema)
-    return encode(payload) as Schema.JsonObject
+    encode ??= Schema.encodeUnknownSync(Schema.toCodecJson(schema))
+    return encode(payload)
   }
 }
 
