@@ -1,10 +1,12 @@
 /** What devices see of a Redis that goes away and comes back: their own socket stays. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import { Broker, Emitter, EmitterLayer } from "effect-emitter"
+import { connect as connectClient } from "effect-emitter/client"
 import type { GatewayConfig } from "effect-emitter/gateway"
 import { RedisBroker } from "effect-emitter/redis"
 import { type NodeOptions, persist, program, withServer } from "../broker/redis/redisNode.ts"
-import { until } from "../client/devices.ts"
+import { until, untilEffect } from "../client/devices.ts"
 import { connect as connectPlain } from "../protocol/plain-client.js"
 import type { RedisServer } from "../support/redis.ts"
 import { append, connect, type Device, dial, envelope, serve, type Served, token, user } from "./server.ts"
@@ -97,6 +99,55 @@ describe.skipIf(program === undefined)("A gateway whose Redis goes away", () => 
       120_000
     )
   }
+
+  it.live(
+    "answers no command that it cannot decide, keeps the connection, and has it done once when Redis is back",
+    () =>
+      withServer({ durable: true }, (server) =>
+        Effect.gen(function*() {
+          const served = yield* serveOver(server, { trustRestarts: true })
+          const emitters = Emitter.layerUser({ userId: "ada", runId: "r1" }).pipe(
+            Layer.provide(EmitterLayer({ profile: "lowLatency" })),
+            Layer.provide(Layer.succeed(Broker.Broker, served.broker))
+          )
+          const context = yield* Layer.build(Layer.orDie(emitters))
+          let interrupted = 0
+          const program = Effect.onInterrupt(Effect.never, () => Effect.sync(() => interrupted++))
+          yield* Effect.forkScoped(
+            Effect.exit(program.pipe(Emitter.run({ agentName: "a" }), Effect.provideContext(context)))
+          )
+          const device = yield* connect(served, "ada")
+          const client = yield* Effect.acquireRelease(
+            Effect.sync(() => connectClient({ url: served.url, token: () => Effect.runPromise(token("ada")) })),
+            ({ close }) => Effect.sync(close)
+          )
+          const run = client.run("r1")
+          yield* until("it runs", () => run.get()?.status === "active", 30)
+          yield* server.kill
+          yield* until("it is degraded", () => client.status.getSnapshot().state === "degraded", 30)
+          const stopped = run.cancel({ timeoutMs: 60_000 })
+          const command = { type: "command", id: "c-outage", run: "r1", name: "cancel" }
+          yield* device.send(command)
+          yield* untilEffect(
+            "both are undecided",
+            Effect.map(served.gateway.stats, ({ commands }) => commands.undecided >= 2),
+            30
+          )
+          assert.isEmpty(device.frames.filter(({ type }) => type === "command"))
+          assert.strictEqual(run.get()?.stopping, true)
+
+          yield* server.start
+          assert.deepStrictEqual<unknown>(yield* Effect.promise(() => stopped), { outcome: "accepted" })
+          yield* until("it has stopped", () => run.get()?.status === "cancelled", 30)
+          assert.strictEqual(interrupted, 1)
+          yield* device.send(command)
+          const { outcome } = yield* device.take("command")
+          assert.include(["accepted", "refused"], outcome)
+          assert.strictEqual(interrupted, 1)
+          assert.deepStrictEqual((yield* served.gateway.stats).closed, {})
+        })),
+    120_000
+  )
 
   it.live(
     "and comes back empty, tells idle devices on their sockets that the log has lost its memory",

@@ -1,9 +1,9 @@
 /**
  * Keeps each command until it is answered, whatever becomes of the connection.
  *
- * - It is sent on a connection whose welcome accepts commands, again on each new one,
- *   and again after a while without an answer, always under its id: the server does
- *   it once.
+ * - It is sent on a connection whose welcome accepts commands, again on each new one
+ *   and after each outage, and again after a while without an answer, always under its
+ *   id: the server does it once.
  * - A server that accepts none ends a command that was never sent. One that was sent
  *   before stays, since another server may know what became of it.
  * - "Too many" in answer to a repetition says nothing of the first.
@@ -32,8 +32,8 @@ export const onForget = ({ state }: Turn, id: string): void => {
   state.commands = commands
 }
 
-/** All are due on a new connection, but what this server cannot answer. */
-export const onWelcome = (turn: Turn, accepts: boolean): void => {
+/** The server can decide, it may be again: all are due, but what it cannot answer. */
+export const onReady = (turn: Turn, accepts: boolean): void => {
   for (const command of turn.state.commands.values()) {
     set(turn, { ...command, dueAt: accepts || command.times === 0 ? -Infinity : Infinity })
   }

@@ -53,7 +53,10 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
     case "snapshot":
       return onSnapshot(turn, frame)
     case "status":
-      if (state.phase._tag === "Open") state.phase = { ...state.phase, degraded: frame.state === "degraded" }
+      if (state.phase._tag !== "Open") return
+      state.phase = { ...state.phase, degraded: frame.state === "degraded" }
+      // What nobody could decide meanwhile is asked again.
+      if (!state.phase.degraded) Commands.onReady(turn, state.phase.acceptsCommands)
       return
     case "command":
       Commands.onAnswer(turn, frame)
@@ -80,7 +83,7 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
     caughtUp: false,
     degraded: false
   }
-  Commands.onWelcome(turn, acceptsCommands)
+  Commands.onReady(turn, acceptsCommands)
   state.acked = -1
   // What the connection before was told may have been lost with it.
   state.confirms = [...state.named, ...state.confirms]

@@ -109,6 +109,15 @@ describe("Commands of a session", () => {
     assert.deepStrictEqual(hands.greet(takes), ["sent c1"])
   })
 
+  it("are sent again once the server is live again, since nobody could decide before", () => {
+    const hands = new Hands()
+    hands.greet(takes)
+    hands.push({ type: "status", state: "degraded" })
+    assert.deepStrictEqual(hands.ask("c1"), ["sent c1"])
+    assert.deepStrictEqual(hands.push({ type: "status", state: "live" }), ["sent c1"])
+    assert.deepStrictEqual(hands.push(accepted("c1")), ["c1 accepted"])
+  })
+
   it("that were repeated wait on when there are too many, those that were not do not", () => {
     const hands = new Hands()
     hands.greet(takes)
