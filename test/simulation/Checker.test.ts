@@ -1,7 +1,7 @@
 /** The simulation finds what it is there to find: mistakes are planted between engine and broker, and it must see each. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Semaphore } from "effect"
-import { Broker, Identity } from "../../src/index.ts"
+import { Broker, Command, Identity } from "../../src/index.ts"
 import type { Emission } from "./Facts.ts"
 import { firstUnaccounted } from "./Losses.ts"
 import { scheduleOf } from "./Schedule.ts"
@@ -21,6 +21,15 @@ const everyNth = (n: number, rarely: Append, mostly: Append): Append => {
   let calls = 0
   return (user, batch) => ++calls % n === 0 ? rarely(user, batch) : mostly(user, batch)
 }
+
+/** Plants another way to receive commands. */
+const receiving =
+  (change: (receiver: Broker.CommandReceiver) => Broker.CommandReceiver): Plant => ({ commands, ...others }) => ({
+    ...others,
+    ...(commands === undefined ? {} : {
+      commands: { ...commands, receive: (receiver) => commands.receive(change(receiver)) }
+    })
+  })
 
 const [ada, bob] = [Identity.UserId.make("user0"), Identity.UserId.make("user1")]
 
@@ -65,6 +74,35 @@ const plants: ReadonlyArray<{ readonly what: string; readonly promise: string; r
         new Broker.BrokerError({
           reason: new Broker.BrokerUnavailable({ operation: "append", afterMs: 0, cause: new Error("it is away") })
         }))
+    )
+  },
+  {
+    what: "a command that reaches its run twice",
+    promise: "P10",
+    plant: receiving((receiver) => (user, command) => Effect.andThen(receiver(user, command), receiver(user, command)))
+  },
+  {
+    what: "a command that is accepted, and reaches nobody",
+    promise: "P10",
+    plant: receiving((receiver) => (user, command) =>
+      command.name === "steer" ? Effect.succeed(Command.accepted) : receiver(user, command)
+    )
+  },
+  {
+    what: "a command that is refused, and reaches its run all the same",
+    promise: "P10",
+    plant: receiving((receiver) => (user, command) =>
+      Effect.map(
+        receiver(user, command),
+        (outcome) => outcome?.outcome === "accepted" ? Command.refused("unavailable") : outcome
+      )
+    )
+  },
+  {
+    what: "a cancel that is accepted, and stops nothing",
+    promise: "P10",
+    plant: receiving((receiver) => (user, command) =>
+      command.name === "cancel" ? Effect.succeed(Command.accepted) : receiver(user, command)
     )
   },
   {

@@ -63,7 +63,7 @@ export class Logs {
 
   /** Where a process meets the broker: one that died gets no answer any more, and one that closed must not ask. */
   reachedBy(life: Life): Broker.Broker["Service"] {
-    const { appendUnsafe, ...broker } = this.broker
+    const { appendUnsafe, commands, ...broker } = this.broker
     const guard = <A, E>(effect: () => Effect.Effect<A, E>): Effect.Effect<A, E> =>
       Effect.suspend(() => life.alive ? effect() : Effect.never)
     return {
@@ -75,6 +75,16 @@ export class Logs {
         }),
       endLost: (user, runs) => guard(() => broker.endLost(user, runs)),
       readers: (user) => guard(() => broker.readers(user)),
+      ...(commands === undefined ? {} : {
+        commands: {
+          send: (user, command, within) => guard(() => commands.send(user, command, within)),
+          // Who has died has no runs any more.
+          receive: (receiver) =>
+            commands.receive((user, command) =>
+              Effect.suspend(() => life.alive ? receiver(user, command) : Effect.succeed(undefined))
+            )
+        }
+      }),
       ...(appendUnsafe === undefined ? {} : {
         appendUnsafe: (user: Identity.UserId, batch: NonEmptyReadonlyArray<Envelope.Envelope>) => {
           if (!life.alive) throw new Error("this process is dead")

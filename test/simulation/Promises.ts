@@ -45,6 +45,10 @@ export class Promises {
     this.checkDevices()
     this.checkKept()
     this.checkEndings(inFlight === 0 && pending === 0)
+    world.commanded.check(
+      (run) => world.underWay.has(run) && world.runs.get(run) === world.life,
+      (user) => inFlight === 0 && world.isUndisturbed(user)
+    )
     const { capacity, users } = world.setting
     // The endings of runs and of tool calls need no room.
     const owed = world.mayHaveBegun + world.mayHaveCalled

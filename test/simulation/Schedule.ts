@@ -20,6 +20,9 @@ export type Kind =
 
 export type RunEnding = "complete" | "fail" | "die" | "never" | "byHand"
 
+/** What a device asks of a run. A `wrong` one fits nothing. */
+export type CommandName = "cancel" | "answer" | "steer" | "wrong"
+
 /** What becomes of each append of a user in trouble. */
 export type Ailment = "reject" | "refuse" | "die" | "slow"
 
@@ -43,6 +46,18 @@ export type Step =
     readonly timeout: number | undefined
     readonly nested: boolean
     readonly held?: boolean
+    /** It asks its user something, and reads the program's own commands. */
+    readonly asks?: boolean
+    /** Its user may not cancel it. */
+    readonly isProtected?: boolean
+  }
+  /** A device of the user asks something of the run that began so many runs ago, `again` with an id that was used before. */
+  | {
+    readonly _tag: "command"
+    readonly user: number
+    readonly back: number
+    readonly name: CommandName
+    readonly again: boolean
   }
   | { readonly _tag: "cancel"; readonly back: number }
   | { readonly _tag: "open"; readonly user: number; readonly emitter: number; readonly ownRun: boolean }
@@ -294,6 +309,34 @@ const crowded = (seed: number, draw: Draw): Schedule => {
 }
 
 /**
+ * The same steps, with commands of devices in between, and runs that take them. In half of these the broker itself is
+ * well, so that nothing may keep a command from its run.
+ */
+const commanded = ({ seed, setting, steps }: Schedule, draw: Draw): Schedule => {
+  const isBrokerWell = draw.chance(0.5)
+  const mixed: Array<Step> = []
+  for (const step of steps) {
+    if (isBrokerWell && !isOfWell(step)) continue
+    const isHeld = step._tag === "run" && draw.chance(0.3)
+    mixed.push(
+      step._tag === "run"
+        ? { ...step, asks: draw.chance(0.7), isProtected: draw.chance(0.1), ...(isHeld ? { held: true } : {}) }
+        : step
+    )
+    while (draw.chance(0.35)) {
+      mixed.push({
+        _tag: "command",
+        user: draw.below(setting.users),
+        back: draw.below(3),
+        name: draw.pick(["cancel", "answer", "answer", "steer", "steer", "wrong"]),
+        again: draw.chance(0.25)
+      })
+    }
+  }
+  return { seed, setting, steps: mixed }
+}
+
+/**
  * The schedule of a seed. What kind of trouble there is is drawn apart, so that schedules without it are as they were
  * before there was any.
  */
@@ -302,5 +345,6 @@ export const scheduleOf = (seed: number): Schedule => {
   const kind = draw.next()
   if (kind < 0.15) return crowded(seed, draw)
   const plain = scheduleWithoutTrouble(seed)
-  return kind < 0.6 ? troubled(plain, draw) : plain
+  if (kind < 0.6) return troubled(plain, draw)
+  return kind < 0.8 ? commanded(plain, draw) : plain
 }

@@ -23,6 +23,7 @@ import * as Hub from "../../src/hub/Hub.ts"
 import * as Monotonic from "../../src/protocol/values/Monotonic.ts"
 import { LeaseRegistry } from "../broker/leases/leaseRegistry.ts"
 import { WallClock } from "../support/wallClock.ts"
+import { Commanded, Steer } from "./Commanded.ts"
 import { Device } from "./Device.ts"
 import { broken, type Drop, type Emission, isCritical, isPoison, type Seen } from "./Facts.ts"
 import { type Life, Logs, seen, Spooled } from "./Places.ts"
@@ -158,6 +159,8 @@ export class World {
   mayHaveCalled = 0
   /** What engines said they dropped for want of room, or in closing: when, and how many events. */
   readonly drops: Array<Drop> = []
+  /** What devices asked of runs. */
+  readonly commanded = new Commanded()
   /** Runs whose effects are under way. */
   readonly underWay = new Set<string>()
   /** Users who had trouble of their own at any time, and those of them none of whose events were taken. */
@@ -376,6 +379,7 @@ export class World {
       },
       retry: { attempts: setting.attempts, base: "5 millis", cap: "10 millis" },
       breaker: { failures: 2, openFor: "200 millis", maxOpenFor: "800 millis" },
+      cancelTimeout: "300 millis",
       closeTimeout: `${closeTimeoutMs} millis`
     }).pipe(
       FallbackChannel.provide(...channels.map((_) => Effect.succeed(_))),
@@ -472,6 +476,8 @@ export class World {
         return this.runStep(step)
       case "cancel":
         return this.interrupt(this.programs, step.back)
+      case "command":
+        return this.commandStep(step)
       case "open":
         return this.open(step.user, step.emitter, step.ownRun)
       case "close":
@@ -690,6 +696,18 @@ export class World {
       (process.outstanding.get(user) ?? 0) === 0 && (this.spooled.held.get(user)?.length ?? 0) === 0
   }
 
+  /** Whether nothing at all keeps what the user's runs do from being done at once. */
+  isUndisturbed(user: Identity.UserId): boolean {
+    return this.brokerFault === "ok" && this.isQuiet(this.process, user)
+  }
+
+  private commandStep(step: Extract<Step, { readonly _tag: "command" }>): Effect.Effect<void> {
+    const user = this.users[step.user]
+    const { commands } = this.logs.broker
+    if (user === undefined || commands === undefined) return Effect.void
+    return Effect.asVoid(this.fork(this.commanded.ask(commands, { ...step, user })))
+  }
+
   private runStep(step: Extract<Step, { readonly _tag: "run" }>): Effect.Effect<void> {
     const key = `${step.user} ${step.emitter}`
     const { process } = this
@@ -705,15 +723,23 @@ export class World {
     const half = Effect.sleep(step.lasts / 2)
     const nested = Emitter.run({ agentName: "nested" })(Effect.andThen(noteRun, half))
     let outer: string | undefined
-    const { held = false } = step
+    const { asks = false, held = false, isProtected = false } = step
     const program = Effect.gen({ self: this }, function*() {
       const child = yield* noteRun
       outer = child.context.runId
-      if (outer !== undefined) this.underWay.add(outer)
+      if (outer !== undefined) {
+        this.underWay.add(outer)
+        this.commanded.begin({ user: child.context.userId, run: outer, isProtected })
+        if (asks) yield* this.commanded.within(outer)
+      }
       process.inRun.set(key, child)
       yield* Effect.exit(this.emit(process, child, "thinking"))
       if (step.nested) yield* Effect.exit(nested)
-      yield* Effect.exit(child.tool("look", null)(half))
+      const looking = Effect.suspend(() => {
+        if (outer !== undefined && process.alive) this.commanded.beginsTool(outer)
+        return half
+      })
+      yield* Effect.exit(child.tool("look", null)(looking))
       yield* half
       if (step.ending === "byHand") {
         yield* Effect.exit(
@@ -725,7 +751,8 @@ export class World {
       if (step.ending === "never") return yield* Effect.never
     })
     const timed = step.timeout === undefined ? program : Effect.timeout(program, step.timeout)
-    const running = service.run(timed, { agentName: "agent" }).pipe(
+    const options = { agentName: "agent", cancellable: !isProtected, ...(asks ? { commands: [Steer] } : {}) }
+    const running = service.run(timed, options).pipe(
       Effect.onExit(() =>
         Effect.sync(() => {
           process.inRun.delete(key)
@@ -737,7 +764,8 @@ export class World {
     )
     return Effect.gen({ self: this }, function*() {
       this.mayHaveBegun += step.nested ? 2 : 1
-      this.mayHaveCalled++
+      // A request may be owed its end as well.
+      this.mayHaveCalled += asks ? 2 : 1
       const fiber = yield* this.fork(held ? Effect.uninterruptible(running) : running)
       this.programs = [...this.programs.filter((program) => program.pollUnsafe() === undefined), fiber]
     })
