@@ -231,6 +231,11 @@ export interface Commands {
  *   succeeds where the append of a user in good order would. Whoever was refused
  *   without being told why learns from it whose trouble it is (see `Blame`). A
  *   broker without one leaves that undecided.
+ * - `watchLost` calls its listener with runs of this process that take nothing more of
+ *   it, since they were ended as lost or taken over, once the broker learns that
+ *   without an append: after it was taken for dead, or with its next look. It does so
+ *   until the scope closes; the listener must return at once and not throw. A broker
+ *   for one process has none.
  * - `commands` takes what devices ask of runs to the processes that have them. A
  *   broker without it takes none.
  * - `watch` calls its listener at each turn of the broker's state, until the scope
@@ -266,6 +271,9 @@ export class Broker extends Context.Service<Broker, {
   readonly revoke: (user: UserId) => Effect.Effect<void, BrokerError>
   readonly late?: (user: UserId, by: string, forMs: number) => Effect.Effect<void, BrokerError>
   readonly canary?: (user: UserId) => Effect.Effect<void, BrokerError>
+  readonly watchLost?: (
+    listener: (user: UserId, runs: ReadonlyArray<RunId>) => void
+  ) => Effect.Effect<void, never, Scope.Scope>
   readonly commands?: Commands
   readonly watch?: (watcher: Watcher) => Effect.Effect<void, never, Scope.Scope>
   readonly retentionMs: number

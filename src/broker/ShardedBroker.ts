@@ -116,6 +116,8 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
       ? { canary: (user) => of(user).canary?.(user) ?? Effect.void }
       : {}),
     ...(shards.every(({ broker }) => broker.commands !== undefined) ? { commands: commandsOf(shards, of) } : {}),
+    watchLost: (listener) =>
+      Effect.forEach(shards, ({ broker }) => broker.watchLost?.(listener) ?? Effect.void, { discard: true }),
     watch: (watcher) =>
       Effect.forEach(
         shards,

@@ -118,6 +118,7 @@ const build = Effect.fnUntraced(function*(config: EmitterConfig.EmitterConfig) {
     stats
   })
   yield* Endings.register(broker, dispatcher.close)
+  yield* broker.watchLost?.((user, runs) => outboxes.find(user)?.runs.lose(new Set(runs))) ?? Effect.void
   if (broker.commands !== undefined) {
     yield* broker.commands.receive(CommandReceiver.make({
       runsOf: (user) => outboxes.find(user)?.runs,

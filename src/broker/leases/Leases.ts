@@ -45,6 +45,8 @@ import type { Beat, Counted, LeaseStore } from "./LeaseStore.ts"
  *   `quiet` where no run of the user is left after it.
  * - `isCertain` tells whether nobody can have taken this process for dead yet;
  *   `makeCertain` renews the lease where that may be so.
+ * - `whenLost` calls its listener when this process learns that it was, until the
+ *   scope closes.
  *
  * @category models
  * @since 0.1.0
@@ -56,6 +58,7 @@ export interface Leases {
   ) => Effect.Effect<A, BrokerError>
   readonly isCertain: () => boolean
   readonly makeCertain: Effect.Effect<void, BrokerError>
+  readonly whenLost: (listener: () => void) => Effect.Effect<void, never, Scope.Scope>
 }
 
 /**
@@ -118,6 +121,7 @@ export const make = Effect.fnUntraced(function*(options: {
   // The leases that this process has claimed, as the last beat told.
   const claims = yield* Queue.sliding<ReadonlyArray<string>>(1)
   const entries = new Map<UserId, Entry>()
+  const listeners = new Set<() => void>()
   let generation = 0
   let lease = `${name}.0`
   let marks = 0
@@ -163,6 +167,7 @@ export const make = Effect.fnUntraced(function*(options: {
       beatAt = Number.NEGATIVE_INFINITY
       seen = nothing
       notes.leaseLost()
+      for (const listener of listeners) listener()
       yield* Effect.logWarning(
         `This process did not renew its lease of ${leaseMs} ms in time, so it was taken for dead: its runs end as lost`
       )
@@ -365,5 +370,14 @@ export const make = Effect.fnUntraced(function*(options: {
     )
   yield* supervise("Keeping the lease of this process failed, and goes on", Effect.flatMap(keep, Effect.sleep))
   yield* supervise("Ending the runs of a process that died failed, and goes on", endClaimed)
-  return { hold, isCertain: () => !mayBeClaimed(), makeCertain: Effect.asVoid(renewIfLate) }
+  return {
+    hold,
+    isCertain: () => !mayBeClaimed(),
+    makeCertain: Effect.asVoid(renewIfLate),
+    whenLost: (listener) =>
+      Effect.acquireRelease(
+        Effect.sync(() => void listeners.add(listener)),
+        () => Effect.sync(() => void listeners.delete(listener))
+      )
+  }
 })

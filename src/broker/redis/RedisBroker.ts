@@ -130,6 +130,7 @@ const makeOverOne = Effect.fnUntraced(function*(
     notes: yield* RedisLeaseMetrics.make(options.name)
   })
   const keeper = yield* RunKeeper.make({ options, connection, logs, leases, appender })
+  yield* leases.whenLost(keeper.lookAtAll)
   const reader = SliceReader.make({ maxRuns, clock, logs, subscriptions, metrics })
   const { snapshot } = reader
   const { acknowledged, subscribe } = subscriptions
@@ -151,6 +152,7 @@ const makeOverOne = Effect.fnUntraced(function*(
     acknowledged,
     commands: { send, receive: receivers.add },
     watch: connection.watch,
+    watchLost: keeper.watchLost,
     retentionMs: Duration.toMillis(options.maxAge)
   }
 })

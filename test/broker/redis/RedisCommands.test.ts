@@ -163,6 +163,54 @@ describe.skipIf(program === undefined)("A command over Redis", () => {
   )
 
   it.live(
+    "goes to the process that took its run over, also where it waited for the one before",
+    () =>
+      withTwo({}, ({ gateway, holder, user }) =>
+        Effect.gen(function*() {
+          const { go, isAsked, seen } = yield* hesitating(holder, user)
+          const next = yield* receiving(gateway, user)
+          const [first, late, last] = [command(), command(), command()]
+          const before = yield* sending(gateway, user, first)
+          yield* isAsked
+          const waiting = yield* sending(gateway, user, late)
+          yield* Effect.sleep("100 millis")
+          yield* holder.letGo(user, [RunId.make("r")])
+          assert.deepStrictEqual(yield* gateway.takeOver(user, RunId.make("r")), { _tag: "Taken" })
+          yield* go
+          assert.strictEqual(yield* Fiber.join(before), "accepted")
+          assert.strictEqual(yield* Fiber.join(waiting), "accepted")
+          assert.strictEqual(yield* wordOf(send(holder, user, last)), "accepted")
+          assert.deepStrictEqual([seen, next], [[first.id], [late.id, last.id]])
+        })),
+    120_000
+  )
+
+  it.live(
+    "finds its run ended where its process was cut off for too long, and that process learns it without an append",
+    () =>
+      withTwo(
+        {},
+        ({ gateway, holder, user, ways }) =>
+          Effect.gen(function*() {
+            const seen = yield* receiving(holder, user)
+            const lost: Array<string> = []
+            yield* holder.watchLost?.((of, runs) => {
+              if (of === user) lost.push(...runs)
+            }) ?? assert.fail("it does not tell")
+            yield* ways.holder.swallow
+            const sent = command()
+            assert.strictEqual(yield* wordOf(send(gateway, user, sent)), "ended")
+            yield* ways.holder.heal
+            yield* eventually(Effect.sync(() => lost), ({ length }) => length > 0, "that its run is lost", 20)
+            assert.deepStrictEqual(lost, ["r"])
+            assert.deepStrictEqual(seen, [])
+          }),
+        quick
+      ),
+    120_000
+  )
+
+  it.live(
     "is refused where the process that has the run knows no commands",
     () =>
       withTwo({}, ({ gateway, user }) =>

@@ -1,8 +1,9 @@
 /** Runs that were ended as lost: of this process, which was taken for dead, and of one that is. */
 import { assert, describe, it } from "@effect/vitest"
 import type { NonEmptyReadonlyArray } from "effect/Array"
-import { Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
+import { Duration, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer, Emitters, FallbackChannel, Spool } from "effect-emitter"
+import { Command } from "effect-emitter/events"
 import type { Envelope } from "effect-emitter/protocol"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
@@ -289,6 +290,38 @@ describe("An emitter whose run was ended as lost", () => {
       assert.deepStrictEqual(receipts, [at(one), at(two), late, at(three), late, late, at(four)])
       assert.deepInclude(yield* stats, { appended: 5, deadLettered: 3 })
     }).pipe(Effect.scoped, Effect.provide(layer())))
+})
+
+describe("A run that says nothing", () => {
+  it.effect("is interrupted when its broker learns that it was ended as lost, and takes no commands any more", () =>
+    Effect.gen(function*() {
+      const inner = yield* Broker.Broker
+      const listeners: Array<(user: UserId, runs: ReadonlyArray<RunId>) => void> = []
+      const broker: Broker.Broker["Service"] = {
+        ...inner,
+        watchLost: (listener) => Effect.sync(() => void listeners.push(listener))
+      }
+      yield* Effect.gen(function*() {
+        const { forUser } = yield* Emitters
+        const emitter = yield* forUser({ userId: "ada", runId: "r" })
+        const running = yield* Effect.never.pipe(
+          Emitter.run({ agentName: "waits" }),
+          Effect.provideService(Emitter.Emitter, emitter),
+          Effect.forkChild({ startImmediately: true })
+        )
+        yield* TestClock.adjust("1 second")
+        assert.isUndefined(running.pollUnsafe())
+        yield* broker.endLost(ada, [r])
+        for (const listener of listeners) listener(ada, [r])
+        const exit = yield* Fiber.await(running)
+        assert.isTrue(Exit.hasInterrupts(exit))
+        const id = Command.CommandId.make("c")
+        assert.deepStrictEqual(
+          yield* broker.commands?.send(ada, { id, run: r, name: "cancel" }, Duration.seconds(1)) ?? Effect.never,
+          Command.refused("ended")
+        )
+      }).pipe(Effect.provide(EmitterLayer().pipe(Layer.provide(Layer.succeed(Broker.Broker, broker)))))
+    }).pipe(Effect.scoped, Effect.provide(Broker.layerMemory())))
 })
 
 const Event = { ...AgentEvents.Custom.make({ name: "free", data: null }), delivery: "critical" } as const

@@ -265,18 +265,31 @@ export const toHeld = (runs: ReadonlyArray<HeldRun>): ReadonlyArray<string> => [
 ]
 
 const decodeKept = Schema.decodeUnknownSync(
-  Schema.TupleWithRest(Schema.Tuple([Position.Epoch, Position.Offset]), [RunId])
+  Schema.TupleWithRest(Schema.Tuple([Position.Epoch, Position.Offset, Schema.Int]), [RunId])
 )
 
 /**
- * What keeping runs tells: the log, and which of them have ended or are another's.
+ * What keeping runs tells: the log, which of them have ended or are another's, and
+ * which of these are `shut`: they take nothing more of this process.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Kept {
+  readonly log: Position.Position
+  readonly ended: ReadonlyArray<RunId>
+  readonly shut: ReadonlyArray<RunId>
+}
+
+/**
+ * Reads what the script answered that keeps runs.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toKept = (reply: unknown): { readonly log: Position.Position; readonly ended: ReadonlyArray<RunId> } => {
-  const [epoch, offset, ...ended] = decodeKept(reply)
-  return { log: { epoch, offset }, ended }
+export const toKept = (reply: unknown): Kept => {
+  const [epoch, offset, shut, ...ended] = decodeKept(reply)
+  return { log: { epoch, offset }, ended, shut: ended.slice(0, shut) }
 }
 
 /**

@@ -16,7 +16,7 @@ import type { RunId, UserId } from "../../../protocol/values/Identity.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import type { Position } from "../../../protocol/values/Position.ts"
 import type { RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
-import type { BrokerError } from "../../Broker.ts"
+import type { Broker, BrokerError } from "../../Broker.ts"
 import type { Leases } from "../../leases/Leases.ts"
 import * as RedisEntry from "../codec/Entry.ts"
 import * as RedisKeys from "../codec/Keys.ts"
@@ -29,6 +29,8 @@ import type { LogCaller } from "./LogCaller.ts"
 
 /**
  * - `append` adds a batch that is of runs.
+ * - `watchLost` is that of the broker.
+ * - `lookAtAll` looks at once whether the runs are still this process's.
  * - `adopt` looks after a run that was taken over, in the state that it has in the
  *   log of this epoch.
  *
@@ -37,6 +39,8 @@ import type { LogCaller } from "./LogCaller.ts"
  */
 export interface RunKeeper {
   readonly append: (user: UserId, batch: NonEmptyReadonlyArray<Envelope>) => Effect.Effect<Position, BrokerError>
+  readonly watchLost: NonNullable<Broker["Service"]["watchLost"]>
+  readonly lookAtAll: () => void
   readonly adopt: (user: UserId, run: RunId, state: RunSnapshot, epoch: string) => void
 }
 
@@ -62,6 +66,7 @@ export const make = Effect.fnUntraced(function*(parts: {
   const held = new HeldRuns()
   const forgotten = new Set<UserId>()
   const isDue = Latch.makeUnsafe(false)
+  const listeners = new Set<(user: UserId, runs: ReadonlyArray<RunId>) => void>()
 
   const append: RunKeeper["append"] = (user, batch) =>
     leases.hold(user, (lease, quiet) =>
@@ -88,9 +93,10 @@ export const make = Effect.fnUntraced(function*(parts: {
         const runs = Array.from(held.of(user)?.runs.values() ?? [])
         if (runs.length === 0) return Effect.sync(quiet)
         const args = [RedisKeys.ofChannel(options, user), lease, ...RedisEntry.toHeld(runs)]
-        return Effect.map(logs.call("keep", keepScript, user, args, RedisEntry.toKept), ({ ended, log }) => {
+        return Effect.map(logs.call("keep", keepScript, user, args, RedisEntry.toKept), ({ ended, log, shut }) => {
           held.ended(user, ended)
           held.kept(user, log.epoch, monotonicMs())
+          if (shut.length > 0) listeners.forEach((listener) => listener(user, shut))
         })
       }))
 
@@ -108,11 +114,13 @@ export const make = Effect.fnUntraced(function*(parts: {
         })), { concurrency: atOnce, discard: true })
   })
 
-  // A server that comes back may have forgotten everything, and need not be asked by anybody else.
-  yield* connection.watch((signal) => {
-    if (signal === "down") return
+  const lookAtAll = (): void => {
     for (const user of held.quietSince(Number.POSITIVE_INFINITY)) forgotten.add(user)
     isDue.openUnsafe()
+  }
+  // A server that comes back may have forgotten everything, and need not be asked by anybody else.
+  yield* connection.watch((signal) => {
+    if (signal === "up") lookAtAll()
   })
   const keepWhenDue = Effect.timeoutOption(isDue.await, pollMs).pipe(
     Effect.andThen(Effect.sync(() => isDue.closeUnsafe())),
@@ -124,5 +132,14 @@ export const make = Effect.fnUntraced(function*(parts: {
     Effect.forkScoped
   )
 
-  return { append, adopt: (user, run, state, epoch) => held.taken(user, run, state, epoch, monotonicMs()) }
+  return {
+    append,
+    watchLost: (listener) =>
+      Effect.acquireRelease(
+        Effect.sync(() => void listeners.add(listener)),
+        () => Effect.sync(() => void listeners.delete(listener))
+      ),
+    lookAtAll,
+    adopt: (user, run, state, epoch) => held.taken(user, run, state, epoch, monotonicMs())
+  }
 })

@@ -5,7 +5,8 @@
  * `ARGV` from 7 on: the channel, the lease, the number of runs, then of each its
  * name, thread, the time of its start (or nothing), the epoch of the log that its
  * start is in, and its state after its start. Gives the epoch, the last offset,
- * and the runs that have ended meanwhile, or are another process's now.
+ * and the runs that have ended meanwhile, or are another process's now: those first
+ * that take nothing more of this one, and before all how many they are.
  *
  * Where a state was written down readers are told by a new epoch, since those who
  * looked before did not see the run.
@@ -63,10 +64,13 @@ local states, count = statesToSave(keys, log, runs)
 local fields = standingFields(runs, standing, function(run)
   return not run.value and activeField(lease, run.besides, run.startedAt, '', holderOf(lease)) or nil
 end)
-local reply = { log.epoch, log.last }
+local shut, others = {}, {}
 for _, run in ipairs(runs) do
-  if isEnded(run.value) or run.value and holderOf(run.value) ~= holderOf(lease) then reply[#reply + 1] = run.name end
+  if isShut(run.value, lease) then shut[#shut + 1] = run.name
+  elseif isEnded(run.value) or run.value and holderOf(run.value) ~= holderOf(lease) then others[#others + 1] = run.name end
 end
+local reply = { log.epoch, log.last, #shut, unpack(shut) }
+for _, name in ipairs(others) do reply[#reply + 1] = name end
 if #states > 0 then
   if not log.isNew then log.epoch, log.ack = ARGV[1], 0 end
   reply[1] = log.epoch
