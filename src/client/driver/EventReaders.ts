@@ -68,6 +68,11 @@ export class EventReaders<A> implements AsyncIterable<A> {
     return this.#entries.length >= this.#capacity
   }
 
+  /** Whether any loop is there. */
+  get areThere(): boolean {
+    return this.#readers.size > 0
+  }
+
   /** Adds an event, or a position that follows the last one. */
   put(position: Position, event?: A): void {
     this.#left = undefined

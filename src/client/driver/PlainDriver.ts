@@ -269,9 +269,11 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   }
 
   #take({ epoch, event }: Extract<Item, { readonly _tag: "Event" }>): void {
+    const { onEvent } = this.#options
+    if (onEvent === undefined && !this.#readers.areThere) return
     const typed = this.#read(event)
     this.#readers.put({ epoch, offset: event.offset }, typed)
-    return this.#options.onEvent?.(typed)
+    return onEvent?.(typed)
   }
 
   #show(status: Status): void {

@@ -68,12 +68,17 @@ export interface RunHandle {
   readonly done: Promise<Run | undefined>
 }
 
+/** One run. Mutable, since it changes with each event. */
 interface Entry {
-  readonly fold: RunFold
+  readonly id: string
+  fold: RunFold
   /** The fold as it was before the run was given up as lost. */
-  readonly alive?: RunFold
-  readonly epoch: string
-  readonly offset: number
+  alive: RunFold | undefined
+  epoch: string
+  offset: number
+  /** What was shown last. */
+  shown: Run | undefined
+  isStale: boolean
 }
 
 interface Listener {
@@ -94,8 +99,6 @@ export class RunStore implements Runs {
   readonly #capacity: number
   readonly #threads: ReadonlyArray<string> | undefined
   readonly #entries = new Map<string, Entry>()
-  readonly #shown = new Map<string, Run>()
-  readonly #stale = new Set<string>()
   readonly #lists = new Map<string, ReadonlyArray<Run>>()
   readonly #listeners = new Set<Listener>()
   readonly #endings = new Map<string, PromiseWithResolvers<Run | undefined>>()
@@ -121,26 +124,29 @@ export class RunStore implements Runs {
       case "Event": {
         const { at, data, keep, offset, run, thread, type } = item.event
         if (run === undefined || !RunEvents.isFolded(type, keep)) return
-        const known = this.#entries.get(run)
-        if (known !== undefined && known.epoch === item.epoch && offset <= known.offset) return
-        const fold = known?.alive ?? known?.fold ?? new RunFold()
+        const entry = this.#entryOf(run)
+        if (entry.epoch === item.epoch && offset <= entry.offset) return
+        const fold = entry.alive ?? entry.fold
         fold.apply(type, data, at, thread, keep)
-        return this.#set(run, { fold, epoch: item.epoch, offset })
+        return this.#set(entry, fold, item.epoch, offset)
       }
       case "Snapshot": {
         const { epoch, offset, run, state } = item
-        const known = this.#entries.get(run)
-        if (known !== undefined && known.epoch === epoch && offset < known.offset) return
         // Snapshots come for all threads, whatever the connection filters.
         if (state.thread !== undefined && this.#threads?.includes(state.thread) === false) return
-        return this.#set(run, { fold: RunFold.from(state), epoch, offset })
+        const entry = this.#entryOf(run)
+        if (entry.epoch === epoch && offset < entry.offset) return
+        return this.#set(entry, RunFold.from(state), epoch, offset)
       }
       case "Lost": {
-        const known = this.#entries.get(item.run)
-        if (known === undefined || known.fold.ended) return
-        const fold = RunFold.from(known.fold.snapshot())
+        const entry = this.#entries.get(item.run)
+        if (entry === undefined || entry.fold.ended) return
+        const alive = entry.fold
+        const fold = RunFold.from(alive.snapshot())
         fold.apply(RunEvents.failed, RunEvents.lost("the server knows nothing of this run any more"), item.at)
-        return this.#set(item.run, { ...known, fold, alive: known.fold })
+        this.#set(entry, fold, entry.epoch, entry.offset)
+        entry.alive = alive
+        return
       }
       case "Gap":
         return
@@ -174,15 +180,15 @@ export class RunStore implements Runs {
   readonly getSnapshot = (): ReadonlyArray<Run> => {
     if (this.#isListed) return this.#list
     this.#isListed = true
-    const runs = Array.from(this.#entries, ([id, entry]) => this.#show(id, entry))
-    return this.#list = share(this.#list, runs)
+    const runs = Array.from(this.#entries.values(), (entry) => this.#show(entry))
+    return this.#list = sameOrNew(this.#list, runs)
   }
 
   readonly inThread = (thread: string): RunList => ({
     subscribe: this.subscribe,
     getSnapshot: () => {
       const runs = this.getSnapshot().filter((run) => run.thread === thread)
-      const list = share(this.#lists.get(thread) ?? noRuns, runs)
+      const list = sameOrNew(this.#lists.get(thread) ?? noRuns, runs)
       if (list.length === 0) this.#lists.delete(thread)
       else this.#lists.set(thread, list)
       return list
@@ -195,7 +201,7 @@ export class RunStore implements Runs {
   readonly run = (id: string): RunHandle => {
     const get = (): Run | undefined => {
       const entry = this.#entries.get(id)
-      return entry && this.#show(id, entry)
+      return entry && this.#show(entry)
     }
     const done = () => this.#endingOf(id, get())
     return {
@@ -222,7 +228,8 @@ export class RunStore implements Runs {
   stopping(run: string, failed: (error: unknown) => void): (does: boolean) => void {
     const asked = { run }
     const show = (): void => {
-      if (this.#entries.has(run)) this.#touch(run)
+      const entry = this.#entries.get(run)
+      if (entry !== undefined) this.#touch(entry)
       this.flush(failed)
     }
     this.#stopping.add(asked)
@@ -242,38 +249,41 @@ export class RunStore implements Runs {
     }
   }
 
-  #show(id: string, { fold }: Entry): Run {
-    const before = this.#shown.get(id)
-    if (before !== undefined && !this.#stale.has(id)) return before
+  /** A run as it is now: the same value as before while it did not change. */
+  #show(entry: Entry): Run {
+    const { fold, id, isStale, shown } = entry
+    if (shown !== undefined && !isStale) return shown
     const isStopping = !fold.ended && Array.from(this.#stopping).some(({ run }) => run === id)
-    const run = share<Run>(before, { id, ...fold.snapshot(), ...(isStopping ? { stopping: true } : {}) })
-    this.#stale.delete(id)
-    this.#shown.set(id, run)
-    return run
+    entry.isStale = false
+    return entry.shown = share<Run>(shown, { id, ...fold.snapshot(), ...(isStopping ? { stopping: true } : {}) })
   }
 
-  #set(run: string, entry: Entry): void {
-    this.#entries.set(run, entry)
-    if (entry.fold.ended) this.#stops(run)
-    this.#touch(run)
-    if (entry.fold.ended) {
-      this.#endings.get(run)?.resolve(this.#show(run, entry))
-      this.#endings.delete(run)
-    }
-    if (this.#entries.size > this.#capacity) this.#evict(run)
+  #entryOf(id: string): Entry {
+    const known = this.#entries.get(id)
+    if (known !== undefined) return known
+    const entry = { id, fold: new RunFold(), alive: undefined, epoch: "", offset: 0, shown: undefined, isStale: true }
+    this.#entries.set(id, entry)
+    if (this.#entries.size > this.#capacity) this.#evict(entry)
+    return entry
   }
 
-  #evict(current: string): void {
-    const others = Array.from(this.#entries).filter(([run]) => run !== current)
-    const [oldest] = others.find(([, { fold }]) => fold.ended) ?? others[0] ?? []
+  #set(entry: Entry, fold: RunFold, epoch: string, offset: number): void {
+    Object.assign(entry, { fold, epoch, offset, alive: undefined })
+    this.#touch(entry)
+    if (!fold.ended) return
+    this.#stops(entry.id)
+    this.#endings.get(entry.id)?.resolve(this.#show(entry))
+    this.#endings.delete(entry.id)
+  }
+
+  #evict(current: Entry): void {
+    const others = Array.from(this.#entries.values()).filter((entry) => entry !== current)
+    const oldest = others.find(({ fold }) => fold.ended) ?? others[0]
     if (oldest === undefined) return
-    const { thread } = this.#shown.get(oldest) ?? {}
-    if (thread !== undefined) this.#lists.delete(thread)
-    this.#entries.delete(oldest)
-    this.#shown.delete(oldest)
-    this.#stops(oldest)
+    if (oldest.shown?.thread !== undefined) this.#lists.delete(oldest.shown.thread)
+    this.#entries.delete(oldest.id)
+    this.#stops(oldest.id)
     this.#touch(oldest)
-    this.#stale.delete(oldest)
   }
 
   // Nothing is to be shown of its stopping any more.
@@ -283,12 +293,19 @@ export class RunStore implements Runs {
     }
   }
 
-  #touch(run: string): void {
-    this.#stale.add(run)
-    this.#changed.add(run)
+  #touch(entry: Entry): void {
+    entry.isStale = true
+    this.#changed.add(entry.id)
     this.#isListed = false
   }
 }
+
+const isSame = (before: ReadonlyArray<unknown>, after: ReadonlyArray<unknown>): boolean =>
+  before.length === after.length && before.every((item, index) => item === after[index])
+
+/** The list as it was before, if nothing of it changed. */
+const sameOrNew = <A>(before: ReadonlyArray<A>, after: ReadonlyArray<A>): ReadonlyArray<A> =>
+  isSame(before, after) ? before : after
 
 /** The value `after`, with all of it that is as it was `before` from there. */
 const share = <A>(before: unknown, after: A): A => {
@@ -297,8 +314,8 @@ const share = <A>(before: unknown, after: A): A => {
   const same = before as A
   if (Array.isArray(before) && Array.isArray(after)) {
     const items = after.map((item: unknown, index) => share(before[index], item))
-    if (items.length === before.length && items.every((item, index) => item === before[index])) return same
-    return items.every((item, index) => item === after[index]) ? after : items as A
+    if (isSame(before, items)) return same
+    return isSame(items, after) ? after : items as A
   }
   if (isObject(before) && isObject(after)) {
     const fields = Object.entries(after).map(([key, value]) => [key, value, share(before[key], value)] as const)

@@ -55,11 +55,13 @@ const copy = (text: string): string => [text.slice(0, 1), text.slice(1)].join(""
  * @category conversions
  * @since 0.1.0
  */
-export const tail = (text: string, max: number): string => {
+export const tail = (text: string, max: number): string => text.length <= max ? text : copy(lastOf(text, max))
+
+const lastOf = (text: string, max: number): string => {
   if (text.length <= max) return text
   const start = text.length - max
   const halvesPair = /^[\uD800-\uDBFF][\uDC00-\uDFFF]$/.test(text.slice(start - 1, start + 1))
-  return copy(text.slice(halvesPair ? start + 1 : start))
+  return text.slice(halvesPair ? start + 1 : start)
 }
 
 /**
@@ -121,10 +123,10 @@ export class GrowingText {
     this.#keep(tail(this.#pieces[0] ?? "", max))
   }
 
-  /** The last characters, as one text. */
+  /** The last characters, as one text. It may keep alive the eighth before them, which is held here as well. */
   get text(): string {
     this.#join()
-    return tail(this.#pieces[0] ?? "", this.#max)
+    return lastOf(this.#pieces[0] ?? "", this.#max)
   }
 
   #join(): void {

@@ -1,0 +1,136 @@
+/**
+ * What runs cost a page, in a real Chromium: its main thread's time, and its memory. Each figure is measured beside another
+ * one of the same page, so that it says the same on every machine.
+ */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { build } from "esbuild"
+import { fileURLToPath } from "node:url"
+import type { Browser, Page } from "playwright-core"
+import { findProgram } from "../support/program.ts"
+import { launch } from "./demo.ts"
+
+const executable = findProgram("chromium")
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+/** What a page measures. */
+interface Figures {
+  /** The least time of several rounds: to fold so many pieces of one text, drawn after each frame, and to parse these frames. */
+  readonly times: (pieces: number, perFrame: number) => { readonly foldMs: number; readonly parseMs: number }
+  /** Lets so many runs come and end, one after another; gives how many are kept. */
+  readonly runs: (count: number) => Promise<number>
+}
+
+declare global {
+  var figures: Figures
+}
+
+const script = `
+  import { connect } from ${JSON.stringify(`${root}src/client/index.ts`)}
+  import { RunStore } from ${JSON.stringify(`${root}src/client/driver/RunStore.ts`)}
+
+  const event = (offset, run, type, data) => ({ offset, id: "e-" + offset, type, at: 1_000 + offset, run, thread: "t1", data })
+  const words = "Events reach the page in the order in which they were emitted, ".split(/(?<= )/)
+  const least = (rounds, measure) => Math.min(...Array.from({ length: rounds }, measure))
+
+  const times = (pieces, perFrame) => {
+    const events = Array.from({ length: pieces }, (_, n) =>
+      event(n + 1, "r1", "text_delta", { messageId: "m1", delta: words[n % words.length] }))
+    const frames = []
+    for (let n = 0; n < pieces; n += perFrame) frames.push(events.slice(n, n + perFrame))
+    const texts = frames.map((events) => JSON.stringify({ type: "events", epoch: "E1", events }))
+    const parseMs = least(5, () => {
+      const began = performance.now()
+      for (const text of texts) JSON.parse(text)
+      return performance.now() - began
+    })
+    const foldMs = least(5, () => {
+      const store = new RunStore(64)
+      let drawn = 0
+      store.subscribe(() => { drawn += store.getSnapshot()[0].parts[0].text.length })
+      const began = performance.now()
+      for (const events of frames) {
+        for (const event of events) store.apply({ _tag: "Event", epoch: "E1", event })
+        store.flush(console.error)
+      }
+      if (drawn < pieces) throw new Error("nothing was drawn")
+      return performance.now() - began
+    })
+    return { foldMs, parseMs }
+  }
+
+  let server
+  class Socket extends EventTarget {
+    constructor() {
+      super()
+      server = this
+      queueMicrotask(() => this.dispatchEvent(new Event("open")))
+    }
+    say(frame) { this.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(frame) })) }
+    send(text) {
+      if (JSON.parse(text).type !== "hello") return
+      this.say({ type: "welcome", connection: "c", epoch: "E1", offset: 0, recovered: false, snapshots: 0,
+        heartbeatMs: 0, retentionMs: 1_000 })
+    }
+    close() {}
+  }
+  const connection = connect({ url: "ws://127.0.0.1/events", platform: { WebSocket: Socket } })
+  const list = connection.runs.inThread("t1")
+  list.subscribe(() => list.getSnapshot())
+  const text = words.join("").repeat(20)
+  let offset = 0
+  let number = 0
+
+  const runs = async (count) => {
+    for (const last = number + count; number < last;) {
+      const run = "r-" + number++
+      const ended = connection.run(run).done
+      const say = (type, data) => server.say({ type: "events", epoch: "E1", events: [event(++offset, run, type, data)] })
+      say("agent_started", { agentName: "a", input: { text } })
+      for (let n = 0; n < 8; n++) say("text_delta", { messageId: "m" + run, delta: text + n })
+      say("agent_completed", { agentName: "a", durationMs: 1 })
+      if ((await ended)?.status !== "completed") throw new Error("a run did not end")
+    }
+    return list.getSnapshot().length
+  }
+  Object.assign(globalThis, { figures: { times, runs } })`
+
+describe.skipIf(executable === undefined)("what runs cost a page", () => {
+  let browser: Browser
+  let page: Page
+  beforeAll(async () => {
+    const { outputFiles } = await build({
+      stdin: { contents: script, resolveDir: root, loader: "ts" },
+      bundle: true,
+      minify: true,
+      format: "iife",
+      write: false,
+      logLevel: "silent"
+    })
+    browser = await launch(executable ?? "chromium")
+    page = await browser.newPage()
+    await page.addScriptTag({ content: outputFiles[0]?.text ?? "" })
+  })
+  afterAll(() => browser?.close())
+
+  it("is less than three times the time that parsing its frames takes, for 100,000 pieces of one text", async () => {
+    const { foldMs, parseMs } = await page.evaluate(() => globalThis.figures.times(100_000, 100))
+    process.stdout.write(`100,000 text_delta: ${foldMs.toFixed(0)} ms to fold, ${parseMs.toFixed(0)} ms to parse\n`)
+    assert.isBelow(foldMs, 3 * parseMs)
+  })
+
+  it("is the memory of the runs that are kept, however many have come", async () => {
+    const session = await page.context().newCDPSession(page)
+    const heap = async () => {
+      await session.send("HeapProfiler.collectGarbage")
+      return (await session.send("Runtime.getHeapUsage")).usedSize
+    }
+    const empty = await heap()
+    assert.strictEqual(await page.evaluate(() => globalThis.figures.runs(200)), 64)
+    const before = await heap()
+    assert.strictEqual(await page.evaluate(() => globalThis.figures.runs(2_000)), 64)
+    const after = await heap()
+    const grown = [before, after].map((size) => ((size - empty) / 1e6).toFixed(2))
+    process.stdout.write(`64 of 200 runs take ${grown[0]} MB, 64 of 2,200 ${grown[1]} MB\n`)
+    assert.isBelow(after - before, (before - empty) / 2)
+  })
+})
