@@ -9,6 +9,7 @@ import type { Keep } from "../../protocol/event/Event.ts"
 import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
 import { RunFold, type RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import * as RunState from "../../protocol/run/RunState.ts"
+import { bytesOfFold, shortened, weigh } from "../../protocol/run/RunWeight.ts"
 import type { RecentRuns, RunSnapshotAt } from "../Broker.ts"
 
 /**
@@ -21,7 +22,7 @@ import type { RecentRuns, RunSnapshotAt } from "../Broker.ts"
  */
 export interface RunRecord {
   readonly since: number
-  readonly fold: RunFold
+  fold: RunFold
   thread: ThreadId | undefined
   offset: number
   endings: number
@@ -72,7 +73,7 @@ export class RunStates {
   /** Takes up a run where a snapshot left it. Runs must come in order, the oldest first. */
   restore(run: RunId, since: number, offset: number, state: RunSnapshot): void {
     this.records ??= new Map()
-    this.put(this.records, run, { since, fold: RunFold.from(state), thread: undefined, offset, endings: 0 })
+    this.put(this.records, run, { since, fold: RunFold.from(state, weigh), thread: undefined, offset, endings: 0 })
   }
 
   /** Takes the next event of a run. */
@@ -88,15 +89,15 @@ export class RunStates {
     this.records ??= new Map()
     let record = this.records.get(run)
     if (record === undefined) {
-      record = { since: offset, fold: new RunFold(), thread, offset, endings: 0 }
+      record = { since: offset, fold: new RunFold(weigh), thread, offset, endings: 0 }
       this.put(this.records, run, record)
       if (this.records.size > this.maxRuns) this.forgetOne(this.records)
     }
-    const { bytes, ended } = record.fold
+    const { ended, weight } = record.fold
     record.offset = offset
     if (RunState.isStart(type) && record.fold.ended && record.fold.isStartedBy(at)) record.thread = thread
     record.fold.apply(type, data, at, thread, keep)
-    this.heldBytes += record.fold.bytes - bytes
+    this.heldBytes += record.fold.weight - weight
     if (record.fold.ended === ended) return
     this.activeRuns += ended ? 1 : -1
     if (!ended) record.endings++
@@ -115,10 +116,10 @@ export class RunStates {
 
   /** Of each text of the runs that are active, keeps so many of the last characters. */
   shorten(maxCharacters: number): void {
-    for (const [, { fold }] of this.entries()) {
-      const { bytes } = fold
-      fold.shorten(maxCharacters)
-      this.heldBytes += fold.bytes - bytes
+    for (const [, record] of this.entries()) {
+      const { fold } = record
+      record.fold = RunFold.from(shortened(fold.snapshot(), maxCharacters), weigh)
+      this.heldBytes += record.fold.weight - fold.weight
     }
   }
 
@@ -149,7 +150,7 @@ export class RunStates {
 
   private put(records: Map<RunId, RunRecord>, run: RunId, record: RunRecord): void {
     records.set(run, record)
-    this.heldBytes += recordOverhead + record.fold.bytes
+    this.heldBytes += recordOverhead + bytesOfFold(record.fold)
     if (!record.fold.ended) this.activeRuns++
   }
 
@@ -162,7 +163,7 @@ export class RunStates {
 
   private forget(run: RunId, { fold }: RunRecord): void {
     this.records?.delete(run)
-    this.heldBytes -= recordOverhead + fold.bytes
+    this.heldBytes -= recordOverhead + bytesOfFold(fold)
     if (!fold.ended) this.activeRuns--
   }
 }

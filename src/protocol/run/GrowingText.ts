@@ -22,28 +22,13 @@ export const textOverhead = 24
 // A piece that waits is a string of its own, and a place in a list.
 const pieceOverhead = textOverhead + 8
 
-const isWide = (text: string): boolean => /[\u0100-\uffff]/.test(text)
-
 /**
- * About what a text takes in memory, in bytes: engines keep one byte for each
- * character where none needs more, else two for each.
+ * Whether engines keep two bytes for each of its characters.
  *
- * @category getters
- * @since 0.1.0
+ * @category checks
+ * @since 0.2.0
  */
-export const bytesOf = (text: string): number => textOverhead + (isWide(text) ? 2 : 1) * text.length
-
-/**
- * The same, without a look at each character of a short text: that counts as if
- * each took two bytes.
- *
- * @category getters
- * @since 0.1.0
- */
-export const roughBytesOf = (text: string): number =>
-  text.length > maxScanned ? bytesOf(text) : textOverhead + 2 * text.length
-
-const maxScanned = 1_024
+export const isWide = (text: string): boolean => /[\u0100-\uffff]/.test(text)
 
 // A part of a text keeps the whole of it alive; joined to something it does not.
 const copy = (text: string): string => [text.slice(0, 1), text.slice(1)].join("")
@@ -92,9 +77,9 @@ export class GrowingText {
     if (text.length > max + max / 8) this.#join()
   }
 
-  /** How many of the last characters there are, `max` at most. */
+  /** How many of the last characters there are, `max` at most. One that a cut through a pair has cost counts as well. */
   get length(): number {
-    return this.#isCut ? this.#max : Math.min(this.#held, this.#max)
+    return this.#isCut && this.#held === this.#max - 1 ? this.#max : Math.min(this.#held, this.#max)
   }
 
   /** Whether something came before these characters. */
@@ -114,13 +99,6 @@ export class GrowingText {
     this.#waiting += piece.length
     const joined = this.#held - this.#waiting
     if (this.#pieces.length > Math.max(16, joined / 256) || this.#waiting > Math.max(4096, joined / 4)) this.#join()
-  }
-
-  /** Gives up all but the last `max` characters, now. */
-  shorten(max: number): void {
-    if (this.#held <= max) return
-    this.#join()
-    this.#keep(tail(this.#pieces[0] ?? "", max))
   }
 
   /** The last characters, as one text. It may keep alive the eighth before them, which is held here as well. */

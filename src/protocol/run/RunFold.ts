@@ -14,14 +14,14 @@
  * @since 0.1.0
  */
 import type { Json, JsonObject } from "effect/Schema"
-import { roughBytesOf, tail } from "./GrowingText.ts"
+import { tail } from "./GrowingText.ts"
 import * as JsonPatch from "./JsonPatch.ts"
 import { isOmitted, keepJson } from "./KeptJson.ts"
 import * as RunEvents from "../event/RunEvents.ts"
 import { maxState, maxText } from "./RunLimits.ts"
 import { type Given, withDefaults } from "../values/Present.ts"
 import type { RunSnapshot } from "./RunSnapshotSchema.ts"
-import { type Item, RunParts } from "./RunParts.ts"
+import { type Item, RunParts, type Weigh } from "./RunParts.ts"
 
 // They take values, not keys: an engine reads a field fast where its name stands in the program.
 const text = (value: Json | undefined): string | undefined => typeof value === "string" ? value : undefined
@@ -53,9 +53,6 @@ const oneOf = <A extends string>(values: ReadonlyArray<A>, value: Json | undefin
 const shortText = (value: Json | undefined): string | undefined =>
   typeof value === "string" ? tail(value, maxText) : undefined
 
-// What a fold takes without its texts and parts, in bytes: measured in V8.
-const foldOverhead = 800
-
 type Scalars = Omit<RunSnapshot, "parts" | "dropped" | "usage">
 
 // They are kept as text.
@@ -86,21 +83,10 @@ const blank = (): State => ({
   error: undefined
 })
 
-// The texts of a state. A result may be large, others seldom are.
-const texts = [
-  "thread",
-  "agentName",
-  "parentRunId",
-  "input",
-  "commands",
-  "state",
-  "thinking",
-  "progressMessage",
-  "result",
-  "error"
-] as const satisfies ReadonlyArray<keyof State>
+// What may be long.
+type TextKey = JsonKey | "thread" | "agentName" | "parentRunId" | "thinking" | "progressMessage" | "error"
 
-const scalarBytes = (value: string | undefined): number => value === undefined ? 0 : roughBytesOf(value)
+const weightless: Weigh = () => 0
 
 const parsed = (json: string | undefined) => json === undefined ? undefined : JSON.parse(json)
 
@@ -121,18 +107,27 @@ const present = ({ commands, input, result, state, status, ...others }: State): 
  * @since 0.1.0
  */
 export class RunFold {
-  #parts = new RunParts()
+  readonly #weigh: Weigh
+  #parts: RunParts
   #state = blank()
   #inputTokens = 0
   #outputTokens = 0
   #cost: number | undefined = undefined
-  #held = foldOverhead
+  #held = 0
+
+  /**
+   * A fold that has seen nothing. `weigh` is given by who bounds what folds take.
+   */
+  constructor(weigh: Weigh = weightless) {
+    this.#weigh = weigh
+    this.#parts = new RunParts(weigh)
+  }
 
   /**
    * A fold that goes on from a snapshot.
    */
-  static from(snapshot: RunSnapshot): RunFold {
-    const fold = new RunFold()
+  static from(snapshot: RunSnapshot, weigh?: Weigh): RunFold {
+    const fold = new RunFold(weigh)
     const { commands, dropped = 0, input, parts, result, state, usage, ...others } = snapshot
     fold.#state = {
       ...blank(),
@@ -142,7 +137,7 @@ export class RunFold {
       input: keepJson(input)?.text,
       result: toText(result)
     }
-    for (const key of texts) fold.#held += scalarBytes(fold.#state[key])
+    for (const value of Object.values(fold.#state)) if (typeof value === "string") fold.#held += fold.#weigh(value)
     fold.#parts.restore(parts, dropped)
     // A snapshot of an earlier version may show an ended run's parts as open.
     if (fold.ended) fold.#parts.close()
@@ -175,17 +170,10 @@ export class RunFold {
   }
 
   /**
-   * About what the fold takes in memory, in bytes.
+   * What its texts and parts weigh; 0 if nobody weighs.
    */
-  get bytes(): number {
+  get weight(): number {
     return this.#held + this.#parts.bytes
-  }
-
-  /**
-   * Keeps of each text the last `max` characters, where memory is short.
-   */
-  shorten(max: number): void {
-    this.#parts.shorten(max)
   }
 
   /**
@@ -278,8 +266,8 @@ export class RunFold {
     }
   }
 
-  #set(key: (typeof texts)[number], value: string | undefined): void {
-    this.#held += scalarBytes(value) - scalarBytes(this.#state[key])
+  #set(key: TextKey, value: string | undefined): void {
+    this.#held += this.#weigh(value) - this.#weigh(this.#state[key])
     this.#state[key] = value
   }
 
@@ -299,12 +287,12 @@ export class RunFold {
 
   // A run id that starts again is a new run.
   #clear(): void {
-    this.#parts = new RunParts()
+    this.#parts = new RunParts(this.#weigh)
     this.#state = blank()
     this.#inputTokens = 0
     this.#outputTokens = 0
     this.#cost = undefined
-    this.#held = foldOverhead
+    this.#held = 0
   }
 
   #append(type: "text" | "thinking", data: JsonObject): void {

@@ -10,40 +10,71 @@
  * @since 0.1.0
  */
 import type { Json } from "effect/Schema"
-import { bytesOf, GrowingText, roughBytesOf, tail, textOverhead } from "./GrowingText.ts"
+import { GrowingText, tail } from "./GrowingText.ts"
 import { keepJson, type KeptJson, omitted } from "./KeptJson.ts"
 import type { Keep } from "../event/RunEvents.ts"
 import { maxJson, maxParts, maxText, maxTotalJson, maxTotalText } from "./RunLimits.ts"
 import { type Given, withDefaults } from "../values/Present.ts"
 import type { RunPart } from "./RunSnapshotSchema.ts"
 
-interface FoldedText {
+/**
+ * A text that comes piece by piece.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface FoldedText {
   readonly type: "text" | "thinking"
   readonly messageId: string
   readonly text: GrowingText
   isCompleted: boolean
 }
 
-interface FoldedNote {
+/**
+ * A thought that came whole.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface FoldedNote {
   readonly type: "note"
   readonly step: number | undefined
   readonly text: string
   readonly isCut: boolean
 }
 
-// What is kept of a program's JSON is apart from the other fields.
-interface FoldedItem {
+/**
+ * All others. What is kept of a program's JSON is apart from the other fields.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface FoldedItem {
   readonly type: "item"
   readonly key: string
   readonly fields: { [field: string]: Json }
   readonly json: { [field: string]: KeptJson }
-  // Counted once: the characters of its texts, the bytes of its JSON, and about what it takes in memory.
+  // Counted once: the characters of its texts, the bytes of its JSON, and what it weighs, if somebody weighs it.
   readonly chars: number
   readonly jsonBytes: number
-  readonly bytes: number
+  weight: number | undefined
 }
 
-type FoldedPart = FoldedText | FoldedNote | FoldedItem
+/**
+ * A part, as it is folded.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type FoldedPart = FoldedText | FoldedNote | FoldedItem
+
+/**
+ * What a text or a part takes in memory, in bytes.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Weigh = (kept: string | FoldedPart | undefined) => number
 
 /**
  * A part that has an id, and is told of as a whole.
@@ -121,13 +152,18 @@ export class RunParts {
   #chars = 0
   #jsonBytes = 0
   #held = 0
+  readonly #weigh: Weigh
+
+  constructor(weigh: Weigh) {
+    this.#weigh = weigh
+  }
 
   /** How many parts are not kept any more. */
   get dropped(): number {
     return this.#droppedParts
   }
 
-  /** About what the parts take in memory, in bytes. */
+  /** What the parts weigh. */
   get bytes(): number {
     return this.#held
   }
@@ -159,10 +195,10 @@ export class RunParts {
     if (known === undefined) return this.#addText({ type, messageId, text: growing(delta), isCompleted: false })
     const { text } = known
     this.#chars -= text.length
-    this.#held -= text.bytes
+    this.#held -= this.#weigh(known)
     text.append(delta)
     this.#chars += text.length
-    this.#held += text.bytes
+    this.#held += this.#weigh(known)
     this.#latest = known
     this.#bound(known)
   }
@@ -230,18 +266,6 @@ export class RunParts {
       } else if (part.type !== "note") {
         part.isCompleted = true
       }
-    }
-  }
-
-  /** Keeps of each text the last `max` characters, where memory is short. */
-  shorten(max: number): void {
-    for (let node = this.#oldest; node !== undefined; node = node.newer) {
-      const { part } = node
-      if (part.type === "item") continue
-      this.#count(part, -1)
-      if (part.type === "note") node.part = note(tail(part.text, max), part.step, part.isCut || part.text.length > max)
-      else part.text.shorten(max)
-      this.#count(node.part)
     }
   }
 
@@ -347,7 +371,7 @@ export class RunParts {
   }
 
   #count(part: FoldedPart, sign: 1 | -1 = 1): void {
-    this.#held += sign * partBytes(part)
+    this.#held += sign * this.#weigh(part)
     this.#chars += sign * charsOf(part)
     if (part.type === "item") this.#jsonBytes += sign * part.jsonBytes
   }
@@ -397,20 +421,12 @@ const item = (key: string, changes: Changes, known?: FoldedPart): FoldedItem => 
 const counted = (key: string, fields: FoldedItem["fields"], json: FoldedItem["json"]): FoldedItem => {
   let chars = 0
   let jsonBytes = 0
-  let bytes = partOverhead + textOverhead + 2 * key.length
   for (const field in fields) {
     const value = fields[field]
-    if (typeof value !== "string") continue
-    bytes += 2 * value.length
-    if (texts.has(field)) chars += value.length
+    if (typeof value === "string" && texts.has(field)) chars += value.length
   }
-  for (const field in json) {
-    const kept = json[field]
-    if (kept === undefined) continue
-    jsonBytes += kept.bytes
-    bytes += jsonOverhead + bytesOf(kept.text)
-  }
-  return { type: "item", key, fields, json, chars, jsonBytes, bytes }
+  for (const field in json) jsonBytes += json[field]?.bytes ?? 0
+  return { type: "item", key, fields, json, chars, jsonBytes, weight: undefined }
 }
 
 const isOpen = (part: FoldedPart): boolean => part.type === "item" && closed.has(part.fields["status"])
@@ -418,21 +434,6 @@ const isOpen = (part: FoldedPart): boolean => part.type === "item" && closed.has
 const isWaiting = (part: FoldedPart): boolean => part.type === "item" && part.fields["status"] === "open"
 
 const charsOf = (part: FoldedPart): number => part.type === "item" ? part.chars : part.text.length
-
-// What is kept takes about so much, in bytes: measured in V8. Labels may be of any script.
-const partOverhead = 160
-const jsonOverhead = 40
-
-const partBytes = (part: FoldedPart): number => {
-  switch (part.type) {
-    case "note":
-      return partOverhead + roughBytesOf(part.text)
-    case "item":
-      return part.bytes
-    default:
-      return partOverhead + 4 * part.messageId.length + part.text.bytes
-  }
-}
 
 const shown = (part: FoldedPart): RunPart => {
   switch (part.type) {

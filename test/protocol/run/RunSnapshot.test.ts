@@ -17,6 +17,8 @@ import {
   type RunPart,
   RunSnapshot
 } from "../../../src/protocol/run/RunSnapshot.ts"
+import type { Weigh } from "../../../src/protocol/run/RunParts.ts"
+import { bytesOfFold, shortened, weigh } from "../../../src/protocol/run/RunWeight.ts"
 import { settledMemory } from "../../support/memory.ts"
 import { builtInEvents } from "../events.ts"
 import { textOf } from "../../support/runs.ts"
@@ -528,22 +530,32 @@ describe("RunSnapshot", () => {
   })
 
   it("says of texts and thoughts that were shortened that they are cut, and takes what they take then", () => {
-    const folded = fold([
+    const snapshot = fold([
       of("text_delta", { messageId: "m1", delta: "abcdef" }),
       of("agent_thinking", { text: "ghijkl" }),
       of("agent_thinking", { text: "mn" })
-    ])
-    const before = folded.bytes
-    folded.shorten(3)
-    assert.deepStrictEqual(folded.snapshot().parts, [
+    ]).snapshot()
+    const short = RunFold.from(shortened(snapshot, 3), weigh)
+    assert.deepStrictEqual(short.snapshot().parts, [
       { type: "text", messageId: "m1", text: "def", truncated: true },
       { type: "thinking", text: "jkl", truncated: true },
       { type: "thinking", text: "mn" }
     ])
-    assert.isBelow(folded.bytes, before)
-    const once = folded.bytes
-    folded.shorten(3)
-    assert.strictEqual(folded.bytes, once)
+    assert.isBelow(bytesOfFold(short), bytesOfFold(RunFold.from(snapshot, weigh)))
+    assert.deepStrictEqual(shortened(short.snapshot(), 3), short.snapshot())
+  })
+
+  it("keeps all texts of a snapshot that were shortened, and goes on with them", () => {
+    const ids = Array.from({ length: 12 }, (_, index) => `m${index}`)
+    const long = fold(ids.map((messageId) => of("text_delta", { messageId, delta: "long ".repeat(100) })))
+    const short = shortened(long.snapshot(), 9)
+    const restored = RunFold.from(short)
+    assert.deepStrictEqual(restored.snapshot(), short)
+    restored.apply("text_delta", { messageId: "m0", delta: "more" }, 1)
+    assert.deepStrictEqual(restored.snapshot().parts, [
+      { type: "text", messageId: "m0", text: "ong long more", truncated: true },
+      ...short.parts.slice(1)
+    ])
   })
 
   it("keeps each part where it began, however often it changes", () => {
@@ -984,7 +996,7 @@ describe("RunSnapshot", () => {
       const [what, piece, width] of [["ASCII", "thirteen char", 1], ["other scripts", "тринадцать зн", 2]] as const
     ) {
       const before = await settledMemory()
-      const folds = Array.from({ length: 20 }, () => new RunFold())
+      const folds = Array.from({ length: 20 }, () => new RunFold(weigh))
       for (const [n, run] of folds.entries()) {
         for (let i = 0; i < 4_000; i++) {
           run.apply("text_delta", {
@@ -998,7 +1010,7 @@ describe("RunSnapshot", () => {
       assert.strictEqual(length, width * 52_000)
       assert.isBelow(cost, 1.3 * length + 4096, what)
       // What the fold says of itself is what the engine says.
-      for (const run of folds) assert.closeTo(run.bytes / cost, 1, 0.25, what)
+      for (const run of folds) assert.closeTo(bytesOfFold(run) / cost, 1, 0.25, what)
       kept.push(folds)
     }
   })
@@ -1006,7 +1018,7 @@ describe("RunSnapshot", () => {
   it("P5: says of itself what the engine says, also of inputs, outputs and thoughts", async () => {
     const before = await settledMemory()
     const folds = Array.from({ length: 40 }, (_, run) => {
-      const each = new RunFold()
+      const each = new RunFold(weigh)
       each.apply("agent_started", { agentName: "a", input: `${run}${"q".repeat(3_000)}` }, 0)
       for (let n = 0; n < 60; n++) {
         const [toolCallId, toolName] = [`call-${run}-${n}`, `tool-${run}-${n}`]
@@ -1018,7 +1030,9 @@ describe("RunSnapshot", () => {
       return each
     })
     const cost = (await settledMemory() - before) / folds.length
-    for (const run of folds) assert.closeTo(run.bytes / cost, 1, 0.25, `${run.bytes} of ${cost}`)
+    for (const run of folds) {
+      assert.closeTo(bytesOfFold(run) / cost, 1, 0.25, `${bytesOfFold(run)} of ${cost}`)
+    }
   })
 
   it("takes a long answer in small pieces without copying it each time", () => {
@@ -1074,6 +1088,6 @@ describe("RunSnapshot", () => {
   it("types its status", () => {
     expectTypeOf<RunSnapshot["status"]>()
       .toEqualTypeOf<"active" | "completed" | "failed" | "cancelled" | "timeout" | "lost">()
-    expectTypeOf(RunFold.from).toEqualTypeOf<(snapshot: RunSnapshot) => RunFold>()
+    expectTypeOf(RunFold.from).toEqualTypeOf<(snapshot: RunSnapshot, weigh?: Weigh) => RunFold>()
   })
 })
