@@ -35,3 +35,12 @@ export const settledMemory = async (): Promise<number> => {
   }
   return least
 }
+
+/**
+ * By how much a process grew from one reading to the next, most of the time: the lower median. What leaks with each round of
+ * something makes it grow each time; what is made once, such as compiled code, or goes at last, once or twice.
+ */
+export const steadyGrowth = (readings: ReadonlyArray<number>): number => {
+  const growths = readings.slice(1).map((reading, at) => reading - (readings[at] ?? reading))
+  return growths.toSorted((one, other) => one - other)[Math.floor((growths.length - 1) / 2)] ?? 0
+}

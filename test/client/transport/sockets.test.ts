@@ -7,7 +7,7 @@ import { Effect, Layer, type Scope, Stream } from "effect"
 import { Broker } from "effect-emitter"
 import { Client } from "effect-emitter/client"
 import { append, serve, token } from "../../gateway/server.ts"
-import { settledMemory } from "../../support/memory.ts"
+import { settledMemory, steadyGrowth } from "../../support/memory.ts"
 import { ownTimed } from "../../support/ownTime.ts"
 import { devices, live, type Options, until, upTo } from "../devices.ts"
 import { type Proxy, proxyTo } from "../Proxy.ts"
@@ -177,31 +177,43 @@ for (const [deviceName, device] of Object.entries(devices)) {
   }
 
   describe(`${deviceName}, in the long run`, () => {
-    it.live("leaks no socket, timer or memory over 500 reconnects", () =>
+    it.live("leaks no socket, timer or memory over 1,000 reconnects", () =>
       Effect.gen(function*() {
         const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
 
         const tiny = yield* tinyServer(1)
-        const welcomes = { count: 0 }
+        let welcomes = 0
+        let goal = 500
         tiny.onWelcomed = () => {
-          welcomes.count += 1
+          welcomes += 1
           // Few, so that what the server keeps of them does not count.
-          if (welcomes.count % 50 === 0) tiny.append(1)
-          if (welcomes.count < 750) tiny.close(4500)
+          if (welcomes % 100 === 0) tiny.append(1)
+          if (welcomes < goal) tiny.close(4500)
         }
         const proxy = yield* proxyTo(() => tiny.port)
         const url = `ws://127.0.0.1:${proxy.port}/events`
         const { offsets } = yield* device({ url, capMs: 2, forgetful: true })
-        yield* until("warm", () => welcomes.count >= 250, 40)
+        const reached = Effect.suspend(() =>
+          Effect.andThen(
+            until(`${goal} connections`, () => welcomes >= goal, 40),
+            until("one socket left", () => tiny.open() === 1 && proxy.stats().open === 1)
+          )
+        )
+        yield* reached
         const before = { heap: yield* Effect.promise(settledMemory), timers: timers() }
-        yield* until("500 more", () => welcomes.count >= 750, 80)
+        const heaps = [before.heap]
+        while (goal < 1_500) {
+          goal += 250
+          tiny.close(4500)
+          yield* reached
+          heaps.push(yield* Effect.promise(settledMemory))
+        }
         yield* until("all events", () => offsets.length >= 15)
-        yield* until("one socket left", () => tiny.open() === 1 && proxy.stats().open === 1)
         yield* until("the last timers gone", () => timers() <= before.timers + 2)
         assert.deepStrictEqual(offsets, upTo(15))
-        const grown = (yield* Effect.promise(settledMemory)) - before.heap
-        process.stdout.write(`${deviceName}: ${(grown / 1_000).toFixed(0)} kB over 500 reconnects\n`)
-        assert.isBelow(grown, 1_000_000)
+        const grown = steadyGrowth(heaps)
+        process.stdout.write(`${deviceName}: ${grown} bytes more after each 250 reconnects\n`)
+        assert.isBelow(grown, 250_000)
       }), 300_000)
   })
 }
