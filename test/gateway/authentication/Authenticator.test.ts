@@ -5,6 +5,7 @@ import { FetchHttpClient, HttpClient, HttpClientError, HttpClientResponse } from
 import { TestClock } from "effect/testing"
 import * as Jose from "jose"
 import { createServer } from "node:http"
+import { until } from "../../client/devices.ts"
 import { secret, token, user } from "../server.ts"
 
 const shared = (options: Partial<Parameters<typeof Authenticator.layerJwt>[0]> = {}) =>
@@ -179,7 +180,11 @@ const provider = Effect.gen(function*() {
   return { state, addKey, signWith, layer }
 })
 
-/** Lets what does not wait for the clock come to its end, checks of signatures included. */
+/** Until so many fetches have begun. Keys are imported beside the test's clock, in real time. */
+const untilFetched = (state: { readonly fetches: number }, count: number) =>
+  TestClock.withLive(until(`fetch ${count}`, () => state.fetches >= count))
+
+/** Lets what does not wait for the clock go on. Where a machine needs longer, a test shows less, and still passes. */
 const settled = Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 30)))
 
 describe("Authenticator.layerJwks", () => {
@@ -199,7 +204,7 @@ describe("Authenticator.layerJwks", () => {
         assert.strictEqual(state.fetches, 1)
         yield* TestClock.adjust("1 minute")
         yield* verify(shown)
-        yield* settled
+        yield* untilFetched(state, 2)
         assert.strictEqual(state.fetches, 2)
       })
     ))
@@ -233,7 +238,7 @@ describe("Authenticator.layerJwks", () => {
         state.delay = "100 millis"
         const rotated = yield* signWith("k2")
         const hangsUp = yield* Effect.forkChild(Effect.flip(verify(yield* signWith("k1", "k9"))))
-        yield* settled
+        yield* untilFetched(state, 2)
         assert.strictEqual(state.fetches, 2)
         yield* Fiber.interrupt(hangsUp)
         // What is known does not wait.
@@ -254,7 +259,7 @@ describe("Authenticator.layerJwks", () => {
         state.delay = "4 seconds"
         const unknown = yield* signWith("k1", "k9")
         const first = yield* Effect.forkChild(Effect.flip(verify(unknown)))
-        yield* settled
+        yield* untilFetched(state, 2)
         yield* TestClock.adjust("4 seconds")
         yield* Fiber.join(first)
         yield* TestClock.adjust("29 seconds")
@@ -270,7 +275,7 @@ describe("Authenticator.layerJwks", () => {
         yield* TestClock.adjust("31 seconds")
         state.delay = "100 millis"
         const asks = yield* Effect.forkChild(Effect.flip(verify(yield* signWith("k1", "k8"))))
-        yield* settled
+        yield* untilFetched(state, 2)
         const comesLater = yield* Effect.forkChild(Effect.flip(verify(yield* signWith("k1", "k9"))))
         yield* settled
         yield* TestClock.adjust("100 millis")
@@ -286,7 +291,7 @@ describe("Authenticator.layerJwks", () => {
         const shown = yield* signWith("k1")
         state.delay = "1 hour"
         const first = yield* Effect.forkChild(Effect.flip(verify(shown)))
-        yield* settled
+        yield* untilFetched(state, 1)
         yield* TestClock.adjust("5 seconds")
         assert.strictEqual((yield* Fiber.join(first))._tag, "AuthenticatorUnavailable")
         state.delay = 0
@@ -319,7 +324,7 @@ describe("Authenticator.layerJwks", () => {
         state.delay = "1 minute"
         yield* TestClock.adjust("11 minutes")
         yield* verify(shown)
-        yield* settled
+        yield* untilFetched(state, 2)
         assert.strictEqual(state.fetches, 2)
       })
     ))
