@@ -254,7 +254,8 @@ export class Emitter extends Context.Service<Emitter, {
  *
  *   A run is held by one emitter at a time. `attach` fails with `AttachError`, and
  *   changes nothing, where the run is unknown, has ended, or is held: by an open
- *   emitter of this process, or by another process that lives. A process is known to
+ *   emitter of this process, or by another process that lives. Where the broker cannot
+ *   be asked it fails with the broker's error, and may be tried again. A process is known to
  *   live by its lease: where the holder has not let the run go, `attach` waits until it
  *   renews its lease, a third of the lease's time, or until that time is over; then
  *   the run is the caller's instead of lost. Of several who attach at once one gets
