@@ -1,7 +1,7 @@
 /**
  * Gives the components below it their connection.
  *
- * @since 0.1.0
+ * @since 0.2.0
  */
 import { createContext, createElement, type ReactElement, type ReactNode, useContext, useEffect, useMemo } from "react"
 import type { Connection, ConnectOptions } from "../client/driver/ConnectOptions.ts"
@@ -17,7 +17,7 @@ import { type ConnectionSource, made, SharedConnection } from "./SharedConnectio
  * it showed before.
  *
  * @category models
- * @since 0.1.0
+ * @since 0.2.0
  */
 export type EmitterProviderProps<D extends Event.AnyDefinition = BuiltIn> =
   & { readonly children?: ReactNode }
@@ -52,7 +52,7 @@ const Context = createContext<ConnectionSource | undefined>(undefined)
  * ```
  *
  * @category components
- * @since 0.1.0
+ * @since 0.2.0
  */
 export const EmitterProvider = <D extends Event.AnyDefinition = BuiltIn>(
   props: EmitterProviderProps<D>
@@ -93,7 +93,7 @@ const settingsOf = <D extends Event.AnyDefinition>(options: ConnectOptions<D>): 
  * above.
  *
  * @category hooks
- * @since 0.1.0
+ * @since 0.2.0
  */
 export const useSource = (): ConnectionSource => {
   const source = useContext(Context)

@@ -8,7 +8,7 @@
  *   opens: whoever takes a place after someone else has left never uses the other's
  *   connection.
  *
- * @since 0.1.0
+ * @since 0.2.0
  */
 import { connect } from "../client/connect.ts"
 import type { Connection, ConnectOptions } from "../client/driver/ConnectOptions.ts"
@@ -19,7 +19,7 @@ import type * as Event from "../protocol/event/Event.ts"
  * A connection that somebody holds. After `release` it may close.
  *
  * @category models
- * @since 0.1.0
+ * @since 0.2.0
  */
 export interface Held {
   readonly connection: Connection<Event.AnyDefinition>
@@ -33,7 +33,7 @@ export interface Held {
  * - `retain`: the connection, which stays open until it is released.
  *
  * @category models
- * @since 0.1.0
+ * @since 0.2.0
  */
 export interface ConnectionSource {
   readonly peek: () => Connection<Event.AnyDefinition> | undefined
@@ -44,7 +44,7 @@ export interface ConnectionSource {
  * A connection that belongs to somebody else, who opens and closes it.
  *
  * @category constructors
- * @since 0.1.0
+ * @since 0.2.0
  */
 export const made = (connection: Connection<Event.AnyDefinition>): ConnectionSource => ({
   peek: () => connection,
@@ -72,7 +72,7 @@ const noCallbacks = {
  * shorten: a page loads this class.
  *
  * @category constructors
- * @since 0.1.0
+ * @since 0.2.0
  */
 export class SharedConnection<D extends Event.AnyDefinition> implements ConnectionSource {
   readonly url: string

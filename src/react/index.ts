@@ -5,7 +5,40 @@
  * Reload, a second tab, StrictMode and hot reload show the same picture. Where server
  * components are, this is the client's side.
  *
- * @since 0.1.0
+ * ```tsx
+ * import { statusMessage } from "effect-emitter/client"
+ * import { EmitterProvider, useConnection, useRun, useRuns } from "effect-emitter/react"
+ *
+ * const token = () => fetch("/token").then((response) => response.text())
+ *
+ * const Answer = ({ id }: { readonly id: string }) => {
+ *   const run = useRun(id)
+ *   return (
+ *     <article aria-busy={run?.status === "active"}>
+ *       {run?.parts.map((part, index) => part.type === "text" && <p key={index}>{part.text}</p>)}
+ *       {run?.error !== undefined && <p role="alert">{run.error}</p>}
+ *     </article>
+ *   )
+ * }
+ *
+ * const Chat = ({ thread }: { readonly thread: string }) => {
+ *   const { status } = useConnection()
+ *   return (
+ *     <main>
+ *       <p role="status">{statusMessage(status)}</p>
+ *       {useRuns({ thread }).map(({ id }) => <Answer key={id} id={id} />)}
+ *     </main>
+ *   )
+ * }
+ *
+ * export const App = () => (
+ *   <EmitterProvider url="/events" token={token}>
+ *     <Chat thread="t1" />
+ *   </EmitterProvider>
+ * )
+ * ```
+ *
+ * @since 0.2.0
  */
 "use client"
 

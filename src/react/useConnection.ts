@@ -1,7 +1,7 @@
 /**
  * The connection, as components see it.
  *
- * @since 0.1.0
+ * @since 0.2.0
  */
 import { useMemo } from "react"
 import type { Connection } from "../client/driver/ConnectOptions.ts"
@@ -16,7 +16,7 @@ import { useStore, type View } from "./useStore.ts"
  * - `renew`: asks for a new token and sends it, without a new connection.
  *
  * @category models
- * @since 0.1.0
+ * @since 0.2.0
  */
 export interface ConnectionState {
   readonly status: Status
@@ -36,7 +36,7 @@ const statusOf = ({ status }: Connection<Event.AnyDefinition>): View<Status> => 
  * when the status changed. It is `connecting` on a server.
  *
  * @category hooks
- * @since 0.1.0
+ * @since 0.2.0
  */
 export const useConnection = (): ConnectionState => {
   const source = useSource()

@@ -2,7 +2,7 @@
  * Events, for what a component does once and does not draw: a sound, a notice, a
  * look-up. What is drawn comes from `useRuns` and `useRun`.
  *
- * @since 0.1.0
+ * @since 0.2.0
  */
 import { useEffect, useRef } from "react"
 import { call, rethrow } from "../client/driver/Callback.ts"
@@ -35,7 +35,7 @@ import { useSource } from "./EmitterProvider.ts"
  * ```
  *
  * @category hooks
- * @since 0.1.0
+ * @since 0.2.0
  */
 export function useEvent<Name extends BuiltInName>(
   event: Name,

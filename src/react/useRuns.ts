@@ -5,7 +5,7 @@
  * changed: the list, each run in it, and each part of a run. So `memo` and the
  * dependencies of effects can compare by identity.
  *
- * @since 0.1.0
+ * @since 0.2.0
  */
 import { useCallback } from "react"
 import type { Connection } from "../client/driver/ConnectOptions.ts"
@@ -21,7 +21,7 @@ const noRuns: ReadonlyArray<Run> = []
  * None are known on a server, and before the first have come.
  *
  * @category hooks
- * @since 0.1.0
+ * @since 0.2.0
  */
 export const useRuns = ({ thread }: { readonly thread?: string | undefined } = {}): ReadonlyArray<Run> => {
   const view = useCallback(({ runs }: Connection<Event.AnyDefinition>): View<ReadonlyArray<Run>> => {
@@ -36,7 +36,7 @@ export const useRuns = ({ thread }: { readonly thread?: string | undefined } = {
  * again when this run changed, and not for others.
  *
  * @category hooks
- * @since 0.1.0
+ * @since 0.2.0
  */
 export const useRun = (id: string): Run | undefined => {
   const view = useCallback(({ run }: Connection<Event.AnyDefinition>): View<Run | undefined> => run(id), [id])

@@ -1,7 +1,7 @@
 /**
  * Reads a store of the connection that a component is given.
  *
- * @since 0.1.0
+ * @since 0.2.0
  */
 import { useCallback, useSyncExternalStore } from "react"
 import type { Connection } from "../client/driver/ConnectOptions.ts"
@@ -12,7 +12,7 @@ import { useSource } from "./EmitterProvider.ts"
  * One of the stores of a connection, seen as one value.
  *
  * @category models
- * @since 0.1.0
+ * @since 0.2.0
  */
 export interface View<out A> {
   readonly subscribe: (listener: () => void) => () => void
@@ -24,7 +24,7 @@ export interface View<out A> {
  * is to stay the same function from one render to the next.
  *
  * @category hooks
- * @since 0.1.0
+ * @since 0.2.0
  */
 export const useStore = <A>(view: (connection: Connection<Event.AnyDefinition>) => View<A>, blank: A): A => {
   const source = useSource()
