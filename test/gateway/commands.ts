@@ -2,7 +2,7 @@
  * A broker that takes commands, without runs: what a test says of a command becomes of it.
  */
 import { Clock, Duration, Effect, Layer } from "effect"
-import { Broker } from "effect-emitter"
+import * as Broker from "../../src/broker/index.ts"
 import * as Command from "../../src/protocol/command/Command.ts"
 import type { UserId } from "../../src/protocol/values/Identity.ts"
 import * as Commands from "../../src/gateway/command/Commands.ts"

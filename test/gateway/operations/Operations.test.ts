@@ -131,6 +131,10 @@ describe("Operations", () => {
       const garbage = yield* dial(served.url)
       yield* garbage.send("garbage")
       yield* garbage.closed
+      yield* device.send({ type: "command", id: "c1", run: "r1", name: "cancel" })
+      yield* device.send({ type: "command", id: "c2", run: "r1", name: "Stop!" })
+      yield* device.take("command")
+      yield* device.take("command")
       const { text } = yield* served.get("/metrics")
       const value = (name: string) => text.split("\n").find((line) => line.startsWith(`${name} `))?.split(" ")[1]
       assert.strictEqual(value("emitter_gateway_connections"), "2")
@@ -138,6 +142,9 @@ describe("Operations", () => {
       assert.strictEqual(value("emitter_gateway_opened_total"), "2")
       assert.strictEqual(value("emitter_gateway_events_total"), "3")
       assert.strictEqual(value(`emitter_gateway_closed_total{code="badFrame"}`), "1")
+      assert.strictEqual(value(`emitter_gateway_commands_total{outcome="unknownRun"}`), "1")
+      assert.strictEqual(value(`emitter_gateway_commands_total{outcome="invalid"}`), "1")
+      assert.strictEqual(value("emitter_gateway_open_commands"), "0")
       // A second look adds nothing twice.
       const again = (yield* served.get("/metrics")).text
       assert.include(again, "emitter_gateway_events_total 3\n")
