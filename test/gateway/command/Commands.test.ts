@@ -50,8 +50,8 @@ const ask = Effect.fnUntraced(function*(device: Device, frame: Record<string, un
 const post = Effect.fnUntraced(function*(served: Pick<Served, "http">, frame: object, by = "ada") {
   const headers = { authorization: `Bearer ${yield* token(by)}` }
   const body = textOf(frame)
-  return yield* Effect.promise(async () => {
-    const response = await fetch(`${served.http}/events`, { method: "POST", headers, body })
+  return yield* Effect.promise(async (signal) => {
+    const response = await fetch(`${served.http}/events`, { method: "POST", headers, body, signal })
     const answer: unknown = JSON.parse(await response.text())
     return { status: response.status, type: response.headers.get("content-type"), answer }
   })
@@ -305,6 +305,19 @@ describe("Commands of devices", () => {
       yield* Deferred.await(asked)
       device.socket.terminate()
       yield* untilEffect("it is gone", Effect.map(served.gateway.stats, ({ sessions }) => sessions === 0))
+      yield* Deferred.succeed(decided, Command.accepted)
+      yield* untilEffect("it is done", Effect.sync(() => served.double.done.length === 1))
+    }))
+
+  it.live("whose sender hangs up on its POST are decided all the same", () =>
+    Effect.gen(function*() {
+      const served = yield* serveCommands()
+      const asked = yield* Deferred.make<void>()
+      const decided = yield* Deferred.make<Command.Outcome>()
+      served.double.decide = () => Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(decided))
+      const sending = yield* Effect.forkChild(post(served, command()))
+      yield* Deferred.await(asked)
+      yield* Fiber.interrupt(sending)
       yield* Deferred.succeed(decided, Command.accepted)
       yield* untilEffect("it is done", Effect.sync(() => served.double.done.length === 1))
     }))
