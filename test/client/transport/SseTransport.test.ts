@@ -229,6 +229,24 @@ describe("An event stream", () => {
     assert.deepStrictEqual([nothing, heard], ["nothing", []])
   })
 
+  it("fault 19: takes a fetch that throws for a lost network, of the stream and of what is posted", async () => {
+    const closed = Promise.withResolvers<readonly [number, string]>()
+    const unacknowledged = Promise.withResolvers<void>()
+    const fetch: Fetch = () => {
+      throw new TypeError("nothing is fetched here")
+    }
+    const stream = openSse(fetch, url, {
+      opened: () => stream.send({ type: "ack", offset: 1, epoch: "E1", confirmed: [1] }),
+      message: () => assert.fail("nothing was sent"),
+      acknowledged: () => assert.fail("nothing has arrived"),
+      unacknowledged: unacknowledged.resolve,
+      closed: (...reason) => closed.resolve(reason)
+    })
+    await unacknowledged.promise
+    stream.send({ type: "hello", token: "t" })
+    assert.deepStrictEqual(await closed.promise, [1006, "TypeError: nothing is fetched here"])
+  })
+
   it("acknowledges by POST, one at a time and the newest, and tells what did not arrive", async () => {
     const answers: Array<PromiseWithResolvers<Response>> = []
     const { heard, requests, stream } = open(({ init }) => {
