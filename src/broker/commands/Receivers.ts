@@ -17,7 +17,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { UserId } from "../../protocol/values/Identity.ts"
-import type * as Command from "../../protocol/command/Command.ts"
+import * as Command from "../../protocol/command/Command.ts"
 import type { CommandReceiver, SentCommand } from "../Broker.ts"
 
 /**
@@ -59,6 +59,17 @@ interface Registered {
 
 const nobody: Answer = { _tag: "Nobody" }
 
+// What is remembered of each command must have a bound.
+const maxText = 1_000
+const bounded = (outcome: Command.Outcome): Command.Outcome => {
+  if (outcome.outcome === "accepted") return outcome
+  const { message, path, reason } = outcome
+  return Command.refused(reason, {
+    ...(path === undefined ? {} : { path: path.slice(0, maxText) }),
+    ...(message === undefined ? {} : { message: message.slice(0, maxText) })
+  })
+}
+
 const closingTime = Duration.seconds(1)
 
 /**
@@ -94,7 +105,7 @@ export const make: Effect.Effect<Receivers, never, Scope.Scope> = Effect.map(Eff
     Effect.gen(function*() {
       const exit = yield* call(one, user, command)
       if (Exit.isSuccess(exit)) {
-        return exit.value === undefined ? undefined : { _tag: "Decided", outcome: exit.value }
+        return exit.value === undefined ? undefined : { _tag: "Decided", outcome: bounded(exit.value) }
       }
       if (!Cause.hasInterruptsOnly(exit.cause)) {
         yield* Effect.logError(`A receiver of commands died of "${command.name}", of user ${user}`, exit.cause)

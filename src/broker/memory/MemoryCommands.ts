@@ -58,7 +58,7 @@ type State =
   | { readonly _tag: "unsure"; readonly error: BrokerError; readonly at: number }
 
 interface Known {
-  readonly command: SentCommand
+  command: SentCommand
   readonly digest: string
   until: number
   readonly done: Deferred.Deferred<Command.Outcome, BrokerError>
@@ -143,7 +143,8 @@ export const make = Effect.fnUntraced(function*(parts: {
     if (one.state._tag === "decided") return
     if (one.state._tag !== "unsure") line.open--
     one.state = state
-    const { id } = one.command
+    const { id, name, run } = one.command
+    one.command = { id, name, run }
     const bytes = commandOverhead + (state._tag === "decided" ? JSON.stringify(state.outcome).length : 0)
     hold(line, bytes - one.bytes)
     one.bytes = bytes

@@ -122,6 +122,19 @@ export const commanding = (test: BrokerTest) => {
       assert.deepStrictEqual(yield* send(broker, user, command()), refusal)
     }))
 
+  test("keeps of a refusal's words so many that what is remembered has a bound", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      yield* broker.append(user, [startOf("r")])
+      const long = "x".repeat(100_000)
+      yield* receiving(broker, user, () => Effect.succeed(Command.refused("invalid", { path: long, message: long })))
+      const short = long.slice(0, 1_000)
+      assert.deepStrictEqual(
+        yield* send(broker, user, command()),
+        Command.refused("invalid", { path: short, message: short })
+      )
+    }))
+
   test("asks receivers in turn, until one has the run", (broker) =>
     Effect.gen(function*() {
       const user = newUser()

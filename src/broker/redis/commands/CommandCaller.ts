@@ -10,7 +10,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Command from "../../../protocol/command/Command.ts"
 import type { UserId } from "../../../protocol/values/Identity.ts"
-import type { SentCommand } from "../../Broker.ts"
 import type { BrokerError } from "../../BrokerError.ts"
 import * as CommandLimits from "../../commands/CommandLimits.ts"
 import * as Reply from "../codec/CommandReply.ts"
@@ -18,21 +17,12 @@ import * as RedisEntry from "../codec/Entry.ts"
 import * as RedisKeys from "../codec/Keys.ts"
 import type { Connection } from "../connection/Connection.ts"
 import type { ServerOptions } from "../connection/Options.ts"
+import type { Digested, Mail } from "./Inbox.ts"
 import type { LogCaller } from "../operations/LogCaller.ts"
 import * as CommandLua from "../scripts/CommandLua.ts"
+import * as LeaseLua from "../leases/LeaseLua.ts"
 import * as LogRepair from "../scripts/LogRepair.ts"
 import * as RedisScript from "../scripts/Script.ts"
-
-/**
- * A command with the digest of what it asks.
- *
- * @category models
- * @since 0.2.0
- */
-export interface Digested {
-  readonly command: SentCommand
-  readonly digest: string
-}
 
 /**
  * How a command that a process took is decided: with an outcome, by where its run
@@ -51,6 +41,7 @@ export type Decision = Command.Outcome | "log" | "end"
  * - `take` takes the next of the user's commands that is for this process, but for those
  *   that are `left` as they are.
  * - `decide` decides one that was taken.
+ * - `clear` takes users out of this process's mailbox that were seen to.
  *
  * @category models
  * @since 0.2.0
@@ -73,6 +64,7 @@ export interface CommandCaller {
     taken: Digested,
     decision: Decision
   ) => Effect.Effect<Reply.CommandReply, BrokerError>
+  readonly clear: (mail: Mail) => Effect.Effect<void, BrokerError>
 }
 
 const ttl = String(RedisKeys.commandsMs)
@@ -149,7 +141,15 @@ export const make = (
         digest,
         of,
         typeof decision === "string" ? decision : Reply.fromOutcome(decision)
-      ], Reply.toCommandReply)
+      ], Reply.toCommandReply),
+    clear: (mail) =>
+      Effect.asVoid(connection.call("clear", ({ client }) =>
+        RedisScript.run(
+          client,
+          LeaseLua.leave,
+          [RedisKeys.ofMailbox(prefix, node)],
+          mail.flatMap(([user, number]) => [user, String(number)])
+        )))
   }
 }
 

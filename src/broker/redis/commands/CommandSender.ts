@@ -17,8 +17,8 @@ import type { Commands } from "../../Broker.ts"
 import { BrokerError, BrokerUnavailable } from "../../BrokerError.ts"
 import { dataBytes, digestOf } from "../../commands/CommandDigest.ts"
 import type { CommandReply } from "../codec/CommandReply.ts"
-import { type CommandCaller, type Digested, toWithinMs } from "./CommandCaller.ts"
-import type { Inbox } from "./Inbox.ts"
+import { type CommandCaller, toWithinMs } from "./CommandCaller.ts"
+import type { Digested, Inbox } from "./Inbox.ts"
 
 // After so many milliseconds without an outcome a command is put again; then twice as many, up to the last.
 const firstPauseMs = 200
@@ -129,11 +129,11 @@ export const make = (caller: CommandCaller, inbox: Inbox): Effect.Effect<Command
         Effect.sync(() => {
           const told = Deferred.makeUnsafe<Command.Outcome>()
           const resume = (outcome: Command.Outcome) => void Deferred.doneUnsafe(told, Effect.succeed(outcome))
-          inbox.await(user, command.id, resume)
+          inbox.await(user, sent, resume)
           return { told, resume }
         }),
         ({ told }) => sendUntilDone(user, sent, toWithinMs(within), told),
-        ({ resume }) => Effect.sync(() => inbox.done(user, command.id, resume))
+        ({ resume }) => Effect.sync(() => inbox.done(user, sent, resume))
       )
     }
   })

@@ -20,8 +20,8 @@ import type { Receivers } from "../../commands/Receivers.ts"
 import type { Leases } from "../../leases/Leases.ts"
 import type { Connection } from "../connection/Connection.ts"
 import type { CommandReply } from "../codec/CommandReply.ts"
-import type { CommandCaller, Decision, Digested } from "./CommandCaller.ts"
-import type { Inbox } from "./Inbox.ts"
+import type { CommandCaller, Decision } from "./CommandCaller.ts"
+import type { Digested, Inbox } from "./Inbox.ts"
 
 // What this process decided, as long as it remembers.
 interface Remembered {
@@ -76,7 +76,10 @@ export const make = Effect.fnUntraced(function*(parts: {
       const digest = digestOf(command)
       const known = remembered.get(key)
       const taken: Digested = { command, digest }
-      if (known?.digest === digest) return caller.decide(user, taken, known.decision)
+      if (known?.digest === digest) {
+        remember(key, digest, known.decision)
+        return caller.decide(user, taken, known.decision)
+      }
       return receivers.ask(user, command, (answer) => {
         if (answer._tag === "Nobody") return caller.decide(user, taken, "log")
         const decision = answer._tag === "Decided" ? answer.outcome : "end"
@@ -104,12 +107,21 @@ export const make = Effect.fnUntraced(function*(parts: {
       }
     })
 
+  // Where it fails they are told once more.
+  const clear = Effect.suspend(() => {
+    const seen = inbox.seenToTell()
+    return Effect.ignore(Effect.map(caller.clear(seen), () => inbox.told(seen)))
+  })
+
   const work = (user: UserId, worker: Worker): Effect.Effect<void> =>
     Effect.suspend(() => {
       const { number } = worker
       worker.isCalled = false
       return Effect.matchEffect(seeTo(user), {
-        onSuccess: () => Effect.sync(() => inbox.seenTo(user, number)),
+        onSuccess: () => {
+          inbox.seenTo(user, number)
+          return inbox.isFull ? clear : Effect.void
+        },
         onFailure: (error) => {
           failed.set(user, number)
           return error.blame === "user"

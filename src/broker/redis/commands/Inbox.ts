@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Schema from "effect/Schema"
 import * as Command from "../../../protocol/command/Command.ts"
+import type { SentCommand } from "../../Broker.ts"
 import { UserId } from "../../../protocol/values/Identity.ts"
 
 /**
@@ -21,13 +22,24 @@ import { UserId } from "../../../protocol/values/Identity.ts"
  */
 export type Mail = ReadonlyArray<readonly [user: UserId, number: number]>
 
+/**
+ * A command with the digest of what it asks.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Digested {
+  readonly command: SentCommand
+  readonly digest: string
+}
+
 const decodeUser = Schema.decodeUnknownExit(UserId)
 const decodeOutcome = Schema.decodeUnknownExit(Schema.fromJsonString(Command.Outcome))
 
-// So many users that were seen to are told to the server with one beat.
-const seenPerBeat = 256
+// So many users that were seen to are told to the server at once.
+const seenAtOnce = 256
 
-const keyOf = (user: UserId, id: string): string => `${user}\n${id}`
+const keyOf = (user: UserId, id: string, digest: string): string => `${user}\n${id}\n${digest}`
 
 /**
  * The inbox of a process.
@@ -50,13 +62,13 @@ export class Inbox {
 
   /** Takes a publication of the process's own channel. What cannot be read is left to the beat, and to who asks again. */
   listen(message: string): void {
-    const [kind, name, id = "", ...text] = message.split("\n")
+    const [kind, name, id = "", digest = "", text] = message.split("\n")
     const user = decodeUser(name)
     if (Exit.isFailure(user)) return
     if (kind === "m" && Number.isSafeInteger(Number(id))) return this.arrived([[user.value, Number(id)]])
-    const outcome = kind === "o" ? decodeOutcome(text.join("\n")) : undefined
+    const outcome = kind === "o" ? decodeOutcome(text) : undefined
     if (outcome === undefined || Exit.isFailure(outcome)) return
-    for (const resume of this.waiting.get(keyOf(user.value, id)) ?? []) resume(outcome.value)
+    for (const resume of this.waiting.get(keyOf(user.value, id, digest)) ?? []) resume(outcome.value)
   }
 
   /** Commands of these users wait for this process. */
@@ -80,7 +92,12 @@ export class Inbox {
 
   /** Some of the users that were seen to, to be told to the server. */
   seenToTell(): Mail {
-    return Array.from(this.seen).slice(0, seenPerBeat)
+    return Array.from(this.seen).slice(0, seenAtOnce)
+  }
+
+  /** Whether these are so many that they cannot wait for the next beat. */
+  get isFull(): boolean {
+    return this.seen.size >= seenAtOnce
   }
 
   /** The server was told of these. */
@@ -89,16 +106,16 @@ export class Inbox {
   }
 
   /** Calls `resume` with the outcome of a command, each time it is told, until `done`. */
-  await(user: UserId, id: Command.CommandId, resume: (outcome: Command.Outcome) => void): void {
-    const key = keyOf(user, id)
+  await(user: UserId, { command, digest }: Digested, resume: (outcome: Command.Outcome) => void): void {
+    const key = keyOf(user, command.id, digest)
     const waiting = this.waiting.get(key) ?? new Set()
     waiting.add(resume)
     this.waiting.set(key, waiting)
   }
 
   /** Calls it no more. */
-  done(user: UserId, id: Command.CommandId, resume: (outcome: Command.Outcome) => void): void {
-    const key = keyOf(user, id)
+  done(user: UserId, { command, digest }: Digested, resume: (outcome: Command.Outcome) => void): void {
+    const key = keyOf(user, command.id, digest)
     const waiting = this.waiting.get(key)
     waiting?.delete(resume)
     if (waiting?.size === 0) this.waiting.delete(key)

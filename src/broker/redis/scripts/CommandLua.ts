@@ -134,7 +134,7 @@ local function close(commands, outcomes, known, closed, user, processes, now, tt
   -- Without the right to publish it is found by asking again.
   for _, one in ipairs(closed) do
     for process in string.gmatch(one.senders, '[^,]+') do
-      redis.pcall('PUBLISH', processes .. process, 'o\\n' .. user .. '\\n' .. one.id .. '\\n' .. one.outcome)
+      redis.pcall('PUBLISH', processes .. process, 'o\\n' .. user .. '\\n' .. one.id .. '\\n' .. one.digest .. '\\n' .. one.outcome)
     end
   end
 end
@@ -309,7 +309,8 @@ local left, mine, late, hasMore = {}, nil, {}, 0
 for i = 5, #ARGV do left[ARGV[i]] = true end
 local open, isWrong = readOpen(commands)
 for _, one in ipairs(open) do
-  local isMine = one.taker == process and not left[one.id]
+  -- What it took that long ago it remembers no more, and may have done.
+  local isMine = one.taker == process and not left[one.id] and now <= one.till + ${Command.outcomeMemoryMs}
   if one.taker == '' then
     if one.till < now then
       one.outcome = ${unavailable}
