@@ -1,7 +1,7 @@
 /** Emitters that are attached to runs which others began, in this process or another: one holder at a time, one ending. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope, Stream } from "effect"
-import { AgentEvents, Broker, Emitter, type Emitters, Identity, UserLog } from "effect-emitter"
+import { Duration, Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { AgentEvents, Broker, Command, Emitter, type Emitters, Identity, UserLog } from "effect-emitter"
 import { TestClock } from "effect/testing"
 import { runProcess } from "../broker/leases/runProcess.ts"
 import { eventually } from "../broker/events.ts"
@@ -214,6 +214,21 @@ const suite = <E>(node: Effect.Effect<Broker.Broker["Service"], E, Scope.Scope>)
     yield* attached.emit(completed)
     yield* assertWhole(there, ["agent_started", "agent_thinking", "agent_completed"])
     assert.deepInclude(yield* refusal(one.attach(run)), { _tag: "RunEnded", outcome: "completed" })
+  }),
+
+  "takes the commands of the run along: whoever lost it does not answer in its stead": Effect.gen(function*() {
+    const [here, there] = [yield* node, yield* node]
+    const one = yield* engine(here)
+    // It keeps in mind that the run was lost to it.
+    yield* one.forUser(run)
+    yield* begun(one)
+    yield* (yield* engine(there)).attach(run)
+    const outcome = yield* (there.commands ?? assert.fail("no commands")).send(
+      ada,
+      { id: Command.CommandId.make("c1"), run: r, name: "cancel" },
+      Duration.seconds(20)
+    )
+    assert.deepInclude(outcome, { outcome: "refused", reason: "notAllowed" })
   }),
 
   "needs a run, and tells what is wrong with a context": Effect.gen(function*() {

@@ -38,6 +38,26 @@ describe("the compiler refuses", () => {
       () => (emitters: Emitters["Service"]) => Effect.runPromise(emitters.forUser({ userId: "ada" }))
     ))
 
+  it("an emitter attached to no run, outside of its scope, or whose failures are not all seen", () =>
+    assertCompiles(
+      () => (emitters: Emitters["Service"]) =>
+        emitters.attach({ userId: "ada", runId: "r", threadId: undefined }).pipe(
+          Effect.catchTags({
+            AttachError: ({ reason }) => Effect.die(reason._tag satisfies "RunUnknown" | "RunEnded" | "RunHeld"),
+            BrokerError: Effect.die,
+            InvalidContext: Effect.die
+          }),
+          Effect.scoped,
+          Effect.runPromise<Ada, never>
+        ),
+      // @ts-expect-error: the run is missing
+      () => (emitters: Emitters["Service"]) => emitters.attach({ userId: "ada" }),
+      // @ts-expect-error: the run may be missing
+      () => (emitters: Emitters["Service"]) => emitters.attach({ userId: "ada", runId: undefined }),
+      // @ts-expect-error: the scope is missing
+      () => (emitters: Emitters["Service"]) => Effect.runPromise(emitters.attach({ userId: "ada", runId: "r" }))
+    ))
+
   it("a user id, or anything else, beside the event", () =>
     assertCompiles(
       (ada) => ada.emit(AgentEvents.AgentThinking.make({ text: "hm" })),

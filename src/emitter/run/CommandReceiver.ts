@@ -62,7 +62,10 @@ export const make = (parts: Parts): CommandReceiver => {
       const runs = parts.runsOf(user)
       const run = runs?.find(command.run)
       if (runs === undefined || run === undefined || run.state._tag === "Idle") return Effect.succeed(undefined)
-      if (run.state._tag === "Ended") return Effect.succeed(Command.refused("ended"))
+      if (run.state._tag === "Ended") {
+        // One that was lost here may go on elsewhere; of one that has ended the broker knows.
+        return Effect.succeed(run.state.outcome === "lost" ? undefined : Command.refused("ended"))
+      }
       if (!run.isConducted) return Effect.succeed(nobodys)
       if (command.name !== "cancel") return Effect.succeed(take(run, command))
       return run.isCancellable
