@@ -366,6 +366,17 @@ describe("DeviceSession", () => {
       assert.deepStrictEqual(hands.cause, { _tag: "timeout", afterMs: 10_000 })
     })
 
+    it(`fault 35: counts a server's silence from its last frame while the wall clock steps ${by}`, () => {
+      const hands = new Hands()
+      hands.greet(welcome())
+      hands.ahead += setBy
+      hands.pass(1_000)
+      hands.push({ type: "ping" })
+      hands.ahead -= setBy
+      assert.notInclude(tags(hands.pass(37_499)), "disconnect")
+      assert.include(tags(hands.pass(1)), "disconnect")
+    })
+
     it(`fault 35: takes a token for as old as it is when the wall clock steps ${by}`, () => {
       const hands = new Hands({ hasToken: true })
       hands.tell({ _tag: "start" })
