@@ -44,5 +44,7 @@
 
 export { EmitterProvider, type EmitterProviderProps } from "./EmitterProvider.ts"
 export { type ConnectionState, useConnection } from "./useConnection.ts"
+export type { CommandableRun } from "./commandable.ts"
 export { useEvent } from "./useEvent.ts"
+export { type OpenRequest, useRequests } from "./useRequests.ts"
 export { useRun, useRuns } from "./useRuns.ts"

@@ -4,7 +4,8 @@
  */
 import { afterAll, afterEach, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
 import react from "@vitejs/plugin-react"
-import { Effect, Exit, Scope } from "effect"
+import { Cause, Effect, Exit, Layer, Scope } from "effect"
+import { AgentEvents, Broker, Emitter, EmitterLayer } from "effect-emitter"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
@@ -215,6 +216,29 @@ describe.skipIf(executable === undefined)("the hooks of effect-emitter/react", (
     await live()
     await shows("r1", "one")
     assert.strictEqual(proxy.stats().total, 1)
+  })
+
+  it("show what a run asks, answer it, and stop the run", async () => {
+    const engine = EmitterLayer().pipe(Layer.provide(Layer.succeed(Broker.Broker, served.broker)))
+    const writer = Effect.gen(function*() {
+      const isSure = yield* Emitter.ask({ kind: "approval", title: "Send it?" })
+      yield* Emitter.emit(AgentEvents.TextDelta.make({ messageId: "m", delta: isSure ? "sent" : "kept" }))
+      return yield* Effect.never
+    }).pipe(
+      Emitter.run({ agentName: "writer" }),
+      Effect.provide(Emitter.layerUser({ userId: "ann", threadId: "t1", runId: "r1" })),
+      Effect.provide(engine)
+    )
+    const running = Effect.runPromiseExit(writer)
+    await openDev()
+    await live()
+    await page.locator(".question", { hasText: "Send it?" }).locator("button").click()
+    await shows("r1", "sent")
+    await page.locator(".question").waitFor({ state: "detached" })
+    await page.locator("#r1 .stop").click()
+    await shows("r1", "sent", "cancelled")
+    const exit = await running
+    assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
   })
 
   it("draw a component again only when its run has changed, in a page that Vite builds without a warning", async () => {

@@ -3,9 +3,17 @@
  */
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import { Schema } from "effect"
-import type { Connection, Run } from "effect-emitter/client"
+import type { Connection, Run, RunCommands } from "effect-emitter/client"
 import { Event } from "effect-emitter/events"
-import { type EmitterProvider, type useConnection, useEvent, type useRun, type useRuns } from "effect-emitter/react"
+import {
+  type CommandableRun,
+  type EmitterProvider,
+  type useConnection,
+  useEvent,
+  type useRequests,
+  type useRun,
+  type useRuns
+} from "effect-emitter/react"
 
 const Placed = Event.make("order_placed", { payload: { total: Schema.Finite, at: Schema.DateFromString } })
 
@@ -28,8 +36,10 @@ describe("types of the hooks", () => {
   })
 
   it("know a run, and how the connection stands", () => {
-    expectTypeOf<typeof useRuns>().returns.toEqualTypeOf<ReadonlyArray<Run>>()
-    expectTypeOf<typeof useRun>().returns.toEqualTypeOf<Run | undefined>()
+    expectTypeOf<typeof useRuns>().returns.toEqualTypeOf<ReadonlyArray<CommandableRun>>()
+    expectTypeOf<typeof useRun>().returns.toEqualTypeOf<CommandableRun | undefined>()
+    expectTypeOf<CommandableRun>().toExtend<Run & RunCommands>()
+    expectTypeOf<ReturnType<typeof useRequests>[number]["title"]>().toEqualTypeOf<string>()
     expectTypeOf<ReturnType<typeof useConnection>["status"]>().toEqualTypeOf<
       ReturnType<Connection["status"]["getSnapshot"]>
     >()

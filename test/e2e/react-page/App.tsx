@@ -1,5 +1,5 @@
 /** The page: the runs of a thread, how the connection stands, and a part that waits for something now and then. */
-import { EmitterProvider, useConnection, useEvent, useRuns } from "effect-emitter/react"
+import { EmitterProvider, useConnection, useEvent, useRequests, useRuns } from "effect-emitter/react"
 import { memo, Suspense, use, useState } from "react"
 import { draw, hear } from "./counts.ts"
 import { RunCard } from "./RunCard.tsx"
@@ -18,6 +18,13 @@ const Runs = () => {
   useEvent("text_delta", ({ payload }) => hear(payload.delta))
   return <main>{runs.map((run) => <Card key={run.id} id={run.id} />)}</main>
 }
+
+const Questions = () =>
+  useRequests().map(({ answer, requestId, title }) => (
+    <p key={requestId} className="question">
+      {title} <button onClick={() => answer(true)}>yes</button>
+    </p>
+  ))
 
 const Waiting = ({ until }: { readonly until: Promise<unknown> | undefined }) => {
   if (until !== undefined) use(until)
@@ -43,6 +50,7 @@ export const App = ({ token, url }: { readonly url: string; readonly token: stri
     token={() => Promise.resolve(token)}
   >
     <Status />
+    <Questions />
     <Waits />
   </EmitterProvider>
 )

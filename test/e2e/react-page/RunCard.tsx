@@ -11,6 +11,7 @@ export const RunCard = ({ id }: { readonly id: string }) => {
   return (
     <article id={id} data-status={run?.status} data-version="1" data-clicks={clicks}>
       <button onClick={() => setClicks(clicks + 1)}>click</button>
+      {run?.commands?.includes("cancel") && <button className="stop" onClick={() => run.cancel()}>stop</button>}
       <p>{texts.join("")}</p>
     </article>
   )
