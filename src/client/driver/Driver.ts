@@ -104,7 +104,8 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
   })
   const runs = new RunStore(options.maxRuns, options.session.threads)
   const { nextUnsafe: nextId } = yield* Names.Names
-  const commands = new CommandDesk(runs, {
+  const commands = new CommandDesk({
+    store: runs,
     tell,
     nextId,
     report: warn("A subscriber of the runs failed"),

@@ -64,7 +64,8 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
     this.#read = reader(options.catalog)
     this.#store = new RunStore(options.maxRuns ?? Limits.maxRuns, options.threads)
     this.runs = this.#store
-    this.#commands = new CommandDesk(this.#store, {
+    this.#commands = new CommandDesk({
+      store: this.#store,
       tell: (input) => this.#tell(input),
       after: platform.after,
       nextId,

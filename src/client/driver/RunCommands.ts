@@ -97,6 +97,25 @@ const maxOpen = 10
 const maxDataBytes = 8_192
 
 /**
+ * What the commands of a client stand on.
+ *
+ * - `store` shows which runs are stopping; `report` is told what its subscribers throw.
+ * - `tell` tells the session.
+ * - `after` calls once after so many milliseconds, and returns what cancels it.
+ * - `nextId` gives ids that nothing else has.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Ground {
+  readonly store: RunStore
+  readonly report: (error: unknown) => void
+  readonly tell: (input: Input) => void
+  readonly after: (ms: number, run: () => void) => () => void
+  readonly nextId: () => string
+}
+
+/**
  * The commands that wait for an answer. Its own members have `#` names, which
  * minifiers shorten: a page loads this class.
  *
@@ -104,87 +123,67 @@ const maxDataBytes = 8_192
  * @since 0.2.0
  */
 export class CommandDesk {
-  readonly #store: RunStore
-  readonly #tell: (input: Input) => void
-  readonly #after: (ms: number, run: () => void) => () => void
-  readonly #nextId: () => string
-  readonly #report: (error: unknown) => void
-  readonly #open = new Map<string, (outcome: Command.Outcome | CommandError) => void>()
+  readonly #ground: Ground
+  readonly #open = new Map<string, (outcome: Command.Outcome | undefined, none: unknown) => void>()
   #stopped = false
 
-  /** `tell` tells the session; `after` is as in `Platform`; `report` is told what subscribers of the store throw. */
-  constructor(
-    store: RunStore,
-    { after, nextId, report, tell }: {
-      readonly tell: (input: Input) => void
-      readonly after: (ms: number, run: () => void) => () => void
-      readonly nextId: () => string
-      readonly report: (error: unknown) => void
-    }
-  ) {
-    this.#store = store
-    this.#tell = tell
-    this.#after = after
-    this.#nextId = nextId
-    this.#report = report
+  constructor(ground: Ground) {
+    this.#ground = ground
   }
 
   /** Commands to one run. */
   of(run: string): RunCommands {
     return {
       cancel: async ({ reason, ...options } = {}) => {
-        const settle = this.#store.stopping(run, this.#report)
+        const { report, store } = this.#ground
+        const settle = store.stopping(run, report)
         let isAccepted = false
         try {
-          const outcome = await this.#ask(run, "cancel", reason === undefined ? undefined : { reason }, options)
+          const outcome = await this.#ask(run, "cancel", reason === undefined ? reason : { reason }, options)
           isAccepted = outcome.outcome === "accepted"
           return outcome
         } finally {
           settle(isAccepted)
         }
       },
-      answer: (requestId, value, options) => this.#ask(run, "answer", { requestId, answer: value }, options),
+      answer: (requestId, answer, options) => this.#ask(run, "answer", { requestId, answer }, options),
       send: async ({ name, write }, payload, options) => this.#ask(run, name, encoded(write, payload), options)
     }
   }
 
   /** The session says what became of one; nothing where the server takes none. */
   answered(id: string, outcome: Command.Outcome | undefined): void {
-    this.#open.get(id)?.(outcome ?? new CommandError("unsupported"))
+    this.#open.get(id)?.(outcome, new CommandError("unsupported"))
   }
 
   /** No more answers come. */
   stop(): void {
     this.#stopped = true
-    for (const settle of this.#open.values()) settle(new CommandError("stopped"))
+    for (const settle of this.#open.values()) settle(undefined, new CommandError("stopped"))
   }
 
   #ask(run: string, name: string, data: Json | undefined, { signal, timeoutMs = 30_000 }: AskOptions = {}) {
+    const { after, nextId, tell } = this.#ground
     return new Promise<Command.Outcome>((resolve, reject) => {
       signal?.throwIfAborted()
+      const bytes = new TextEncoder().encode(JSON.stringify(data)).length
       if (this.#stopped) throw new CommandError("stopped")
       if (this.#open.size >= maxOpen) throw new CommandError("tooMany")
-      if (new TextEncoder().encode(JSON.stringify(data)).length > maxDataBytes) throw new CommandError("tooLarge")
-      const id = this.#nextId()
-      const end = (): void => {
+      if (bytes > maxDataBytes) throw new CommandError("tooLarge")
+      const id = nextId()
+      const settle = (outcome: Command.Outcome | undefined, none: unknown): void => {
         this.#open.delete(id)
         signal?.removeEventListener("abort", abort)
         cancel()
+        if (outcome !== undefined) return resolve(outcome)
+        tell({ _tag: "forget", id })
+        reject(none)
       }
-      const giveUp = (reason: unknown): void => {
-        end()
-        this.#tell({ _tag: "forget", id })
-        reject(reason)
-      }
-      const abort = (): void => giveUp(signal?.reason)
-      const cancel = this.#after(timeoutMs, () => giveUp(new CommandError("timeout")))
+      const abort = (): void => settle(undefined, signal?.reason)
+      const cancel = after(timeoutMs, () => settle(undefined, new CommandError("timeout")))
       signal?.addEventListener("abort", abort)
-      this.#open.set(id, (outcome) => {
-        end()
-        if (outcome instanceof CommandError) reject(outcome)
-        else resolve(outcome)
-      })
-      this.#tell({ _tag: "ask", command: { type: "command", id, run, name, ...(data === undefined ? {} : { data }) } })
+      this.#open.set(id, settle)
+      tell({ _tag: "ask", command: { type: "command", id, run, name, ...(data === undefined ? {} : { data }) } })
     })
   }
 }

@@ -10,6 +10,7 @@
  *
  * @since 0.2.0
  */
+import type { Outcome } from "../../protocol/command/Command.ts"
 import type { ServerFrame } from "../transport/ServerFrames.ts"
 import { send } from "./Handshake.ts"
 import type { PendingCommand, State, Turn } from "./SessionState.ts"
@@ -17,25 +18,25 @@ import type { PendingCommand, State, Turn } from "./SessionState.ts"
 /** How long a command waits for an answer on one connection before it is sent again. */
 const againMs = 10_000
 
-const set = ({ state }: Turn, command: PendingCommand): void => {
-  state.commands = new Map(state.commands).set(command.frame.id, command)
+const keep = ({ state }: Turn, id: string, command?: PendingCommand): void => {
+  const commands = new Map(state.commands)
+  if (command === undefined) commands.delete(id)
+  else commands.set(id, command)
+  state.commands = commands
 }
 
 /** Takes a command. */
 export const onAsk = (turn: Turn, frame: PendingCommand["frame"]): void =>
-  set(turn, { frame, times: 0, dueAt: -Infinity })
+  keep(turn, frame.id, { frame, times: 0, dueAt: -Infinity })
 
 /** Nobody waits for this one any more. */
-export const onForget = ({ state }: Turn, id: string): void => {
-  const commands = new Map(state.commands)
-  commands.delete(id)
-  state.commands = commands
-}
+export const onForget = (turn: Turn, id: string): void => keep(turn, id)
 
 /** The server can decide, it may be again: all are due, but what it cannot answer. */
 export const onReady = (turn: Turn, accepts: boolean): void => {
-  for (const command of turn.state.commands.values()) {
-    set(turn, { ...command, dueAt: accepts || command.times === 0 ? -Infinity : Infinity })
+  turn.state.accepts = accepts
+  for (const [id, command] of turn.state.commands) {
+    keep(turn, id, { ...command, dueAt: accepts || command.times === 0 ? -Infinity : Infinity })
   }
 }
 
@@ -43,34 +44,26 @@ export const onReady = (turn: Turn, accepts: boolean): void => {
 export const dueAt = ({ commands }: Pick<State, "commands">): number =>
   Math.min(...Array.from(commands.values(), (command) => command.dueAt))
 
-/** Sends those that are due. */
+/** Sends those that are due on a connection that is open. */
 export const sendDue = (turn: Turn): void => {
-  const { phase } = turn.state
-  for (const command of turn.state.commands.values()) {
-    const { frame, times } = command
-    if (phase._tag !== "Open" || turn.now < command.dueAt) continue
-    if (!phase.acceptsCommands) {
-      answer(turn, frame.id)
-      continue
-    }
-    set(turn, { frame, times: times + 1, dueAt: turn.now + againMs })
-    send(turn, frame)
+  for (const [id, { dueAt, frame, times }] of turn.state.commands) {
+    if (turn.now < dueAt) continue
+    if (turn.state.accepts) {
+      keep(turn, id, { frame, times: times + 1, dueAt: turn.now + againMs })
+      send(turn, frame)
+    } else answer(turn, id)
   }
 }
 
 /** Takes what became of one. */
 export const onAnswer = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "command" }>): void => {
   const { id, type: _, ...outcome } = frame
-  const command = turn.state.commands.get(id)
-  const isOfRepetition = outcome.outcome === "refused" && outcome.reason === "tooMany" && command && command.times > 1
-  if (command && !isOfRepetition) answer(turn, id, outcome)
+  const { times = 0 } = turn.state.commands.get(id) ?? {}
+  const isOfRepetition = times > 1 && outcome.outcome === "refused" && outcome.reason === "tooMany"
+  if (times > 0 && !isOfRepetition) answer(turn, id, outcome)
 }
 
-const answer = (
-  turn: Turn,
-  id: string,
-  outcome?: Extract<Turn["actions"][number], { _tag: "answered" }>["outcome"]
-) => {
-  onForget(turn, id)
+const answer = (turn: Turn, id: string, outcome?: Outcome): void => {
+  keep(turn, id)
   turn.actions.push({ _tag: "answered", id, outcome })
 }

@@ -56,7 +56,7 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
       if (state.phase._tag !== "Open") return
       state.phase = { ...state.phase, degraded: frame.state === "degraded" }
       // What nobody could decide meanwhile is asked again.
-      if (!state.phase.degraded) Commands.onReady(turn, state.phase.acceptsCommands)
+      if (!state.phase.degraded) Commands.onReady(turn, state.accepts)
       return
     case "command":
       Commands.onAnswer(turn, frame)
@@ -67,7 +67,6 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
 const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "welcome" }>): Loss | undefined => {
   const { state } = turn
   const { epoch, heartbeatMs, offset, snapshots } = frame
-  const acceptsCommands = frame.accepts?.includes("command") === true
   const resumed = state.pending?.back?.resume ?? state.position
   if (resumed !== undefined && frame.recovered && resumed.epoch !== epoch) {
     return badFrame("the welcome recovered a position of another epoch")
@@ -79,11 +78,10 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
     heartbeatMs,
     epoch,
     head: offset,
-    acceptsCommands,
     caughtUp: false,
     degraded: false
   }
-  Commands.onReady(turn, acceptsCommands)
+  Commands.onReady(turn, frame.accepts?.includes("command") === true)
   state.acked = -1
   // What the connection before was told may have been lost with it.
   state.confirms = [...state.named, ...state.confirms]

@@ -67,7 +67,7 @@ export const defaults: Config = {
  * - `Asking`: waiting for a token before it connects.
  * - `Opening`: waiting for the socket, `Greeting`: for the `welcome`.
  * - `Open`: welcomed. `epoch` is the server's, `head` what it knew at the
- *   welcome; `acceptsCommands` whether it takes commands; `caughtUp` once everything up to there has come; `degraded` while
+ *   welcome; `caughtUp` once everything up to there has come; `degraded` while
  *   the server says that events may be late.
  * - `Waiting`: for `retryAt`; a `wake` may bring it forward to `notBefore`.
  * - `Paused`: until the program has room again.
@@ -87,7 +87,6 @@ export type Phase =
     readonly heartbeatMs: number
     readonly epoch: string
     readonly head: number
-    readonly acceptsCommands: boolean
     readonly caughtUp: boolean
     readonly degraded: boolean
   }
@@ -166,7 +165,8 @@ export interface Moment {
  *   `renewedAt` when the last was answered at once.
  * - `running`: runs that are open, as far as their events tell.
  * - `former`: ids of events delivered under older epochs.
- * - `commands`: those without an answer, by id.
+ * - `commands`: those without an answer, by id. `accepts`: whether the server of the
+ *   last welcome takes any.
  *
  * @category models
  * @since 0.1.0
@@ -207,6 +207,7 @@ export interface State {
   readonly recent: RecentIds.RecentIds
   readonly former: ReadonlySet<string>
   readonly commands: ReadonlyMap<string, PendingCommand>
+  readonly accepts: boolean
 }
 
 /**
@@ -275,7 +276,8 @@ export const init = (config: Config, seed: number, { monotonic, wall }: Moment):
     pending: undefined,
     recent: RecentIds.empty,
     former: none,
-    commands: new Map()
+    commands: new Map(),
+    accepts: false
   }
 }
 
