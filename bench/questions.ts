@@ -18,6 +18,7 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["catch-up", () => import("./catch-up.ts")],
   ["redis-cluster", () => import("./redis-cluster.ts")],
   ["redis-append", () => import("./redis-append.ts")],
+  ["redis-commands", () => import("./redis-commands.ts")],
   ["redis-idle", () => import("./redis-idle.ts")],
   ["redis-catch-up", () => import("./redis-catch-up.ts")]
 ])
@@ -29,6 +30,7 @@ export const needRedis: ReadonlySet<string> = new Set([
   "neighbours",
   "redis-cluster",
   "redis-append",
+  "redis-commands",
   "redis-idle",
   "redis-catch-up"
 ])
