@@ -6,6 +6,7 @@ import { Command } from "effect-emitter/events"
 import { RunId } from "../../../src/protocol/values/Identity.ts"
 import * as CommandLua from "../../../src/broker/redis/scripts/CommandLua.ts"
 import { envelope, eventually, newUser } from "../events.ts"
+import { seeded } from "../../support/random.ts"
 import { runProcess } from "../leases/runProcess.ts"
 import { command, endOf, receiving, send, startOf, wordOf } from "../suite/commanding.ts"
 import { type NodeOptions, persist, program, startNode, withServer } from "./redisNode.ts"
@@ -278,6 +279,37 @@ describe.skipIf(program === undefined)("A command over Redis", () => {
             20
           )
           assert.strictEqual(word, seen.includes(later.id) ? "accepted" : "unavailable")
+        })),
+    180_000
+  )
+
+  it.live(
+    "is decided once, and as it was told, while all connections break again and again",
+    () =>
+      withTwo({}, ({ gateway, holder, user, ways }) =>
+        Effect.gen(function*() {
+          const refused = new Set<string>()
+          const seen = yield* receiving(holder, user, ({ id }, number) =>
+            Effect.sync(() => {
+              if (number % 3 > 0) return Command.accepted
+              refused.add(id)
+              return Command.refused("invalid")
+            }).pipe(Effect.delay("50 millis")))
+          const { next } = seeded(7)
+          const cutting = yield* Effect.suspend(() => next() < 0.5 ? ways.holder.cut : ways.gateway.cut).pipe(
+            Effect.delay("700 millis"),
+            Effect.forever,
+            Effect.forkScoped
+          )
+          const outcomeOf = (sent: Broker.SentCommand) =>
+            eventually(wordOf(send(gateway, user, sent)), (word) => word !== "undecided", "what became of it", 30)
+          const sent = Array.from({ length: 60 }, () => command())
+          const words = yield* Effect.forEach(sent, outcomeOf, { concurrency: 12 })
+          yield* Fiber.interrupt(cutting)
+          assert.strictEqual(new Set(seen).size, seen.length)
+          assert.sameMembers(seen, sent.map(({ id }) => id))
+          assert.deepStrictEqual(words, sent.map(({ id }) => refused.has(id) ? "invalid" : "accepted"))
+          assert.deepStrictEqual(yield* Effect.forEach(sent, outcomeOf, { concurrency: 12 }), words)
         })),
     180_000
   )
