@@ -1,5 +1,5 @@
 /**
- * The runs that the demo has under way: starts them, and cancels them.
+ * The runs that the demo has under way.
  */
 import { Cause, Context, Effect, Exit, FiberMap, Layer, Schema } from "effect"
 import { Emitter, Emitters, Identity, Names } from "../index.ts"
@@ -12,21 +12,13 @@ export const maxRuns = 3
 /** The user has `limit` runs under way already. */
 export class TooManyRuns extends Schema.TaggedError<TooManyRuns>()("TooManyRuns", { limit: Schema.Natural }) {
   override get message() {
-    return `${this.limit} runs are under way already. Wait for one to end, or cancel one.`
-  }
-}
-
-/** The user has no such run under way. */
-export class NoSuchRun extends Schema.TaggedError<NoSuchRun>()("NoSuchRun", {}) {
-  override get message() {
-    return "This run is not under way any more."
+    return `${this.limit} runs are under way already. Wait for one to end, or stop one.`
   }
 }
 
 /**
  * - `start` begins a run for a user, over the package's documents or over a text of theirs, and gives its id at once.
  *   The run goes on when the request that asked for it is over.
- * - `cancel` interrupts a user's own run.
  *
  * Runs end when the layer's scope closes.
  */
@@ -36,7 +28,6 @@ export class Runs extends Context.Service<Runs, {
     question: string,
     text: string | undefined
   ) => Effect.Effect<Identity.RunId, TooManyRuns | Library.TextTooLong | Library.TextEmpty>
-  readonly cancel: (user: Identity.UserId, run: string) => Effect.Effect<void, NoSuchRun>
 }>()("effect-emitter/demo/Runs") {}
 
 const keyOf = (user: string, run: string) => `${user} ${run}`
@@ -70,12 +61,6 @@ export const layer = (documents: Library.Library) =>
         return runId
       })
 
-      const cancel = Effect.fnUntraced(function*(user: Identity.UserId, run: string) {
-        const key = keyOf(user, run)
-        if (!(yield* FiberMap.has(fibers, key))) return yield* new NoSuchRun()
-        yield* FiberMap.remove(fibers, key)
-      })
-
-      return Runs.of({ start, cancel })
+      return Runs.of({ start })
     })
   )

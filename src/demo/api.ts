@@ -86,17 +86,6 @@ const ask = route(
   })
 )
 
-const cancel = route(
-  "/api/cancel",
-  Effect.gen(function*() {
-    const user = yield* caller
-    const { run } = yield* body(Schema.Struct({ run: Schema.String }), "{ run }")
-    const runs = yield* Runs
-    yield* Effect.catchTag(runs.cancel(user, run), "NoSuchRun", refuse(404))
-    return json({})
-  })
-)
-
 const Line = Schema.String.check(Schema.isPattern(namePattern))
 const Millis = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Duration.toMillis(maxTime) }))
 
@@ -167,10 +156,10 @@ const kill = route(
 export const ofDevices = [token, cut, slow, stats, outage] as const
 
 /** What concerns runs. */
-export const ofRuns = [ask, cancel] as const
+export const ofRuns = [ask] as const
 
 /** What a process that runs the agent alone answers. */
-export const ofWorker = [ask, cancel, stats, kill] as const
+export const ofWorker = [ask, stats, kill] as const
 
 /** What a process that serves devices alone answers. */
 export const ofGateway = [...ofDevices, kill] as const

@@ -59,7 +59,7 @@ layer(server, { excludeTestServices: true })("the demo's server", (it) => {
     Effect.gen(function*() {
       const ada = yield* tokenOf("ada")
       const forged = { authorization: `${ada.authorization.slice(0, -4)}AAAA` }
-      for (const path of ["/api/ask", "/api/cancel", "/api/cut", "/api/slow", "/api/stats", "/api/outage"]) {
+      for (const path of ["/api/ask", "/api/cut", "/api/slow", "/api/stats", "/api/outage"]) {
         assert.strictEqual((yield* post(path, {})).status, 401, path)
         assert.strictEqual((yield* post(path, {}, forged)).status, 401, path)
       }
@@ -88,7 +88,7 @@ layer(server, { excludeTestServices: true })("the demo's server", (it) => {
       })
     }))
 
-  it.effect("runs three at a time for one user, and lets nobody cancel another's", () =>
+  it.effect("runs three at a time for one user", () =>
     Effect.gen(function*() {
       const ada = yield* tokenOf("ada")
       const grace = yield* tokenOf("grace")
@@ -102,11 +102,6 @@ layer(server, { excludeTestServices: true })("the demo's server", (it) => {
       )
       assert.strictEqual((yield* post("/api/ask", { question: "And the boat?" }, ada)).status, 429)
       assert.strictEqual((yield* post("/api/ask", { question: "And the boat?" }, grace)).status, 202)
-      const [first] = runs
-      assert.strictEqual((yield* post("/api/cancel", first?.body, grace)).status, 404)
-      assert.strictEqual((yield* post("/api/cancel", first?.body, ada)).status, 200)
-      assert.strictEqual((yield* post("/api/cancel", first?.body, ada)).status, 404)
-      assert.strictEqual((yield* post("/api/ask", { question: "And the boat?" }, ada)).status, 202)
     }))
 
   it.effect("cuts only lines that are named as tabs name them, and for a bounded time", () =>

@@ -147,6 +147,20 @@ describe.skipIf(redis === undefined)("npm run start:cluster", () => {
       await operator.context().close()
     })
 
+    it("stops a run on the worker from a page on a gateway, and both tabs say so", async () => {
+      const page = await open("/")
+      const other = await open("/")
+      for (const tab of [page, other]) await tab.locator(".connection[data-status=live]").waitFor()
+      await page.getByLabel("Your question").fill("How do I define my own event?")
+      await page.getByRole("button", { name: "Ask", exact: true }).click()
+      await other.locator("article[data-status=active]").waitFor()
+      await page.getByRole("button", { name: "Stop" }).click()
+      await page.locator("article .ending", { hasText: /^Stopped by you\.$/ }).waitFor()
+      await other.locator("article .ending", { hasText: "from another tab or device" }).waitFor()
+      await page.context().close()
+      await other.context().close()
+    })
+
     it("ends a run as lost when its worker is killed, and runs the next question on the worker started anew", async () => {
       const page = await open("/?user=grace")
       await page.locator(".connection[data-status=live]").waitFor()

@@ -1,15 +1,15 @@
 /**
  * One user on the page: their question, their connection, their runs.
  */
-import type { Status } from "../../client/index.ts"
+import type { Run, Status } from "../../client/index.ts"
 import * as Api from "./connection/api.ts"
 import { askForm } from "./run/askForm.ts"
 import * as Connection from "./connection/connection.ts"
 import { connectionCard, spoken } from "./connection/connectionCard.ts"
 import { h } from "./view/dom.ts"
 import { eventLog } from "./connection/eventLog.ts"
-import { type Item, type Run, Runs } from "./run/model.ts"
-import { type RunView, runView } from "./run/runView.ts"
+import * as Facts from "./run/facts.ts"
+import { endingText, type RunView, runView, type Seen } from "./run/runView.ts"
 
 /** A panel. `close` ends its connection and takes it off the page. */
 export interface Panel {
@@ -17,6 +17,18 @@ export interface Panel {
   readonly focus: () => void
   readonly close: () => void
 }
+
+/** A run on the page: as it is shown now, and what this page has seen and done of it. */
+interface View extends RunView {
+  shown: Run | undefined
+  seenActive: boolean
+  stoppedHere: boolean
+}
+
+/** Whether this page was there before: what was done then is not known any more. */
+const isReload = performance.getEntriesByType("navigation").some((entry) =>
+  entry instanceof PerformanceNavigationTiming && entry.type === "reload"
+)
 
 /** Opens a panel for a user. `announce` speaks to screen readers; with `onClose` the panel offers to close itself. */
 export const open = (options: {
@@ -27,10 +39,9 @@ export const open = (options: {
 }): Panel => {
   const { announce, name, user } = options
   const api = Api.forUser(user)
-  const runs = new Runs()
-  const views = new Map<string, RunView & { ended: boolean }>()
-  const dirty = new Set<Run>()
+  const views = new Map<string, View>()
   let scheduled = false
+  let tookCommands = false
   /** The run that was asked for here, until it has been brought into view. */
   let asked: string | undefined
 
@@ -92,37 +103,58 @@ export const open = (options: {
     )
   )
 
-  const cancel = (run: Run) => {
-    api.cancel(run.id).catch((error: unknown) => announce(error instanceof Error ? error.message : String(error)))
+  const viewOf = (run: Run): View => {
+    const known = views.get(run.id)
+    if (known !== undefined) return known
+    const view: View = {
+      ...runView(live.run(run.id), `${user}-${run.id}`, {
+        stop: () => {
+          view.stoppedHere = true
+        }
+      }),
+      shown: undefined,
+      seenActive: false,
+      stoppedHere: false
+    }
+    views.set(run.id, view)
+    return view
+  }
+
+  const show = (run: Run, view: View) => {
+    const stoppedBy: Seen["stoppedBy"] = view.stoppedHere
+      ? "here"
+      : view.seenActive && !isReload
+      ? "elsewhere"
+      : undefined
+    view.update(run, { takesCommands: tookCommands, stoppedBy })
+    // Once, when it is whole: not each word as it streams in.
+    if (view.shown?.status === "active" && run.status !== "active") {
+      announce(run.status === "completed" ? `Answer: ${Facts.answer(run)}` : endingText(run, stoppedBy) ?? "")
+    }
+    view.shown = run
+    view.seenActive ||= run.status === "active"
   }
 
   const paint = () => {
     scheduled = false
-    for (const run of dirty) {
-      let view = views.get(run.id)
-      if (view === undefined) {
-        view = { ...runView(run, user, cancel), ended: run.status !== "active" && !catchingUp }
-        views.set(run.id, view)
-        empty.remove()
-        list.prepend(view.element)
-      }
-      view.update()
-      if (run.status !== "active" && !view.ended) {
-        view.ended = true
-        // Once, when it is whole: not each word as it streams in.
-        if (!catchingUp) {
-          announce(run.status === "completed" ? `Answer: ${run.answer}` : `The run ended. ${run.error ?? ""}`)
-        }
-      }
+    const isSame = tookCommands === live.takesCommands()
+    tookCommands = live.takesCommands()
+    const runs = live.runs.getSnapshot().toSorted(Facts.byTime)
+    for (const [index, run] of runs.entries()) {
+      const view = viewOf(run)
+      if (view.shown !== run || !isSame) show(run, view)
+      if (list.children[index] !== view.element) list.insertBefore(view.element, list.children[index] ?? null)
     }
-    dirty.clear()
+    while (list.children.length > runs.length) list.lastElementChild?.remove()
+    if (runs.length === 0) list.append(empty)
+    for (const id of views.keys()) if (!runs.some((run) => run.id === id)) views.delete(id)
     const view = asked === undefined ? undefined : views.get(asked)
     // On a small screen the run begins below the form. It is short at first, so the page may have to grow before the run
     // can reach the top; whoever scrolls is left alone.
     if (view !== undefined) {
       const { bottom, top } = view.element.getBoundingClientRect()
       if (bottom > innerHeight && top > 24) view.element.scrollIntoView({ block: "start" })
-      if (top <= 24 || view.ended) asked = undefined
+      if (top <= 24 || view.shown?.status !== "active") asked = undefined
     }
     card.counts(live.counts, live.position(), live.gateway())
   }
@@ -139,8 +171,6 @@ export const open = (options: {
     else requestAnimationFrame(paint)
   }
 
-  /** What comes before the first `live` is the past, which nobody wants read out. */
-  let catchingUp = true
   let before: Status["state"] = "connecting"
   const onStatus = (status: Status) => {
     card.status(status)
@@ -149,25 +179,23 @@ export const open = (options: {
     if (status.state === "waiting") log.between("the connection was lost")
     if (status.state === "degraded") log.between("events may be late")
     if (status.state === "live" && before !== "connecting") log.between("live again")
-    if (status.state === "live") catchingUp = false
     before = status.state
     repaint()
   }
 
-  const onItem = (item: Item) => {
-    log.item(item)
-    for (const run of runs.apply(item)) dirty.add(run)
-    repaint()
-  }
-
-  const live = Connection.open(user, api, {
-    item: onItem,
+  const live = Connection.open(api, {
+    item: (item) => {
+      log.item(item)
+      if (item._tag === "Gap") card.gap(item)
+    },
     status: onStatus,
     counted: repaint,
     problem: (error) => {
       log.between(error instanceof Error ? error.message : String(error))
     }
   })
+
+  live.runs.subscribe(repaint)
 
   const closePanel = () => {
     live.close()

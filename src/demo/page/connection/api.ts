@@ -67,7 +67,6 @@ export const forUser = (user: string) => {
     token: fresh,
     ask: (question: string, text: string | undefined) =>
       authorized("/api/ask", { question, ...(text === undefined ? {} : { text }) }),
-    cancel: (run: string) => authorized("/api/cancel", { run }),
     cut: (line: string, holdMs: number, node: string | undefined) => authorized(at("/api/cut", node), { line, holdMs }),
     slow: (line: string, ms: number, node: string | undefined) => authorized(at("/api/slow", node), { line, ms }),
     kill: (node: string) => authorized(at("/api/kill", node), {}),

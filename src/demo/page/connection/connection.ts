@@ -1,11 +1,26 @@
 /**
  * One user's connection as the page shows it: the client's facade, what it hands over, and what is counted on the way.
  */
-import { connect, type Connection, type Fetch, type Status } from "../../../client/index.ts"
-import type { Position } from "../../../protocol/values/Position.ts"
+import {
+  type AnyEvent,
+  connect,
+  type Connection,
+  type Fetch,
+  type Gap,
+  type Snapshot,
+  type Status
+} from "../../../client/index.ts"
 import type { Api } from "./api.ts"
-import type { Item } from "../run/model.ts"
-import * as ViewStart from "./viewStart.ts"
+
+/** What the client hands over. */
+export type Item =
+  | { readonly _tag: "Event"; readonly epoch: string; readonly event: AnyEvent }
+  | { readonly _tag: "Gap" } & Gap
+  | { readonly _tag: "Snapshot" } & Snapshot
+  | { readonly _tag: "Lost" }
+
+/** How many runs that have ended the page begins with. */
+const recentRuns = 10
 
 /**
  * - `events`: handed over to the page, each once.
@@ -31,14 +46,13 @@ export interface Handlers {
 
 /**
  * A user's connection. `line` names it to the server, which can cut it; `gateway` is the process it leads to, where there
- * are several.
+ * are several; `takesCommands` tells whether the server passes on what is asked of runs.
  */
-export interface Live {
+export interface Live extends Pick<Connection, "position" | "runs" | "run" | "close"> {
   readonly line: string
   readonly counts: Readonly<Counts>
   readonly gateway: () => string | undefined
-  readonly position: () => Position | undefined
-  readonly close: () => void
+  readonly takesCommands: () => boolean
 }
 
 const parse = (data: unknown): Record<string, unknown> => {
@@ -50,33 +64,28 @@ const parse = (data: unknown): Record<string, unknown> => {
   }
 }
 
-/** Connects a user, and brings back what this tab's view began with. */
-export const open = (user: string, api: Api, handlers: Handlers): Live => {
+/** Connects a user. The page begins with the runs that are active and the newest others, and keeps nothing itself. */
+export const open = (api: Api, handlers: Handlers): Live => {
   const counts: Counts = { events: 0, duplicates: 0, gaps: 0, snapshots: 0, reconnects: 0 }
   const line = crypto.randomUUID()
-  let start = ViewStart.load(user)
   let connections = 0
   let gateway: string | undefined
+  let takesCommands = false
   const connected = () => {
     connections++
     counts.reconnects = connections - 1
   }
-  let epoch = start?.position.epoch ?? ""
+  let epoch = ""
   const reached = new Map<string, number>()
-  /** Snapshots that come before any event belong to the view's beginning. */
-  let beginning = start === undefined
-
-  for (const base of start?.runs ?? []) handlers.item({ _tag: "Snapshot", epoch, ...base })
-
-  const begin = (position: Position, runs: ReadonlyArray<ViewStart.Base>) => {
-    start = { position, runs }
-    ViewStart.save(user, start)
-  }
 
   /** The client hides what it drops; the page wants to count it, so it looks at the frames as well. */
   const look = (data: unknown) => {
     const frame = parse(data)
-    if (frame["type"] === "welcome") gateway = /^([^.]+)\./u.exec(String(frame["connection"]))?.[1]
+    if (frame["type"] === "welcome") {
+      epoch = String(frame["epoch"])
+      gateway = /^([^.]+)\./u.exec(String(frame["connection"]))?.[1]
+      takesCommands = Array.isArray(frame["accepts"]) && frame["accepts"].includes("command")
+    }
     if (frame["type"] !== "events" || !Array.isArray(frame["events"])) return
     const key = String(frame["epoch"])
     let highest = reached.get(key) ?? 0
@@ -118,18 +127,10 @@ export const open = (user: string, api: Api, handlers: Handlers): Live => {
     url: `/events?line=${line}`,
     token: () => api.token(),
     client: "effect-emitter demo page",
-    // The view begins where the client does, and from then on at what it keeps of its own.
-    storage: {
-      load: () => start?.position,
-      save: (position) => {
-        epoch = position.epoch
-        if (start === undefined) begin(position, [])
-      }
-    },
+    recentRuns,
     platform: { WebSocket: WatchedSocket, fetch: watchedFetch },
     onStatus: handlers.status,
     onEvent: (event) => {
-      beginning = false
       counts.events++
       handlers.item({ _tag: "Event", epoch, event })
       handlers.counted()
@@ -137,26 +138,18 @@ export const open = (user: string, api: Api, handlers: Handlers): Live => {
     onGap: (gap) => {
       counts.gaps++
       epoch = gap.epoch
-      // What is gone cannot be resumed from: the view now begins behind it, with the snapshots that follow.
-      if (gap.reason !== "slow") {
-        begin({ epoch: gap.epoch, offset: gap.to }, [])
-        beginning = true
-      }
       handlers.item({ _tag: "Gap", ...gap })
       handlers.counted()
     },
     onSnapshot: (snapshot) => {
       counts.snapshots++
-      const { offset, run, state } = snapshot
-      if (beginning && start !== undefined) {
-        begin(start.position, [...start.runs.filter((base) => base.run !== run), { run, offset, state }])
-      }
       handlers.item({ _tag: "Snapshot", ...snapshot })
       handlers.counted()
     },
-    onLost: (run) => handlers.item({ _tag: "Lost", run, at: Date.now() }),
+    onLost: () => handlers.item({ _tag: "Lost" }),
     onError: handlers.problem
   })
 
-  return { line, counts, gateway: () => gateway, position: connection.position, close: connection.close }
+  const { close, position, run, runs } = connection
+  return { line, counts, gateway: () => gateway, takesCommands: () => takesCommands, position, runs, run, close }
 }

@@ -1,11 +1,11 @@
 /**
  * Shows how a user's connection stands, and offers to disturb it.
  */
-import { type Loss, type Status, statusMessage } from "../../../client/index.ts"
+import { type Gap, type Loss, type Status, statusMessage } from "../../../client/index.ts"
 import type { Position } from "../../../protocol/values/Position.ts"
 import { toText } from "../../../protocol/values/PositionText.ts"
 import type { Counts } from "./connection.ts"
-import { count, h, setText } from "../view/dom.ts"
+import { count, h, plural, setText } from "../view/dom.ts"
 
 /** What the server means by the close codes that a user may meet here. */
 const closedTexts: Readonly<Record<string, string>> = {
@@ -81,6 +81,19 @@ export const spoken = (status: Status): string | undefined => {
   }
 }
 
+/** One line of what did not come, and why. */
+export const gapText = ({ from, reason, to }: Pick<Gap, "from" | "reason" | "to">): string => {
+  const missed = to < from ? "Events" : plural(to - from + 1, "event")
+  switch (reason) {
+    case "slow":
+      return `${missed} left out, since this page read too slowly. The state of their runs comes instead.`
+    case "epoch":
+      return "The server began a new log, without what was there before."
+    default:
+      return `${missed} no longer kept. The state of runs that the server knows comes instead.`
+  }
+}
+
 /** The card, and what brings it up to date. */
 export const connectionCard = (options: {
   readonly name: string
@@ -91,6 +104,7 @@ export const connectionCard = (options: {
 }) => {
   const state = h("strong", { class: "state" })
   const about = h("p", { class: "detail" })
+  const missing = h("p", { class: "missing" })
   const position = h("code")
   const values = new Map<keyof Counts, HTMLElement>()
   const row = (key: keyof Counts, label: string, title: string) => {
@@ -123,6 +137,7 @@ export const connectionCard = (options: {
     on,
     h("p", { class: "position", title: "epoch:offset of the last event that was handled" }, "Position ", position),
     about,
+    missing,
     h(
       "dl",
       { class: "counts" },
@@ -162,6 +177,7 @@ export const connectionCard = (options: {
       for (const [key, value] of values) setText(value, count(counts[key]))
       setText(position, at === undefined ? "none yet" : toText(at))
     },
+    gap: (gap: Gap) => setText(missing, gapText(gap)),
     close: () => clearInterval(timer)
   }
 }

@@ -2,7 +2,7 @@
  * Lists every event that was handed over, and what happened to the connection between them.
  */
 import { count, h, setText } from "../view/dom.ts"
-import type { Item } from "../run/model.ts"
+import type { Item } from "./connection.ts"
 
 /** How many lines are kept; the oldest go first. */
 const kept = 2_000

@@ -1,233 +1,121 @@
 /**
  * Shows one run: its question, its steps in order, and its answer as it streams in.
  */
-import { count, duration, h, plural, setText } from "../view/dom.ts"
+import type { Connection, Run } from "../../../client/index.ts"
+import { count, duration, h, setText } from "../view/dom.ts"
 import * as Markdown from "../view/markdown.ts"
-import type { Citation, Run, Step } from "./model.ts"
+import * as Facts from "./facts.ts"
+import { sources } from "./sources.ts"
+import { stopButton } from "./stopButton.ts"
+import { timeline } from "./timeline.ts"
 
 const states: Record<Run["status"], string> = {
   active: "Running",
   completed: "Completed",
   failed: "Failed",
-  cancelled: "Cancelled",
+  cancelled: "Stopped",
   timeout: "Timed out",
   lost: "Lost"
 }
 
-const tools: Record<string, string> = {
-  search: "Searched",
-  read_section: "Read",
-  compare_sections: "Compared"
+/** How a run is shown, besides what it says itself. */
+export interface Seen {
+  /** The server passes on what is asked of runs. */
+  readonly takesCommands: boolean
+  /** Who stopped the run, where that is known: here, or from another tab or device of the user's. */
+  readonly stoppedBy: "here" | "elsewhere" | undefined
 }
 
-const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
-  typeof value === "object" && value !== null
-
-/** What a tool call was about, in a few words. */
-const summary = ({ input, output }: Extract<Step, { readonly _tag: "Tool" }>): string => {
-  const given = isRecord(input) ? input : {}
-  const gave = isRecord(output) ? output : {}
-  const hits = gave["hits"]
-  const parts = [
-    given["query"] !== undefined ? `“${String(given["query"])}”` : undefined,
-    given["in"] !== undefined
-      ? `in ${given["in"] === "api" ? "code comments" : given["in"] === "guide" ? "guides" : String(given["in"])}`
-      : undefined,
-    Array.isArray(hits) ? `— ${plural(hits.length, "section")}` : undefined,
-    given["section"] !== undefined ? String(gave["title"] ?? given["section"]) : undefined,
-    gave["words"] !== undefined ? `— ${plural(Number(gave["words"]), "word")}` : undefined,
-    given["first"] !== undefined
-      ? `${String(gave["first"] ?? given["first"])} with ${String(gave["second"] ?? given["second"])}`
-      : undefined,
-    gave["similarity"] !== undefined ? `— ${Math.round(Number(gave["similarity"]) * 100)} % alike` : undefined
-  ]
-  return parts.filter((part) => part !== undefined).join(" ")
-}
-
-const json = (value: unknown): string => JSON.stringify(value, undefined, 2) ?? "nothing"
-
-const offsetLabel = (offset: number | undefined) =>
-  h(
-    "span",
-    { class: "offset" },
-    offset === undefined ? "" : h("span", { class: "unseen" }, "offset "),
-    offset === undefined ? "" : String(offset)
-  )
-
-/** One entry of the timeline; it can be brought up to date. */
-interface Entry {
-  readonly element: HTMLLIElement
-  readonly update: (step: Step) => void
-}
-
-const noteEntry = (): Entry => {
-  const words = h("span", { class: "words" })
-  const offset = h("span")
-  const element = h("li", { class: "step note" }, words, offset)
-  return {
-    element,
-    update: (step) => {
-      if (step._tag === "Tool") return
-      element.classList.toggle("mark", step._tag === "Mark")
-      setText(words, step.text)
-      offset.replaceChildren(offsetLabel(step._tag === "Note" ? step.offset : undefined))
-      if (step._tag === "Note" && step.offset !== undefined) element.dataset["offset"] = String(step.offset)
-    }
-  }
-}
-
-const toolEntry = (): Entry => {
-  const name = h("span", { class: "tool" })
-  const about = h("span", { class: "about" })
-  const time = h("span", { class: "time" })
-  const offset = h("span")
-  const input = h("pre", { tabindex: 0, role: "region", "aria-label": "Input" })
-  const output = h("pre", { tabindex: 0, role: "region", "aria-label": "Output" })
-  const body = h("div", { class: "io" }, h("h4", {}, "Input"), input, h("h4", {}, "Output"), output)
-  const details = h(
-    "details",
-    {},
-    h("summary", {}, h("span", { class: "words" }, name, " ", about, " ", time), offset),
-    body
-  )
-  const element = h("li", { class: "step" }, details)
-  return {
-    element,
-    update: (step) => {
-      if (step._tag !== "Tool") return
-      element.dataset["tool"] = step.key
-      element.dataset["status"] = step.status
-      setText(name, tools[step.name] ?? step.name)
-      setText(about, summary(step))
-      setText(
-        time,
-        step.status === "executing"
-          ? "…"
-          : `${step.status === "failed" ? "failed after " : ""}${duration(step.durationMs ?? 0)}`
-      )
-      offset.replaceChildren(offsetLabel(step.offset))
-      setText(input, json(step.input))
-      setText(output, step.status === "executing" ? "Not there yet." : json(step.output))
-    }
+/** What a run says of an ending without an answer; nothing of any other. */
+export const endingText = (run: Run, stoppedBy: Seen["stoppedBy"]): string | undefined => {
+  switch (run.status) {
+    case "active":
+    case "completed":
+      return undefined
+    case "cancelled":
+      if (run.endedBy !== "user") return "Ended by its server before it was done."
+      return stoppedBy === "elsewhere" ? "Stopped by you, from another tab or device." : "Stopped by you."
+    case "lost":
+      return "The server that ran it is gone."
+    case "failed":
+    case "timeout":
+      return run.error
   }
 }
 
 /** A run on the page. `update` brings it up to date with what is known of the run now. */
 export interface RunView {
   readonly element: HTMLElement
-  readonly update: () => void
+  readonly update: (run: Run, seen: Seen) => void
 }
 
-/** Shows a run, and offers to cancel it. */
-export const runView = (run: Run, panel: string, cancel: (run: Run) => void): RunView => {
-  const id = `${panel}-${run.id}`
-  const title = h("h3", { id: `${id}-title` })
+/** Shows a run, and offers to stop it. */
+export const runView = (
+  handle: ReturnType<Connection["run"]>,
+  id: string,
+  asked: { readonly stop: () => void }
+): RunView => {
+  const title = h("h3", { id: `${id}-title`, tabindex: -1 })
   const state = h("span", { class: "badge" })
   const meta = h("p", { class: "meta" })
-  const cancelButton = h("button", { type: "button", class: "quiet", on: { click: () => cancel(run) } }, "Cancel")
+  const problem = h("p", { class: "problem", role: "alert" })
+  const stop = stopButton(() => {
+    setText(problem, "")
+    asked.stop()
+    return handle.cancel()
+  }, (text) => setText(problem, text))
   const bar = h("progress", { max: 100, "aria-label": "Progress" })
-  const steps = h("ol", { class: "steps", "aria-label": "Steps" })
+  const steps = timeline()
   const answer = h("div", { class: "answer" })
-  const answerOffsets = h("p", { class: "offsets" })
-  const problem = h("p", { class: "problem" })
-  const sources = h("ol", { class: "sources" })
-  const sourcesSection = h("section", { class: "cited", "aria-label": "Sources" }, h("h4", {}, "Sources"), sources)
+  const ending = h("p", { class: "ending" })
+  const cited = sources(id)
   const element = h(
     "article",
-    { class: "run", "aria-labelledby": `${id}-title`, "data-run": run.id },
-    h("header", {}, h("div", { class: "heading" }, title, state), cancelButton),
+    { class: "run", "aria-labelledby": `${id}-title` },
+    h("header", {}, h("div", { class: "heading" }, title, state), stop.element),
+    problem,
     meta,
     bar,
-    steps,
-    h("section", { class: "reply", "aria-label": "Answer" }, answer, answerOffsets),
-    problem,
-    sourcesSection
+    steps.element,
+    h("section", { class: "reply", "aria-label": "Answer" }, answer),
+    ending,
+    cited.element
   )
+  let show = Markdown.view(answer, cited.citation)
 
-  const citation = (number: number) => {
-    const known = run.citations.find((candidate) => candidate.number === number)
-    return known === undefined
-      ? h("span", { class: "cite" }, `[${number}]`)
-      : h(
-        "a",
-        { class: "cite", href: `#${id}-source-${number}`, "aria-label": `Source ${number}: ${known.title}` },
-        `[${number}]`
-      )
-  }
-  let show = Markdown.view(answer, citation)
-  let cited: ReadonlyArray<Citation> = []
-  const entries = new Map<string, Entry & { shown: Step | undefined }>()
-
-  const updateSteps = () => {
-    run.steps.forEach((step, index) => {
-      let entry = entries.get(step.key)
-      if (entry === undefined) {
-        entry = { ...(step._tag === "Tool" ? toolEntry() : noteEntry()), shown: undefined }
-        entries.set(step.key, entry)
-      }
-      if (entry.shown !== step) entry.update(step)
-      entry.shown = step
-      if (steps.children[index] !== entry.element) steps.insertBefore(entry.element, steps.children[index] ?? null)
-    })
-    while (steps.children.length > run.steps.length) steps.lastElementChild?.remove()
-  }
-
-  const updateSources = () => {
-    if (cited === run.citations) return
-    cited = run.citations
-    sources.replaceChildren(...cited.map(({ excerpt, line, number, source, title: heading }) =>
-      h(
-        "li",
-        { id: `${id}-source-${number}`, value: number, tabindex: -1 },
-        h("span", { class: "source-title" }, heading),
-        " ",
-        h("span", { class: "where" }, source === "your text" ? `your text, line ${line}` : `${source}:${line}`),
-        h("p", {}, excerpt)
-      )
-    ))
-    // Numbers become links once their sources are known.
-    answer.replaceChildren()
-    show = Markdown.view(answer, citation)
-  }
-
-  const update = () => {
-    setText(title, run.question ?? "A run that was under way")
-    setText(state, states[run.status])
+  const update = (run: Run, seen: Seen) => {
+    element.dataset["run"] = run.id
     element.dataset["status"] = run.status
-    const active = run.status === "active"
-    const seconds = run.startedAt !== undefined && run.endedAt !== undefined
-      ? duration(run.endedAt - run.startedAt)
-      : undefined
+    setText(title, Facts.question(run) ?? "A run that was under way")
+    setText(state, run.stopping === true ? "Stopping…" : states[run.status])
+    const documents = Facts.documents(run)
     setText(
       meta,
       [
-        run.documents === undefined ? undefined : `from ${run.documents}`,
-        seconds,
-        run.tokens === undefined
+        documents === undefined ? undefined : `from ${documents}`,
+        run.startedAt !== undefined && run.endedAt !== undefined ? duration(run.endedAt - run.startedAt) : undefined,
+        run.usage.inputTokens + run.usage.outputTokens === 0
           ? undefined
-          : `${count(run.tokens.read)} words read, ${count(run.tokens.written)} written`
+          : `${count(run.usage.inputTokens)} words read, ${count(run.usage.outputTokens)} written`
       ].filter((part) => part !== undefined).join(" · ")
     )
-    cancelButton.hidden = !active
-    bar.hidden = !active
+    const hadFocus = document.activeElement === stop.element
+    stop.update(run, seen.takesCommands)
+    if (hadFocus && stop.element.hidden) title.focus()
+    bar.hidden = run.status !== "active"
     if (run.progress !== undefined) bar.value = run.progress
     else bar.removeAttribute("value")
-    updateSteps()
-    updateSources()
-    show(run.answer)
-    element.classList.toggle("streaming", active && run.answer !== "")
-    setText(
-      answerOffsets,
-      run.answerTo === undefined
-        ? ""
-        : run.answerFrom === undefined
-        ? `Answer up to offset ${run.answerTo}`
-        : `Answer in offsets ${run.answerFrom} to ${run.answerTo}`
-    )
-    problem.hidden = run.error === undefined
-    setText(problem, run.error ?? "")
-    sourcesSection.hidden = run.citations.length === 0
+    steps.update(run)
+    // Numbers become links once their sources are known.
+    if (cited.update(run)) {
+      answer.replaceChildren()
+      show = Markdown.view(answer, cited.citation)
+    }
+    const text = Facts.answer(run)
+    show(text)
+    element.classList.toggle("streaming", run.status === "active" && text !== "")
+    if (run.status !== "active") setText(problem, "")
+    setText(ending, endingText(run, seen.stoppedBy) ?? "")
   }
-  update()
   return { element, update }
 }
