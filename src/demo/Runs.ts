@@ -5,6 +5,7 @@ import { Cause, Context, Effect, Exit, FiberMap, Layer, Schema } from "effect"
 import { Emitter, Emitters, Identity, Names } from "../index.ts"
 import * as Agent from "./agent/Agent.ts"
 import * as Library from "./agent/Library.ts"
+import { Sending } from "./agent/Sending.ts"
 
 /** How many runs one user may have under way. */
 export const maxRuns = 3
@@ -38,6 +39,7 @@ export const layer = (documents: Library.Library) =>
     Runs,
     Effect.gen(function*() {
       const emitters = yield* Emitters
+      const sending = yield* Sending
       const fibers = yield* FiberMap.make<string>()
       let started = 0
       const prefix = yield* Names.next
@@ -49,7 +51,10 @@ export const layer = (documents: Library.Library) =>
         const runId = Identity.RunId.make(`run-${prefix}-${++started}`)
         yield* emitters.forUser({ userId: user, runId }).pipe(
           Effect.flatMap((emitter) =>
-            Agent.run(question, library).pipe(Effect.provideService(Emitter.Emitter, emitter))
+            Agent.run(question, library).pipe(
+              Effect.provideService(Emitter.Emitter, emitter),
+              Effect.provideService(Sending, sending)
+            )
           ),
           Effect.scoped,
           // How the run ended is an event already; a defect belongs in the log as well.

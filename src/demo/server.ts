@@ -5,9 +5,11 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
+import { fileURLToPath } from "node:url"
 import { Gateway } from "../gateway/index.ts"
 import { Broker, EmitterLayer } from "../index.ts"
 import type { Library } from "./agent/Library.ts"
+import * as Sending from "./agent/Sending.ts"
 import * as Api from "./api.ts"
 import type { PageFile } from "./build.ts"
 import { PortUnavailable } from "./DemoConfig.ts"
@@ -75,6 +77,9 @@ export const listen = (port: number) =>
     )
   )
 
+/** Sends into a folder of the repository. */
+export const sending = Sending.layer(fileURLToPath(new URL("../..", import.meta.url)))
+
 /** The whole demo, listening once it is built. */
 export const layer = (options: {
   readonly port: number
@@ -92,6 +97,7 @@ export const layer = (options: {
   return HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
     Layer.provideMerge(listen(options.port)),
     Layer.provide(Runs.layer(options.documents)),
+    Layer.provide(sending),
     Layer.provide(EmitterLayer.layerConfig()),
     Layer.provide(Outage.broker.pipe(Layer.provide(Broker.layerMemory()))),
     Layer.provide(Outage.layer),

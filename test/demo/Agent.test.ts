@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
+import { Duration, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../../src/demo/agent/Agent.ts"
 import * as Library from "../../src/demo/agent/Library.ts"
-import { Broker, Emitter } from "../../src/index.ts"
-import { answer, emitterFor, engine, eventsOf, handbook, runAgent } from "./support.ts"
+import { Sending } from "../../src/demo/agent/Sending.ts"
+import { Broker, Emitter, Identity } from "../../src/index.ts"
+import { CommandId } from "../../src/protocol/command/Command.ts"
+import { answer, emitterFor, engine, eventsOf, handbook, runAgent, sent } from "./support.ts"
 
 const delivery = engine.pipe(Layer.provideMerge(Broker.layerMemory()))
 
@@ -27,6 +29,9 @@ describe("the agent", () => {
           "agent_completed",
           "agent_started",
           "agent_thinking",
+          "input_requested",
+          "input_resolved",
+          "message_completed",
           "progress_update",
           "text_delta",
           "tool_completed",
@@ -83,6 +88,7 @@ describe("the agent", () => {
       const emitter = yield* emitterFor("ada", "run-1")
       yield* Agent.run("When does the oil arrive?", library).pipe(
         Effect.provideService(Emitter.Emitter, emitter),
+        Effect.provideService(Sending, sent().service),
         Effect.forkChild
       )
       yield* TestClock.adjust("1 second")
@@ -99,6 +105,7 @@ describe("the agent", () => {
       const emitter = yield* emitterFor("ada", "run-1")
       const fiber = yield* Agent.run("When does the oil arrive?", yield* Library.fromText(handbook)).pipe(
         Effect.provideService(Emitter.Emitter, emitter),
+        Effect.provideService(Sending, sent().service),
         Effect.forkChild
       )
       yield* TestClock.adjust("2500 millis")
@@ -109,6 +116,91 @@ describe("the agent", () => {
       assert.strictEqual(events.at(-1)?.data["reason"], "cancelled")
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* eventsOf("ada")).length, events.length)
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  /** Runs until the agent asks, and gives what answers it. */
+  const asking = Effect.gen(function*() {
+    const emitter = yield* emitterFor("ada", "run-1")
+    const { service, summaries } = sent()
+    const fiber = yield* Agent.run("When does the oil arrive?", yield* Library.fromText(handbook)).pipe(
+      Effect.provideService(Emitter.Emitter, emitter),
+      Effect.provideService(Sending, service),
+      Effect.forkChild
+    )
+    yield* TestClock.adjust("1 minute")
+    const events = yield* eventsOf("ada")
+    assert.strictEqual(events.at(-1)?.type, "input_requested")
+    assert.strictEqual(
+      events.at(-1)?.data["detail"],
+      "It goes into the file outbox/run-1. Without an answer it is not sent."
+    )
+    assert.strictEqual(summaries.size, 0)
+    const { commands } = yield* Broker.Broker
+    assert.isDefined(commands)
+    const answering = (value: boolean) =>
+      commands.send(
+        Identity.UserId.make("ada"),
+        {
+          id: CommandId.make("c1"),
+          run: Identity.RunId.make("run-1"),
+          name: "answer",
+          data: { requestId: String(events.at(-1)?.data["requestId"]), answer: value }
+        },
+        Duration.seconds(5)
+      )
+    return { answering, fiber, summaries, text: textOf(events) }
+  })
+  const after = Effect.map(
+    eventsOf("ada"),
+    (events) =>
+      events.slice(events.findIndex(({ type }) => type === "input_resolved")).map(({ data, type }) =>
+        [type, data["outcome"] ?? data["toolName"] ?? data["text"]].filter((part) => part !== undefined).join(" ")
+      )
+  )
+
+  it.effect("sends the summary when its user says yes, and not before", () =>
+    Effect.gen(function*() {
+      const { answering, fiber, summaries, text } = yield* asking
+      assert.deepStrictEqual(yield* answering(true), { outcome: "accepted" })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual([...summaries], [["run-1", text]])
+      assert.deepStrictEqual(yield* after, [
+        "input_resolved answered",
+        "tool_executing send_summary",
+        "tool_completed send_summary",
+        "progress_update",
+        "agent_completed"
+      ])
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it.effect("sends nothing when its user says no", () =>
+    Effect.gen(function*() {
+      const { answering, fiber, summaries } = yield* asking
+      assert.deepStrictEqual(yield* answering(false), { outcome: "accepted" })
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(summaries.size, 0)
+      assert.deepStrictEqual(yield* after, [
+        "input_resolved answered",
+        "agent_thinking I do not send it.",
+        "progress_update",
+        "agent_completed"
+      ])
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it.effect("goes on without sending when nobody answers for two minutes", () =>
+    Effect.gen(function*() {
+      const { fiber, summaries } = yield* asking
+      yield* TestClock.adjust("2 minutes")
+      yield* Fiber.join(fiber)
+      assert.strictEqual(summaries.size, 0)
+      assert.deepStrictEqual(yield* after, [
+        "input_resolved expired",
+        "agent_thinking I do not send it.",
+        "progress_update",
+        "agent_completed"
+      ])
     }).pipe(Effect.scoped, Effect.provide(delivery)))
 
   it.effect("completes with an honest answer where it has none", () =>

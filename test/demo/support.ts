@@ -9,6 +9,7 @@ import * as Agent from "../../src/demo/agent/Agent.ts"
 import * as Answer from "../../src/demo/agent/Answer.ts"
 import * as Library from "../../src/demo/agent/Library.ts"
 import * as Plan from "../../src/demo/agent/Plan.ts"
+import { Sending } from "../../src/demo/agent/Sending.ts"
 import * as Question from "../../src/demo/agent/Question.ts"
 import { Broker, Emitter, EmitterLayer, Emitters, Identity } from "../../src/index.ts"
 import { Envelope, Frame } from "../../src/protocol/index.ts"
@@ -66,6 +67,16 @@ export const emitterFor = Effect.fnUntraced(function*(user: string, run: string)
 
 const decodeEvent = Schema.decodeUnknownSync(Frame.WireEvent)
 
+/** What was sent, in place of files. */
+export const sent = () => {
+  const summaries = new Map<string, string>()
+  const service: Sending["Service"] = {
+    to: (run) => `outbox/${run}`,
+    send: (run, text) => Effect.sync(() => void summaries.set(run, text))
+  }
+  return { summaries, service }
+}
+
 /** Every event of a user's log so far, as a device would get it. */
 export const eventsOf = Effect.fnUntraced(function*(user: string) {
   const broker = yield* Broker.Broker
@@ -82,14 +93,15 @@ export const eventsOf = Effect.fnUntraced(function*(user: string) {
   )
 })
 
-/** Lets the agent answer, moving the clock, and gives the events of its run. */
+/** Lets the agent answer, moving the clock until nobody has answered its question, and gives the events of its run. */
 export const runAgent = Effect.fnUntraced(function*(question: string, library: Library.Library) {
   const emitter = yield* emitterFor("ada", "run-1")
   const fiber = yield* Agent.run(question, library).pipe(
     Effect.provideService(Emitter.Emitter, emitter),
+    Effect.provideService(Sending, sent().service),
     Effect.forkChild
   )
-  yield* TestClock.adjust("2 minutes")
+  yield* TestClock.adjust("4 minutes")
   const result = yield* Fiber.join(fiber)
   return { result, events: yield* eventsOf("ada") }
 })

@@ -3,10 +3,11 @@
  * events over a socket of its own.
  */
 import { afterAll, afterEach, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
+import { readFile, rm } from "node:fs/promises"
 import { createServer } from "node:net"
 import type { Browser, Page } from "playwright-core"
 import { findProgram } from "../support/program.ts"
-import { bare, expected, killDemos, launch, listed, record, type Recorder, shown, startDemo } from "./demo.ts"
+import { bare, decline, expected, killDemos, launch, listed, record, type Recorder, shown, startDemo } from "./demo.ts"
 import { patience } from "../support/patience.ts"
 
 const executable = findProgram("chromium")
@@ -49,7 +50,17 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
   }
   /** What a browser says when its network is back: the client then waits no longer. */
   const networkIsBack = (of: Page) => of.evaluate(() => window.dispatchEvent(new Event("online")))
-  const ended = (of: Page, status: string) => of.locator(`article[data-status=${status}]`).first().waitFor()
+  /** The newest run; those of other tests are below it. */
+  const newest = (of: Page) => of.locator("[data-user=ada] article:first-child")
+  const ended = (of: Page, status: string) =>
+    of.locator(`[data-user=ada] article:first-child[data-status=${status}]`).waitFor()
+  /** Until the agent asks whether to send its summary, and it is not sent. */
+  const completed = async (of: Page) => {
+    await decline(of)
+    await ended(of, "completed")
+  }
+  const streaming = (of: Page) =>
+    of.locator("[data-user=ada] article[data-status=active] .answer > *").first().waitFor()
   /** The run has ended for the recorder too, and the page has listed its last event: a snapshot may tell the end before. */
   const caughtUp = async (of: Page) => {
     while (ada.events.at(-1)?.type !== "agent_completed") await of.waitForTimeout(20)
@@ -103,7 +114,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await live(page, "grace")
 
     await ask(page, question)
-    await page.locator("[data-user=ada] .answer > *").first().waitFor()
+    await streaming(page)
     await page.reload()
     await live(page)
     await live(page, "grace")
@@ -116,8 +127,9 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     assert.match(await page.locator("[data-user=ada] .detail").textContent() ?? "", /Next attempt in \d+\.\d s/)
     await page.waitForTimeout(5_000)
     await networkIsBack(page)
-    await ended(page, "completed")
+    await completed(page)
     await live(page)
+    await caughtUp(page)
     await assertWhole(page, true)
     assert.isAbove(await counted(page, "events"), 0)
     assert.strictEqual(await counted(page, "gaps"), 0)
@@ -145,17 +157,18 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     const text =
       "The <img src=x onerror=\"document.title='hit'\"> lamp is lit at sunset.\n\nThe boat brings **oil** on Monday."
     await page.getByText("Answer from a text of my own").click()
-    await page.getByLabel("Your text").fill(text)
+    await page.getByLabel("Your text", { exact: true }).fill(text)
     const late = await (await browser.newContext()).newPage()
     // Once before, so that it has the page at hand when it comes back in the middle, also on a slow machine.
     await late.goto(url)
     await late.goto("about:blank")
     await ask(page, "What is lit at sunset, and when does the boat bring oil?")
-    await page.locator("[data-user=ada] [data-tool]").first().waitFor()
+    await page.locator("article[data-status=active] [data-tool]").first().waitFor()
     await late.goto(url)
     await late.locator("article[data-status=active]").waitFor()
-    await ended(page, "completed")
+    await completed(page)
     await ended(late, "completed")
+    await caughtUp(page)
     await assertWhole(page)
     const [card] = await shown(late, "ada")
     assert.strictEqual(bare(card?.answer ?? ""), bare(expected(ada.events).answer))
@@ -186,7 +199,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await ended(other, "cancelled")
     assert.strictEqual(await page.getByRole("button", { name: "Stop" }).count(), 0)
     assert.strictEqual(await page.locator(":focus").textContent(), question)
-    const said = (of: Page) => of.locator("article .ending").textContent()
+    const said = (of: Page) => newest(of).locator(".ending").textContent()
     assert.strictEqual(await said(page), "Stopped by you.")
     assert.strictEqual(await said(other), "Stopped by you, from another tab or device.")
     assert.match(await page.getByRole("status").textContent() ?? "", /Stopped by you\./)
@@ -198,16 +211,56 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await other.context().close()
   })
 
+  it("shows what the agent asks on each tab and after a reload, and both see what one of them answers", async () => {
+    const other = await open()
+    await live(other)
+    const request = (of: Page, status: string) => newest(of).locator(`.request[data-request=${status}]`)
+    const says = async (of: Page, outcome: string) => {
+      await request(of, "answered").waitFor()
+      assert.strictEqual(await request(of, "answered").locator(".outcome").textContent(), outcome)
+    }
+    await ask(page, question)
+    await request(page, "open").waitFor()
+    await request(other, "open").waitFor()
+    assert.strictEqual(await newest(page).locator(".badge").textContent(), "Waits for your answer")
+    await page.reload()
+    await request(page, "open").waitFor()
+    assert.strictEqual(await newest(page).locator("[data-tool]", { hasText: "Sent" }).count(), 0)
+    const yes = newest(other).getByRole("group", { name: "Shall I send this summary?" }).getByRole("button", {
+      name: "Yes"
+    })
+    await yes.focus()
+    await other.keyboard.press("Enter")
+    await says(other, "You said yes.")
+    await says(page, "You said yes.")
+    assert.strictEqual(await other.locator(":focus").textContent(), "You said yes.")
+    await ended(page, "completed")
+    await ended(other, "completed")
+    const sent = newest(page).locator("[data-tool][data-status=completed] summary", { hasText: "Sent" })
+    const file = /\.tmp\/demo\/[\w-]+\.md/u.exec(await sent.textContent() ?? "")?.[0] ?? ""
+    while (ada.events.at(-1)?.type !== "agent_completed") await page.waitForTimeout(20)
+    assert.strictEqual(await readFile(file, "utf8"), `${expected(ada.events).answer}\n`)
+    await rm(file)
+
+    await ask(page, question)
+    await request(page, "open").waitFor()
+    await decline(other)
+    await says(page, "You said no.")
+    await ended(page, "completed")
+    assert.strictEqual(await newest(page).locator(".note").last().textContent(), "I do not send it.")
+    await other.context().close()
+  })
+
   it("tells what is wrong with a question or a text before anything runs", async () => {
     await page.getByRole("button", { name: "Ask", exact: true }).click()
     assert.strictEqual(await page.getByRole("alert").textContent(), "Type a question first.")
     await page.getByText("Answer from a text of my own").click()
-    await page.getByLabel("Your text").evaluate((area, text) => {
+    await page.getByLabel("Your text", { exact: true }).evaluate((area, text) => {
       if (area instanceof HTMLTextAreaElement) area.value = text
     }, "word ".repeat(50_000))
     await ask(page, question)
     assert.match(await page.getByRole("alert").textContent() ?? "", /250,000 characters; 200,000 is the most/)
-    await page.getByLabel("Your text").fill(" … ")
+    await page.getByLabel("Your text", { exact: true }).fill(" … ")
     await ask(page, question)
     await page.getByText("The text has no words in it.").waitFor()
     assert.deepStrictEqual([...ada.events], [])
@@ -223,8 +276,8 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
       }).observe(document.body, { childList: true, subtree: true, attributes: true })
       undefined`)
     await ask(page, "What is the difference between batched and critical events?")
-    await page.locator("article [data-tool]").first().waitFor()
-    await ended(page, "completed")
+    await page.locator("article[data-status=active] [data-tool]").first().waitFor()
+    await completed(page)
     await caughtUp(page)
     assert.isAbove(await counted(page, "gaps"), 0)
     assert.isAbove(await counted(page, "snapshots"), 0)
@@ -261,10 +314,11 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     assert.strictEqual(await blocked.getByRole("alert").count(), 0)
 
     await ask(blocked, question)
-    await blocked.locator("[data-user=ada] .answer > *").first().waitFor()
+    await streaming(blocked)
     await blocked.getByRole("button", { name: "Cut the connection" }).first().click()
     await blocked.locator("[data-user=ada] [data-count=reconnects]", { hasText: "1" }).waitFor()
-    await ended(blocked, "completed")
+    await completed(blocked)
+    await caughtUp(blocked)
     await assertWhole(blocked)
     assert.strictEqual(await counted(blocked, "gaps"), 0)
     // What works is kept, also by the connection after the cut.
@@ -283,7 +337,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     assert.isBelow(ms, 3_000 + 3 * readyMs)
     // The run's ending is there before the goodbye: the page shows nothing as running that does not run.
     await ended(page, "cancelled")
-    assert.strictEqual(await page.locator("article .ending").textContent(), "Ended by its server before it was done.")
+    assert.strictEqual(await newest(page).locator(".ending").textContent(), "Ended by its server before it was done.")
     await page.locator(".connection[data-status=waiting]").waitFor()
     // What a screen reader is told when the server takes its leave.
     assert.match(await page.getByRole("status").textContent() ?? "", /The server is stopping, and will be back/)
@@ -299,7 +353,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await ask(page, question)
     await page.locator("article[data-status=active] [data-tool=call-1]").waitFor()
     await page.getByRole("button", { name: "Stop" }).click()
-    await page.locator("article .ending", { hasText: "Stopped by you." }).waitFor()
+    await newest(page).locator(".ending", { hasText: "Stopped by you." }).waitFor()
     const [card] = await shown(page, "ada")
     assert.deepStrictEqual(card?.tools.map(({ id }) => id), expected(after.events).tools.map(({ id }) => id))
     assert.deepStrictEqual([...after.problems], [])
@@ -312,10 +366,11 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await operator.locator("#state[data-breaker=closed]").waitFor()
     await page.setViewportSize({ width: 390, height: 844 })
     await ask(page, "How do I define my own event?")
-    await page.locator("[data-user=ada] .answer > *").first().waitFor()
+    await streaming(page)
     await operator.getByRole("button", { name: "Take the broker away for 5 s" }).click()
     await operator.locator("#state[data-breaker=open]").waitFor()
-    await ended(page, "completed")
+    await completed(page)
+    await caughtUp(page)
     await assertWhole(page)
     assert.isAtMost(await page.evaluate(() => document.documentElement.scrollWidth), 390)
     await operator.locator("#state[data-breaker=closed]").waitFor()

@@ -189,6 +189,11 @@ export const shown = (page: Page, user: string) =>
     }))
   )
 
+/** Says no to what the run that is under way asks at its end, so that it can end. */
+export const decline = (page: Page, user = "ada") =>
+  page.locator(`[data-user=${user}] article[data-status=active]`).getByRole("button", { name: "No", exact: true })
+    .click()
+
 /** What a run's card has to show, by what was recorded of the run. */
 export const expected = (events: ReadonlyArray<Recorded>) => {
   const of = (type: string) => events.filter((event) => event.type === type).map(({ data }) => data)

@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises"
 import { createConnection } from "node:net"
 import type { Browser, Page } from "playwright-core"
 import { findProgram } from "../support/program.ts"
-import { bare, expected, killDemos, launch, listed, record, shown, startDemo } from "./demo.ts"
+import { bare, decline, expected, killDemos, launch, listed, record, shown, startDemo } from "./demo.ts"
 import { patience } from "../support/patience.ts"
 
 const chromium = findProgram("chromium")
@@ -110,7 +110,10 @@ describe.skipIf(redis === undefined)("npm run start:cluster", () => {
         await page.getByRole("button", { name: "Ask", exact: true }).click()
         await page.locator("article[data-status=active] .answer > *").first().waitFor()
       }
-      const completed = (count: number) => page.locator("article[data-status=completed]").nth(count - 1).waitFor()
+      const completed = async (count: number) => {
+        await decline(page)
+        await page.locator("article[data-status=completed]").nth(count - 1).waitFor()
+      }
       await askUntilItAnswers("Which close codes make a client reconnect?")
       const first = await gatewayOf(page) ?? ""
       const second = first === "gateway-1" ? "gateway-2" : "gateway-1"
@@ -155,8 +158,12 @@ describe.skipIf(redis === undefined)("npm run start:cluster", () => {
       await page.getByRole("button", { name: "Ask", exact: true }).click()
       await other.locator("article[data-status=active]").waitFor()
       await page.getByRole("button", { name: "Stop" }).click()
-      await page.locator("article .ending", { hasText: /^Stopped by you\.$/ }).waitFor()
-      await other.locator("article .ending", { hasText: "from another tab or device" }).waitFor()
+      const ending = async (tab: Page) => {
+        await tab.locator("article:first-child[data-status=cancelled]").waitFor()
+        return tab.locator("article:first-child .ending").textContent()
+      }
+      assert.strictEqual(await ending(page), "Stopped by you.")
+      assert.strictEqual(await ending(other), "Stopped by you, from another tab or device.")
       await page.context().close()
       await other.context().close()
     })
@@ -179,6 +186,7 @@ describe.skipIf(redis === undefined)("npm run start:cluster", () => {
         if (problem !== "") assert.match(problem ?? "", /^There is no worker just now/u)
         return problem === ""
       }, 40)
+      await decline(page, "grace")
       await page.locator("article[data-status=completed]").waitFor()
       assert.strictEqual(await page.locator("article").count(), 2)
       assert.strictEqual(await page.locator("[data-count=gaps]").textContent(), "0")

@@ -2,8 +2,8 @@
  * A local agent: it answers a question from documents, with no key and no network.
  *
  * It works as agents do: it plans, calls tools (several at once where they do not need each other), and streams an
- * answer. Every step is an event of the built-in catalog, so a device sees all of it. Interrupting it ends its run as
- * cancelled.
+ * answer. At the end it asks its user whether to send what it wrote. Every step is an event of the built-in catalog, so a
+ * device sees all of it. Interrupting it ends its run as cancelled.
  */
 import { Duration, Effect } from "effect"
 import { AgentEvents, Emitter } from "../../index.ts"
@@ -13,11 +13,16 @@ import { Pace } from "./Pace.ts"
 import type { Reading } from "./Passages.ts"
 import * as Plan from "./Plan.ts"
 import * as Question from "./Question.ts"
+import { Sending } from "./Sending.ts"
 import { excerpt, proseOf, type Section, textOf } from "./Section.ts"
 import { countWords } from "./Words.ts"
 
 /** The id of the message that the answer streams into. */
 export const messageId = "answer"
+
+/** How long the work may take, and how long its user may take to answer. */
+const workTime = Duration.minutes(2)
+const answerTime = Duration.minutes(2)
 
 /** A tool shows at most this many characters of a section; the agent itself reads all of it. */
 const shown = 600
@@ -33,12 +38,8 @@ const pairToCompare = (readings: ReadonlyArray<Reading>): readonly [Section, Sec
   return first === undefined || second === undefined ? undefined : [first.section, second.section]
 }
 
-/**
- * Answers `question` from `library`, within a run of its own.
- *
- * The run's result is what was cited: `{ answered, coverage, citations }`.
- */
-export const run = Effect.fnUntraced(function*(question: string, library: Library) {
+/** Searches, reads, and streams an answer. */
+const answering = Effect.fnUntraced(function*(question: string, library: Library) {
   const emitter = yield* Emitter.Emitter
   const pace = yield* Pace
   let step = 0
@@ -122,7 +123,41 @@ export const run = Effect.fnUntraced(function*(question: string, library: Librar
   const answer = Answer.compose(library, parts, readings)
   yield* think(answer.answered ? "I put the answer together." : "This does not answer the question.", 70)
   yield* stream(answer.text)
+  yield* emitter.emit(AgentEvents.MessageCompleted.make({ messageId }))
   yield* report("write", 0, countWords(answer.text))
+  return answer
+})
+
+/** Sends what was written, if its user wants that. */
+const offer = Effect.fnUntraced(function*(text: string) {
+  const emitter = yield* Emitter.Emitter
+  const sending = yield* Sending
+  const run = emitter.context.runId ?? "summary"
+  const to = sending.to(run)
+  const isWanted = yield* emitter.ask({
+    kind: "approval",
+    title: "Shall I send this summary?",
+    detail: `It goes into the file ${to}. Without an answer it is not sent.`,
+    timeout: answerTime,
+    default: false
+  })
+  const say = (words: string) => emitter.emit(AgentEvents.AgentThinking.make({ text: words }))
+  yield* !isWanted ? say("I do not send it.") : sending.send(run, text).pipe(
+    emitter.tool("send_summary", { to }),
+    Effect.catchTag("NotSent", ({ message }) => say(`${message}.`))
+  )
+})
+
+/**
+ * Answers `question` from `library`, within a run of its own, and asks whether to send the answer.
+ *
+ * The run's result is what was cited: `{ answered, coverage, citations }`.
+ */
+export const run = Effect.fnUntraced(function*(question: string, library: Library) {
+  const emitter = yield* Emitter.Emitter
+  const answer = yield* Effect.timeout(answering(question, library), workTime)
+  yield* emitter.emit(AgentEvents.ProgressUpdate.make({ progress: 95 }))
+  if (answer.answered) yield* offer(answer.text)
   yield* emitter.emit(AgentEvents.ProgressUpdate.make({ progress: 100 }))
 
   return {
@@ -139,7 +174,6 @@ export const run = Effect.fnUntraced(function*(question: string, library: Librar
   }
 }, (effect, question, library) =>
   effect.pipe(
-    Effect.timeout(Duration.minutes(2)),
     Emitter.run({
       agentName: "librarian",
       input: { question, documents: library.name },

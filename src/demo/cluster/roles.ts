@@ -56,6 +56,7 @@ export const worker = (options: Options & { readonly documents: Library }) =>
   serve(Layer.mergeAll(Server.localOnly, ...Api.ofWorker)).pipe(
     Layer.provideMerge(Server.listen(0)),
     Layer.provide(Runs.layer(options.documents)),
+    Layer.provide(Server.sending),
     Layer.provide(EmitterLayer.layerConfig()),
     Layer.provide(shared(options))
   )

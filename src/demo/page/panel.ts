@@ -110,7 +110,8 @@ export const open = (options: {
       ...runView(live.run(run.id), `${user}-${run.id}`, {
         stop: () => {
           view.stoppedHere = true
-        }
+        },
+        announce
       }),
       shown: undefined,
       seenActive: false,

@@ -5,6 +5,7 @@ import type { Connection, Run } from "../../../client/index.ts"
 import { count, duration, h, setText } from "../view/dom.ts"
 import * as Markdown from "../view/markdown.ts"
 import * as Facts from "./facts.ts"
+import { requests } from "./requests.ts"
 import { sources } from "./sources.ts"
 import { stopButton } from "./stopButton.ts"
 import { timeline } from "./timeline.ts"
@@ -17,6 +18,14 @@ const states: Record<Run["status"], string> = {
   timeout: "Timed out",
   lost: "Lost"
 }
+
+/** How a run stands, in a word or a few. */
+const stateText = (run: Run): string =>
+  run.stopping === true
+    ? "Stopping…"
+    : run.parts.some((part) => part.type === "request" && part.status === "open")
+    ? "Waits for your answer"
+    : states[run.status]
 
 /** How a run is shown, besides what it says itself. */
 export interface Seen {
@@ -49,11 +58,11 @@ export interface RunView {
   readonly update: (run: Run, seen: Seen) => void
 }
 
-/** Shows a run, and offers to stop it. */
+/** Shows a run, and offers to stop it and to answer what it asks. */
 export const runView = (
   handle: ReturnType<Connection["run"]>,
   id: string,
-  asked: { readonly stop: () => void }
+  on: { readonly stop: () => void; readonly announce: (text: string) => void }
 ): RunView => {
   const title = h("h3", { id: `${id}-title`, tabindex: -1 })
   const state = h("span", { class: "badge" })
@@ -61,12 +70,13 @@ export const runView = (
   const problem = h("p", { class: "problem", role: "alert" })
   const stop = stopButton(() => {
     setText(problem, "")
-    asked.stop()
+    on.stop()
     return handle.cancel()
   }, (text) => setText(problem, text))
   const bar = h("progress", { max: 100, "aria-label": "Progress" })
   const steps = timeline()
   const answer = h("div", { class: "answer" })
+  const asked = requests(id, handle.answer, on.announce)
   const ending = h("p", { class: "ending" })
   const cited = sources(id)
   const element = h(
@@ -78,6 +88,7 @@ export const runView = (
     bar,
     steps.element,
     h("section", { class: "reply", "aria-label": "Answer" }, answer),
+    asked.element,
     ending,
     cited.element
   )
@@ -87,7 +98,7 @@ export const runView = (
     element.dataset["run"] = run.id
     element.dataset["status"] = run.status
     setText(title, Facts.question(run) ?? "A run that was under way")
-    setText(state, run.stopping === true ? "Stopping…" : states[run.status])
+    setText(state, stateText(run))
     const documents = Facts.documents(run)
     setText(
       meta,
@@ -113,7 +124,9 @@ export const runView = (
     }
     const text = Facts.answer(run)
     show(text)
-    element.classList.toggle("streaming", run.status === "active" && text !== "")
+    asked.update(run, seen.takesCommands)
+    const isWritten = run.parts.some((part) => part.type === "text" && part.completed === true)
+    element.classList.toggle("streaming", run.status === "active" && text !== "" && !isWritten)
     if (run.status !== "active") setText(problem, "")
     setText(ending, endingText(run, seen.stoppedBy) ?? "")
   }

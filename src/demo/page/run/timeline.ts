@@ -11,7 +11,8 @@ type ThinkingPart = Extract<Part, { readonly type: "thinking" }>
 const tools: Record<string, string> = {
   search: "Searched",
   read_section: "Read",
-  compare_sections: "Compared"
+  compare_sections: "Compared",
+  send_summary: "Sent"
 }
 
 const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
@@ -33,6 +34,7 @@ const summary = ({ input, output }: ToolPart): string => {
     given["first"] !== undefined
       ? `${String(gave["first"] ?? given["first"])} with ${String(gave["second"] ?? given["second"])}`
       : undefined,
+    given["to"] !== undefined ? `to ${String(given["to"])}` : undefined,
     gave["similarity"] !== undefined ? `— ${Math.round(Number(gave["similarity"]) * 100)} % alike` : undefined
   ]
   return parts.filter((part) => part !== undefined).join(" ")
