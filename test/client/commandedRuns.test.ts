@@ -2,9 +2,9 @@
  * P10 from a device to its run and back: over a gateway, by both clients and both transports.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Queue, Ref, Schema, type Scope, Stream } from "effect"
+import { type Cause, Effect, Exit, Fiber, Layer, Queue, Ref, Schema, type Scope, Stream } from "effect"
 import { Broker, Emitter, EmitterLayer } from "effect-emitter"
-import { Client, connect, type Run, type TransportName } from "effect-emitter/client"
+import { Client, type CommandError, connect, type Run, type TransportName } from "effect-emitter/client"
 import { Command } from "effect-emitter/events"
 import { serve, type Served, token } from "../gateway/server.ts"
 import { until } from "./devices.ts"
@@ -12,9 +12,16 @@ import { until } from "./devices.ts"
 const Steer = Command.make("steer", { payload: { text: Schema.NonEmptyString, until: Schema.Date } })
 
 interface Device {
-  readonly cancel: (run: string) => Effect.Effect<Command.Outcome, unknown>
-  readonly answer: (run: string, requestId: string, value: Schema.Json) => Effect.Effect<Command.Outcome, unknown>
-  readonly steer: (run: string, payload: (typeof Steer)["payload"]["Type"]) => Effect.Effect<Command.Outcome, unknown>
+  readonly cancel: (run: string) => Effect.Effect<Command.Outcome, CommandError | Cause.UnknownError>
+  readonly answer: (
+    run: string,
+    requestId: string,
+    value: Schema.Json
+  ) => Effect.Effect<Command.Outcome, CommandError | Cause.UnknownError>
+  readonly steer: (
+    run: string,
+    payload: (typeof Steer)["payload"]["Type"]
+  ) => Effect.Effect<Command.Outcome, CommandError | Cause.UnknownError>
   readonly get: (run: string) => Run | undefined
 }
 

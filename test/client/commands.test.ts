@@ -2,7 +2,7 @@
  * What clients ask of runs: in a world that a test turns by hand, and over real sockets of a gateway.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Schema, type Scope } from "effect"
+import { type Cause, Deferred, Effect, Exit, Fiber, Schema, type Scope } from "effect"
 import { Client, CommandError, connect, type NoAnswer, type TransportName } from "effect-emitter/client"
 import { Command } from "effect-emitter/events"
 import { Broker } from "effect-emitter"
@@ -244,14 +244,14 @@ describe("Client, and commands to runs", () => {
     }))
 })
 
-type Ask = (run: string, text: string) => Effect.Effect<Command.Outcome, unknown>
+type Ask = (run: string, text: string) => Effect.Effect<Command.Outcome, CommandError | Cause.UnknownError>
 
 /** Each client, as something that steers a run and stops it. */
 const clients: Record<
   "connect" | "Client",
   (served: Served, transport: TransportName) => Effect.Effect<
     {
-      readonly cancel: (run: string) => Effect.Effect<Command.Outcome, unknown>
+      readonly cancel: (run: string) => Effect.Effect<Command.Outcome, CommandError | Cause.UnknownError>
       readonly steer: Ask
       readonly isStopping: (run: string) => boolean
       readonly reconnect: () => void

@@ -226,8 +226,7 @@ describe.skipIf(executable === undefined)("the hooks of effect-emitter/react", (
       return yield* Effect.never
     }).pipe(
       Emitter.run({ agentName: "writer" }),
-      Effect.provide(Emitter.layerUser({ userId: "ann", threadId: "t1", runId: "r1" })),
-      Effect.provide(engine)
+      Effect.provide(Layer.provide(Emitter.layerUser({ userId: "ann", threadId: "t1", runId: "r1" }), engine))
     )
     const running = Effect.runPromiseExit(writer)
     await openDev()

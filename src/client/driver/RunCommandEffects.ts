@@ -68,7 +68,7 @@ const ask = (
   { timeout = "30 seconds" }: AskOptions = {},
   promise: (options: { readonly signal: AbortSignal }) => Promise<Command.Outcome>
 ): Effect.Effect<Command.Outcome, CommandError> =>
-  Effect.tryPromise({ try: (signal) => promise({ signal }), catch: (error) => error }).pipe(
-    Effect.catch((error) => error instanceof CommandError ? Effect.fail(error) : Effect.die(error)),
+  Effect.promise((signal) => promise({ signal })).pipe(
+    Effect.catchDefect((error) => error instanceof CommandError ? Effect.fail(error) : Effect.die(error)),
     Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(new CommandError("timeout")) })
   )

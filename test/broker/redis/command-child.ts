@@ -56,7 +56,9 @@ Effect.runFork(
     Effect.scoped,
     Effect.provide(
       RedisBroker.layer({ url, lease: "6 seconds", deadline: "2 seconds", silence: "3 seconds", trustRestarts: true })
-    ),
-    Effect.provide(Layer.mergeAll(Logger.layer([])))
+        .pipe(
+          Layer.merge(Logger.layer([]))
+        )
+    )
   )
 )
