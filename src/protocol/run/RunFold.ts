@@ -19,9 +19,9 @@ import * as JsonPatch from "./JsonPatch.ts"
 import { isOmitted, keepJson } from "./KeptJson.ts"
 import * as RunEvents from "../event/RunEvents.ts"
 import { maxState, maxText } from "./RunLimits.ts"
-import { type Given, withDefaults } from "../values/Present.ts"
+import { withDefaults } from "../values/Present.ts"
 import type { RunSnapshot } from "./RunSnapshotSchema.ts"
-import { type Item, RunParts, type Weigh } from "./RunParts.ts"
+import { type Fields, type ItemType, RunParts, type Weigh } from "./RunParts.ts"
 
 // They take values, not keys: an engine reads a field fast where its name stands in the program.
 const text = (value: Json | undefined): string | undefined => typeof value === "string" ? value : undefined
@@ -248,7 +248,7 @@ export class RunFold {
         return this.#set("error", shortText(data["message"]))
       }
       default:
-        if (keep !== undefined) this.#parts.keep({ type: "event", name: type, at, data }, keep)
+        if (keep !== undefined) this.#parts.keep(type, at, data, keep)
     }
   }
 
@@ -310,8 +310,8 @@ export class RunFold {
     this.#parts.close()
   }
 
-  #begin(part: Given<Item>): void {
-    this.#parts.begin(part)
+  #begin(type: ItemType, id: string, fields: Fields): void {
+    this.#parts.begin(type, id, fields)
     this.#closeLate()
   }
 
@@ -324,19 +324,20 @@ export class RunFold {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
     if (toolCallId === undefined || toolName === undefined) return
-    this.#begin({ type: "tool", toolCallId, toolName, status: "executing", input: data["input"] })
+    const input = keepJson(data["input"])
+    this.#begin("tool", toolCallId, { type: "tool", toolCallId, toolName, status: "executing", input })
   }
 
   #closeTool(data: JsonObject): void {
     const toolCallId = text(data["toolCallId"])
     const toolName = text(data["toolName"])
     if (toolCallId === undefined || toolName === undefined) return
-    this.#parts.change({
+    this.#parts.change("tool", toolCallId, {
       type: "tool",
       toolCallId,
       toolName,
       status: data["isError"] === true ? "failed" : "completed",
-      output: data["output"],
+      output: keepJson(data["output"]),
       durationMs: finite(data["durationMs"])
     })
   }
@@ -360,7 +361,7 @@ export class RunFold {
   #step(data: JsonObject, status: "running" | "finished"): void {
     const name = text(data["name"])
     if (name === undefined) return
-    this.#parts.change({ type: "step", name, status })
+    this.#parts.change("step", name, { type: "step", name, status })
     this.#closeLate()
   }
 
@@ -377,7 +378,7 @@ export class RunFold {
   #cite(data: JsonObject): void {
     const sourceId = text(data["sourceId"])
     if (sourceId === undefined) return
-    this.#parts.change({
+    this.#parts.change("source", sourceId, {
       type: "source",
       sourceId,
       title: start(data["title"], RunEvents.maxTitle),
@@ -390,13 +391,13 @@ export class RunFold {
     const fileId = text(data["fileId"])
     const mediaType = text(data["mediaType"])
     if (fileId === undefined || mediaType === undefined) return
-    this.#parts.change({
+    this.#parts.change("file", fileId, {
       type: "file",
       fileId,
       mediaType,
       name: text(data["name"]),
       url: start(data["url"], RunEvents.maxUrl),
-      data: text(data["data"])
+      data: keepJson(text(data["data"]))
     })
   }
 
@@ -405,14 +406,14 @@ export class RunFold {
     const kind = oneOf(RunEvents.requestKinds, data["kind"])
     const title = start(data["title"], RunEvents.maxTitle)
     if (requestId === undefined || kind === undefined || title === undefined) return
-    this.#begin({
+    this.#begin("request", requestId, {
       type: "request",
       requestId,
       kind,
       title,
       detail: start(data["detail"], RunEvents.maxDetail),
-      schema: data["schema"],
-      options: data["options"],
+      schema: keepJson(data["schema"]),
+      options: keepJson(data["options"]),
       toolCallId: text(data["toolCallId"]),
       sensitive: data["sensitive"] === true || undefined,
       expiresAt: count(data["expiresAt"]),
@@ -426,7 +427,7 @@ export class RunFold {
     if (requestId === undefined || status === undefined) return
     this.#parts.resolve(requestId, {
       status,
-      answer: data["answer"],
+      answer: keepJson(data["answer"]),
       client: start(data["client"], RunEvents.maxClient)
     })
   }

@@ -14,8 +14,24 @@ import { GrowingText, tail } from "./GrowingText.ts"
 import { keepJson, type KeptJson, omitted } from "./KeptJson.ts"
 import type { Keep } from "../event/RunEvents.ts"
 import { maxJson, maxParts, maxText, maxTotalJson, maxTotalText } from "./RunLimits.ts"
-import { type Given, withDefaults } from "../values/Present.ts"
+import { withDefaults } from "../values/Present.ts"
 import type { RunPart } from "./RunSnapshotSchema.ts"
+
+// What is open by its status, and what that becomes with the ending of its run.
+const closed: ReadonlyMap<unknown, string> = new Map([
+  ["executing", "failed"],
+  ["open", "withdrawn"],
+  ["running", "finished"]
+])
+
+// Its characters, the bytes of its JSON, what it weighs, and its neighbours.
+interface Place {
+  chars: number
+  jsonBytes: number
+  weight: number
+  older: FoldedPart | undefined
+  newer: FoldedPart | undefined
+}
 
 /**
  * A text that comes piece by piece.
@@ -23,9 +39,9 @@ import type { RunPart } from "./RunSnapshotSchema.ts"
  * @category models
  * @since 0.2.0
  */
-export interface FoldedText {
+export interface FoldedText extends Place {
   readonly type: "text" | "thinking"
-  readonly messageId: string
+  readonly id: string
   readonly text: GrowingText
   isCompleted: boolean
 }
@@ -36,7 +52,7 @@ export interface FoldedText {
  * @category models
  * @since 0.2.0
  */
-export interface FoldedNote {
+export interface FoldedNote extends Place {
   readonly type: "note"
   readonly step: number | undefined
   readonly text: string
@@ -44,20 +60,15 @@ export interface FoldedNote {
 }
 
 /**
- * All others. What is kept of a program's JSON is apart from the other fields.
+ * All others.
  *
  * @category models
  * @since 0.2.0
  */
-export interface FoldedItem {
-  readonly type: "item"
-  readonly key: string
-  readonly fields: { [field: string]: Json }
-  readonly json: { [field: string]: KeptJson }
-  // Counted once: the characters of its texts, the bytes of its JSON, and what it weighs, if somebody weighs it.
-  readonly chars: number
-  readonly jsonBytes: number
-  weight: number | undefined
+export interface FoldedItem extends Place {
+  readonly type: ItemType | "event"
+  readonly id: string
+  fields: Fields
 }
 
 /**
@@ -77,20 +88,22 @@ export type FoldedPart = FoldedText | FoldedNote | FoldedItem
 export type Weigh = (kept: string | FoldedPart | undefined) => number
 
 /**
- * A part that has an id, and is told of as a whole.
+ * What is told as a whole, of each under an id.
  *
  * @category models
  * @since 0.2.0
  */
-export type Item = Exclude<RunPart, { readonly type: "text" | "thinking" | "event" }>
+export type ItemType = "tool" | "request" | "step" | "source" | "file"
 
 /**
- * An event of the program's own that is kept.
+ * The fields of such a part, or some of them. JSON of the program's is kept as text.
  *
  * @category models
  * @since 0.2.0
  */
-export type KeptEvent = Extract<RunPart, { readonly type: "event" }>
+export interface Fields {
+  [field: string]: string | number | boolean | KeptJson | undefined
+}
 
 /**
  * What came of a request. The answer to a sensitive one is not kept.
@@ -100,13 +113,11 @@ export type KeptEvent = Extract<RunPart, { readonly type: "event" }>
  */
 export interface Resolution {
   readonly status: "answered" | "expired" | "withdrawn"
-  readonly answer: Json | undefined
+  readonly answer: KeptJson | undefined
   readonly client: string | undefined
 }
 
-type Changes = { readonly [field: string]: Json | undefined }
-
-const ids: { readonly [Type in Item["type"]]: string } = {
+const ids: { readonly [Type in ItemType]: string } = {
   tool: "toolCallId",
   request: "requestId",
   step: "name",
@@ -120,32 +131,21 @@ const texts: ReadonlySet<string> = new Set(["title", "detail", "excerpt", "url",
 // The fields that hold JSON of the program's.
 const jsonFields: ReadonlySet<string> = new Set(["input", "output", "schema", "options", "answer", "data"])
 
-// What is open by its status, and what that becomes with the ending of its run.
-const closed: ReadonlyMap<unknown, string> = new Map([
-  ["executing", "failed"],
-  ["open", "withdrawn"],
-  ["running", "finished"]
-])
-
-interface Node {
-  part: FoldedPart
-  older: Node | undefined
-  newer: Node | undefined
-}
-
 /**
- * Mutable, and a linked list, so that a piece of a text costs no more than a look at
- * the part that grew last, and a thought no more than its place at the end.
+ * Mutable, and a linked list whose parts know their neighbours, so that a piece of a
+ * text costs no more than a look at the part that grew last, and a thought no more
+ * than its place at the end.
  *
  * @category folds
  * @since 0.1.0
  */
 export class RunParts {
-  #oldest: Node | undefined = undefined
-  #newest: Node | undefined = undefined
+  #oldest: FoldedPart | undefined = undefined
+  #newest: FoldedPart | undefined = undefined
   #size = 0
-  // By their type and id: all but notes and events, and but steps that are finished, whose names may come again.
-  readonly #byKey = new Map<string, Node>()
+  // By their ids: all but notes and events, and but steps that are finished, whose names may come again.
+  readonly #byId: { [Type in ItemType]?: Map<string, FoldedItem> } = {}
+  readonly #texts: { [Type in FoldedText["type"]]?: Map<string, FoldedText> } = {}
   // The text that grew last.
   #latest: FoldedText | undefined = undefined
   #droppedParts = 0
@@ -177,14 +177,16 @@ export class RunParts {
         case "thinking": {
           const { completed = false, messageId, text, truncated, type } = part
           if (messageId === undefined) this.#add(note(text, "step" in part ? part.step : undefined, truncated))
-          else this.#addText({ type, messageId, text: growing(text, truncated), isCompleted: completed })
+          else this.#addText(type, messageId, text, truncated, completed)
           break
         }
         case "event":
-          this.#add(item("", part))
+          this.#add(item("event", part.name, kept(part)))
           break
         default:
-          if (Object.hasOwn(ids, part.type)) this.change(part)
+          if (!Object.hasOwn(ids, part.type)) break
+          const fields = kept(part)
+          this.change(part.type, String(fields[ids[part.type]]), fields)
       }
     }
   }
@@ -192,13 +194,9 @@ export class RunParts {
   /** A piece of a text. */
   append(type: "text" | "thinking", messageId: string, delta: string): void {
     const known = this.#textOf(type, messageId)
-    if (known === undefined) return this.#addText({ type, messageId, text: growing(delta), isCompleted: false })
-    const { text } = known
-    this.#chars -= text.length
-    this.#held -= this.#weigh(known)
-    text.append(delta)
-    this.#chars += text.length
-    this.#held += this.#weigh(known)
+    if (known === undefined) return this.#addText(type, messageId, delta)
+    known.text.append(delta)
+    this.#measure(known)
     this.#latest = known
     this.#bound(known)
   }
@@ -216,164 +214,192 @@ export class RunParts {
 
   /** A piece of the input of a tool call, before it begins. */
   appendInput(toolCallId: string, toolName: string, delta: string): void {
-    const known = this.#byKey.get(`tool:${toolCallId}`)?.part
-    const text = known?.type === "item" && isOpen(known) ? known.fields["inputText"] : undefined
-    const inputText = typeof text === "string" ? [text, delta].join("") : delta
-    this.begin({ type: "tool", toolCallId, toolName, status: "executing", inputText: inputText.slice(0, maxJson) })
+    const known = this.#byId.tool?.get(toolCallId)
+    const text = known !== undefined && isOpen(known) ? known.fields["inputText"] : undefined
+    const inputText = (typeof text === "string" ? [text, delta].join("") : delta).slice(0, maxJson)
+    this.begin("tool", toolCallId, { type: "tool", toolCallId, toolName, status: "executing", inputText })
   }
 
-  /** Something began. An id that is used again stands for another one, in a place of its own. */
-  begin(part: Given<Item>): void {
-    const key = keyOf(part)
-    const known = this.#byKey.get(key)
-    if (known !== undefined && !isOpen(known.part)) this.#drop(known)
-    this.#set(key, item(key, part))
+  /** Something began. An id that is used again stands for another one, in a place of its own. Takes over `fields`. */
+  begin(type: ItemType, id: string, fields: Fields): void {
+    const known = this.#byId[type]?.get(id)
+    if (known === undefined) return this.#begin(type, id, fields)
+    if (isOpen(known)) return this.#rewrite(known, fields)
+    this.#drop(known)
+    this.#begin(type, id, fields)
   }
 
-  /** Something changed, or was not seen to begin. It keeps its place. */
-  change(part: Given<Item>): void {
-    this.#change(keyOf(part), part)
+  /** Something changed, or was not seen to begin. It keeps its place. Takes over `fields`. */
+  change(type: ItemType, id: string, fields: Fields): void {
+    const known = this.#byId[type]?.get(id)
+    if (known === undefined) this.#begin(type, id, fields)
+    else this.#change(known, fields)
   }
 
   /** An event of the program's own: a part of its own, or what the first of its name says from now on. */
-  keep(event: KeptEvent, keep: Keep): void {
-    const kept = item("", event)
-    const known = keep === "newest" ? this.#eventOf(event.name) : undefined
-    if (known === undefined) {
-      this.#add(kept)
-    } else {
-      this.#replace(known, kept)
-      this.#bound(kept)
-    }
+  keep(name: string, at: number, data: Json, keep: Keep): void {
+    const fields = { type: "event", name, at, data: keepJson(data) }
+    const known = keep === "newest" ? this.#eventOf(name) : undefined
+    if (known === undefined) this.#add(item("event", name, fields))
+    else this.#rewrite(known, fields)
   }
 
   /** Something came of a request; it has no effect where the request is not open. */
-  resolve(requestId: string, { answer, ...others }: Resolution): void {
-    const key = `request:${requestId}`
-    const part = this.#byKey.get(key)?.part
-    if (part?.type !== "item" || !isOpen(part)) return
-    this.#change(key, part.fields["sensitive"] === true ? others : { ...others, answer })
+  resolve(requestId: string, { answer, client, status }: Resolution): void {
+    const known = this.#byId.request?.get(requestId)
+    if (known === undefined || !isOpen(known)) return
+    this.#change(known, { status, client, answer: known.fields["sensitive"] === true ? undefined : answer })
   }
 
   /** The run has ended: nothing is open any more. */
   close(): void {
-    for (let node = this.#oldest; node !== undefined; node = node.newer) {
-      const { part } = node
-      if (part.type === "item") {
-        if (!isOpen(part)) continue
-        this.#replace(node, item(part.key, { status: closed.get(part.fields["status"]) }, part))
-        this.#index(node)
-      } else if (part.type !== "note") {
-        part.isCompleted = true
-      }
+    for (let part = this.#oldest; part !== undefined; part = part.newer) {
+      if (isText(part)) part.isCompleted = true
+      else if (isItem(part) && isOpen(part)) this.#change(part, { status: closed.get(part.fields["status"]) })
     }
   }
 
   /** The parts so far. Later events do not change what was given. */
   list(): ReadonlyArray<RunPart> {
     const parts: Array<RunPart> = []
-    for (let node = this.#oldest; node !== undefined; node = node.newer) parts.push(shown(node.part))
+    for (let part = this.#oldest; part !== undefined; part = part.newer) parts.push(shown(part))
     return parts
   }
 
-  #change(key: string, changes: Changes): void {
-    this.#set(key, item(key, changes, this.#byKey.get(key)?.part))
+  #begin(type: ItemType, id: string, fields: Fields): void {
+    const part = item(type, id, fields)
+    this.#add(part)
+    if (type !== "step" || isOpen(part)) (this.#byId[type] ??= new Map()).set(id, part)
   }
 
-  #set(key: string, part: FoldedItem): void {
-    const known = this.#byKey.get(key)
-    if (known === undefined) {
-      this.#index(this.#add(part))
-    } else {
-      this.#replace(known, part)
-      this.#index(known)
-      this.#bound(part)
+  #change(part: FoldedItem, fields: Fields): void {
+    for (const field in fields) {
+      if (fields[field] !== undefined) part.fields[field] = fields[field]
     }
+    if (part.type === "step" && !isOpen(part)) this.#byId.step?.delete(part.id)
+    this.#measure(part)
+    this.#bound(part)
   }
 
-  #index(node: Node): void {
-    const { part } = node
-    if (part.type !== "item") return
-    if (isOpen(part) || part.fields["type"] !== "step") this.#byKey.set(part.key, node)
-    else this.#byKey.delete(part.key)
+  #rewrite(part: FoldedItem, fields: Fields): void {
+    part.fields = fields
+    this.#measure(part)
+    this.#bound(part)
   }
 
-  #eventOf(name: string): Node | undefined {
-    for (let node = this.#oldest; node !== undefined; node = node.newer) {
-      const { part } = node
-      if (part.type === "item" && part.fields["type"] === "event" && part.fields["name"] === name) return node
+  #eventOf(name: string): FoldedItem | undefined {
+    for (let part = this.#oldest; part !== undefined; part = part.newer) {
+      if (part.type === "event" && part.id === name) return part
     }
     return undefined
   }
 
-  #textOf(type: "text" | "thinking", messageId: string): FoldedText | undefined {
+  #textOf(type: FoldedText["type"], messageId: string): FoldedText | undefined {
     const latest = this.#latest
-    if (latest !== undefined && latest.messageId === messageId && latest.type === type) return latest
-    const part = this.#byKey.get(`${type}:${messageId}`)?.part
-    return part?.type === type ? part : undefined
+    return latest !== undefined && latest.id === messageId && latest.type === type
+      ? latest
+      : this.#texts[type]?.get(messageId)
   }
 
-  #addText(part: FoldedText): void {
-    this.#byKey.set(`${part.type}:${part.messageId}`, this.#add(part))
+  #addText(type: FoldedText["type"], id: string, start: string, isCut = false, isCompleted = false): void {
+    const text = new GrowingText(start, maxText, isCut)
+    const part: FoldedText = {
+      type,
+      id,
+      text,
+      isCompleted,
+      chars: 0,
+      jsonBytes: 0,
+      weight: 0,
+      older: undefined,
+      newer: undefined
+    }
+    this.#add(part)
+    const texts = this.#texts[type] ??= new Map()
+    texts.set(id, part)
     this.#latest = part
   }
 
-  #add(part: FoldedPart): Node {
-    const node: Node = { part, older: this.#newest, newer: undefined }
-    if (this.#newest === undefined) this.#oldest = node
-    else this.#newest.newer = node
-    this.#newest = node
+  #add(part: FoldedPart): void {
+    const newest = this.#newest
+    if (newest === undefined) this.#oldest = part
+    else newest.newer = part
+    part.older = newest
+    this.#newest = part
     this.#size++
-    this.#count(part)
+    this.#measure(part)
     this.#bound(part)
-    return node
   }
 
-  #replace(node: Node, part: FoldedPart): void {
-    this.#count(node.part, -1)
-    node.part = part
-    this.#count(part)
-  }
-
-  #drop(node: Node): void {
-    const { newer, older, part } = node
+  #drop(part: FoldedPart): void {
+    const { newer, older } = part
     if (older === undefined) this.#oldest = newer
     else older.newer = newer
     if (newer === undefined) this.#newest = older
     else newer.older = older
+    // What is gone must not keep alive what came after it.
+    part.older = undefined
+    part.newer = undefined
     this.#size--
-    this.#count(part, -1)
+    this.#chars -= part.chars
+    this.#jsonBytes -= part.jsonBytes
+    this.#held -= part.weight
     this.#droppedParts++
     if (part === this.#latest) this.#latest = undefined
-    if (part.type === "item") {
-      if (this.#byKey.get(part.key) === node) this.#byKey.delete(part.key)
-    } else if (part.type !== "note") this.#byKey.delete(`${part.type}:${part.messageId}`)
+    if (part.type === "note" || part.type === "event") return
+    if (isText(part)) this.#texts[part.type]?.delete(part.id)
+    else if (this.#byId[part.type]?.get(part.id) === part) this.#byId[part.type]?.delete(part.id)
   }
 
   // What waits for its user goes last.
   #bound(current: FoldedPart): void {
-    if (!this.#isWithinBounds) this.#shrink(current, false)
+    if (this.#isWithinBounds) return
+    this.#shrink(current, false)
     if (!this.#isWithinBounds) this.#shrink(current, true)
   }
 
   // The part that changes right now stays.
   #shrink(current: FoldedPart, waits: boolean): void {
-    for (let node = this.#oldest; node !== undefined && !this.#isWithinBounds; node = node.newer) {
-      const { part } = node
+    let next: FoldedPart | undefined
+    for (let part = this.#oldest; part !== undefined && !this.#isWithinBounds; part = next) {
+      next = part.newer
       if (part === current || isWaiting(part) !== waits) continue
-      if (this.#size > maxParts || (this.#chars > maxTotalText && charsOf(part) > 0)) this.#drop(node)
-      else if (this.#jsonBytes > maxPartsJson && part.type === "item") this.#replace(node, withoutJson(part))
+      if (this.#size > maxParts || (this.#chars > maxTotalText && part.chars > 0)) this.#drop(part)
+      else if (this.#jsonBytes > maxPartsJson && isItem(part)) this.#omitJson(part)
     }
+  }
+
+  // What is no longer than what would stand for it stays.
+  #omitJson(part: FoldedItem): void {
+    for (const field in part.fields) {
+      const value = part.fields[field]
+      if (typeof value === "object" && value.bytes > maxOmitted) part.fields[field] = omitted(value.bytes)
+    }
+    this.#measure(part)
   }
 
   get #isWithinBounds(): boolean {
     return this.#size <= maxParts && this.#chars <= maxTotalText && this.#jsonBytes <= maxPartsJson
   }
 
-  #count(part: FoldedPart, sign: 1 | -1 = 1): void {
-    this.#held += sign * this.#weigh(part)
-    this.#chars += sign * charsOf(part)
-    if (part.type === "item") this.#jsonBytes += sign * part.jsonBytes
+  // After each change of a part.
+  #measure(part: FoldedPart): void {
+    let chars = 0
+    let jsonBytes = 0
+    if (isItem(part)) {
+      for (const field in part.fields) {
+        const value = part.fields[field]
+        if (typeof value === "object") jsonBytes += value.bytes
+        else if (typeof value === "string" && texts.has(field)) chars += value.length
+      }
+    } else chars = part.text.length
+    const weight = this.#weigh(part)
+    this.#chars += chars - part.chars
+    this.#jsonBytes += jsonBytes - part.jsonBytes
+    this.#held += weight - part.weight
+    part.chars = chars
+    part.jsonBytes = jsonBytes
+    part.weight = weight
   }
 }
 
@@ -382,78 +408,66 @@ const maxPartsJson = maxTotalJson - maxJson
 
 const maxOmitted = 32
 
-// What is no longer than what would stand for it stays.
-const withoutJson = (part: FoldedItem): FoldedItem => {
-  const json = { ...part.json }
-  for (const field in json) {
-    const kept = json[field]
-    if (kept !== undefined && kept.bytes > maxOmitted) json[field] = omitted(kept.bytes)
-  }
-  return counted(part.key, part.fields, json)
-}
-
-const growing = (text: string, isCut = false): GrowingText => new GrowingText(text, maxText, isCut)
-
 const note = (text: string, step: number | undefined, isCut = false): FoldedNote => ({
   type: "note",
   step,
   text: tail(text, maxText),
-  isCut: isCut || text.length > maxText
+  isCut: isCut || text.length > maxText,
+  chars: 0,
+  jsonBytes: 0,
+  weight: 0,
+  older: undefined,
+  newer: undefined
 })
 
-const keyOf = (part: Changes & { readonly type: Item["type"] }): string => `${part.type}:${part[ids[part.type]]}`
+const item = (type: FoldedItem["type"], id: string, fields: Fields): FoldedItem => ({
+  type,
+  id,
+  fields,
+  chars: 0,
+  jsonBytes: 0,
+  weight: 0,
+  older: undefined,
+  newer: undefined
+})
 
-// What the changes say of the part, beside what is known of it.
-const item = (key: string, changes: Changes, known?: FoldedPart): FoldedItem => {
-  const before = known?.type === "item" ? known : undefined
-  const fields = { ...before?.fields }
-  const json = { ...before?.json }
-  for (const field in changes) {
-    const value = changes[field]
-    if (value === undefined) continue
-    const kept = jsonFields.has(field) ? keepJson(value) : undefined
-    if (kept === undefined) fields[field] = value
-    else json[field] = kept
+// The fields of a part as it is shown, as they are kept.
+const kept = (part: { readonly [field: string]: Json | undefined }): Fields => {
+  const fields: Fields = {}
+  for (const field in part) {
+    const value = part[field]
+    fields[field] = jsonFields.has(field) || typeof value === "object" ? keepJson(value) : value
   }
-  return counted(key, fields, json)
+  return fields
 }
 
-const counted = (key: string, fields: FoldedItem["fields"], json: FoldedItem["json"]): FoldedItem => {
-  let chars = 0
-  let jsonBytes = 0
-  for (const field in fields) {
-    const value = fields[field]
-    if (typeof value === "string" && texts.has(field)) chars += value.length
-  }
-  for (const field in json) jsonBytes += json[field]?.bytes ?? 0
-  return { type: "item", key, fields, json, chars, jsonBytes, weight: undefined }
-}
+const isText = (part: FoldedPart): part is FoldedText => part.type === "text" || part.type === "thinking"
 
-const isOpen = (part: FoldedPart): boolean => part.type === "item" && closed.has(part.fields["status"])
+const isItem = (part: FoldedPart): part is FoldedItem => part.type !== "note" && !isText(part)
 
-const isWaiting = (part: FoldedPart): boolean => part.type === "item" && part.fields["status"] === "open"
+const isOpen = (part: FoldedPart): boolean => isItem(part) && closed.has(part.fields["status"])
 
-const charsOf = (part: FoldedPart): number => part.type === "item" ? part.chars : part.text.length
+const isWaiting = (part: FoldedPart): boolean => isItem(part) && part.fields["status"] === "open"
 
 const shown = (part: FoldedPart): RunPart => {
-  switch (part.type) {
-    case "item": {
-      const fields = { ...part.fields }
-      for (const field in part.json) fields[field] = JSON.parse(part.json[field]?.text ?? "null")
-      // It was made of the fields of such a part; types cannot follow their names.
-      return fields as RunPart
-    }
-    case "note":
-      return withDefaults<RunPart>({ type: "thinking", text: part.text }, {
-        step: part.step,
-        truncated: part.isCut || undefined
-      })
-    default: {
-      const { isCompleted, messageId, text, type } = part
-      return withDefaults<RunPart>({ type, messageId, text: text.text }, {
-        truncated: text.isTruncated || undefined,
-        completed: isCompleted || undefined
-      })
-    }
+  if (isText(part)) {
+    const { id, isCompleted, text, type } = part
+    return withDefaults<RunPart>({ type, messageId: id, text: text.text }, {
+      truncated: text.isTruncated || undefined,
+      completed: isCompleted || undefined
+    })
   }
+  if (part.type === "note") {
+    return withDefaults<RunPart>({ type: "thinking", text: part.text }, {
+      step: part.step,
+      truncated: part.isCut || undefined
+    })
+  }
+  const fields: { [field: string]: Json } = {}
+  for (const field in part.fields) {
+    const value = part.fields[field]
+    if (value !== undefined) fields[field] = typeof value === "object" ? JSON.parse(value.text) : value
+  }
+  // It was made of the fields of such a part; types cannot follow their names.
+  return fields as RunPart
 }

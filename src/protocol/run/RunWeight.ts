@@ -4,6 +4,7 @@
  * @since 0.2.0
  */
 import { isWide, tail, textOverhead } from "./GrowingText.ts"
+import type { KeptJson } from "./KeptJson.ts"
 import type { RunFold } from "./RunFold.ts"
 import type { FoldedItem, Weigh } from "./RunParts.ts"
 import type { RunSnapshot } from "./RunSnapshotSchema.ts"
@@ -21,15 +22,19 @@ const roughBytesOf = (text: string): number => text.length > maxScanned ? bytesO
 
 const maxScanned = 1_024
 
-const itemBytes = ({ fields, json, key }: FoldedItem): number => {
-  let bytes = partOverhead + textOverhead + 2 * key.length
+const itemBytes = ({ fields, id }: FoldedItem): number => {
+  let bytes = partOverhead + textOverhead + 2 * id.length
   for (const field in fields) {
     const value = fields[field]
     if (typeof value === "string") bytes += 2 * value.length
+    else if (typeof value === "object") bytes += jsonOverhead + jsonTextBytes(value)
   }
-  for (const field in json) bytes += jsonOverhead + bytesOf(json[field]?.text ?? "")
   return bytes
 }
+
+// Where no character takes two bytes in UTF-8, none does in memory.
+const jsonTextBytes = ({ bytes, text }: KeptJson): number =>
+  bytes === text.length ? textOverhead + bytes : bytesOf(text)
 
 /**
  * About what a text or a part takes, in bytes.
@@ -43,10 +48,11 @@ export const weigh: Weigh = (kept) => {
   switch (kept.type) {
     case "note":
       return partOverhead + roughBytesOf(kept.text)
-    case "item":
-      return kept.weight ??= itemBytes(kept)
+    case "text":
+    case "thinking":
+      return partOverhead + 4 * kept.id.length + kept.text.bytes
     default:
-      return partOverhead + 4 * kept.messageId.length + kept.text.bytes
+      return itemBytes(kept)
   }
 }
 
