@@ -42,6 +42,7 @@ export const open = (options: {
   const views = new Map<string, View>()
   let scheduled = false
   let tookCommands = false
+  let wasLive = false
   /** The run that was asked for here, until it has been brought into view. */
   let asked: string | undefined
 
@@ -98,8 +99,9 @@ export const open = (options: {
     h(
       "div",
       { class: "columns" },
-      h("aside", { class: "side", "aria-label": `Delivery to ${name}` }, card.element),
-      h("div", { class: "work" }, form.element, list)
+      form.element,
+      h("div", { class: "side" }, card.element),
+      list
     )
   )
 
@@ -127,7 +129,7 @@ export const open = (options: {
       : view.seenActive && !isReload
       ? "elsewhere"
       : undefined
-    view.update(run, { takesCommands: tookCommands, stoppedBy })
+    view.update(run, { takesCommands: tookCommands, isLive: wasLive, stoppedBy })
     // Once, when it is whole: not each word as it streams in.
     if (view.shown?.status === "active" && run.status !== "active") {
       announce(run.status === "completed" ? `Answer: ${Facts.answer(run)}` : endingText(run, stoppedBy) ?? "")
@@ -138,8 +140,10 @@ export const open = (options: {
 
   const paint = () => {
     scheduled = false
-    const isSame = tookCommands === live.takesCommands()
+    const isLive = before === "live"
+    const isSame = tookCommands === live.takesCommands() && wasLive === isLive
     tookCommands = live.takesCommands()
+    wasLive = isLive
     const runs = live.runs.getSnapshot().toSorted(Facts.byTime)
     for (const [index, run] of runs.entries()) {
       const view = viewOf(run)

@@ -10,18 +10,19 @@ const kept = 2_000
 /** The list, and what adds to it. */
 export const eventLog = (name: string) => {
   const total = h("span", { class: "total" }, "0")
-  const list = h("ol", { class: "log", tabindex: 0, role: "region", "aria-label": `Every event of ${name}` })
-  const details = h("details", { class: "every" }, h("summary", {}, "Every event ", total), list)
+  const list = h("ol")
+  const scroller = h("div", { class: "log", tabindex: 0, role: "region", "aria-label": `Every event of ${name}` }, list)
+  const details = h("details", { class: "every" }, h("summary", {}, "Every event ", total), scroller)
   let events = 0
 
   const add = (line: HTMLLIElement) => {
-    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40
+    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40
     list.append(line)
     if (list.children.length > kept) list.firstElementChild?.remove()
-    if (details.open && atEnd) list.scrollTop = list.scrollHeight
+    if (details.open && atEnd) scroller.scrollTop = scroller.scrollHeight
   }
   details.addEventListener("toggle", () => {
-    list.scrollTop = list.scrollHeight
+    scroller.scrollTop = scroller.scrollHeight
   })
 
   return {

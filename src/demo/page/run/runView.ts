@@ -20,9 +20,11 @@ const states: Record<Run["status"], string> = {
 }
 
 /** How a run stands, in a word or a few. */
-const stateText = (run: Run): string =>
+const stateText = (run: Run, isLive: boolean): string =>
   run.stopping === true
     ? "Stopping…"
+    : run.status === "active" && !isLive
+    ? "Running when last heard of"
     : run.parts.some((part) => part.type === "request" && part.status === "open")
     ? "Waits for your answer"
     : states[run.status]
@@ -31,6 +33,8 @@ const stateText = (run: Run): string =>
 export interface Seen {
   /** The server passes on what is asked of runs. */
   readonly takesCommands: boolean
+  /** Every event so far is here. */
+  readonly isLive: boolean
   /** Who stopped the run, where that is known: here, or from another tab or device of the user's. */
   readonly stoppedBy: "here" | "elsewhere" | undefined
 }
@@ -87,7 +91,7 @@ export const runView = (
     meta,
     bar,
     steps.element,
-    h("section", { class: "reply", "aria-label": "Answer" }, answer),
+    h("div", { class: "reply" }, answer),
     asked.element,
     ending,
     cited.element
@@ -98,7 +102,7 @@ export const runView = (
     element.dataset["run"] = run.id
     element.dataset["status"] = run.status
     setText(title, Facts.question(run) ?? "A run that was under way")
-    setText(state, stateText(run))
+    setText(state, stateText(run, seen.isLive))
     const documents = Facts.documents(run)
     setText(
       meta,

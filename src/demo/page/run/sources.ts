@@ -8,7 +8,7 @@ import * as Facts from "./facts.ts"
 /** The list. `id` begins the ids of its entries; `update` tells whether there are others than before. */
 export const sources = (id: string) => {
   const list = h("ol", { class: "sources" })
-  const element = h("section", { class: "cited", "aria-label": "Sources" }, h("h4", {}, "Sources"), list)
+  const element = h("div", { class: "cited" }, h("h4", {}, "Sources"), list)
   let result: Run["result"]
   let cited: ReadonlyArray<Facts.Citation> = []
   element.hidden = true

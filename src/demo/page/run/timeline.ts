@@ -57,8 +57,8 @@ const toolEntry = (): Entry<ToolPart> => {
   const name = h("span", { class: "tool" })
   const about = h("span", { class: "about" })
   const time = h("span", { class: "time" })
-  const input = h("pre", { tabindex: 0, role: "region", "aria-label": "Input" })
-  const output = h("pre", { tabindex: 0, role: "region", "aria-label": "Output" })
+  const input = h("pre", { tabindex: 0, role: "group", "aria-label": "Input" })
+  const output = h("pre", { tabindex: 0, role: "group", "aria-label": "Output" })
   const body = h("div", { class: "io" }, h("h4", {}, "Input"), input, h("h4", {}, "Output"), output)
   const details = h(
     "details",
@@ -112,13 +112,19 @@ const entryOf = (part: Part): Shown | undefined => {
   return undefined
 }
 
-/** The list, and what brings it up to date. */
+/** The list, and what brings it up to date. It is folded once the run has ended and no step failed, unless its user did otherwise. */
 export const timeline = () => {
-  const element = h("ol", { class: "steps", "aria-label": "Steps" })
+  const list = h("ol", { class: "steps", "aria-label": "Steps" })
+  const summary = h("summary")
+  const element = h("details", { class: "fold", open: true }, summary, list)
+  let isChosen = false
+  summary.addEventListener("click", () => {
+    isChosen = true
+  })
   const entries = new Map<string, Shown>()
   return {
     element,
-    update: ({ parts }: Run) => {
+    update: ({ parts, status }: Run) => {
       let count = 0
       for (const [index, part] of parts.entries()) {
         const key = part.type === "tool" ? part.toolCallId : `${part.type} ${index}`
@@ -126,12 +132,16 @@ export const timeline = () => {
         if (entry === undefined) continue
         entries.set(key, entry)
         entry.show(part)
-        if (element.children[count] !== entry.element) {
-          element.insertBefore(entry.element, element.children[count] ?? null)
+        if (list.children[count] !== entry.element) {
+          list.insertBefore(entry.element, list.children[count] ?? null)
         }
         count++
       }
-      while (element.children.length > count) element.lastElementChild?.remove()
+      while (list.children.length > count) list.lastElementChild?.remove()
+      setText(summary, plural(count, "step"))
+      element.hidden = count === 0
+      const isFailed = parts.some((part) => part.type === "tool" && part.status === "failed")
+      if (!isChosen) element.open = status === "active" || isFailed
     }
   }
 }

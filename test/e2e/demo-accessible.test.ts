@@ -1,0 +1,112 @@
+/**
+ * The demo for whoever does not see it, or sees it small: what axe-core finds on both pages, with all that they can show,
+ * and whether everything has its room.
+ */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { source } from "axe-core"
+import type { Browser, Page } from "playwright-core"
+import { patience } from "../support/patience.ts"
+import { findProgram } from "../support/program.ts"
+import { decline, killDemos, launch, startDemo } from "./demo.ts"
+
+const executable = findProgram("chromium")
+
+const question = "Which close codes make a client reconnect?"
+
+describe.skipIf(executable === undefined)("the demo, for everybody", () => {
+  let browser: Browser
+  let url: string
+  beforeAll(async () => {
+    const launching = launch(executable ?? "chromium")
+    url = await startDemo(0).ready
+    browser = await launching
+  })
+  afterAll(async () => {
+    await browser.close()
+    killDemos()
+  })
+
+  const open = async (path: string): Promise<Page> => {
+    const page = await (await browser.newContext({ reducedMotion: "reduce" })).newPage()
+    page.setDefaultTimeout(20_000 * patience)
+    await page.goto(url + path)
+    await page.evaluate(`${source}; undefined`)
+    return page
+  }
+  const ask = async (page: Page) => {
+    await page.getByLabel("Your question").first().fill(question)
+    await page.getByRole("button", { name: "Ask", exact: true }).first().click()
+  }
+
+  /** What axe-core finds at both widths, light and dark, one line for each element. */
+  const findings = async (page: Page): Promise<ReadonlyArray<string>> => {
+    const found: Array<string> = []
+    for (const width of [390, 1280]) {
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.setViewportSize({ width, height: 900 })
+        await page.emulateMedia({ colorScheme })
+        const lines: ReadonlyArray<string> = await page.evaluate(`
+          axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ": " + html.slice(0, 120))))
+        `)
+        found.push(...lines.map((line) => `${width} ${colorScheme} ${line}`))
+      }
+    }
+    return found
+  }
+
+  /** What can be pressed or filled in and stands over something else that can, or past the edge, on the narrowest phone. */
+  const crowded = async (page: Page): Promise<ReadonlyArray<string>> => {
+    await page.setViewportSize({ width: 320, height: 640 })
+    return page.evaluate(() => {
+      const all = [...document.querySelectorAll("button, a, input, textarea, summary, .badge, h1, h3")].filter((
+        element
+      ) => element.checkVisibility() && element.closest(".unseen, .skip") === null)
+      const boxes = all.map((element) => ({
+        element,
+        name: `${element.tagName} ${element.textContent.slice(0, 40)}`,
+        box: element.getBoundingClientRect()
+      }))
+      const wide = boxes.filter(({ box }) => box.left < 0 || box.right > innerWidth).map(({ name }) =>
+        `past the edge: ${name}`
+      )
+      const over = boxes.flatMap((a, index) =>
+        boxes.slice(index + 1).filter((b) =>
+          !a.element.contains(b.element) && a.box.left < b.box.right - 1 && b.box.left < a.box.right - 1
+          && a.box.top < b.box.bottom - 1 && b.box.top < a.box.bottom - 1
+        ).map((b) => `${a.name} over ${b.name}`)
+      )
+      const scrolls = document.documentElement.scrollWidth > innerWidth ? ["the page scrolls sideways"] : []
+      return [...wide, ...over, ...scrolls]
+    })
+  }
+
+  it("finds nothing on the page with a run that asks, one that was stopped, one that is complete, and every event", async () => {
+    const page = await open("/")
+    await page.locator(".connection[data-status=live]").waitFor()
+    assert.deepStrictEqual(await findings(page), [])
+    await ask(page)
+    await page.locator("article[data-status=active] .stop").click()
+    await page.locator("article[data-status=cancelled]").waitFor()
+    await ask(page)
+    await decline(page)
+    await page.locator("article[data-status=completed]").waitFor()
+    await ask(page)
+    await page.locator(".request[data-request=open]").waitFor()
+    await page.locator("details").evaluateAll((all) => all.forEach((details) => details.setAttribute("open", "")))
+    assert.deepStrictEqual(await findings(page), [])
+    assert.deepStrictEqual(await crowded(page), [])
+    await page.getByRole("button", { name: "Open a second user beside" }).click()
+    await page.locator("[data-user=grace] .connection[data-status=live]").waitFor()
+    assert.deepStrictEqual(await findings(page), [])
+    assert.deepStrictEqual(await crowded(page), [])
+    await page.context().close()
+  })
+
+  it("finds nothing on the operator's view", async () => {
+    const page = await open("/operator")
+    await page.locator("#state[data-breaker=closed]").waitFor()
+    assert.deepStrictEqual(await findings(page), [])
+    assert.deepStrictEqual(await crowded(page), [])
+    await page.context().close()
+  })
+})
