@@ -33,7 +33,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { ConfigError } from "../../protocol/settings/ConfigError.ts"
 import type { Envelope } from "../../protocol/wire/Envelope.ts"
-import type { UserId } from "../../protocol/values/Identity.ts"
+import type { RunId, UserId } from "../../protocol/values/Identity.ts"
 import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import * as Names from "../../protocol/values/Names.ts"
 import type { Position } from "../../protocol/values/Position.ts"
@@ -235,15 +235,28 @@ export const make = Effect.fnUntraced(function*(
   const take = (user: UserId, found: UserRecord, batch: NonEmptyReadonlyArray<Envelope>): Position => {
     const { held, isActive } = found.log
     const waited = waitingRuns(user, batch)
-    const endings = waited.map((run) => found.log.endings(run))
-    const position = found.log.append(batch, now())
-    if (waited.length > 0) settle(user, waited.filter((run, n) => found.log.endings(run) !== endings[n]))
+    const position = waited.length === 0
+      ? found.log.append(batch, now())
+      : takeSettling(user, found.log, batch, waited)
     if (found.log.isActive !== isActive) {
       if (isActive) unuse(user, found)
       else idle.delete(user)
     }
     count(found, held)
     for (const wake of found.readers) wake()
+    return position
+  }
+
+  // What waits for a run that the batch ends is decided with it.
+  const takeSettling = (
+    user: UserId,
+    log: MemoryLog,
+    batch: NonEmptyReadonlyArray<Envelope>,
+    waited: ReadonlyArray<RunId>
+  ): Position => {
+    const endings = waited.map((run) => log.endings(run))
+    const position = log.append(batch, now())
+    settle(user, waited.filter((run, n) => log.endings(run) !== endings[n]))
     return position
   }
 
