@@ -275,7 +275,7 @@ describe("gaps of the seed", () => {
         "tool",
         "usage"
       ])
-      assert.deepStrictEqual(Object.keys(yield* Emitters), ["forUser", "stats"])
+      assert.deepStrictEqual(Object.keys(yield* Emitters).toSorted(), ["attach", "forUser", "stats"])
       const names = Object.values(Public).flatMap((namespace) => Object.keys(namespace))
       assert.deepStrictEqual(names.filter((name) => /^(notify|emit)_?[A-Z]/u.test(name)), [])
     }).pipe(Effect.scoped, Effect.provide(layer())))
