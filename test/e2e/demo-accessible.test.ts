@@ -54,25 +54,39 @@ describe.skipIf(executable === undefined)("the demo, for everybody", () => {
     return found
   }
 
-  /** What can be pressed or filled in and stands over something else that can, or past the edge, on the narrowest phone. */
+  /** What can be pressed or read and stands over something else, or past the edge, on the narrowest phone. */
   const crowded = async (page: Page): Promise<ReadonlyArray<string>> => {
     await page.setViewportSize({ width: 320, height: 640 })
     return page.evaluate(() => {
-      const all = [...document.querySelectorAll("button, a, input, textarea, summary, .badge, h1, h3")].filter((
+      // What is there for screen readers alone is clipped away.
+      const isClipped = (element: Element | null): boolean =>
+        element !== null && (getComputedStyle(element).clipPath !== "none" || isClipped(element.parentElement))
+      const isShown = (element: Element) =>
+        element.checkVisibility() && !isClipped(element) && element.closest(".skip, .log, pre") === null
+      const controls = [...document.querySelectorAll("button, input, textarea, summary")].filter(isShown).map((
         element
-      ) => element.checkVisibility() && element.closest(".unseen, .skip") === null)
-      const boxes = all.map((element) => ({
+      ) => ({
         element,
         name: `${element.tagName} ${element.textContent.slice(0, 40)}`,
         box: element.getBoundingClientRect()
       }))
+      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+      const lines: typeof controls = []
+      while (walker.nextNode() !== null) {
+        const { parentElement: element, textContent } = walker.currentNode
+        if (element === null || textContent?.trim() === "" || !isShown(element)) continue
+        const range = document.createRange()
+        range.selectNodeContents(walker.currentNode)
+        for (const box of range.getClientRects()) lines.push({ element, name: `“${textContent?.slice(0, 40)}”`, box })
+      }
+      const boxes = [...controls, ...lines]
       const wide = boxes.filter(({ box }) => box.left < 0 || box.right > innerWidth).map(({ name }) =>
         `past the edge: ${name}`
       )
       const over = boxes.flatMap((a, index) =>
         boxes.slice(index + 1).filter((b) =>
-          !a.element.contains(b.element) && a.box.left < b.box.right - 1 && b.box.left < a.box.right - 1
-          && a.box.top < b.box.bottom - 1 && b.box.top < a.box.bottom - 1
+          !a.element.contains(b.element) && a.box.left < b.box.right - 2 && b.box.left < a.box.right - 2
+          && a.box.top < b.box.bottom - 2 && b.box.top < a.box.bottom - 2
         ).map((b) => `${a.name} over ${b.name}`)
       )
       const scrolls = document.documentElement.scrollWidth > innerWidth ? ["the page scrolls sideways"] : []

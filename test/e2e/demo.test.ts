@@ -125,6 +125,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await page.getByRole("button", { name: "Hold closed for 5 s" }).first().click()
     await page.locator("[data-user=ada] .connection[data-status=waiting]").waitFor()
     assert.match(await page.locator("[data-user=ada] .detail").textContent() ?? "", /Next attempt in \d+\.\d s/)
+    await newest(page).locator(".badge", { hasText: "Running when last heard of" }).waitFor()
     await page.waitForTimeout(5_000)
     await networkIsBack(page)
     await completed(page)
