@@ -291,12 +291,12 @@ export class Connection {
     })
   }
 
-  // There may be something to pull, or the broker says something else.
   /** Looks at the log, as after a wake-up. */
   wake(): void {
     this.hear()
   }
 
+  // There may be something to pull, or the broker says something else.
   private hear(signal?: Signal): void {
     const { phase } = this
     if (signal !== undefined) this.onSignal(signal)
