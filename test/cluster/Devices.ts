@@ -3,7 +3,7 @@
  */
 import { Effect, Redacted, type Scope } from "effect"
 import { SignJWT } from "jose"
-import { type AnyEvent, connect, type Connection } from "../../src/client/index.ts"
+import { type AnyEvent, connect, type Connection, type RunCommands } from "../../src/client/index.ts"
 import type { Position } from "../../src/protocol/values/Position.ts"
 import { isTerminal } from "../../src/protocol/run/RunState.ts"
 import { secret } from "./Cluster.ts"
@@ -41,6 +41,8 @@ export interface Device {
   readonly position: () => Position | undefined
   readonly reload: () => void
   readonly status: () => string
+  /** What it can ask of a run. */
+  readonly commands: (run: string) => RunCommands
 }
 
 /** All devices. `problems` is what no device may ever see. */
@@ -125,6 +127,7 @@ class Recording implements Device {
 
   readonly position = (): Position | undefined => this.handled
   readonly status = (): string => this.connection.status.getSnapshot().state
+  readonly commands = (run: string): RunCommands => this.connection.run(run)
   readonly close = (): void => this.connection.close()
   readonly reload = (): void => {
     this.connection.close()

@@ -34,6 +34,7 @@ const Counts = Schema.TaggedStruct("Counts", {
  * - `Started`: a run is about to start.
  * - `Accepted`: an event of a run was accepted.
  * - `Refused`: an event was refused, with the reason.
+ * - `Took`: a run was given a command of a device, by its number.
  * - `Ended`: a run's effect ended, so its ending was emitted.
  * - `Rested`: no run is under way any more, and none will start.
  * - `Closed`: the process ended in order.
@@ -43,6 +44,7 @@ export const Line = Schema.Union([
   Schema.TaggedStruct("Started", { run: Schema.String, user: Schema.String, at: Schema.Natural }),
   Accepted,
   Schema.TaggedStruct("Refused", { run: Schema.String, n: Schema.Natural, reason: Schema.String }),
+  Schema.TaggedStruct("Took", { run: Schema.String, name: Schema.Literals(["answer", "steer"]), n: Schema.Int }),
   Schema.TaggedStruct("Ended", { run: Schema.String, at: Schema.Natural }),
   Counts,
   Schema.TaggedStruct("Rested", {}),

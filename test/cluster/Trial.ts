@@ -8,6 +8,7 @@ import { UserId } from "../../src/protocol/values/Identity.ts"
 import type { Position } from "../../src/protocol/values/Position.ts"
 import * as Cluster from "./Cluster.ts"
 import * as Devices from "./Devices.ts"
+import type { Sent } from "./Commander.ts"
 import { brokerLayer } from "./program.ts"
 import { type Account, judge } from "./Verdict.ts"
 
@@ -74,7 +75,7 @@ const rest = Effect.fnUntraced(function*({ cluster }: Trial) {
 })
 
 // Everybody emits no more; what is on its way arrives, also the endings of runs whose process died.
-const settle = Effect.fnUntraced(function*(trial: Trial) {
+const settle = Effect.fnUntraced(function*(trial: Trial, commands: ReadonlyArray<Sent>) {
   const { cluster, devices } = trial
   const problem = yield* rest(trial)
   const problems = problem === undefined ? [] : [problem]
@@ -90,15 +91,15 @@ const settle = Effect.fnUntraced(function*(trial: Trial) {
     yield* Effect.sleep("250 millis")
     heads = yield* headsOf(trial)
   }
-  const account = judge({ devices, heads, records: cluster.emitters.map(({ record }) => record()) })
+  const account = judge({ devices, heads, records: cluster.emitters.map(({ record }) => record()), commands })
   return { ...account, broken: [...problems, ...account.broken] }
 })
 
-/** Runs a trial, with `happening` in its middle. Devices are all live before the first event, and emitters run. */
+/** Runs a trial, with `happening` in its middle, which gives the commands that were sent. Devices are all live before the first event, and emitters run. */
 export const run = <E, R>(
   program: string,
   options: Options,
-  happening: (trial: Trial) => Effect.Effect<void, E, R>
+  happening: (trial: Trial) => Effect.Effect<ReadonlyArray<Sent>, E, R>
 ): Effect.Effect<Outcome, E, Exclude<R, Scope.Scope>> =>
   Effect.gen(function*() {
     const cluster = yield* Cluster.make(program, options)
@@ -108,6 +109,6 @@ export const run = <E, R>(
     const isLive = () => devices.all.every(({ status }) => status() === "live")
     if (!(yield* until(isLive, 60_000))) return yield* Effect.die(new Error("the devices do not come up"))
     yield* Effect.forEach(cluster.emitters, ({ start }) => start, { concurrency: "unbounded" })
-    yield* happening(trial)
-    return { ...trial, account: yield* settle(trial) }
+    const commands = yield* happening(trial)
+    return { ...trial, account: yield* settle(trial, commands) }
   }).pipe(Effect.scoped)

@@ -1,4 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Command } from "effect-emitter"
+import type { Sent } from "./Commander.ts"
 import type { Device, Devices, Log, Seen } from "./Devices.ts"
 import type { Line } from "./Record.ts"
 import { judge } from "./Verdict.ts"
@@ -36,7 +38,10 @@ const at = (offset: number): Device => ({
   user: "ada",
   position: () => ({ epoch: "x", offset }),
   reload: () => {},
-  status: () => "live"
+  status: () => "live",
+  commands: () => {
+    throw new Error("it asks nothing")
+  }
 })
 
 const devicesOf = (logs: ReadonlyArray<Log>, all: ReadonlyArray<Device>): Devices => ({
@@ -65,11 +70,16 @@ const accepted = (n: number, offset: number): Extract<Line, { readonly _tag: "Ac
 })
 
 /** What is said to be broken about ada's log, while a device of hers has heard of all of it. */
-const broken = (events: ReadonlyArray<Wanted>, lines: ReadonlyArray<Line> = []) =>
+const broken = (
+  events: ReadonlyArray<Wanted>,
+  lines: ReadonlyArray<Line> = [],
+  commands: ReadonlyArray<Sent> = []
+) =>
   judge({
     devices: devicesOf([logOf("ada", events)], [at(events.length)]),
     heads: new Map([["ada", { epoch: "x", offset: events.length }]]),
-    records: [lines]
+    records: [lines],
+    commands
   }).broken
 
 describe("the verdict on a trial", () => {
@@ -93,7 +103,8 @@ describe("the verdict on a trial", () => {
     const { endings, inLog, runs } = judge({
       devices: devicesOf([logOf("ada", [...whole, ...lost])], []),
       heads: new Map(),
-      records: []
+      records: [],
+      commands: []
     })
     assert.deepStrictEqual({ endings, inLog, runs }, { endings: { completed: 1, lost: 1 }, inLog: 7, runs: 2 })
   })
@@ -102,7 +113,8 @@ describe("the verdict on a trial", () => {
     const { broken } = judge({
       devices: devicesOf([logOf("ada", whole)], [at(4)]),
       heads: new Map([["ada", { epoch: "x", offset: 5 }]]),
-      records: []
+      records: [],
+      commands: []
     })
     assert.deepStrictEqual(broken, ["P2: ada/1 ended at x:4 (live), the log at x:5"])
   })
@@ -130,7 +142,8 @@ describe("the verdict on a trial", () => {
         logOf("bob", [{ type: "note", id: "e-9" }].map((wanted) => ({ ...wanted, run: "" })))
       ], []),
       heads: new Map(),
-      records: []
+      records: [],
+      commands: []
     })
     assert.include(shared, "P1: e-9 is in the logs of ada and of bob")
   })
@@ -190,5 +203,36 @@ describe("the verdict on a trial", () => {
       "P8: agent_error is behind the ending of r-1"
     ])
     assert.deepStrictEqual(broken(whole.slice(1)), ["P8: r-1 has custom as its event 1"])
+  })
+
+  it("sees commands that were accepted and did not reach their run, or reached it twice, or though they were refused", () => {
+    const sent = (n: number, name: Sent["name"], outcome: Sent["outcome"]): Sent => ({
+      n,
+      run: "r-1",
+      user: "ada",
+      name,
+      outcome
+    })
+    const took = (n: number, run = "r-1"): Line => ({ _tag: "Took", run, name: "steer", n })
+    const cancelled = [...whole.slice(0, 4), { type: "agent_error", reason: "cancelled" }]
+    const steered = sent(1, "steer", Command.accepted)
+    assert.deepStrictEqual(broken(whole, [took(1)], [steered]), [])
+    assert.deepStrictEqual(broken(whole, [], [steered]), [
+      "P10: steer 1 of r-1 was accepted, and did not reach the run"
+    ])
+    assert.deepStrictEqual(broken(cancelled, [], [steered]), [])
+    assert.deepStrictEqual(broken(whole, [took(1), took(1)], [steered]), ["P10: r-1 was given steer 1 2 times"])
+    assert.deepStrictEqual(broken(whole, [took(1, "r-2")], [steered]), [
+      "P10: r-2 was given steer 1, which nobody sent it"
+    ])
+    assert.deepStrictEqual(broken(whole, [took(1)], [sent(1, "steer", Command.refused("unavailable"))]), [
+      "P10: steer 1 of r-1 was refused as unavailable, and reached the run"
+    ])
+    assert.deepStrictEqual(broken(cancelled, [], [sent(1, "cancel", Command.accepted)]), [])
+    assert.deepStrictEqual(broken(whole, [], [sent(1, "cancel", Command.accepted)]), [
+      "P10: cancel 1 of r-1 was accepted, and the run ended as completed"
+    ])
+    const answers = [sent(1, "answer", Command.accepted), sent(2, "answer", Command.accepted)]
+    assert.include(broken(cancelled, [], answers), "P10: answers 1 and 2 of r-1 were both accepted")
   })
 })

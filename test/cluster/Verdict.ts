@@ -8,9 +8,11 @@
  * | P3 | a critical event that was accepted is in the log, where its receipt says; of a run that ended as lost, what was not appended is a dead letter; there are no other dead letters, since every emitter has a spool |
  * | P4 | no event is in a log twice (that no handler got one twice is checked as they come) |
  * | P8 | a run that started has exactly one ending, and nothing behind it |
+ * | P10 | a command that its device was told is accepted reached its run, once, or the run ended; what was refused did not; a run that ended as cancelled by its user was asked to |
  * | P12 | all of this holds whatever strikes a user who has no devices, and whose own events are not judged |
  */
 import type { Position } from "../../src/protocol/values/Position.ts"
+import type { Sent } from "./Commander.ts"
 import type { Devices, Log, Seen } from "./Devices.ts"
 import { endsRun } from "./Devices.ts"
 import type { Line } from "./Record.ts"
@@ -20,6 +22,7 @@ export interface Evidence {
   readonly devices: Devices
   readonly heads: ReadonlyMap<string, Position>
   readonly records: ReadonlyArray<ReadonlyArray<Line>>
+  readonly commands: ReadonlyArray<Sent>
 }
 
 /** What became of runs and events. */
@@ -32,6 +35,8 @@ export interface Account {
   readonly deadLetters: number
   readonly dropped: number
   readonly confirmed: number
+  /** Commands by what their devices were told. */
+  readonly commands: Readonly<Record<string, number>>
 }
 
 interface Run {
@@ -163,7 +168,60 @@ export const judge = (evidence: Evidence): Account => {
     }
     settle()
   }
-  return { broken, runs: runs.size, endings, accepted, inLog, deadLetters, dropped, confirmed }
+  checkCommands(evidence, runs, report)
+  const commands: Record<string, number> = {}
+  for (const { outcome } of evidence.commands) {
+    const told = outcome === "unknown" || outcome.outcome === "accepted"
+      ? typeof outcome === "string" ? outcome : "accepted"
+      : outcome.reason
+    commands[told] = (commands[told] ?? 0) + 1
+  }
+  return { broken, runs: runs.size, endings, accepted, inLog, deadLetters, dropped, confirmed, commands }
+}
+
+const endOf = (run: Run | undefined): Seen | undefined => run?.events.find(({ seen }) => endsRun(seen))?.seen
+
+const isAccepted = ({ outcome }: Sent): boolean => outcome !== "unknown" && outcome.outcome === "accepted"
+
+const checkCommands = (
+  { commands, records }: Evidence,
+  runs: ReadonlyMap<string, Run>,
+  report: Report
+): void => {
+  const taken = new Map<number, number>()
+  const sent = new Map(commands.map((command) => [command.n, command]))
+  for (const line of records.flat()) {
+    if (line._tag !== "Took") continue
+    const times = (taken.get(line.n) ?? 0) + 1
+    taken.set(line.n, times)
+    const command = sent.get(line.n)
+    if (times > 1) report(`P10: ${line.run} was given ${line.name} ${line.n} ${times} times`)
+    if (command?.run !== line.run || command.name !== line.name) {
+      report(`P10: ${line.run} was given ${line.name} ${line.n}, which nobody sent it`)
+    }
+  }
+  const answers = new Map<string, number>()
+  for (const command of commands) {
+    const { n, name, outcome, run } = command
+    const what = `${name} ${n} of ${run}`
+    if (outcome !== "unknown" && outcome.outcome === "refused" && taken.has(n)) {
+      report(`P10: ${what} was refused as ${outcome.reason}, and reached the run`)
+    }
+    if (!isAccepted(command)) continue
+    // One whose run was stopped, or whose process was killed, may have reached it and nothing more.
+    const ending = runs.get(run)?.ending
+    const isCut = ending === "cancelled" || ending === "lost"
+    if (name === "cancel" && !isCut) report(`P10: ${what} was accepted, and the run ended as ${ending}`)
+    if (name !== "cancel" && !isCut && !taken.has(n)) report(`P10: ${what} was accepted, and did not reach the run`)
+    if (name !== "answer") continue
+    const other = answers.get(run)
+    if (other !== undefined) report(`P10: answers ${other} and ${n} of ${run} were both accepted`)
+    answers.set(run, n)
+  }
+  const asked = new Set(commands.filter(({ name }) => name === "cancel").map(({ run }) => run))
+  for (const [name, run] of runs) {
+    if (endOf(run)?.data["by"] === "user" && !asked.has(name)) report(`P10: ${name} was cancelled, and nobody asked`)
+  }
 }
 
 const checkAccepted = (line: Extract<Line, { _tag: "Accepted" }>, run: Run | undefined, report: Report): void => {

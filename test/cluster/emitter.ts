@@ -5,7 +5,7 @@
  * An agent's events carry its run and a number that rises by one, so that any that is missing, repeated or out of order can
  * be told.
  */
-import { Clock, Config, Effect, Exit, Fiber, Layer, Option, Queue, Schedule, Schema } from "effect"
+import { Clock, Config, Effect, Exit, Fiber, Layer, Option, Queue, Schedule, Schema, Stream } from "effect"
 import { openSync, writeSync } from "node:fs"
 import {
   AgentEvents,
@@ -20,6 +20,7 @@ import {
 } from "../../src/index.ts"
 import { seeded } from "../support/random.ts"
 import { stricken } from "./Cluster.ts"
+import { Steer } from "./Commander.ts"
 import { brokerLayer, runChild, settings, stepWallClock } from "./program.ts"
 import type { Line } from "./Record.ts"
 
@@ -88,7 +89,18 @@ runChild(
     const runOne = Effect.fnUntraced(function*(user: string, events: number, pauseMs: number, fails: boolean) {
       const emitters = yield* Emitters
       const run = `${life}-${++runs}`
+      // Beside its work it reads what it is sent, and some ask something.
+      const asks = draw.chance(0.4)
+      const took = (name: "answer" | "steer", n: number) => write({ _tag: "Took", run, name, n })
+      const listen = Effect.gen(function*() {
+        const reading = Stream.runForEach(Emitter.commands(Steer), ({ n }) => Effect.sync(() => took("steer", n)))
+        yield* Effect.forkChild(Effect.ignore(reading))
+        if (!asks) return
+        const asking = Emitter.ask({ kind: "text", title: "Which?", timeout: "20 seconds" })
+        yield* Effect.forkChild(Effect.ignore(Effect.map(asking, (answer) => took("answer", Number(answer)))))
+      })
       const work = Effect.gen(function*() {
+        yield* listen
         for (let n = 1; n <= events; n++) {
           yield* emitOne(run, n)
           if (pauseMs > 0) yield* Effect.sleep(draw.below(2 * pauseMs))
@@ -98,7 +110,11 @@ runChild(
       write({ _tag: "Started", run, user, at: yield* Clock.currentTimeMillis })
       yield* emitters.forUser({ userId: user, runId: run }).pipe(
         Effect.flatMap((emitter) =>
-          Effect.provideService(Emitter.run({ agentName: name })(work), Emitter.Emitter, emitter)
+          Effect.provideService(
+            Emitter.run({ agentName: name, commands: [Steer] })(work),
+            Emitter.Emitter,
+            emitter
+          )
         ),
         Effect.scoped,
         Effect.exit

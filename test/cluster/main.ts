@@ -2,14 +2,15 @@
  * `npm run chaos -- --minutes 3 --seed 1` strikes a cluster of real processes with seeded faults, and checks every promise
  * when it is quiet again.
  */
-import { Effect, Logger } from "effect"
+import { Effect, Fiber, Logger } from "effect"
 import { readNumber, readOptions, refuse } from "../support/options.ts"
 import { findProgram } from "../support/program.ts"
 import { type Faults, storm } from "./Chaos.ts"
+import { command } from "./Commander.ts"
 import { list, report } from "./report.ts"
 import * as Trials from "./Trial.ts"
 
-const defaults = { minutes: 3, seed: 1, gateways: 3, emitters: 3, users: 40, devices: 6, pause: 300 }
+const defaults = { minutes: 3, seed: 1, gateways: 3, emitters: 3, users: 40, devices: 6, pause: 300, commands: 300 }
 
 const help = `Strikes a cluster of real processes over one real Redis with seeded faults, and checks every promise.
 
@@ -21,6 +22,7 @@ const help = `Strikes a cluster of real processes over one real Redis with seede
   --emitters n  emitter processes (${defaults.emitters})
   --users n     users (${defaults.users}); each has an agent in each emitter process
   --devices n   devices of each user (${defaults.devices})
+  --commands n  commands that devices send meanwhile: stop, answer, steer (${defaults.commands})
   --pause n     milliseconds between two events of an agent, on average (${defaults.pause})
 
 It ends with 0 when every promise was kept, else with 1 after it has said what broke. redis-server must be installed.
@@ -35,7 +37,8 @@ const values = readOptions("chaos", {
   emitters: text,
   users: text,
   devices: text,
-  pause: text
+  pause: text,
+  commands: text
 })
 if (values.help === true) {
   process.stdout.write(help)
@@ -45,6 +48,7 @@ if (values.help === true) {
 const number = (name: keyof typeof defaults, least: number, isWhole = true): number =>
   readNumber("chaos", name, values[name] ?? String(defaults[name]), least, isWhole)
 
+const commands = number("commands", 0)
 const minutes = number("minutes", 0.1, false)
 const options: Trials.Options = {
   seed: number("seed", 0),
@@ -80,8 +84,11 @@ const outcome = await Effect.runPromise(
         told = problems.length
       })
       yield* progress.pipe(Effect.delay("10 seconds"), Effect.forever, Effect.forkChild)
-      faults = yield* storm(trial, { seed: options.seed, ms: minutes * 60_000, onFault: say })
+      const ms = minutes * 60_000
+      const commanding = yield* Effect.forkChild(command(trial.devices, { count: commands, ms, seed: options.seed }))
+      faults = yield* storm(trial, { seed: options.seed, ms, onFault: say })
       say("everything is healed; waiting until all is quiet")
+      return yield* Fiber.join(commanding)
     })).pipe(Effect.provide(Logger.layer([])))
 )
 process.stdout.write(`\n${report(options, outcome, faults)}\n`)

@@ -27,6 +27,7 @@ export const report = (options: Options, { account, devices: { all, totals } }: 
     `delivered    ${count(totals.delivered)} events to handlers, over ${count(totals.connections)} connections`,
     `resumed      ${count(totals.resumed)} times, ${count(totals.suppressed)} duplicates suppressed`,
     `gaps         ${count(totals.gaps)}, snapshots ${count(totals.snapshots)}`,
+    `commands     ${list(account.commands)}`,
     `confirmed    ${count(account.confirmed)}`,
     `dead letters ${count(account.deadLetters)}, dropped ${count(account.dropped)}`,
     ...broken.length === 0 ? ["promises     all kept"] : [

@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Logger } from "effect"
 import { type Faults, storm } from "../cluster/Chaos.ts"
 import * as Cluster from "../cluster/Cluster.ts"
+import { command } from "../cluster/Commander.ts"
 import * as Devices from "../cluster/Devices.ts"
 import { report } from "../cluster/report.ts"
 import type { Outcome, Trial } from "../cluster/Trial.ts"
@@ -31,14 +32,21 @@ const trial = (
   check: (outcome: Outcome) => void,
   options: Trials.Options = small
 ) =>
-  Trials.run(redis ?? "redis-server", options, happening).pipe(
-    Effect.map((outcome) => {
-      assert.deepStrictEqual(outcome.account.broken.slice(0, 10), [])
-      assert.isAbove(outcome.account.accepted, 100)
-      check(outcome)
-    }),
-    Effect.provide(Logger.layer([]))
-  )
+  Trials.run(redis ?? "redis-server", options, (trial) =>
+    Effect.map(
+      Effect.all([happening(trial), command(trial.devices, { count: 40, ms: 4_000, seed: options.seed })], {
+        concurrency: "unbounded"
+      }),
+      ([, sent]) => sent
+    )).pipe(
+      Effect.map((outcome) => {
+        assert.deepStrictEqual(outcome.account.broken.slice(0, 10), [])
+        assert.isAbove(outcome.account.accepted, 100)
+        assert.isAbove(outcome.account.commands["accepted"] ?? 0, 0)
+        check(outcome)
+      }),
+      Effect.provide(Logger.layer([]))
+    )
 
 /** Every device got every event: nothing was left out, and nothing came twice. */
 const assertWhole = ({ account, devices: { totals } }: Outcome) => {

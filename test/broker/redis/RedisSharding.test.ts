@@ -120,7 +120,7 @@ describe.skipIf(program === undefined)("RedisBroker, over several servers", () =
     withTwo((one, other) =>
       Effect.gen(function*() {
         yield* one.kill
-        const broker = yield* sharded([one.url, other.url], { deadline: "300 millis" })
+        const broker = yield* sharded([one.url, other.url], { deadline: "3 seconds" })
         assert.isTrue(Exit.isFailure(yield* Effect.exit(broker.append(userOf(broker, one), numbered(1)))))
         assert.strictEqual((yield* broker.append(userOf(broker, other), numbered(1))).offset, 1)
         yield* one.start
