@@ -16,6 +16,9 @@ const seed = Number(process.env["SEED"] ?? Math.floor(Math.random() * 1_000_000)
 const send = (socket: WebSocket, message: Message) =>
   socket.send(message._tag === "Text" ? message.text : message.bytes)
 
+/** How many frames may wait for a token to be checked, says the protocol document. How many come by then nobody knows. */
+const maxWaiting = 64
+
 /** How long a session that should go on is watched. */
 const watchMs = 30
 
@@ -75,9 +78,10 @@ describe("Messages of any kind", () => {
             const well = want._tag === "Closed"
               ? typeof outcome === "number" && want.codes.has(outcome)
               : outcome === "open"
+            const isCrowded = next.messages.length > maxWaiting && outcome === 4429
             const codes = want._tag === "Closed" ? [...want.codes].join(" or ") : "open"
             const text = next.messages.map(show).join("\n")
-            assert.isTrue(well, `SEED=${seed}: ${outcome}, where ${codes} was expected\n${text}`)
+            assert.isTrue(well || isCrowded, `SEED=${seed}: ${outcome}, where ${codes} was expected\n${text}`)
           }),
         { concurrency: 5, discard: true }
       )
