@@ -149,6 +149,11 @@ export class Spooled {
           Effect.sync(() => {
             held.get(user)?.splice(0, chunk.envelopes.length)
           }))),
+      shrink: (user, chunk, rest) =>
+        guard(Effect.tap(inner.shrink(user, chunk, rest), () =>
+          Effect.sync(() => {
+            held.get(user)?.splice(0, chunk.envelopes.length - rest.length)
+          }))),
       users: (limit) => life.alive ? inner.users(limit) : [],
       holds: (user) => life.alive && inner.holds(user),
       depth: inner.depth

@@ -124,5 +124,43 @@ export const known: ReadonlyArray<Known> = [
         { _tag: "pass", ms: 500 }
       ]
     }
+  },
+  {
+    name:
+      "what a restart leaves of a batch that was looked through in part stands behind nothing that was tried after it",
+    schedule: {
+      seed: 990_023_720,
+      setting: {
+        users: 2,
+        overflow: "suspend",
+        channels: ["spool"],
+        spoolEvents: 1000,
+        capacity: 64,
+        attempts: 1,
+        retained: 24,
+        room: 1000,
+        direct: false
+      },
+      steps: [
+        { _tag: "emit", user: 0, emitter: 0, kind: "poisonBatched" },
+        { _tag: "broker", behave: { after: 19, do: "ok" } },
+        { _tag: "restart" },
+        { _tag: "pass", ms: 20 },
+        { _tag: "emit", user: 0, emitter: 0, kind: "poison" },
+        { _tag: "pass", ms: 500 },
+        { _tag: "pass", ms: 50 },
+        { _tag: "emit", user: 0, emitter: 0, kind: "critical" },
+        { _tag: "ail", user: 0, ailment: "refuse" },
+        { _tag: "pass", ms: 500 },
+        { _tag: "pass", ms: 50 },
+        { _tag: "pass", ms: 50 },
+        { _tag: "ail", user: 0, ailment: "reject" },
+        { _tag: "pass", ms: 5 },
+        { _tag: "flood", user: 0, emitter: 0, events: 13 },
+        { _tag: "pass", ms: 500 },
+        { _tag: "broker", behave: "loseAnswer" },
+        { _tag: "pass", ms: 150 }
+      ]
+    }
   }
 ]

@@ -5,8 +5,10 @@
  * batch is not taken, though others' are, is in trouble: then a turn is one try of
  * a part of that batch (see `Trouble`).
  *
- * A batch leaves the spool only when the broker has it, or when what the broker
- * does not take is kept elsewhere.
+ * An event leaves the spool only when the broker has it, or when it is kept
+ * elsewhere since the broker does not take it; and it leaves before anything that
+ * stands behind it is tried. So whatever ends the process in between, what is left
+ * in the spool is what follows.
  *
  * @since 0.1.0
  */
@@ -22,7 +24,7 @@ import { DrainCounters } from "../observe/Counters.ts"
 import { BreakerOpen, type CircuitBreaker } from "../resilience/CircuitBreaker.ts"
 import * as LostRuns from "./LostRuns.ts"
 import { type IsOwn, Orphans } from "./Orphans.ts"
-import { type Aside, Trouble } from "./Trouble.ts"
+import { Trouble } from "./Trouble.ts"
 import { type Judge, OfUser, tellsOfBroker } from "./Verdict.ts"
 
 /**
@@ -106,14 +108,22 @@ export const make = (options: Options): UserDrain => {
     return { aside }
   })
 
-  // What goes elsewhere is kept there before it leaves the spool: a process that dies in between loses none.
-  const leave = (user: UserId, chunk: Chunk, aside: ReadonlyArray<Aside>): Effect.Effect<void, SpoolFailure> =>
+  // The first part of a chunk, or all of it. What goes elsewhere is kept there before it leaves the spool: a process that
+  // dies in between loses none.
+  const leave = (
+    user: UserId,
+    chunk: Chunk,
+    part: NonEmptyReadonlyArray<Envelope>,
+    aside: ReadonlyArray<Aside>
+  ): Effect.Effect<void, SpoolFailure> =>
     Effect.uninterruptible(Effect.suspend(() => {
       for (const one of aside) {
         if ("lost" in one) setAside(user, one.events, one.lost)
         else deadLetter(user, one.events, one.cause)
       }
-      return Effect.map(store.remove(user, chunk), () => orphans.note(user, chunk.envelopes))
+      const rest = chunk.envelopes.slice(part.length)
+      const left = isReadonlyArrayNonEmpty(rest) ? store.shrink(user, chunk, rest) : store.remove(user, chunk)
+      return Effect.map(left, () => orphans.note(user, part))
     }))
 
   const failed = (breaker: CircuitBreaker, cause: Cause.Cause<BrokerError | BreakerOpen>): RestMs => {
@@ -150,7 +160,7 @@ export const make = (options: Options): UserDrain => {
         troubles.set(user, new Trouble(chunk.batches))
         return failureRestMs
       }
-      yield* leave(user, chunk, exit.value.aside)
+      yield* leave(user, chunk, chunk.envelopes, exit.value.aside)
       left -= chunk.envelopes.length
     }
     return 0
@@ -162,20 +172,22 @@ export const make = (options: Options): UserDrain => {
     trouble: Trouble
   ): Effect.fn.Return<RestMs, SpoolFailure> {
     const chunk = yield* store.peek(user, oneBatch)
-    const part = chunk === undefined ? [] : trouble.part(chunk.envelopes)
-    if (chunk !== undefined && isReadonlyArrayNonEmpty(part)) {
-      const exit = yield* Effect.exit(append(breaker, user, part))
-      if (Exit.isFailure(exit)) return failed(breaker, exit.cause)
-      if (exit.value instanceof OfUser) {
-        const ms = trouble.failed(part, exit.value.cause)
-        if (!trouble.isThrough(chunk.envelopes)) return ms
-      } else {
-        trouble.taken(part, exit.value.aside)
-        if (!trouble.isThrough(chunk.envelopes)) return 0
-      }
+    if (chunk === undefined) {
+      troubles.delete(user)
+      return 0
     }
-    if (chunk !== undefined) yield* leave(user, chunk, trouble.collect())
-    if (chunk === undefined || trouble.next()) troubles.delete(user)
+    const part = trouble.part(chunk.envelopes)
+    const exit = yield* Effect.exit(append(breaker, user, part))
+    if (Exit.isFailure(exit)) return failed(breaker, exit.cause)
+    if (exit.value instanceof OfUser) {
+      const ms = trouble.failed(part)
+      if (ms !== undefined) return ms
+      yield* leave(user, chunk, part, [{ events: part, cause: exit.value.cause }])
+    } else {
+      trouble.taken()
+      yield* leave(user, chunk, part, exit.value.aside)
+    }
+    if (part.length === chunk.envelopes.length && trouble.next()) troubles.delete(user)
     return 0
   })
 
@@ -194,6 +206,11 @@ export const make = (options: Options): UserDrain => {
     }
   }
 }
+
+// Events that are kept elsewhere: of runs that were ended as lost, or refused for good.
+type Aside =
+  | { readonly events: ReadonlyArray<Envelope>; readonly lost: LostRuns.Lost }
+  | { readonly events: NonEmptyReadonlyArray<Envelope>; readonly cause: Cause.Cause<BrokerError> }
 
 // A part of which the broker took all but these, whose runs were ended as lost.
 interface Drained {

@@ -31,7 +31,7 @@ export const make = (limits: SpoolLimits = {}): Effect.Effect<SpoolStore> =>
 
     const put: SpoolStore["put"] = (user, batch) =>
       Effect.suspend(() => {
-        const bytes = batch.reduce((sum, envelope) => sum + envelope.bytes, 0)
+        const bytes = bytesOf(batch)
         const full = index.reserve(user, batch.length, bytes)
         if (full !== undefined) return Effect.fail(full)
         const kept = users.get(user) ?? []
@@ -68,12 +68,25 @@ export const make = (limits: SpoolLimits = {}): Effect.Effect<SpoolStore> =>
         index.remove(user, chunk.batches, chunk.envelopes.length, chunk.bytes)
       })
 
+    const shrink: SpoolStore["shrink"] = (user, chunk, rest) =>
+      Effect.sync(() => {
+        const kept = users.get(user) ?? []
+        const at = kept.findIndex(({ sequence }) => sequence === chunk.upTo)
+        if (at < 0) return
+        const bytes = bytesOf(rest)
+        users.set(user, kept.with(at, { sequence: chunk.upTo, envelopes: rest, bytes }))
+        index.remove(user, 0, chunk.envelopes.length - rest.length, chunk.bytes - bytes)
+      })
+
     return {
       put,
       peek,
       remove,
+      shrink,
       users: (limit) => index.users(limit),
       holds: (user) => index.holds(user),
       depth: () => index.depth()
     }
   })
+
+const bytesOf = (envelopes: ReadonlyArray<Envelope>): number => envelopes.reduce((sum, { bytes }) => sum + bytes, 0)

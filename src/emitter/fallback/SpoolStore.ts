@@ -119,6 +119,8 @@ export interface DurableLetters {
  *   is not interruptible, and takes no longer than the write.
  * - `peek` gives a user's oldest batches and keeps them; `remove` forgets them.
  *   Between the two nobody else may remove batches of this user.
+ * - `shrink` forgets a chunk of one batch but for its last events, `rest`, which stay
+ *   in its place.
  * - `users` lists users with something kept, those who wait longest first.
  * - `remove` succeeds also where the store cannot erase: then it no longer gives
  *   what was removed, and erases it as soon as it can. A process that dies before
@@ -137,6 +139,11 @@ export interface SpoolStore {
   ) => Effect.Effect<void, SpoolFull | SpoolFailure>
   readonly peek: (user: UserId, limits: ChunkLimits) => Effect.Effect<Chunk | undefined, SpoolFailure>
   readonly remove: (user: UserId, chunk: Chunk) => Effect.Effect<void, SpoolFailure>
+  readonly shrink: (
+    user: UserId,
+    chunk: Chunk,
+    rest: NonEmptyReadonlyArray<Envelope>
+  ) => Effect.Effect<void, SpoolFailure>
   readonly users: (limit: number) => ReadonlyArray<UserId>
   readonly holds: (user: UserId) => boolean
   readonly depth: () => Depth
@@ -174,7 +181,7 @@ export class SpoolFull extends Schema.TaggedError<SpoolFull>()("SpoolFull", {
  * @since 0.1.0
  */
 export class SpoolFailure extends Schema.TaggedError<SpoolFailure>()("SpoolFailure", {
-  operation: Schema.Literals(["put", "peek", "remove"]),
+  operation: Schema.Literals(["put", "peek", "remove", "shrink"]),
   cause: Schema.Defect()
 }) {
   override get message() {

@@ -282,6 +282,17 @@ export const make = Effect.fnUntraced(function*(
       )
     })
 
+  const shrink: SpoolStore["shrink"] = (user, chunk, rest) =>
+    Effect.try({
+      try: () => {
+        const text = encodeBatch(user, rest)
+        const bytes = Buffer.byteLength(text)
+        rewrite.run(rest.length, bytes, text, chunk.upTo)
+        index.remove(user, 0, chunk.envelopes.length - rest.length, chunk.bytes - bytes)
+      },
+      catch: (cause) => new SpoolFailure({ operation: "shrink", cause })
+    })
+
   const attempt = (what: string, step: () => void): void => {
     try {
       step()
@@ -305,6 +316,7 @@ export const make = Effect.fnUntraced(function*(
     put,
     peek,
     remove,
+    shrink,
     users: (limit) => index.users(limit),
     holds: (user) => index.holds(user),
     depth: () => index.depth(),

@@ -92,6 +92,33 @@ describe("SpoolDrainer", () => {
       assert.deepStrictEqual(sequences(bench.broker.log(ada)), [1])
     }))
 
+  it.effect("tries nothing behind an event before that one has left the spool, so that a restart finds what follows", () =>
+    Effect.gen(function*() {
+      const store = yield* MemorySpoolStore.make()
+      const scope = yield* Scope.make()
+      const first = yield* Scope.provide(benchOver(store), scope)
+      const isTooEarly = (batch: ReadonlyArray<{ readonly sequence: number }>) => batch[0]?.sequence === 2
+      // One batch of four: the second is never taken, and what is tried after it is, while its process still lives.
+      first.broker.behaviour = "fail"
+      const fiber = yield* Effect.forkChild(first.deliver(ada, envelopes("ada", 1, 4)))
+      yield* TestClock.adjust("2 millis")
+      assert.deepInclude(yield* Fiber.join(fiber), { _tag: "HandedOver" })
+      first.broker.decide = ({ batch, user }) => {
+        if (user !== ada) return "ok"
+        if (batch.length > 1) return "die"
+        return isTooEarly(batch) ? "die" : "ok"
+      }
+      while (!sequences(first.broker.log(ada)).includes(3)) yield* TestClock.adjust("50 millis")
+      yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("10 seconds")
+
+      const second = yield* benchOver(store, { broker: first.broker })
+      second.broker.decide = () => "ok"
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(sequences(second.broker.log(ada)), [1, 3, 4])
+      assert.isFalse(store.holds(ada))
+    }))
+
   it.effect("gives back the same envelopes", () =>
     Effect.gen(function*() {
       const { bench } = yield* spooled(2)

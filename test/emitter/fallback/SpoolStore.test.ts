@@ -104,6 +104,28 @@ for (const [name, make] of Object.entries(stores)) {
         assert.deepStrictEqual(store.depth(), { users: 0, batches: 0, events: 0, bytes: 0, unreadable: 0 })
       }))
 
+    it.effect("shrinks a batch to its last events, which keep their place, and gives the room of the others back", () =>
+      Effect.gen(function*() {
+        const store = yield* make()
+        yield* store.put(ada, envelopes("a", 1, 3))
+        yield* store.put(ada, envelopes("a", 4))
+        const first = yield* store.peek(ada, { ...plenty, maxBatches: 1 })
+        assert.isDefined(first)
+        yield* store.put(ada, envelopes("a", 5))
+        yield* store.shrink(ada, first, envelopes("a", 3))
+        assert.deepStrictEqual(yield* peekAll(store), [3, 4, 5])
+        const bytes = (yield* bytesOf(make, envelopes("a", 3))) + (yield* bytesOf(make, envelopes("a", 4))) +
+          (yield* bytesOf(make, envelopes("a", 5)))
+        assert.deepInclude(store.depth(), { users: 1, batches: 3, events: 3, bytes })
+        const left = yield* store.peek(ada, { ...plenty, maxBatches: 1 })
+        assert.deepStrictEqual(sequences(left?.envelopes ?? []), [3])
+        if (left !== undefined) yield* store.remove(ada, left)
+        assert.deepStrictEqual(yield* peekAll(store), [4, 5])
+        const rest = yield* store.peek(ada, plenty)
+        if (rest !== undefined) yield* store.remove(ada, rest)
+        assert.deepStrictEqual(store.depth(), { users: 0, batches: 0, events: 0, bytes: 0, unreadable: 0 })
+      }))
+
     it.effect("keeps what was put between a peek and its removal", () =>
       Effect.gen(function*() {
         const store = yield* make()
