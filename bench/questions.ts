@@ -19,6 +19,7 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["redis-cluster", () => import("./redis-cluster.ts")],
   ["redis-append", () => import("./redis-append.ts")],
   ["redis-commands", () => import("./redis-commands.ts")],
+  ["cancel", () => import("./cancel.ts")],
   ["redis-idle", () => import("./redis-idle.ts")],
   ["redis-catch-up", () => import("./redis-catch-up.ts")]
 ])
@@ -31,6 +32,7 @@ export const needRedis: ReadonlySet<string> = new Set([
   "redis-cluster",
   "redis-append",
   "redis-commands",
+  "cancel",
   "redis-idle",
   "redis-catch-up"
 ])
