@@ -19,7 +19,14 @@
  * @since 0.2.0
  */
 import * as Schema from "effect/Schema"
-import type { NeedsNoServices, PayloadOf, PayloadSchema } from "../event/EventDefinition.ts"
+import {
+  Name,
+  namePattern,
+  type NeedsNoServices,
+  type PayloadOf,
+  payloadOf,
+  type PayloadSchema
+} from "../event/EventDefinition.ts"
 import { Id, RunId } from "../values/Identity.ts"
 
 /**
@@ -38,15 +45,13 @@ export const CommandId = Id.pipe(Schema.brand("CommandId"))
  */
 export type CommandId = typeof CommandId.Type
 
-const namePattern = /^[a-z][a-z0-9_.]{0,63}$/u
-
 /**
  * A command's name: 1 to 64 characters of `a–z 0–9 _ .`, a letter first.
  *
  * @category models
  * @since 0.2.0
  */
-export const CommandName = Schema.String.check(Schema.isPattern(namePattern))
+export const CommandName = Name
 
 /**
  * How many bytes of JSON the data of a command may have: 8 KiB.
@@ -253,9 +258,6 @@ export const make = <const Name extends string, const Payload extends Schema.Str
 ): Definition<Name, PayloadOf<Payload>> => {
   if (!namePattern.test(name)) throw new TypeError(`The command name "${name}" does not match ${namePattern.source}`)
   if (isBuiltIn(name)) throw new TypeError(`The command name "${name}" is that of a built-in command`)
-  // The type follows what is given as this does.
-  const payload = (Schema.isSchema(options.payload) ? options.payload : Schema.Struct(options.payload)) as PayloadOf<
-    Payload
-  >
+  const payload = payloadOf<Payload>(options.payload)
   return { name, payload, write: writerOf(payload) }
 }

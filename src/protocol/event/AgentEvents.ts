@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { define, namePattern } from "./EventDefinition.ts"
+import { define, Name } from "./EventDefinition.ts"
 import * as Event from "./Event.ts"
 import { Id, RunId } from "../values/Identity.ts"
 import { checkWellFormed } from "../values/IdRules.ts"
@@ -137,8 +137,6 @@ export const RequestOption = Schema.Struct({ value: Label, label: Schema.optiona
  */
 export type RequestOption = typeof RequestOption.Type
 
-const CommandName = Schema.String.check(Schema.isPattern(namePattern))
-
 /**
  * A run began. `commands` names the commands that it takes; without, it takes
  * none.
@@ -151,7 +149,7 @@ export const AgentStarted = define(RunEvents.started, {
     agentName: Label,
     input: Schema.optionalKey(Schema.Json),
     parentRunId: Schema.optionalKey(RunId),
-    commands: Schema.optionalKey(Schema.Array(CommandName).check(Schema.isMaxLength(RunEvents.maxCommands)))
+    commands: Schema.optionalKey(Schema.Array(Name).check(Schema.isMaxLength(RunEvents.maxCommands)))
   },
   delivery: "critical",
   scope: "run"

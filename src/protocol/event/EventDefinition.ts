@@ -263,6 +263,26 @@ const readerOf = <Payload extends PayloadSchema>(schema: Payload): (data: object
 export const namePattern = /^[a-z][a-z0-9_.]{0,63}$/u
 
 /**
+ * The name of an event or a command.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const Name = Schema.String.check(Schema.isPattern(namePattern))
+
+/**
+ * The schema of a payload that is given as fields, or as a schema.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const payloadOf = <const Payload extends Schema.Struct.Fields | PayloadSchema>(
+  payload: Payload
+): PayloadOf<Payload> =>
+  // The type follows what is given as this does.
+  (Schema.isSchema(payload) ? payload : Schema.Struct(payload)) as PayloadOf<Payload>
+
+/**
  * Defines a kind of event, whatever its name.
  *
  * @category constructors
@@ -279,10 +299,7 @@ export const define = <const Name extends string, const Payload extends Schema.S
   if (options.coalesce !== undefined && delivery === "critical") {
     throw new TypeError(`The event "${name}" is critical, and critical events are never merged: remove "coalesce"`)
   }
-  // The type follows what is given as this does.
-  const payload = (Schema.isSchema(options.payload) ? options.payload : Schema.Struct(options.payload)) as PayloadOf<
-    Payload
-  >
+  const payload = payloadOf<Payload>(options.payload)
   const definition: Definition<Name, PayloadOf<Payload>> = {
     name,
     payload,
