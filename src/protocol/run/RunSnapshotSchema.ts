@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Ender, ErrorReason, RequestKind, RequestOutcome, Usage } from "../event/AgentEvents.ts"
+import { Ender, ErrorReason, RequestKind, RequestOutcome, Usage } from "../event/PayloadModels.ts"
 
 /**
  * A part of the answer, joined from the `text_delta` of one message. `truncated`:
