@@ -7,6 +7,7 @@
 import type { Json } from "effect/Schema"
 import type * as Command from "../../protocol/command/Command.ts"
 import type { PayloadSchema } from "../../protocol/event/EventDefinition.ts"
+import { maxDataBytes } from "../../protocol/values/WireLimits.ts"
 import type { Input } from "../session/SessionIO.ts"
 import type { RunStore } from "./RunStore.ts"
 
@@ -92,9 +93,6 @@ const encoded = <Payload>(write: (payload: Payload) => Json, payload: Payload): 
 
 /** How many commands may wait for an answer: a server takes as many at once. */
 const maxOpen = 10
-
-/** `Command.maxDataBytes`, repeated here since that module loads schemas. */
-const maxDataBytes = 8_192
 
 /**
  * What the commands of a client stand on.

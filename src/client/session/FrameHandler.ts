@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { Position } from "../../protocol/values/Position.ts"
+import { maxConfirmed } from "../../protocol/values/WireLimits.ts"
 import { abandon, send } from "./Handshake.ts"
 import * as Commands from "./Commands.ts"
 import * as Fallback from "./Fallback.ts"
@@ -126,9 +127,6 @@ export const onHandled = (turn: Turn, position: Position): void => {
   const due = asked ? Math.max(turn.now, state.ackedAt + ackAtMostEveryMs) : turn.now + ackEveryMs
   state.ackDue = Math.min(state.ackDue ?? due, due)
 }
-
-// How many events an acknowledgement names at most: `Frame.maxConfirmed`, repeated here since that module loads schemas.
-const maxConfirmed = 64
 
 /**
  * Tells the server that everything up to here was handled, and which events of that ask for a confirmation. Over HTTP

@@ -54,20 +54,12 @@ export type CommandId = typeof CommandId.Type
 export const CommandName = Name
 
 /**
- * How many bytes of JSON the data of a command may have: 8 KiB.
+ * How many bytes of JSON the data of a command may have, and how deep it may be nested.
  *
  * @category constants
  * @since 0.2.0
  */
-export const maxDataBytes = 8_192
-
-/**
- * How deep the data of a command may be nested: 64 levels.
- *
- * @category constants
- * @since 0.2.0
- */
-export const maxDataDepth = 64
+export { maxDataBytes, maxDataDepth } from "../values/WireLimits.ts"
 
 /**
  * How long the outcome of a command is remembered at least, in milliseconds: ten

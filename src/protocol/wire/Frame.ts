@@ -13,6 +13,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { CommandId, Outcome, Request } from "../command/Command.ts"
 import { ConnectionId, EventId, RunId, ThreadId, TraceParent } from "../values/Identity.ts"
 import { Epoch, Offset, Position } from "../values/Position.ts"
+import { maxConfirmed } from "../values/WireLimits.ts"
 import * as RunEvents from "../event/RunEvents.ts"
 import { RunSnapshot } from "../run/RunSnapshot.ts"
 
@@ -92,7 +93,7 @@ export const Hello = Schema.Struct({
  * @category constants
  * @since 0.1.0
  */
-export const maxConfirmed = 64
+export { maxConfirmed }
 
 /**
  * All events up to `offset` were handled. With `epoch` it counts for that epoch
