@@ -44,7 +44,8 @@ const names: Record<Status["state"], string> = {
   stopped: "Stopped"
 }
 
-const detail = (status: Status, now: number): string => {
+/** What is so while the connection stands as it does, in a sentence or two. */
+export const detail = (status: Status, now: number): string => {
   switch (status.state) {
     case "connecting":
       return "On the way to the first connection."
@@ -53,7 +54,7 @@ const detail = (status: Status, now: number): string => {
         ? "This page is up to date. WebSocket does not get through, so events come over plain HTTP."
         : "This page is up to date."
     case "degraded":
-      return "The server cannot read the events at the moment. They follow as soon as it can."
+      return "The server may be without the newest events. They follow as soon as it has them."
     case "resuming":
       return "Going on from the last position."
     case "waiting": {

@@ -8,11 +8,18 @@ type Part = Run["parts"][number]
 type ToolPart = Extract<Part, { readonly type: "tool" }>
 type ThinkingPart = Extract<Part, { readonly type: "thinking" }>
 
-const tools: Record<string, string> = {
-  search: "Searched",
-  read_section: "Read",
-  compare_sections: "Compared",
-  send_summary: "Sent"
+/** What a tool is doing, also where it came to nothing, and what it has done. */
+const tools: Record<string, readonly [doing: string, done: string]> = {
+  search: ["Searching", "Searched"],
+  read_section: ["Reading", "Read"],
+  compare_sections: ["Comparing", "Compared"],
+  send_summary: ["Sending", "Sent"]
+}
+
+/** What a call does, or has done, in a word. */
+export const toolText = ({ status, toolName }: Pick<ToolPart, "status" | "toolName">): string => {
+  const [doing, done] = tools[toolName] ?? [toolName, toolName]
+  return status === "completed" ? done : doing
 }
 
 const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
@@ -72,7 +79,7 @@ const toolEntry = (): Entry<ToolPart> => {
     update: (part) => {
       element.dataset["tool"] = part.toolCallId
       element.dataset["status"] = part.status
-      setText(name, tools[part.toolName] ?? part.toolName)
+      setText(name, toolText(part))
       setText(about, summary(part))
       const took = part.durationMs === undefined ? undefined : duration(part.durationMs)
       setText(
