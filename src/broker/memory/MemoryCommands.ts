@@ -20,10 +20,11 @@ import type { RunId, UserId } from "../../protocol/values/Identity.ts"
 import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import type { Envelope } from "../../protocol/wire/Envelope.ts"
 import type { Commands, SentCommand } from "../Broker.ts"
-import { BrokerError, BrokerUnavailable } from "../BrokerError.ts"
+import type { BrokerError } from "../BrokerError.ts"
 import { dataBytes, digestOf } from "../commands/CommandDigest.ts"
 import * as CommandLimits from "../commands/CommandLimits.ts"
 import * as Receivers from "../commands/Receivers.ts"
+import { undecided } from "../commands/Undecided.ts"
 
 /**
  * What the log knows of a run.
@@ -158,20 +159,10 @@ export const make = Effect.fnUntraced(function*(parts: {
   }
 
   const leaveUnsure = (line: Line, one: Known, why: Error): void => {
-    const error = unsure(one, why)
+    const error = undecided(one.command, 0, why)
     close(line, one, { _tag: "unsure", error, at: now() })
     Deferred.doneUnsafe(one.done, Effect.fail(error))
   }
-
-  const unsure = ({ command: { name, run } }: Known, why: Error): BrokerError =>
-    new BrokerError({
-      reason: new BrokerUnavailable({
-        operation: `command ${name} of run ${run}`,
-        afterMs: 0,
-        cause: why,
-        blame: "user"
-      })
-    })
 
   const byLog = (user: UserId, run: RunId): Command.Outcome => {
     switch (standing(user, run)) {
@@ -223,7 +214,7 @@ export const make = Effect.fnUntraced(function*(parts: {
         decide(line, one, Command.refused("unavailable"))
       }
       return one.state._tag === "asked"
-        ? Effect.fail(unsure(one, new Error("who has the run was asked, and did not answer in time")))
+        ? Effect.fail(undecided(one.command, 0, new Error("who has the run was asked, and did not answer in time")))
         : Deferred.await(one.done)
     })
 
@@ -249,12 +240,8 @@ export const make = Effect.fnUntraced(function*(parts: {
     Effect.suspend(() => {
       if (isClosed) return Effect.succeed(Command.refused("unavailable"))
       const size = dataBytes(command)
-      if (size > Command.maxDataBytes) {
-        return Effect.succeed(Command.refused("invalid", {
-          path: "data",
-          message: `it has ${size} bytes of JSON, and ${Command.maxDataBytes} are allowed`
-        }))
-      }
+      const refusal = CommandLimits.refusalOfData(size)
+      if (refusal !== undefined) return Effect.succeed(refusal)
       const found = lines.get(user)
       if (found !== undefined) expire(user, found)
       const line = lineOf(user)

@@ -6,7 +6,6 @@
  *
  * @since 0.2.0
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Command from "../../../protocol/command/Command.ts"
 import type { UserId } from "../../../protocol/values/Identity.ts"
@@ -152,13 +151,3 @@ export const make = (
         )))
   }
 }
-
-/**
- * Within how many milliseconds a duration is; none is longer than the keys of commands
- * stay.
- *
- * @category conversions
- * @since 0.2.0
- */
-export const toWithinMs = (within: Duration.Duration): number =>
-  Math.min(Duration.toMillis(within), RedisKeys.commandsMs / 2)

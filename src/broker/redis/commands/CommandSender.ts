@@ -9,15 +9,19 @@
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Command from "../../../protocol/command/Command.ts"
 import type { UserId } from "../../../protocol/values/Identity.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import type { Commands } from "../../Broker.ts"
-import { BrokerError, BrokerUnavailable } from "../../BrokerError.ts"
+import type { BrokerError } from "../../BrokerError.ts"
 import { dataBytes, digestOf } from "../../commands/CommandDigest.ts"
+import * as CommandLimits from "../../commands/CommandLimits.ts"
+import { undecided } from "../../commands/Undecided.ts"
 import type { CommandReply } from "../codec/CommandReply.ts"
-import { type CommandCaller, toWithinMs } from "./CommandCaller.ts"
+import { commandsMs } from "../codec/Keys.ts"
+import type { CommandCaller } from "./CommandCaller.ts"
 import type { Digested, Inbox } from "./Inbox.ts"
 
 // After so many milliseconds without an outcome a command is put again; then twice as many, up to the last.
@@ -25,6 +29,9 @@ const firstPauseMs = 200
 const lastPauseMs = 1_000
 // For so long a user of whom nothing is known may have been forgotten by a server that came back empty.
 const forgottenMs = 1_000
+
+// None is waited for longer than the keys of commands stay.
+const toWithinMs = (within: Duration.Duration): number => Math.min(Duration.toMillis(within), commandsMs / 2)
 
 /**
  * Makes `send` of a broker's commands.
@@ -35,16 +42,6 @@ const forgottenMs = 1_000
 export const make = (caller: CommandCaller, inbox: Inbox): Effect.Effect<Commands["send"]> =>
   Effect.map(Clock.Clock, (clock) => {
     const now = (): number => Monotonic.millisUnsafe(clock)
-
-    const taken = ({ command: { name, run } }: Digested, startedAt: number, why: string): BrokerError =>
-      new BrokerError({
-        reason: new BrokerUnavailable({
-          operation: `command ${name} of run ${run}`,
-          afterMs: Math.round(now() - startedAt),
-          cause: new Error(why),
-          blame: "user"
-        })
-      })
 
     // What a reply says of the command for good, if it does.
     const outcomeIn = (reply: CommandReply): Command.Outcome | undefined => {
@@ -84,7 +81,11 @@ export const make = (caller: CommandCaller, inbox: Inbox): Effect.Effect<Command
       Effect.flatMap(caller.withdraw(user, sent), (reply) => {
         const outcome = outcomeIn(reply)
         return outcome === undefined
-          ? Effect.fail(taken(sent, startedAt, "the process that has the run took it, and did not decide in time"))
+          ? Effect.fail(undecided(
+            sent.command,
+            now() - startedAt,
+            new Error("the process that has the run took it, and did not decide in time")
+          ))
           : Effect.succeed(outcome)
       })
 
@@ -117,13 +118,8 @@ export const make = (caller: CommandCaller, inbox: Inbox): Effect.Effect<Command
       })
 
     return (user, command, within) => {
-      const size = dataBytes(command)
-      if (size > Command.maxDataBytes) {
-        return Effect.succeed(Command.refused("invalid", {
-          path: "data",
-          message: `it has ${size} bytes of JSON, and ${Command.maxDataBytes} are allowed`
-        }))
-      }
+      const refusal = CommandLimits.refusalOfData(dataBytes(command))
+      if (refusal !== undefined) return Effect.succeed(refusal)
       const sent: Digested = { command, digest: digestOf(command) }
       return Effect.acquireUseRelease(
         Effect.sync(() => {
