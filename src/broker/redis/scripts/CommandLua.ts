@@ -89,6 +89,16 @@ local function readOutcomes(outcomes, id)
   return known
 end
 
+-- What became of a command, as a reply, where that is certain, or its id was another's; else what is known of the outcomes,
+-- and the command itself if it is open, and whether its key is of another type.
+local function lookUp(commands, outcomes, id, digest)
+  local known = readOutcomes(outcomes, id)
+  if known.outcome then return known.digest == digest and { 'decided', known.outcome } or { 'conflict' } end
+  local saved, isWrong = orNothing(redis.pcall('HGET', commands, id))
+  local one = saved and toOpen(id, saved)
+  return one and one.digest ~= digest and { 'conflict' }, known, one, isWrong
+end
+
 local function stampOf(known)
   return text(known.next) .. ';' .. text(known.count) .. ';' .. text(known.bytes) .. ';' .. text(known.since)
 end
@@ -213,14 +223,8 @@ local maxOpen, maxKnown, maxBytes = tonumber(ARGV[11]), tonumber(ARGV[12]), tonu
 local server, isFinal = ARGV[14], ARGV[15] == '1'
 local now = clock()
 
-local known = readOutcomes(outcomes, id)
-if known.outcome then
-  if known.digest ~= digest then return { 'conflict' } end
-  return { 'decided', known.outcome }
-end
-local saved, isWrong = orNothing(redis.pcall('HGET', commands, id))
-local one = saved and toOpen(id, saved)
-if one and one.digest ~= digest then return { 'conflict' } end
+local reply, known, one, isWrong = lookUp(commands, outcomes, id, digest)
+if reply then return reply end
 
 local value = redis.call('HGET', active, run)
 local outcome = false
@@ -381,15 +385,10 @@ return { 'decided', outcome }
 export const withdraw = RedisScript.make(`${lua}
 local commands, outcomes, active = KEYS[1], KEYS[2], KEYS[3]
 local user, processes, ttl, id, digest, run = unpack(ARGV)
-local known = readOutcomes(outcomes, id)
-if known.outcome then
-  if known.digest ~= digest then return { 'conflict' } end
-  return { 'decided', known.outcome }
-end
-local saved, isWrong = orNothing(redis.pcall('HGET', commands, id))
-local one = saved and toOpen(id, saved) or { id = id, digest = digest, till = 0, senders = '', taker = '' }
+local reply, known, one, isWrong = lookUp(commands, outcomes, id, digest)
+if reply then return reply end
+one = one or { id = id, digest = digest, till = 0, senders = '', taker = '' }
 local now = clock()
-if one.digest ~= digest then return { 'conflict' } end
 local value = redis.call('HGET', active, run)
 local isOver = isOverFor(value, one, now)
 if one.taker ~= '' and not isOver then return { 'taken' } end
