@@ -29,7 +29,8 @@ export interface Found {
 /**
  * - `of` gives the field of a run, if there is one.
  * - `replace` tells whether it did.
- * - `letGo` marks those of the runs that are a process's as let go.
+ * - `change` gives an active run the field that it is told to have, unless that is
+ *   nothing.
  * - `bequeath` gives the runs of a dead lease that somebody waits for to whoever
  *   does, as if that one had let them go, if its own lease is alive.
  *
@@ -44,7 +45,11 @@ export interface RunFields {
     found: Found,
     field: Standing.ActiveField
   ) => Effect.Effect<boolean, BrokerError>
-  readonly letGo: (user: UserId, runs: ReadonlyArray<RunId>, process: string) => Effect.Effect<void, BrokerError>
+  readonly change: (
+    user: UserId,
+    run: RunId,
+    to: (field: Standing.ActiveField) => Standing.ActiveField | undefined
+  ) => Effect.Effect<void, BrokerError>
   readonly bequeath: (
     user: UserId,
     lease: string,
@@ -81,20 +86,18 @@ export const make = (prefix: string, connection: Connection): RunFields => {
     )
   }
 
-  const letGo = (user: UserId, run: RunId, process: string): Effect.Effect<void, BrokerError> =>
-    Effect.gen(function*() {
-      while (true) {
-        const found = yield* of(user, run)
-        const active = found?.active
-        if (found === undefined || active === undefined || Standing.holderOf(active.lease) !== process) return
-        if (yield* replace(user, run, found, { ...active, mark: Standing.free })) return
-      }
-    })
-
   return {
     of,
     replace,
-    letGo: (user, runs, process) => Effect.forEach(runs, (run) => letGo(user, run, process), { discard: true }),
+    change: (user, run, to) =>
+      Effect.gen(function*() {
+        while (true) {
+          const found = yield* of(user, run)
+          const field = found?.active === undefined ? undefined : to(found.active)
+          if (found === undefined || field === undefined) return
+          if (yield* replace(user, run, found, field)) return
+        }
+      }),
     bequeath: (user, lease, countOf) =>
       Effect.gen(function*() {
         const reply = yield* connection.call("active", ({ client }) =>

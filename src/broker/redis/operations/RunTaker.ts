@@ -57,13 +57,9 @@ export const make = (parts: {
     leases.hold(user, (lease) => fields.replace(user, run, found, { ...field, mark: Standing.waitingFor(lease) }))
 
   const stopWaiting = (user: UserId, run: RunId): Effect.Effect<void> =>
-    Effect.gen(function*() {
-      while (true) {
-        const found = yield* fields.of(user, run)
-        const heir = found?.active === undefined ? undefined : Standing.heirIn(found.active)
-        if (found?.active === undefined || heir === undefined || Standing.holderOf(heir) !== node) return
-        if (yield* fields.replace(user, run, found, { ...found.active, mark: "" })) return
-      }
+    fields.change(user, run, (field) => {
+      const heir = Standing.heirIn(field)
+      return heir !== undefined && Standing.holderOf(heir) === node ? { ...field, mark: "" } : undefined
     }).pipe(
       Effect.catch((error) =>
         Effect.logWarning(`That nobody waits for run ${run} of user ${user} any more could not be noted`, error)
@@ -99,6 +95,13 @@ export const make = (parts: {
       return Effect.ensuring(take, Effect.suspend(() => isWaiting ? stopWaiting(user, run) : Effect.void))
     })
 
+  const letGo = (user: UserId, run: RunId): Effect.Effect<void, BrokerError> =>
+    fields.change(
+      user,
+      run,
+      (field) => Standing.holderOf(field.lease) === node ? { ...field, mark: Standing.free } : undefined
+    )
+
   return {
     takeOver: (user, run) =>
       Effect.gen(function*() {
@@ -117,6 +120,6 @@ export const make = (parts: {
           }
         }
       }),
-    letGo: (user, runs) => fields.letGo(user, runs, node)
+    letGo: (user, runs) => Effect.forEach(runs, (run) => letGo(user, run), { discard: true })
   }
 }
