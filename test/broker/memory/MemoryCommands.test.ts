@@ -4,7 +4,7 @@ import { Broker, Identity } from "effect-emitter"
 import { Command } from "effect-emitter/events"
 import { TestClock } from "effect/testing"
 import { newUser, numbered } from "../events.ts"
-import { command, commandsOf, receiving, send, startOf, wordOf } from "../suite/commanding.ts"
+import { command, commandsOf, receiving, send, sending, startOf, wordOf } from "../suite/commanding.ts"
 
 type Options = Parameters<typeof Broker.layerMemory>[0]
 
@@ -97,13 +97,10 @@ describe("MemoryCommands", () => {
         yield* broker.append(user, [startOf("r")])
         const may = yield* Deferred.make<void>()
         const seen = yield* receiving(broker, user, () => Effect.as(Deferred.await(may), Command.accepted))
-        const fibers = yield* Effect.forEach([command(), command()], (sent) =>
-          Effect.forkChild(wordOf(send(broker, user, sent, second)), { startImmediately: true }))
+        const fibers = yield* Effect.forEach([command(), command()], (sent) => sending(broker, user, sent, second))
         yield* TestClock.adjust("999 millis")
         assert.deepStrictEqual(
-          fibers.map((fiber) =>
-            fiber.pollUnsafe()
-          ),
+          fibers.map((fiber) => fiber.pollUnsafe()),
           [undefined, undefined]
         )
         yield* TestClock.adjust("1 millis")
@@ -120,8 +117,7 @@ describe("MemoryCommands", () => {
         const may = yield* Deferred.make<void>()
         const seen = yield* receiving(broker, user, () => Effect.as(Deferred.await(may), Command.accepted))
         const late = command()
-        const fibers = yield* Effect.forEach([command(), late], (sent) =>
-          Effect.forkChild(wordOf(send(broker, user, sent, second)), { startImmediately: true }))
+        const fibers = yield* Effect.forEach([command(), late], (sent) => sending(broker, user, sent, second))
         yield* Effect.forEach(fibers, Fiber.interrupt)
         yield* TestClock.adjust("1 second")
         yield* Deferred.succeed(may, undefined)
@@ -136,7 +132,7 @@ describe("MemoryCommands", () => {
         yield* broker.append(user, [startOf("r")])
         const scope = yield* Scope.make()
         yield* Scope.provide(receiving(broker, user, () => Effect.never), scope)
-        const waiting = yield* Effect.forkChild(wordOf(send(broker, user, command())), { startImmediately: true })
+        const waiting = yield* sending(broker, user, command())
         const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
         yield* TestClock.adjust("999 millis")
         assert.isUndefined(closing.pollUnsafe())
@@ -170,8 +166,7 @@ describe("MemoryCommands", () => {
       const run = Identity.RunId.make("r")
       yield* broker.append(user, [startOf(run)])
       yield* receiving(broker, user, () => Effect.never)
-      const fibers = yield* Effect.forEach([command(), command()], (sent) =>
-        Effect.forkChild(wordOf(send(broker, user, sent)), { startImmediately: true }))
+      const fibers = yield* Effect.forEach([command(), command()], (sent) => sending(broker, user, sent))
       yield* Scope.close(scope, Exit.void)
       assert.deepStrictEqual(yield* Effect.forEach(fibers, Fiber.join), ["undecided", "unavailable"])
       assert.strictEqual(yield* wordOf(send(broker, user, command())), "unavailable")

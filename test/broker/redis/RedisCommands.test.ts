@@ -1,6 +1,6 @@
 /** What becomes of commands where processes die, freeze and come back, where Redis does, and where single answers are lost. */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Exit, Fiber, Scope } from "effect"
+import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import type { Broker } from "effect-emitter"
 import { Command } from "effect-emitter/events"
 import { RunId } from "../../../src/protocol/values/Identity.ts"
@@ -8,7 +8,7 @@ import * as CommandLua from "../../../src/broker/redis/scripts/CommandLua.ts"
 import { envelope, eventually, newUser } from "../events.ts"
 import { seeded } from "../../support/random.ts"
 import { runProcess } from "../leases/runProcess.ts"
-import { command, endOf, receiving, send, startOf, wordOf } from "../suite/commanding.ts"
+import { command, endOf, hesitating, receiving, send, sending, startOf, wordOf } from "../suite/commanding.ts"
 import { type NodeOptions, persist, program, startNode, withServer } from "./redisNode.ts"
 import { redisProxy } from "./redisProxy.ts"
 
@@ -22,24 +22,6 @@ const thoughtOf = (run: string, sequence: number) =>
 
 type User = ReturnType<typeof newUser>
 type Node = Broker.Broker["Service"]
-
-/** Takes the commands of a user, and decides about the first only when it may. */
-const hesitating = Effect.fnUntraced(function*(broker: Node, user: User) {
-  const [asked, may] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-  const seen = yield* receiving(
-    broker,
-    user,
-    (_, number) =>
-      number > 1 ? Effect.succeed(Command.accepted) : Deferred.succeed(asked, undefined).pipe(
-        Effect.andThen(Deferred.await(may)),
-        Effect.as(Command.accepted)
-      )
-  )
-  return { seen, isAsked: Deferred.await(asked), go: Deferred.succeed(may, undefined) }
-})
-
-const sending = (broker: Node, user: User, sent: Broker.SentCommand, within?: Duration.Duration) =>
-  Effect.forkChild(wordOf(send(broker, user, sent, within)), { startImmediately: true })
 
 const short = Duration.millis(300)
 

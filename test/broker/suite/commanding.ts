@@ -72,7 +72,7 @@ export const receiving = Effect.fnUntraced(function*(
 })
 
 /** Takes the commands of a user, the first of them only once it may. */
-const hesitating = Effect.fnUntraced(function*(broker: BrokerService, user: User) {
+export const hesitating = Effect.fnUntraced(function*(broker: BrokerService, user: User) {
   const [asked, may] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
   const seen = yield* receiving(
     broker,
@@ -87,7 +87,7 @@ const hesitating = Effect.fnUntraced(function*(broker: BrokerService, user: User
 })
 
 /** In the background, and under way. */
-const sending = (broker: BrokerService, user: User, sent: Broker.SentCommand, within = long) =>
+export const sending = (broker: BrokerService, user: User, sent: Broker.SentCommand, within = long) =>
   Effect.forkChild(wordOf(send(broker, user, sent, within)), { startImmediately: true })
 
 /** Waits until the broker has taken so many commands that wait: another of the same id then finds it. */
@@ -231,7 +231,7 @@ export const commanding = (test: BrokerTest) => {
   test("refuses an id that was another command's", (broker) =>
     Effect.gen(function*() {
       const [user, stranger] = [newUser(), newUser()]
-      for (const  of of[user, stranger]) yield* broker.append(of, [startOf("r"), startOf("other")])
+      for (const one of [user, stranger]) yield* broker.append(one, [startOf("r"), startOf("other")])
       const { go, isAsked, seen } = yield* hesitating(broker, user)
       yield* receiving(broker, stranger)
       const sent = command({ data: { text: "shorter" } })
