@@ -2,8 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Broker } from "effect-emitter"
+import { Inbox } from "../../../src/broker/redis/commands/Inbox.ts"
 import { envelope, newUser, numbered, plenty, start } from "../events.ts"
-import { persist, program, startNode, withServer } from "./redisNode.ts"
+import { command, receiving, send, startOf, wordOf } from "../suite/commanding.ts"
+import { persist, program, startNode, startStore, withServer } from "./redisNode.ts"
 
 /** An envelope that the types forbid, as a program without them, or a file that was written by hand, may have it. */
 const broken = (run: boolean, field: string, value: unknown) => {
@@ -59,4 +61,52 @@ describe.skipIf(program === undefined)("RedisBroker, an event that could not be 
       30_000
     )
   }
+})
+
+/** A command as it is written down, first in its line. */
+const writtenDown = (body: string) => ["0", "digest", "9999999999999", ",", "", "r", body].join("\n")
+
+describe.skipIf(program === undefined)("RedisBroker, what is written of commands and cannot be read", () => {
+  it.live(
+    "is refused, done by nobody, and keeps no other command of its user waiting",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url, { deadline: "5 seconds" })
+          const user = newUser()
+          yield* persist(broker.append(user, [startOf("r")]))
+          const seen = yield* receiving(broker, user)
+          const bodies = ["", "{", "{}", JSON.stringify({ id: "bad-3", run: "r", name: "Of a later version" })]
+          for (const [n, body] of bodies.entries()) {
+            yield* server.send("HSET", `emitter:{${user}}:commands`, `bad-${n}`, writtenDown(body))
+          }
+          const sent = command()
+          assert.strictEqual(yield* wordOf(send(broker, user, sent)), "accepted")
+          assert.deepStrictEqual(seen, [sent.id])
+          for (const n of bodies.keys()) {
+            assert.match(
+              yield* server.send("HGET", `emitter:{${user}}:outcomes`, `bad-${n}`),
+              /\ndigest\n\{"outcome":"refused","reason":"invalid"/
+            )
+          }
+          assert.strictEqual(yield* server.send("HLEN", `emitter:{${user}}:commands`), ":0\r\n")
+        })),
+    60_000
+  )
+
+  it.live(
+    "costs no process its lease, and no user the commands that can be read",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const inbox = new Inbox("test")
+          const leases = yield* startStore(server, inbox)
+          const user = newUser()
+          const mail = ["nobody at all", "1", "undefined", "2", "ada", "x", user, "7"]
+          yield* server.send("HSET", "p:{leases}:mail:test", ...mail)
+          assert.strictEqual((yield* leases.beat("test.0", [])).state, "taken")
+          assert.deepStrictEqual(inbox.take(), [[user, 7]])
+        })),
+    60_000
+  )
 })

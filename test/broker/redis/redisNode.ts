@@ -101,8 +101,8 @@ export const persist = <A, R>(effect: Effect.Effect<A, Broker.BrokerError, R>): 
     })
   )
 
-/** Where leases are kept, under the prefix `p`. */
-export const startStore = Effect.fnUntraced(function*({ url }: RedisServer) {
+/** Where leases are kept, under the prefix `p`, of a process with this inbox. */
+export const startStore = Effect.fnUntraced(function*({ url }: RedisServer, inbox = new Inbox("test")) {
   const connection = yield* RedisConnection.make({
     name: "test",
     server: "test",
@@ -118,7 +118,7 @@ export const startStore = Effect.fnUntraced(function*({ url }: RedisServer) {
     prefix: "p",
     ttlMs: 60_000,
     connection,
-    inbox: new Inbox("test"),
+    inbox,
     endRuns: () => Effect.die(new Error("not part of this test"))
   })
 })

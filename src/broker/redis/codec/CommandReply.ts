@@ -3,6 +3,7 @@
  *
  * @since 0.2.0
  */
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Command from "../../../protocol/command/Command.ts"
 import type { SentCommand } from "../../Broker.ts"
@@ -89,19 +90,26 @@ export const toCommandReply = (reply: unknown): CommandReply => {
 }
 
 /**
- * The command that a process has taken, and whether there are more for it.
+ * The command that a process has taken, and whether there are more for it. What of
+ * another version's process, or of nobody's, cannot be read is no `command`.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Taken {
-  readonly command: SentCommand
+  readonly id: string
+  readonly digest: string
+  readonly run: string
+  readonly command: SentCommand | undefined
   readonly hasMore: boolean
 }
 
-const decodeTaken = Schema.decodeUnknownSync(
-  Schema.Union([Schema.Tuple([]), Schema.Tuple([Sent, Schema.Literals([0, 1])])])
-)
+const decodeTaken = Schema.decodeUnknownSync(Schema.Union([
+  Schema.Tuple([]),
+  Schema.Tuple([Schema.String, Schema.String, Schema.String, Schema.String, Schema.Literals([0, 1])])
+]))
+
+const decodeSent = Schema.decodeUnknownOption(Sent)
 
 /**
  * Reads what the script answered that takes a command.
@@ -110,6 +118,8 @@ const decodeTaken = Schema.decodeUnknownSync(
  * @since 0.2.0
  */
 export const toTaken = (reply: unknown): Taken | undefined => {
-  const [command, hasMore] = decodeTaken(reply)
-  return command === undefined ? undefined : { command, hasMore: hasMore === 1 }
+  const taken = decodeTaken(reply)
+  if (taken.length === 0) return undefined
+  const [id, digest, run, body, hasMore] = taken
+  return { id, digest, run, command: Option.getOrUndefined(decodeSent(body)), hasMore: hasMore === 1 }
 }

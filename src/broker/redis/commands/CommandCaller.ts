@@ -56,11 +56,11 @@ export interface CommandCaller {
   readonly withdraw: (user: UserId, sent: Digested) => Effect.Effect<Reply.CommandReply, BrokerError>
   readonly take: (
     user: UserId,
-    left: ReadonlyArray<Command.CommandId>
+    left: ReadonlyArray<string>
   ) => Effect.Effect<Reply.Taken | undefined, BrokerError>
   readonly decide: (
     user: UserId,
-    taken: Digested,
+    taken: Pick<Reply.Taken, "id" | "digest" | "run">,
     decision: Decision
   ) => Effect.Effect<Reply.CommandReply, BrokerError>
   readonly clear: (mail: Mail) => Effect.Effect<void, BrokerError>
@@ -134,7 +134,7 @@ export const make = (
     withdraw: (user, { command: { id, run: of }, digest }) =>
       run("withdraw", CommandLua.withdraw, user, () => [id, digest, of], Reply.toCommandReply),
     take: (user, left) => run("take", CommandLua.take, user, () => [node, ...left], Reply.toTaken),
-    decide: (user, { command: { id, run: of }, digest }, decision) =>
+    decide: (user, { digest, id, run: of }, decision) =>
       run("decide", CommandLua.decide, user, () => [
         id,
         digest,

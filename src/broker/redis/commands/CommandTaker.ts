@@ -13,15 +13,13 @@ import type * as Scope from "effect/Scope"
 import * as Command from "../../../protocol/command/Command.ts"
 import type { UserId } from "../../../protocol/values/Identity.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
-import type { SentCommand } from "../../Broker.ts"
 import type { BrokerError } from "../../BrokerError.ts"
-import { digestOf } from "../../commands/CommandDigest.ts"
 import type { Receivers } from "../../commands/Receivers.ts"
 import type { Leases } from "../../leases/Leases.ts"
 import type { Connection } from "../connection/Connection.ts"
-import type { CommandReply } from "../codec/CommandReply.ts"
+import type { CommandReply, Taken } from "../codec/CommandReply.ts"
 import type { CommandCaller, Decision } from "./CommandCaller.ts"
-import type { Digested, Inbox } from "./Inbox.ts"
+import type { Inbox } from "./Inbox.ts"
 
 // What this process decided, as long as it remembers.
 interface Remembered {
@@ -37,6 +35,9 @@ interface Worker {
 
 // So many decisions are remembered at most, of all users: only a Redis that forgot asks for them again.
 const maxRemembered = 32_768
+
+// Another version's process may have written it down, and nobody does what nobody can read.
+const unreadable = Command.refused("invalid", { message: "the process that has the run cannot read it" })
 
 /**
  * Takes commands until the scope closes.
@@ -70,12 +71,12 @@ export const make = Effect.fnUntraced(function*(parts: {
     }
   }
 
-  const decide = (user: UserId, command: SentCommand): Effect.Effect<CommandReply, BrokerError> =>
+  const decide = (user: UserId, taken: Taken): Effect.Effect<CommandReply, BrokerError> =>
     Effect.suspend(() => {
-      const key = `${user}\n${command.id}`
-      const digest = digestOf(command)
+      const { command, digest, id } = taken
+      if (command === undefined) return caller.decide(user, taken, unreadable)
+      const key = `${user}\n${id}`
       const known = remembered.get(key)
-      const taken: Digested = { command, digest }
       if (known?.digest === digest) {
         remember(key, digest, known.decision)
         return caller.decide(user, taken, known.decision)
@@ -91,7 +92,7 @@ export const make = Effect.fnUntraced(function*(parts: {
   // One by one, so that whoever waits behind may still be withdrawn, or settled by the ending of its run.
   const seeTo = (user: UserId): Effect.Effect<void, BrokerError> =>
     Effect.gen(function*() {
-      const left: Array<Command.CommandId> = []
+      const left: Array<string> = []
       while (true) {
         const taken = yield* caller.take(user, left)
         if (taken === undefined) return
@@ -100,10 +101,9 @@ export const make = Effect.fnUntraced(function*(parts: {
           yield* leases.makeCertain
           continue
         }
-        const { command, hasMore } = taken
-        const reply = yield* decide(user, command)
-        if (reply._tag === "Open") left.push(command.id)
-        if (!hasMore) return
+        const reply = yield* decide(user, taken)
+        if (reply._tag === "Open") left.push(taken.id)
+        if (!taken.hasMore) return
       }
     })
 

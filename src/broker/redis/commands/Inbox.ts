@@ -39,7 +39,18 @@ const decodeOutcome = Schema.decodeUnknownExit(Schema.fromJsonString(Command.Out
 // So many users that were seen to are told to the server at once.
 const seenAtOnce = 256
 
-const keyOf = (user: UserId, id: string, digest: string): string => `${user}\n${id}\n${digest}`
+/**
+ * Mail as it came; nothing where it cannot be read.
+ *
+ * @category conversions
+ * @since 0.2.0
+ */
+export const readMail = (user: unknown, number: unknown): Mail => {
+  const [name, last] = [decodeUser(user), Number(number)]
+  return Exit.isSuccess(name) && Number.isSafeInteger(last) ? [[name.value, last]] : []
+}
+
+const keyOf = (user: string, id: string, digest: string): string => `${user}\n${id}\n${digest}`
 
 /**
  * The inbox of a process.
@@ -52,7 +63,7 @@ export class Inbox {
   readonly process: string
   /** Open while there is mail. */
   readonly hasMail = Latch.makeUnsafe(false)
-  private mail = new Map<UserId, number>()
+  private readonly mail = new Map<UserId, number>()
   private readonly seen = new Map<UserId, number>()
   private readonly waiting = new Map<string, Set<(outcome: Command.Outcome) => void>>()
 
@@ -62,13 +73,12 @@ export class Inbox {
 
   /** Takes a publication of the process's own channel. What cannot be read is left to the beat, and to who asks again. */
   listen(message: string): void {
-    const [kind, name, id = "", digest = "", text] = message.split("\n")
-    const user = decodeUser(name)
-    if (Exit.isFailure(user)) return
-    if (kind === "m" && Number.isSafeInteger(Number(id))) return this.arrived([[user.value, Number(id)]])
-    const outcome = kind === "o" ? decodeOutcome(text) : undefined
-    if (outcome === undefined || Exit.isFailure(outcome)) return
-    for (const resume of this.waiting.get(keyOf(user.value, id, digest)) ?? []) resume(outcome.value)
+    const [kind, user = "", id = "", digest = "", text] = message.split("\n")
+    if (kind === "m") return this.arrived(readMail(user, id))
+    const waiting = kind === "o" ? this.waiting.get(keyOf(user, id, digest)) : undefined
+    if (waiting === undefined) return
+    const outcome = decodeOutcome(text)
+    if (Exit.isSuccess(outcome)) waiting.forEach((resume) => resume(outcome.value))
   }
 
   /** Commands of these users wait for this process. */

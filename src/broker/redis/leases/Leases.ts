@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import { UserId } from "../../../protocol/values/Identity.ts"
 import type { BrokerError } from "../../Broker.ts"
 import type { Beat, LeaseStore } from "../../leases/LeaseStore.ts"
-import type { Inbox, Mail } from "../commands/Inbox.ts"
+import { type Inbox, type Mail, readMail } from "../commands/Inbox.ts"
 import type { Connection } from "../connection/Connection.ts"
 import * as RedisEntry from "../codec/Entry.ts"
 import * as RedisKeys from "../codec/Keys.ts"
@@ -31,8 +31,9 @@ const leastKeepMs = 24 * 60 * 60 * 1000
  */
 export const keepMs = (ttlMs: number): number => Math.max(leastKeepMs, ttlMs)
 
+// What of it cannot be read costs nobody the lease.
 const toMail = (reply: unknown): Mail =>
-  Arr.chunksOf(Reply.list(reply), 2).map(([user, number]) => [UserId.make(Reply.text(user)), Reply.integer(number)])
+  Arr.chunksOf(Reply.list(reply), 2).flatMap(([user, number]) => readMail(user, number))
 
 const toBeat = (own: string, reply: unknown): { readonly beat: Beat; readonly mail: Mail } => {
   const [state, counted, claimed, mail] = Reply.list(reply)

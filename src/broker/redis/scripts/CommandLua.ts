@@ -299,8 +299,8 @@ return 1
  * that it took before and did not decide. From now on nobody withdraws it. What is past
  * its time is refused as `unavailable` instead. `KEYS`: commands, outcomes, active.
  * `ARGV`: the user, how the channels of processes begin, the time to live, the process,
- * then the ids of those it leaves as they are. Gives the command, if there is one, and
- * behind it 1 if there is another, or 0.
+ * then the ids of those it leaves as they are. Gives the command's id, digest, run and
+ * itself, if there is one, and behind it 1 if there is another, or 0.
  *
  * @category scripts
  * @since 0.2.0
@@ -338,7 +338,7 @@ if mine.taker == '' then
   redis.call('PEXPIRE', commands, ttl)
   redis.call('HSET', commands, mine.id, toSaved(mine))
 end
-return { mine.body, hasMore }
+return { mine.id, mine.digest, mine.run, mine.body, hasMore }
 `)
 
 /**
