@@ -106,6 +106,9 @@ describe.skipIf(program === undefined)("RedisBroker, what is written of commands
           yield* server.send("HSET", "p:{leases}:mail:test", ...mail)
           assert.strictEqual((yield* leases.beat("test.0", [])).state, "taken")
           assert.deepStrictEqual(inbox.take(), [[user, 7]])
+          // Nor does it keep the runs of a process that died from being ended.
+          yield* server.send("HSET", "p:{leases}:users:dead.0", "nobody at all", "1", user, "2")
+          assert.deepStrictEqual(yield* leases.usersOf("dead.0"), [user])
         })),
     60_000
   )

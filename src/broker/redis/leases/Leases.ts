@@ -5,6 +5,7 @@
  */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { UserId } from "../../../protocol/values/Identity.ts"
 import type { BrokerError } from "../../Broker.ts"
 import type { Beat, LeaseStore } from "../../leases/LeaseStore.ts"
@@ -16,6 +17,8 @@ import * as LeaseLua from "./LeaseLua.ts"
 import * as Reply from "../codec/Reply.ts"
 import * as RedisScript from "../scripts/Script.ts"
 import { carryOver, heirIn, readActive } from "../scripts/StandingLua.ts"
+
+const isUser = Schema.is(UserId)
 
 const usersPerCall = 64
 
@@ -139,7 +142,7 @@ export const make = (options: {
     usersOf: (lease) =>
       connection.call("claimed", async ({ client }) => {
         const reply = await client.sendCommand(["HRANDFIELD", keysOf(lease).users, String(usersPerCall)])
-        return Reply.list(reply).map((user) => UserId.make(Reply.text(user)))
+        return Reply.list(reply).filter(isUser)
       }),
     finish: (lease, users) => {
       const keys = keysOf(lease)
