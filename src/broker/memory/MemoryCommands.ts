@@ -37,8 +37,8 @@ export type Standing = "unknown" | "active" | "ended"
 /**
  * The commands of all users, besides what a broker offers of them:
  *
- * - `waitingRuns` are the runs of a user that a command waits for, and `settle`
- *   decides what waits for those that have ended.
+ * - `waitingRuns` are the runs that a batch ends of a user who has commands, and
+ *   `settle` decides what waits for those that have ended.
  * - `sweep` forgets what was decided long ago.
  *
  * @category models
@@ -82,6 +82,9 @@ const noRuns: ReadonlyArray<RunId> = []
 const lineOverhead = 500
 const commandOverhead = 900
 
+// Where memory is short it is looked so often for what was decided long ago, of all users.
+const sweepPauseMs = 10_000
+
 const tooMany = (message: string): Command.Outcome => Command.refused("tooMany", { message })
 
 /**
@@ -103,6 +106,7 @@ export const make = Effect.fnUntraced(function*(parts: {
   const receivers = yield* Receivers.make
   const lines = new Map<UserId, Line>()
   let totalBytes = 0
+  let sweptAt = Number.NEGATIVE_INFINITY
   let isClosed = false
 
   const now = (): number => Monotonic.millisUnsafe(clock)
@@ -138,6 +142,18 @@ export const make = Effect.fnUntraced(function*(parts: {
     if (line.known.size > 0) return
     lines.delete(user)
     hold(line, -lineOverhead)
+  }
+
+  const sweep = (): void => {
+    sweptAt = now()
+    for (const [user, line] of lines) expire(user, line)
+  }
+
+  // Of this user, or of all where there is no room for so many bytes.
+  const expireFor = (user: UserId, bytes: number): void => {
+    if (totalBytes + bytes > maxTotalBytes && now() - sweptAt >= sweepPauseMs) return sweep()
+    const line = lines.get(user)
+    if (line !== undefined) expire(user, line)
   }
 
   const close = (line: Line, one: Known, state: Exclude<State, { readonly _tag: "waiting" | "asked" }>): void => {
@@ -242,15 +258,14 @@ export const make = Effect.fnUntraced(function*(parts: {
       const size = dataBytes(command)
       const refusal = CommandLimits.refusalOfData(size)
       if (refusal !== undefined) return Effect.succeed(refusal)
-      const found = lines.get(user)
-      if (found !== undefined) expire(user, found)
+      const bytes = commandOverhead + 2 * size
+      expireFor(user, lineOverhead + bytes)
       const line = lineOf(user)
       const digest = digestOf(command)
       const known = line.known.get(command.id)
       if (known !== undefined) {
         return known.digest === digest ? outcomeOf(line, known, within) : Effect.succeed(Command.refused("conflict"))
       }
-      const bytes = commandOverhead + 2 * size
       const bound = boundOf(line, bytes)
       if (bound !== undefined) {
         expire(user, line)
@@ -314,8 +329,6 @@ export const make = Effect.fnUntraced(function*(parts: {
     commands: { send, receive: receivers.add },
     waitingRuns,
     settle,
-    sweep: () => {
-      for (const [user, line] of lines) expire(user, line)
-    }
+    sweep
   }
 })

@@ -90,6 +90,17 @@ describe("MemoryCommands", () => {
         assert.strictEqual(yield* wordOf(send(broker, newUser(), command())), "accepted")
       })))
 
+  it.effect("gives back what outcomes take soon after they are forgotten, however long events are kept", () =>
+    withBroker({ maxAge: "1 day", maxBytes: 1_000, maxTotalBytes: 80_000 }, (broker) =>
+      Effect.gen(function*() {
+        const sendOne = Effect.suspend(() => wordOf(send(broker, newUser(), command())))
+        while ((yield* sendOne) !== "tooMany");
+        yield* TestClock.adjust("9 minutes")
+        assert.strictEqual(yield* sendOne, "tooMany")
+        yield* TestClock.adjust("4 minutes")
+        assert.strictEqual(yield* sendOne, "unknownRun")
+      })))
+
   it.effect("withdraws at the time it was given, by its clock", () =>
     withBroker({}, (broker) =>
       Effect.gen(function*() {
