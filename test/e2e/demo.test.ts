@@ -123,8 +123,10 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await page.getByRole("button", { name: "Cut the connection" }).first().click()
     await page.locator("[data-user=ada] [data-count=reconnects]", { hasText: "1" }).waitFor()
     await page.getByRole("button", { name: "Hold closed for 5 s" }).first().click()
-    await page.locator("[data-user=ada] .connection[data-status=waiting]").waitFor()
-    assert.match(await page.locator("[data-user=ada] .detail").textContent() ?? "", /Next attempt in \d+\.\d s/)
+    // It waits and tries by turns.
+    await page.locator("[data-user=ada] .connection[data-status=waiting] .detail", {
+      hasText: /Next attempt in \d+\.\d s/u
+    }).waitFor()
     await newest(page).locator(".badge", { hasText: "Running when last heard of" }).waitFor()
     await page.waitForTimeout(5_000)
     await networkIsBack(page)

@@ -335,6 +335,27 @@ describe("AgentEvents", () => {
     }
   })
 
+  it("take what is as long as the protocol says, and nothing longer", () => {
+    const text = (length: number) => "x".repeat(length)
+    const file = { fileId: "f", mediaType: "text/plain" }
+    const request = { requestId: "r", kind: "text", title: "?" }
+    const bounds: ReadonlyArray<readonly [Event.AnyDefinition, max: number, of: (length: number) => object]> = [
+      [AgentEvents.StepStarted, 256, (length) => ({ name: text(length) })],
+      [AgentEvents.AgentStarted, 64, (length) => ({ agentName: "a", commands: Array(length).fill("steer") })],
+      [AgentEvents.InputRequested, 1_024, (length) => ({ ...request, title: text(length) })],
+      [AgentEvents.InputRequested, 4_096, (length) => ({ ...request, detail: text(length) })],
+      [AgentEvents.InputResolved, 128, (length) => ({ requestId: "r", outcome: "answered", client: text(length) })],
+      [AgentEvents.SourceCited, 1_024, (length) => ({ sourceId: "s", title: text(length) })],
+      [AgentEvents.SourceCited, 4_096, (length) => ({ sourceId: "s", url: text(length) })],
+      [AgentEvents.SourceCited, 4_096, (length) => ({ sourceId: "s", excerpt: text(length) })],
+      [AgentEvents.FileProduced, 131_072, (length) => ({ ...file, data: text(length) })]
+    ]
+    for (const [{ name, payload }, max, of] of bounds) {
+      const takes = [max, max + 1].map((length) => Schema.is(payload)(of(length)))
+      assert.deepStrictEqual(takes, [true, false], `${name}: ${max}`)
+    }
+  })
+
   describe("types", () => {
     it("types every payload", () => {
       expectTypeOf(AgentEvents.AgentStarted.make).parameter(0).branded.toEqualTypeOf<

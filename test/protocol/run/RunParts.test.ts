@@ -32,6 +32,20 @@ describe("the parts of a run", () => {
     assert.deepStrictEqual([dropped, parts.at(-1)], [2, { type: "text", messageId: "m1", text: "b" }])
   })
 
+  it("begins a part anew for what comes of a call that was dropped", () => {
+    const notes = Array.from({ length: maxParts }, (_, index) => of("agent_thinking", { text: `${index}` }))
+    const call = { toolCallId: "t", toolName: "n" }
+    const { dropped, parts } = fold([
+      of("tool_executing", { ...call, input: 1 }),
+      ...notes,
+      of("tool_completed", { ...call, output: 2, isError: false, durationMs: 3 })
+    ]).snapshot()
+    assert.deepStrictEqual(
+      [dropped, parts.at(-1)],
+      [2, { type: "tool", ...call, status: "completed", output: 2, durationMs: 3 }]
+    )
+  })
+
   it("keeps each part where it began, however often it changes", () => {
     const parts = fold([
       of("text_delta", { messageId: "m", delta: "a" }),
