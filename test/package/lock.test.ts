@@ -29,7 +29,9 @@ describe("the lock file", () => {
   })
 
   it("pins what package.json pins, and package.json pins every tool to one version", () => {
-    for (const [name, version] of Object.entries(manifest.devDependencies)) {
+    for (const [name, wanted] of Object.entries(manifest.devDependencies)) {
+      // A second version of a package stands under a name of its own.
+      const version = wanted.replace(/^npm:.+@/, "")
       assert.match(version, /^\d+\.\d+\.\d+$/, name)
       assert.strictEqual(packages[`node_modules/${name}`]?.version, version, name)
     }
