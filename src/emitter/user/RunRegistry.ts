@@ -305,8 +305,7 @@ export class RunRegistry {
 
   /** Notes that the run is cancelled, and nothing may begin within it any more. */
   forbid(record: Record, by: CancelledBy): void {
-    record.isStopped = true
-    record.cancelledBy ??= by
+    forbid(record, by)
   }
 
   /**
@@ -357,16 +356,19 @@ export class RunRegistry {
   }
 }
 
-// Nothing new may begin in any of them before the first is interrupted, since that may run programs.
+// Nothing new may begin in any of them before the first is interrupted, since that may run programs. What waits for a
+// taker is told after that, so that it does not go on where interruption reaches it.
 const stop = (records: ReadonlyArray<Record>, by: CancelledBy | undefined): void => {
+  for (const record of records) forbid(record, by)
   for (const record of records) {
-    record.isStopped = true
-    record.cancelledBy ??= by
-  }
-  for (const record of records) {
-    closeTakers(record)
     record.interrupt?.()
+    closeTakers(record)
   }
+}
+
+const forbid = (record: Record, by: CancelledBy | undefined): void => {
+  record.isStopped = true
+  record.cancelledBy ??= by
 }
 
 // What takes commands is told once, and may run programs.

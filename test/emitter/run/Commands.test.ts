@@ -130,6 +130,28 @@ describe("P10, commanded: cancel", () => {
       assert.deepStrictEqual(yield* endings, [["r1", "cancelled", "user"]])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("stops a run that asks or reads its commands, before it can go on with what it got", () =>
+    Effect.gen(function*() {
+      const Steer = Command.make("steer", { payload: {} })
+      const late = Emitter.emit(AgentEvents.AgentThinking.make({ text: "nobody answered, so I go on" }))
+      const programs = {
+        asks: Effect.catchTag(Emitter.ask({ kind: "text", title: "Name?" }), "AskError", () => late),
+        reads: Effect.andThen(Stream.runDrain(Emitter.commands(Steer)), late)
+      }
+      for (const program of Object.values(programs)) {
+        const caller = yield* begin(program)
+        const run = (yield* logged).findLast(({ type }) => type === "agent_started")?.run
+        assert.deepStrictEqual(yield* send("cancel", undefined, run), Command.accepted)
+        assert.isTrue(isCancelled(yield* Fiber.join(caller)))
+      }
+      assert.deepStrictEqual((yield* endings).map(([, reason, by]) => [reason, by]), [
+        ["cancelled", "user"],
+        ["cancelled", "user"]
+      ])
+      assert.deepStrictEqual(yield* ofType("input_resolved"), [{ requestId: "request-1", outcome: "withdrawn" }])
+      assert.deepStrictEqual(yield* ofType("agent_thinking"), [])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("is seen as an interrupted exit by a caller that cannot be interrupted, races or retries", () =>
     Effect.gen(function*() {
       const emitter = yield* open
@@ -245,20 +267,29 @@ describe("P10, commanded: requests", () => {
   it.effect("is withdrawn when whoever asks is interrupted, and when the run is cancelled, also where that does not reach", () =>
     Effect.gen(function*() {
       const asked = Emitter.ask({ kind: "text", title: "Name?" })
+      let error: unknown
       const caller = yield* begin(Effect.uninterruptible(Effect.gen(function*() {
         const fiber = yield* Effect.forkChild(Effect.interruptible(asked))
         yield* Effect.sleep("1 second")
         yield* Fiber.interrupt(fiber)
-        return yield* Effect.flip(asked)
+        error = yield* Effect.flip(asked)
       })))
       yield* TestClock.adjust("2 seconds")
       yield* send("cancel")
-      const exit = yield* Fiber.join(caller)
-      assert.deepInclude(Option.getOrThrow(Exit.getSuccess(exit)), { _tag: "AskError", reason: "withdrawn" })
+      assert.isTrue(isCancelled(yield* Fiber.join(caller)))
+      assert.deepInclude(error, { _tag: "AskError", reason: "withdrawn" })
       assert.deepStrictEqual(
         (yield* ofType("input_resolved")).map(({ outcome, requestId }) => [requestId, outcome]),
         [["request-1", "withdrawn"], ["request-2", "withdrawn"]]
       )
+    }).pipe(Effect.provide(layer())))
+
+  it.effect("is withdrawn when the emitter of its run closes, and the run is cancelled", () =>
+    Effect.gen(function*() {
+      const caller = yield* Effect.scoped(begin(Emitter.ask({ kind: "text", title: "Name?" })))
+      assert.isTrue(isCancelled(yield* Fiber.join(caller)))
+      assert.deepStrictEqual(yield* ofType("input_resolved"), [{ requestId: "request-1", outcome: "withdrawn" }])
+      assert.deepStrictEqual(yield* endings, [["r1", "cancelled", "program"]])
     }).pipe(Effect.provide(layer())))
 
   it.effect("needs a run", () =>
