@@ -45,7 +45,8 @@ export interface Parts {
 export const make = (parts: Parts): CommandReceiver => {
   const cancel = (user: UserId, runs: RunRegistry, run: RunRecord, { run: runId }: SentCommand): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (run.isStopped) return Effect.void
+      // One that only its program has interrupted may not stop by that.
+      if (run.cancelledBy === "user") return Effect.void
       const ending = runs.cancelRun(run, "user").map((record) => [record, record.start] as const)
       // A run that ended meanwhile, or one that began under its name, is left alone.
       const endLeft = Effect.sync(() => {

@@ -366,9 +366,10 @@ const stop = (records: ReadonlyArray<Record>, by: CancelledBy | undefined): void
   }
 }
 
+// A user has cancelled it also where the program had before.
 const forbid = (record: Record, by: CancelledBy | undefined): void => {
   record.isStopped = true
-  record.cancelledBy ??= by
+  if (by === "user" || record.cancelledBy === undefined) record.cancelledBy = by
 }
 
 // What takes commands is told once, and may run programs.

@@ -152,6 +152,20 @@ describe("P10, commanded: cancel", () => {
       assert.deepStrictEqual(yield* ofType("agent_thinking"), [])
     }).pipe(Effect.provide(layer())))
 
+  it.effect("ends a run for its devices that its program has interrupted in vain", () =>
+    Effect.gen(function*() {
+      const caller = yield* begin(Effect.uninterruptible(Effect.sleep("1 minute")))
+      yield* Effect.forkChild(Fiber.interrupt(caller))
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(yield* send("cancel"), Command.accepted)
+      yield* TestClock.adjust("9900 millis")
+      assert.deepStrictEqual(yield* endings, [])
+      yield* TestClock.adjust("200 millis")
+      assert.deepStrictEqual(yield* endings, [["r1", "cancelled", "user"]])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* endings, [["r1", "cancelled", "user"]])
+    }).pipe(Effect.provide(layer())))
+
   it.effect("is seen as an interrupted exit by a caller that cannot be interrupted, races or retries", () =>
     Effect.gen(function*() {
       const emitter = yield* open
