@@ -272,15 +272,11 @@ class Requests implements CommandTaker {
 
 const decodeAnswer = Schema.decodeUnknownExit(Command.AnswerData)
 
-const ofRuns = new WeakMap<RunRecord, Requests>()
-
 const requestsOf = (reporter: Reporter, binding: Binding, record: RunRecord): Requests => {
-  let requests = ofRuns.get(record)
-  if (requests === undefined) {
-    requests = new Requests(reporter, binding)
-    ofRuns.set(record, requests)
-    binding.outbox.runs.addTaker(record, "answer", requests)
-  }
+  const known = record.takers?.get("answer")
+  if (known instanceof Requests) return known
+  const requests = new Requests(reporter, binding)
+  binding.outbox.runs.addTaker(record, "answer", requests)
   return requests
 }
 

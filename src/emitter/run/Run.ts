@@ -173,27 +173,21 @@ const traceable = <A, E, R, E2>(
       const outer = yield* CurrentRun
       const parent = parentOf(binding, outer)
       if (parent?.record.isStopped === true) return yield* Effect.interrupt
-      const { free, runId } = yield* claim(binding)
+      const { record, runId } = yield* claim(binding)
       if (isSpan) yield* Spans.nameRun(runId)
-      const within = (): RunRecord => {
-        const record = runs.of(runId)
-        runs.setParent(record, parent?.record)
-        runs.setConducted(record, options.cancellable !== false)
-        return record
-      }
       // Known before the start is on its way, so that a parent that is stopped meanwhile reaches it.
-      yield* open(runs, within(), options.commands ?? [])
+      runs.setParent(record, parent?.record)
+      runs.setConducted(record, options.cancellable !== false)
       const child = bind(binding, { ...binding.context, runId }, true)
       const effect = inside(child)
       const startedAt = Monotonic.millisUnsafe(clock)
-      return yield* Effect.matchEffect(start(acceptor, child, options, parent), {
-        onFailure: (error) => {
-          free()
-          return refused(error, restore(effect))
-        },
+      const started = Effect.andThen(
+        open(runs, record, options.commands ?? []),
+        start(acceptor, child, options, parent)
+      )
+      return yield* Effect.matchEffect(Effect.onError(started, () => Effect.sync(() => runs.unclaim(record))), {
+        onFailure: (error) => refused(error, restore(effect)),
         onSuccess: () => {
-          // One that waited long for room may have been forgotten.
-          const record = within()
           const current: Current = { runs, record, runId, binding: child, outer }
           return Effect.flatMap(
             conduct(runs, record, Effect.provideService(effect, CurrentRun, current), restore),
@@ -223,7 +217,7 @@ const parentOf = (
 }
 
 // The context's run while nobody has started it, else one of its own.
-const claim = (binding: Binding): Effect.Effect<{ readonly runId: RunId; readonly free: () => void }> =>
+const claim = (binding: Binding): Effect.Effect<Pick<Current, "record" | "runId">> =>
   Effect.suspend(() => {
     const { context, outbox: { runs } } = binding
     const named = runOf(binding)
@@ -231,8 +225,8 @@ const claim = (binding: Binding): Effect.Effect<{ readonly runId: RunId; readonl
     const id = isFree && context.runId !== undefined ? Effect.succeed(context.runId) : freshRunId
     return Effect.map(id, (runId) => {
       const record = runs.of(runId)
-      runs.setClaimed(record, true)
-      return { runId, free: () => runs.setClaimed(record, false) }
+      runs.claim(record)
+      return { runId, record }
     })
   })
 

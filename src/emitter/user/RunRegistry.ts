@@ -117,7 +117,7 @@ class Record {
  *   where interruption does not reach.
  * - `isConducted`: an effect runs it, so it takes commands. `isCancellable`: a user
  *   may cancel it.
- * - `cancelledBy`: who cancelled it, where somebody has.
+ * - `cancelledBy`: who cancelled it, where somebody has; its user, where both have.
  * - `takers`: what takes the commands it has, by their names.
  * - `startedAt`: the time of its start, in milliseconds since the Unix epoch. None
  *   of its events is before it, though the wall clock may be put back.
@@ -136,7 +136,8 @@ class Record {
  */
 export type RunRecord = Readonly<Record>
 
-// Ended runs are remembered, to refuse what comes after their end, up to this many runs in all. Active ones always are.
+// Ended runs are remembered, to refuse what comes after their end, up to this many runs in all. Active ones, and those
+// that are about to start, always are.
 const rememberedRuns = 64
 
 // Past it the broker alone tells that an event was repeated.
@@ -166,9 +167,18 @@ export class RunRegistry {
     return record
   }
 
-  /** Reserves the run for whoever is about to start it, or gives it free again. */
-  setClaimed(record: Record, isClaimed: boolean): void {
-    record.isClaimed = isClaimed
+  /** Reserves the run for whoever is about to start it. It is remembered until then. */
+  claim(record: Record): void {
+    record.isClaimed = true
+  }
+
+  /** Gives the run free again, as if nobody had been about to start it. */
+  unclaim(record: Record): void {
+    record.isClaimed = false
+    record.isConducted = false
+    record.isCancellable = false
+    record.parent = undefined
+    closeTakers(record)
   }
 
   /** Notes that an effect runs the run, and whether a user may cancel it. */
@@ -238,9 +248,9 @@ export class RunRegistry {
   isHeld(run: RunId): boolean {
     const record = this.records?.get(run)
     if (record === undefined) return false
-    const { holder, isClaimed, start, state } = record
-    if (holder !== undefined) return true
-    if (state._tag !== "Active") return state._tag === "Idle" && isClaimed
+    const { holder, start, state } = record
+    if (holder !== undefined || isStarting(record)) return true
+    if (state._tag !== "Active") return false
     return start?.owner !== undefined || Array.from(this.bound ?? []).some(([{ last }, of]) => of === run && last > 0)
   }
 
@@ -379,12 +389,14 @@ const closeTakers = (record: Record): void => {
   for (const taker of takers?.values() ?? []) taker.close()
 }
 
+const isStarting = ({ isClaimed, state }: Record): boolean => isClaimed && state._tag === "Idle"
+
 const isWithin = ({ parent }: Record, run: Record): boolean =>
   parent !== undefined && (parent === run || isWithin(parent, run))
 
 const forgetEnded = (records: Map<RunId, Record>): void => {
   for (const [run, record] of records) {
-    if (record.state._tag === "Active" || record.holder !== undefined) continue
+    if (record.state._tag === "Active" || record.holder !== undefined || isStarting(record)) continue
     record.isForgotten = true
     records.delete(run)
     return

@@ -5,7 +5,7 @@ import { AgentEvents, Broker, Emitter, Emitters, Identity } from "effect-emitter
 import { Command } from "effect-emitter/events"
 import { TestBroker } from "effect-emitter/testing"
 import { TestClock } from "effect/testing"
-import { layer } from "../support/emitting.ts"
+import { layer, urgent } from "../support/emitting.ts"
 
 const ada = Identity.UserId.make("ada")
 const agent = { agentName: "a" }
@@ -208,6 +208,39 @@ describe("P10, commanded: cancel", () => {
       yield* Fiber.interrupt(caller)
       assert.deepStrictEqual(yield* endings, [["r1", "cancelled", "program"]])
     }).pipe(Effect.provide(layer())))
+})
+
+describe("P10, commanded: a run that waits for room", () => {
+  it.effect("takes its commands, however many others wait beside it", () =>
+    Effect.gen(function*() {
+      const Steer = Command.make("steer", { payload: { to: Schema.String } })
+      const broker = yield* TestBroker.TestBroker
+      const { forUser } = yield* Emitters
+      const emitter = yield* open
+      yield* broker.behave({ after: "1 minute", do: "ok" })
+      const { emit } = yield* forUser({ userId: "ada" })
+      const before = yield* Effect.forkChild(
+        Effect.forEach([1, 2, 3], (n) => emit(urgent(n)), { concurrency: "unbounded", discard: true })
+      )
+      yield* TestClock.adjust("1 millis")
+      const steered = yield* Effect.forkChild(
+        emitter.run(Stream.runHead(Emitter.commands(Steer)), { ...agent, commands: [Steer] })
+      )
+      yield* TestClock.adjust("1 millis")
+      const others = yield* Effect.forkChild(
+        Effect.forEach(Array.from({ length: 100 }, (_, n) => n), (n) =>
+          Effect.scoped(
+            Effect.flatMap(forUser({ userId: "ada", runId: `other-${n}` }), (other) => other.run(Effect.void, agent))
+          ), { concurrency: "unbounded", discard: true })
+      )
+      yield* TestClock.adjust("1 minute")
+      yield* broker.behave("ok")
+      yield* TestClock.adjust("2 minutes")
+      assert.deepStrictEqual(yield* send("steer", { to: "left" }), Command.accepted)
+      assert.deepStrictEqual(yield* Fiber.join(steered), Option.some({ to: "left" }))
+      yield* Fiber.join(before)
+      yield* Fiber.join(others)
+    }).pipe(Effect.provide(layer({ config: { batching: { maxSize: 1, capacity: 1 } } }))))
 })
 
 describe("P10, commanded: requests", () => {
