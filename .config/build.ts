@@ -1,9 +1,10 @@
 /**
- * Builds the package: ES modules with declarations and source maps, and the demo's page.
+ * Builds the package: ES modules with declarations and source maps, the client for browsers in one file, and the demo's page.
  *
  * `npm run build` writes to `dist`, which it empties first; `--outdir <dir>` chooses another place. The demo itself is
  * not part of the package: only its page is built, into `<outdir>/demo`, and package.json leaves it out of the tarball.
  */
+import { build, stop } from "esbuild"
 import { spawnSync } from "node:child_process"
 import { existsSync, rmSync } from "node:fs"
 import { join, resolve } from "node:path"
@@ -26,6 +27,19 @@ if (tsc.status !== 0) {
   process.stderr.write("build failed: the types do not check\n")
   process.exit(1)
 }
+
+await build({
+  entryPoints: [join(root, "src/client/browser.ts")],
+  outfile: join(outdir, "connect.js"),
+  bundle: true,
+  format: "esm",
+  legalComments: "none",
+  logLevel: "warning",
+  minify: true,
+  platform: "browser",
+  target: "es2022"
+})
+await stop()
 
 const demo = join(root, "src/demo/build.ts")
 if (existsSync(demo)) {

@@ -5,6 +5,7 @@
  */
 export * as Admission from "./admission/Admission.ts"
 export * as Authenticator from "./authentication/Authenticator.ts"
+export * as ClientScript from "./ClientScript.ts"
 export * as CommandPolicy from "./command/CommandPolicy.ts"
 export * as Gateway from "./Gateway.ts"
 export * as GatewayConfig from "./GatewayConfig.ts"

@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process"
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import { findExamples } from "./examples.ts"
+import { findExamples, isProgram } from "./examples.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const folder = join(root, ".tmp", "examples")
@@ -58,7 +58,7 @@ describe("the examples of the documentation", () => {
     }
   })
 
-  for (const { file, place } of examples.filter((example) => !example.isTest)) {
+  for (const { file, place } of examples.filter((example) => !example.isTest && !isProgram(example))) {
     it(`run: ${place}`, async () => {
       assert.isDefined(await import(pathToFileURL(file).href))
     })

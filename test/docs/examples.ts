@@ -11,6 +11,9 @@ export interface Example {
   readonly code: string
 }
 
+/** Whether an example begins to run, as a server or on a page, when it is loaded. `test/package/readme.test.ts` runs these. */
+export const isProgram = ({ code }: Example): boolean => /^(NodeRuntime\.runMain|.*\bcreateRoot)\(/mu.test(code)
+
 const fence = /^```(ts|tsx)\n([\s\S]*?)^```$/gmu
 
 const examplesIn = (place: string, text: string): ReadonlyArray<Example> =>

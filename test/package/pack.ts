@@ -89,8 +89,9 @@ const packInto = async (temporary: string): Promise<Omit<Packed, "remove">> => {
   if (tarball === undefined) throw new Error("npm pack wrote no tarball")
   await run("tar", ["--extract", "--strip-components=1", `--file=${tarball}`, `--directory=${unpacked}`], temporary)
 
-  // React has its types in a package of their own, which programs that use them install.
-  const dependencies = [...Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }), "@types/react"]
+  // What programs that use React install besides: its types, and what draws on a page.
+  const ofReact = ["@types/react", "@types/react-dom", "react-dom"]
+  const dependencies = [...Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }), ...ofReact]
   for (const dependency of dependencies) {
     const link = path.join(app, "node_modules", dependency)
     await fs.mkdir(path.dirname(link), { recursive: true })
