@@ -25,17 +25,16 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { toJson } from "../protocol/wire/Envelope.ts"
 import type { AnyDefinition, Catalog } from "../protocol/event/Event.ts"
-import { WireEvent } from "../protocol/wire/Frame.ts"
 import { RunId, type UserId } from "../protocol/values/Identity.ts"
 import type { Position } from "../protocol/values/Position.ts"
-import { decoder, type Received, type Unknown } from "../protocol/event/ReceivedEvent.ts"
+import type { Received } from "../protocol/event/ReceivedEvent.ts"
 import { isTerminal } from "../protocol/event/RunEvents.ts"
 import type { RunSnapshot } from "../protocol/run/RunSnapshotSchema.ts"
 import { Broker } from "./Broker.ts"
 import type { BrokerError } from "./BrokerError.ts"
-import type { Entry, LogItem, RunAtHead, RunSnapshotAt } from "./Log.ts"
+import { entryDecoder } from "./ItemDecoder.ts"
+import type { LogItem, RunAtHead, RunSnapshotAt } from "./Log.ts"
 import * as LogReader from "./LogReader.ts"
 
 export type { RunSnapshotAt } from "./Log.ts"
@@ -98,33 +97,12 @@ export const events = <D extends AnyDefinition>(
   }))
 
 const itemDecoder = <D extends AnyDefinition>(catalog: Catalog<D>): (item: LogItem) => Received<D> | Gap => {
-  const decode = decoder(catalog)
-  return (item) => {
-    if (item._tag === "Gap") return { type: "$gap", ...item.gap, runs: item.snapshots }
-    const { entry, epoch } = item
-    const wire = readWire(toJson(entry.offset, entry.body))
-    return wire._tag === "Success" ? decode(epoch, wire.value) : unreadable(epoch, entry)
-  }
+  const decode = entryDecoder(catalog)
+  return (item) =>
+    item._tag === "Gap"
+      ? { type: "$gap", ...item.gap, runs: item.snapshots }
+      : decode(item.epoch, item.entry)
 }
-
-const readWire = Schema.decodeUnknownExit(Schema.fromJsonString(WireEvent))
-
-// What stands in the log was written whole: something else has changed it since.
-const unreadable = (epoch: string, { at, confirm, offset, run, thread, type }: Entry): Unknown => ({
-  type: "$unknown",
-  name: type,
-  epoch,
-  offset,
-  id: "",
-  at,
-  run,
-  thread,
-  confirm,
-  request: undefined,
-  trace: undefined,
-  payload: {},
-  problem: "its text in the log cannot be read"
-})
 
 /**
  * Waits until a run has ended, wherever it runs, and gives its state. A run that is

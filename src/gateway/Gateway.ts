@@ -36,6 +36,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import type { HttpServerResponse } from "effect/http/HttpServerResponse"
 import { HttpServer } from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -60,11 +61,13 @@ import { CommandPolicy } from "./command/CommandPolicy.ts"
 import * as Commands from "./command/Commands.ts"
 import { Authenticator, type Principal } from "./authentication/Authenticator.ts"
 import type { IdentifyError } from "./authentication/IdentifyError.ts"
+import * as OriginPolicy from "./authentication/OriginPolicy.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Routes from "./Routes.ts"
 import * as Credentials from "./session/Credentials.ts"
 import * as Identify from "./session/Identify.ts"
+import type { Session } from "./session/Session.ts"
 import type { SessionContext } from "./session/SessionContext.ts"
 import { Sessions } from "./session/Sessions.ts"
 import * as Shutdown from "./session/Shutdown.ts"
@@ -103,6 +106,10 @@ export type { Stats } from "./Stats.ts"
  *   then a token in its `Authorization` header or what the authenticator recognizes,
  *   such as a cookie; credentials from before the user's access was revoked are
  *   refused. `effect-emitter/http` makes middleware of it.
+ * - `cors` are the headers that let the page that sent a request read its answer, and
+ *   `preflight` is the answer to its `OPTIONS`, both by the gateway's `origins`.
+ * - `goodbye` waits until the gateway says goodbye to its devices. Whoever waits counts
+ *   as one of its sessions: a response of the program's own that lasts ends with them.
  * - `drain` leaves runs alone, refuses new devices, sends what is there to send, says goodbye to all others, and waits until
  *   they have gone, though no longer than `drainTimeout`.
  *
@@ -114,6 +121,9 @@ export type { Stats } from "./Stats.ts"
 export class Gateway extends Context.Service<Gateway, {
   readonly revoke: (user: UserId) => Effect.Effect<number, BrokerError>
   readonly identify: (request: HttpServerRequest) => Effect.Effect<Principal, IdentifyError>
+  readonly cors: (request: HttpServerRequest) => Readonly<Record<string, string>>
+  readonly preflight: (request: HttpServerRequest) => Effect.Effect<HttpServerResponse>
+  readonly goodbye: Effect.Effect<void>
   readonly drain: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
 }>()("effect-emitter/Gateway") {}
@@ -231,7 +241,21 @@ const make = Effect.fnUntraced(function*(
   }))
   const publish = Effect.map(stats, Metrics.makePublisher(effects))
   yield* Effect.forkScoped(Effect.repeat(publish, Schedule.spaced("5 seconds")))
-  const gateway = { stats, drain, identify, revoke: hub.revoke }
+  const cors = ({ headers }: HttpServerRequest) =>
+    OriginPolicy.isAllowed(config.origins, headers)
+      ? OriginPolicy.corsHeaders(config.origins, headers["origin"])
+      : OriginPolicy.refusalHeaders(headers["origin"])
+  const goodbye = Effect.callback<void>((resume) => {
+    const leave = () => sessions.remove(session)
+    const end = () => {
+      leave()
+      resume(Effect.void)
+    }
+    const session: Session = { tick: () => {}, close: end, destroy: end }
+    sessions.add(session)
+    return Effect.sync(leave)
+  })
+  const gateway = { stats, drain, identify, goodbye, cors, preflight: routes.options, revoke: hub.revoke }
   Metrics.publishBy(gateway, publish)
 
   return {

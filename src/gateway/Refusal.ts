@@ -7,6 +7,7 @@
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { CloseReason } from "../hub/Transport.ts"
 import { type CloseCode, closeCodes } from "../protocol/wire/CloseCode.ts"
+import type { IdentifyError } from "./authentication/IdentifyError.ts"
 import * as CloseReasons from "./session/CloseReasons.ts"
 
 const respond = (
@@ -129,6 +130,18 @@ export const ofError = (
         : ofCloseReason(CloseReasons.ofError(error, comeBackAfterMs), comeBackAfterMs())
   }
 }
+
+/**
+ * Why it was not found out who a request is from.
+ *
+ * @category responses
+ * @since 0.2.0
+ */
+export const ofIdentifyError = (
+  error: IdentifyError,
+  comeBackAfterMs: () => number
+): HttpServerResponse.HttpServerResponse =>
+  error._tag === "OriginRefused" ? originRefused(error.detail) : ofError(error, comeBackAfterMs)
 
 /**
  * Too many requests came: the same may be sent again after a while.

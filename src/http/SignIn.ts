@@ -270,8 +270,7 @@ const withToken = (request: HttpServerRequest, authorization: string | undefined
     ? request
     : request.modify({ headers: Headers.set(request.headers, "authorization", authorization) })
 
-const toResponse = (error: IdentifyError) =>
-  error._tag === "OriginRefused" ? Refusal.originRefused(error.detail) : Refusal.ofError(error, () => retryAfterMs)
+const toResponse = (error: IdentifyError) => Refusal.ofIdentifyError(error, () => retryAfterMs)
 
 /**
  * The middleware for routes of an `HttpRouter`: it gives handlers the `Principal` and

@@ -19,6 +19,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   client: ["protocol"],
   react: ["protocol", "client"],
   http: ["protocol", "emitter", "gateway"],
+  interop: ["protocol", "broker", "emitter", "gateway", "http", "client"],
   testing: ["protocol", "broker", "emitter", "hub", "gateway", "client"],
   demo: ["protocol", "broker", "emitter", "hub", "gateway", "client", "testing", "index.ts"],
   "events.ts": ["protocol"],
@@ -33,6 +34,7 @@ const rooms: Record<string, ReadonlyArray<string>> = {
   hub: ["capacity", "outage", "connection", "registry"],
   gateway: ["admission", "authentication", "command", "session", "sse", "websocket", "operations"],
   client: ["transport", "session", "driver"],
+  interop: ["server", "ag-ui", "ai-sdk", "tanstack-ai", "durable-streams"],
   "demo/page": ["view", "run", "connection", "operator"]
 }
 

@@ -53,6 +53,8 @@ export type Issue = typeof Issue.Type
 export const Part = Schema.Literals([
   "EmitterLayer",
   "Gateway",
+  "AgUi",
+  "AiSdk",
   "Authenticator",
   "MemoryBroker",
   "RedisBroker",

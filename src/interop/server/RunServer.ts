@@ -1,0 +1,279 @@
+/**
+ * The server's end of other protocols: answers an HTTP request with the events of one
+ * run.
+ *
+ * Every request comes by the same doors as a device's: its origin, its credentials,
+ * and whether its user's access was revoked since. A stream ends with the run, when
+ * the credentials run out, when the access is revoked, and when the layer closes. A
+ * client that leaves costs its stream, and not the run. One that reads slowly has its
+ * stream wait, and holds nothing but its place in the log.
+ *
+ * @since 0.2.0
+ */
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import * as ByteSize from "effect/ByteSize"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import type { HttpServerError } from "effect/http/HttpServerError"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { ServerResponse } from "node:http"
+import { Broker, type BrokerError, type Signal } from "../../broker/Broker.ts"
+import { Emitter, Emitters } from "../../emitter/Emitter.ts"
+import type { Principal } from "../../gateway/authentication/Principal.ts"
+import { Gateway } from "../../gateway/Gateway.ts"
+import * as Refusal from "../../gateway/Refusal.ts"
+import * as SignIn from "../../http/SignIn.ts"
+import type { ConfigError, Part } from "../../protocol/settings/ConfigError.ts"
+import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
+import type { RunItem } from "../RunItem.ts"
+import { type Cursor, cursorOf, heartbeat, knownUpTo } from "./EventStream.ts"
+import { Quota } from "./Quota.ts"
+import * as RunLog from "./RunLog.ts"
+import * as RunStarter from "./RunStarter.ts"
+import { decodeLimits, type Options } from "./ServerOptions.ts"
+
+/**
+ * The answer to a request that is refused.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Refused = HttpServerResponse.HttpServerResponse
+
+/**
+ * Which run a request asks for.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Wanted {
+  readonly run: RunId
+  readonly thread: ThreadId
+}
+
+/**
+ * What routes are made of. Whatever fails does so with the answer to the request.
+ *
+ * - `signedIn` finds out who sent a request, and gives the answer headers that let its
+ *   page read it.
+ * - `body` reads a request's JSON by a schema: what does not fit is answered with 400,
+ *   and all that is wrong with it.
+ * - `cursor` is the place that `Last-Event-ID` names, if it does.
+ * - `start` starts a program as the run that is wanted, unless there is one, and gives
+ *   its items.
+ * - `join` gives the items of a run, wherever it runs: with a cursor only those that
+ *   come behind it count as new.
+ * - `activeRun` is the active run of a thread that began last.
+ * - `respond` answers with what is written of a run, with comments between to keep the
+ *   stream open.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface RunServer {
+  readonly signedIn: <R>(
+    request: HttpServerRequest,
+    serve: (principal: Principal) => Effect.Effect<HttpServerResponse.HttpServerResponse, Refused, R>
+  ) => Effect.Effect<HttpServerResponse.HttpServerResponse, never, R>
+  readonly preflight: (request: HttpServerRequest) => Effect.Effect<HttpServerResponse.HttpServerResponse>
+  readonly body: <S extends Schema.ConstraintDecoder<unknown>>(
+    request: HttpServerRequest,
+    schema: S
+  ) => Effect.Effect<S["Type"], Refused>
+  readonly cursor: (request: HttpServerRequest) => Effect.Effect<Cursor | undefined, Refused>
+  readonly start: (
+    request: HttpServerRequest,
+    principal: Principal,
+    wanted: Wanted,
+    program: Effect.Effect<unknown, unknown, Emitter | SignIn.Principal>
+  ) => Effect.Effect<Stream.Stream<RunItem, BrokerError>, Refused>
+  readonly join: (principal: Principal, run: RunId, cursor?: Cursor) => Stream.Stream<RunItem, BrokerError>
+  readonly activeRun: (principal: Principal, thread: ThreadId) => Effect.Effect<RunId | undefined, Refused>
+  readonly respond: (
+    request: HttpServerRequest,
+    principal: Principal,
+    texts: Stream.Stream<string, BrokerError>,
+    headers?: Readonly<Record<string, string>>
+  ) => Effect.Effect<HttpServerResponse.HttpServerResponse, Refused>
+}
+
+/**
+ * Makes the server's end for a part of this name. It fails with all that is wrong with
+ * the options.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const make = Effect.fnUntraced(function*(
+  of: Part,
+  { context = () => ({}), ...given }: Options
+): Effect.fn.Return<RunServer, ConfigError, Gateway | Emitters | Broker | Scope.Scope> {
+  const limits = yield* decodeLimits(of, given)
+  const broker = yield* Broker
+  const gateway = yield* Gateway
+  const clock = yield* Clock.Clock
+  const places = new Quota(limits.streamsPerUser)
+  const closing = Deferred.makeUnsafe<void>()
+  const emitters = yield* Emitters
+  const runs = yield* RunStarter.make({ broker, emitters, runsPerUser: limits.runsPerUser })
+
+  // Runs end first, then streams may tell of it.
+  yield* Effect.addFinalizer(() =>
+    runs.close.pipe(
+      Effect.andThen(untilEmpty(places)),
+      Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(closing, Effect.void)))
+    )
+  )
+
+  const unavailable = () => Refusal.unavailable("brokerUnavailable", retryAfterMs)
+
+  const start: RunServer["start"] = (request, principal, { run, thread }, program) =>
+    Effect.gen(function*() {
+      const { userId } = principal
+      const { from, over } = yield* runs.start(
+        { ...context(principal, request), userId, threadId: thread, runId: run },
+        (emitter) =>
+          program.pipe(
+            Effect.provideService(Emitter, emitter),
+            Effect.provideService(SignIn.Principal, principal)
+          )
+      )
+      const missing = Stream.fromEffect(Effect.andThen(over, broker.snapshot(userId, run))).pipe(
+        Stream.filter(({ snapshot }) => snapshot === undefined),
+        Stream.map((): RunItem => ({ _tag: "Missing", message: notBegun }))
+      )
+      return RunLog.upToEnd(
+        Stream.merge(RunLog.follow(broker, userId, run, from), missing, { haltStrategy: "left" })
+      )
+    }).pipe(
+      Effect.catchTags({
+        BrokerError: () => Effect.fail(unavailable()),
+        Closing: () => Effect.fail(Refusal.unavailable("draining", retryAfterMs)),
+        OtherThread: ({ message }) => Effect.fail(refuse(409, "otherThread", message)),
+        TooManyRuns: ({ message }) => Effect.fail(refuse(429, "tooManyRuns", message))
+      })
+    )
+
+  const respond: RunServer["respond"] = (request, principal, texts, headers = {}) =>
+    Effect.suspend(() => {
+      const { userId } = principal
+      const isFull = `A user may read ${places.limit} streams at a time`
+      if (places.isFull(userId)) return Effect.fail(refuse(429, "tooManyStreams", isFull))
+      const heartbeats = Stream.map(Stream.tick(limits.heartbeat), () => heartbeat)
+      const stream = Stream.merge(texts, heartbeats, { haltStrategy: "left" }).pipe(
+        Stream.interruptWhen(untilSentAway(principal)),
+        Stream.encodeText
+      )
+      // A connection that was kept open for further requests would hold up the server's end.
+      const response = NodeHttpServerRequest.toServerResponse(request)
+      if (response instanceof ServerResponse) response.shouldKeepAlive = false
+      // The place is taken when the answer is written: an answer that never is would keep it.
+      const place = Effect.acquireRelease(
+        Effect.sync(() => places.take(userId)),
+        (isTaken) => Effect.sync(() => isTaken && places.giveBack(userId))
+      )
+      const placed = Stream.unwrap(Effect.map(place, (isTaken) => isTaken ? stream : Stream.empty))
+      return Effect.succeed(
+        HttpServerResponse.stream(placed, {
+          contentType: "text/event-stream",
+          headers: { "cache-control": "no-store, no-transform", "x-accel-buffering": "no", ...headers }
+        })
+      )
+    })
+
+  const untilSentAway = ({ expiresAt, issuedAt = 0, userId }: Principal): Effect.Effect<void, BrokerError> => {
+    const revoked = Effect.scoped(Effect.suspend(() => {
+      const told = Deferred.makeUnsafe<void>()
+      const hear = (signal?: Signal) => {
+        if (typeof signal === "object" && "revokedAt" in signal && issuedAt < signal.revokedAt) {
+          Deferred.doneUnsafe(told, Effect.void)
+        }
+      }
+      return Effect.andThen(broker.subscribe(userId, hear), Deferred.await(told))
+    }))
+    const lapsed = expiresAt === undefined
+      ? Effect.never
+      : Effect.suspend(() => Effect.sleep(Math.max(0, expiresAt - clock.currentTimeMillisUnsafe())))
+    // The ending of a run that ends with this process still comes.
+    const closed = Effect.andThen(gateway.goodbye, Effect.sleep("500 millis"))
+    return Effect.raceAllFirst([Deferred.await(closing), closed, lapsed, revoked])
+  }
+
+  return {
+    signedIn: (request, serve) =>
+      gateway.identify(request).pipe(
+        Effect.mapError((error) => Refusal.ofIdentifyError(error, () => retryAfterMs)),
+        Effect.flatMap(serve),
+        Effect.catch(Effect.succeed),
+        Effect.map(HttpServerResponse.setHeaders(gateway.cors(request)))
+      ),
+    preflight: gateway.preflight,
+    body: (request, schema) =>
+      request.text.pipe(
+        Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limits.maxBodyBytes)),
+        Effect.timeout(limits.bodyTimeout),
+        Effect.flatMap(Schema.decodeUnknownEffect(Schema.fromJsonString(schema), { errors: "all" })),
+        Effect.catchTags({
+          SchemaError: (error) => Effect.fail(misfit(error)),
+          HttpServerError: (error) => Effect.fail(unreadable(error, limits.maxBodyBytes)),
+          TimeoutError: () => Effect.fail(refuse(408, "late", "The body did not arrive in time"))
+        })
+      ),
+    cursor: ({ headers }) => {
+      const id = headers["last-event-id"] ?? ""
+      const cursor = cursorOf(id)
+      return id === "" || cursor !== undefined
+        ? Effect.succeed(cursor)
+        : Effect.fail(refuse(400, "invalid", "Last-Event-ID: the id of an event that was received here is needed"))
+    },
+    start,
+    join: ({ userId }, run, cursor) =>
+      RunLog.follow(
+        broker,
+        userId,
+        run,
+        cursor === undefined ? { _tag: "Now" } : { _tag: "After", position: knownUpTo(cursor) }
+      ),
+    activeRun: ({ userId }, thread) => Effect.mapError(RunLog.activeRun(broker, userId, thread), unavailable),
+    respond
+  }
+})
+
+const notBegun = "The program has ended without beginning the run"
+
+const retryAfterMs = 1_000
+
+// Streams see the endings of runs within this time, or never.
+const untilEmpty = (places: Quota): Effect.Effect<void> =>
+  Effect.sync(() => places.size).pipe(
+    Effect.repeat({ while: (size) => size > 0, schedule: Schedule.spaced("10 millis") }),
+    Effect.timeoutOption("1 second"),
+    Effect.asVoid
+  )
+
+const refuse = (status: number, code: string, message: string, more: object = {}): Refused =>
+  HttpServerResponse.jsonUnsafe({ code, message, ...more }, { status, headers: { "cache-control": "no-store" } })
+
+const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const misfit = ({ issue }: Schema.SchemaError): Refused => {
+  const issues = toStandard(issue).issues.slice(0, 32).map(({ message, path = [] }) => ({
+    path: path.map((segment) => String(typeof segment === "object" ? segment.key : segment)).join("."),
+    message: message.replaceAll(/\s*\n\s*/gu, " ").slice(0, 500)
+  }))
+  const lines = issues.map(({ message, path }) => path === "" ? message : `${path}: ${message}`)
+  return refuse(400, "invalid", lines.join("; "), { issues })
+}
+
+const unreadable = ({ reason }: HttpServerError, maxBytes: number): Refused =>
+  reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
+    ? refuse(413, "tooLarge", `A request may have ${maxBytes} bytes`)
+    : refuse(400, "invalid", "The body cannot be read")

@@ -1,0 +1,293 @@
+/**
+ * The server's end of other protocols, with a protocol of the tests' own: each event of a run is one message, its type, and
+ * a text is two, so that a stream can break between them.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect, Layer, Schema } from "effect"
+import { AgentEvents, Broker, Emitter, Event, Identity, UserLog } from "effect-emitter"
+import { HttpRouter } from "effect/http"
+import { encode, type Mapping } from "../../../src/interop/server/EventStream.ts"
+import * as RunServer from "../../../src/interop/server/RunServer.ts"
+import type { Options } from "../../../src/interop/server/ServerOptions.ts"
+import { token, user } from "../../gateway/server.ts"
+import { parseEvents, serveApp } from "../app.ts"
+
+const Asked = Schema.Struct({ run: Identity.RunId, thread: Identity.ThreadId })
+
+const mapping: Mapping<number, string> = {
+  initial: 0,
+  next: (count, item) => {
+    if (item._tag !== "Event") {
+      return [count, [item._tag === "Missing" ? "missing" : `${item.state.status} with ${item.state.parts.length}`]]
+    }
+    const { event } = item
+    return event.type === "text_delta"
+      ? [count + 1, [`text ${count + 1}`, event.payload.delta]]
+      : [count, [event.type === "$unknown" ? event.name : event.type]]
+  }
+}
+
+/** A run of three texts that waits for `more` before the last, and for `done` before its end. */
+const makeProgram = Effect.gen(function*() {
+  const more = yield* Deferred.make<void>()
+  const done = yield* Deferred.make<void>()
+  const starts: Array<string> = []
+  const say = (delta: string) => Emitter.emit(Event.critical(AgentEvents.TextDelta.make({ messageId: "m", delta })))
+  const program = Effect.gen(function*() {
+    const { context } = yield* Emitter.Emitter
+    starts.push(`${context.userId} ${context.threadId} ${context.runId}`)
+    yield* say("a")
+    yield* say("b")
+    yield* Deferred.await(more)
+    yield* say("c")
+    yield* Deferred.await(done)
+  }).pipe(Emitter.run({ agentName: "speaker" }))
+  return { done, more, program, starts }
+})
+
+const routes = (program: Effect.Effect<unknown, unknown, Emitter.Emitter>, options: Options = {}) =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const router = yield* HttpRouter.HttpRouter
+    const server = yield* RunServer.make("AgUi", options)
+    yield* router.add("OPTIONS", "/runs", server.preflight)
+    yield* router.add("POST", "/runs", (request) =>
+      server.signedIn(request, (principal) =>
+        Effect.gen(function*() {
+          const asked = yield* server.body(request, Asked)
+          const cursor = yield* server.cursor(request)
+          const items = cursor === undefined
+            ? yield* server.start(request, principal, asked, program)
+            : server.join(principal, asked.run, cursor)
+          return yield* server.respond(request, principal, encode(mapping, (message) => message, cursor)(items))
+        })))
+  }))
+
+const asked = { run: "r1", thread: "t1" }
+
+const messages = (text: string) => parseEvents(text).map(({ data }) => data)
+
+const textOf = (response: Response) => Effect.promise(() => response.text())
+
+/** Reads a stream until its text holds what is looked for. */
+const readUntil = (response: Response, wanted: string) =>
+  Effect.promise(async () => {
+    let text = ""
+    for await (const piece of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      text += piece
+      if (text.includes(wanted)) break
+    }
+    return text
+  })
+
+const whole = ["agent_started", "text 1", "a", "text 2", "b", "text 3", "c", "agent_completed"]
+
+describe("a request for a run", () => {
+  it.live("starts the program with an emitter of its user, thread and run, and is answered with all of it", () =>
+    Effect.gen(function*() {
+      const { done, more, program, starts } = yield* makeProgram
+      yield* Deferred.succeed(more, undefined)
+      yield* Deferred.succeed(done, undefined)
+      const app = yield* serveApp(routes(program))
+      const response = yield* app.post("/runs", asked)
+      assert.strictEqual(response.status, 200)
+      assert.strictEqual(response.headers.get("content-type"), "text/event-stream")
+      assert.deepStrictEqual(messages(yield* textOf(response)), whole)
+      assert.deepStrictEqual(starts, ["ada t1 r1"])
+    }))
+
+  it.live("that comes again reads the run and starts nothing, at the same time, in its middle and after its end", () =>
+    Effect.gen(function*() {
+      const { done, more, program, starts } = yield* makeProgram
+      const app = yield* serveApp(routes(program))
+      const [first, second] = yield* Effect.all([app.post("/runs", asked), app.post("/runs", asked)], {
+        concurrency: 2
+      })
+      yield* Deferred.succeed(more, undefined)
+      const { runs } = yield* UserLog.runs(user("ada")).pipe(
+        Effect.provideService(Broker.Broker, app.broker),
+        Effect.repeat({ until: ({ runs }) => runs[0]?.state.parts.length === 1 && runs[0].offset === 4 })
+      )
+      assert.lengthOf(runs, 1)
+      const third = yield* app.post("/runs", asked)
+      assert.include(yield* readUntil(third.clone(), "active"), "active with 1")
+      yield* Deferred.succeed(done, undefined)
+      const texts = [yield* textOf(first), yield* textOf(second)].map(messages)
+      assert.isTrue(texts.some((text) => text.join() === whole.join()))
+      for (const text of texts) assert.strictEqual(text.at(-1), "agent_completed")
+      assert.deepStrictEqual(messages(yield* textOf(third)), ["active with 1", "agent_completed"])
+      assert.deepStrictEqual(messages(yield* textOf(yield* app.post("/runs", asked))), ["completed with 1"])
+      assert.lengthOf(starts, 1)
+    }))
+
+  it.live("whose client leaves costs the run nothing", () =>
+    Effect.gen(function*() {
+      const { done, more, program } = yield* makeProgram
+      const app = yield* serveApp(routes(program))
+      const leaving = new AbortController()
+      const response = yield* app.post("/runs", asked, { signal: leaving.signal })
+      yield* readUntil(response, "text 2")
+      leaving.abort()
+      yield* Deferred.succeed(more, undefined)
+      yield* Deferred.succeed(done, undefined)
+      const ended = yield* UserLog.awaitRun(user("ada"), Identity.RunId.make("r1")).pipe(
+        Effect.provideService(Broker.Broker, app.broker)
+      )
+      assert.strictEqual(ended.status, "completed")
+    }))
+
+  it.live("with the id of any message gets what lies behind it, in its middle and after its end", () =>
+    Effect.gen(function*() {
+      const { done, more, program } = yield* makeProgram
+      const app = yield* serveApp(routes(program))
+      const running = yield* app.post("/runs", asked)
+      const sofar = parseEvents(yield* readUntil(running, "data: b"))
+      const resumed = yield* Effect.forEach(
+        sofar,
+        ({ id = "" }) => app.post("/runs", asked, { headers: { "last-event-id": id } })
+      )
+      yield* Deferred.succeed(more, undefined)
+      yield* Deferred.succeed(done, undefined)
+      for (const [index, response] of resumed.entries()) {
+        assert.deepStrictEqual(messages(yield* textOf(response)), whole.slice(index + 1))
+      }
+      // The very first id lies in front of the run.
+      const [{ id: firstId = "" } = { id: "" }] = sofar
+      const all = parseEvents(
+        yield* textOf(yield* app.post("/runs", asked, { headers: { "last-event-id": firstId.replace(/:1$/u, ":0") } }))
+      )
+      assert.deepStrictEqual(all.map(({ data }) => data), whole)
+      assert.lengthOf(new Set(all.map(({ id }) => id)), whole.length)
+      for (const [index, { id = "" }] of all.entries()) {
+        const response = yield* app.post("/runs", asked, { headers: { "last-event-id": id } })
+        assert.deepStrictEqual(messages(yield* textOf(response)), whole.slice(index + 1))
+      }
+    }))
+
+  it.live("with an id from elsewhere gets the state of the run, and one that is no id is refused", () =>
+    Effect.gen(function*() {
+      const { done, more, program } = yield* makeProgram
+      yield* Deferred.succeed(more, undefined)
+      yield* Deferred.succeed(done, undefined)
+      const app = yield* serveApp(routes(program))
+      const all = parseEvents(yield* textOf(yield* app.post("/runs", asked)))
+      const [epoch] = all[0]?.id?.split(":") ?? []
+      for (const id of ["another:3", `${epoch}:9999`]) {
+        const response = yield* app.post("/runs", asked, { headers: { "last-event-id": id } })
+        assert.deepStrictEqual(messages(yield* textOf(response)), ["completed with 1"])
+      }
+      for (const id of ["7", "a:b", `${epoch}:1.0`, `${epoch}:1.x`]) {
+        const response = yield* app.post("/runs", asked, { headers: { "last-event-id": id } })
+        assert.strictEqual(response.status, 400)
+        assert.include(yield* textOf(response), "Last-Event-ID")
+      }
+    }))
+
+  it.live("is told where the program ends without beginning the run", () =>
+    Effect.gen(function*() {
+      const app = yield* serveApp(routes(Effect.void))
+      assert.deepStrictEqual(messages(yield* textOf(yield* app.post("/runs", asked))), ["missing"])
+    }))
+
+  it.live("gets comments while nothing happens", () =>
+    Effect.gen(function*() {
+      const { done, more, program } = yield* makeProgram
+      const app = yield* serveApp(routes(program, { heartbeat: "5 millis" }))
+      const response = yield* app.post("/runs", asked)
+      assert.include(yield* readUntil(response.clone(), ": \n\n: \n\n"), "text 2")
+      yield* Deferred.succeed(more, undefined)
+      yield* Deferred.succeed(done, undefined)
+      assert.deepStrictEqual(messages(yield* textOf(response)), whole)
+    }))
+
+  it.live("is refused where it does not fit, with each path and reason", () =>
+    Effect.gen(function*() {
+      const app = yield* serveApp(routes(Effect.void, { maxBodyBytes: 200 }))
+      const refused = Effect.fnUntraced(function*(body: unknown) {
+        const response = yield* app.post("/runs", body)
+        const answer: unknown = JSON.parse(yield* textOf(response))
+        return [response.status, answer] as const
+      })
+      const [status, answer] = yield* refused({ run: "a b", thread: 7 })
+      assert.strictEqual(status, 400)
+      assert.deepStrictEqual(answer, {
+        code: "invalid",
+        message: "run: an id must be well-formed Unicode without white space, braces and invisible characters, "
+          + "this one has U+0020 at index 1; thread: Expected string",
+        issues: [{
+          path: "run",
+          message: "an id must be well-formed Unicode without white space, braces and invisible characters, "
+            + "this one has U+0020 at index 1"
+        }, { path: "thread", message: "Expected string" }]
+      })
+      assert.strictEqual((yield* refused("{"))[0], 400)
+      assert.strictEqual((yield* refused({ ...asked, more: "x".repeat(200) }))[0], 413)
+    }))
+
+  it.live("is refused for a run of another thread, and where its user has too many runs or streams", () =>
+    Effect.gen(function*() {
+      const { done, more, program } = yield* makeProgram
+      const app = yield* serveApp(routes(program, { runsPerUser: 1, streamsPerUser: 2 }))
+      const first = yield* app.post("/runs", asked)
+      yield* readUntil(first.clone(), "text 2")
+      const status = (wanted: object, as?: string) =>
+        Effect.map(app.post("/runs", wanted, { as }), (response) => response.status)
+      assert.strictEqual(yield* status({ run: "r1", thread: "t2" }), 409)
+      assert.strictEqual(yield* status({ run: "r2", thread: "t1" }), 429)
+      const second = yield* app.post("/runs", asked)
+      assert.strictEqual(second.status, 200)
+      yield* readUntil(second.clone(), "active")
+      assert.strictEqual(yield* status(asked), 429)
+      assert.strictEqual(yield* status(asked, "bob"), 200)
+      yield* Deferred.succeed(more, undefined)
+      yield* Deferred.succeed(done, undefined)
+      yield* textOf(first)
+      yield* textOf(second)
+      assert.strictEqual(yield* status({ run: "r1", thread: "t2" }), 409)
+      assert.strictEqual(yield* status({ run: "r2", thread: "t1" }), 200)
+    }))
+
+  it.live("is held to the gateway's sign-in and origins, and its page may read the answer", () =>
+    Effect.gen(function*() {
+      const { program } = yield* makeProgram
+      const app = yield* serveApp(routes(program), { origins: ["https://app.example.com"] })
+      const origin = "https://app.example.com"
+      const unsigned = yield* app.post("/runs", asked, { headers: { authorization: "Bearer nonsense", origin } })
+      assert.strictEqual(unsigned.status, 401)
+      assert.strictEqual(unsigned.headers.get("access-control-allow-origin"), origin)
+      const foreign = yield* app.post("/runs", asked, { headers: { origin: "https://evil.example" } })
+      assert.strictEqual(foreign.status, 403)
+      const signed = yield* app.post("/runs", asked, { headers: { origin } })
+      assert.strictEqual(signed.status, 200)
+      assert.strictEqual(signed.headers.get("access-control-allow-origin"), origin)
+      const preflight = yield* Effect.promise(() =>
+        fetch(`${app.url}/runs`, { method: "OPTIONS", headers: { origin, "access-control-request-method": "POST" } })
+      )
+      assert.strictEqual(preflight.status, 204)
+      assert.include(preflight.headers.get("access-control-allow-headers"), "content-type")
+    }))
+})
+
+describe("a stream", () => {
+  it.live("ends when its user's access is revoked, and the run goes on", () =>
+    Effect.gen(function*() {
+      const { program } = yield* makeProgram
+      const app = yield* serveApp(routes(program))
+      const early = yield* token("ada", { issuedAt: Math.floor(Date.now() / 1000) - 10 })
+      const response = yield* app.post("/runs", asked, { headers: { authorization: `Bearer ${early}` } })
+      yield* readUntil(response.clone(), "text 2")
+      yield* app.gateway.revoke(user("ada"))
+      assert.deepStrictEqual(messages(yield* textOf(response)), whole.slice(0, 5))
+      const { snapshot } = yield* app.broker.snapshot(user("ada"), Identity.RunId.make("r1"))
+      assert.strictEqual(snapshot?.state.status, "active")
+    }))
+
+  it.live("tells the ending of its run when the layer closes", () =>
+    Effect.gen(function*() {
+      const { program } = yield* makeProgram
+      const app = yield* serveApp(routes(program))
+      const response = yield* app.post("/runs", asked)
+      yield* readUntil(response.clone(), "text 2")
+      const [text] = yield* Effect.all([textOf(response), app.close], { concurrency: 2 })
+      assert.deepStrictEqual(messages(text), [...whole.slice(0, 5), "agent_error"])
+    }))
+})
