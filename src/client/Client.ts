@@ -75,6 +75,8 @@ export type { Token, TokenSource } from "./driver/TokenSource.ts"
  *   to send it a command of the program's own. `runChanges` gives all of them
  *   now and after each change, and skips what a slow reader has no time for.
  * - `position`: up to where events were handled.
+ * - `accepts`: what the server takes beyond the first version of the protocol, such as
+ *   `command`, by the last welcome. It is empty until a welcome has come.
  * - `renew`: asks for a new token and sends it, without a new connection.
  * - `reconnect`: connects again now. It brings a retry forward, as far as the server
  *   allows, and renews a connection that looks alive; no event is lost or repeated.
@@ -90,6 +92,7 @@ export interface Client<out D extends Event.AnyDefinition> {
   readonly run: (id: string) => RunHandle & RunCommandEffects
   readonly runChanges: Stream.Stream<ReadonlyArray<Run>>
   readonly position: Effect.Effect<Option.Option<Position>>
+  readonly accepts: Effect.Effect<ReadonlyArray<string>>
   readonly renew: Effect.Effect<void>
   readonly reconnect: Effect.Effect<void>
 }

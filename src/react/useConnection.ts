@@ -12,6 +12,8 @@ import { useStore, type View } from "./useStore.ts"
 
 /**
  * - `status`: how the connection stands; `statusMessage` says it in a sentence.
+ * - `accepts`: what the server takes beyond the first version of the protocol, such as
+ *   `command`. It is empty until the connection was welcomed, and on a server.
  * - `reconnect`: connects again now, as far as the server allows.
  * - `renew`: asks for a new token and sends it, without a new connection.
  *
@@ -20,15 +22,22 @@ import { useStore, type View } from "./useStore.ts"
  */
 export interface ConnectionState {
   readonly status: Status
+  readonly accepts: ReadonlyArray<string>
   readonly reconnect: () => void
   readonly renew: () => void
 }
 
 const connecting: Status = { state: "connecting" }
+const nothing: ReadonlyArray<string> = []
 
 const statusOf = ({ status }: Connection<Event.AnyDefinition>): View<Status> => ({
   subscribe: status.subscribe,
   get: status.getSnapshot
+})
+
+const acceptsOf = ({ accepts, status }: Connection<Event.AnyDefinition>): View<ReadonlyArray<string>> => ({
+  subscribe: status.subscribe,
+  get: accepts
 })
 
 /**
@@ -41,8 +50,9 @@ const statusOf = ({ status }: Connection<Event.AnyDefinition>): View<Status> => 
 export const useConnection = (): ConnectionState => {
   const source = useSource()
   const status = useStore(statusOf, connecting)
+  const accepts = useStore(acceptsOf, nothing)
   return useMemo(
-    () => ({ status, reconnect: () => source.peek()?.reconnect(), renew: () => source.peek()?.renew() }),
-    [source, status]
+    () => ({ status, accepts, reconnect: () => source.peek()?.reconnect(), renew: () => source.peek()?.renew() }),
+    [source, status, accepts]
   )
 }

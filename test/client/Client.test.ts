@@ -31,9 +31,11 @@ describe("Client", () => {
         threads: ["a"],
         client: "test/1"
       }])
+      assert.deepStrictEqual(yield* client.accepts, [])
 
-      last().push(welcome())
+      last().push(welcome({ accepts: ["command"] }))
       yield* settle
+      assert.deepStrictEqual(yield* client.accepts, ["command"])
       assert.deepStrictEqual(yield* statusOf(client), { state: "live", transport: "websocket" })
     }))
 

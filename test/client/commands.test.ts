@@ -51,6 +51,31 @@ const ended = wireEvent(2, {
 })
 
 describe("connect, and commands to runs", () => {
+  it("tells what the server accepts, by its last welcome, and that it changed by the status", async () => {
+    const world = fakeWorld()
+    const connection = connect({ url: "ws://127.0.0.1/events", platform: world.platform })
+    const told: Array<readonly [string, ReadonlyArray<string>]> = []
+    connection.status.subscribe(() => told.push([connection.status.getSnapshot().state, connection.accepts()]))
+    await world.pass(0)
+    assert.deepStrictEqual(connection.accepts(), [])
+    world.last().open()
+    world.last().push(welcome({ accepts: ["command", "later"] }))
+    assert.deepStrictEqual(connection.accepts(), ["command", "later"])
+    assert.strictEqual(connection.accepts(), connection.accepts())
+    world.last().drop()
+    assert.deepStrictEqual(connection.accepts(), ["command", "later"])
+    await world.pass(1_000)
+    world.last().open()
+    world.last().push(welcome())
+    assert.deepStrictEqual(told, [
+      ["connecting", []],
+      ["live", ["command", "later"]],
+      ["waiting", ["command", "later"]],
+      ["resuming", ["command", "later"]],
+      ["live", []]
+    ])
+  })
+
   it("sends what each has with it, and gives what became of it", async () => {
     const { answer, connection, sent } = await start()
     const run = connection.run("r1")

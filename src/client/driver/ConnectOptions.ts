@@ -114,6 +114,9 @@ export type Token = string | TokenAnswer | undefined
  *
  * - `status`: how it stands, as a store that pages subscribe to. `position`: up to
  *   where events were handled.
+ * - `accepts`: what the server takes beyond the first version of the protocol, such as
+ *   `command`, by the last welcome. It is empty until a welcome has come. The status
+ *   changes whenever this does.
  * - `events`: every event from the loop's beginning on, once and in order:
  *   `for await (const event of connection.events)`. A loop that begins in the turn
  *   of `connect` misses none. An event is acknowledged, and its position saved, once
@@ -139,6 +142,7 @@ export interface Connection<out D extends Event.AnyDefinition = BuiltIn> {
   readonly events: AsyncIterable<TypedEvent<D>>
   readonly status: StatusStore
   readonly position: () => Position | undefined
+  readonly accepts: () => ReadonlyArray<string>
   readonly runs: Runs
   readonly run: (id: string) => RunHandle & RunCommands
   readonly renew: () => void

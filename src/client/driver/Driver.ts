@@ -228,6 +228,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     run: (id: string): RunHandle & RunCommandEffects => Object.assign(runs.run(id), RunCommands.make(commands.of(id))),
     runChanges,
     position: Effect.sync(() => Option.fromUndefinedOr(state.handled)),
+    accepts: Effect.sync(() => state.accepts),
     renew: Effect.sync(() => tell({ _tag: "renew" })),
     reconnect: Effect.sync(() => tell({ _tag: "reconnect" }))
   }

@@ -127,6 +127,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
     getSnapshot: () => this.#status
   }
   readonly position = (): Position | undefined => this.#state.handled
+  readonly accepts = (): ReadonlyArray<string> => this.#state.accepts
   readonly renew = (): void => this.#tell({ _tag: "renew" })
   readonly reconnect = (): void => this.#tell({ _tag: "reconnect" })
 

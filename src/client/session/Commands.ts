@@ -25,6 +25,9 @@ const keep = ({ state }: Turn, id: string, command?: PendingCommand): void => {
   state.commands = commands
 }
 
+/** Whether the server of the last welcome takes any. */
+const areAccepted = ({ accepts }: Pick<State, "accepts">): boolean => accepts.includes("command")
+
 /** Takes a command. */
 export const onAsk = (turn: Turn, frame: PendingCommand["frame"]): void =>
   keep(turn, frame.id, { frame, times: 0, dueAt: -Infinity })
@@ -33,8 +36,8 @@ export const onAsk = (turn: Turn, frame: PendingCommand["frame"]): void =>
 export const onForget = (turn: Turn, id: string): void => keep(turn, id)
 
 /** The server can decide, it may be again: all are due, but what it cannot answer. */
-export const onReady = (turn: Turn, accepts: boolean): void => {
-  turn.state.accepts = accepts
+export const onReady = (turn: Turn): void => {
+  const accepts = areAccepted(turn.state)
   for (const [id, command] of turn.state.commands) {
     keep(turn, id, { ...command, dueAt: accepts || command.times === 0 ? -Infinity : Infinity })
   }
@@ -48,7 +51,7 @@ export const dueAt = ({ commands }: Pick<State, "commands">): number =>
 export const sendDue = (turn: Turn): void => {
   for (const [id, { dueAt, frame, times }] of turn.state.commands) {
     if (turn.now < dueAt) continue
-    if (turn.state.accepts) {
+    if (areAccepted(turn.state)) {
       keep(turn, id, { frame, times: times + 1, dueAt: turn.now + againMs })
       send(turn, frame)
     } else answer(turn, id)

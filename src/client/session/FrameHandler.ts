@@ -57,7 +57,7 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
       if (state.phase._tag !== "Open") return
       state.phase = { ...state.phase, degraded: frame.state === "degraded" }
       // What nobody could decide meanwhile is asked again.
-      if (!state.phase.degraded) Commands.onReady(turn, state.accepts)
+      if (!state.phase.degraded) Commands.onReady(turn)
       return
     case "command":
       Commands.onAnswer(turn, frame)
@@ -82,7 +82,8 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
     caughtUp: false,
     degraded: false
   }
-  Commands.onReady(turn, frame.accepts?.includes("command") === true)
+  state.accepts = frame.accepts ?? []
+  Commands.onReady(turn)
   state.acked = -1
   // What the connection before was told may have been lost with it.
   state.confirms = [...state.named, ...state.confirms]

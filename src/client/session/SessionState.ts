@@ -165,8 +165,8 @@ export interface Moment {
  *   `renewedAt` when the last was answered at once.
  * - `running`: runs that are open, as far as their events tell.
  * - `former`: ids of events delivered under older epochs.
- * - `commands`: those without an answer, by id. `accepts`: whether the server of the
- *   last welcome takes any.
+ * - `commands`: those without an answer, by id. `accepts`: what the server of the last
+ *   welcome takes beyond the first version of the protocol.
  *
  * @category models
  * @since 0.1.0
@@ -207,7 +207,7 @@ export interface State {
   readonly recent: RecentIds.RecentIds
   readonly former: ReadonlySet<string>
   readonly commands: ReadonlyMap<string, PendingCommand>
-  readonly accepts: boolean
+  readonly accepts: ReadonlyArray<string>
 }
 
 /**
@@ -277,7 +277,7 @@ export const init = (config: Config, seed: number, { monotonic, wall }: Moment):
     recent: RecentIds.empty,
     former: none,
     commands: new Map(),
-    accepts: false
+    accepts: []
   }
 }
 

@@ -70,7 +70,6 @@ export const open = (api: Api, handlers: Handlers): Live => {
   const line = crypto.randomUUID()
   let connections = 0
   let gateway: string | undefined
-  let takesCommands = false
   const connected = () => {
     connections++
     counts.reconnects = connections - 1
@@ -84,7 +83,6 @@ export const open = (api: Api, handlers: Handlers): Live => {
     if (frame["type"] === "welcome") {
       epoch = String(frame["epoch"])
       gateway = /^([^.]+)\./u.exec(String(frame["connection"]))?.[1]
-      takesCommands = Array.isArray(frame["accepts"]) && frame["accepts"].includes("command")
     }
     if (frame["type"] !== "events" || !Array.isArray(frame["events"])) return
     const key = String(frame["epoch"])
@@ -150,6 +148,7 @@ export const open = (api: Api, handlers: Handlers): Live => {
     onError: handlers.problem
   })
 
-  const { close, position, run, runs } = connection
-  return { line, counts, gateway: () => gateway, takesCommands: () => takesCommands, position, runs, run, close }
+  const { accepts, close, position, run, runs } = connection
+  const takesCommands = () => accepts().includes("command")
+  return { line, counts, gateway: () => gateway, takesCommands, position, runs, run, close }
 }
