@@ -4,10 +4,9 @@
  *
  * @since 0.1.0
  */
-import type { HttpAnswer } from "./HttpAnswer.ts"
-import type { OpenSocket, SocketListener } from "./Platform.ts"
+import { type HttpAnswer, wordsOf } from "./HttpAnswer.ts"
+import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
 import { httpUrl, openSocket } from "./Platform.ts"
-import { openSse, wordsOf } from "./SseTransport.ts"
 import type { TransportName, WebApis } from "./Transports.ts"
 
 /**
@@ -24,11 +23,33 @@ export const open = (
   listener: SocketListener
 ): OpenSocket | undefined => {
   try {
-    if (transport === "sse") return fetch === undefined ? undefined : openSse(fetch, url, listener)
+    if (transport === "sse") return fetch === undefined ? undefined : openStream(fetch, url, listener)
     return WebSocket === undefined ? undefined : openSocket(WebSocket, url, listener)
   } catch (error) {
     listener.closed(1006, String(error))
     return undefined
+  }
+}
+
+/** Most pages get a WebSocket, so what reads a stream is loaded by those that do not. */
+const openStream = (fetch: Fetch, url: string, listener: SocketListener): OpenSocket => {
+  let stream: OpenSocket | undefined
+  let isClosed = false
+  const load = async (): Promise<void> => {
+    try {
+      const { openSse } = await import("./SseTransport.ts")
+      if (!isClosed) stream = openSse(fetch, url, listener)
+    } catch (error) {
+      if (!isClosed) listener.closed(1006, String(error))
+    }
+  }
+  void load()
+  return {
+    send: (frame) => stream?.send(frame),
+    close: (code, reason) => {
+      isClosed = true
+      stream?.close(code, reason)
+    }
   }
 }
 

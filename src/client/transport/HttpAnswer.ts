@@ -83,3 +83,39 @@ export const notOffered: Refusal["reason"] = {
   name: "upgradeRequired",
   detail: `the gateway offers no server-sent events: add "websocket" to "transports"`
 }
+
+/**
+ * The words of a gateway's refusal.
+ *
+ * @category codecs
+ * @since 0.1.0
+ */
+export const wordsOf = (text: string): { readonly code: string | undefined; readonly message: string | undefined } => {
+  const json = jsonOf(text)
+  return { code: textOf(json, "code"), message: textOf(json, "message") }
+}
+
+/**
+ * The value of a text of JSON; `undefined` if it is none.
+ *
+ * @category codecs
+ * @since 0.1.0
+ */
+export const jsonOf = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * A field with something in it that is text.
+ *
+ * @category codecs
+ * @since 0.1.0
+ */
+export const textOf = (json: unknown, key: string): string | undefined => {
+  const value: unknown = typeof json === "object" && json !== null ? Reflect.get(json, key) : undefined
+  return typeof value === "string" && value !== "" ? value : undefined
+}

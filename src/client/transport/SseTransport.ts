@@ -15,6 +15,7 @@
 import { codes } from "../../protocol/wire/CloseCode.ts"
 import * as PositionText from "../../protocol/values/PositionText.ts"
 import { eventStreamParser } from "./EventStreamParser.ts"
+import { jsonOf, textOf, wordsOf } from "./HttpAnswer.ts"
 import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
 import { httpUrl } from "./Platform.ts"
 import type { ClientFrame, CommandFrame } from "./ClientFrame.ts"
@@ -161,19 +162,6 @@ const addressOf = (url: string, { snapshots, threads }: Hello): string => {
   return address.href
 }
 
-const jsonOf = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-const textOf = (json: unknown, key: string): string | undefined => {
-  const value: unknown = typeof json === "object" && json !== null ? Reflect.get(json, key) : undefined
-  return typeof value === "string" && value !== "" ? value : undefined
-}
-
 /** Close codes by name, and what a gateway calls its reasons to refuse for a while. */
 const codeByName: ReadonlyMap<string, number> = new Map(Object.entries({
   ...codes,
@@ -181,17 +169,6 @@ const codeByName: ReadonlyMap<string, number> = new Map(Object.entries({
   full: codes.draining,
   unauthenticatable: codes.draining
 }))
-
-/**
- * The words of a gateway's refusal.
- *
- * @category codecs
- * @since 0.1.0
- */
-export const wordsOf = (text: string): { readonly code: string | undefined; readonly message: string | undefined } => {
-  const json = jsonOf(text)
-  return { code: textOf(json, "code"), message: textOf(json, "message") }
-}
 
 /**
  * What a WebSocket would have been closed with; the status itself where no gateway names its reason: proxies have
