@@ -33,7 +33,8 @@ import { comesFirst } from "./run/Arguments.ts"
 import { bindingHere } from "./run/CurrentRun.ts"
 import * as OwnCommands from "./run/OwnCommands.ts"
 import * as Requests from "./run/Requests.ts"
-import { type Approved, tool, type ToolOptions } from "./run/Tool.ts"
+import { tool } from "./run/Tool.ts"
+import { type Approved, toolCall, type ToolOptions } from "./run/ToolCall.ts"
 
 const decodeContext = Schema.decodeUnknownExit(EmissionContext, { errors: "all", onExcessProperty: "error" })
 
@@ -167,6 +168,11 @@ class BoundEmitter {
         options: ToolOptions & Partial<Approved> = {}
       ) => here(this.#binding, (bound) => tool(this.#actions.reporter, bound, name, input, options, self))
     )
+  }
+
+  get toolCall(): Emitter["Service"]["toolCall"] {
+    return (name, options) =>
+      here(this.#binding, (bound) => Effect.succeed(toolCall(this.#actions.reporter, bound, name, options)))
   }
 
   get ask(): Emitter["Service"]["ask"] {

@@ -45,7 +45,7 @@ import type * as Run from "./run/Run.ts"
 import { comesFirst } from "./run/Arguments.ts"
 import { pulledWithin } from "./run/RunStream.ts"
 import { type Ask, askBy } from "./run/Requests.ts"
-import type { Approved, ToolOptions, ToolRefused } from "./run/Tool.ts"
+import type { Approved, ToolCall, ToolCallOptions, ToolOptions, ToolRefused } from "./run/ToolCall.ts"
 
 export type { ConfirmOptions } from "./accept/Confirmation.ts"
 export type { Receipt } from "./dispatch/Receipt.ts"
@@ -62,7 +62,14 @@ export {
   type RequestOptions,
   type TextRequest
 } from "./run/Requests.ts"
-export { type Approval, type Approved, type ToolOptions, ToolRefused } from "./run/Tool.ts"
+export {
+  type Approval,
+  type Approved,
+  type ToolCall,
+  type ToolCallOptions,
+  type ToolOptions,
+  ToolRefused
+} from "./run/ToolCall.ts"
 export * from "./AttachError.ts"
 export * from "./EmitError.ts"
 
@@ -210,6 +217,7 @@ export interface Emit<out Needed = never> {
  *   gives or fails with is shown as far as it can be, and never costs the effect
  *   anything: the only failure of their own is a start that was refused, before
  *   which nothing ran. With `onEmitError: "log"` a run has none.
+ * - `toolCall` gives a tool call in its steps, for who is told of calls one by one.
  * - `ask` asks the run's user for a yes or no, a choice, a text, or what a schema
  *   describes, and waits for the answer of whichever device gives it first. It is
  *   within a run that has an effect. Where nobody answers it fails with `AskError`.
@@ -231,6 +239,7 @@ export class Emitter extends Context.Service<Emitter, {
   readonly emitConfirmed: (event: Event, options: ConfirmOptions) => Effect.Effect<Position, EmitError>
   readonly run: AsRun<Emitter>
   readonly tool: AsTool
+  readonly toolCall: (name: string, options?: ToolCallOptions) => Effect.Effect<ToolCall>
   readonly ask: Ask
   readonly commands: <Payload extends PayloadSchema>(
     definition: Command.Definition<string, Payload>
@@ -449,6 +458,29 @@ export const tool: AsTool<Emitter> = dual(
   <A, E, R>(self: Effect.Effect<A, E, R>, name: string, input: unknown, options?: ToolOptions) =>
     Effect.flatMap(Emitter, (emitter) => emitter.tool(self, name, input, options))
 )
+
+/**
+ * Gives a tool call of the context's emitter in its steps: see {@link ToolCall}. Where the
+ * tool is an effect of the program's own, {@link tool} does all of it.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Emitter } from "effect-emitter"
+ *
+ * const answer = Effect.gen(function*() {
+ *   const call = yield* Emitter.toolCall("search")
+ *   yield* call.write('{"query":')
+ *   yield* call.write('"streams"}')
+ *   yield* call.begin({ query: "streams" })
+ *   yield* call.run(Effect.succeed(["Streams are pull-based"]))
+ * }).pipe(Emitter.run({ agentName: "researcher" }))
+ * ```
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const toolCall = (name: string, options?: ToolCallOptions): Effect.Effect<ToolCall, never, Emitter> =>
+  Effect.flatMap(Emitter, (emitter) => emitter.toolCall(name, options))
 
 /**
  * Asks the user of the context's run, and waits for the answer: see the `ask` of

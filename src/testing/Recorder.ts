@@ -211,6 +211,7 @@ const make = Effect.fnUntraced(function*<E, R>(engine: Layer.Layer<Emitters | De
           )
       ),
       tool: service.tool,
+      toolCall: service.toolCall,
       ask: service.ask,
       commands: service.commands,
       usage: service.usage,
