@@ -20,6 +20,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   react: ["protocol", "client"],
   http: ["protocol", "emitter", "gateway"],
   interop: ["protocol", "broker", "emitter", "gateway", "http", "client"],
+  ai: ["protocol", "emitter"],
   testing: ["protocol", "broker", "emitter", "hub", "gateway", "client"],
   demo: ["protocol", "broker", "emitter", "hub", "gateway", "client", "testing", "index.ts"],
   "events.ts": ["protocol"],

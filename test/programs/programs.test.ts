@@ -11,6 +11,8 @@ import { readdirSync, readFileSync } from "node:fs"
 import { until } from "../client/devices.ts"
 import { secret, serve, token } from "../gateway/server.ts"
 import { freePort } from "../support/freePort.ts"
+import { call, finish, scripted, text } from "../ai/scripted.ts"
+import * as Agent from "./ai.ts"
 import * as Api from "./api.ts"
 import * as Orders from "./client.ts"
 import * as Answer from "./rpc.ts"
@@ -59,7 +61,7 @@ describe("programs as users write them", () => {
   it("are under 40 lines, without a cast, and import nothing but public names", () => {
     const folder = new URL(".", import.meta.url)
     const programs = readdirSync(folder).filter((file) => !file.endsWith(".test.ts"))
-    assert.deepStrictEqual(programs, ["api.ts", "client.ts", "rpc.ts", "workflow.ts"])
+    assert.deepStrictEqual(programs, ["ai.ts", "api.ts", "client.ts", "rpc.ts", "workflow.ts"])
     for (const file of programs) {
       const text = readFileSync(new URL(file, folder), "utf8")
       assert.isBelow(text.trimEnd().split("\n").length, 40, file)
@@ -96,6 +98,44 @@ describe("programs as users write them", () => {
         "agent_completed"
       ])
     }), 30_000)
+
+  it.live(
+    "ai: a model's text and tools are seen by the user's devices, and a page approves of a tool",
+    () =>
+      Effect.gen(function*() {
+        const model = yield* scripted(
+          [...text("I'll ", "send it."), call("0", "mail", { to: "bob" }), finish("tool-calls")],
+          [...text("Sent."), finish()]
+        )
+        const base = yield* started(Layer.provide(Agent.server, model.layer))
+        const connection = connect({ url: `${base}/events`, token: yield* token("ada") })
+        yield* Effect.addFinalizer(() => Effect.sync(connection.close))
+        const { getSnapshot, subscribe } = connection.runs
+        const unsubscribe = subscribe(() => {
+          for (const { id, parts } of getSnapshot()) {
+            for (const part of parts) {
+              if (part.type === "request" && part.status === "open") {
+                void connection.run(id).answer(part.requestId, true)
+              }
+            }
+          }
+        })
+        yield* Effect.addFinalizer(() => Effect.sync(unsubscribe))
+        const headers = { authorization: yield* bearer("ada") }
+        const answer = yield* Effect.promise(() =>
+          fetch(`${base}/ask`, { method: "POST", headers, body: "Write to Bob" })
+        )
+        assert.deepStrictEqual([answer.status, yield* Effect.promise(() => answer.text())], [200, "Sent."])
+        yield* until("completed", () => getSnapshot()[0]?.status === "completed", 20)
+        const texts = getSnapshot().flatMap(({ parts }) =>
+          parts.flatMap((part) =>
+            part.type === "text" ? [part.text] : part.type === "tool" ? [part.toolName, part.status] : []
+          )
+        )
+        assert.deepStrictEqual(texts, ["I'll send it.", "mail", "completed", "Sent."])
+      }),
+    30_000
+  )
 
   it.live("rpc: a streaming answer is a run that the user's devices see", () =>
     Effect.gen(function*() {
