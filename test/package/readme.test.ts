@@ -50,7 +50,7 @@ describe("the programs of the README", () => {
   it("are a server with its page, ten lines for stop and an approval, and a page with React", () => {
     assert.deepStrictEqual(programs.map(({ language, place }) => [place.split(":")[0], language]), [
       ["README.md", "ts"],
-      ["README.md", "tsx"]
+      ["src/react/README.md", "tsx"]
     ])
     assert.isBelow(linesOf(server).length, 40)
     assert.isBelow(linesOf(reactPage).length, 40)
