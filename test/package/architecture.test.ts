@@ -22,7 +22,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   interop: ["protocol", "broker", "emitter", "gateway", "http", "client"],
   ai: ["protocol", "emitter"],
   testing: ["protocol", "broker", "emitter", "hub", "gateway", "client"],
-  demo: ["protocol", "broker", "emitter", "hub", "gateway", "client", "testing", "index.ts"],
+  demo: ["protocol", "broker", "emitter", "hub", "gateway", "ai", "client", "testing", "index.ts"],
   "events.ts": ["protocol"],
   "index.ts": ["protocol", "broker", "emitter", "hub"]
 }
