@@ -6,14 +6,9 @@
 import { EventId, type RunId, type ThreadId } from "../../protocol/values/Identity.ts"
 import type { Envelope } from "../../protocol/wire/Envelope.ts"
 import * as RunEvents from "../../protocol/event/RunEvents.ts"
+import * as LostEnding from "./LostEnding.ts"
 
-/**
- * What the ending says: asking again may help.
- *
- * @category models
- * @since 0.1.0
- */
-export const data = RunEvents.lost("The process that ran this run is gone")
+export { data } from "./LostEnding.ts"
 
 /**
  * An `agent_error` with reason `lost`. `source` must be of this one event: what
@@ -31,7 +26,7 @@ export const ending = (options: {
   const { run, source, thread } = options
   const at = Math.floor(options.at)
   const id = EventId.make(`${source}1`)
-  const body = JSON.stringify({ id, type: RunEvents.failed, at, run, thread, data }).slice(1)
+  const body = LostEnding.bodyOf({ id, at, run, thread })
   return {
     id,
     source,
@@ -44,6 +39,6 @@ export const ending = (options: {
     confirm: false,
     body,
     bytes: Buffer.byteLength(body),
-    data
+    data: LostEnding.data
   }
 }

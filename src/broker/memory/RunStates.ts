@@ -7,8 +7,9 @@
 import type * as Schema from "effect/Schema"
 import type { Keep } from "../../protocol/event/Event.ts"
 import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
-import { RunFold, type RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
-import * as RunState from "../../protocol/run/RunState.ts"
+import { RunFold } from "../../protocol/run/RunFold.ts"
+import type { RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
+import * as RunEvents from "../../protocol/event/RunEvents.ts"
 import { bytesOfFold, shortened, weigh } from "../../protocol/run/RunWeight.ts"
 import type { RecentRuns, RunSnapshotAt } from "../Broker.ts"
 
@@ -95,7 +96,7 @@ export class RunStates {
     }
     const { ended, weight } = record.fold
     record.offset = offset
-    if (RunState.isStart(type) && record.fold.ended && record.fold.isStartedBy(at)) record.thread = thread
+    if (RunEvents.isStart(type) && record.fold.ended && record.fold.isStartedBy(at)) record.thread = thread
     record.fold.apply(type, data, at, thread, keep)
     this.heldBytes += record.fold.weight - weight
     if (record.fold.ended === ended) return

@@ -46,6 +46,19 @@ export class SequenceSet {
   // The highest of them, to which nearly every number is added.
   private last: Range | undefined = undefined
 
+  /** The ranges in order, as pairs of their first and last numbers: what `from` goes on with. */
+  toJSON(): ReadonlyArray<readonly [from: number, to: number]> {
+    return this.ranges.map(({ from, to }) => [from, to])
+  }
+
+  /** Goes on with what `toJSON` gave. */
+  static from(ranges: ReadonlyArray<readonly [from: number, to: number]>): SequenceSet {
+    const set = new SequenceSet()
+    for (const [from, to] of ranges) set.ranges.push({ from, to })
+    set.last = set.ranges[set.ranges.length - 1]
+    return set
+  }
+
   /** How many ranges are kept. */
   get size(): number {
     return this.ranges.length

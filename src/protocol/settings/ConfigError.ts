@@ -58,6 +58,7 @@ export const Part = Schema.Literals([
   "Authenticator",
   "MemoryBroker",
   "RedisBroker",
+  "SqliteBroker",
   "Webhook"
 ])
 
