@@ -126,7 +126,8 @@ export const make = Effect.fnUntraced(function*(
   const send = (steps: ReadonlyArray<Waiting>): void => {
     sent = steps
     sentAt = monotonic()
-    const group: Group = { id: ++groups, now: now(), steps: steps.map(({ step }) => step) }
+    const wallMs = clock.currentTimeMillisUnsafe()
+    const group: Group = { id: ++groups, now: now(), wallMs, steps: steps.map(({ step }) => step) }
     tell(group)
   }
 

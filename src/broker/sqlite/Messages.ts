@@ -176,7 +176,8 @@ export interface Swept {
 }
 
 /**
- * A group of steps. `now` is the file's time in whole milliseconds, which only goes forwards.
+ * A group of steps. `now` is the file's time in whole milliseconds, which only goes forwards, and `wallMs` that of the
+ * wall clock.
  *
  * @category models
  * @since 0.2.0
@@ -184,6 +185,7 @@ export interface Swept {
 export interface Group {
   readonly id: number
   readonly now: number
+  readonly wallMs: number
   readonly steps: ReadonlyArray<Step>
 }
 

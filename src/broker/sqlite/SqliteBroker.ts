@@ -101,7 +101,7 @@ export const make = Effect.fnUntraced(function*(
       outcomeMs: Command.outcomeMemoryMs,
       lockTimeoutMs: Duration.toMillis(options.lockTimeout),
       life,
-      boot: Boot.current(),
+      boot: Boot.current(clock.currentTimeMillisUnsafe()),
       wallMs: clock.currentTimeMillisUnsafe()
     },
     Duration.toMillis(options.deadline),

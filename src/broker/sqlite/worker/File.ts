@@ -83,7 +83,7 @@ export const open = (settings: Settings): Opened => {
     return { ...openWaiting(settings), setAside: undefined }
   } catch (cause) {
     if (!isDamage(cause) && !(cause instanceof Rows.Unreadable)) throw cause
-    const setAside = moveAside(file)
+    const setAside = moveAside(settings)
     return { ...openWaiting(settings), setAside }
   }
 }
@@ -94,8 +94,10 @@ export const open = (settings: Settings): Opened => {
  * @category operations
  * @since 0.2.0
  */
-export const moveAside = (file: string): string => {
-  const aside = `${file}.damaged-${new Date().toISOString().replaceAll(":", "-")}`
+export const moveAside = ({ file, wallMs }: Settings): string => {
+  const stem = `${file}.damaged-${new Date(wallMs).toISOString().replaceAll(":", "-")}`
+  let aside = stem
+  for (let n = 2; statSync(aside, { throwIfNoEntry: false }) !== undefined; n++) aside = `${stem}-${n}`
   for (const suffix of ["-wal", "-shm", ""]) {
     if (statSync(`${file}${suffix}`, { throwIfNoEntry: false }) !== undefined) {
       renameSync(`${file}${suffix}`, `${aside}${suffix}`)
@@ -160,13 +162,12 @@ const hasTables = (header: Buffer): boolean => header.readUInt32BE(40) > 0
 const lockPollMs = 100
 
 const openWaiting = (settings: Settings): Omit<Opened, "setAside"> => {
-  const until = performance.now() + settings.lockTimeoutMs
-  while (true) {
+  for (let waitedMs = 0;; waitedMs += lockPollMs) {
     try {
       return openOnce(settings)
     } catch (cause) {
       if (codeOf(cause) === busy) {
-        if (performance.now() >= until) {
+        if (waitedMs >= settings.lockTimeoutMs) {
           throw new Refusal("locked", "another process, or another broker of this one, has it")
         }
       } else if (isDamage(cause) || cause instanceof Refusal || cause instanceof Rows.Unreadable) throw cause

@@ -7,7 +7,7 @@
  * @since 0.2.0
  */
 import type { UserId } from "../../../protocol/values/Identity.ts"
-import type { Results, RunStanding, Settings, Step, Swept } from "../Messages.ts"
+import type { Group, Results, RunStanding, Settings, Step, Swept } from "../Messages.ts"
 import * as Rows from "./Rows.ts"
 import type { Statements } from "./Statements.ts"
 import { UserLog } from "./UserLog.ts"
@@ -50,6 +50,7 @@ export class Logs {
   private weight = 0
   private named = 0
   private now = 0
+  private wallMs = 0
   private hasOrphans = true
 
   constructor(sql: Statements, settings: Settings, life: Life) {
@@ -65,9 +66,10 @@ export class Logs {
     this.hasOrphans = true
   }
 
-  /** Does a step within a transaction. `now` is the file's time. */
-  perform(step: Step, now: number): Value {
+  /** Does a step of a group within a transaction. */
+  perform(step: Step, { now, wallMs }: Group): Value {
     this.now = now
+    this.wallMs = wallMs
     switch (step._tag) {
       case "append": {
         const log = this.of(step.user)
@@ -78,7 +80,7 @@ export class Logs {
         return appended
       }
       case "endLost":
-        return this.of(step.user).endLost(step.runs, step.source, Date.now(), now)
+        return this.of(step.user).endLost(step.runs, step.source, wallMs, now)
       case "look":
         return { log: this.of(step.user).state }
       case "pull": {
@@ -144,7 +146,7 @@ export class Logs {
   private enter(log: UserLog): void {
     const isTorn = log.lastLife < this.life.tornBefore
     log.enter(this.life.number, isTorn ? this.nextEpoch() : undefined)
-    log.endLost(log.active(), `${this.life.name}-over-${log.id}-`, Date.now(), this.now)
+    log.endLost(log.active(), `${this.life.name}-over-${log.id}-`, this.wallMs, this.now)
   }
 
   private nextEpoch(): string {

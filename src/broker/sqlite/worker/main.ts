@@ -80,7 +80,7 @@ const start = (): void => {
   const commit = (group: Group): ReadonlyArray<Answer> => {
     const { sql } = opened
     sql.begin.run()
-    const answers = group.steps.map((step): Answer => ({ value: logs.perform(step, group.now) }))
+    const answers = group.steps.map((step): Answer => ({ value: logs.perform(step, group) }))
     if (group.now - saidAt >= nowEveryMs) {
       sql.setMeta.run("now", String(group.now))
       saidAt = group.now
@@ -104,7 +104,7 @@ const start = (): void => {
   // What is set aside can still be looked at; the logs begin anew.
   const reset = (cause: unknown): void => {
     opened.database.close()
-    const setAside = File.moveAside(settings.file)
+    const setAside = File.moveAside(settings)
     opened = File.open(settings)
     logs = new Logs(opened.sql, settings, beginLife(opened).life)
     say({ _tag: "reset", setAside, message: failureOf(cause).message })
