@@ -9,6 +9,7 @@
 import type { JsonObject } from "effect/Schema"
 import type { BuiltIn } from "../protocol/event/AgentEvents.ts"
 import type { AnyDefinition, Definition } from "../protocol/event/Event.ts"
+import type { Keep } from "../protocol/event/RunEvents.ts"
 import type { RunSnapshot } from "../protocol/run/RunSnapshot.ts"
 import type { Position } from "../protocol/values/Position.ts"
 
@@ -18,7 +19,7 @@ type Known<D extends AnyDefinition> = D extends Definition<infer Name, infer Pay
 
 /**
  * An event of a run: a built-in one, or the program's own (`$unknown`) with its
- * `name`. `payload` is as it travels.
+ * `name`, and `keep` where the run's state keeps it. `payload` is as it travels.
  *
  * @category models
  * @since 0.2.0
@@ -26,6 +27,7 @@ type Known<D extends AnyDefinition> = D extends Definition<infer Name, infer Pay
 export type RunEvent = Known<BuiltIn> | {
   readonly type: "$unknown"
   readonly name: string
+  readonly keep?: Keep | undefined
   readonly payload: JsonObject
 }
 

@@ -60,7 +60,7 @@ export type Known<D extends Event.AnyDefinition> = D extends Event.Definition<in
  * An event that the catalog does not know (`problem` is `undefined`), or whose
  * payload its definition does not accept (`problem` says where). `payload` is as it
  * travels. Its name on the wire is `name`; `$unknown` is no name that an event can
- * have.
+ * have. `keep` tells how the state of its run keeps it, if it does.
  *
  * @category models
  * @since 0.1.0
@@ -68,6 +68,7 @@ export type Known<D extends Event.AnyDefinition> = D extends Event.Definition<in
 export interface Unknown extends Meta {
   readonly type: "$unknown"
   readonly name: string
+  readonly keep?: Event.Keep | undefined
   readonly payload: Schema.JsonObject
   readonly problem: string | undefined
 }
@@ -106,6 +107,7 @@ export const decoder = <D extends Event.AnyDefinition>(
     ...meta,
     type: "$unknown",
     name: event.type,
+    ...(event.keep === undefined ? {} : { keep: event.keep }),
     payload: event.data,
     problem
   })

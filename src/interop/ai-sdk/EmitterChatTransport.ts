@@ -1,0 +1,334 @@
+/**
+ * The page's end of the AI SDK: a chat transport over a connection of this package.
+ *
+ * ```ts
+ * import { EmitterChatTransport } from "effect-emitter/ai-sdk/client"
+ *
+ * const transport = new EmitterChatTransport({ url: "wss://example.org/events", api: "https://example.org/api/chat" })
+ * // in a component: const chat = useChat({ id: "t1", transport, resume: true })
+ * transport.close()
+ * ```
+ *
+ * - One connection brings the runs of all chats. It comes back by itself, and a stream
+ *   that was open goes on where it was.
+ * - `stop` of `useChat` is a command: the run ends, for all devices, as cancelled.
+ *   `useChat` also stops when its component goes; a `Chat` that the page made itself and
+ *   hands over (`useChat({ chat })`) goes on.
+ * - `resume` shows the active run of the chat, with all that came before. `watch` tells of
+ *   runs that something else began: another tab, another device, the program.
+ *
+ * @since 0.2.0
+ */
+import type { Json } from "effect/Schema"
+import { connect } from "../../client/connect.ts"
+import type { Connection, ConnectOptions } from "../../client/driver/ConnectOptions.ts"
+import type { AskOptions } from "../../client/driver/RunCommands.ts"
+import type { Run } from "../../client/driver/RunStore.ts"
+import type { TypedEvent } from "../../client/driver/TypedEvent.ts"
+import { statusMessage } from "../../client/session/StatusMessage.ts"
+import type * as Command from "../../protocol/command/Command.ts"
+import type { BuiltIn } from "../../protocol/event/AgentEvents.ts"
+import { isEnd, type RunItem } from "../RunItem.ts"
+import type { UiMessage, UiMessageChunk } from "./UiMessage.ts"
+import { UiMessageStream } from "./UiMessageStream.ts"
+
+/**
+ * Options, besides those of `connect`, of which `threads` and `catalog` are the
+ * transport's own:
+ *
+ * - `api`: where a run is asked for, the `path` of `AiSdk.layer`; `"/api/chat"` by
+ *   default.
+ * - `headers`, `body` and `credentials` of these requests. A token that `connect` is given
+ *   as a text or by a function goes along, as `Authorization`.
+ * - `send` asks for a run in place of all that, for programs with a route of their own:
+ *   it has to begin the run `runId` in the thread `chatId`.
+ * - `abort`: what an abort of the chat means. `"cancel"` (default) ends the run, `"leave"`
+ *   only stops showing it.
+ *
+ * @category options
+ * @since 0.2.0
+ */
+export interface ChatOptions extends Omit<ConnectOptions, "catalog" | "threads"> {
+  readonly api?: string | undefined
+  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined
+  readonly body?: object | undefined
+  readonly credentials?: RequestCredentials | undefined
+  readonly send?: ((request: SendRequest) => Promise<void>) | undefined
+  readonly abort?: "cancel" | "leave" | undefined
+}
+
+/**
+ * What is sent for an answer.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface SendRequest {
+  readonly runId: string
+  readonly chatId: string
+  readonly trigger: "submit-message" | "regenerate-message"
+  readonly messageId: string | undefined
+  readonly messages: ReadonlyArray<UiMessage>
+  readonly headers: Headers
+  readonly body: object
+  readonly metadata: unknown
+  readonly signal: AbortSignal | undefined
+}
+
+/**
+ * What the SDK hands over.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface SendOptions {
+  readonly trigger: "submit-message" | "regenerate-message"
+  readonly chatId: string
+  readonly messageId: string | undefined
+  readonly messages: ReadonlyArray<UiMessage>
+  readonly abortSignal: AbortSignal | undefined
+  readonly headers?: HeadersInit | undefined
+  readonly body?: object | undefined
+  readonly metadata?: unknown
+}
+
+/** Somebody reads a run. */
+interface Reader {
+  readonly run: string
+  readonly chatId: string
+  readonly take: (item: RunItem) => void
+  readonly fail: (error: unknown) => void
+}
+
+/**
+ * A `ChatTransport` of the AI SDK.
+ *
+ * - `connection` is the one that it keeps: its status, its runs, their commands.
+ * - `answer` answers what a run of a chat asks: `requestId` is the `approvalId` of a tool
+ *   call that waits (then `value` is `true` or `false`, or `{ approved, reason }`), or the
+ *   `requestId` in a `data-request`.
+ * - `watch` calls when a run of the chat is active that this transport does not show and has
+ *   not begun, such as `() => void resumeStream()`. It returns what ends that.
+ *
+ * @category transports
+ * @since 0.2.0
+ */
+export class EmitterChatTransport {
+  /** A reconnect gives the whole message anew. */
+  readonly resumeStreamIsReplay = true
+  readonly connection: Connection
+  readonly #options: ChatOptions
+  readonly #readers = new Set<Reader>()
+  /** The runs that were begun here. */
+  readonly #begun = new Set<string>()
+  /** Which reader of a chat came last. */
+  readonly #turns = new Map<string, number>()
+
+  constructor(options: ChatOptions) {
+    this.#options = options
+    const { onEvent, onGap, onLost, onSnapshot, onStatus } = options
+    this.connection = connect({
+      ...options,
+      onEvent: (event) => {
+        this.#event(event)
+        onEvent?.(event)
+      },
+      onSnapshot: (snapshot) => {
+        const { epoch, offset, run, state } = snapshot
+        this.#tell(run, { _tag: "Snapshot", position: { epoch, offset }, state })
+        onSnapshot?.(snapshot)
+      },
+      onGap: (gap) => onGap?.(gap),
+      onLost: (run) => {
+        this.#tell(run, { _tag: "Missing", message: "the server knows nothing of this run any more" })
+        onLost?.(run)
+      },
+      onStatus: (status) => {
+        if (status.state === "stopped") {
+          for (const { fail } of Array.from(this.#readers)) fail(new Error(statusMessage(status)))
+        }
+        onStatus?.(status)
+      }
+    })
+  }
+
+  /** Asks for a run, and gives it. */
+  readonly sendMessages = async (options: SendOptions): Promise<ReadableStream<UiMessageChunk>> => {
+    const { abortSignal, chatId } = options
+    this.#turn(chatId)
+    abortSignal?.throwIfAborted()
+    const runId = `ui-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`
+    this.#begun.add(runId)
+    const { open, stream } = this.#read(runId, chatId, abortSignal)
+    open()
+    try {
+      await this.#send(runId, options)
+    } catch (error) {
+      await stream.cancel()
+      throw error
+    }
+    return stream
+  }
+
+  /** The active run of a chat that began last, from its beginning, or nothing. */
+  readonly reconnectToStream = async (
+    { abortSignal, chatId }: { readonly chatId: string; readonly abortSignal?: AbortSignal | undefined }
+  ): Promise<ReadableStream<UiMessageChunk> | null> => {
+    this.#turn(chatId)
+    await this.#caughtUp(abortSignal)
+    abortSignal?.throwIfAborted()
+    const run = newest(this.connection.runs.inThread(chatId).getSnapshot())
+    if (run === undefined) return null
+    const { id, ...state } = run
+    const { open, stream } = this.#read(id, chatId, abortSignal)
+    const position = this.connection.position() ?? { epoch: "", offset: 0 }
+    open({ _tag: "Snapshot", position, state })
+    return stream
+  }
+
+  readonly answer = async (
+    chatId: string,
+    requestId: string,
+    value: Json,
+    options?: AskOptions
+  ): Promise<Command.Outcome> => {
+    const run = this.connection.runs.inThread(chatId).getSnapshot().find(({ parts, status }) =>
+      status === "active" && parts.some((part) => part.type === "request" && part.requestId === requestId)
+    )
+    return run === undefined
+      ? { outcome: "refused", reason: "unknownRun" }
+      : await this.connection.run(run.id).answer(requestId, value, options)
+  }
+
+  readonly watch = (chatId: string, onRun: () => void): () => void => {
+    const told = new Set<string>()
+    const runs = this.connection.runs.inThread(chatId)
+    const look = (): void => {
+      const run = newest(runs.getSnapshot())
+      if (run === undefined || told.has(run.id) || this.#begun.has(run.id)) return
+      told.add(run.id)
+      if (!Array.from(this.#readers).some((reader) => reader.run === run.id)) onRun()
+    }
+    look()
+    return runs.subscribe(look)
+  }
+
+  readonly close = (): void => this.connection.close()
+
+  #event(event: TypedEvent<BuiltIn>): void {
+    const { at, offset, run } = event
+    if (run === undefined) return
+    // The epoch is not looked at: items come in their order.
+    this.#tell(run, { _tag: "Event", position: { epoch: "", offset }, at, event, isKnown: false })
+  }
+
+  #tell(run: string, item: RunItem): void {
+    for (const reader of Array.from(this.#readers)) {
+      if (reader.run === run) reader.take(item)
+    }
+  }
+
+  #turn(chatId: string): number {
+    const turn = (this.#turns.get(chatId) ?? 0) + 1
+    this.#turns.set(chatId, turn)
+    return turn
+  }
+
+  #read(run: string, chatId: string, signal: AbortSignal | undefined): {
+    readonly stream: ReadableStream<UiMessageChunk>
+    readonly open: (first?: RunItem) => void
+  } {
+    const parts = new UiMessageStream(run)
+    let controller: ReadableStreamDefaultController<UiMessageChunk> | undefined
+    const leave = (): void => {
+      this.#readers.delete(reader)
+      signal?.removeEventListener("abort", abort)
+    }
+    const reader: Reader = {
+      run,
+      chatId,
+      take: (item) => {
+        for (const part of parts.take(item)) controller?.enqueue(part)
+        if (!isEnd(item)) return
+        leave()
+        controller?.close()
+      },
+      fail: (error) => {
+        leave()
+        controller?.error(error)
+      }
+    }
+    const abort = (): void => {
+      const turn = this.#turns.get(chatId)
+      reader.fail(signal?.reason)
+      if (this.#options.abort === "leave") return
+      // A chat that resumes aborts what it showed before: then it goes on in this very turn.
+      queueMicrotask(() => {
+        if (this.#turns.get(chatId) !== turn) return
+        this.connection.run(run).cancel().catch((error: unknown) => this.#options.onError?.(error))
+      })
+    }
+    const stream = new ReadableStream<UiMessageChunk>({
+      start: (given) => {
+        controller = given
+      },
+      cancel: leave
+    })
+    const open = (first?: RunItem): void => {
+      this.#readers.add(reader)
+      signal?.addEventListener("abort", abort)
+      if (first !== undefined) reader.take(first)
+    }
+    return { stream, open }
+  }
+
+  /** Until the connection has brought what is active, or never will. */
+  async #caughtUp(signal: AbortSignal | undefined): Promise<void> {
+    const { status } = this.connection
+    const isOver = () =>
+      signal?.aborted === true || ["live", "degraded", "stopped"].includes(status.getSnapshot().state)
+    // Items that are being handed over right now are handed over then.
+    await Promise.resolve()
+    if (isOver()) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const look = (): void => {
+      if (isOver()) resolve()
+    }
+    const end = status.subscribe(look)
+    signal?.addEventListener("abort", look)
+    await promise
+    end()
+    signal?.removeEventListener("abort", look)
+    await Promise.resolve()
+  }
+
+  async #send(runId: string, options: SendOptions): Promise<void> {
+    const { abortSignal: signal, chatId, messageId, messages, metadata, trigger } = options
+    const { api = "/api/chat", body, credentials, headers: given, platform, send, token } = this.#options
+    const headers = new Headers(typeof given === "function" ? await given() : given)
+    new Headers(options.headers).forEach((value, name) => headers.set(name, value))
+    const bodyOf = { ...body, ...options.body }
+    if (send !== undefined) {
+      return await send({ runId, chatId, trigger, messageId, messages, headers, body: bodyOf, metadata, signal })
+    }
+    if (token !== undefined && !headers.has("authorization")) {
+      const answer = typeof token === "function" ? await token() : token
+      const text = typeof answer === "string" ? answer : answer?.token
+      if (text !== undefined) headers.set("authorization", `Bearer ${text}`)
+    }
+    headers.set("content-type", "application/json")
+    headers.set("accept", "application/json")
+    const request = platform?.fetch ?? fetch
+    const response = await request(api, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ ...bodyOf, id: chatId, runId, trigger, messageId, messages }),
+      ...(credentials === undefined ? {} : { credentials }),
+      ...(signal === undefined ? {} : { signal })
+    })
+    if (!response.ok) throw new Error((await response.text()) || `the chat was answered with status ${response.status}`)
+  }
+}
+
+const newest = (runs: ReadonlyArray<Run>): Run | undefined =>
+  runs.filter(({ status }) => status === "active").toSorted((a, b) => (b.startedAt ?? 0) - (a.startedAt ?? 0))[0]
