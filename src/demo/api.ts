@@ -1,9 +1,10 @@
 /**
  * What the page asks the demo's server to do. All of it is JSON; errors are `{ "error": "…" }`, meant for the user.
  */
-import { ByteSize, Duration, Effect, Layer, Redacted, Schema } from "effect"
+import { ByteSize, Duration, Effect, Layer, Redacted, Schema, Stream } from "effect"
 import { HttpIncomingMessage, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Authenticator } from "../gateway/index.ts"
+import { AgentEvents, Identity, UserLog } from "../index.ts"
 import { Question } from "./agent/Question.ts"
 import { DemoUser, Tokens } from "./DemoUsers.ts"
 import { Lines, maxTime, namePattern } from "./Lines.ts"
@@ -86,6 +87,22 @@ const ask = route(
   })
 )
 
+/** The offsets of a run's events, as the user's log has them at this moment: what a page is held against after a reload. */
+const logged = route(
+  "/api/logged",
+  Effect.gen(function*() {
+    const user = yield* caller
+    const { run } = yield* body(Schema.Struct({ run: Identity.RunId }), "{ run: the id of a run }")
+    const offsets = yield* UserLog.events(user, AgentEvents.catalog).pipe(
+      Stream.filter((event) => event.type !== "$gap" && event.run === run),
+      Stream.map((event) => event.type === "$gap" ? 0 : event.offset),
+      Stream.runCollect,
+      Effect.catchTag("BrokerError", () => new Refused({ status: 503, message: "The log cannot be read just now." }))
+    )
+    return json({ offsets })
+  })
+)
+
 const Line = Schema.String.check(Schema.isPattern(namePattern))
 const Millis = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Duration.toMillis(maxTime) }))
 
@@ -153,7 +170,7 @@ const kill = route(
 )
 
 /** What concerns devices and their connections. */
-export const ofDevices = [token, cut, slow, stats, outage] as const
+export const ofDevices = [token, logged, cut, slow, stats, outage] as const
 
 /** What concerns runs. */
 export const ofRuns = [ask] as const

@@ -2,6 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import * as Library from "../../src/demo/agent/Library.ts"
 import { textOf } from "../../src/demo/agent/Section.ts"
+import { suggestions } from "../../src/demo/page/run/suggestions.ts"
 import { answer, handbook, packageLibrary } from "./support.ts"
 
 class Docs extends Context.Service<Docs, Library.Library>()("test/Docs") {}
@@ -48,6 +49,23 @@ layer(Layer.effect(Docs, packageLibrary))("answers from the package's documents"
       const found = answer(yield* Docs, "what is a snapshoot?")
       assert.isTrue(found.answered)
       assert.include(found.text, "I read “snapshoot” as “snapshot”.")
+    }))
+
+  it.effect("give all of a section whose heading is the question, in prose: so to each question that the page suggests", () =>
+    Effect.gen(function*() {
+      const library = yield* Docs
+      assert.strictEqual(new Set(suggestions).size, 10)
+      for (const question of suggestions) {
+        const found = answer(library, question)
+        const [citation] = found.citations
+        assert.deepStrictEqual(found.citations.map(({ section }) => section.title), [question])
+        assert.isDefined(citation)
+        assert.strictEqual(citation.section.source, "src/demo/README.md")
+        assert.strictEqual(found.text, `${textOf(citation.section)} [1]`)
+        assert.notMatch(found.text, /^- |^```/mu)
+        assert.isAbove(found.text.split(" ").length, 40, question)
+        assert.isBelow(found.text.split(" ").length, 110, question)
+      }
     }))
 
   it.effect("do not guess what they cannot know", () =>

@@ -3,7 +3,7 @@
  */
 import { NodeServices } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schedule } from "effect"
 import { HttpServer } from "effect/http"
 import { request } from "node:http"
 import * as Library from "../../src/demo/agent/Library.ts"
@@ -59,7 +59,7 @@ layer(server, { excludeTestServices: true })("the demo's server", (it) => {
     Effect.gen(function*() {
       const ada = yield* tokenOf("ada")
       const forged = { authorization: `${ada.authorization.slice(0, -4)}AAAA` }
-      for (const path of ["/api/ask", "/api/cut", "/api/slow", "/api/stats", "/api/outage"]) {
+      for (const path of ["/api/ask", "/api/logged", "/api/cut", "/api/slow", "/api/stats", "/api/outage"]) {
         assert.strictEqual((yield* post(path, {})).status, 401, path)
         assert.strictEqual((yield* post(path, {}, forged)).status, 401, path)
       }
@@ -102,6 +102,24 @@ layer(server, { excludeTestServices: true })("the demo's server", (it) => {
       )
       assert.strictEqual((yield* post("/api/ask", { question: "And the boat?" }, ada)).status, 429)
       assert.strictEqual((yield* post("/api/ask", { question: "And the boat?" }, grace)).status, 202)
+    }))
+
+  it.effect("tells a user what the log has of a run of theirs, and nobody else", () =>
+    Effect.gen(function*() {
+      const ada = yield* tokenOf("ada")
+      const { body: { run } } = yield* post(
+        "/api/ask",
+        { question: "When does the oil arrive?" },
+        yield* tokenOf("grace")
+      )
+      const offsets = (headers: Record<string, string>) =>
+        Effect.map(post("/api/logged", { run }, headers), ({ body }) => body["offsets"])
+      yield* Effect.repeat(offsets(yield* tokenOf("grace")), {
+        until: (found) => Array.isArray(found) && found.length > 1 && found[0] < found[1],
+        schedule: Schedule.spaced("10 millis")
+      })
+      assert.deepStrictEqual(yield* offsets(ada), [])
+      assert.strictEqual((yield* post("/api/logged", { run: "" }, ada)).status, 400)
     }))
 
   it.effect("cuts only lines that are named as tabs name them, and for a bounded time", () =>

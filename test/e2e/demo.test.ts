@@ -68,6 +68,21 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
       state: "attached"
     })
   }
+  /** What the three steps say, and how each stands. */
+  const steps = (of: Page) =>
+    of.locator("[data-user=ada] .strip li").evaluateAll((items) =>
+      items.map((item) => `${item.textContent} ${item.getAttribute("data-state")}`)
+    )
+  /** How many events the page says were restored, once it has all that the log had. */
+  const restored = async (of: Page, how: string) => {
+    const last = of.locator("[data-user=ada] .strip li[data-state=done]").nth(2)
+    await last.waitFor()
+    const [, had, all] = /^✓Restored (\d+) of (\d+) events$/u.exec(await last.textContent() ?? "") ?? []
+    assert.deepStrictEqual((await steps(of)).slice(0, 2), ["✓Asked done", `✓${how} done`])
+    assert.isAbove(Number(had), 5)
+    assert.strictEqual(had, all)
+    return Number(had)
+  }
   const counted = async (of: Page, name: string) =>
     Number(await of.locator(`[data-user=ada] [data-count=${name}]`).textContent())
 
@@ -113,12 +128,15 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await page.getByRole("button", { name: "Open a second user beside" }).click()
     await live(page, "grace")
 
+    assert.deepStrictEqual(await steps(page), ["1Ask now", "2Reload the page later", "3See what came back later"])
     await ask(page, question)
     await streaming(page)
+    assert.deepStrictEqual(await steps(page), ["✓Asked done", "2Reload now now", "3See what came back later"])
     await page.reload()
     await live(page)
     await live(page, "grace")
     await page.locator("article[data-status=active]").waitFor()
+    await restored(page, "Reloaded")
 
     await page.getByRole("button", { name: "Cut the connection" }).first().click()
     await page.locator("[data-user=ada] [data-count=reconnects]", { hasText: "1" }).waitFor()
@@ -143,6 +161,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await live(page)
     await ended(page, "completed")
     await assertWhole(page, true)
+    assert.strictEqual(await restored(page, "Reloaded"), ada.events.length)
     assert.strictEqual(await counted(page, "events"), 0)
     const storage: unknown = await page.evaluate("Object.keys(localStorage).concat(Object.keys(sessionStorage))")
     assert.deepStrictEqual(storage, ["effect-emitter-demo:beside"])
@@ -166,9 +185,10 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     await late.goto(url)
     await late.goto("about:blank")
     await ask(page, "What is lit at sunset, and when does the boat bring oil?")
-    await page.locator("article[data-status=active] [data-tool]").first().waitFor()
+    await page.locator("article[data-status=active] [data-tool]").first().waitFor({ state: "attached" })
     await late.goto(url)
     await late.locator("article[data-status=active]").waitFor()
+    await restored(late, "Opened later")
     await completed(page)
     await ended(late, "completed")
     await caughtUp(page)
@@ -279,7 +299,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
       }).observe(document.body, { childList: true, subtree: true, attributes: true })
       undefined`)
     await ask(page, "What is the difference between batched and critical events?")
-    await page.locator("article[data-status=active] [data-tool]").first().waitFor()
+    await page.locator("article[data-status=active] [data-tool]").first().waitFor({ state: "attached" })
     await completed(page)
     await caughtUp(page)
     assert.isAbove(await counted(page, "gaps"), 0)
@@ -354,7 +374,7 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     assert.strictEqual(await counted(page, "gaps"), 1)
     const after = await record(url, "ada")
     await ask(page, question)
-    await page.locator("article[data-status=active] [data-tool=call-1]").waitFor()
+    await page.locator("article[data-status=active] [data-tool=call-1]").waitFor({ state: "attached" })
     await page.getByRole("button", { name: "Stop" }).click()
     await newest(page).locator(".ending", { hasText: "Stopped by you." }).waitFor()
     const [card] = await shown(page, "ada")
@@ -368,13 +388,23 @@ describe.skipIf(executable === undefined)("the demo's page", () => {
     const total = (name: string) => operator.locator("#totals div", { hasText: name }).locator("dd")
     await operator.locator("#state[data-breaker=closed]").waitFor()
     await page.setViewportSize({ width: 390, height: 844 })
+    const box = await page.getByLabel("Your question").boundingBox()
+    assert.isBelow(box?.y ?? 1_000, 400)
     await ask(page, "How do I define my own event?")
     await streaming(page)
+    await page.reload()
+    await streaming(page)
+    assert.isTrue(await newest(page).locator("h3").isVisible())
+    await page.waitForFunction(() => {
+      const { bottom = 0, top = -1 } = document.querySelector("[data-user=ada] article h3")?.getBoundingClientRect() ??
+        {}
+      return top >= 0 && bottom < innerHeight
+    })
     await operator.getByRole("button", { name: "Take the broker away for 5 s" }).click()
     await operator.locator("#state[data-breaker=open]").waitFor()
     await completed(page)
     await caughtUp(page)
-    await assertWhole(page)
+    await assertWhole(page, true)
     assert.isAtMost(await page.evaluate(() => document.documentElement.scrollWidth), 390)
     await operator.locator("#state[data-breaker=closed]").waitFor()
     assert.isAbove(Number(await total("Out of the spool").textContent()), 5)

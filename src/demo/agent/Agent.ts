@@ -82,8 +82,12 @@ const answering = Effect.fnUntraced(function*(question: string, library: Library
   })
 
   const stream = Effect.fnUntraced(function*(text: string) {
-    for (const delta of text.match(/\s*\S+\s*/gu) ?? []) {
+    const words = text.match(/\s*\S+\s*/gu) ?? []
+    for (const [index, delta] of words.entries()) {
       yield* emitter.emit(AgentEvents.TextDelta.make({ messageId, delta }))
+      if (index % 5 === 4) {
+        yield* emitter.emit(AgentEvents.ProgressUpdate.make({ progress: Math.round(70 + 25 * index / words.length) }))
+      }
       yield* Effect.sleep(pace.word)
     }
   })

@@ -39,6 +39,8 @@ const wordsPerPart = 110
 /** The passages that answer a part, and how much of it they cover. */
 const answerPart = (library: Library, part: Part, readings: ReadonlyArray<Passages.Reading>) => {
   const own = readings.filter((reading) => reading.part === part)
+  const asked = own.find(({ isWhole }) => isWhole)
+  if (asked !== undefined) return { part, chosen: Passages.whole(asked), coverage: 1 }
   const candidates = own.flatMap((reading) => Passages.candidates(library, reading))
   // Both sides of a comparison have their say.
   const chosen = part.sides === undefined

@@ -42,6 +42,7 @@ export interface Hit {
 
 /**
  * - `search` ranks the sections for a query.
+ * - `titled` gives the section of prose that has a text as its heading, whatever its case and its marks.
  * - `rarity` tells how much a word tells apart: 0 for a word in every section, about 1 for a word in one; 1 for unknown
  *   words.
  * - `knows` tells whether any section has a word; `nearest` gives, for a long word that none has, the one it may be a
@@ -52,6 +53,7 @@ export interface Library {
   readonly sections: ReadonlyArray<Section>
   readonly get: (id: string) => Section | undefined
   readonly search: (query: string, options: { readonly limit: number; readonly kind?: Kind }) => ReadonlyArray<Hit>
+  readonly titled: (text: string) => Section | undefined
   readonly rarity: (word: string) => number
   readonly knows: (word: string) => boolean
   readonly nearest: (word: string) => readonly [string, string] | undefined
@@ -79,9 +81,14 @@ const distance = (a: string, b: string, most: number): number => {
   return last[b.length] ?? most + 1
 }
 
+const bare = (text: string): string => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, " ").trim()
+
 /** Indexes sections. */
 export const make = (name: string, sections: ReadonlyArray<Section>): Library => {
   const byId = new Map(sections.map((section) => [section.id, section]))
+  const byTitle = new Map(
+    sections.filter(({ kind }) => kind !== "api").toReversed().map((section) => [bare(section.title), section])
+  )
   const documents = new Map<string, number>()
   const written = new Map<string, string>()
   for (const section of sections) {
@@ -126,6 +133,7 @@ export const make = (name: string, sections: ReadonlyArray<Section>): Library =>
         return section === undefined ? [] : [{ section, score }]
       })
     },
+    titled: (text) => byTitle.get(bare(text)),
     rarity: (word) => {
       const count = documents.get(word) ?? 0
       return count === 0 || most === 0 ? 1 : Math.max(0.15, Math.log((sections.length + 1) / count) / most)

@@ -15,5 +15,5 @@ export interface Pace {
 
 /** The pace of the runs that are started with it; for readers by default. */
 export const Pace = Context.Reference<Pace>("effect-emitter/demo/Pace", {
-  defaultValue: () => ({ step: "700 millis", word: "45 millis" })
+  defaultValue: () => ({ step: "700 millis", word: "60 millis" })
 })

@@ -6,12 +6,16 @@ import type { Part } from "./Question.ts"
 import type { Passage, Section } from "./Section.ts"
 import { contentWords, countWords } from "./Words.ts"
 
-/** A section that was read for one part of a question; `score` is the search's, 1 for the best of its part. */
+/**
+ * A section that was read for one part of a question; `score` is the search's, 1 for the best of its part. `isWhole` where
+ * its heading is the question itself: then all of it is the answer.
+ */
 export interface Reading {
   readonly part: Part
   readonly side?: string
   readonly section: Section
   readonly score: number
+  readonly isWhole?: true
 }
 
 /** A passage that may be quoted. `matched` are the words of the question that it, or its heading, has. */
@@ -80,6 +84,14 @@ export const candidates = (library: Library, reading: Reading): ReadonlyArray<Ca
     return [{ reading, at, passage, matched: new Set([...matched, ...inHeading]), score: score(passage, at, matched) }]
   })
 }
+
+/** Everything that a section says in words, as the answer to the question that is its heading. */
+export const whole = (reading: Reading): ReadonlyArray<Candidate> =>
+  reading.section.passages.flatMap((passage, at) =>
+    passage.kind === "code"
+      ? []
+      : [{ reading, at, passage, matched: new Set(reading.part.words.keys()), score: reading.score }]
+  )
 
 const overlap = (a: Passage, b: Passage): number => {
   const left = new Set(contentWords(a.text))

@@ -68,7 +68,10 @@ export interface Found {
   readonly score: number
 }
 
-/** The sections to read: for each part, or each side, those not far behind the best. */
+/**
+ * The sections to read: for each part, or each side, those not far behind the best; where one has the question as its
+ * heading, that one alone.
+ */
 export const readings = (
   library: Library,
   found: ReadonlyArray<readonly [Search, ReadonlyArray<Found>]>
@@ -84,7 +87,10 @@ export const readings = (
       group.push({ part, section, score: score * worth(part, section), ...(side === undefined ? {} : { side }) })
     }
   }
-  return [...groups.values()].flatMap((group) => {
+  return [...groups.values()].flatMap((group): ReadonlyArray<Reading> => {
+    const part = group[0]?.part
+    const asked = part === undefined ? undefined : library.titled(part.text)
+    if (part !== undefined && asked !== undefined) return [{ part, section: asked, score: 1, isWhole: true }]
     const ranked = group.toSorted((a, b) => b.score - a.score)
     const best = ranked[0]?.score ?? 1
     return ranked

@@ -14,6 +14,9 @@ const find = (id: string): HTMLElement => {
   return element
 }
 
+// After a reload the run is brought into view, wherever the page stood before.
+history.scrollRestoration = "manual"
+
 const main = find("main")
 const beside = find("beside")
 const announcements = find("announcements")

@@ -5,10 +5,12 @@ import type { Run, Status } from "../../client/index.ts"
 import * as Api from "./connection/api.ts"
 import { askForm } from "./run/askForm.ts"
 import * as Connection from "./connection/connection.ts"
-import { connectionCard, spoken } from "./connection/connectionCard.ts"
-import { h } from "./view/dom.ts"
+import { connectionCard, gapText, spoken } from "./connection/connectionCard.ts"
+import { h, setText } from "./view/dom.ts"
 import { eventLog } from "./connection/eventLog.ts"
+import { following } from "./connection/following.ts"
 import * as Facts from "./run/facts.ts"
+import { strip } from "./run/restored.ts"
 import { endingText, type RunView, runView, type Seen } from "./run/runView.ts"
 
 /** A panel. `close` ends its connection and takes it off the page. */
@@ -30,6 +32,23 @@ const isReload = performance.getEntriesByType("navigation").some((entry) =>
   entry instanceof PerformanceNavigationTiming && entry.type === "reload"
 )
 
+/** What stands in place of runs: what is so, or what to do. */
+export const emptyText = (
+  { isConnected, isGuest, isWaiting, name }: {
+    readonly isConnected: boolean
+    readonly isGuest: boolean
+    readonly isWaiting: boolean
+    readonly name: string
+  }
+): string =>
+  isWaiting
+    ? isConnected ? "Connected, waiting for the run." : "Not connected. The run shows once the connection is back."
+    : !isConnected
+    ? "Not connected."
+    : isGuest
+    ? `Nothing has arrived for ${name}. What others ask is delivered to them alone.`
+    : "Connected. Ask something, and reload the page while the answer comes."
+
 /** Opens a panel for a user. `announce` speaks to screen readers; with `onClose` the panel offers to close itself. */
 export const open = (options: {
   readonly user: string
@@ -39,19 +58,21 @@ export const open = (options: {
 }): Panel => {
   const { announce, name, user } = options
   const api = Api.forUser(user)
+  const isGuest = options.onClose !== undefined
   const views = new Map<string, View>()
   let scheduled = false
   let tookCommands = false
   let wasLive = false
-  /** The run that was asked for here, until it has been brought into view. */
-  let asked: string | undefined
+  /** The run to bring into view. */
+  let wanted: string | undefined
 
   const form = askForm({
     panel: user,
     name,
     ask: async (question, text) => {
       const { run } = await api.ask(question, text)
-      asked = String(run)
+      wanted = String(run)
+      follower.asked(wanted)
       repaint()
       announce(`${name} asked: ${question}`)
     }
@@ -76,14 +97,11 @@ export const open = (options: {
       )
     }
   })
-  const empty = h(
-    "p",
-    { class: "empty" },
-    options.onClose === undefined
-      ? "Ask something, or take one of the questions above. While the answer streams in: reload the page, or cut its connection."
-      : `Nothing has arrived for ${name}. What others ask is delivered to them alone.`
-  )
-  const list = h("div", { class: "runs" }, empty)
+  const empty = h("p", { class: "empty" })
+  const steps = strip()
+  const missing = h("p", { class: "missing" })
+  const list = h("div", { class: "runs" })
+  const stage = h("div", { class: "stage" }, steps.element, missing, empty, list)
   const close = h("button", { type: "button", class: "quiet", "aria-label": `Close ${name}` }, "Close")
   const heading = h("h2", { id: `${user}-name` }, name)
   const element = h(
@@ -100,8 +118,8 @@ export const open = (options: {
       "div",
       { class: "columns" },
       form.element,
-      h("div", { class: "side" }, card.element),
-      list
+      stage,
+      h("div", { class: "side" }, card.element)
     )
   )
 
@@ -138,6 +156,18 @@ export const open = (options: {
     view.seenActive ||= run.status === "active"
   }
 
+  /**
+   * On a small screen a run begins below the form. It is short at first, so the page may have to grow before it can reach
+   * the top; whoever scrolls is left alone.
+   */
+  const bringIntoView = () => {
+    const view = wanted === undefined ? undefined : views.get(wanted)
+    if (view === undefined) return
+    const { top } = stage.getBoundingClientRect()
+    if (view.element.getBoundingClientRect().bottom > innerHeight && top > 24) stage.scrollIntoView({ block: "start" })
+    if (top <= 24 || view.shown?.status !== "active") wanted = undefined
+  }
+
   const paint = () => {
     scheduled = false
     const isLive = before === "live"
@@ -151,20 +181,19 @@ export const open = (options: {
       if (list.children[index] !== view.element) list.insertBefore(view.element, list.children[index] ?? null)
     }
     while (list.children.length > runs.length) list.lastElementChild?.remove()
-    if (runs.length === 0) list.append(empty)
     for (const id of views.keys()) if (!runs.some((run) => run.id === id)) views.delete(id)
-    const view = asked === undefined ? undefined : views.get(asked)
-    // On a small screen the run begins below the form. It is short at first, so the page may have to grow before the run
-    // can reach the top; whoever scrolls is left alone.
-    if (view !== undefined) {
-      const { bottom, top } = view.element.getBoundingClientRect()
-      if (bottom > innerHeight && top > 24) view.element.scrollIntoView({ block: "start" })
-      if (top <= 24 || view.shown?.status !== "active") asked = undefined
-    }
+    const isFirst = follower.subject() === undefined
+    steps.update(follower.follow(runs))
+    if (isReload && isFirst && !isGuest) wanted = follower.subject()
+    const isWaiting = follower.isWaiting()
+    const isConnected = isLive || before === "degraded"
+    empty.hidden = runs.length > 0 && !isWaiting
+    setText(empty, emptyText({ isConnected, isGuest, isWaiting, name }))
+    bringIntoView()
     card.counts(live.counts, live.position(), live.gateway())
   }
   const letGo = () => {
-    asked = undefined
+    wanted = undefined
   }
   for (const type of ["wheel", "touchmove", "keydown"]) addEventListener(type, letGo, { passive: true })
 
@@ -184,14 +213,24 @@ export const open = (options: {
     if (status.state === "waiting") log.between("the connection was lost")
     if (status.state === "degraded") log.between("events may be late")
     if (status.state === "live" && before !== "connecting") log.between("live again")
+    if (status.state === "live" && before !== "live") follower.live()
     before = status.state
     repaint()
   }
 
+  const follower = following({
+    isReload,
+    position: () => live.position(),
+    logged: api.logged,
+    changed: repaint,
+    failed: (error) => log.between(`not compared with the log: ${String(error)}`)
+  })
+
   const live = Connection.open(api, {
     item: (item) => {
       log.item(item)
-      if (item._tag === "Gap") card.gap(item)
+      if (item._tag === "Gap") setText(missing, gapText(item))
+      follower.item(item)
     },
     status: onStatus,
     counted: repaint,

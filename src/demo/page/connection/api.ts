@@ -67,6 +67,11 @@ export const forUser = (user: string) => {
     token: fresh,
     ask: (question: string, text: string | undefined) =>
       authorized("/api/ask", { question, ...(text === undefined ? {} : { text }) }),
+    /** The offsets of a run's events in the user's log. */
+    logged: async (run: string): Promise<ReadonlyArray<number>> => {
+      const { offsets } = await authorized("/api/logged", { run })
+      return Array.isArray(offsets) ? offsets.map(Number) : []
+    },
     cut: (line: string, holdMs: number, node: string | undefined) => authorized(at("/api/cut", node), { line, holdMs }),
     slow: (line: string, ms: number, node: string | undefined) => authorized(at("/api/slow", node), { line, ms }),
     kill: (node: string) => authorized(at("/api/kill", node), {}),

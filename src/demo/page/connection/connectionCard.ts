@@ -105,7 +105,6 @@ export const connectionCard = (options: {
 }) => {
   const state = h("strong", { class: "state" })
   const about = h("p", { class: "detail" })
-  const missing = h("p", { class: "missing" })
   const position = h("code")
   const values = new Map<keyof Counts, HTMLElement>()
   const row = (key: keyof Counts, label: string, title: string) => {
@@ -138,7 +137,6 @@ export const connectionCard = (options: {
     on,
     h("p", { class: "position", title: "epoch:offset of the last event that was handled" }, "Position ", position),
     about,
-    missing,
     h(
       "dl",
       { class: "counts" },
@@ -178,7 +176,6 @@ export const connectionCard = (options: {
       for (const [key, value] of values) setText(value, count(counts[key]))
       setText(position, at === undefined ? "none yet" : toText(at))
     },
-    gap: (gap: Gap) => setText(missing, gapText(gap)),
     close: () => clearInterval(timer)
   }
 }

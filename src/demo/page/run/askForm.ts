@@ -2,15 +2,13 @@
  * Where a user asks: the question, questions to begin with, and room for a text of their own.
  */
 import { count, h, setText } from "../view/dom.ts"
+import { suggestions } from "./suggestions.ts"
 
 /** The most characters of a pasted text; the server holds to the same. */
 const maxText = 200_000
 
-const suggestions = [
-  "What happens when a device reads too slowly?",
-  "What is the difference between batched and critical events?",
-  "How do I define my own event?"
-]
+/** How many suggestions are shown before somebody asks for more. */
+const shown = 3
 
 /** The form. `ask` resolves when the server took the question, and rejects with what to tell the user. */
 export const askForm = (options: {
@@ -92,6 +90,24 @@ export const askForm = (options: {
     }
   }
 
+  const chips = (label: string, questions: ReadonlyArray<string>) =>
+    h(
+      "div",
+      { class: "suggestions", role: "group", "aria-label": label },
+      ...questions.map((suggestion) =>
+        h("button", {
+          type: "button",
+          class: "chip",
+          on: {
+            click: () => {
+              question.value = suggestion
+              void submit()
+            }
+          }
+        }, suggestion)
+      )
+    )
+
   const element = h(
     "form",
     {
@@ -107,24 +123,19 @@ export const askForm = (options: {
     },
     h("label", { for: id("question") }, "Your question"),
     h("div", { class: "row" }, question, button),
+    problem,
+    chips("Questions to begin with", suggestions.slice(0, shown)),
     h(
       "div",
-      { class: "suggestions", role: "group", "aria-label": "Questions to begin with" },
-      ...suggestions.map((suggestion) =>
-        h("button", {
-          type: "button",
-          class: "chip",
-          on: {
-            click: () => {
-              question.value = suggestion
-              void submit()
-            }
-          }
-        }, suggestion)
-      )
-    ),
-    own,
-    problem
+      { class: "folds" },
+      h(
+        "details",
+        { class: "more-questions" },
+        h("summary", {}, "More questions"),
+        chips("More questions", suggestions.slice(shown))
+      ),
+      own
+    )
   )
   return { element, focus: () => question.focus() }
 }

@@ -109,9 +109,8 @@ export const runView = (
       [
         documents === undefined ? undefined : `from ${documents}`,
         run.startedAt !== undefined && run.endedAt !== undefined ? duration(run.endedAt - run.startedAt) : undefined,
-        run.usage.inputTokens + run.usage.outputTokens === 0
-          ? undefined
-          : `${count(run.usage.inputTokens)} words read, ${count(run.usage.outputTokens)} written`
+        run.usage.inputTokens === 0 ? undefined : `${count(run.usage.inputTokens)} words read`,
+        run.usage.outputTokens === 0 ? undefined : `${count(run.usage.outputTokens)} written`
       ].filter((part) => part !== undefined).join(" · ")
     )
     const hadFocus = document.activeElement === stop.element

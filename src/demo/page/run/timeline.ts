@@ -119,7 +119,10 @@ const entryOf = (part: Part): Shown | undefined => {
   return undefined
 }
 
-/** The list, and what brings it up to date. It is folded once the run has ended and no step failed, unless its user did otherwise. */
+/**
+ * The list, and what brings it up to date. It is folded once the answer begins or the run has ended, and no step failed,
+ * unless its user did otherwise.
+ */
 export const timeline = () => {
   const list = h("ol", { class: "steps", "aria-label": "Steps" })
   const summary = h("summary")
@@ -148,7 +151,8 @@ export const timeline = () => {
       setText(summary, plural(count, "step"))
       element.hidden = count === 0
       const isFailed = parts.some((part) => part.type === "tool" && part.status === "failed")
-      if (!isChosen) element.open = status === "active" || isFailed
+      const isAnswering = parts.some((part) => part.type === "text")
+      if (!isChosen) element.open = status === "active" && !isAnswering || isFailed
     }
   }
 }
