@@ -46,9 +46,10 @@ const reload = async (page: Page) => {
 if (readme) {
   const page = await open({ width: 1000, height: 640, colorScheme: "light" })
   await ask(page)
-  await page.waitForTimeout(1_500)
-  await reload(page)
   await page.waitForTimeout(1_000)
+  await reload(page)
+  await page.locator(".strip li[data-state=done]").nth(2).waitFor()
+  await page.locator(".request[data-request=open]").waitFor()
   await mkdir(`${root}.github`, { recursive: true })
   await page.screenshot({ path: `${root}.github/screenshot.png` })
 } else {
