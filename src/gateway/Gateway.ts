@@ -34,6 +34,7 @@ import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
@@ -46,6 +47,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError } from "../broker/Broker.ts"
 import * as Hub from "../hub/Hub.ts"
+import type * as Command from "../protocol/command/Command.ts"
 import type { ConfigError } from "../protocol/settings/ConfigError.ts"
 import { ConnectionId, type UserId } from "../protocol/values/Identity.ts"
 import * as Monotonic from "../protocol/values/Monotonic.ts"
@@ -108,6 +110,8 @@ export type { Stats } from "./Stats.ts"
  *   refused. `effect-emitter/http` makes middleware of it.
  * - `cors` are the headers that let the page that sent a request read its answer, and
  *   `preflight` is the answer to its `OPTIONS`, both by the gateway's `origins`.
+ * - `command` decides about a command of a user as if a device of theirs had sent it, by
+ *   the same limits and the same policy.
  * - `goodbye` waits until the gateway says goodbye to its devices. Whoever waits counts
  *   as one of its sessions: a response of the program's own that lasts ends with them.
  * - `drain` leaves runs alone, refuses new devices, sends what is there to send, says goodbye to all others, and waits until
@@ -123,6 +127,10 @@ export class Gateway extends Context.Service<Gateway, {
   readonly identify: (request: HttpServerRequest) => Effect.Effect<Principal, IdentifyError>
   readonly cors: (request: HttpServerRequest) => Readonly<Record<string, string>>
   readonly preflight: (request: HttpServerRequest) => Effect.Effect<HttpServerResponse>
+  readonly command: (
+    principal: Principal,
+    command: Command.Request
+  ) => Effect.Effect<Command.Outcome, Commands.Undecided>
   readonly goodbye: Effect.Effect<void>
   readonly drain: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
@@ -245,6 +253,12 @@ const make = Effect.fnUntraced(function*(
     OriginPolicy.isAllowed(config.origins, headers)
       ? OriginPolicy.corsHeaders(config.origins, headers["origin"])
       : OriginPolicy.refusalHeaders(headers["origin"])
+  const command: Gateway["Service"]["command"] = (principal, request) =>
+    Effect.suspend(() =>
+      commands.isTooOften({ principal })
+        ? Effect.succeed(commands.refuse("tooMany", { message: "commands came too fast" }))
+        : Fiber.join(commands.submit({ principal }, request))
+    )
   const goodbye = Effect.callback<void>((resume) => {
     const leave = () => sessions.remove(session)
     const end = () => {
@@ -255,7 +269,7 @@ const make = Effect.fnUntraced(function*(
     sessions.add(session)
     return Effect.sync(leave)
   })
-  const gateway = { stats, drain, identify, goodbye, cors, preflight: routes.options, revoke: hub.revoke }
+  const gateway = { stats, drain, identify, command, goodbye, cors, preflight: routes.options, revoke: hub.revoke }
   Metrics.publishBy(gateway, publish)
 
   return {

@@ -8,19 +8,8 @@
 import * as Stream from "effect/Stream"
 import type { Position } from "../../protocol/values/Position.ts"
 import * as PositionText from "../../protocol/values/PositionText.ts"
+import type { Mapping } from "../Mapping.ts"
 import type { RunItem } from "../RunItem.ts"
-
-/**
- * A pure mapping of runs to the messages of another protocol: what an item makes of the
- * state, and what is sent of it. Each reader has a state of its own.
- *
- * @category models
- * @since 0.2.0
- */
-export interface Mapping<State, Message> {
-  readonly initial: State
-  readonly next: (state: State, item: RunItem) => readonly [State, ReadonlyArray<Message>]
-}
 
 /**
  * A place in a stream: behind the event at `position`, or where `sent` is given, behind
@@ -59,20 +48,27 @@ export const knownUpTo = ({ position: { epoch, offset }, sent }: Cursor): Positi
 })
 
 /**
- * Writes items as server-sent events, behind the place where the client is.
+ * Writes items as server-sent events, behind the place where the client is, until there
+ * is no more or the mapping is over.
  *
  * @category encoders
  * @since 0.2.0
  */
 export const encode = <State, Message>(
-  { initial, next }: Mapping<State, Message>,
+  { initial, isOver = () => false, next }: Mapping<State, Message>,
   toData: (message: Message) => string,
   cursor?: Cursor
-): <E, R>(items: Stream.Stream<RunItem, E, R>) => Stream.Stream<string, E, R> =>
-  Stream.mapAccum(() => initial, (state, item) => {
-    const [after, messages] = next(state, item)
-    return [after, item._tag === "Event" && item.isKnown ? [] : write(item, messages.map(toData), cursor)]
-  })
+) =>
+<E, R>(items: Stream.Stream<RunItem, E, R>): Stream.Stream<string, E, R> =>
+  items.pipe(
+    Stream.mapAccum(() => initial, (state, item) => {
+      const [after, messages] = next(state, item)
+      const texts = item._tag === "Event" && item.isKnown ? [] : write(item, messages.map(toData), cursor)
+      return [after, [{ texts, isLast: isOver(after) }]] as const
+    }),
+    Stream.takeUntil(({ isLast }) => isLast),
+    Stream.flatMap(({ texts }) => Stream.fromIterable(texts))
+  )
 
 const write = (item: RunItem, data: ReadonlyArray<string>, cursor: Cursor | undefined): ReadonlyArray<string> => {
   if (item._tag === "Missing") return data.map(toText)

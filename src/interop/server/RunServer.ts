@@ -13,6 +13,7 @@
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as ByteSize from "effect/ByteSize"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
@@ -25,14 +26,16 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ServerResponse } from "node:http"
-import { Broker, type BrokerError, type Signal } from "../../broker/Broker.ts"
+import { Broker, type BrokerError, type RunSnapshotAt, type Signal } from "../../broker/Broker.ts"
 import { Emitter, Emitters } from "../../emitter/Emitter.ts"
 import type { Principal } from "../../gateway/authentication/Principal.ts"
 import { Gateway } from "../../gateway/Gateway.ts"
 import * as Refusal from "../../gateway/Refusal.ts"
 import * as SignIn from "../../http/SignIn.ts"
+import * as Command from "../../protocol/command/Command.ts"
 import type { ConfigError, Part } from "../../protocol/settings/ConfigError.ts"
 import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
+import * as Names from "../../protocol/values/Names.ts"
 import type { RunItem } from "../RunItem.ts"
 import { type Cursor, cursorOf, heartbeat, knownUpTo } from "./EventStream.ts"
 import { Quota } from "./Quota.ts"
@@ -60,6 +63,41 @@ export interface Wanted {
 }
 
 /**
+ * A program with all that it needs but its emitter, and who asks for it.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Program = (emitter: Emitter["Service"], principal: Principal) => Effect.Effect<unknown, unknown>
+
+/**
+ * What a program needs besides the user's `Emitter` and the `Principal`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Needs<R> = Exclude<Exclude<R, Emitter>, SignIn.Principal>
+
+/**
+ * Takes what programs need from where routes are made, so that they can be started by
+ * requests.
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const provided = <R>(): Effect.Effect<
+  (program: Effect.Effect<unknown, unknown, R>) => Program,
+  never,
+  Needs<R>
+> =>
+  Effect.map(Effect.context<Needs<R>>(), (context) => (program) => (emitter, principal) =>
+    program.pipe(
+      Effect.provideService(Emitter, emitter),
+      Effect.provideService(SignIn.Principal, principal),
+      Effect.updateContext((given: Context.Context<never>) => Context.merge(context, given))
+    ))
+
+/**
  * What routes are made of. Whatever fails does so with the answer to the request.
  *
  * - `signedIn` finds out who sent a request, and gives the answer headers that let its
@@ -68,10 +106,12 @@ export interface Wanted {
  *   and all that is wrong with it.
  * - `cursor` is the place that `Last-Event-ID` names, if it does.
  * - `start` starts a program as the run that is wanted, unless there is one, and gives
- *   its items.
- * - `join` gives the items of a run, wherever it runs: with a cursor only those that
- *   come behind it count as new.
- * - `activeRun` is the active run of a thread that began last.
+ *   its items: with a cursor only those that come behind it count as new.
+ * - `join` gives the items of a run, wherever it runs. One that is not known is waited
+ *   for.
+ * - `activeRun` is the active run of a thread that began last, `runs` are the states of
+ *   its active runs and of the newest others.
+ * - `command` sends a command, as a device of the user would.
  * - `respond` answers with what is written of a run, with comments between to keep the
  *   stream open.
  *
@@ -93,10 +133,16 @@ export interface RunServer {
     request: HttpServerRequest,
     principal: Principal,
     wanted: Wanted,
-    program: Effect.Effect<unknown, unknown, Emitter | SignIn.Principal>
+    program: Program,
+    cursor?: Cursor
   ) => Effect.Effect<Stream.Stream<RunItem, BrokerError>, Refused>
   readonly join: (principal: Principal, run: RunId, cursor?: Cursor) => Stream.Stream<RunItem, BrokerError>
   readonly activeRun: (principal: Principal, thread: ThreadId) => Effect.Effect<RunId | undefined, Refused>
+  readonly runs: (principal: Principal, thread: ThreadId) => Effect.Effect<ReadonlyArray<RunSnapshotAt>, Refused>
+  readonly command: (
+    principal: Principal,
+    command: Omit<Command.Request, "id">
+  ) => Effect.Effect<Command.Outcome, Refused>
   readonly respond: (
     request: HttpServerRequest,
     principal: Principal,
@@ -135,23 +181,21 @@ export const make = Effect.fnUntraced(function*(
 
   const unavailable = () => Refusal.unavailable("brokerUnavailable", retryAfterMs)
 
-  const start: RunServer["start"] = (request, principal, { run, thread }, program) =>
+  const start: RunServer["start"] = (request, principal, { run, thread }, program, cursor) =>
     Effect.gen(function*() {
       const { userId } = principal
       const { from, over } = yield* runs.start(
         { ...context(principal, request), userId, threadId: thread, runId: run },
-        (emitter) =>
-          program.pipe(
-            Effect.provideService(Emitter, emitter),
-            Effect.provideService(SignIn.Principal, principal)
-          )
+        (emitter) => program(emitter, principal)
       )
       const missing = Stream.fromEffect(Effect.andThen(over, broker.snapshot(userId, run))).pipe(
         Stream.filter(({ snapshot }) => snapshot === undefined),
         Stream.map((): RunItem => ({ _tag: "Missing", message: notBegun }))
       )
       return RunLog.upToEnd(
-        Stream.merge(RunLog.follow(broker, userId, run, from), missing, { haltStrategy: "left" })
+        Stream.merge(RunLog.follow(broker, userId, run, from._tag === "Now" ? placeOf(cursor) : from), missing, {
+          haltStrategy: "left"
+        })
       )
     }).pipe(
       Effect.catchTags({
@@ -235,17 +279,29 @@ export const make = Effect.fnUntraced(function*(
         : Effect.fail(refuse(400, "invalid", "Last-Event-ID: the id of an event that was received here is needed"))
     },
     start,
-    join: ({ userId }, run, cursor) =>
-      RunLog.follow(
-        broker,
-        userId,
-        run,
-        cursor === undefined ? { _tag: "Now" } : { _tag: "After", position: knownUpTo(cursor) }
-      ),
+    join: ({ userId }, run, cursor) => RunLog.follow(broker, userId, run, placeOf(cursor)),
     activeRun: ({ userId }, thread) => Effect.mapError(RunLog.activeRun(broker, userId, thread), unavailable),
+    runs: ({ userId }, thread) =>
+      broker.snapshots(userId, undefined, { count: recentRuns, threads: [thread] }).pipe(
+        Effect.mapBoth({
+          onFailure: unavailable,
+          onSuccess: ({ snapshots }) => snapshots.filter(({ state }) => state.thread === thread)
+        })
+      ),
+    command: (principal, command) =>
+      Effect.flatMap(Names.next, (name) => gateway.command(principal, { ...command, id: Command.CommandId.make(name) }))
+        .pipe(
+          Effect.mapError(() => Refusal.unavailable("undecided", retryAfterMs))
+        ),
     respond
   }
 })
+
+const placeOf = (cursor: Cursor | undefined): RunLog.From =>
+  cursor === undefined ? { _tag: "Now" } : { _tag: "After", position: knownUpTo(cursor) }
+
+/** How many runs of a thread that ended are looked at. */
+const recentRuns = 8
 
 const notBegun = "The program has ended without beginning the run"
 
@@ -259,7 +315,14 @@ const untilEmpty = (places: Quota): Effect.Effect<void> =>
     Effect.asVoid
   )
 
-const refuse = (status: number, code: string, message: string, more: object = {}): Refused =>
+/**
+ * The answer to a request that makes no sense, or not now: a JSON body of `code` and
+ * `message`.
+ *
+ * @category responses
+ * @since 0.2.0
+ */
+export const refuse = (status: number, code: string, message: string, more: object = {}): Refused =>
   HttpServerResponse.jsonUnsafe({ code, message, ...more }, { status, headers: { "cache-control": "no-store" } })
 
 const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()

@@ -6,7 +6,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Layer, Schema } from "effect"
 import { AgentEvents, Broker, Emitter, Event, Identity, UserLog } from "effect-emitter"
 import { HttpRouter } from "effect/http"
-import { encode, type Mapping } from "../../../src/interop/server/EventStream.ts"
+import type { Mapping } from "../../../src/interop/Mapping.ts"
+import { encode } from "../../../src/interop/server/EventStream.ts"
 import * as RunServer from "../../../src/interop/server/RunServer.ts"
 import type { Options } from "../../../src/interop/server/ServerOptions.ts"
 import { token, user } from "../../gateway/server.ts"
@@ -49,15 +50,14 @@ const routes = (program: Effect.Effect<unknown, unknown, Emitter.Emitter>, optio
   Layer.effectDiscard(Effect.gen(function*() {
     const router = yield* HttpRouter.HttpRouter
     const server = yield* RunServer.make("AgUi", options)
+    const provided = yield* RunServer.provided<Emitter.Emitter>()
     yield* router.add("OPTIONS", "/runs", server.preflight)
     yield* router.add("POST", "/runs", (request) =>
       server.signedIn(request, (principal) =>
         Effect.gen(function*() {
           const asked = yield* server.body(request, Asked)
           const cursor = yield* server.cursor(request)
-          const items = cursor === undefined
-            ? yield* server.start(request, principal, asked, program)
-            : server.join(principal, asked.run, cursor)
+          const items = yield* server.start(request, principal, asked, provided(program), cursor)
           return yield* server.respond(request, principal, encode(mapping, (message) => message, cursor)(items))
         })))
   }))
