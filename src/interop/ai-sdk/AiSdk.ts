@@ -39,9 +39,8 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Broker, BrokerError } from "../../broker/Broker.ts"
-import type { Emitter, Emitters } from "../../emitter/Emitter.ts"
+import type { Emitters } from "../../emitter/Emitter.ts"
 import type { Gateway } from "../../gateway/Gateway.ts"
-import type { Principal } from "../../http/SignIn.ts"
 import type { ConfigError } from "../../protocol/settings/ConfigError.ts"
 import { type RunId, ThreadId } from "../../protocol/values/Identity.ts"
 import type { RunItem } from "../RunItem.ts"
@@ -78,11 +77,11 @@ export const layer = <R = never>(
 ): Layer.Layer<
   never,
   ConfigError,
-  HttpRouter.HttpRouter | Gateway | Emitters | Broker | Exclude<R, Emitter | Principal>
+  HttpRouter.HttpRouter | Gateway | Emitters | Broker | RunServer.Needs<R>
 > =>
   Layer.effectDiscard(Effect.gen(function*() {
     const router = yield* HttpRouter.HttpRouter
-    const services = yield* Effect.context<Exclude<R, Emitter | Principal>>()
+    const provided = yield* RunServer.provided<R>()
     const server = yield* RunServer.make("AiSdk", options)
 
     yield* router.add("OPTIONS", path, server.preflight)
@@ -92,8 +91,7 @@ export const layer = <R = never>(
           const asked = yield* server.body(request, ChatRequest)
           const thread = asked.id
           const id = yield* runOf(asked)
-          // All but what the server provides is provided here; the compiler does not resolve that.
-          const program = Effect.provideContext(Effect.suspend(() => run(asked)), services) as Program
+          const program = provided(Effect.suspend(() => run(asked)))
           const items = yield* server.start(request, principal, { run: id, thread }, program)
           return isStartAlone(request.headers["accept"])
             ? HttpServerResponse.jsonUnsafe({ run: id, thread }, { status: 202 })
@@ -112,8 +110,6 @@ export const layer = <R = never>(
           return yield* server.respond(request, principal, encode(active)(server.join(principal, active)), headers)
         })))
   }))
-
-type Program = Effect.Effect<unknown, unknown, Emitter | Principal>
 
 const headers = { "x-vercel-ai-ui-message-stream": "v1" }
 
