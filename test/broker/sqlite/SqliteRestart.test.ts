@@ -1,30 +1,19 @@
 /** What a process finds that opens the file after another has ended, or was killed. */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
-import { Broker, Identity, type Position } from "effect-emitter"
+import { Effect } from "effect"
+import { type Broker, Identity, type Position } from "effect-emitter"
 import { Command } from "effect-emitter/events"
-import { SqliteBroker } from "effect-emitter/sqlite"
-import { spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
 import type { BrokerService } from "../brokerSuite.ts"
 import { envelope, idOf, newUser, numbered, plenty } from "../events.ts"
 import { command, commandsOf, receiving, send, wordOf } from "../suite/commanding.ts"
+import { appending, life } from "./lives.ts"
 import { newFile } from "./sqliteFile.ts"
-
-type Options = Omit<Parameters<typeof SqliteBroker.layer>[0], "file">
 
 const r = Identity.RunId.make("r")
 const startOf = (run: string, sequence: number, source = "s") =>
   envelope({ source, sequence, run, thread: "t", type: "agent_started", data: { agentName: "a" } })
 const said = (run: string, sequence: number, delta: string) =>
   envelope({ sequence, run, thread: "t", type: "text_delta", data: { messageId: "m", delta } })
-
-/** One life of a process that has the file. */
-const life = <A, E, R>(file: string, body: (broker: BrokerService) => Effect.Effect<A, E, R>, options: Options = {}) =>
-  Effect.gen(function*() {
-    const context = yield* Layer.build(Layer.fresh(SqliteBroker.layer({ ...options, file })))
-    return yield* body(Context.get(context, Broker.Broker))
-  }).pipe(Effect.scoped)
 
 const idsAfter = (broker: BrokerService, user: ReturnType<typeof newUser>, after: Position.Position) =>
   Effect.map(broker.pull(user, after, plenty), ({ entries, gap }) => ({ gap, ids: entries.map(idOf) }))
@@ -167,36 +156,15 @@ describe("SqliteBroker, in the next life of the process", () => {
     }))
 })
 
-interface Answered {
-  readonly user: string
-  readonly epoch: string
-  readonly offset: number
-  readonly sequence: number
-}
-
-/** Appends in a process of its own, which is killed once it has answered so many; gives what it had answered. */
-const killed = (file: string, synchronous: "normal" | "full", after: number) =>
-  Effect.callback<ReadonlyArray<Answered>>((resume) => {
-    const program = fileURLToPath(new URL("append-child.ts", import.meta.url))
-    const child = spawn(process.execPath, [program, file, synchronous], { stdio: ["ignore", "pipe", "inherit"] })
-    let said = ""
-    child.stdout.on("data", (data: Buffer) => {
-      said += data.toString()
-      if (said.split("\n").length > after) child.kill("SIGKILL")
-    })
-    child.on("close", () => {
-      resume(Effect.succeed(said.split("\n").slice(0, -1).map((line): Answered => JSON.parse(line))))
-    })
-    return Effect.sync(() => child.kill("SIGKILL"))
-  })
-
 describe("SqliteBroker, after SIGKILL", () => {
   for (const synchronous of ["normal", "full"] as const) {
     it.live(`has all that was answered, under the same epochs, and ends each run once (${synchronous})`, () =>
       Effect.gen(function*() {
         const file = yield* newFile
-        const answered = yield* killed(file, synchronous, 300)
-        assert.isAbove(answered.length, 100)
+        const child = yield* appending(file, synchronous)
+        yield* child.until(() => child.answered().length > 300)
+        yield* child.kill
+        const answered = child.answered()
         yield* life(
           file,
           (broker) =>

@@ -67,7 +67,8 @@ export const isDamage = (cause: unknown): boolean => {
 }
 
 /**
- * Opens the file, and makes it if there is none. Waits for another process to let go of it, for as long as it may.
+ * Opens the file, and makes it if there is none. Waits for another process to let go of it, for as long as it may. Each commit
+ * waits for the disk until somebody says otherwise.
  *
  * @category constructors
  * @since 0.2.0
@@ -177,7 +178,7 @@ const openWaiting = (settings: Settings): Omit<Opened, "setAside"> => {
   }
 }
 
-const openOnce = ({ file, isFull }: Settings): Omit<Opened, "setAside"> => {
+const openOnce = ({ file }: Settings): Omit<Opened, "setAside"> => {
   restrict(file)
   const database = new DatabaseSync(file)
   try {
@@ -185,7 +186,7 @@ const openOnce = ({ file, isFull }: Settings): Omit<Opened, "setAside"> => {
     database.exec("PRAGMA locking_mode = EXCLUSIVE")
     database.exec("PRAGMA auto_vacuum = INCREMENTAL")
     database.exec("PRAGMA journal_mode = WAL")
-    database.exec(`PRAGMA synchronous = ${isFull ? "FULL" : "NORMAL"}`)
+    database.exec("PRAGMA synchronous = FULL")
     database.exec("PRAGMA journal_size_limit = 16777216")
     database.exec("PRAGMA cache_size = -32768")
     database.exec("PRAGMA temp_store = MEMORY")

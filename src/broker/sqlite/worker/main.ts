@@ -28,8 +28,11 @@ const failureOf = (cause: unknown): Failure => ({
   message: cause instanceof Error ? cause.message : String(cause)
 })
 
-/** What the file says of who had it last, and who has it now. */
-const beginLife = ({ sql }: File.Opened) => {
+/**
+ * What the file says of who had it last, and who has it now. It is on the disk before anything else is: or a machine that
+ * ends would take with it that the file was open at all.
+ */
+const beginLife = ({ database, sql }: File.Opened) => {
   const meta = (key: string): string | undefined => {
     const row = sql.meta.get(key)
     return row === undefined ? undefined : Rows.text(row, "value")
@@ -52,6 +55,8 @@ const beginLife = ({ sql }: File.Opened) => {
   }
   for (const [key, value] of Object.entries(facts)) sql.setMeta.run(key, value)
   sql.commit.run()
+  database.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+  if (!settings.isFull) database.exec("PRAGMA synchronous = NORMAL")
   return { life: { number, name: settings.life, tornBefore }, now, isTorn }
 }
 
