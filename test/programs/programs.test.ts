@@ -61,14 +61,14 @@ describe("programs as users write them", () => {
   it("are under 40 lines, without a cast, and import nothing but public names", () => {
     const folder = new URL(".", import.meta.url)
     const programs = readdirSync(folder).filter((file) => !file.endsWith(".test.ts"))
-    assert.deepStrictEqual(programs, ["ai.ts", "api.ts", "client.ts", "rpc.ts", "workflow.ts"])
+    assert.deepStrictEqual(programs, ["ai.ts", "aiSdk.tsx", "api.ts", "client.ts", "rpc.ts", "workflow.ts"])
     for (const file of programs) {
       const text = readFileSync(new URL(file, folder), "utf8")
       assert.isBelow(text.trimEnd().split("\n").length, 40, file)
       assert.notMatch(text.replaceAll(/^import .*$|\/\*\*.*\*\/|\/\/.*$/gm, ""), /\bas\b|\bany\b|!\.|@ts-/, file)
       const imported = Array.from(text.matchAll(/from "([^"]+)"/g), ([, name = ""]) => name)
       assert.deepStrictEqual(
-        imported.filter((name) => !/^(effect|effect-emitter|@effect\/platform-node)(\/|$)|^node:/.test(name)),
+        imported.filter((name) => !/^(effect|effect-emitter|@effect\/platform-node|@ai-sdk\/react|react|react-dom)(\/|$)|^node:/.test(name)),
         [],
         file
       )

@@ -1,0 +1,158 @@
+/**
+ * `useChat` of the AI SDK in a real Chromium: over a connection, as its program has it, and by the SDK's own transport.
+ */
+import { afterAll, afterEach, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
+import { type Cause, Effect, Exit, Layer, Queue, Scope, Stream } from "effect"
+import { AgentEvents, Emitter, Event } from "effect-emitter"
+import { AiSdk } from "effect-emitter/ai-sdk"
+import { HttpRouter, HttpServerResponse } from "effect/http"
+import { build } from "esbuild"
+import { readFile } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
+import type { Browser, BrowserContext, Page } from "playwright-core"
+import { token } from "../gateway/server.ts"
+import { serveApp } from "../interop/app.ts"
+import { patience } from "../support/patience.ts"
+import { findProgram } from "../support/program.ts"
+import { launch } from "./demo.ts"
+
+const executable = findProgram("chromium")
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+/** The same page with the SDK's own transport, which leaves a run when it stops. */
+const ownTransport = (program: string) =>
+  program
+    .replace(
+      "new EmitterChatTransport({ url: \"/events\", api: \"/api/chat\", token })",
+      "new DefaultChatTransport({ headers: { authorization: `Bearer ${token}` } })"
+    )
+    .replace(
+      "import { EmitterChatTransport } from \"effect-emitter/ai-sdk/client\"",
+      "import { DefaultChatTransport } from \"ai\""
+    )
+    .replace("  useEffect(() => transport.watch(\"t1\", () => void resumeStream()), [resumeStream])\n", "")
+
+const bundle = async (change: (program: string) => string) => {
+  const program = fileURLToPath(new URL("../programs/aiSdk.tsx", import.meta.url))
+  const { outputFiles } = await build({
+    stdin: { contents: change(await readFile(program, "utf8")), resolveDir: root, loader: "tsx" },
+    alias: { "effect-emitter/ai-sdk/client": `${root}src/interop/ai-sdk/client.ts` },
+    bundle: true,
+    define: { "process.env.NODE_ENV": "\"production\"" },
+    format: "esm",
+    jsx: "automatic",
+    logLevel: "silent",
+    platform: "browser",
+    write: false
+  })
+  return outputFiles[0]?.text ?? ""
+}
+
+describe.skipIf(executable === undefined)("useChat in a browser", () => {
+  let browser: Browser
+  let context: BrowserContext
+  let scope: Scope.Closeable
+  let scripts: { readonly ours: string; readonly own: string }
+  let url: string
+  let ann: string
+  /** What the run says next; it ends when that ends. */
+  let pieces: Queue.Queue<string, Cause.Done>
+  let problems: Array<string>
+
+  beforeAll(async () => {
+    browser = await launch(executable ?? "chromium")
+    const [ours, own] = await Promise.all([bundle((program) => program), bundle(ownTransport)])
+    scripts = { ours: ours ?? "", own: own ?? "" }
+  })
+  afterAll(() => browser?.close())
+
+  beforeEach(async () => {
+    problems = []
+    scope = await Effect.runPromise(Scope.make())
+    const start = Effect.gen(function*() {
+      pieces = yield* Queue.unbounded<string, Cause.Done>()
+      const chat = AiSdk.layer({
+        path: "/api/chat",
+        run: () =>
+          Stream.fromQueue(pieces).pipe(
+            Stream.runForEach((delta) =>
+              Emitter.emit(Event.critical(AgentEvents.TextDelta.make({ messageId: "m", delta })))
+            ),
+            Emitter.run({ agentName: "writer" })
+          )
+      })
+      const page = (script: string) =>
+        HttpServerResponse.html(
+          `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>chat</title><body><script type="module" src="/${script}.js"></script>`
+        )
+      const script = (text: string) => HttpServerResponse.text(text, { contentType: "text/javascript; charset=utf-8" })
+      const pages = Layer.mergeAll(
+        HttpRouter.add("GET", "/ours", page("ours")),
+        HttpRouter.add("GET", "/own", page("own")),
+        HttpRouter.add("GET", "/ours.js", script(scripts.ours)),
+        HttpRouter.add("GET", "/own.js", script(scripts.own))
+      )
+      url = (yield* serveApp(Layer.mergeAll(chat, pages))).url
+      ann = yield* token("ann")
+    })
+    await Effect.runPromise(Scope.provide(start, scope))
+    context = await browser.newContext()
+  })
+  afterEach(async () => {
+    await context.close()
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+    assert.deepStrictEqual(problems, [])
+  })
+
+  const open = async (name: "ours" | "own"): Promise<Page> => {
+    const page = await context.newPage()
+    page.setDefaultTimeout(20_000 * patience)
+    page.on("pageerror", (error) => problems.push(String(error)))
+    await page.goto(`${url}/${name}?token=${ann}`)
+    await page.locator("main").waitFor()
+    return page
+  }
+  const say = (...texts: ReadonlyArray<string>) => Effect.runPromise(Queue.offerAll(pieces, texts))
+  const end = () => Effect.runPromise(Queue.end(pieces))
+  const shows = (page: Page, text: string, status: string) =>
+    page.locator(`main[data-status=${status}] .assistant`, { hasText: text }).waitFor()
+  const answer = (page: Page) => page.locator(".assistant").allTextContents()
+
+  for (const name of ["ours", "own"] as const) {
+    it(`shows a run character by character, also after a reload in its middle and in a second tab (${name})`, async () => {
+      const first = await open(name)
+      await first.locator("#ask").click()
+      await say("Streams ", "are 👩\n")
+      await shows(first, "Streams are 👩", "streaming")
+      assert.deepStrictEqual(await first.locator(".user").allTextContents(), ["hello"])
+
+      await first.reload()
+      await shows(first, "Streams are 👩", "streaming")
+      const second = await open(name)
+      await shows(second, "Streams are 👩", "streaming")
+      await say("{pull}", " <b>-based")
+      await end()
+      for (const page of [first, second]) {
+        await shows(page, "{pull} <b>-based", "ready")
+        assert.deepStrictEqual(await answer(page), ["Streams are 👩\n{pull} <b>-based"])
+      }
+    })
+  }
+
+  it("shows a run that another tab began, and stops it in both", async () => {
+    const first = await open("ours")
+    const second = await open("ours")
+    await second.locator("#ask").click()
+    await say("one")
+    await shows(first, "one", "streaming")
+    await shows(second, "one", "streaming")
+    await first.locator("#stop").click()
+    for (const page of [first, second]) {
+      await shows(page, "one", "ready")
+      assert.deepStrictEqual(await answer(page), ["one"])
+    }
+    await first.reload()
+    await first.locator("main[data-status=ready]").waitFor()
+    assert.deepStrictEqual(await answer(first), [])
+  })
+})
