@@ -13,6 +13,7 @@ const bundle = async (contents: string, external: Array<string> = []) => {
   const { metafile, outputFiles, warnings } = await build({
     stdin: { contents, resolveDir: root, loader: "ts" },
     alias: {
+      "effect-emitter/ai-sdk/client": `${root}src/interop/ai-sdk/client.ts`,
       "effect-emitter/client": `${root}src/client/index.ts`,
       "effect-emitter/react": `${root}src/react/index.ts`
     },
@@ -78,6 +79,17 @@ describe("the client in a browser's bundle", () => {
     assert.deepStrictEqual([new Set(external), warnings], [new Set(["react"]), []])
     assert.deepStrictEqual(inputs.filter((file) => !/^(src\/(client|protocol|react)\/|<stdin>)/.test(file)), [])
     assert.isAtMost(bytes - alone.bytes, 3_000)
+  })
+
+  it("is at most 5 kB more with a transport for the AI SDK, which loads neither that nor Effect", async () => {
+    const alone = await bundle(`import { connect } from "effect-emitter/client"; globalThis.connect = connect`)
+    const { bytes, external, inputs, warnings } = await bundle(
+      `import { EmitterChatTransport } from "effect-emitter/ai-sdk/client"; globalThis.connect = EmitterChatTransport`
+    )
+    process.stdout.write(`the transport for the AI SDK: ${kilobytes(bytes - alone.bytes)} gzipped more\n`)
+    assert.deepStrictEqual([external, warnings], [[], []])
+    assert.deepStrictEqual(inputs.filter((file) => !/^(src\/(client|interop|protocol)\/|<stdin>)/.test(file)), [])
+    assert.isAtMost(bytes - alone.bytes, 5_000)
   })
 
   it("has nothing of Node with Effect, and says how large it is", async () => {

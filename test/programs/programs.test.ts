@@ -68,7 +68,9 @@ describe("programs as users write them", () => {
       assert.notMatch(text.replaceAll(/^import .*$|\/\*\*.*\*\/|\/\/.*$/gm, ""), /\bas\b|\bany\b|!\.|@ts-/, file)
       const imported = Array.from(text.matchAll(/from "([^"]+)"/g), ([, name = ""]) => name)
       assert.deepStrictEqual(
-        imported.filter((name) => !/^(effect|effect-emitter|@effect\/platform-node|@ai-sdk\/react|react|react-dom)(\/|$)|^node:/.test(name)),
+        imported.filter((name) =>
+          !/^(effect|effect-emitter|@effect\/platform-node|@ai-sdk\/react|react|react-dom)(\/|$)|^node:/.test(name)
+        ),
         [],
         file
       )
