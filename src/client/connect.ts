@@ -27,7 +27,9 @@ import * as Limits from "./driver/Limits.ts"
 import { PlainDriver } from "./driver/PlainDriver.ts"
 import type { Platform } from "./transport/Platform.ts"
 import { ambient, socketUrl } from "./transport/Platform.ts"
-import { both, usable } from "./transport/Transports.ts"
+import * as Connector from "./transport/Connector.ts"
+import type { SharedTab } from "./shared/SharedTab.ts"
+import { both, type Transports, usable } from "./transport/Transports.ts"
 
 /**
  * Connects, and stays connected until it is closed or the server refuses. Throws
@@ -47,5 +49,24 @@ export const connect = <D extends Event.AnyDefinition = BuiltIn>(options: Connec
   if (transports === undefined) throw new TypeError(`no "transports" here: Node 22 and browsers have both`)
   const limit = Limits.wrong(options)
   if (limit !== undefined) throw new TypeError(`"${limit.option}" must be a whole number from ${limit.least} up`)
-  return new PlainDriver(options, platform, transports, url)
+  return new PlainDriver(options, platform, transports, url, sharing(options, platform, transports))
+}
+
+/** Opens connections through what tabs share, where they can and are to. It is loaded by those that do. */
+const sharing = <D extends Event.AnyDefinition>(
+  options: ConnectOptions<D>,
+  platform: Platform,
+  transports: Transports
+): Connector.Open | undefined => {
+  const { BroadcastChannel, locks } = platform
+  const { shared } = options
+  if (shared === undefined || locks === undefined || BroadcastChannel === undefined) return undefined
+  let tab: SharedTab<D> | undefined
+  return (_, url, transport, listener, end) =>
+    Connector.openLater(async () => {
+      const { SharedTab } = await import("./shared/SharedTab.ts")
+      tab ??= new SharedTab({ options, platform, locks, BroadcastChannel, transports, url, user: shared, end })
+      const { open } = tab
+      return () => open(transport, listener)
+    }, listener)
 }

@@ -9,7 +9,15 @@
 export * as Client from "./Client.ts"
 export { connect } from "./connect.ts"
 export type { Connection, ConnectOptions, Gap, Snapshot, Token } from "./driver/ConnectOptions.ts"
-export type { Fetch, Platform, Socket, SocketConstructor } from "./transport/Platform.ts"
+export type {
+  Channel,
+  ChannelConstructor,
+  Fetch,
+  Locks,
+  Platform,
+  Socket,
+  SocketConstructor
+} from "./transport/Platform.ts"
 export type { AnyEvent, KnownEvent, TypedEvent, UnknownEvent } from "./driver/TypedEvent.ts"
 export { type AskOptions, CommandError, type NoAnswer, type RunCommands } from "./driver/RunCommands.ts"
 export type { Run, RunHandle, RunList, Runs } from "./driver/RunStore.ts"

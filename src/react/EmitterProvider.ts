@@ -35,7 +35,7 @@ const Context = createContext<ConnectionSource | undefined>(undefined)
  * give before anything has come.
  *
  * Callbacks and `token` may change with each render; a changed text as `token` is sent
- * at once. Another address, filter or limit makes another connection. `catalog`,
+ * at once. Another address, `shared` name, filter or limit makes another connection. `catalog`,
  * `storage`, `signal` and `platform` are those of the first render. **Another user needs
  * another `key`**: `<EmitterProvider key={user} …>`.
  *
@@ -85,7 +85,8 @@ const settingsOf = <D extends Event.AnyDefinition>(options: ConnectOptions<D>): 
     options.connectTimeoutMs,
     options.capacity,
     options.maxRuns,
-    options.recentRuns
+    options.recentRuns,
+    options.shared
   ])
 
 /**

@@ -34,7 +34,7 @@ const rooms: Record<string, ReadonlyArray<string>> = {
   emitter: ["resilience", "user", "fallback", "observe", "delivery", "dispatch", "accept", "run"],
   hub: ["capacity", "outage", "connection", "registry"],
   gateway: ["admission", "authentication", "command", "session", "sse", "websocket", "operations"],
-  client: ["transport", "session", "driver"],
+  client: ["transport", "session", "driver", "shared"],
   interop: ["server", "ag-ui", "ai-sdk", "tanstack-ai", "durable-streams"],
   "demo/page": ["view", "run", "connection", "operator"]
 }

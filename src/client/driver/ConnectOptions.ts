@@ -70,6 +70,11 @@ export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag"
  * - `maxRuns` (64): how many runs are kept in `runs`.
  * - `recentRuns`: how many runs that have ended `runs` begins with, the newest of them,
  *   besides those that are active; none by default. A server may give 100 at most.
+ * - `shared`: names the user, and lets all tabs of this browser that name the same one
+ *   for this address share one connection; see `SharedTab`. Off unless it is given.
+ *   **Two users never share**, so it must name the user and not the page. Each tab has
+ *   its own connection where the browser has no Web Locks or no `BroadcastChannel`:
+ *   Web Locks need a secure page. What tabs share by is loaded when it is asked for.
  * - `signal`: closes the connection when it aborts.
  * - `platform`: clock, timers, randomness, WebSocket and `fetch`, for tests; there
  *   is none of what is `undefined`.
@@ -97,6 +102,7 @@ export interface ConnectOptions<D extends Event.AnyDefinition = BuiltIn> {
   readonly capacity?: number | undefined
   readonly maxRuns?: number | undefined
   readonly recentRuns?: number | undefined
+  readonly shared?: string | undefined
   readonly signal?: AbortSignal | undefined
   readonly platform?: Partial<Platform> | undefined
 }

@@ -15,6 +15,8 @@ import { CommandDesk, type RunCommands } from "./RunCommands.ts"
 import { EventReaders } from "./EventReaders.ts"
 import * as Limits from "./Limits.ts"
 import { type RunHandle, type Runs, RunStore } from "./RunStore.ts"
+import type { Outcome } from "../../protocol/command/Command.ts"
+import type { CommandFrame } from "../transport/ClientFrame.ts"
 import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
 import type { Moment, State } from "../session/SessionState.ts"
@@ -29,6 +31,18 @@ const momentOf = ({ monotonic, now }: Platform): Moment => ({ monotonic: monoton
 
 // Pages that are not secure have no `randomUUID`.
 const nextId = (): string => crypto.getRandomValues(new Uint32Array(4)).join("-")
+
+/**
+ * Who takes what comes in place of a program: `deliver` takes the items up to a
+ * position, and tells `handled` later; `answered` takes the answers to what `ask` sent.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Relay {
+  readonly deliver: (items: ReadonlyArray<Item>, position: Position) => void
+  readonly answered: (id: string, outcome: Outcome | undefined) => void
+}
 
 /** What is still done for a program that has closed. */
 const doneAtClose: ReadonlySet<Action["_tag"]> = new Set(["send", "disconnect", "save"])
@@ -45,6 +59,8 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   readonly #read: (event: WireEvent) => TypedEvent<D>
   readonly #platform: Platform
   readonly #url: string
+  readonly #openBy: Connector.Open
+  readonly #relay: Relay | undefined
   readonly #store: RunStore
   readonly #commands: CommandDesk
   readonly #listeners = new Set<{ readonly tell: () => void }>()
@@ -59,7 +75,16 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   readonly #end = new AbortController()
   readonly #leave: () => void
 
-  constructor(options: ConnectOptions<D>, platform: Platform, transports: Transports, url: string) {
+  constructor(
+    options: ConnectOptions<D>,
+    platform: Platform,
+    transports: Transports,
+    url: string,
+    openBy: Connector.Open = Connector.open,
+    relay?: Relay
+  ) {
+    this.#openBy = openBy
+    this.#relay = relay
     this.#options = options
     this.#read = reader(options.catalog)
     this.#store = new RunStore(options.maxRuns ?? Limits.maxRuns, options.threads)
@@ -73,10 +98,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
     })
     this.run = (id) => Object.assign(this.#store.run(id), this.#commands.of(id))
     this.#readers = new EventReaders(options.capacity ?? Limits.capacity, {
-      handled: (position) => {
-        this.#inbox.push({ _tag: "handled", position })
-        this.#advance()
-      },
+      handled: (position) => this.handled(position),
       room: () => {
         if (this.#state.phase._tag === "Paused") this.#tell({ _tag: "resume" })
       }
@@ -130,6 +152,13 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   readonly accepts = (): ReadonlyArray<string> => this.#state.accepts
   readonly renew = (): void => this.#tell({ _tag: "renew" })
   readonly reconnect = (): void => this.#tell({ _tag: "reconnect" })
+  readonly ask = (command: CommandFrame): void => this.#tell({ _tag: "ask", command })
+
+  /** Everything up to here was handled, also while it closes. */
+  handled(position: Position): void {
+    this.#inbox.push({ _tag: "handled", position })
+    this.#advance()
+  }
 
   /** Nothing else is told any more, but that what was handled is handled. */
   readonly close = (): void => {
@@ -187,11 +216,11 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
       case "disconnect":
         return this.#drop(action.code, action.reason)
       case "deliver":
-        return this.#deliver(action.items, action.position)
+        return (this.#relay ?? this).deliver(action.items, action.position)
       case "save":
         return this.#options.storage?.save(action.position)
       case "answered":
-        return this.#commands.answered(action.id, action.outcome)
+        return (this.#relay ?? this.#commands).answered(action.id, action.outcome)
       case "status":
         return this.#show(action.status)
     }
@@ -217,7 +246,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   }
 
   #open(connection: number, transport: TransportName): void {
-    this.#socket = Connector.open(this.#platform, this.#url, transport, {
+    this.#socket = this.#openBy(this.#platform, this.#url, transport, {
       opened: () => this.#tell({ _tag: "opened", connection }),
       message: (data) => this.#tell({ _tag: "message", connection, data }),
       acknowledged: (confirmed) => this.#tell({ _tag: "acknowledged", connection, confirmed }),
@@ -226,7 +255,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
         this.#socket = undefined
         this.#tell({ _tag: "closed", connection, code, reason })
       }
-    })
+    }, this.#end.signal)
   }
 
   #check(connection: number): void {
@@ -240,7 +269,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
     this.#socket = undefined
   }
 
-  #deliver(items: ReadonlyArray<Item>, position: Position): void {
+  deliver(items: ReadonlyArray<Item>, position: Position): void {
     for (const item of items) this.#store.apply(item)
     for (const item of items) {
       call(() => this.#hand(item), this.#report)

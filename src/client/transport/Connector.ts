@@ -5,9 +5,24 @@
  * @since 0.1.0
  */
 import { type HttpAnswer, wordsOf } from "./HttpAnswer.ts"
-import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
+import type { OpenSocket, SocketListener } from "./Platform.ts"
 import { httpUrl, openSocket } from "./Platform.ts"
 import type { TransportName, WebApis } from "./Transports.ts"
+
+/**
+ * Opens connections: to the gateway, or to what stands for it. `end` aborts when none
+ * is needed any more.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Open = (
+  apis: WebApis,
+  url: string,
+  transport: TransportName,
+  listener: SocketListener,
+  end: AbortSignal
+) => OpenSocket | undefined
 
 /**
  * Opens a connection. A failure that is known at once, such as a page's own rules
@@ -23,7 +38,13 @@ export const open = (
   listener: SocketListener
 ): OpenSocket | undefined => {
   try {
-    if (transport === "sse") return fetch === undefined ? undefined : openStream(fetch, url, listener)
+    // Most pages get a WebSocket, so what reads a stream is loaded by those that do not.
+    if (transport === "sse") {
+      return fetch && openLater(async () => {
+        const { openSse } = await import("./SseTransport.ts")
+        return () => openSse(fetch, url, listener)
+      }, listener)
+    }
     return WebSocket === undefined ? undefined : openSocket(WebSocket, url, listener)
   } catch (error) {
     listener.closed(1006, String(error))
@@ -31,24 +52,33 @@ export const open = (
   }
 }
 
-/** Most pages get a WebSocket, so what reads a stream is loaded by those that do not. */
-const openStream = (fetch: Fetch, url: string, listener: SocketListener): OpenSocket => {
-  let stream: OpenSocket | undefined
+/**
+ * A connection by what is loaded first. What cannot be loaded is a failure like any
+ * other.
+ *
+ * @category connections
+ * @since 0.2.0
+ */
+export const openLater = (
+  load: () => Promise<() => OpenSocket | undefined>,
+  listener: SocketListener
+): OpenSocket => {
+  let socket: OpenSocket | undefined
   let isClosed = false
-  const load = async (): Promise<void> => {
+  const start = async (): Promise<void> => {
     try {
-      const { openSse } = await import("./SseTransport.ts")
-      if (!isClosed) stream = openSse(fetch, url, listener)
+      const open = await load()
+      if (!isClosed) socket = open()
     } catch (error) {
       if (!isClosed) listener.closed(1006, String(error))
     }
   }
-  void load()
+  void start()
   return {
-    send: (frame) => stream?.send(frame),
+    send: (frame) => socket?.send(frame),
     close: (code, reason) => {
       isClosed = true
-      stream?.close(code, reason)
+      socket?.close(code, reason)
     }
   }
 }

@@ -46,6 +46,7 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>
  *   whole milliseconds that only go forwards, for all that waits.
  * - `after`: calls once after so many milliseconds, and returns what cancels it.
  * - `random`: a number in [0, 1).
+ * - `locks`, `BroadcastChannel`: what tabs that share a connection find each other by.
  *
  * @category models
  * @since 0.1.0
@@ -57,7 +58,43 @@ export interface Platform {
   readonly random: () => number
   readonly WebSocket: SocketConstructor | undefined
   readonly fetch: Fetch | undefined
+  readonly locks?: Locks | undefined
+  readonly BroadcastChannel?: ChannelConstructor | undefined
 }
+
+/**
+ * The part of a `LockManager` that the client uses.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Locks {
+  request(
+    name: string,
+    options: { readonly steal?: boolean; readonly signal?: AbortSignal },
+    held: () => Promise<void>
+  ): Promise<unknown>
+}
+
+/**
+ * The part of a `BroadcastChannel` that the client uses.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Channel {
+  addEventListener(type: "message", listener: (event: { readonly data: unknown }) => void): void
+  postMessage(message: unknown): void
+  close(): void
+}
+
+/**
+ * Opens a channel, as the built-in class does.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type ChannelConstructor = new(name: string) => Channel
 
 /** The longest time that a timer can take. */
 const longestMs = 2_147_483_647
@@ -77,7 +114,9 @@ export const ambient = (): Platform => ({
   },
   random: () => Math.random(),
   WebSocket: globalThis.WebSocket,
-  fetch: globalThis.fetch?.bind(globalThis)
+  fetch: globalThis.fetch?.bind(globalThis),
+  locks: globalThis.navigator?.locks,
+  BroadcastChannel: globalThis.BroadcastChannel
 })
 
 /**

@@ -1,0 +1,178 @@
+/**
+ * Which tab has the connection, in a browser and a world that a test turns by hand.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { PlainDriver } from "../../../src/client/driver/PlainDriver.ts"
+import { SharedTab } from "../../../src/client/shared/SharedTab.ts"
+import type { Locks } from "../../../src/client/transport/Platform.ts"
+import type { FakeSocket } from "../FakeSocket.ts"
+import { events, welcome } from "../FakeSocket.ts"
+import { fakeWorld } from "../FakeWorld.ts"
+import { fakeBrowser } from "./FakeBrowser.ts"
+
+const start = () => {
+  const world = fakeWorld()
+  const browser = fakeBrowser()
+  const greeted = new Set<FakeSocket>()
+  let head = 0
+
+  const open = (
+    more: { readonly user?: string; readonly threads?: ReadonlyArray<string>; readonly locks?: Locks } = {}
+  ) => {
+    const tab = browser.tab()
+    const { BroadcastChannel, locks, run } = tab
+    const offsets: Array<number> = []
+    const statuses: Array<string> = []
+    const platform = {
+      ...world.platform,
+      after: (ms: number, task: () => void) => world.platform.after(ms, () => run(task))
+    }
+    const options = {
+      url: "ws://127.0.0.1/events",
+      threads: more.threads,
+      onEvent: ({ offset }: { readonly offset: number }) => void offsets.push(offset),
+      onStatus: ({ state }: { readonly state: string }) => void statuses.push(state)
+    }
+    let shared: SharedTab<never> | undefined
+    const driver = new PlainDriver<never>(
+      options,
+      platform,
+      ["websocket"],
+      options.url,
+      (_, url, transport, listener, end) => {
+        const ground = {
+          options,
+          platform,
+          locks,
+          BroadcastChannel,
+          transports: ["websocket"],
+          url,
+          user: "ann",
+          end
+        } as const
+        shared ??= new SharedTab<never>({ ...ground, locks: more.locks ?? locks, user: more.user ?? "ann" })
+        return shared.open(transport, listener)
+      }
+    )
+    return { ...tab, offsets, statuses, driver, close: driver.close }
+  }
+  const sockets = () => world.sockets.filter(({ closedBy }) => closedBy === undefined)
+  /** Lets time pass; the server welcomes who comes. */
+  const pass = async (ms: number) => {
+    for (let passed = 0; passed <= ms; passed += 100) {
+      for (const socket of sockets().filter((socket) => !greeted.has(socket))) {
+        greeted.add(socket)
+        socket.open()
+        socket.push(welcome({ offset: head }))
+        const resume = socket.sent[0]?.["resume"]
+        const from = typeof resume === "object" && resume !== null && "offset" in resume ? Number(resume.offset) : head
+        if (from < head) socket.push(events(Array.from({ length: head - from }, (_, n) => from + n + 1)))
+      }
+      await world.pass(passed < ms ? 100 : 0)
+    }
+  }
+  /** The server has another event, and hands it to whoever listens. */
+  const emit = async () => {
+    head += 1
+    for (const socket of sockets()) socket.push(events([head]))
+    await pass(0)
+  }
+  return { ...world, browser, open, sockets, pass, emit }
+}
+
+describe("tabs of one browser", () => {
+  it("have the connection of the first, and each its own until it has caught up", async () => {
+    const { emit, open, pass, sockets } = start()
+    const first = open()
+    await pass(1_000)
+    const second = open({ threads: ["t1"] })
+    await pass(1_000)
+    assert.strictEqual(sockets().length, 1)
+    assert.deepStrictEqual(sockets()[0]?.sent[0]?.["threads"], undefined)
+    await emit()
+    await emit()
+    assert.deepStrictEqual([first.offsets, second.offsets], [[1, 2], [1, 2]])
+    assert.deepStrictEqual([first.statuses, second.statuses], [["connecting", "live"], ["connecting", "live"]])
+    assert.deepStrictEqual(sockets()[0]?.sent.filter(({ type }) => type === "ack").length, 0)
+    await pass(2_000)
+    assert.deepStrictEqual(sockets()[0]?.sent.findLast(({ type }) => type === "ack")?.["offset"], 2)
+  })
+
+  it("go on with the next one when the first closes, from where the last of them was", async () => {
+    const { emit, open, pass, sockets } = start()
+    const first = open()
+    await pass(1_000)
+    const second = open()
+    const third = open()
+    await pass(1_000)
+    await emit()
+    third.hang()
+    await emit()
+    first.close()
+    third.go()
+    await pass(3_000)
+    await emit()
+    assert.strictEqual(sockets().length, 1)
+    assert.deepStrictEqual([second.offsets, third.offsets], [[1, 2, 3], [1, 2, 3]])
+  })
+
+  it("replace one that is silent for 2 seconds after it was asked, which joins them when it goes on", async () => {
+    const { emit, open, pass, sockets } = start()
+    const first = open()
+    await pass(1_000)
+    const second = open()
+    await pass(1_000)
+    await emit()
+    const [old] = sockets()
+    first.hang()
+    await pass(4_000)
+    assert.deepStrictEqual(sockets(), [old])
+    await pass(4_000)
+    await emit()
+    assert.deepStrictEqual(second.offsets, [1, 2])
+    first.go()
+    await pass(2_000)
+    await emit()
+    assert.strictEqual(sockets().length, 1)
+    assert.notStrictEqual(sockets()[0], old)
+    assert.deepStrictEqual([first.offsets, second.offsets], [[1, 2, 3], [1, 2, 3]])
+  })
+
+  it("keep one that answers, however long nothing comes", async () => {
+    const { open, pass, sockets } = start()
+    open()
+    await pass(1_000)
+    open()
+    await pass(1_000)
+    const [only] = sockets()
+    only?.push(...Array.from({ length: 3 }, () => ({ type: "ping" })))
+    for (let times = 0; times < 6; times++) {
+      await pass(20_000)
+      only?.push({ type: "ping" })
+    }
+    assert.deepStrictEqual(sockets(), [only])
+  })
+
+  it("have each its own for two users, and where the page may have no locks", async () => {
+    const { browser, emit, open, pass, sockets } = start()
+    const ann = open()
+    const bob = open({ user: "bob" })
+    await pass(1_000)
+    assert.deepStrictEqual([sockets().length, browser.names().length], [2, 2])
+    const request: Locks["request"] = () => Promise.reject(new DOMException("no", "SecurityError"))
+    const alone = open({ locks: { request } })
+    await pass(3_000)
+    assert.strictEqual(sockets().length, 3)
+    await emit()
+    assert.deepStrictEqual([ann.offsets, bob.offsets, alone.offsets], [[1], [1], [1]])
+  })
+
+  it("leave nothing behind when they close", async () => {
+    const { browser, open, pass, sockets, timers } = start()
+    const tabs = [open(), open()]
+    await pass(1_000)
+    for (const { close } of tabs) close()
+    await pass(1_000)
+    assert.deepStrictEqual([sockets(), browser.names(), timers()], [[], [], 0])
+  })
+})
