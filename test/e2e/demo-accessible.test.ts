@@ -94,7 +94,9 @@ describe.skipIf(executable === undefined)("the demo, for everybody", () => {
     })
   }
 
-  it("finds nothing on the page with a run that asks, one that was stopped, one that is complete, and every event", async () => {
+  it("finds nothing on the page with a run that asks, one that was stopped, one that is complete, and every event", {
+    timeout: 300_000
+  }, async () => {
     const page = await open("/")
     await page.locator(".connection[data-status=live]").waitFor()
     assert.deepStrictEqual(await findings(page), [])
