@@ -23,11 +23,8 @@ import { failCall, labelOf, preliminary, refusalOf } from "./PartEmitter.ts"
 import { type ResponseError, StepLimitReached } from "./ResponseError.ts"
 
 /**
- * What an agent is made of.
+ * What the loop of an agent is made of.
  *
- * - `agentName`, `cancellable`, `commands`, `parentRunId`, and `input`, which is the
- *   prompt where that is a text, are its run's.
- * - `describe` and `retryable` say of its failure what a run's do.
  * - `prompt` is what it begins with: a text, messages, or the `history` of an answer
  *   before with a message more.
  * - `toolkit` has its tools, with their handlers. A tool that needs approval asks the
@@ -39,18 +36,32 @@ import { type ResponseError, StepLimitReached } from "./ResponseError.ts"
  * @category models
  * @since 0.2.0
  */
-export interface AgentOptions<Tools extends Record<string, Tool.Any>, E = never, R = never> extends
-  Pick<
-    RunOptions<unknown, unknown>,
-    "agentName" | "cancellable" | "commands" | "describe" | "input" | "parentRunId" | "retryable"
-  >
-{
+export interface LoopOptions<Tools extends Record<string, Tool.Any>, E = never, R = never> {
   readonly prompt: Prompt.RawInput
   readonly toolkit?: Toolkit.WithHandler<Tools> | Effect.Effect<Toolkit.WithHandler<Tools>, E, R> | undefined
   readonly approval?: ((call: { readonly name: string; readonly params: unknown }) => Approval) | undefined
   readonly maxSteps?: number | undefined
   readonly concurrency?: Concurrency | undefined
 }
+
+/**
+ * What an agent is made of: its loop, and what its run says of itself.
+ *
+ * - `agentName`, `cancellable`, `commands`, `parentRunId`, and `input`, which is the
+ *   prompt where that is a text, are its run's.
+ * - `describe` and `retryable` say of its failure what a run's do.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface AgentOptions<Tools extends Record<string, Tool.Any>, E = never, R = never>
+  extends
+    LoopOptions<Tools, E, R>,
+    Pick<
+      RunOptions<unknown, unknown>,
+      "agentName" | "cancellable" | "commands" | "describe" | "input" | "parentRunId" | "retryable"
+    >
+{}
 
 /**
  * What an agent gave: the text of its last step, why the model finished it, how many
@@ -155,17 +166,33 @@ export function runAgent<Tools extends Record<string, Tool.Any> = {}, E = never,
 export function runAgent<Tools extends Record<string, Tool.Any>, E, R>(
   options: AgentOptions<Tools, E, R> & Partial<OwnModel>
 ): Effect.Effect<Answer, AgentFailure<Tools, E>, AgentServices<Tools, R> | LanguageModel.LanguageModel> {
+  const result = ({ finishReason, steps }: Answer) => ({ finishReason, steps })
+  return run(agentLoop(options), { ...runOptions<Answer, AgentFailure<Tools, E>>(options), result })
+}
+
+/**
+ * The loop of an agent within the run that is there, one at a time: for an agent that does
+ * more than that in its run. See {@link runAgent}, which is a run of nothing else.
+ *
+ * @category agents
+ * @since 0.2.0
+ */
+export function agentLoop<Tools extends Record<string, Tool.Any> = {}, E = never, R = never>(
+  options: LoopOptions<Tools, E, R> & OwnModel
+): Effect.Effect<Answer, AgentFailure<Tools, E>, AgentServices<Tools, R>>
+export function agentLoop<Tools extends Record<string, Tool.Any> = {}, E = never, R = never>(
+  options: LoopOptions<Tools, E, R>
+): Effect.Effect<Answer, AgentFailure<Tools, E>, AgentServices<Tools, R> | LanguageModel.LanguageModel>
+export function agentLoop<Tools extends Record<string, Tool.Any>, E, R>(
+  options: LoopOptions<Tools, E, R> & Partial<OwnModel>
+): Effect.Effect<Answer, AgentFailure<Tools, E>, AgentServices<Tools, R> | LanguageModel.LanguageModel> {
   return Effect.suspend(() => {
     let answer: Answer = { text: "", finishReason: "unknown", steps: 0, history: Prompt.empty }
     const parts = Stream.unwrap(Effect.map(modelOf(options), (model) =>
       agent(model, options, (given) => {
         answer = given
       })))
-    const result = ({ finishReason, steps }: Answer) => ({ finishReason, steps })
-    return run(Effect.map(Stream.runDrain(parts), () => answer), {
-      ...runOptions<Answer, AgentFailure<Tools, E>>(options),
-      result
-    })
+    return Effect.map(Stream.runDrain(parts), () => answer)
   })
 }
 
@@ -219,7 +246,7 @@ const complete: ReadonlySet<Response.FinishReason> = new Set(["stop", "tool-call
 
 const agent = <Tools extends Record<string, Tool.Any>, E, R>(
   model: LanguageModel.LanguageModel,
-  options: AgentOptions<Tools, E, R>,
+  options: LoopOptions<Tools, E, R>,
   onAnswer: (answer: Answer) => void
 ): Stream.Stream<Response.AnyPart, AgentFailure<Tools, E>, AgentServices<Tools, R>> =>
   Stream.unwrap(Effect.gen(function*() {
@@ -344,7 +371,7 @@ const resolveCall = <Tools extends Record<string, Tool.Any>>(
   toolkit: Toolkit.WithHandler<Tools> | undefined,
   part: Call,
   prompt: Prompt.Prompt,
-  approval: AgentOptions<Tools>["approval"]
+  approval: LoopOptions<Tools>["approval"]
 ): Effect.Effect<
   Result,
   AiError.AiError | EmitError | Tool.HandlerError<Tools[keyof Tools]>,

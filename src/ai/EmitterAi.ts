@@ -33,9 +33,11 @@ import { labelOf, refusalOf } from "./PartEmitter.ts"
 
 export {
   type AgentFailure,
+  agentLoop,
   type AgentOptions,
   type AgentServices,
   type Answer,
+  type LoopOptions,
   type OwnModel,
   runAgent,
   streamAgent
