@@ -40,6 +40,7 @@ export const layer = (documents: Library.Library) =>
     Effect.gen(function*() {
       const emitters = yield* Emitters
       const sending = yield* Sending
+      const model = yield* Agent.OtherModel
       const fibers = yield* FiberMap.make<string>()
       let started = 0
       const prefix = yield* Names.next
@@ -53,7 +54,8 @@ export const layer = (documents: Library.Library) =>
           Effect.flatMap((emitter) =>
             Agent.run(question, library).pipe(
               Effect.provideService(Emitter.Emitter, emitter),
-              Effect.provideService(Sending, sending)
+              Effect.provideService(Sending, sending),
+              Effect.provideService(Agent.OtherModel, model)
             )
           ),
           Effect.scoped,

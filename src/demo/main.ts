@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url"
 import * as Library from "./agent/Library.ts"
 import { builtPage } from "./build.ts"
 import * as DemoConfig from "./DemoConfig.ts"
+import * as ModelConfig from "./ModelConfig.ts"
 import { runProgram } from "./program.ts"
 import * as Server from "./server.ts"
 
@@ -19,9 +20,14 @@ const ready = Layer.effectDiscard(
 
 const program = Effect.gen(function*() {
   const port = yield* DemoConfig.port
+  const model = yield* ModelConfig.model
   const files = yield* builtPage
   const documents = yield* Library.fromPackage(fileURLToPath(new URL("../..", import.meta.url)))
-  return yield* Layer.launch(ready.pipe(Layer.provide(Server.layer({ port, files, documents }))))
+  if (model !== undefined) yield* Console.log(`Answers are written by ${model.model}, at ${model.baseUrl}.`)
+  return yield* Layer.launch(ready.pipe(
+    Layer.provide(Server.layer({ port, files, documents })),
+    Layer.provide(ModelConfig.layer(model))
+  ))
 })
 
 // How long stopping may take, with runs to end and devices to say goodbye to.

@@ -2,9 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer } from "effect"
 import { TestClock } from "effect/testing"
 import * as Agent from "../../src/demo/agent/Agent.ts"
+import * as OpenAi from "../../src/demo/agent/OpenAi.ts"
 import * as Library from "../../src/demo/agent/Library.ts"
 import { Sending } from "../../src/demo/agent/Sending.ts"
 import { Broker, Emitter, Identity } from "../../src/index.ts"
+import { TestDevice } from "../../src/testing/index.ts"
+import { chatServer, chunk, done, says } from "../ai/chatServer.ts"
+import { untilEffect } from "../client/devices.ts"
 import { CommandId } from "../../src/protocol/command/Command.ts"
 import { answer, emitterFor, engine, eventsOf, handbook, runAgent, sent } from "./support.ts"
 
@@ -29,11 +33,15 @@ describe("the agent", () => {
           "agent_completed",
           "agent_started",
           "agent_thinking",
+          "custom",
           "input_requested",
           "input_resolved",
           "message_completed",
           "progress_update",
+          "step_finished",
+          "step_started",
           "text_delta",
+          "thinking_delta",
           "tool_completed",
           "tool_executing",
           "usage_reported"
@@ -201,6 +209,60 @@ describe("the agent", () => {
         "progress_update",
         "agent_completed"
       ])
+    }).pipe(Effect.scoped, Effect.provide(delivery)))
+
+  it.live("answers by a model behind an API, with the same tools, and cites what it read", () =>
+    Effect.gen(function*() {
+      const tools = (...calls: ReadonlyArray<readonly [name: string, input: object]>) =>
+        says(
+          calls.map(([name, input], index) =>
+            chunk({
+              tool_calls: [{
+                index,
+                id: `${name}-${index}`,
+                type: "function",
+                function: { name, arguments: JSON.stringify(input) }
+              }]
+            })
+          ).join("") + chunk({}, "tool_calls") + done
+        )
+      const library = yield* Library.fromText(handbook)
+      const section = library.sections.find(({ title }) => title === "Supplies")
+      assert.isDefined(section)
+      const server = yield* chatServer(
+        tools(["search", { query: "oil" }]),
+        tools(["read_section", { section: "nowhere" }], ["read_section", { section: section.id }]),
+        says(
+          chunk({ content: "On the first Monday " }) + chunk({ content: "of the month [1]." }) + chunk({}, "stop") +
+            done
+        )
+      )
+      const model = yield* OpenAi.make({ baseUrl: server.baseUrl, model: "local-1", retries: 0 })
+      const emitter = yield* emitterFor("ada", "run-1")
+      const running = yield* Agent.run("When does the oil arrive?", library).pipe(
+        Effect.provideService(Emitter.Emitter, emitter),
+        Effect.provideService(Sending, sent().service),
+        Effect.provideService(Agent.OtherModel, model),
+        Effect.forkChild
+      )
+      const requested = Effect.orDie(
+        Effect.map(eventsOf("ada"), (events) => events.some(({ type }) => type === "input_requested"))
+      )
+      yield* untilEffect("asked", Effect.provideService(requested, Broker.Broker, yield* Broker.Broker), 20)
+      assert.deepInclude(yield* TestDevice.of("ada", "run-1").answer("request-1", false), { outcome: "accepted" })
+      const result = yield* Fiber.join(running)
+      assert.isTrue(result.answered)
+      assert.deepStrictEqual(result.citations.map(({ number, title }) => [number, title]), [[1, "Supplies"]])
+      assert.deepStrictEqual(server.asked[0]?.tools?.map((tool) => Reflect.get(Object(tool["function"]), "name")), [
+        "search",
+        "read_section",
+        "compare_sections"
+      ])
+      const read = server.asked[2]?.messages.slice(-2).map(({ content }) => String(content)) ?? []
+      assert.include(read[0], "There is no section")
+      // The model reads all of it, not what devices are shown.
+      assert.isTrue(read[1]?.startsWith("[1] Supplies") && read[1].includes("lasts three weeks"))
+      assert.include(textOf(yield* eventsOf("ada")), "On the first Monday of the month [1].")
     }).pipe(Effect.scoped, Effect.provide(delivery)))
 
   it.effect("completes with an honest answer where it has none", () =>

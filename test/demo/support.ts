@@ -51,7 +51,10 @@ The boat does not sail when the wind is above force 7. Then the keeper lives on 
 export const answer = (library: Library.Library, question: string): Answer.Answer => {
   const parts = Question.parse(question, library)
   const found = Plan.searches(library, parts).map((search) =>
-    [search, Plan.hits(library, search).map(({ score, section }) => ({ section: section.id, score }))] as const
+    [
+      search,
+      Plan.hits(library, search.query, search.within).map(({ score, section }) => ({ section: section.id, score }))
+    ] as const
   )
   return Answer.compose(library, parts, Plan.readings(library, found))
 }

@@ -26,7 +26,14 @@ export const startDemo = (port: number | string, script = "src/demo/main.ts", en
   const child = spawn(process.execPath, [script], {
     cwd: root,
     // The profile whose breaker tries again soonest.
-    env: { ...process.env, PORT: String(port), EMITTER_PROFILE: "lowLatency", NO_COLOR: "1", ...env },
+    env: {
+      ...process.env,
+      PORT: String(port),
+      EMITTER_PROFILE: "lowLatency",
+      NO_COLOR: "1",
+      OPENAI_BASE_URL: "",
+      ...env
+    },
     stdio: ["ignore", "pipe", "pipe"]
   })
   running.add(child)
@@ -198,6 +205,12 @@ export const decline = (page: Page, user = "ada") =>
 export const expected = (events: ReadonlyArray<Recorded>) => {
   const of = (type: string) => events.filter((event) => event.type === type).map(({ data }) => data)
   const pretty = (value: unknown) => JSON.stringify(value, undefined, 2)
+  // A thought comes whole, or in pieces.
+  const notes = new Map<unknown, string>()
+  for (const { data: { delta, messageId, text }, type } of events) {
+    if (type === "agent_thinking") notes.set(notes.size, String(text))
+    if (type === "thinking_delta") notes.set(messageId, (notes.get(messageId) ?? "") + String(delta))
+  }
   return {
     answer: of("text_delta").map(({ delta }) => String(delta)).join(""),
     tools: of("tool_executing").map(({ input, toolCallId }) => {
@@ -205,7 +218,7 @@ export const expected = (events: ReadonlyArray<Recorded>) => {
       const completed = of("tool_completed").find((data) => data["toolCallId"] === toolCallId)
       return { id, status: "completed", texts: [pretty(input), pretty(completed?.["output"])] }
     }),
-    notes: of("agent_thinking").map(({ text }) => text)
+    notes: [...notes.values()]
   }
 }
 

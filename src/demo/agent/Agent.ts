@@ -1,135 +1,79 @@
 /**
- * A local agent: it answers a question from documents, with no key and no network.
+ * An agent that answers a question from documents, with a model and tools.
  *
- * It works as agents do: it plans, calls tools (several at once where they do not need each other), and streams an
- * answer. At the end it asks its user whether to send what it wrote. Every step is an event of the built-in catalog, so a
- * device sees all of it. Interrupting it ends its run as cancelled.
+ * It works as agents do: its model thinks, calls tools (several at once where they do not need each other), and streams
+ * an answer. At the end it asks its user whether to send what it wrote. Every step is an event of the built-in catalog,
+ * so a device sees all of it. Interrupting it ends its run as cancelled.
  */
-import { Duration, Effect } from "effect"
+import { Context, Duration, Effect } from "effect"
+import type { LanguageModel } from "effect/ai"
+import { EmitterAi } from "../../ai/index.ts"
 import { AgentEvents, Emitter } from "../../index.ts"
-import * as Answer from "./Answer.ts"
+import type { Citation } from "./Answer.ts"
 import type { Library } from "./Library.ts"
-import { Pace } from "./Pace.ts"
-import type { Reading } from "./Passages.ts"
-import * as Plan from "./Plan.ts"
-import * as Question from "./Question.ts"
+import * as LocalModel from "./LocalModel.ts"
 import { Sending } from "./Sending.ts"
-import { excerpt, proseOf, type Section, textOf } from "./Section.ts"
-import { countWords } from "./Words.ts"
+import { excerpt, proseOf } from "./Section.ts"
+import * as Tools from "./Tools.ts"
 
-/** The id of the message that the answer streams into. */
-export const messageId = "answer"
+/**
+ * The model that answers, where it is another than the local one; by default there is none. It does what `OpenAi.ts`
+ * reads of an API.
+ */
+export const OtherModel = Context.Reference<LanguageModel.LanguageModel | undefined>("effect-emitter/demo/OtherModel", {
+  defaultValue: () => undefined
+})
 
 /** How long the work may take, and how long its user may take to answer. */
 const workTime = Duration.minutes(2)
 const answerTime = Duration.minutes(2)
 
-/** A tool shows at most this many characters of a section; the agent itself reads all of it. */
-const shown = 600
+/** How often the model is asked at most: it may look for something twice. */
+const maxSteps = 12
 
 const thousandth = (n: number) => Math.round(n * 1000) / 1000
 
-/** How the two sections that matter most relate; for a comparison, the best of either side. */
-const pairToCompare = (readings: ReadonlyArray<Reading>): readonly [Section, Section] | undefined => {
-  const [first, ...others] = readings
-  const second = others.find(({ section, side }) =>
-    section !== first?.section && (side === undefined || side !== first?.side)
-  )
-  return first === undefined || second === undefined ? undefined : [first.section, second.section]
+const instructions = (library: Library) =>
+  `You answer questions from ${library.name}, and from nothing else. Search them, read what looks useful, and answer in ` +
+  "a few short paragraphs of Markdown. Put the number of the section behind what you take from it, as [1]. Where the " +
+  "documents do not answer the question, say so and do not guess."
+
+/** What was written, and what it is taken from. The local model knows how much of the question that covers. */
+interface Answered {
+  readonly text: string
+  readonly answered: boolean
+  readonly coverage?: number
+  readonly citations: ReadonlyArray<Citation>
 }
 
-/** Searches, reads, and streams an answer. */
-const answering = Effect.fnUntraced(function*(question: string, library: Library) {
+const answering = Effect.fnUntraced(function*(question: string, library: Library): Effect.fn.Return<
+  Answered,
+  EmitterAi.AgentFailure<{}>,
+  Emitter.Emitter
+> {
+  const { findings, toolkit } = yield* Tools.make(library)
+  const other = yield* OtherModel
+  const composed: { answer?: Answered } = {}
   const emitter = yield* Emitter.Emitter
-  const pace = yield* Pace
-  let step = 0
-
-  const think = Effect.fnUntraced(function*(text: string, progress: number) {
-    yield* emitter.emit(AgentEvents.AgentThinking.make({ text, step: ++step }))
-    yield* emitter.emit(AgentEvents.ProgressUpdate.make({ progress, message: text }))
-    yield* Effect.sleep(pace.step)
+  const model = other ?? (yield* LocalModel.make(question, library, {
+    onAnswer: ({ answered, citations, coverage, text: whole }) => {
+      composed.answer = { answered, citations, coverage: thousandth(coverage), text: whole }
+    },
+    onWritten: (share) =>
+      Effect.orDie(emitter.emit(AgentEvents.ProgressUpdate.make({ progress: Math.round(70 + 25 * share) })))
+  }))
+  const { finishReason, text } = yield* EmitterAi.agentLoop({
+    model,
+    toolkit,
+    maxSteps,
+    prompt: [
+      { role: "system", content: instructions(library) },
+      { role: "user", content: [{ type: "text", text: question }] }
+    ]
   })
-  const report = (operation: string, inputTokens: number, outputTokens: number) =>
-    emitter.emit(AgentEvents.UsageReported.make({ operation, inputTokens, outputTokens }))
-
-  /** A tool's work, begun after those called together with it have been announced. */
-  const work = <A>(run: () => A) => Effect.andThen(Effect.yieldNow, Effect.sync(run))
-
-  const search = Effect.fnUntraced(function*(wanted: Plan.Search) {
-    const { hits } = yield* work(() => ({
-      hits: Plan.hits(library, wanted).map(({ score, section }) => ({
-        section: section.id,
-        title: section.title,
-        score: thousandth(score),
-        excerpt: excerpt(proseOf(section), 120)
-      }))
-    })).pipe(emitter.tool("search", { query: wanted.query, in: wanted.within ?? library.name }))
-    yield* report("search", countWords(wanted.query), 0)
-    return [wanted, hits] as const
-  })
-
-  const read = Effect.fnUntraced(function*(section: Section) {
-    const text = textOf(section)
-    const words = countWords(text)
-    yield* work(() => ({
-      title: section.title,
-      source: section.source,
-      line: section.line,
-      words,
-      text: excerpt(text, shown)
-    })).pipe(emitter.tool("read_section", { section: section.id }))
-    yield* report("read", words, 0)
-  })
-
-  const stream = Effect.fnUntraced(function*(text: string) {
-    const words = text.match(/\s*\S+\s*/gu) ?? []
-    for (const [index, delta] of words.entries()) {
-      yield* emitter.emit(AgentEvents.TextDelta.make({ messageId, delta }))
-      if (index % 5 === 4) {
-        yield* emitter.emit(AgentEvents.ProgressUpdate.make({ progress: Math.round(70 + 25 * index / words.length) }))
-      }
-      yield* Effect.sleep(pace.word)
-    }
-  })
-
-  const parts = Question.parse(question, library)
-  const searches = Plan.searches(library, parts)
-  yield* think(
-    parts.length === 0
-      ? "There is no word in this question that I could look for."
-      : `I look for ${parts.map(({ words }) => [...words.values()].join(", ")).join("; and for ")}.`,
-    5
-  )
-
-  const found = yield* Effect.forEach(searches, search, { concurrency: "unbounded" })
-  const readings = Plan.readings(library, found)
-  const sections = [...new Set(readings.map(({ section }) => section))]
-  if (parts.length > 0) {
-    yield* think(
-      sections.length === 0
-        ? `None of ${library.sections.length} sections has any of these words.`
-        : `${sections.length} of ${library.sections.length} sections look useful: ${
-          sections.map(({ title }) => title).join(", ")
-        }. I read ${sections.length === 1 ? "it" : "them"}.`,
-      30
-    )
-  }
-
-  yield* Effect.forEach(sections, read, { concurrency: "unbounded", discard: true })
-  const pair = pairToCompare(readings)
-  if (pair !== undefined) {
-    yield* think(`I compare “${pair[0].title}” with “${pair[1].title}”, so that nothing is said twice.`, 50)
-    yield* work(() => Answer.compare(library, ...pair)).pipe(
-      emitter.tool("compare_sections", { first: pair[0].id, second: pair[1].id })
-    )
-  }
-
-  const answer = Answer.compose(library, parts, readings)
-  yield* think(answer.answered ? "I put the answer together." : "This does not answer the question.", 70)
-  yield* stream(answer.text)
-  yield* emitter.emit(AgentEvents.MessageCompleted.make({ messageId }))
-  yield* report("write", 0, countWords(answer.text))
-  return answer
+  if (composed.answer !== undefined) return composed.answer
+  const citations = findings.citations.filter(({ number }) => text.includes(`[${number}]`))
+  return { text, answered: finishReason === "stop" && citations.length > 0, citations }
 })
 
 /** Sends what was written, if its user wants that. */
@@ -155,19 +99,18 @@ const offer = Effect.fnUntraced(function*(text: string) {
 /**
  * Answers `question` from `library`, within a run of its own, and asks whether to send the answer.
  *
- * The run's result is what was cited: `{ answered, coverage, citations }`.
+ * The run's result is what was cited: `{ answered, coverage?, citations }`.
  */
 export const run = Effect.fnUntraced(function*(question: string, library: Library) {
   const emitter = yield* Emitter.Emitter
-  const answer = yield* Effect.timeout(answering(question, library), workTime)
+  const { citations, text, ...answer } = yield* Effect.timeout(answering(question, library), workTime)
   yield* emitter.emit(AgentEvents.ProgressUpdate.make({ progress: 95 }))
-  if (answer.answered) yield* offer(answer.text)
+  if (answer.answered) yield* offer(text)
   yield* emitter.emit(AgentEvents.ProgressUpdate.make({ progress: 100 }))
 
   return {
-    answered: answer.answered,
-    coverage: thousandth(answer.coverage),
-    citations: answer.citations.map(({ number, section }) => ({
+    ...answer,
+    citations: citations.map(({ number, section }) => ({
       number,
       section: section.id,
       title: section.title,

@@ -72,11 +72,11 @@ const messagesOf = (message: Prompt.Message): ReadonlyArray<Messages> => {
       }]
     }
     case "tool":
-      return message.content.flatMap((part): ReadonlyArray<Messages> =>
-        part.type === "tool-result"
-          ? [{ role: "tool", tool_call_id: part.id, content: JSON.stringify(part.result ?? null) }]
-          : []
-      )
+      return message.content.flatMap((part): ReadonlyArray<Messages> => {
+        if (part.type !== "tool-result") return []
+        const content = part.modelOutput === undefined ? JSON.stringify(part.result ?? null) : textOf(part.modelOutput)
+        return [{ role: "tool", tool_call_id: part.id, content }]
+      })
   }
 }
 

@@ -55,12 +55,9 @@ export const searches = (library: Library, parts: ReadonlyArray<Part>): Readonly
   })
 }
 
-/** Runs one search. */
-export const hits = (library: Library, search: Search): ReadonlyArray<Hit> =>
-  library.search(search.query, {
-    limit: hitsPerSearch,
-    ...(search.within === undefined ? {} : { kind: search.within })
-  })
+/** Runs one search, in one kind of documents or in all. */
+export const hits = (library: Library, query: string, within: Kind | undefined): ReadonlyArray<Hit> =>
+  library.search(query, { limit: hitsPerSearch, ...(within === undefined ? {} : { kind: within }) })
 
 /** What a search told of one section: its id and the score. */
 export interface Found {

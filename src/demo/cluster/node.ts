@@ -7,6 +7,7 @@ import { HttpServer } from "effect/http"
 import { fileURLToPath } from "node:url"
 import * as Library from "../agent/Library.ts"
 import { readPage } from "../build.ts"
+import * as ModelConfig from "../ModelConfig.ts"
 import { runProgram } from "../program.ts"
 import * as Roles from "./roles.ts"
 
@@ -34,7 +35,10 @@ const program = Effect.gen(function*() {
     return yield* Layer.launch(ready.pipe(Layer.provide(Roles.gateway({ ...options, files }))))
   }
   const documents = yield* Library.fromPackage(fileURLToPath(new URL("../../..", import.meta.url)))
-  return yield* Layer.launch(ready.pipe(Layer.provide(Roles.worker({ ...options, documents }))))
+  const model = ModelConfig.layer(yield* ModelConfig.model)
+  return yield* Layer.launch(
+    ready.pipe(Layer.provide(Roles.worker({ ...options, documents })), Layer.provide(model))
+  )
 })
 
 process.stdin.on("end", () => process.kill(process.pid, "SIGTERM")).resume()
