@@ -305,6 +305,21 @@ describe("an agent", () => {
       }
     }).pipe(asAda, Effect.provide(engine())))
 
+  it.effect("is a part of a run that does more, and has no run of its own", () =>
+    Effect.gen(function*() {
+      const { model } = yield* scripted([...text("One."), finish()], [...text("Two."), finish()])
+      const texts = yield* Effect.gen(function*() {
+        const first = yield* EmitterAi.agentLoop({ model, prompt: "Count" })
+        const second = yield* EmitterAi.agentLoop({ model, prompt: first.history })
+        return [first.text, second.text]
+      }).pipe(Emitter.run(agent))
+      assert.deepStrictEqual(texts, ["One.", "Two."])
+      const types = yield* typesLogged
+      assert.lengthOf(types.filter((type) => type === "agent_started"), 1)
+      assert.lengthOf(types.filter((type) => type === "step_finished"), 2)
+      assert.strictEqual(types.at(-1), "agent_completed")
+    }).pipe(asAda, Effect.provide(engine())))
+
   it.effect("does not begin where its start is refused", () =>
     Effect.gen(function*() {
       const { model, prompts } = yield* scripted([...text("One."), finish()])
