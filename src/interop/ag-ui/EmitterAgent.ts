@@ -1,0 +1,312 @@
+/**
+ * The page's end of AG-UI: an agent over a connection of this package.
+ *
+ * ```ts
+ * import { EmitterAgent } from "effect-emitter/ag-ui/client"
+ *
+ * const agent = new EmitterAgent({
+ *   threadId: "t1",
+ *   api: "https://example.org/agent",
+ *   connection: { url: "wss://example.org/events", token: "…" }
+ * })
+ * // await agent.connectAgent() shows what the thread has, and goes on with the run that is active
+ * agent.close()
+ * ```
+ *
+ * - One connection brings the runs. It comes back by itself, and a run that was being told
+ *   goes on where it was.
+ * - `connectAgent` tells what the thread has: its runs that are remembered, and the active
+ *   one as it goes on, whoever began it.
+ * - `abortRun` is a command: the run ends, for all devices, as cancelled. `detachActiveRun`
+ *   only stops telling it.
+ * - What a run asks is answered by `runAgent({ resume })`.
+ *
+ * @since 0.2.0
+ */
+import { AbstractAgent, type AgentConfig, type BaseEvent, EventType, type RunAgentInput } from "@ag-ui/client"
+import type { Json } from "effect/Schema"
+import { Observable } from "rxjs"
+import { connect } from "../../client/connect.ts"
+import type { Connection, ConnectOptions } from "../../client/driver/ConnectOptions.ts"
+import type { Run } from "../../client/driver/RunStore.ts"
+import { statusMessage } from "../../client/session/StatusMessage.ts"
+import { isEnd, type RunItem } from "../RunItem.ts"
+import * as AgUiMapping from "./AgUiMapping.ts"
+
+/**
+ * Options, besides those of every agent of AG-UI:
+ *
+ * - `api`: where a run is asked for, the `path` of `AgUi.layer`.
+ * - `headers` and `credentials` of these requests. A token that the connection is given as a
+ *   text or by a function goes along, as `Authorization`.
+ * - `connection`: the options of `connect`. 16 runs that ended are remembered unless
+ *   `recentRuns` says otherwise.
+ *
+ * @category options
+ * @since 0.2.0
+ */
+export interface EmitterAgentConfig extends AgentConfig {
+  readonly api: string | URL
+  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined
+  readonly credentials?: RequestCredentials | undefined
+  readonly connection: Omit<ConnectOptions, "catalog" | "threads">
+}
+
+/** Somebody is told of a run. */
+interface Reader {
+  readonly run: string
+  readonly take: (item: RunItem) => void
+  readonly fail: (error: unknown) => void
+}
+
+/** What the clones of an agent share. */
+interface Shared {
+  readonly connection: Connection
+  readonly readers: Set<Reader>
+  readonly config: EmitterAgentConfig
+}
+
+/**
+ * An agent of AG-UI. `connection` is the one that it keeps, and shares with its clones.
+ *
+ * @category agents
+ * @since 0.2.0
+ */
+export class EmitterAgent extends AbstractAgent {
+  private shared: Shared
+  private current = new Set<string>()
+
+  constructor(config: EmitterAgentConfig) {
+    super(config)
+    this.shared = share(config)
+  }
+
+  get connection(): Connection {
+    return this.shared.connection
+  }
+
+  override clone(): EmitterAgent {
+    const cloned: EmitterAgent = super.clone()
+    cloned.shared = this.shared
+    cloned.current = new Set()
+    return cloned
+  }
+
+  run(input: RunAgentInput): Observable<BaseEvent> {
+    const { resume = [] } = input
+    return resume.length === 0
+      ? this.tell(input, { run: input.runId }, (signal) => this.ask(input, signal))
+      : this.resume(input, resume)
+  }
+
+  protected override connect(input: RunAgentInput): Observable<BaseEvent> {
+    return new Observable((subscriber) => {
+      const leaving = new AbortController()
+      const begin = async () => {
+        await caughtUp(this.connection, leaving.signal)
+        if (leaving.signal.aborted) return
+        const runs = this.connection.runs.inThread(input.threadId).getSnapshot()
+        const run = newest(runs)
+        if (run === undefined) return subscriber.complete()
+        const earlier = runs.filter(({ id }) => id !== run.id).flatMap((one) => messagesOf(input, one))
+        const telling = { run: run.id, runId: run.id, history: [...input.messages, ...earlier] }
+        leaving.signal.addEventListener("abort", () => told.unsubscribe())
+        const told = this.tell(input, telling, undefined).subscribe(subscriber)
+      }
+      begin().catch((error: unknown) => subscriber.error(error))
+      return () => leaving.abort()
+    })
+  }
+
+  override abortRun(): void {
+    for (const run of this.current) {
+      this.connection.run(run).cancel().catch((error: unknown) => this.shared.config.connection.onError?.(error))
+    }
+  }
+
+  /** Ends the connection, also for all clones. */
+  close(): void {
+    this.connection.close()
+  }
+
+  private resume(input: RunAgentInput, resume: NonNullable<RunAgentInput["resume"]>): Observable<BaseEvent> {
+    const runs = this.connection.runs.inThread(input.threadId).getSnapshot()
+    const found = resume.map((entry) => ({ entry, request: findRequest(runs, entry.interruptId) }))
+    const run = found[0]?.request?.run
+    const answered = new Set(found.flatMap(({ request }) => request === undefined ? [] : [request.requestId]))
+    return new Observable((subscriber) => {
+      if (run === undefined || found.some(({ request }) => request?.run !== run)) {
+        return subscriber.error(new Error("no run of this thread asks for what is answered"))
+      }
+      const answer = async () => {
+        const commands = this.connection.run(run)
+        for (const { entry: { payload, status }, request } of found) {
+          const outcome = status === "cancelled" && request?.kind !== "approval"
+            ? await commands.cancel()
+            : await commands.answer(request?.requestId ?? "", status === "resolved" ? toJson(payload) : false)
+          if (outcome.outcome === "refused" && outcome.reason !== "ended") {
+            throw new Error(outcome.message ?? `the answer was refused: ${outcome.reason}`)
+          }
+        }
+      }
+      const told = this.tell(input, { run, answered }, answer).subscribe(subscriber)
+      return () => told.unsubscribe()
+    })
+  }
+
+  // Tells a run from now on: with its state, if there is one already.
+  private tell(
+    input: RunAgentInput,
+    more: Partial<AgUiMapping.Telling> & { readonly run: string },
+    begin: ((signal: AbortSignal) => Promise<void>) | undefined
+  ): Observable<BaseEvent> {
+    return new Observable((subscriber) => {
+      const { run } = more
+      const { connection, readers } = this.shared
+      const leaving = new AbortController()
+      const mapping = AgUiMapping.make({ ...tellingOf(input), ...more })
+      let state = mapping.initial
+      const leave = () => {
+        readers.delete(reader)
+        this.current.delete(run)
+        leaving.abort()
+      }
+      const fail = (error: unknown) => {
+        leave()
+        subscriber.error(error)
+      }
+      const take = (item: RunItem) => {
+        const [after, events] = mapping.next(state, item)
+        state = after
+        for (const event of events) subscriber.next({ ...event, type: EventType[event.type] })
+        if (!isEnd(item) && mapping.isOver?.(after) !== true) return
+        leave()
+        subscriber.complete()
+      }
+      const reader: Reader = { run, take, fail }
+      const start = async () => {
+        // What is being handed over right now is handed over then.
+        await Promise.resolve()
+        if (leaving.signal.aborted) return
+        this.current.add(run)
+        // An answer comes before the state that is shown: the request is open until then.
+        if (begin !== undefined && more.answered !== undefined) await begin(leaving.signal)
+        readers.add(reader)
+        const known = connection.run(run).get()
+        if (known !== undefined) {
+          const { id: _, ...snapshot } = known
+          take({ _tag: "Snapshot", position: connection.position() ?? { epoch: "", offset: 0 }, state: snapshot })
+        } else if (begin !== undefined) await begin(leaving.signal)
+      }
+      start().catch((error: unknown) => {
+        if (!leaving.signal.aborted) fail(error)
+      })
+      return leave
+    })
+  }
+
+  // The answer to the request is not read: the connection brings the run.
+  private async ask(input: RunAgentInput, signal: AbortSignal): Promise<void> {
+    const { api, connection: { platform, token }, credentials, headers: given } = this.shared.config
+    const headers = new Headers(typeof given === "function" ? await given() : given)
+    if (token !== undefined && !headers.has("authorization")) {
+      const answer = typeof token === "function" ? await token() : token
+      const text = typeof answer === "string" ? answer : answer?.token
+      if (text !== undefined) headers.set("authorization", `Bearer ${text}`)
+    }
+    headers.set("content-type", "application/json")
+    headers.set("accept", "text/event-stream")
+    const request = platform?.fetch ?? fetch
+    const response = await request(String(api), {
+      method: "POST",
+      headers,
+      body: JSON.stringify(input),
+      signal,
+      ...(credentials === undefined ? {} : { credentials })
+    })
+    if (!response.ok) throw new Error((await response.text()) || `the run was answered with status ${response.status}`)
+    await response.body?.cancel()
+  }
+}
+
+const share = (config: EmitterAgentConfig): Shared => {
+  const readers = new Set<Reader>()
+  const tell = (run: string, item: RunItem) => {
+    for (const reader of Array.from(readers)) if (reader.run === run) reader.take(item)
+  }
+  const { connection: options } = config
+  const connection = connect({
+    recentRuns: 16,
+    ...options,
+    onEvent: (event) => {
+      const { at, offset, run } = event
+      // The epoch is not looked at: items come in their order.
+      if (run !== undefined) tell(run, { _tag: "Event", position: { epoch: "", offset }, at, event, isKnown: false })
+      options.onEvent?.(event)
+    },
+    onSnapshot: (snapshot) => {
+      const { epoch, offset, run, state } = snapshot
+      tell(run, { _tag: "Snapshot", position: { epoch, offset }, state })
+      options.onSnapshot?.(snapshot)
+    },
+    onGap: (gap) => options.onGap?.(gap),
+    onLost: (run) => {
+      tell(run, { _tag: "Missing", message: "the server knows nothing of this run any more" })
+      options.onLost?.(run)
+    },
+    onStatus: (status) => {
+      if (status.state === "stopped") {
+        for (const { fail } of Array.from(readers)) fail(new Error(statusMessage(status)))
+      }
+      options.onStatus?.(status)
+    }
+  })
+  return { connection, readers, config }
+}
+
+// What of an input counts for telling: messages are JSON.
+const tellingOf = ({ messages, protocolVersion, runId, threadId }: RunAgentInput): AgUiMapping.Telling => ({
+  threadId,
+  runId,
+  protocolVersion,
+  history: messages.map(toJson)
+})
+
+const toJson = (value: unknown): Json => value === undefined ? null : JSON.parse(JSON.stringify(value))
+
+const messagesOf = (input: RunAgentInput, { id, ...state }: Run): ReadonlyArray<Json> => {
+  const { initial, next } = AgUiMapping.make({ threadId: input.threadId, runId: id })
+  const [, events] = next(initial, { _tag: "Snapshot", position: { epoch: "", offset: 0 }, state })
+  return events.flatMap((event) => event.type === "MESSAGES_SNAPSHOT" ? event.messages.map(toJson) : [])
+}
+
+const newest = (runs: ReadonlyArray<Run>): Run | undefined => {
+  const byStart = runs.toSorted((a, b) => (b.startedAt ?? 0) - (a.startedAt ?? 0))
+  return byStart.find(({ status }) => status === "active") ?? byStart[0]
+}
+
+const findRequest = (runs: ReadonlyArray<Run>, interruptId: string) => {
+  for (const { id: run, parts } of runs) {
+    for (const part of parts) {
+      if (part.type !== "request" || AgUiMapping.interruptId(run, part.requestId) !== interruptId) continue
+      return { run, requestId: part.requestId, kind: part.kind }
+    }
+  }
+  return undefined
+}
+
+// Until the connection has brought what is active, or never will.
+const caughtUp = async ({ status }: Connection, signal: AbortSignal): Promise<void> => {
+  const isOver = () => signal.aborted || ["live", "degraded", "stopped"].includes(status.getSnapshot().state)
+  await Promise.resolve()
+  if (isOver()) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const look = () => {
+    if (isOver()) resolve()
+  }
+  const end = status.subscribe(look)
+  signal.addEventListener("abort", look)
+  await promise
+  end()
+  await Promise.resolve()
+}

@@ -1,0 +1,114 @@
+/**
+ * The agent for pages, over real sockets.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Effect } from "effect"
+import { AgentEvents, Emitter, Identity } from "effect-emitter"
+import { AgUi } from "effect-emitter/ag-ui"
+import { EmitterAgent } from "effect-emitter/ag-ui/client"
+import { token, user } from "../../gateway/server.ts"
+import { type App, serveApp } from "../app.ts"
+
+const say = (delta: string) => Emitter.emit(AgentEvents.TextDelta.make({ messageId: "m1", delta }))
+
+const question = { id: "u1", role: "user" as const, content: "What are streams?" }
+
+const agentOf = Effect.fnUntraced(function*(app: App) {
+  const text = yield* token("ada")
+  return yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      new EmitterAgent({
+        threadId: "t1",
+        api: `${app.url}/agent`,
+        initialMessages: [question],
+        connection: { url: `${app.url}/events`, token: text }
+      })
+    ),
+    (agent) => Effect.sync(() => agent.close())
+  )
+})
+
+const textsOf = (agent: EmitterAgent) =>
+  agent.messages.flatMap(({ content, role }) => role === "assistant" ? [content] : [])
+
+/** Says `one`, and `two` once it is let. */
+const makeProgram = Effect.gen(function*() {
+  const more = yield* Deferred.make<void>()
+  const said = yield* Deferred.make<void>()
+  const program = Effect.gen(function*() {
+    yield* say("one 日本語 ")
+    yield* Emitter.emit(AgentEvents.AgentThinking.make({ text: "more to come" }))
+    yield* Deferred.succeed(said, undefined)
+    yield* Deferred.await(more)
+    yield* say("two 👩‍🚀")
+  }).pipe(Emitter.run({ agentName: "speaker" }))
+  return { more, program, said }
+})
+
+describe("EmitterAgent", () => {
+  it.live("runs the program, and another one, a clone and a page that comes late are shown the same by connect", () =>
+    Effect.gen(function*() {
+      const { more, program, said } = yield* makeProgram
+      const app = yield* serveApp(AgUi.layer({ path: "/agent", run: () => program }))
+      const first = yield* agentOf(app)
+      const running = first.runAgent({ runId: "r1" })
+      yield* Deferred.await(said)
+      const second = yield* agentOf(app)
+      const clone = second.clone()
+      const connected = [second.connectAgent(), clone.connectAgent()]
+      yield* Deferred.succeed(more, undefined)
+      yield* Effect.promise(() => Promise.all([running, ...connected]))
+      const late = yield* agentOf(app)
+      yield* Effect.promise(() => late.connectAgent())
+      for (const agent of [first, second, clone, late]) {
+        assert.deepStrictEqual(agent.messages.slice(0, 1), [question])
+        assert.deepStrictEqual(textsOf(agent), ["one 日本語 two 👩‍🚀"])
+      }
+    }))
+
+  it.live("stops its run by a command, where a detached one goes on", () =>
+    Effect.gen(function*() {
+      const { program, said } = yield* makeProgram
+      const app = yield* serveApp(AgUi.layer({ path: "/agent", run: () => program }))
+      const agent = yield* agentOf(app)
+      const running = agent.runAgent({ runId: "r1" })
+      yield* Deferred.await(said)
+      const state = Effect.map(
+        app.broker.snapshot(user("ada"), Identity.RunId.make("r1")),
+        ({ snapshot }) => snapshot?.state
+      )
+      yield* Effect.promise(() => agent.detachActiveRun())
+      yield* Effect.promise(() => running)
+      assert.strictEqual((yield* state)?.status, "active")
+      const outcomes: Array<string> = []
+      agent.subscribe({
+        onRunStartedEvent: () => agent.abortRun(),
+        onRunFinishedEvent: ({ outcome }) => {
+          outcomes.push(outcome)
+        }
+      })
+      yield* Effect.promise(() => agent.connectAgent())
+      assert.deepStrictEqual(outcomes, ["cancelled"])
+      const ended = yield* state
+      assert.deepStrictEqual([ended?.status, ended?.endedBy], ["cancelled", "user"])
+    }))
+
+  it.live("is asked by the run, answers it, and is told the rest", () =>
+    Effect.gen(function*() {
+      const program = Emitter.ask({ kind: "approval", title: "Send it?", timeout: "1 minute" }).pipe(
+        Effect.flatMap((isSure) => say(isSure ? "sent" : "kept")),
+        Emitter.run({ agentName: "sender" })
+      )
+      const app = yield* serveApp(AgUi.layer({ path: "/agent", run: () => program }))
+      const agent = yield* agentOf(app)
+      yield* Effect.promise(() => agent.runAgent({ runId: "r1" }))
+      const resume = agent.pendingInterrupts.map(({ id }) => ({
+        interruptId: id,
+        status: "resolved" as const,
+        payload: true
+      }))
+      assert.lengthOf(resume, 1)
+      yield* Effect.promise(() => agent.runAgent({ runId: "r2", resume }))
+      assert.deepStrictEqual(textsOf(agent), ["sent"])
+    }))
+})
