@@ -16,6 +16,7 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["neighbours", () => import("./neighbours.ts")],
   ["idle-memory", () => import("./idle-memory.ts")],
   ["catch-up", () => import("./catch-up.ts")],
+  ["sqlite", () => import("./sqlite.ts")],
   ["redis-cluster", () => import("./redis-cluster.ts")],
   ["redis-append", () => import("./redis-append.ts")],
   ["redis-commands", () => import("./redis-commands.ts")],

@@ -6,60 +6,26 @@
  * bounds and without waking anybody, no program could write them for much less.
  */
 import { Context, Effect, Layer, Scope } from "effect"
-import type { NonEmptyReadonlyArray } from "effect/Array"
 import { createClient } from "redis"
 import { Broker, Identity } from "../src/index.ts"
 import type { Envelope } from "../src/protocol/index.ts"
 import { RedisBroker } from "../src/broker/redis/index.ts"
+import { type Batch, envelopes, inBatches } from "./harness/batches.ts"
 import { seconds } from "./harness/clock.ts"
 import { check, compare, type Figure, type Question, type Settings } from "./harness/question.ts"
 import { type Redis, withRedis } from "./harness/redis.ts"
 import { type Contestant, interleave } from "./harness/rounds.ts"
 import { summarize } from "./harness/statistics.ts"
-import { numbered } from "./harness/wire.ts"
-import { toEnvelope } from "../test/support/envelopes.ts"
-import { context, payloadOf, userOf } from "./harness/workload.ts"
+import { userOf } from "./harness/workload.ts"
 
 const sizes = [1, 16, 64, 256]
 const users = Array.from({ length: 128 }, (_, index) => Identity.UserId.make(userOf(index)))
-
-type Batch = NonEmptyReadonlyArray<Envelope.Envelope>
 
 interface Appender {
   /** Appends the batches of one user after each other. */
   readonly append: (user: Identity.UserId, batches: ReadonlyArray<Batch>) => Promise<void>
   /** How many events of all users are in Redis. */
   readonly count: () => Promise<number>
-}
-
-const envelopes = (user: Identity.UserId, from: number, count: number): ReadonlyArray<Envelope.Envelope> => {
-  const make = numbered(user, "bench_noted")
-  const { runId, threadId } = context(user)
-  return Array.from({ length: count }, (_, index) => {
-    const step = from + index
-    const { offset, ...event } = make(step)
-    check(offset === index + 1, "the wire event has another number")
-    return toEnvelope({
-      id: `bench-${user}-${step + 1}`,
-      source: `bench-${user}-`,
-      sequence: step + 1,
-      at: event.at,
-      type: event.type,
-      delivery: "batched",
-      run: runId,
-      thread: threadId,
-      data: { ...payloadOf(step) }
-    })
-  })
-}
-
-const inBatches = (events: ReadonlyArray<Envelope.Envelope>, size: number): ReadonlyArray<Batch> => {
-  const batches: Array<Batch> = []
-  for (let at = 0; at < events.length; at += size) {
-    const [first, ...rest] = events.slice(at, at + size)
-    if (first !== undefined) batches.push([first, ...rest])
-  }
-  return batches
 }
 
 /** This package's broker, with its defaults, but in no hurry: what is asked is how much Redis takes, not how soon. */

@@ -16,8 +16,8 @@ const texts = {
   user: "SELECT * FROM user WHERE name = ?",
   addUser: "INSERT INTO user (name, epoch, first, head, bytes, folded, empty, oldest, life, acknowledged) "
     + "VALUES (?, ?, 1, 0, 0, 0, 1, ?, ?, '[]') RETURNING id",
-  setUser: "UPDATE user SET epoch = ?, first = ?, head = ?, bytes = ?, folded = ?, empty = ?, oldest = ?, life = ? "
-    + "WHERE id = ?",
+  setUser: "UPDATE user SET epoch = ?, first = ?, head = ?, bytes = ?, folded = ?, life = ? WHERE id = ?",
+  setAge: "UPDATE user SET empty = ?, oldest = ? WHERE id = ?",
   setAcknowledged: "UPDATE user SET acknowledged = ? WHERE id = ?",
   dropUser: "DELETE FROM user WHERE id = ?",
   aged: "SELECT name FROM user WHERE empty = 0 AND oldest < ? ORDER BY oldest LIMIT ?",
@@ -88,6 +88,7 @@ export const prepare = (database: DatabaseSync): Statements => {
     user: of("user"),
     addUser: of("addUser"),
     setUser: of("setUser"),
+    setAge: of("setAge"),
     setAcknowledged: of("setAcknowledged"),
     dropUser: of("dropUser"),
     aged: of("aged"),

@@ -77,6 +77,7 @@ export class UserLog {
   private folded: number
   // When the oldest event came, or when the log became empty.
   private oldest: number
+  private agedAs = ""
   private life: number
   private readonly sources = new Map<string, Source>()
   private readonly sourcesById = new Map<number, Source>()
@@ -238,7 +239,10 @@ export class UserLog {
       }
       if ((this.runs.get(run)?.endings ?? 0) > endings) ended.push(run)
     }
-    for (const run of this.dropForgotten()) turned.push([run, this.standing(run)])
+    // Only one that is new makes another be forgotten.
+    if (this.rows.size > this.limits.maxRuns) {
+      for (const run of this.dropForgotten()) turned.push([run, this.standing(run)])
+    }
     for (const source of touched) this.writeSource(source)
     if (taken.length > 0) {
       this.expire(now)
@@ -548,8 +552,13 @@ export class UserLog {
 
   private write(): void {
     const { bytes, epoch, first, folded, head, id, life, oldest } = this
+    this.sql.setUser.run(epoch, first, head, bytes, folded, life, id)
     const emptiness = first <= head ? 0 : this.isEmpty ? 1 : 2
-    this.sql.setUser.run(epoch, first, head, bytes, folded, emptiness, oldest, life, id)
+    const aged = `${emptiness} ${oldest}`
+    if (aged === this.agedAs) return
+    // They are in an index, which nearly no append has to change.
+    this.sql.setAge.run(emptiness, oldest, id)
+    this.agedAs = aged
   }
 }
 
