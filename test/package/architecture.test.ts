@@ -22,6 +22,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   interop: ["protocol", "broker", "emitter", "gateway", "http", "client"],
   ai: ["protocol", "emitter"],
   testing: ["protocol", "broker", "emitter", "hub", "gateway", "client"],
+  cli: ["protocol", "broker", "emitter", "gateway"],
   demo: ["protocol", "broker", "emitter", "hub", "gateway", "ai", "client", "testing", "index.ts"],
   "events.ts": ["protocol"],
   "index.ts": ["protocol", "broker", "emitter", "hub"]
@@ -36,6 +37,7 @@ const rooms: Record<string, ReadonlyArray<string>> = {
   gateway: ["admission", "authentication", "command", "session", "sse", "websocket", "operations"],
   client: ["transport", "session", "driver", "shared"],
   interop: ["server", "ag-ui", "ai-sdk", "tanstack-ai", "durable-streams"],
+  cli: ["output", "spool", "backend", "doctor", "command"],
   "demo/page": ["view", "run", "connection", "operator"]
 }
 

@@ -36,6 +36,8 @@ export const run = async (command: string, args: ReadonlyArray<string>, cwd: str
 /** What package.json says about the published package. */
 export interface Manifest {
   readonly name: string
+  readonly version: string
+  readonly bin: Record<string, string>
   readonly exports: Record<string, string | { readonly types: string; readonly default: string }>
   readonly dependencies: Record<string, string>
   readonly peerDependencies: Record<string, string>

@@ -73,6 +73,14 @@ describe("the package as npm would publish it", () => {
     }
   })
 
+  it("has a command line, which npx starts, with the version of the package", async () => {
+    const installed = path.join(packed.app, "node_modules", manifest.name)
+    const main = path.join(installed, manifest.bin[manifest.name] ?? "")
+    assert.match(await fs.readFile(main, "utf8"), /^#!\/usr\/bin\/env node\n/u)
+    assert.strictEqual(await run("node", [main, "--version"], packed.app), `${manifest.name} v${manifest.version}\n`)
+    assert.match(await run("node", [main, "doctor"], packed.app), /^ok +node/mu)
+  })
+
   it("type-checks in a program that imports every entry", async () => {
     const lines = entries.map(({ specifier }, i) => `export * as entry${i} from ${JSON.stringify(specifier)}`)
     await fs.writeFile(path.join(packed.app, "main.ts"), `${lines.join("\n")}\n`)

@@ -337,7 +337,13 @@ const groupSize = 256
 
 const eraseAgain = "1 second"
 
-const schemaVersion = 2
+/**
+ * The version of the file's tables. Another one in a file is refused.
+ *
+ * @category constants
+ * @since 0.2.0
+ */
+export const schemaVersion = 2
 
 const Row = Schema.Struct({ seq: Schema.Int, events: Schema.Int, bytes: Schema.Int, batch: Schema.String })
 type Row = typeof Row.Type

@@ -42,7 +42,13 @@ const Secret = Schema.Redacted(Schema.String).check(
   })
 )
 
-const CompleteJwtOptions = Schema.Struct({ ...Jwt.claims, secret: Secret })
+/**
+ * The schema of options with a shared secret.
+ *
+ * @category config
+ * @since 0.2.0
+ */
+export const JwtSchema = Schema.Struct({ ...Jwt.claims, secret: Secret })
 
 /**
  * The same, checked and complete.
@@ -50,7 +56,7 @@ const CompleteJwtOptions = Schema.Struct({ ...Jwt.claims, secret: Secret })
  * @category config
  * @since 0.1.0
  */
-export type CompleteJwtOptions = typeof CompleteJwtOptions.Type
+export type CompleteJwtOptions = typeof JwtSchema.Type
 
 // An address may hold what lets one in, so it is not told what was there instead.
 const KeySetUrl = Schema.String.check(
@@ -60,7 +66,13 @@ const KeySetUrl = Schema.String.check(
   })
 )
 
-const CompleteJwksOptions = Schema.Struct({
+/**
+ * The schema of options with a key set.
+ *
+ * @category config
+ * @since 0.2.0
+ */
+export const JwksSchema = Schema.Struct({
   ...Jwt.claims,
   url: KeySetUrl,
   algorithms: Schema.NonEmptyArray(Schema.NonEmptyString).pipe(
@@ -78,7 +90,7 @@ const CompleteJwksOptions = Schema.Struct({
  * @category config
  * @since 0.1.0
  */
-export type CompleteJwksOptions = typeof CompleteJwksOptions.Type
+export type CompleteJwksOptions = typeof JwksSchema.Type
 
 const aboutJwt: Settings.About = { of: "Authenticator", environment: "JWT", secrets: ["secret"] }
 
@@ -92,7 +104,7 @@ const aboutJwks: Settings.About = { of: "Authenticator", environment: "JWKS", se
  * @since 0.1.0
  */
 export const decodeJwt: (options: unknown) => Effect.Effect<CompleteJwtOptions, ConfigError> = Settings.decoder(
-  CompleteJwtOptions,
+  JwtSchema,
   aboutJwt
 )
 
@@ -103,7 +115,7 @@ export const decodeJwt: (options: unknown) => Effect.Effect<CompleteJwtOptions, 
  * @since 0.1.0
  */
 export const decodeJwks: (options: unknown) => Effect.Effect<CompleteJwksOptions, ConfigError> = Settings.decoder(
-  CompleteJwksOptions,
+  JwksSchema,
   aboutJwks
 )
 
@@ -113,7 +125,7 @@ export const decodeJwks: (options: unknown) => Effect.Effect<CompleteJwksOptions
  * @category config
  * @since 0.1.0
  */
-export const jwtConfig: Config.Config<JwtOptions> = Config.schema(CompleteJwtOptions, aboutJwt.environment)
+export const jwtConfig: Config.Config<JwtOptions> = Config.schema(JwtSchema, aboutJwt.environment)
 
 /**
  * The options from the environment: `JWKS_URL`, …
@@ -121,7 +133,7 @@ export const jwtConfig: Config.Config<JwtOptions> = Config.schema(CompleteJwtOpt
  * @category config
  * @since 0.1.0
  */
-export const jwksConfig: Config.Config<JwksOptions> = Config.schema(CompleteJwksOptions, aboutJwks.environment)
+export const jwksConfig: Config.Config<JwksOptions> = Config.schema(JwksSchema, aboutJwks.environment)
 
 /**
  * Reads options from `Config`s, and checks and completes them.

@@ -1,0 +1,55 @@
+/** The command line as a person starts it: a process of its own, with nothing in its environment but what a test sets. */
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
+
+/** Each process loads the same sources. */
+const compiled = join(tmpdir(), "effect-emitter-compile-cache")
+
+export interface Ended {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+export interface Started {
+  /** Waits until it has written this to its standard output. */
+  readonly wrote: (text: string) => Promise<void>
+  readonly interrupt: () => void
+  readonly ended: Promise<Ended>
+}
+
+export const start = (args: ReadonlyArray<string>, environment: Record<string, string> = {}): Started => {
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main, ...args], {
+    env: { PATH: process.env["PATH"] ?? "", NODE_COMPILE_CACHE: compiled, ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 110_000,
+    killSignal: "SIGKILL"
+  })
+  let out = ""
+  let err = ""
+  child.stdout.on("data", (data) => out += data)
+  child.stderr.on("data", (data) => err += data)
+  const ended = once(child, "close").then(([code]) => ({ code, out, err }))
+  return {
+    ended,
+    interrupt: () => void child.kill("SIGINT"),
+    wrote: async (text) => {
+      while (!out.includes(text)) {
+        const end = await Promise.race([once(child.stdout, "data"), ended])
+        if (!Array.isArray(end) && !out.includes(text)) throw new Error(`it ended without "${text}": ${out}${err}`)
+      }
+    }
+  }
+}
+
+export const run = (args: ReadonlyArray<string>, environment: Record<string, string> = {}): Promise<Ended> =>
+  start(args, environment).ended
+
+/** The values that it wrote with `--json`, one a line. */
+export const values = ({ out }: Ended): ReadonlyArray<Record<string, unknown>> =>
+  out.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line))
