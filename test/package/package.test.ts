@@ -30,7 +30,7 @@ describe("the package as npm would publish it", () => {
 
     const strangers = packed.files.filter((file) =>
       /^(dist|src)\/demo\b/.test(file) ||
-      !/^(dist\/.+\.(js|d\.ts|js\.map|d\.ts\.map)|src\/.+\.ts|src\/([a-z-]+\/)*README\.md|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
+      !/^(dist\/.+\.(js|d\.ts|js\.map|d\.ts\.map)|src\/.+\.ts|src\/([a-z-]+\/)*README\.md|src\/gateway\/operations\/(dashboard\.json|alerts\.yml|runbook\.md)|package\.json|README\.md|LICENSE|CHANGELOG\.md)$/
         .test(
           file
         )
