@@ -258,7 +258,8 @@ describe.skipIf(redis === undefined)("effect-emitter doctor", { timeout: 400_000
         REDIS_URL: server.url,
         ...patient,
         EMITTER_PROFILE: "throughput",
-        JWKS_URL: `http://127.0.0.1:${port}/keys`
+        JWKS_URL: `http://127.0.0.1:${port}/keys`,
+        JWKS_TIMEOUT: "30 seconds"
       }
       const { code, out } = yield* Effect.promise(() => run(["doctor", "--strict"], environment))
       keys.close()
