@@ -55,6 +55,7 @@ export const Part = Schema.Literals([
   "Gateway",
   "AgUi",
   "AiSdk",
+  "DurableStreams",
   "Authenticator",
   "MemoryBroker",
   "RedisBroker",
