@@ -72,7 +72,7 @@ describe.skipIf(executable === undefined)("the programs of the README, as they a
   beforeAll(async () => {
     packed = await pack()
     browser = await launch(executable ?? "chromium")
-  })
+  }, 300_000)
   afterAll(async () => {
     for (const child of running) child.kill("SIGKILL")
     await browser?.close()
