@@ -1,6 +1,7 @@
 /**
  * Programs as users write them: short, without a cast, of public names alone. Each is run over real sockets.
  */
+import { HttpAgent } from "@ag-ui/client"
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Deferred, Effect, Fiber, Layer, Schedule, Stream } from "effect"
 import { Broker, Emitter, EmitterLayer, Identity } from "effect-emitter"
@@ -12,6 +13,7 @@ import { until } from "../client/devices.ts"
 import { secret, serve, token } from "../gateway/server.ts"
 import { freePort } from "../support/freePort.ts"
 import { call, finish, scripted, text } from "../ai/scripted.ts"
+import * as AgUiProgram from "./agUi.ts"
 import * as Agent from "./ai.ts"
 import * as Api from "./api.ts"
 import * as Orders from "./client.ts"
@@ -58,10 +60,22 @@ const watch = (base: string, name: string) =>
   })
 
 describe("programs as users write them", () => {
+  it.live("an agent for the clients of AG-UI answers who signed in, and their device sees the run", () =>
+    Effect.gen(function*() {
+      const base = yield* started(AgUiProgram.server)
+      const seen = yield* watch(base, "ada")
+      const messages = [{ id: "u1", role: "user" as const, content: "streams" }]
+      const headers = { authorization: yield* bearer("ada") }
+      const agent = new HttpAgent({ url: `${base}/agent`, headers, initialMessages: messages })
+      const { newMessages } = yield* Effect.promise(() => agent.runAgent())
+      assert.include(newMessages.map(({ content }) => content), "All about streams")
+      assert.deepStrictEqual((yield* seen).at(-1), "agent_completed")
+    }))
+
   it("are under 40 lines, without a cast, and import nothing but public names", () => {
     const folder = new URL(".", import.meta.url)
     const programs = readdirSync(folder).filter((file) => !file.endsWith(".test.ts"))
-    assert.deepStrictEqual(programs, ["ai.ts", "aiSdk.tsx", "api.ts", "client.ts", "rpc.ts", "workflow.ts"])
+    assert.deepStrictEqual(programs, ["agUi.ts", "ai.ts", "aiSdk.tsx", "api.ts", "client.ts", "rpc.ts", "workflow.ts"])
     for (const file of programs) {
       const text = readFileSync(new URL(file, folder), "utf8")
       assert.isBelow(text.trimEnd().split("\n").length, 40, file)
