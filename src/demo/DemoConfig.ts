@@ -1,5 +1,5 @@
 /**
- * What can be set for the demo: the port, by `PORT`. The emitter's own settings are read as well (`EMITTER_PROFILE`, …).
+ * What can be set for the demo: the port, by `PORT`, and the file of its log, by `DEMO_LOG`. The emitter's own settings are read as well (`EMITTER_PROFILE`, …).
  */
 import { Config, Effect, Schema } from "effect"
 
@@ -35,3 +35,13 @@ export const port: Effect.Effect<number, InvalidPort | Config.ConfigError> = Con
       : Effect.fail(new InvalidPort({ value }))
   )
 )
+
+/**
+ * The file of the log of a demo that listens on `port`: each has one of its own. A demo on any free port keeps its log in
+ * memory, and so does one whose `DEMO_LOG` is `memory`.
+ */
+export const log = (port: number): Effect.Effect<string | undefined, Config.ConfigError> =>
+  Effect.map(
+    Config.String("DEMO_LOG").pipe(Config.withDefault(port === 0 ? "memory" : `.tmp/demo/events-${port}.db`)),
+    (file) => file === "memory" ? undefined : file
+  )

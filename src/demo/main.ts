@@ -8,6 +8,8 @@ import * as Library from "./agent/Library.ts"
 import { builtPage } from "./build.ts"
 import * as DemoConfig from "./DemoConfig.ts"
 import * as ModelConfig from "./ModelConfig.ts"
+import { Broker } from "../index.ts"
+import * as Log from "./Log.ts"
 import { runProgram } from "./program.ts"
 import * as Server from "./server.ts"
 
@@ -22,10 +24,14 @@ const program = Effect.gen(function*() {
   const port = yield* DemoConfig.port
   const model = yield* ModelConfig.model
   const files = yield* builtPage
+  const log = yield* DemoConfig.log(port)
+  const broker = log === undefined
+    ? Broker.layerMemory()
+    : Log.layer(fileURLToPath(new URL("../..", import.meta.url)), log)
   const documents = yield* Library.fromPackage(fileURLToPath(new URL("../..", import.meta.url)))
   if (model !== undefined) yield* Console.log(`Answers are written by ${model.model}, at ${model.baseUrl}.`)
   return yield* Layer.launch(ready.pipe(
-    Layer.provide(Server.layer({ port, files, documents })),
+    Layer.provide(Server.layer({ port, broker, files, documents })),
     Layer.provide(ModelConfig.layer(model))
   ))
 })

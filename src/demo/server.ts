@@ -7,7 +7,7 @@ import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } fr
 import { createServer } from "node:http"
 import { fileURLToPath } from "node:url"
 import { Gateway } from "../gateway/index.ts"
-import { Broker, EmitterLayer } from "../index.ts"
+import { type Broker, EmitterLayer } from "../index.ts"
 import type { Library } from "./agent/Library.ts"
 import * as Sending from "./agent/Sending.ts"
 import * as Api from "./api.ts"
@@ -80,9 +80,10 @@ export const listen = (port: number) =>
 /** Sends into a folder of the repository. */
 export const sending = Sending.layer(fileURLToPath(new URL("../..", import.meta.url)))
 
-/** The whole demo, listening once it is built. */
-export const layer = (options: {
+/** The whole demo, listening once it is built. Logs are kept by `broker`. */
+export const layer = <E = never>(options: {
   readonly port: number
+  readonly broker: Layer.Layer<Broker.Broker, E>
   readonly files: ReadonlyArray<PageFile>
   readonly documents: Library
 }) => {
@@ -99,7 +100,7 @@ export const layer = (options: {
     Layer.provide(Runs.layer(options.documents)),
     Layer.provide(sending),
     Layer.provide(EmitterLayer.layerConfig()),
-    Layer.provide(Outage.broker.pipe(Layer.provide(Broker.layerMemory()))),
+    Layer.provide(Outage.broker.pipe(Layer.provide(options.broker))),
     Layer.provide(Outage.layer),
     Layer.provide(Lines.layer),
     Layer.provide(DemoUsers.layer)

@@ -32,3 +32,15 @@ describe("the demo's port", () => {
     )
   })
 })
+
+describe("the demo's log", () => {
+  it.effect("is a file for each port, and in memory where any port will do or somebody says so", () =>
+    Effect.gen(function*() {
+      const logOf = (port: number, env: Record<string, string> = {}) =>
+        DemoConfig.log(port).pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+      assert.strictEqual(yield* logOf(4321), ".tmp/demo/events-4321.db")
+      assert.isUndefined(yield* logOf(0))
+      assert.isUndefined(yield* logOf(4321, { DEMO_LOG: "memory" }))
+      assert.strictEqual(yield* logOf(0, { DEMO_LOG: "/tmp/log.db" }), "/tmp/log.db")
+    }))
+})

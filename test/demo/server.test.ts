@@ -6,12 +6,16 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Schedule } from "effect"
 import { HttpServer } from "effect/http"
 import { request } from "node:http"
+import { Broker } from "effect-emitter"
 import * as Library from "../../src/demo/agent/Library.ts"
 import * as Server from "../../src/demo/server.ts"
 import { handbook } from "./support.ts"
 
 const server = Layer.unwrap(
-  Effect.map(Library.fromText(handbook), (documents) => Server.layer({ port: 0, files: [], documents }))
+  Effect.map(
+    Library.fromText(handbook),
+    (documents) => Server.layer({ port: 0, broker: Broker.layerMemory(), files: [], documents })
+  )
 )
   .pipe(Layer.provideMerge(NodeServices.layer))
 

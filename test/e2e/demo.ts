@@ -28,6 +28,7 @@ export const startDemo = (port: number | string, script = "src/demo/main.ts", en
     // The profile whose breaker tries again soonest.
     env: {
       ...process.env,
+      DEMO_LOG: "memory",
       PORT: String(port),
       EMITTER_PROFILE: "lowLatency",
       NO_COLOR: "1",
