@@ -31,7 +31,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
 /** The rooms of a folder of src, from those that others stand on up to those that stand on them. */
 const rooms: Record<string, ReadonlyArray<string>> = {
   protocol: ["values", "settings", "event", "command", "run", "wire"],
-  broker: ["leases", "commands", "memory", "redis", "sqlite"],
+  broker: ["leases", "commands", "subscriptions", "memory", "redis", "postgres", "sqlite"],
   emitter: ["resilience", "user", "fallback", "observe", "delivery", "dispatch", "accept", "run"],
   hub: ["capacity", "outage", "connection", "registry"],
   gateway: ["admission", "authentication", "command", "session", "sse", "websocket", "operations"],

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Broker } from "effect-emitter"
-import { Inbox } from "../../../src/broker/redis/commands/Inbox.ts"
+import { Inbox } from "../../../src/broker/commands/Inbox.ts"
 import { envelope, newUser, numbered, plenty, start } from "../events.ts"
 import { command, receiving, send, startOf, wordOf } from "../suite/commanding.ts"
 import { persist, program, startNode, startStore, withServer } from "./redisNode.ts"

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred } from "effect"
 import type { Broker } from "effect-emitter"
-import { isLater, Subscription } from "../../../src/broker/redis/subscriptions/Subscription.ts"
+import { isLater, Subscription } from "../../../src/broker/subscriptions/Subscription.ts"
 import { newUser } from "../events.ts"
 
 const begin = () => new Subscription(newUser(), "channel", Deferred.makeUnsafe(), 0)

@@ -4,7 +4,7 @@
 import { Context, Duration, Effect, Fiber, Layer, Logger, Option, Schedule, type Scope, Stream } from "effect"
 import { Broker, type Position } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
-import { Inbox } from "../../../src/broker/redis/commands/Inbox.ts"
+import { Inbox } from "../../../src/broker/commands/Inbox.ts"
 import * as RedisConnection from "../../../src/broker/redis/connection/Connection.ts"
 import * as RedisLeases from "../../../src/broker/redis/leases/Leases.ts"
 import * as RedisMetrics from "../../../src/broker/redis/Metrics.ts"

@@ -4,35 +4,22 @@
  * @since 0.1.0
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { RunId, ThreadId } from "../../../protocol/values/Identity.ts"
 import * as Position from "../../../protocol/values/Position.ts"
-import * as Envelope from "../../../protocol/wire/Envelope.ts"
-import { RunFold, RunPart, RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
+import { RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
 import type { Gap } from "../../Broker.ts"
 import type { BrokerError } from "../../BrokerError.ts"
 import * as RedisBlock from "./Block.ts"
 import * as Failure from "../connection/RedisFailure.ts"
-import type { HeldRun } from "../leases/HeldRuns.ts"
+import type { HeldRun } from "../../leases/HeldRuns.ts"
 import * as Reply from "./Reply.ts"
 import { readActive } from "../scripts/StandingLua.ts"
-import { RunStates } from "../../memory/RunStates.ts"
+import type { RunStates } from "../../memory/RunStates.ts"
+import * as SavedRuns from "../../memory/SavedRuns.ts"
 
-const Saved = Schema.Struct({ since: Schema.Int, offset: Schema.Int, state: RunSnapshot })
-const decodeSaved = Schema.decodeUnknownSync(Saved)
-const encodeSaved = Schema.encodeUnknownSync(Schema.fromJsonString(Saved))
-
-const partTypes: ReadonlySet<unknown> = new Set(RunPart.members.map(({ fields }) => fields.type.literal))
-
-// A later version's process may have saved parts of types that this one does not know: they are left out, as by devices.
-const readSaved = (text: string): typeof Saved.Type => {
-  const saved: { readonly state: { readonly parts: ReadonlyArray<{ readonly type?: unknown }> } } = JSON.parse(text)
-  return decodeSaved({
-    ...saved,
-    state: { ...saved.state, parts: saved.state.parts.filter(({ type }) => partTypes.has(type)) }
-  })
-}
 const decodeRun = Schema.decodeUnknownSync(RunId)
 
 const decodeThread = Schema.decodeUnknownSync(ThreadId)
@@ -183,18 +170,6 @@ export const toActive = (reply: unknown): ReadonlyArray<ActiveRun> => {
     })
 }
 
-// What was read from JSON text is JSON; that it is an object is left to see.
-const isJsonObject = (json: unknown): json is Schema.JsonObject =>
-  typeof json === "object" && json !== null && !Array.isArray(json)
-
-const noData: Schema.JsonObject = {}
-
-const toData = (body: string): Schema.JsonObject => {
-  const wire: { readonly data?: unknown } = JSON.parse(`{${body}`)
-  if (isJsonObject(wire.data)) return wire.data
-  throw new Reply.UnexpectedReply("an event with its data", body)
-}
-
 /**
  * The runs as they were saved at a checkpoint, with the events since folded in.
  * With `only` it is that run alone.
@@ -202,24 +177,11 @@ const toData = (body: string): Schema.JsonObject => {
  * @category conversions
  * @since 0.1.0
  */
-export const toRuns = (maxRuns: number, { checkpoint, states, tail }: LogView, only?: RunId): RunStates => {
-  const runs = new RunStates(maxRuns)
-  for (const { run, since, offset, state } of toSaved(states)) runs.restore(run, since, offset, state)
-  for (const { at, body, offset, run, thread, type } of RedisBlock.entriesIn(tail, checkpoint)) {
-    if (run === undefined || (only !== undefined && run !== only)) continue
-    const keep = RunFold.reads(type) ? undefined : Envelope.keepIn(body)
-    runs.apply(run, type, RunFold.reads(type, keep) ? toData(body) : noData, at, offset, thread, keep)
-  }
-  return runs
-}
+export const toRuns = (maxRuns: number, { checkpoint, states, tail }: LogView, only?: RunId): RunStates =>
+  SavedRuns.fold(maxRuns, toSaved(states), RedisBlock.entriesIn(tail, checkpoint), only)
 
-const toSaved = (reply: unknown) => {
-  const flat = Reply.list(reply)
-  return Array.from({ length: flat.length / 2 }, (_, n) => ({
-    run: decodeRun(flat[2 * n]),
-    ...readSaved(Reply.text(flat[2 * n + 1]))
-  })).toSorted((a, b) => a.since - b.since)
-}
+const toSaved = (reply: unknown): ReadonlyArray<SavedRuns.SavedRun> =>
+  SavedRuns.read(Arr.chunksOf(Reply.list(reply), 2).map(([run, text]) => [run, Reply.text(text)] as const))
 
 /**
  * The arguments to the checkpoint script that save what changed since the
@@ -230,18 +192,14 @@ const toSaved = (reply: unknown) => {
  */
 export const toCheckpoint = (maxRuns: number, view: LogView): ReadonlyArray<string> => {
   const { checkpoint, log, states } = view
-  const runs = toRuns(maxRuns, view)
-  const forgotten = toSaved(states).flatMap(({ run }) => runs.has(run) ? [] : [run])
-  const changed = Array.from(runs.entries()).flatMap(([run, { fold, offset, since }]) =>
-    offset > checkpoint ? [run, encodeSaved({ since, offset, state: fold.snapshot() })] : []
-  )
+  const { changed, forgotten } = SavedRuns.changes(toRuns(maxRuns, view), toSaved(states), checkpoint)
   return [
     log.epoch,
     String(checkpoint),
     String(log.offset),
     String(forgotten.length),
     ...forgotten,
-    ...changed
+    ...changed.flat()
   ]
 }
 

@@ -6,9 +6,9 @@
  * @since 0.1.0
  */
 import type * as Deferred from "effect/Deferred"
-import type { UserId } from "../../../protocol/values/Identity.ts"
-import type { Position } from "../../../protocol/values/Position.ts"
-import type { BrokerError, Signal } from "../../Broker.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
+import type { Position } from "../../protocol/values/Position.ts"
+import type { BrokerError, Signal } from "../Broker.ts"
 
 /**
  * How a reader is told that there may be something to pull, or of a signal.

@@ -10,9 +10,9 @@
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Schema from "effect/Schema"
-import * as Command from "../../../protocol/command/Command.ts"
-import type { SentCommand } from "../../Broker.ts"
-import { UserId } from "../../../protocol/values/Identity.ts"
+import * as Command from "../../protocol/command/Command.ts"
+import type { SentCommand } from "../Broker.ts"
+import { UserId } from "../../protocol/values/Identity.ts"
 
 /**
  * Users of whom commands wait, each with the number of the last.

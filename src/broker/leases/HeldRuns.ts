@@ -5,11 +5,11 @@
  *
  * @since 0.1.0
  */
-import type { Envelope } from "../../../protocol/wire/Envelope.ts"
-import { type RunId, ThreadId, type UserId } from "../../../protocol/values/Identity.ts"
-import * as RunEvents from "../../../protocol/event/RunEvents.ts"
-import { RunFold, type RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
-import * as RunState from "../../../protocol/run/RunState.ts"
+import type { Envelope } from "../../protocol/wire/Envelope.ts"
+import { type RunId, ThreadId, type UserId } from "../../protocol/values/Identity.ts"
+import * as RunEvents from "../../protocol/event/RunEvents.ts"
+import { RunFold, type RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
+import * as RunState from "../../protocol/run/RunState.ts"
 
 /**
  * A run that is active: its thread, when it started (unknown if another process

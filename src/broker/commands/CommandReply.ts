@@ -1,12 +1,12 @@
 /**
- * How a command is written in Redis, and what the scripts over commands answer.
+ * How a command is written down, and what the steps over commands answer, as plain lists.
  *
  * @since 0.2.0
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Command from "../../../protocol/command/Command.ts"
-import type { SentCommand } from "../../Broker.ts"
+import * as Command from "../../protocol/command/Command.ts"
+import type { SentCommand } from "../Broker.ts"
 
 const Sent = Schema.fromJsonString(Schema.Struct({
   ...Command.Request.fields,
@@ -34,7 +34,7 @@ export const fromOutcome: (outcome: Command.Outcome) => string = Schema.encodeSy
 )
 
 /**
- * What a script tells of one command:
+ * What a step tells of one command:
  *
  * - it was decided (`Decided`), or its id was another's (`Conflict`);
  * - it is open (`Open`), for `process` if that is known;
@@ -64,7 +64,7 @@ const decodeReply = Schema.decodeUnknownSync(Schema.Union([
 ]))
 
 /**
- * Reads what a script answered about one command.
+ * Reads what a step answered about one command.
  *
  * @category conversions
  * @since 0.2.0
@@ -112,7 +112,7 @@ const decodeTaken = Schema.decodeUnknownSync(Schema.Union([
 const decodeSent = Schema.decodeUnknownOption(Sent)
 
 /**
- * Reads what the script answered that takes a command.
+ * Reads what the step answered that takes a command.
  *
  * @category conversions
  * @since 0.2.0

@@ -10,14 +10,14 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Command from "../../../protocol/command/Command.ts"
-import type { UserId } from "../../../protocol/values/Identity.ts"
-import * as Monotonic from "../../../protocol/values/Monotonic.ts"
-import type { BrokerError } from "../../BrokerError.ts"
-import type { Receivers } from "../../commands/Receivers.ts"
-import type { Leases } from "../../leases/Leases.ts"
-import type { Connection } from "../connection/Connection.ts"
-import type { CommandReply, Taken } from "../codec/CommandReply.ts"
+import * as Command from "../../protocol/command/Command.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
+import * as Monotonic from "../../protocol/values/Monotonic.ts"
+import type { Broker } from "../Broker.ts"
+import type { BrokerError } from "../BrokerError.ts"
+import type { Receivers } from "./Receivers.ts"
+import type { Leases } from "../leases/Leases.ts"
+import type { CommandReply, Taken } from "./CommandReply.ts"
 import type { CommandCaller, Decision } from "./CommandCaller.ts"
 import type { Inbox } from "./Inbox.ts"
 
@@ -47,7 +47,7 @@ const unreadable = Command.refused("invalid", { message: "the process that has t
  */
 export const make = Effect.fnUntraced(function*(parts: {
   readonly caller: CommandCaller
-  readonly connection: Connection
+  readonly connection: { readonly watch: NonNullable<Broker["Service"]["watch"]> }
   readonly inbox: Inbox
   readonly leases: Pick<Leases, "isCertain" | "makeCertain">
   readonly receivers: Receivers

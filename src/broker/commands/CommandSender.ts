@@ -11,16 +11,15 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Command from "../../../protocol/command/Command.ts"
-import type { UserId } from "../../../protocol/values/Identity.ts"
-import * as Monotonic from "../../../protocol/values/Monotonic.ts"
-import type { Commands } from "../../Broker.ts"
-import type { BrokerError } from "../../BrokerError.ts"
-import { dataBytes, digestOf } from "../../commands/CommandDigest.ts"
-import * as CommandLimits from "../../commands/CommandLimits.ts"
-import { undecided } from "../../commands/Undecided.ts"
-import type { CommandReply } from "../codec/CommandReply.ts"
-import { commandsMs } from "../codec/Keys.ts"
+import * as Command from "../../protocol/command/Command.ts"
+import type { UserId } from "../../protocol/values/Identity.ts"
+import * as Monotonic from "../../protocol/values/Monotonic.ts"
+import type { Commands } from "../Broker.ts"
+import type { BrokerError } from "../BrokerError.ts"
+import { dataBytes, digestOf } from "./CommandDigest.ts"
+import * as CommandLimits from "./CommandLimits.ts"
+import { undecided } from "./Undecided.ts"
+import type { CommandReply } from "./CommandReply.ts"
 import type { CommandCaller } from "./CommandCaller.ts"
 import type { Digested, Inbox } from "./Inbox.ts"
 
@@ -30,8 +29,8 @@ const lastPauseMs = 1_000
 // For so long a user of whom nothing is known may have been forgotten by a server that came back empty.
 const forgottenMs = 1_000
 
-// None is waited for longer than the keys of commands stay.
-const toWithinMs = (within: Duration.Duration): number => Math.min(Duration.toMillis(within), commandsMs / 2)
+// None is waited for longer than its outcome would be remembered.
+const toWithinMs = (within: Duration.Duration): number => Math.min(Duration.toMillis(within), Command.outcomeMemoryMs)
 
 /**
  * Makes `send` of a broker's commands.
