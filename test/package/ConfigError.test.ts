@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigProvider, Effect, Layer, Redacted } from "effect"
 import { Broker, type ConfigError, EmitterLayer } from "effect-emitter"
 import { Authenticator, Gateway } from "effect-emitter/gateway"
+import { PostgresBroker } from "effect-emitter/postgres"
 import { RedisBroker } from "effect-emitter/redis"
 import { FetchHttpClient, HttpRouter } from "effect/http"
 
@@ -76,6 +77,15 @@ const cases: ReadonlyArray<Case> = [
     env: { REDIS_URL: "redis://127.0.0.1:1", REDIS_DEADLINE: "soon" },
     path: "deadline",
     variable: "REDIS_DEADLINE"
+  },
+  {
+    of: "PostgresBroker",
+    unknown: alone(PostgresBroker.layer({ url: "postgres://127.0.0.1:1/db", pre: "x" } as never)),
+    plain: alone(PostgresBroker.layerConfig({ url: Config.succeed("postgres://127.0.0.1:1/db"), schema: wrong })),
+    fromEnvironment: alone(PostgresBroker.layerConfig()),
+    env: { POSTGRES_URL: "postgres://127.0.0.1:1/db", POSTGRES_DEADLINE: "soon" },
+    path: "deadline",
+    variable: "POSTGRES_DEADLINE"
   },
   {
     of: "Authenticator",

@@ -1,16 +1,33 @@
 /**
  * Programs of the system that a suite or a bench needs and npm cannot install.
  */
-import { accessSync, constants } from "node:fs"
+import { accessSync, constants, existsSync, readdirSync } from "node:fs"
 import { delimiter, join } from "node:path"
 
-type Program = "chromium" | "openssl" | "redis-server" | "valkey-server"
+type Program = "chromium" | "openssl" | "pgbouncer" | "postgres" | "redis-server" | "valkey-server"
+
+// Where Debian keeps programs that are in no path, since several versions of them may be installed.
+const versionsOfPostgres = "/usr/lib/postgresql"
+
+const directoriesOf = (name: Program): ReadonlyArray<string> => {
+  const inPath = (process.env["PATH"] ?? "").split(delimiter)
+  if (name === "pgbouncer") return [...inPath, "/usr/sbin"]
+  if (name !== "postgres") return inPath
+  const versions = existsSync(versionsOfPostgres) ? readdirSync(versionsOfPostgres) : []
+  return [
+    ...versions.map(Number).filter((version) => version >= 15).toSorted((a, b) => b - a)
+      .map((version) => `${versionsOfPostgres}/${version}/bin`),
+    ...inPath
+  ]
+}
+
+const packageOf = (name: Program): string => name === "postgres" ? "postgresql" : name
 
 /**
  * The path of a program that a suite can do without, or `undefined`.
  */
 export const lookFor = (name: Program): string | undefined =>
-  (process.env["PATH"] ?? "").split(delimiter).map((directory) => join(directory, name)).find(isExecutable)
+  directoriesOf(name).map((directory) => join(directory, name)).find(isExecutable)
 
 /**
  * The path of a program, or `undefined` where it is missing: then the suite is to be skipped with
@@ -21,7 +38,7 @@ export const findProgram = (name: Program): string | undefined => {
   const path = lookFor(name)
   if (path !== undefined) return path
 
-  const need = `${name} is not installed (Debian: apt-get install ${name})`
+  const need = `${name} is not installed (Debian: apt-get install ${packageOf(name)})`
   if (process.env["CI"] === "true") throw new Error(need)
   process.stderr.write(`\n!!! SKIPPED: all that needs ${name}: ${need}\n\n`)
   return undefined

@@ -5,7 +5,7 @@
  * Each may be repeated without harm: what was decided stays, and what was taken is
  * given again to the process that took it.
  *
- * @since 0.3.0
+ * @since 0.2.0
  */
 import type * as Effect from "effect/Effect"
 import type * as Command from "../../protocol/command/Command.ts"

@@ -2,7 +2,7 @@
  * The folded state of a user's runs as text, saved beside a log that many processes
  * share, and taken up again with the events since.
  *
- * @since 0.3.0
+ * @since 0.2.0
  */
 import * as Schema from "effect/Schema"
 import { RunId } from "../../protocol/values/Identity.ts"
@@ -23,7 +23,7 @@ const partTypes: ReadonlySet<unknown> = new Set(RunPart.members.map(({ fields })
  * offset it is known.
  *
  * @category models
- * @since 0.3.0
+ * @since 0.2.0
  */
 export interface SavedRun {
   readonly run: RunId
@@ -36,7 +36,7 @@ export interface SavedRun {
  * Reads runs from their names and texts, and puts them in order, the oldest first.
  *
  * @category conversions
- * @since 0.3.0
+ * @since 0.2.0
  */
 export const read = (
   saved: Iterable<readonly [run: unknown, text: string]>
@@ -69,7 +69,7 @@ const toData = (body: string): Schema.JsonObject => {
  * that run alone. It throws where an event cannot be read.
  *
  * @category conversions
- * @since 0.3.0
+ * @since 0.2.0
  */
 export const fold = (
   maxRuns: number,
@@ -92,7 +92,7 @@ export const fold = (
  * and texts of those that changed, and those of the saved that are forgotten.
  *
  * @category conversions
- * @since 0.3.0
+ * @since 0.2.0
  */
 export const changes = (
   runs: RunStates,

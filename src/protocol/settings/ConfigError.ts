@@ -60,6 +60,7 @@ export const Part = Schema.Literals([
   "MemoryBroker",
   "RedisBroker",
   "SqliteBroker",
+  "PostgresBroker",
   "Webhook"
 ])
 

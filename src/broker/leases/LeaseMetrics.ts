@@ -14,7 +14,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type { Notes } from "../../leases/Leases.ts"
+import type { Notes } from "./Leases.ts"
 
 const counter = (name: string, description: string) => Metric.counter(name, { description, incremental: true })
 

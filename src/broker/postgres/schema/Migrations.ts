@@ -1,0 +1,63 @@
+/**
+ * The steps from no schema to the one that this package works with, as SQL.
+ *
+ * The functions run with the rights of whoever made them (`security definer`): a
+ * process needs no right on a table, only to use the schema and to run its functions.
+ *
+ * @since 0.2.0
+ */
+import * as CommandSql from "./CommandSql.ts"
+import * as LeaseSql from "./LeaseSql.ts"
+import * as LogSql from "./LogSql.ts"
+import * as PresenceSql from "./PresenceSql.ts"
+import { tables } from "./Tables.ts"
+
+/**
+ * What makes a schema be of `version`, if it is of the one before.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Migration {
+  readonly version: number
+  readonly sql: string
+}
+
+// What a process calls takes one jsonb first, and is shut off from what else is in the search path of whoever calls.
+const shutOff = (schema: string): string => `
+do $shut$
+declare
+  f regprocedure;
+begin
+  for f in select p.oid::regprocedure from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = '${schema}' and p.proargnames[1] = 'p' loop
+    execute format('alter function %s security definer set search_path = ${schema}, pg_temp', f);
+  end loop;
+end $shut$;
+revoke all on all functions in schema ${schema} from public;
+`
+
+/**
+ * The steps, in order.
+ *
+ * @category constructors
+ * @since 0.2.0
+ */
+export const migrations = (schema: string): ReadonlyArray<Migration> => [
+  {
+    version: 1,
+    sql: `create schema if not exists ${schema};
+set local search_path = ${schema}, pg_temp;
+${tables}${LogSql.functions}${LeaseSql.functions}${CommandSql.functions}${PresenceSql.functions}${shutOff(schema)}
+update meta set version = 1;
+`
+  }
+]
+
+/**
+ * The version of the schema that this package works with.
+ *
+ * @category getters
+ * @since 0.2.0
+ */
+export const version = migrations("emitter").length
