@@ -82,7 +82,9 @@ export const toConnection = (options: Options, url: string) => ({
 const outcomeOf = <A>(exit: Exit.Exit<A, SqlError>): Effect.Effect<A, SqlError> =>
   Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)
     ? Effect.fail(
-      new SqlError({ reason: new ConnectionError({ cause: new Error("the connection was closed"), operation: "query" }) })
+      new SqlError({
+        reason: new ConnectionError({ cause: new Error("the connection was closed"), operation: "query" })
+      })
     )
     : exit
 
