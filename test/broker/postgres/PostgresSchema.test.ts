@@ -1,0 +1,75 @@
+/** The schema, whose rights it needs, and what comes of a database without it. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Exit, Layer } from "effect"
+import { Broker } from "effect-emitter"
+import { PostgresBroker } from "effect-emitter/postgres"
+import { RunId } from "../../../src/protocol/values/Identity.ts"
+import * as Failure from "../../../src/broker/postgres/connection/Failure.ts"
+import { envelope, idOf, newUser, numbered, plenty, start } from "../events.ts"
+import { program, startNode, withServer } from "./postgresNode.ts"
+
+describe("PostgresBroker, whose trouble a failure is", () => {
+  it("is told from the SQLSTATE that Postgres answers with", () => {
+    const codes: Record<Broker.Blame, ReadonlyArray<string>> = {
+      user: ["22001", "22P02", "22P05", "23505", "54000", "P0001"],
+      broker: ["08006", "53100", "53200", "53300", "57P01", "57P03", "25006", "42501", "42P01", "3F000", "28P01"],
+      undecided: ["40001", "40P01", "55P03", "XX000"]
+    }
+    for (const [blame, some] of Object.entries(codes)) {
+      for (const code of some) assert.strictEqual(Failure.blameOf(code), blame, code)
+    }
+  })
+})
+
+describe.skipIf(program === undefined)("PostgresBroker, its schema", () => {
+  it.live(
+    "says what to do where it is missing, and works for a user who may run its functions and nothing else",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const missing = yield* Effect.exit(Effect.scoped(Layer.build(PostgresBroker.layer({ url: server.url }))))
+          assert.isTrue(Exit.isFailure(missing))
+          assert.match(String(missing), /has no schema "emitter".*migrationSql.*migrate: true/u)
+
+          yield* server.sql(PostgresBroker.migrationSql("mine"))
+          yield* server.sql(
+            "create role app login; grant usage on schema mine to app; grant execute on all functions in schema mine to app"
+          )
+          const url = server.url.replace("postgres://postgres@", "postgres://app@")
+          const [a, b] = [
+            yield* startNode(url, { schema: "mine", migrate: false }),
+            yield* startNode(url, { schema: "mine", migrate: false })
+          ]
+          const user = newUser()
+          const from = yield* start(a, user)
+          let woken = 0
+          yield* b.subscribe(user, () => void woken++)
+          yield* a.append(user, numbered(1, 3))
+          yield* a.append(user, [envelope({ sequence: 4, run: "r", type: "agent_started", data: { agentName: "a" } })])
+          assert.deepStrictEqual((yield* b.pull(user, from, plenty)).entries.map(idOf), ["s.1", "s.2", "s.3", "s.4"])
+          assert.strictEqual(yield* b.endLost(user, [RunId.make("r")]), 1)
+          yield* b.revoke(user)
+          assert.isDefined(a.canary)
+          if (a.canary !== undefined) yield* a.canary(user)
+          assert.strictEqual(yield* a.readers(user), 1)
+          assert.strictEqual(
+            yield* server.sql("select has_table_privilege('app', 'mine.entries', 'select')"),
+            "f"
+          )
+        })),
+    120_000
+  )
+
+  it.live(
+    "is made once where several processes migrate at the same time",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const nodes = yield* Effect.all([1, 2, 3, 4].map(() => startNode(server.url)), { concurrency: "unbounded" })
+          const user = newUser()
+          for (const [n, node] of nodes.entries()) yield* node.append(user, numbered(n + 1))
+          assert.strictEqual(yield* server.sql("select version from emitter.meta"), "1")
+        })),
+    120_000
+  )
+})
