@@ -356,6 +356,7 @@ const needsApproval = <T extends Tool.Any>(
   if (typeof needs !== "function") return Effect.succeed(needs === true)
   // The type of any tool forgets which services its schema needs: those of its handler.
   const decode = Schema.isSchema(parametersSchema) ? Schema.decodeUnknownEffect(parametersSchema) : Effect.succeed
+  // @effect-diagnostics-next-line unsafeEffectTypeAssertion:off anyUnknownInErrorContext:off
   const decoded = decode(params) as Effect.Effect<unknown, Schema.SchemaError, Tool.HandlerServices<T>>
   return decoded.pipe(
     Effect.flatMap((input) => {
@@ -410,6 +411,7 @@ const resolveCall = <Tools extends Record<string, Tool.Any>>(
           : Effect.succeed(last?.encodedResult)
       })
     )
+    // @effect-diagnostics-next-line anyUnknownInErrorContext:off
     if (yield* needsApproval(tool, part, prompt)) {
       const refused = yield* call.approve(approval?.({ name, params })).pipe(
         Effect.onError((cause) => call.fail(cause)),

@@ -1,3 +1,4 @@
+// @effect-diagnostics missingEffectContext:off
 /** Agents: a model and its tools, again and again. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Data, Deferred, Effect, Exit, Fiber, Schema, Stream } from "effect"

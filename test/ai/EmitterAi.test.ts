@@ -1,6 +1,7 @@
+// @effect-diagnostics missingEffectError:off
 /** What models stream, as a run's events. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Data, Effect, Exit, Fiber, Schema, Stream } from "effect"
+import { Cause, Data, Effect, Exit, Fiber, Layer, Schema, Stream } from "effect"
 import { Broker, Emitter } from "effect-emitter"
 import { EmitterAi } from "effect-emitter/ai"
 import { TestBroker, TestDevice } from "effect-emitter/testing"
@@ -389,7 +390,7 @@ describe("emitParts", () => {
         Effect.provide(layer)
       )
       assert.strictEqual(error._tag === "EmitError" ? error.reason._tag : error._tag, "NoRun")
-    }).pipe(Effect.provide(Emitter.layerUser({ userId: "ada" })), Effect.provide(engine())))
+    }).pipe(Effect.provide(Emitter.layerUser({ userId: "ada" }).pipe(Layer.provide(engine())))))
 
   it.effect("passes on the failure of the provider, whatever it is", () =>
     Effect.gen(function*() {
