@@ -102,8 +102,7 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
         return yield* Effect.never
       }).pipe(
         Emitter.run({ agentName: "researcher" }),
-        Effect.provide(Emitter.layerUser({ userId: "cleo", runId: "run-1" })),
-        Effect.provide(emitters)
+        Effect.provide(Emitter.layerUser({ userId: "cleo", runId: "run-1" }).pipe(Layer.provide(emitters)))
       )
       const tail = start(["tail", "cleo", "--from", "earliest", "--runs"], environment)
       const running = yield* Effect.forkChild(program)

@@ -110,6 +110,7 @@ export const layer = <R>({ path, run, ...options }: Options<R>): Layer.Layer<
               request,
               principal,
               { run: input.runId, thread: input.threadId },
+              // @effect-diagnostics-next-line anyUnknownInErrorContext:off
               provided(Effect.suspend(() => run(input))),
               cursor
             )

@@ -462,6 +462,7 @@ const isObject = (value: Json | undefined): value is JsonObject =>
 // The latest time that a date can hold.
 const maxDate = 8_640_000_000_000_000
 
+// @effect-diagnostics-next-line globalDate:off
 const toIso = (millis: number): string | undefined => millis > maxDate ? undefined : new Date(millis).toISOString()
 
 const without = (set: ReadonlySet<string>, value: string): ReadonlySet<string> => {

@@ -91,6 +91,7 @@ export const layer = <R = never>(
           const asked = yield* server.body(request, ChatRequest)
           const thread = asked.id
           const id = yield* runOf(asked)
+          // @effect-diagnostics-next-line anyUnknownInErrorContext:off
           const program = provided(Effect.suspend(() => run(asked)))
           const items = yield* server.start(request, principal, { run: id, thread }, program)
           return isStartAlone(request.headers["accept"])

@@ -86,11 +86,14 @@ export type Needs<R> = Exclude<Exclude<R, Emitter>, SignIn.Principal>
  * @since 0.2.0
  */
 export const provided = <R>(): Effect.Effect<
+  // What a program fails with is its own.
+  // @effect-diagnostics-next-line anyUnknownInErrorContext:off
   (program: Effect.Effect<unknown, unknown, R>) => Program,
   never,
   Needs<R>
 > =>
   Effect.map(Effect.context<Needs<R>>(), (context) => (program) => (emitter, principal) =>
+    // @effect-diagnostics-next-line anyUnknownInErrorContext:off
     program.pipe(
       Effect.provideService(Emitter, emitter),
       Effect.provideService(SignIn.Principal, principal),
@@ -186,6 +189,7 @@ export const make = Effect.fnUntraced(function*(
       const { userId } = principal
       const { from, over } = yield* runs.start(
         { ...context(principal, request), userId, threadId: thread, runId: run },
+        // @effect-diagnostics-next-line anyUnknownInErrorContext:off
         (emitter) => program(emitter, principal)
       )
       const missing = Stream.fromEffect(Effect.andThen(over, broker.snapshot(userId, run))).pipe(

@@ -150,6 +150,7 @@ export const make = Effect.fnUntraced(function*({ broker, emitters, runsPerUser 
       }
       const emitter = yield* Effect.orDie(emitters.forUser(context))
       Deferred.doneUnsafe(begun, Effect.succeed({ from: { _tag: "Start", position }, over: Deferred.await(over) }))
+      // @effect-diagnostics-next-line anyUnknownInErrorContext:off
       yield* Effect.catchCause(program(emitter), tellFailure)
     }).pipe(Effect.scoped, Effect.annotateLogs({ user: context.userId, run: context.runId }))
 

@@ -57,6 +57,7 @@ const routes = (program: Effect.Effect<unknown, unknown, Emitter.Emitter>, optio
         Effect.gen(function*() {
           const asked = yield* server.body(request, Asked)
           const cursor = yield* server.cursor(request)
+          // @effect-diagnostics-next-line anyUnknownInErrorContext:off
           const items = yield* server.start(request, principal, asked, provided(program), cursor)
           return yield* server.respond(request, principal, encode(mapping, (message) => message, cursor)(items))
         })))

@@ -96,6 +96,7 @@ export const open = (settings: Settings): Opened => {
  * @since 0.2.0
  */
 export const moveAside = ({ file, wallMs }: Settings): string => {
+  // @effect-diagnostics-next-line globalDate:off
   const stem = `${file}.damaged-${new Date(wallMs).toISOString().replaceAll(":", "-")}`
   let aside = stem
   for (let n = 2; statSync(aside, { throwIfNoEntry: false }) !== undefined; n++) aside = `${stem}-${n}`
