@@ -27,7 +27,8 @@ export const check: Effect.Effect<ReadonlyArray<Finding>> = Effect.gen(function*
   if ((yield* VariableNames.set("JWKS")).length === 0) return []
   const options = yield* Effect.option(AuthenticatorOptions.readJwks(AuthenticatorOptions.jwksConfig))
   if (options._tag === "None") return []
-  const keyFor = yield* Jwks.make(options.value)
+  // A second look follows the first at once: only then is a key that is not there told from one that may come.
+  const keyFor = yield* Jwks.make({ ...options.value, cooldown: 0 })
   const problem = yield* keyFor(nobodys).pipe(
     Effect.map(() => undefined),
     Effect.catchTag("AuthenticatorUnavailable", ({ message }) => Effect.succeed(message)),
