@@ -76,7 +76,7 @@ const follow = Effect.fnUntraced(function*(tail: Tail, from: Position) {
     return shown.length
   })
 
-  const step = broker.pull(of, position, limits).pipe(
+  const step = Effect.suspend(() => broker.pull(of, position, limits)).pipe(
     Effect.map(Option.some),
     // A tail that was begun outlives a broker that is away.
     Effect.catch((error) => {
@@ -102,7 +102,7 @@ const follow = Effect.fnUntraced(function*(tail: Tail, from: Position) {
 
   yield* Effect.gen(function*() {
     while (events < most) {
-      const slice = Option.getOrUndefined(yield* Effect.suspend(() => step))
+      const slice = Option.getOrUndefined(yield* step)
       if (slice !== undefined) {
         told = undefined
         events += yield* tell(slice)

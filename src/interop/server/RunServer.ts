@@ -86,12 +86,12 @@ export type Needs<R> = Exclude<Exclude<R, Emitter>, SignIn.Principal>
  * @since 0.2.0
  */
 export const provided = <R>(): Effect.Effect<
-  // What a program fails with is its own.
-  // @effect-diagnostics-next-line anyUnknownInErrorContext:off
   (program: Effect.Effect<unknown, unknown, R>) => Program,
   never,
   Needs<R>
 > =>
+  // What a program fails with is its own.
+  // @effect-diagnostics-next-line anyUnknownInErrorContext:off
   Effect.map(Effect.context<Needs<R>>(), (context) => (program) => (emitter, principal) =>
     // @effect-diagnostics-next-line anyUnknownInErrorContext:off
     program.pipe(
