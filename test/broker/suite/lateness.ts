@@ -39,11 +39,11 @@ export const lateness = (test: BrokerTest) => {
     Effect.gen(function*() {
       const { late = assert.fail("nobody can be late") } = broker
       const user = newUser()
-      yield* late(user, "emitter", 600)
+      yield* late(user, "emitter", 1_400)
       const [during, after] = [listener(), listener()]
       yield* broker.subscribe(user, during.wake)
       assert.deepStrictEqual(yield* during.told, [1])
-      yield* Effect.sleep("700 millis")
+      yield* Effect.sleep("1500 millis")
       yield* broker.subscribe(user, after.wake)
       assert.deepStrictEqual((yield* after.told).filter((seconds) => seconds > 0), [])
     }))
