@@ -107,10 +107,11 @@ describe.skipIf(program === undefined)("PostgresBroker, failures", () => {
             (head) => head === "3",
             "the standby to follow"
           )
-          // From now on it follows no more.
-          yield* standby.sql("select pg_wal_replay_pause()")
+          // What it had in its buffers it would replay before it is promoted.
+          yield* standby.kill
           const seen = yield* node.append(user, numbered(4, 6))
           yield* server.kill
+          yield* standby.start
           yield* standby.promote
           yield* proxy.leadTo(standby.port)
           yield* persist(node.append(user, numbered(7)))
