@@ -75,6 +75,11 @@ export class Subscription {
     return this.down
   }
 
+  /** Whether readers were told that events are late. */
+  get isLate(): boolean {
+    return this.late
+  }
+
   /** When the user's access was last revoked, as far as it is known here, or 0. */
   get revokedAt(): number {
     return this.revoked

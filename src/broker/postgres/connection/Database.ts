@@ -119,6 +119,9 @@ export const make = Effect.fnUntraced(function*(
   let told: string | undefined
   let failures = 0
   let mismatch: SchemaMismatch | undefined
+  let isMigrationDue = options.migrate
+  // When the server last answered a call, whatever it answered.
+  let answeredAt = Number.NEGATIVE_INFINITY
 
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
@@ -156,13 +159,17 @@ export const make = Effect.fnUntraced(function*(
       const elapsed = () => Monotonic.millisUnsafe(clock) - startedAt
       return Effect.matchEffect(within(query(sql, params), deadline), {
         onSuccess: (rows) => {
-          if (rows !== "late") return Effect.succeed(rows[0]?.[0])
+          if (rows !== "late") {
+            answeredAt = Monotonic.millisUnsafe(clock)
+            return Effect.succeed(rows[0]?.[0])
+          }
           isSuspect.openUnsafe()
           const late = new Error(`Postgres at ${server} did not answer in time`)
           return Effect.fail(Failure.unavailable(operation, elapsed(), late, "undecided"))
         },
         onFailure: (error) => {
           if (Failure.isLoss(error)) isSuspect.openUnsafe()
+          else answeredAt = Monotonic.millisUnsafe(clock)
           return Effect.fail(Failure.toBrokerError(operation, elapsed(), error))
         }
       })
@@ -200,7 +207,8 @@ end $migrate$`,
   const mismatchOf = (found: number) => new SchemaMismatch({ server, schema, found, expected: version })
 
   const greet = Effect.gen(function*() {
-    if (options.migrate) yield* migrate
+    if (isMigrationDue) yield* migrate
+    isMigrationDue = false
     const rows = yield* query(statementOf("greet", 1), ["{}"])
     const [found] = decodeGreeting(JSON.parse(String(rows[0]?.[0])))
     mismatch = found === version ? undefined : mismatchOf(found)
@@ -235,10 +243,13 @@ end $migrate$`,
 
   const look = Effect.gen(function*() {
     const isGreeting = !isLive
+    const lookedAt = Monotonic.millisUnsafe(clock)
     const found = yield* within(
       isGreeting ? greet : Effect.asVoid(query("select 1", [])),
       isGreeting ? silence : deadline
     )
+    // Where all connections are busy the look itself may come too late, and what others are answered says enough.
+    if (found === "late" && !isGreeting && answeredAt >= lookedAt) return yield* reached
     if (found === "late") {
       return yield* failed(`it said nothing for ${Duration.toMillis(isGreeting ? silence : deadline)} ms`)
     }

@@ -83,7 +83,11 @@ export const make = Effect.fnUntraced(function*(
   let heard = 0
 
   // Tells how many read here, and finds what a reader may have missed. A reader that joined hears what was before it.
-  const attendTo = (these: ReadonlyArray<Subscription>, joined?: Reader): Effect.Effect<void, BrokerError> =>
+  const attendTo = (
+    these: ReadonlyArray<Subscription>,
+    joined?: Reader,
+    wasLate = false
+  ): Effect.Effect<void, BrokerError> =>
     Effect.suspend(() => {
       const lookedAt = now()
       const revokedBefore = new Map(these.map((one) => [one, one.revokedAt]))
@@ -97,7 +101,8 @@ export const make = Effect.fnUntraced(function*(
             if (revokedAt === undefined || lateMs === undefined) continue
             one.revoke(revokedAt)
             if (joined !== undefined) one.join(joined, Math.max(revokedBefore.get(one) ?? 0, revokedAt))
-            one.lagging(lateMs, joined)
+            // Whoever came before the others were told was told with them.
+            one.lagging(lateMs, wasLate ? joined : undefined)
             const head = epoch === null || epoch === undefined || offset === null || offset === undefined
               ? undefined
               : { epoch, offset }
@@ -224,18 +229,18 @@ export const make = Effect.fnUntraced(function*(
         Effect.sync(() => {
           const one = follow(user)
           one.add(own)
-          return one
+          return { one, wasLate: one.isLate }
         }),
-        (one) => {
+        ({ one }) => {
           one.delete(own)
           unfollow(one)
           // If this fails, its time ends it.
           return Effect.ignore(attendTo([one]))
         }
       ).pipe(
-        Effect.tap((one) => attendTo([one], own)),
+        Effect.tap(({ one, wasLate }) => attendTo([one], own, wasLate)),
         // The others know already.
-        Effect.map((one) => {
+        Effect.map(({ one }) => {
           if (one.isDown) own("down")
         })
       )
