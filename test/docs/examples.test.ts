@@ -49,7 +49,7 @@ describe("the examples of the documentation", () => {
     assert.isAbove(examples.length, 8)
   })
 
-  it("compile", { timeout: 120_000 }, () => {
+  it("compile", { timeout: 600_000 }, () => {
     const tsc = join(root, "node_modules", ".bin", "tsc")
     try {
       execFileSync(tsc, ["--project", join(folder, "tsconfig.json"), "--pretty", "false"], { encoding: "utf8" })

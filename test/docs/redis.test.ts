@@ -122,7 +122,7 @@ describe("the operators' guide of Redis", () => {
   it("names the metrics that there are", () => {
     const sources = [
       "broker/redis/Metrics.ts",
-      "broker/redis/leases/LeaseMetrics.ts",
+      "broker/leases/LeaseMetrics.ts",
       "emitter/observe/Metrics.ts"
     ].map((name) => readFileSync(new URL(`../../src/${name}`, import.meta.url), "utf8")).join("\n")
     const names = new Set(Array.from(text.matchAll(/emitter_[a-z_]+[a-z]/gu), ([name]) => name))

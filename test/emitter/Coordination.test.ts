@@ -273,6 +273,7 @@ describe("gaps of the seed", () => {
         "run",
         "snapshot",
         "tool",
+        "toolCall",
         "usage"
       ])
       assert.deepStrictEqual(Object.keys(yield* Emitters).toSorted(), ["attach", "forUser", "stats"])

@@ -69,7 +69,7 @@ const compile = (sources: ReadonlyArray<readonly [file: string, code: string]>):
 }
 
 describe("the compiler", () => {
-  it("says of each mistake what it is", { timeout: 120_000 }, ({ expect }) => {
+  it("says of each mistake what it is", { timeout: 600_000 }, ({ expect }) => {
     const titles = Object.keys(mistakes)
     const said = compile([
       ...Object.values(mistakes).map((code, index) =>

@@ -17,7 +17,7 @@ import { envelope, envelopes, userId } from "./support/envelopes.ts"
 import { urgent } from "./support/events.ts"
 import { patience } from "../support/patience.ts"
 
-const over = (url: string) => EmitterLayer().pipe(Layer.provideMerge(RedisBroker.layer({ url })))
+const over = (url: string) => EmitterLayer().pipe(Layer.provideMerge(RedisBroker.layer({ url, deadline: "5 seconds" })))
 
 const count = (to: number) => Array.from({ length: to }, (_, i) => i + 1)
 

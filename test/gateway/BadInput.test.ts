@@ -112,7 +112,7 @@ describe("Bad input", () => {
       })))
 
   it.live("a device that says nothing is closed with 4408", () =>
-    beside({ helloTimeout: "100 millis" }, (served) =>
+    beside({ helloTimeout: "2 seconds" }, (served) =>
       Effect.gen(function*() {
         const device = yield* dial(served.url)
         yield* endsWith(device, closeCodes.helloTimeout)
