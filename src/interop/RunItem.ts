@@ -9,7 +9,7 @@
 import type { JsonObject } from "effect/Schema"
 import type { BuiltIn } from "../protocol/event/AgentEvents.ts"
 import type { AnyDefinition, Definition } from "../protocol/event/Event.ts"
-import type { Keep } from "../protocol/event/RunEvents.ts"
+import * as RunEvents from "../protocol/event/RunEvents.ts"
 import type { RunSnapshot } from "../protocol/run/RunSnapshot.ts"
 import type { Position } from "../protocol/values/Position.ts"
 
@@ -27,7 +27,7 @@ type Known<D extends AnyDefinition> = D extends Definition<infer Name, infer Pay
 export type RunEvent = Known<BuiltIn> | {
   readonly type: "$unknown"
   readonly name: string
-  readonly keep?: Keep | undefined
+  readonly keep?: RunEvents.Keep | undefined
   readonly payload: JsonObject
 }
 
@@ -63,7 +63,7 @@ export type RunItem =
 export const isEnd = (item: RunItem): boolean => {
   switch (item._tag) {
     case "Event":
-      return !item.isKnown && (item.event.type === "agent_completed" || item.event.type === "agent_error")
+      return !item.isKnown && (item.event.type === RunEvents.completed || item.event.type === RunEvents.failed)
     case "Snapshot":
       return item.state.status !== "active"
     case "Missing":

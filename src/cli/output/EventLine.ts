@@ -4,6 +4,7 @@
  * @since 0.2.0
  */
 import * as DateTime from "effect/DateTime"
+import * as RunEvents from "../../protocol/event/RunEvents.ts"
 import type { RunSnapshotAt } from "../../broker/Log.ts"
 import type { RunSnapshot } from "../../protocol/run/RunSnapshotSchema.ts"
 import { type Out, plain, short } from "./Out.ts"
@@ -42,7 +43,7 @@ export const eventLine = ({ paint }: Out, event: LoggedEvent, withData: boolean)
   const words = [
     paint("bold", String(event.offset).padStart(6)),
     paint("dim", timeOf(event.at)),
-    paint(event.type === "agent_error" ? "red" : "blue", plain(event.type).padEnd(18)),
+    paint(event.type === RunEvents.failed ? "red" : "blue", plain(event.type).padEnd(18)),
     event.run === undefined ? "-" : plain(event.run),
     ...(event.thread === undefined ? [] : [paint("dim", `thread ${plain(event.thread)}`)]),
     ...(withData ? [short(JSON.stringify(event.data), 120)] : [])

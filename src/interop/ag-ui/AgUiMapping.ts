@@ -17,6 +17,7 @@
  * @since 0.2.0
  */
 import type { Json, JsonObject } from "effect/Schema"
+import * as RunEvents from "../../protocol/event/RunEvents.ts"
 import type { RunPart, RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import { withDefaults } from "../../protocol/values/Present.ts"
 import type { Mapping } from "../Mapping.ts"
@@ -128,7 +129,7 @@ class Teller {
 
   #tell(state: State, event: RunEvent, at: number): Step {
     switch (event.type) {
-      case "agent_started":
+      case RunEvents.started:
       case "usage_reported":
       case "auth_started":
       case "auth_validating":
@@ -215,11 +216,11 @@ class Teller {
           ? [state, []]
           : this.#interrupt(state, [this.#toInterrupt(event.payload)], at)
       }
-      case "agent_completed": {
+      case RunEvents.completed: {
         const { result, usage } = event.payload
         return this.#end(state, at, [this.#finished(result, usage)])
       }
-      case "agent_error": {
+      case RunEvents.failed: {
         const { message, reason } = event.payload
         return this.#end(state, at, [this.#failed(reason, message)])
       }

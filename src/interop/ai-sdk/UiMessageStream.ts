@@ -33,7 +33,7 @@
  * @since 0.2.0
  */
 import type { Json } from "effect/Schema"
-import type { Keep } from "../../protocol/event/RunEvents.ts"
+import * as RunEvents from "../../protocol/event/RunEvents.ts"
 import * as JsonPatch from "../../protocol/run/JsonPatch.ts"
 import { isOmitted, keepJson } from "../../protocol/run/KeptJson.ts"
 import { maxJson, maxKnownMessages, maxKnownRequests, maxState, maxText } from "../../protocol/run/RunLimits.ts"
@@ -132,7 +132,7 @@ export class UiMessageStream {
   }
 
   #event(event: RunEvent, at: number): void {
-    if (event.type === "agent_started") {
+    if (event.type === RunEvents.started) {
       const { agentName, input } = event.payload
       return this.#start({ agentName, startedAt: at, ...(input === undefined ? {} : { input }) })
     }
@@ -182,12 +182,12 @@ export class UiMessageStream {
         return this.#use(event.payload)
       case "custom":
         return this.#write({ type: `data-${event.payload.name}`, data: event.payload.data, transient: true })
-      case "agent_completed": {
+      case RunEvents.completed: {
         const { result } = event.payload
         this.#close()
         return this.#finish({ status: "completed", endedAt: at, ...(result === undefined ? {} : { result }) })
       }
-      case "agent_error": {
+      case RunEvents.failed: {
         const { message, reason, retryable } = event.payload
         return this.#end(reason, message, { endedAt: at, retryable })
       }
@@ -513,7 +513,7 @@ export class UiMessageStream {
     this.#write({ type: "message-metadata", messageMetadata: { run: { usage: this.#usage } } })
   }
 
-  #own(name: string, data: unknown, keep: Keep | undefined): void {
+  #own(name: string, data: unknown, keep: RunEvents.Keep | undefined): void {
     const type = `data-${name}` as const
     if (keep === undefined) return this.#write({ type, data, transient: true })
     // One that is newer takes the place of the first of its name.
