@@ -41,6 +41,8 @@ export const layer: Layer.Layer<Lines> = Layer.effect(
     return {
       open: (line, socket) => {
         const own = sockets.get(line) ?? new Set()
+        // One socket brings many requests.
+        if (own.has(socket)) return
         sockets.set(line, own.add(socket))
         socket.once("close", () => {
           own.delete(socket)
