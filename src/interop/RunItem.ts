@@ -63,7 +63,7 @@ export type RunItem =
 export const isEnd = (item: RunItem): boolean => {
   switch (item._tag) {
     case "Event":
-      return !item.isKnown && (item.event.type === RunEvents.completed || item.event.type === RunEvents.failed)
+      return !item.isKnown && RunEvents.isTerminal(item.event.type)
     case "Snapshot":
       return item.state.status !== "active"
     case "Missing":

@@ -60,6 +60,9 @@ create function known_outcome(p_user text, p_id text, p_digest text) returns jso
       else '[["conflict"], []]'::jsonb
     end
   from outcomes x where x.name = p_user and x.id = p_id and x.at > now_ms() - ${Command.outcomeMemoryMs}
+  union all
+  select '[["conflict"], []]'::jsonb from commands c where c.name = p_user and c.id = p_id and c.digest <> p_digest
+  limit 1
 $$;
 
 -- p: user, epoch, id, digest, run, body, sender, within, isFinal.
@@ -73,16 +76,16 @@ declare
   waiting int;
   known int;
   size bigint;
+  is_folded boolean;
 begin
   u := opened(p->>'user', p->>'epoch');
   reply := known_outcome(u.name, p->>'id', p->>'digest');
   if reply is not null then return reply; end if;
   select * into c from commands where name = u.name and id = p->>'id';
-  if c.id is not null and c.digest <> p->>'digest' then return '[["conflict"], []]'::jsonb; end if;
   select * into s from standings where log = u.id and run = p->>'run';
   if c.id is null then
-    if s.run is null and not exists (select from folds where log = u.id and run = p->>'run')
-      and not (p->>'isFinal')::boolean and u.opened > now - ${forgottenMs} then
+    is_folded := s.run is null and exists (select from folds where log = u.id and run = p->>'run');
+    if s.run is null and not is_folded and not (p->>'isFinal')::boolean and u.opened > now - ${forgottenMs} then
       return '[["unsure"], []]'::jsonb;
     end if;
     waiting := (select count(*) from commands where name = u.name);
@@ -92,7 +95,7 @@ begin
       or size + octet_length(p->>'body') > ${CommandLimits.maxBytes} then
       return jsonb_build_array(jsonb_build_array('tooMany', waiting, known + waiting), '[]'::jsonb);
     end if;
-    if s.run is not null and s.state <> 'a' or s.run is null and exists (select from folds where log = u.id and run = p->>'run') then
+    if s.run is not null and s.state <> 'a' or is_folded then
       return close_command(u.name, p->>'id', p->>'digest', array[p->>'sender'], ${ended});
     elsif s.run is null then
       return close_command(u.name, p->>'id', p->>'digest', array[p->>'sender'], ${unknownRun});
@@ -200,7 +203,6 @@ begin
   reply := known_outcome(u.name, p->>'id', p->>'digest');
   if reply is not null then return reply; end if;
   select * into c from commands where name = u.name and id = p->>'id';
-  if c.id is not null and c.digest <> p->>'digest' then return '[["conflict"], []]'::jsonb; end if;
   select * into s from standings where log = u.id and run = p->>'run';
   is_over := is_over_for(s, c, now_ms());
   if coalesce(c.taker, '') <> '' and not is_over then return '[["taken"], []]'::jsonb; end if;
