@@ -26,10 +26,10 @@
 import { AbstractAgent, type AgentConfig, type BaseEvent, EventType, type RunAgentInput } from "@ag-ui/client"
 import type { Json } from "effect/Schema"
 import { Observable } from "rxjs"
-import { connect } from "../../client/connect.ts"
 import type { Connection, ConnectOptions } from "../../client/driver/ConnectOptions.ts"
 import type { Run } from "../../client/driver/RunStore.ts"
-import { statusMessage } from "../../client/session/StatusMessage.ts"
+import * as RunConnection from "../RunConnection.ts"
+import * as RunRequest from "../RunRequest.ts"
 import { isEnd, type RunItem } from "../RunItem.ts"
 import * as AgUiMapping from "./AgUiMapping.ts"
 
@@ -47,22 +47,13 @@ import * as AgUiMapping from "./AgUiMapping.ts"
  */
 export interface EmitterAgentConfig extends AgentConfig {
   readonly api: string | URL
-  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined
+  readonly headers?: RunRequest.GivenHeaders
   readonly credentials?: RequestCredentials | undefined
   readonly connection: Omit<ConnectOptions, "catalog" | "threads">
 }
 
-/** Somebody is told of a run. */
-interface Reader {
-  readonly run: string
-  readonly take: (item: RunItem) => void
-  readonly fail: (error: unknown) => void
-}
-
 /** What the clones of an agent share. */
-interface Shared {
-  readonly connection: Connection
-  readonly readers: Set<Reader>
+interface Shared extends RunConnection.RunConnection<RunConnection.RunReader> {
   readonly config: EmitterAgentConfig
 }
 
@@ -183,7 +174,7 @@ export class EmitterAgent extends AbstractAgent {
         leave()
         subscriber.complete()
       }
-      const reader: Reader = { run, take, fail }
+      const reader: RunConnection.RunReader = { run, take, fail }
       const start = async () => {
         // What is being handed over right now is handed over then.
         await Promise.resolve()
@@ -207,62 +198,18 @@ export class EmitterAgent extends AbstractAgent {
 
   // The answer to the request is not read: the connection brings the run.
   private async ask(input: RunAgentInput, signal: AbortSignal): Promise<void> {
-    const { api, connection: { platform, token }, credentials, headers: given } = this.shared.config
-    const headers = new Headers(typeof given === "function" ? await given() : given)
-    if (token !== undefined && !headers.has("authorization")) {
-      const answer = typeof token === "function" ? await token() : token
-      const text = typeof answer === "string" ? answer : answer?.token
-      if (text !== undefined) headers.set("authorization", `Bearer ${text}`)
-    }
-    headers.set("content-type", "application/json")
-    headers.set("accept", "text/event-stream")
-    const request = platform?.fetch ?? fetch
-    const response = await request(String(api), {
-      method: "POST",
-      headers,
-      body: JSON.stringify(input),
-      signal,
-      ...(credentials === undefined ? {} : { credentials })
-    })
-    if (!response.ok) throw new Error((await response.text()) || `the run was answered with status ${response.status}`)
+    const { api, connection, credentials, headers: given } = this.shared.config
+    const headers = await RunRequest.headersOf(given)
+    const asked = { accept: "text/event-stream", body: input, headers, signal, what: "run" }
+    const response = await RunRequest.post(String(api), asked, { ...connection, credentials })
     await response.body?.cancel()
   }
 }
 
-const share = (config: EmitterAgentConfig): Shared => {
-  const readers = new Set<Reader>()
-  const tell = (run: string, item: RunItem) => {
-    for (const reader of Array.from(readers)) if (reader.run === run) reader.take(item)
-  }
-  const { connection: options } = config
-  const connection = connect({
-    recentRuns: 16,
-    ...options,
-    onEvent: (event) => {
-      const { at, offset, run } = event
-      // The epoch is not looked at: items come in their order.
-      if (run !== undefined) tell(run, { _tag: "Event", position: { epoch: "", offset }, at, event, isKnown: false })
-      options.onEvent?.(event)
-    },
-    onSnapshot: (snapshot) => {
-      const { epoch, offset, run, state } = snapshot
-      tell(run, { _tag: "Snapshot", position: { epoch, offset }, state })
-      options.onSnapshot?.(snapshot)
-    },
-    onGap: (gap) => options.onGap?.(gap),
-    onLost: (run) => {
-      tell(run, { _tag: "Missing", message: "the server knows nothing of this run any more" })
-      options.onLost?.(run)
-    },
-    onStatus: (status) => {
-      if (status.state === "stopped") {
-        for (const { fail } of Array.from(readers)) fail(new Error(statusMessage(status)))
-      }
-      options.onStatus?.(status)
-    }
-  })
-  return { connection, readers, config }
-}
+const share = (config: EmitterAgentConfig): Shared => ({
+  ...RunConnection.open({ recentRuns: 16, ...config.connection }),
+  config
+})
 
 // What of an input counts for telling: messages are JSON.
 const tellingOf = ({ messages, protocolVersion, runId, threadId }: RunAgentInput): AgUiMapping.Telling => ({

@@ -20,14 +20,12 @@
  * @since 0.2.0
  */
 import type { Json } from "effect/Schema"
-import { connect } from "../../client/connect.ts"
 import type { Connection, ConnectOptions } from "../../client/driver/ConnectOptions.ts"
 import type { AskOptions } from "../../client/driver/RunCommands.ts"
 import type { Run } from "../../client/driver/RunStore.ts"
-import type { TypedEvent } from "../../client/driver/TypedEvent.ts"
-import { statusMessage } from "../../client/session/StatusMessage.ts"
 import type * as Command from "../../protocol/command/Command.ts"
-import type { BuiltIn } from "../../protocol/event/AgentEvents.ts"
+import * as RunConnection from "../RunConnection.ts"
+import * as RunRequest from "../RunRequest.ts"
 import { isEnd, type RunItem } from "../RunItem.ts"
 import type { UiMessage, UiMessageChunk } from "./UiMessage.ts"
 import { UiMessageStream } from "./UiMessageStream.ts"
@@ -50,7 +48,7 @@ import { UiMessageStream } from "./UiMessageStream.ts"
  */
 export interface ChatOptions extends Omit<ConnectOptions, "catalog" | "threads"> {
   readonly api?: string | undefined
-  readonly headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined
+  readonly headers?: RunRequest.GivenHeaders
   readonly body?: object | undefined
   readonly credentials?: RequestCredentials | undefined
   readonly send?: ((request: SendRequest) => Promise<void>) | undefined
@@ -92,12 +90,9 @@ export interface SendOptions {
   readonly metadata?: unknown
 }
 
-/** Somebody reads a run. */
-interface Reader {
-  readonly run: string
+/** Somebody reads a run of a chat. */
+interface Reader extends RunConnection.RunReader {
   readonly chatId: string
-  readonly take: (item: RunItem) => void
-  readonly fail: (error: unknown) => void
 }
 
 /**
@@ -118,7 +113,7 @@ export class EmitterChatTransport {
   readonly resumeStreamIsReplay = true
   readonly connection: Connection
   readonly #options: ChatOptions
-  readonly #readers = new Set<Reader>()
+  readonly #readers: Set<Reader>
   /** The runs that were begun here. */
   readonly #begun = new Set<string>()
   /** Which reader of a chat came last. */
@@ -126,30 +121,9 @@ export class EmitterChatTransport {
 
   constructor(options: ChatOptions) {
     this.#options = options
-    const { onEvent, onGap, onLost, onSnapshot, onStatus } = options
-    this.connection = connect({
-      ...options,
-      onEvent: (event) => {
-        this.#event(event)
-        onEvent?.(event)
-      },
-      onSnapshot: (snapshot) => {
-        const { epoch, offset, run, state } = snapshot
-        this.#tell(run, { _tag: "Snapshot", position: { epoch, offset }, state })
-        onSnapshot?.(snapshot)
-      },
-      onGap: (gap) => onGap?.(gap),
-      onLost: (run) => {
-        this.#tell(run, { _tag: "Missing", message: "the server knows nothing of this run any more" })
-        onLost?.(run)
-      },
-      onStatus: (status) => {
-        if (status.state === "stopped") {
-          for (const { fail } of Array.from(this.#readers)) fail(new Error(statusMessage(status)))
-        }
-        onStatus?.(status)
-      }
-    })
+    const { connection, readers } = RunConnection.open<Reader>(options)
+    this.connection = connection
+    this.#readers = readers
   }
 
   /** Asks for a run, and gives it. */
@@ -214,19 +188,6 @@ export class EmitterChatTransport {
   }
 
   readonly close = (): void => this.connection.close()
-
-  #event(event: TypedEvent<BuiltIn>): void {
-    const { at, offset, run } = event
-    if (run === undefined) return
-    // The epoch is not looked at: items come in their order.
-    this.#tell(run, { _tag: "Event", position: { epoch: "", offset }, at, event, isKnown: false })
-  }
-
-  #tell(run: string, item: RunItem): void {
-    for (const reader of Array.from(this.#readers)) {
-      if (reader.run === run) reader.take(item)
-    }
-  }
 
   #turn(chatId: string): number {
     const turn = (this.#turns.get(chatId) ?? 0) + 1
@@ -304,29 +265,19 @@ export class EmitterChatTransport {
 
   async #send(runId: string, options: SendOptions): Promise<void> {
     const { abortSignal: signal, chatId, messageId, messages, metadata, trigger } = options
-    const { api = "/api/chat", body, credentials, headers: given, platform, send, token } = this.#options
-    const headers = new Headers(typeof given === "function" ? await given() : given)
+    const { api = "/api/chat", body, headers: given, send } = this.#options
+    const headers = await RunRequest.headersOf(given)
     new Headers(options.headers).forEach((value, name) => headers.set(name, value))
     const bodyOf = { ...body, ...options.body }
     if (send !== undefined) {
       return await send({ runId, chatId, trigger, messageId, messages, headers, body: bodyOf, metadata, signal })
     }
-    if (token !== undefined && !headers.has("authorization")) {
-      const answer = typeof token === "function" ? await token() : token
-      const text = typeof answer === "string" ? answer : answer?.token
-      if (text !== undefined) headers.set("authorization", `Bearer ${text}`)
-    }
-    headers.set("content-type", "application/json")
-    headers.set("accept", "application/json")
-    const request = platform?.fetch ?? fetch
-    const response = await request(api, {
-      method: "POST",
-      headers,
-      body: JSON.stringify({ ...bodyOf, id: chatId, runId, trigger, messageId, messages }),
-      ...(credentials === undefined ? {} : { credentials }),
-      ...(signal === undefined ? {} : { signal })
-    })
-    if (!response.ok) throw new Error((await response.text()) || `the chat was answered with status ${response.status}`)
+    const asked = { ...bodyOf, id: chatId, runId, trigger, messageId, messages }
+    await RunRequest.post(
+      api,
+      { accept: "application/json", body: asked, headers, signal, what: "chat" },
+      this.#options
+    )
   }
 }
 
