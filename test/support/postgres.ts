@@ -60,6 +60,14 @@ const childrenOf = (pid: number): ReadonlyArray<number> => {
   }
 }
 
+const send = (pid: number, signal: NodeJS.Signals): void => {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
 export interface PostgresOptions {
   /** What is committed survives the loss of power, at the price of waiting for a disk. */
   readonly durable?: boolean
@@ -89,16 +97,20 @@ const serve = (
     const data = join(directory, "data")
     const url = `postgres://postgres@127.0.0.1:${port}/postgres`
     let child: ChildProcess | undefined
-    // Each connection is a process, in a session of its own.
-    const signal = (name: NodeJS.Signals) => {
+    // Each connection is a process, in a session of its own. While some of them end, the system's list of them may miss
+    // others: so all are stopped first, and listed until no new one shows up.
+    const signal = (name: "SIGKILL" | "SIGSTOP" | "SIGCONT") => {
       if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-      for (const pid of [child.pid, ...childrenOf(child.pid)]) {
-        try {
-          process.kill(pid, name)
-        } catch {
-          // It has ended meanwhile.
+      const stopped = new Set<number>()
+      while (true) {
+        const running = [child.pid, ...childrenOf(child.pid)].filter((pid) => !stopped.has(pid))
+        if (running.length === 0) break
+        for (const pid of running) {
+          send(pid, "SIGSTOP")
+          stopped.add(pid)
         }
       }
+      if (name !== "SIGSTOP") { for (const pid of stopped) send(pid, name) }
     }
     const killNow = () => signal("SIGKILL")
     yield* Effect.acquireRelease(

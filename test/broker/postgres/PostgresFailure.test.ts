@@ -1,7 +1,8 @@
 /** What comes of servers that die, freeze or are followed by a standby, and of appends whose answers are lost. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Result } from "effect"
+import { Effect, Exit, Fiber, Result, Scope } from "effect"
 import { RunId } from "../../../src/protocol/values/Identity.ts"
+import { ownTimed } from "../../support/ownTime.ts"
 import { envelope, eventually, idOf, newUser, numbered, plenty, start } from "../events.ts"
 import { persist } from "../redis/redisNode.ts"
 import { redisProxy } from "../redis/redisProxy.ts"
@@ -46,6 +47,35 @@ describe.skipIf(program === undefined)("PostgresBroker, failures", () => {
           assert.deepStrictEqual(entries.map(idOf), ["s.1", "s.2", "s.3"])
         }), 90),
     180_000
+  )
+
+  it.live("closes in time while Postgres is frozen", () =>
+    withServer({}, (server) =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const node = yield* Scope.provide(startNode(server.url, { deadline: "200 millis" }), scope)
+        const user = newUser()
+        yield* node.append(user, numbered(1))
+        yield* Scope.provide(node.subscribe(user, () => {}), scope)
+        yield* server.freeze
+        yield* Effect.forkChild(Effect.exit(node.append(user, numbered(2))), { startImmediately: true })
+        const [ownMs] = yield* ownTimed(Scope.close(scope, Exit.void))
+        assert.isBelow(ownMs, 3000)
+      })), 120_000)
+
+  it.live(
+    "connects anew to hear, though the server never says that it is heard no more",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const proxy = yield* redisProxy(server.port)
+          const listenUrl = server.url.replace(`:${server.port}/`, `:${proxy.port}/`)
+          yield* startNode(server.url, { ...slow, silence: "1 second", listenUrl })
+          yield* eventually(Effect.sync(proxy.answers), (said) => said.includes("\nc\t"), "what it tells itself")
+          yield* proxy.strand
+          yield* eventually(Effect.sync(proxy.connections), (count) => count === 2, "another one")
+        })),
+    120_000
   )
 
   it.live(

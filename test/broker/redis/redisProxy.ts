@@ -1,6 +1,6 @@
 /**
- * Stands between a node and its Redis: it can keep publications from the connections that are open, let answers take their
- * time, swallow all that passes, lose one request or answer, break what is open, and lead to another server.
+ * Stands between a node and its server: it can keep publications from the connections that are open, let answers take their
+ * time, swallow all that passes, strand what is open, lose one request or answer, break what is open, and lead to another server.
  */
 import { Effect } from "effect"
 import { once } from "node:events"
@@ -24,13 +24,17 @@ const lateWriter = (to: Socket, delayMs: () => number) => {
 export const redisProxy = (port: number) =>
   Effect.gen(function*() {
     const muted = new Set<Socket>()
+    const stranded = new Set<Socket>()
     const sockets = new Set<Socket>()
     let target = port
     let delayMs = 0
     let swallowing = false
     let kept = 0
+    let connections = 0
+    let answers = ""
     let losing: { readonly word: string; readonly part: "request" | "answer" } | undefined
     const server = createServer((near) => {
+      connections++
       const far = connect(target, "127.0.0.1")
       for (const socket of [near, far]) {
         sockets.add(socket)
@@ -49,11 +53,12 @@ export const redisProxy = (port: number) =>
           if (part === "request") return void near.destroy()
           isDeaf = true
         }
-        if (!swallowing) far.write(data)
+        if (!swallowing && !stranded.has(near)) far.write(data)
       })
       const answer = lateWriter(near, () => delayMs)
       far.on("data", (data) => {
-        if (swallowing) return
+        if (swallowing || stranded.has(near)) return
+        answers = (answers + data.toString("latin1")).slice(-4_096)
         if (isDeaf) return void near.destroy()
         if (!muted.has(near) || !data.includes("$7\r\nmessage\r\n")) answer(data)
         else kept++
@@ -93,6 +98,14 @@ export const redisProxy = (port: number) =>
         }),
       /** Whether that is still to come. */
       isLosing: () => losing !== undefined,
+      /** From now on nothing comes through on what is open now, and nobody is told; what is opened later works. */
+      strand: Effect.sync(() => {
+        for (const socket of sockets) stranded.add(socket)
+      }),
+      /** How many connections were made so far. */
+      connections: () => connections,
+      /** The last that the server said, on all of them. */
+      answers: () => answers,
       /** Breaks what is open now. */
       cut: Effect.sync(cut),
       /** From now on nothing comes through, and nobody is told. */

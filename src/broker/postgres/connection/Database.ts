@@ -20,7 +20,7 @@ import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import type { Broker } from "../../Broker.ts"
@@ -55,6 +55,9 @@ export interface Database {
 // A server that is back is found within half a second, since all that was emitted meanwhile waits for it.
 const firstDelayMs = 50
 const maxDelayMs = 400
+
+// So long a closing broker waits for the answers to what it still sent.
+const closingMs = 1_000
 
 // No answer is larger: of a log that is folded late it has all events.
 const maxMessageSize = 512 * 1024 * 1024
@@ -105,12 +108,21 @@ export const make = Effect.fnUntraced(function*(
   const clock = yield* Clock.Clock
   const server = placeOf(options.url)
   const silenceMs = Duration.toMillis(silence)
+  // The pool closes once its calls have ended, and gives each up to ten seconds. A closing broker waits for it a moment.
+  const poolScope = yield* Effect.acquireRelease(
+    Scope.make(),
+    (scope, exit) =>
+      Effect.forkDetach(Scope.close(scope, exit), { startImmediately: true }).pipe(
+        Effect.flatMap(Fiber.await),
+        Effect.timeoutOption(closingMs)
+      )
+  )
   // Nothing is connected to yet.
-  const pool = yield* Effect.orDie(PgPool.make({
+  const pool = yield* PgPool.make({
     ...toConnection(options, options.url),
     maxConnections: options.connections,
     minConnections: 0
-  }))
+  }).pipe(Scope.provide(poolScope), Effect.orDie)
   const listeners = new Set<(signal: "down" | "up") => void>()
   const isSuspect = Latch.makeUnsafe(false)
   const wasTried = Latch.makeUnsafe(false)

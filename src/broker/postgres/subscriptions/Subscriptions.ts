@@ -20,7 +20,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { UserId } from "../../../protocol/values/Identity.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import * as Position from "../../../protocol/values/Position.ts"
@@ -162,8 +162,11 @@ export const make = Effect.fnUntraced(function*(
 
   let told: string | undefined
   const listen = Effect.gen(function*() {
+    // Closed after the connection: before it, it would ask a server that may never answer to be heard no more.
+    const channel = yield* Scope.make()
+    yield* Effect.addFinalizer((exit) => Scope.close(channel, exit))
     const connection = yield* PgConnection.make(toConnection(options, url))
-    const queue = yield* connection.listen(options.schema)
+    const queue = yield* Scope.provide(connection.listen(options.schema), channel)
     yield* Effect.forkScoped(attendToAll(Array.from(byUser.values())))
     const receive = Effect.forever(Effect.map(Queue.take(queue), ({ payload }) => hear(payload)))
     return yield* Effect.raceFirst(Effect.mapError(receive, Failure.whyOf), proveHearing)
