@@ -9,7 +9,7 @@ import { AgentEvents, Broker, Emitter, EmitterLayer } from "effect-emitter"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import type { Browser, Page } from "playwright-core"
+import type { Browser, BrowserContext, Page } from "playwright-core"
 import { build, createLogger, createServer, type InlineConfig, preview, type ViteDevServer } from "vite"
 import { type Proxy, proxyTo } from "../client/Proxy.ts"
 import { envelope, serve, type Served, token, user } from "../gateway/server.ts"
@@ -93,12 +93,7 @@ describe.skipIf(executable === undefined)("the hooks of effect-emitter/react", (
       ann = yield* token("ann")
     })
     await Effect.runPromise(Scope.provide(start, scope))
-    page = await (await browser.newContext()).newPage()
-    page.setDefaultTimeout(20_000 * patience)
-    page.on("pageerror", (error) => problems.push(String(error)))
-    page.on("console", (message) => {
-      if (message.type() === "error" || message.type() === "warning") problems.push(message.text())
-    })
+    page = await newTab(await browser.newContext())
   })
   afterEach(async () => {
     await page.context().close()
@@ -106,12 +101,21 @@ describe.skipIf(executable === undefined)("the hooks of effect-emitter/react", (
     assert.deepStrictEqual([problems, said], [[], []])
   })
 
-  const open = async (port: number, at = "/", more = "") => {
-    const url = encodeURIComponent(`ws://127.0.0.1:${proxy.port}/events`)
-    await page.goto(`http://127.0.0.1:${port}${at}?url=${url}&token=${ann}${more}`)
+  const newTab = async (context: BrowserContext): Promise<Page> => {
+    const tab = await context.newPage()
+    tab.setDefaultTimeout(20_000 * patience)
+    tab.on("pageerror", (error) => problems.push(String(error)))
+    tab.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") problems.push(message.text())
+    })
+    return tab
   }
-  const openDev = (at?: string) => open(portOf(dev.httpServer?.address()), at)
-  const live = () => page.locator("#status[data-state=live]").waitFor()
+  const open = async (port: number, at = "/", more = "", tab = page) => {
+    const url = encodeURIComponent(`ws://127.0.0.1:${proxy.port}/events`)
+    await tab.goto(`http://127.0.0.1:${port}${at}?url=${url}&token=${ann}${more}`)
+  }
+  const openDev = (at?: string, more?: string, tab?: Page) => open(portOf(dev.httpServer?.address()), at, more, tab)
+  const live = (tab = page) => tab.locator("#status[data-state=live]").waitFor()
   const emit = (run: string, type: string, data: Record<string, string | number>) =>
     Effect.runPromise(served.broker.append(user("ann"), [envelope(data, { run, type, thread: "t1" })]))
   const start = (run: string) => emit(run, "agent_started", { agentName: "a" })
@@ -119,9 +123,9 @@ describe.skipIf(executable === undefined)("the hooks of effect-emitter/react", (
     for (const delta of deltas) await emit(run, "text_delta", { messageId: "m", delta })
   }
   const end = (run: string) => emit(run, "agent_completed", { agentName: "a", durationMs: 1 })
-  const shows = (run: string, text: string, status = "active") =>
-    page.locator(`#${run}[data-status=${status}] p`, { hasText: new RegExp(`^${text}$`, "u") }).waitFor()
-  const heard = () => page.evaluate(() => globalThis.noted?.events)
+  const shows = (run: string, text: string, status = "active", tab = page) =>
+    tab.locator(`#${run}[data-status=${status}] p`, { hasText: new RegExp(`^${text}$`, "u") }).waitFor()
+  const heard = (tab = page) => tab.evaluate(() => globalThis.noted?.events)
   const drawn = () => page.evaluate(() => ({ ...globalThis.noted?.drawn }))
 
   it("draw a run under StrictMode by one connection, also after a reload in mid-run", async () => {
@@ -145,6 +149,44 @@ describe.skipIf(executable === undefined)("the hooks of effect-emitter/react", (
     await page.reload()
     await shows("r1", "one two three", "completed")
     assert.strictEqual(proxy.stats().total, 3)
+  })
+
+  /** Waits until the server has one connection, after so many in all. */
+  const untilOne = async (what: string, total: number) => {
+    for (let attempt = 0; attempt < 300 * patience; attempt++) {
+      const stats = proxy.stats()
+      if (stats.open === 1 && stats.total >= total) return stats
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    throw new Error(`never one connection ${what}: ${JSON.stringify(proxy.stats())}`)
+  }
+
+  it("share one connection between two tabs of a user, and go on when the tab that has it is closed", async () => {
+    const second = await newTab(page.context())
+    await openDev("/", "&shared=ann")
+    await live()
+    // A tab connects by itself first, then it leads by a connection for all, and closes its own.
+    assert.deepStrictEqual(await untilOne("of the first tab", 2), { total: 2, open: 1 })
+    await openDev("/", "&shared=ann", second)
+    await live(second)
+    assert.deepStrictEqual(await untilOne("of both tabs", 3), { total: 3, open: 1 })
+
+    const both = [page, second]
+    await start("r1")
+    await write("r1", "one ", "two ")
+    for (const tab of both) {
+      await shows("r1", "one two ", "active", tab)
+      assert.deepStrictEqual(await heard(tab), ["one ", "two "])
+    }
+
+    await page.close()
+    await write("r1", "three")
+    await shows("r1", "one two three", "active", second)
+    await end("r1")
+    await shows("r1", "one two three", "completed", second)
+    await live(second)
+    assert.deepStrictEqual(await heard(second), ["one ", "two ", "three"])
+    assert.deepStrictEqual(await untilOne("of the second tab", 4), { total: 4, open: 1 })
   })
 
   it("keep their connection and the component's state when a component is reloaded hot", async () => {

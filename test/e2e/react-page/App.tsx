@@ -44,10 +44,17 @@ const Waits = () => {
   )
 }
 
-export const App = ({ token, url }: { readonly url: string; readonly token: string }) => (
+interface AppProps {
+  readonly url: string
+  readonly token: string
+  readonly shared?: string | undefined
+}
+
+export const App = ({ shared, token, url }: AppProps) => (
   <EmitterProvider
     url={url}
     token={() => Promise.resolve(token)}
+    shared={shared}
   >
     <Status />
     <Questions />

@@ -4,7 +4,13 @@ import { createRoot, hydrateRoot } from "react-dom/client"
 import { App } from "./App.tsx"
 
 const search = new URLSearchParams(location.search)
-const app = <App url={search.get("url") ?? ""} token={search.get("token") ?? ""} />
+const app = (
+  <App
+    url={search.get("url") ?? ""}
+    token={search.get("token") ?? ""}
+    shared={search.get("shared") ?? undefined}
+  />
+)
 // Where renders are counted, each is to be one.
 const page = search.has("loose") ? app : <StrictMode>{app}</StrictMode>
 const root = document.getElementById("root")
