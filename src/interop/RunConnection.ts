@@ -73,3 +73,40 @@ export const open = <Reader extends RunReader>(
   })
   return { connection, readers }
 }
+
+/**
+ * Waits until the connection has brought what is active. It fails where the connection has
+ * stopped, since nothing comes by it any more; not where the signal is aborted.
+ *
+ * @category waiting
+ * @since 0.2.0
+ */
+export const caughtUp = async ({ status }: Connection, signal: AbortSignal | undefined): Promise<void> => {
+  const isOver = () => signal?.aborted === true || ["live", "degraded", "stopped"].includes(status.getSnapshot().state)
+  // What is being handed over right now is handed over then.
+  await Promise.resolve()
+  if (!isOver()) {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const look = () => {
+      if (isOver()) resolve()
+    }
+    const end = status.subscribe(look)
+    signal?.addEventListener("abort", look)
+    await promise
+    end()
+    signal?.removeEventListener("abort", look)
+    await Promise.resolve()
+  }
+  throwIfStopped({ status })
+}
+
+/**
+ * Fails where the connection has stopped: nothing comes by it any more.
+ *
+ * @category checks
+ * @since 0.2.0
+ */
+export const throwIfStopped = ({ status }: Pick<Connection, "status">): void => {
+  const now = status.getSnapshot()
+  if (now.state === "stopped") throw new Error(statusMessage(now))
+}

@@ -24,7 +24,8 @@ export const headersOf = async (given: GivenHeaders): Promise<Headers> =>
 
 /**
  * Posts a body as JSON, with the token of the connection where no other credentials are
- * given. It fails with the answer's text, or with its status, where that is no success.
+ * given. It fails with the answer's text, or with its status, where that is no success;
+ * and with what may be the reason where there is no answer.
  *
  * @category requests
  * @since 0.2.0
@@ -57,6 +58,13 @@ export const post = async (
     body: JSON.stringify(body),
     ...(credentials === undefined ? {} : { credentials }),
     ...(signal === undefined ? {} : { signal })
+  }).catch((cause: unknown) => {
+    if (signal?.aborted === true) throw cause
+    // A browser says no more of a refused origin than of a lost network.
+    throw new Error(
+      `the ${what} could not be asked for at ${url}: no network, or this page's origin is not among the gateway's "origins"`,
+      { cause }
+    )
   })
   if (!response.ok) {
     throw new Error((await response.text()) || `the ${what} was answered with status ${response.status}`)

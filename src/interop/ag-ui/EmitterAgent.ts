@@ -16,18 +16,28 @@
  * - One connection brings the runs. It comes back by itself, and a run that was being told
  *   goes on where it was.
  * - `connectAgent` tells what the thread has: its runs that are remembered, and the active
- *   one as it goes on, whoever began it.
+ *   one as it goes on, whoever began it. `watch` tells of runs that something else began:
+ *   another tab, another device, the program.
  * - `abortRun` is a command: the run ends, for all devices, as cancelled. `detachActiveRun`
  *   only stops telling it.
  * - What a run asks is answered by `runAgent({ resume })`.
  *
  * @since 0.2.0
  */
-import { AbstractAgent, type AgentConfig, type BaseEvent, EventType, type RunAgentInput } from "@ag-ui/client"
+import {
+  AbstractAgent,
+  type AgentConfig,
+  type AgentSubscriber,
+  type BaseEvent,
+  EventType,
+  type RunAgentInput,
+  type RunAgentParameters
+} from "@ag-ui/client"
 import type { Json } from "effect/Schema"
 import { Observable } from "rxjs"
 import type { Connection, ConnectOptions } from "../../client/driver/ConnectOptions.ts"
 import type { Run } from "../../client/driver/RunStore.ts"
+import * as RunEvents from "../../protocol/event/RunEvents.ts"
 import * as RunConnection from "../RunConnection.ts"
 import * as RunRequest from "../RunRequest.ts"
 import { isEnd, type RunItem } from "../RunItem.ts"
@@ -60,12 +70,21 @@ interface Shared extends RunConnection.RunConnection<RunConnection.RunReader> {
 /**
  * An agent of AG-UI. `connection` is the one that it keeps, and shares with its clones.
  *
+ * `watch` calls when the thread has what this agent has not told: a run that something else
+ * began, or one that it left as it asked, and that was answered. So does
+ * `() => void agent.connectAgent()` show it. It waits while a run is told. It returns what
+ * ends that.
+ *
  * @category agents
  * @since 0.2.0
  */
 export class EmitterAgent extends AbstractAgent {
   private shared: Shared
   private current = new Set<string>()
+  /** How far the runs were told. */
+  private told = new Map<string, string>()
+  private connecting = 0
+  private watchers = new Set<() => void>()
 
   constructor(config: EmitterAgentConfig) {
     super(config)
@@ -80,7 +99,42 @@ export class EmitterAgent extends AbstractAgent {
     const cloned: EmitterAgent = super.clone()
     cloned.shared = this.shared
     cloned.current = new Set()
+    cloned.told = new Map()
+    cloned.connecting = 0
+    cloned.watchers = new Set()
     return cloned
+  }
+
+  /** Tells what the thread has. What the run asked before is asked anew, if it still waits. */
+  override async connectAgent(
+    parameters?: RunAgentParameters,
+    subscriber?: AgentSubscriber
+  ): ReturnType<AbstractAgent["connectAgent"]> {
+    this.pendingInterrupts = []
+    this.connecting++
+    try {
+      return await super.connectAgent(parameters, subscriber)
+    } finally {
+      this.connecting--
+      this.look()
+    }
+  }
+
+  watch(onRun: () => void): () => void {
+    const runs = this.connection.runs.inThread(this.threadId)
+    const look = (): void => {
+      if (this.current.size > 0 || this.connecting > 0) return
+      const untold = runs.getSnapshot().filter((run) => this.told.get(run.id) !== standing(run))
+      for (const run of untold) this.told.set(run.id, standing(run))
+      if (untold.length > 0) onRun()
+    }
+    this.watchers.add(look)
+    look()
+    const end = runs.subscribe(look)
+    return () => {
+      this.watchers.delete(look)
+      end()
+    }
   }
 
   run(input: RunAgentInput): Observable<BaseEvent> {
@@ -94,11 +148,12 @@ export class EmitterAgent extends AbstractAgent {
     return new Observable((subscriber) => {
       const leaving = new AbortController()
       const begin = async () => {
-        await caughtUp(this.connection, leaving.signal)
+        await RunConnection.caughtUp(this.connection, leaving.signal)
         if (leaving.signal.aborted) return
         const runs = this.connection.runs.inThread(input.threadId).getSnapshot()
         const run = newest(runs)
         if (run === undefined) return subscriber.complete()
+        for (const one of runs) this.told.set(one.id, standing(one))
         const earlier = runs.filter(({ id }) => id !== run.id).flatMap((one) => messagesOf(input, one))
         const telling = { run: run.id, runId: run.id, history: [...input.messages, ...earlier] }
         leaving.signal.addEventListener("abort", () => told.unsubscribe())
@@ -118,6 +173,11 @@ export class EmitterAgent extends AbstractAgent {
   /** Ends the connection, also for all clones. */
   close(): void {
     this.connection.close()
+  }
+
+  /** Has those who watch look for what came while something else was told. */
+  private look(): void {
+    for (const watcher of this.watchers) watcher()
   }
 
   private resume(input: RunAgentInput, resume: NonNullable<RunAgentInput["resume"]>): Observable<BaseEvent> {
@@ -157,20 +217,27 @@ export class EmitterAgent extends AbstractAgent {
       const leaving = new AbortController()
       const mapping = AgUiMapping.make({ ...tellingOf(input), ...more })
       let state = mapping.initial
+      let answered = 0
+      let isOver = false
       const leave = () => {
         readers.delete(reader)
         this.current.delete(run)
+        this.told.set(run, standingOf(answered, isOver))
         leaving.abort()
+        queueMicrotask(() => this.look())
       }
       const fail = (error: unknown) => {
         leave()
         subscriber.error(error)
       }
       const take = (item: RunItem) => {
+        if (item._tag === "Snapshot") answered = answeredOf(item.state)
+        if (item._tag === "Event" && item.event.type === RunEvents.inputResolved) answered++
+        isOver = isEnd(item)
         const [after, events] = mapping.next(state, item)
         state = after
         for (const event of events) subscriber.next({ ...event, type: EventType[event.type] })
-        if (!isEnd(item) && mapping.isOver?.(after) !== true) return
+        if (!isOver && mapping.isOver?.(after) !== true) return
         leave()
         subscriber.complete()
       }
@@ -179,6 +246,7 @@ export class EmitterAgent extends AbstractAgent {
         // What is being handed over right now is handed over then.
         await Promise.resolve()
         if (leaving.signal.aborted) return
+        RunConnection.throwIfStopped(connection)
         this.current.add(run)
         // An answer comes before the state that is shown: the request is open until then.
         if (begin !== undefined && more.answered !== undefined) await begin(leaving.signal)
@@ -232,6 +300,14 @@ const newest = (runs: ReadonlyArray<Run>): Run | undefined => {
   return byStart.find(({ status }) => status === "active") ?? byStart[0]
 }
 
+const answeredOf = ({ parts }: Pick<Run, "parts">): number =>
+  parts.filter((part) => part.type === "request" && part.status !== "open").length
+
+// What a client is told of a run changes by answers, and by its end.
+const standingOf = (answered: number, isOver: boolean): string => `${answered} ${isOver}`
+
+const standing = (run: Run): string => standingOf(answeredOf(run), run.status !== "active")
+
 const findRequest = (runs: ReadonlyArray<Run>, interruptId: string) => {
   for (const { id: run, parts } of runs) {
     for (const part of parts) {
@@ -240,20 +316,4 @@ const findRequest = (runs: ReadonlyArray<Run>, interruptId: string) => {
     }
   }
   return undefined
-}
-
-// Until the connection has brought what is active, or never will.
-const caughtUp = async ({ status }: Connection, signal: AbortSignal): Promise<void> => {
-  const isOver = () => signal.aborted || ["live", "degraded", "stopped"].includes(status.getSnapshot().state)
-  await Promise.resolve()
-  if (isOver()) return
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const look = () => {
-    if (isOver()) resolve()
-  }
-  const end = status.subscribe(look)
-  signal.addEventListener("abort", look)
-  await promise
-  end()
-  await Promise.resolve()
 }

@@ -131,6 +131,7 @@ export class EmitterChatTransport {
     const { abortSignal, chatId } = options
     this.#turn(chatId)
     abortSignal?.throwIfAborted()
+    RunConnection.throwIfStopped(this.connection)
     const runId = `ui-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`
     this.#begun.add(runId)
     const { open, stream } = this.#read(runId, chatId, abortSignal)
@@ -149,7 +150,7 @@ export class EmitterChatTransport {
     { abortSignal, chatId }: { readonly chatId: string; readonly abortSignal?: AbortSignal | undefined }
   ): Promise<ReadableStream<UiMessageChunk> | null> => {
     this.#turn(chatId)
-    await this.#caughtUp(abortSignal)
+    await RunConnection.caughtUp(this.connection, abortSignal)
     abortSignal?.throwIfAborted()
     const run = newest(this.connection.runs.inThread(chatId).getSnapshot())
     if (run === undefined) return null
@@ -241,26 +242,6 @@ export class EmitterChatTransport {
       if (first !== undefined) reader.take(first)
     }
     return { stream, open }
-  }
-
-  /** Until the connection has brought what is active, or never will. */
-  async #caughtUp(signal: AbortSignal | undefined): Promise<void> {
-    const { status } = this.connection
-    const isOver = () =>
-      signal?.aborted === true || ["live", "degraded", "stopped"].includes(status.getSnapshot().state)
-    // Items that are being handed over right now are handed over then.
-    await Promise.resolve()
-    if (isOver()) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const look = (): void => {
-      if (isOver()) resolve()
-    }
-    const end = status.subscribe(look)
-    signal?.addEventListener("abort", look)
-    await promise
-    end()
-    signal?.removeEventListener("abort", look)
-    await Promise.resolve()
   }
 
   async #send(runId: string, options: SendOptions): Promise<void> {

@@ -6,6 +6,7 @@ import { Deferred, Effect } from "effect"
 import { AgentEvents, Emitter, Identity } from "effect-emitter"
 import { AgUi } from "effect-emitter/ag-ui"
 import { EmitterAgent } from "effect-emitter/ag-ui/client"
+import { until } from "../../client/devices.ts"
 import { token, user } from "../../gateway/server.ts"
 import { type App, serveApp } from "../app.ts"
 
@@ -110,5 +111,40 @@ describe("EmitterAgent", () => {
       assert.lengthOf(resume, 1)
       yield* Effect.promise(() => agent.runAgent({ runId: "r2", resume }))
       assert.deepStrictEqual(textsOf(agent), ["sent"])
+    }))
+
+  it.live("watches for runs that others began, and for one that was answered elsewhere", () =>
+    Effect.gen(function*() {
+      const program = Emitter.ask({ kind: "approval", title: "Send it?", timeout: "1 minute" }).pipe(
+        Effect.flatMap((isSure) => say(isSure ? "sent" : "kept")),
+        Emitter.run({ agentName: "sender" })
+      )
+      const app = yield* serveApp(AgUi.layer({ path: "/agent", run: () => program }))
+      const [first, second] = [yield* agentOf(app), yield* agentOf(app)]
+      const told: Array<Promise<unknown>> = []
+      first.watch(() => void told.push(first.connectAgent()))
+      yield* Effect.promise(() => second.runAgent({ runId: "r1" }))
+      yield* until("a run that another began", () => first.pendingInterrupts.length > 0, 20)
+      const resume = second.pendingInterrupts.map(({ id }) => ({
+        interruptId: id,
+        status: "resolved" as const,
+        payload: true
+      }))
+      yield* Effect.promise(() => second.runAgent({ runId: "r2", resume }))
+      yield* until("its answer", () => textsOf(first).includes("sent"), 20)
+      yield* Effect.promise(() => Promise.all(told))
+      assert.deepStrictEqual([textsOf(first), first.pendingInterrupts, told.length], [["sent"], [], 2])
+    }))
+
+  it.live("says why nothing comes any more", () =>
+    Effect.gen(function*() {
+      const { program } = yield* makeProgram
+      const app = yield* serveApp(AgUi.layer({ path: "/agent", run: () => program }))
+      const agent = yield* agentOf(app)
+      agent.close()
+      for (const ask of [() => agent.connectAgent(), () => agent.runAgent()]) {
+        const failed = yield* Effect.flip(Effect.tryPromise({ try: ask, catch: (error) => String(error) }))
+        assert.strictEqual(failed, "Error: Disconnected.")
+      }
     }))
 })
