@@ -21,6 +21,7 @@ import { seeded } from "../../support/random.ts"
 import type { BrokerService } from "../brokerSuite.ts"
 import { eventually, idOf, newUser, numbered, plenty } from "../events.ts"
 import { type Answered, appending, life } from "./lives.ts"
+import { asOfAnotherBoot, frameBytes, framesOf } from "./powerLoss.ts"
 import { newFile } from "./sqliteFile.ts"
 
 const refusalOf = (file: string) =>
@@ -37,15 +38,6 @@ const asideOf = (file: string) =>
   readdirSync(dirname(file)).filter((name) =>
     name.startsWith(`${basename(file)}.damaged-`) && !/-(wal|shm)$/.test(name)
   )
-
-/** As the README tells whoever puts an older copy back: the file was open when another boot of the machine ended. */
-const asOfAnotherBoot = (file: string) => {
-  const database = new DatabaseSync(file)
-  database.exec(
-    "UPDATE meta SET value = 'open' WHERE key = 'state'; UPDATE meta SET value = 'restored' WHERE key = 'boot'"
-  )
-  database.close()
-}
 
 describe("SqliteBroker, a file that it cannot use", () => {
   it.live("is held by another broker of this process, or by another process, until that has closed it", () =>
@@ -189,19 +181,6 @@ const holds = (broker: BrokerService, answered: ReadonlyArray<Answered>) =>
         assert.strictEqual(idOf(entries[offset - 1] ?? assert.fail(`${name} has no offset ${offset}`)), `s.${sequence}`)
       }
     }))
-
-// A frame of the log of writes is a page with a header, which repeats the eight bytes of salt in the log's own.
-const frameBytes = 24 + 4096
-
-/** How many frames the log of writes has. */
-const framesOf = (log: Buffer) => {
-  const salt = log.subarray(16, 24)
-  let frames = 0
-  for (let at = 32; at + frameBytes <= log.length && log.subarray(at + 8, at + 16).equals(salt); at += frameBytes) {
-    frames++
-  }
-  return frames
-}
 
 describe("SqliteBroker, a machine that ends", () => {
   it.live("an offset never means two events: where last commits are gone, logs go on under new epochs", () =>
