@@ -8,6 +8,7 @@ import { Broker, type ConfigError, EmitterLayer } from "effect-emitter"
 import { Authenticator, Gateway } from "effect-emitter/gateway"
 import { PostgresBroker } from "effect-emitter/postgres"
 import { RedisBroker } from "effect-emitter/redis"
+import { SqliteBroker } from "effect-emitter/sqlite"
 import { FetchHttpClient, HttpRouter } from "effect/http"
 
 const secret = "hunter2 and 25 characters more"
@@ -86,6 +87,15 @@ const cases: ReadonlyArray<Case> = [
     env: { POSTGRES_URL: "postgres://127.0.0.1:1/db", POSTGRES_DEADLINE: "soon" },
     path: "deadline",
     variable: "POSTGRES_DEADLINE"
+  },
+  {
+    of: "SqliteBroker",
+    unknown: alone(SqliteBroker.layer({ file: "/none/events.db", synchronus: "full" } as never)),
+    plain: alone(SqliteBroker.layerConfig({ file: Config.succeed("/none/events.db"), maxAge: wrong })),
+    fromEnvironment: alone(SqliteBroker.layerConfig()),
+    env: { SQLITE_FILE: "/none/events.db", SQLITE_SYNCHRONOUS: "off" },
+    path: "synchronous",
+    variable: "SQLITE_SYNCHRONOUS"
   },
   {
     of: "Authenticator",
@@ -171,7 +181,9 @@ describe("an error of options", () => {
       for (
         const [layer, variable, path] of [
           [alone(Authenticator.layerJwtConfig()), "JWT_SECRET", "secret"],
-          [alone(online(Authenticator.layerJwksConfig())), "JWKS_URL", "url"]
+          [alone(online(Authenticator.layerJwksConfig())), "JWKS_URL", "url"],
+          [alone(SqliteBroker.layerConfig()), "SQLITE_FILE", "file"],
+          [alone(PostgresBroker.layerConfig()), "POSTGRES_URL", "url"]
         ] as const
       ) {
         const read = yield* errorOf(layer)

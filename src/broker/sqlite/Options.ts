@@ -69,7 +69,7 @@ export const Options = Schema.Struct({
  */
 export type Options = Given<typeof Options.Encoded>
 
-const about: Settings.About = { of: "SqliteBroker", environment: "SQLITE" }
+const about: Settings.About = { of: "SqliteBroker", environment: "SQLITE", needed: ["file"] }
 
 /**
  * Checks plain options and completes them.

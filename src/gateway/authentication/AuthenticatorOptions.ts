@@ -92,9 +92,9 @@ export const JwksSchema = Schema.Struct({
  */
 export type CompleteJwksOptions = typeof JwksSchema.Type
 
-const aboutJwt: Settings.About = { of: "Authenticator", environment: "JWT", secrets: ["secret"] }
+const aboutJwt: Settings.About = { of: "Authenticator", environment: "JWT", needed: ["secret"], secrets: ["secret"] }
 
-const aboutJwks: Settings.About = { of: "Authenticator", environment: "JWKS", secrets: ["url"] }
+const aboutJwks: Settings.About = { of: "Authenticator", environment: "JWKS", needed: ["url"], secrets: ["url"] }
 
 /**
  * Checks options and completes them. A misspelt issuer or audience, which would

@@ -93,15 +93,16 @@ export const TimeInput = AnyTime.pipe(Schema.decodeTo(Time))
 export const millis = (duration: Duration.Duration): string => `${Duration.toMillis(duration)} ms`
 
 /**
- * Of which part options are, the names of those that have no default and may hold
- * a secret, so that their values are told nowhere, and the name before all of them
- * in the environment.
+ * Of which part options are, the names of those that have no default (`needed`) and
+ * of those that may hold a secret, so that their values are told nowhere, and the
+ * name before all of them in the environment.
  *
  * @category models
  * @since 0.1.0
  */
 export interface About {
   readonly of: Part
+  readonly needed?: ReadonlyArray<string>
   readonly secrets?: ReadonlyArray<string>
   readonly environment: string
 }
@@ -190,7 +191,7 @@ const isPlain = (value: unknown): value is object => {
 
 const configIssues = (
   { cause }: Config.ConfigError,
-  { environment, secrets = [] }: About,
+  { environment, needed = [] }: About,
   field: ReadonlyArray<string>
 ): ReadonlyArray<Issue> => {
   if (!(cause instanceof Schema.SchemaError)) {
@@ -200,8 +201,8 @@ const configIssues = (
     const read = segmentsOf(issue)
     const path = field.length > 0 ? field : read[0] === environment ? read.slice(1) : read
     // Nothing is set at all: then it is those without a default that have to be.
-    if (path.length === 0 && secrets.length > 0) {
-      return secrets.map((name) => ({ path: name, message: missing, remedy: remedyBy([...read, name]) }))
+    if (path.length === 0 && needed.length > 0) {
+      return needed.map((name) => ({ path: name, message: missing, remedy: remedyBy([...read, name]) }))
     }
     return [{ path: path.join("."), message: messageOf(issue), remedy: remedyBy(read) }]
   })

@@ -131,7 +131,12 @@ export const placeOf = (url: string): string => {
   return `${searchParams.get("host") ?? host}${pathname}`
 }
 
-const about: Settings.About = { of: "PostgresBroker", environment: "POSTGRES", secrets: ["url", "listenUrl"] }
+const about: Settings.About = {
+  of: "PostgresBroker",
+  environment: "POSTGRES",
+  needed: ["url"],
+  secrets: ["url", "listenUrl"]
+}
 
 /**
  * Checks options and completes them. A URL may hold a password, and is told nowhere.
