@@ -81,6 +81,25 @@ describe("the package as npm would publish it", () => {
     assert.match(await run("node", [main, "doctor"], packed.app), /^ok +node/mu)
   })
 
+  it("keeps logs in a file, by the thread that it starts from its own files", async () => {
+    const program = `
+      import { Effect, Layer, Scope } from "effect"
+      import { Broker, Identity } from "${manifest.name}"
+      import { SqliteBroker } from "${manifest.name}/sqlite"
+      const user = Identity.UserId.make("u")
+      const body = '"id":"s.1","type":"custom","at":1,"data":{}}'
+      const event = { id: "s.1", source: "s.", sequence: 1, type: "custom", delivery: "critical", at: 1, confirm: false, body, bytes: body.length }
+      const life = (use) => Effect.runPromise(
+        Effect.flatMap(Broker.Broker, use).pipe(Effect.provide(Layer.fresh(SqliteBroker.layer({ file: "events.db" }))))
+      )
+      const before = await life((broker) => broker.append(user, [event]))
+      const after = await life((broker) => broker.pull(user, { ...before, offset: 0 }, { maxEvents: 10, maxBytes: 1000 }))
+      console.log(JSON.stringify([before.offset, after.gap ?? null, after.entries.map((entry) => entry.body)]))
+    `
+    const output = await run("node", ["--input-type=module", "--eval", program], packed.app)
+    assert.deepStrictEqual(JSON.parse(output), [1, null, ["\"id\":\"s.1\",\"type\":\"custom\",\"at\":1,\"data\":{}}"]])
+  })
+
   it("type-checks in a program that imports every entry", async () => {
     const lines = entries.map(({ specifier }, i) => `export * as entry${i} from ${JSON.stringify(specifier)}`)
     await fs.writeFile(path.join(packed.app, "main.ts"), `${lines.join("\n")}\n`)
