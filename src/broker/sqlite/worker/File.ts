@@ -6,10 +6,11 @@
  *
  * @since 0.2.0
  */
-import { chmodSync, closeSync, openSync, readSync, renameSync, statfsSync, statSync } from "node:fs"
+import { accessSync, chmodSync, closeSync, constants, openSync, readSync, renameSync, statSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import type { OpenFailure, Settings } from "../Messages.ts"
+import * as NetworkShare from "./NetworkShare.ts"
 import { applicationId, tables, version } from "./Layout.ts"
 import * as Rows from "./Rows.ts"
 import { prepare, type Statements } from "./Statements.ts"
@@ -118,19 +119,8 @@ const attempt = <A>(step: () => A): A => {
   }
 }
 
-// NFS, SMB, CIFS and AFS, as Linux numbers file systems. Locks do not hold there, or come and go.
-const networkShares = new Map([[0x6969, "NFS"], [0x517b, "SMB"], [0xfe534d42, "SMB"], [0xff534d42, "CIFS"], [
-  0x5346414f,
-  "AFS"
-]])
-
 const refuseNetworkShares = (file: string): void => {
-  const path = resolve(file)
-  const share = process.platform === "linux"
-    ? networkShares.get(attempt(() => statfsSync(dirname(path))).type >>> 0)
-    : path.startsWith("\\\\")
-    ? "SMB"
-    : undefined
+  const share = attempt(() => NetworkShare.kindOf(file))
   if (share === undefined) return
   throw new Refusal("networkShare", `it is on a network share (${share}), where two processes could hold it at once`)
 }
@@ -225,8 +215,11 @@ const othersToo = 0o077
 const restrict = (file: string): void => {
   const known = statSync(file, { throwIfNoEntry: false })
   if (known === undefined) return closeSync(openSync(file, "ax", ownerOnly))
+  // SQLite would call what it may not write to a broken disk.
+  accessSync(dirname(resolve(file)), constants.W_OK)
   for (const name of [file, `${file}-wal`, `${file}-shm`]) {
     const found = statSync(name, { throwIfNoEntry: false })
+    if (found !== undefined) accessSync(name, constants.R_OK | constants.W_OK)
     if (found !== undefined && (found.mode & othersToo) !== 0) chmodSync(name, ownerOnly)
   }
 }

@@ -20,6 +20,9 @@ const maxLogs = 10_000
 const usersAtOnce = 8
 const rowsAtOnce = 256
 
+// How often a sweep lets the oldest events go, where the file is too large.
+const shrinksAtOnce = 32
+
 type Value = Results[Step["_tag"]]
 
 /**
@@ -202,14 +205,14 @@ export class Logs {
   }
 
   private sweep(): Swept {
-    const { maxAgeMs, maxTotalBytes, outcomeMs, revocationMs } = this.settings
+    const { maxAgeMs, outcomeMs, revocationMs } = this.settings
     const { now } = this
     const orphaned = this.hasOrphans ? this.users(this.sql.orphans.iterate(this.life.number, usersAtOnce)) : []
     for (const user of orphaned) this.of(user)
     this.hasOrphans = orphaned.length === usersAtOnce
     const aged = this.users(this.sql.aged.iterate(now - maxAgeMs, usersAtOnce))
     for (const user of aged) this.of(user).expire(now)
-    const isOver = this.usedBytes() > maxTotalBytes
+    const isOver = this.isOver()
     if (isOver) this.shrink()
     this.sql.dropCommands.run(now - outcomeMs, rowsAtOnce)
     this.sql.dropRevoked.run(now - revocationMs, rowsAtOnce)
@@ -221,15 +224,19 @@ export class Logs {
     }
   }
 
-  // The oldest events of all go first, whoever's they are; of each user the newest last.
+  // The oldest events of all go first, whoever's they are, and no more of them than there is no room for.
   private shrink(): void {
-    for (let n = 0; n < usersAtOnce; n++) {
+    for (let n = 0; n < shrinksAtOnce && this.isOver(); n++) {
       const [user] = this.users(this.sql.oldest.iterate())
       if (user === undefined) return
       const log = this.of(user)
       const { first, head } = log.state
       log.shrink(head > first ? 1 : 0, this.now)
     }
+  }
+
+  private isOver(): boolean {
+    return this.usedBytes() > this.settings.maxTotalBytes
   }
 
   private usedBytes(): number {

@@ -57,8 +57,9 @@ const maxAcknowledged = 128
 const stepOfEvents = (maxEvents: number): number => Math.floor(maxEvents / 16)
 const stepOfBytes = (maxBytes: number): number => maxBytes < 65_536 ? 0 : Math.floor(maxBytes / 16)
 
-// So much is let go at once because of its age, or for want of room.
+// So much is let go at once because of its age, and for want of room.
 const maxDropped = 1_024
+const maxShrunk = 64
 
 /**
  * The log of one user, as the file has it.
@@ -350,7 +351,7 @@ export class UserLog {
 
   /** Drops the oldest events to make room, as far as one step goes; `keep` of them stay. */
   shrink(keep: number, now: number): void {
-    this.drop((left, _, __, dropped) => left > keep && dropped < maxDropped)
+    this.drop((left, _, __, dropped) => left > keep && dropped < maxShrunk)
     if (this.first > this.head) this.oldest = now
     this.write()
   }
