@@ -5,6 +5,7 @@ import { Identity } from "effect-emitter"
 import { SqliteBroker } from "effect-emitter/sqlite"
 import { execFileSync, spawnSync } from "node:child_process"
 import {
+  chmodSync,
   closeSync,
   copyFileSync,
   openSync,
@@ -38,6 +39,12 @@ const asideOf = (file: string) =>
   readdirSync(dirname(file)).filter((name) =>
     name.startsWith(`${basename(file)}.damaged-`) && !/-(wal|shm)$/.test(name)
   )
+
+const hasSetpriv = process.platform === "linux" && spawnSync("setpriv", ["--version"]).status === 0
+
+/** Root may write whatever it is told not to, unless it gives that up. */
+const asNobodySpecial =
+  "[ \"$(id -u)\" != 0 ] || exec setpriv --bounding-set=-dac_override,-dac_read_search \"$0\" \"$@\""
 
 describe("SqliteBroker, a file that it cannot use", () => {
   it.live("is held by another broker of this process, or by another process, until that has closed it", () =>
@@ -81,6 +88,23 @@ describe("SqliteBroker, a file that it cannot use", () => {
       upgraded.close()
       assert.strictEqual(yield* refusalOf(later), "version")
       assert.deepStrictEqual(asideOf(later), [])
+    }))
+
+  it.live.skipIf(!hasSetpriv)("is read-only: it says so, and leaves it", () =>
+    Effect.gen(function*() {
+      const file = yield* newFile
+      yield* life(file, (broker) => broker.append(newUser(), numbered(1)))
+      const before = readFileSync(file)
+      chmodSync(file, 0o400)
+      const child = yield* appending(file, "normal", asNobodySpecial)
+      yield* child.until(() => child.lines().length > 0, "that it cannot use the file")
+      const [line = assert.fail("it said nothing")] = child.lines()
+      if (!("refused" in line)) return assert.fail(JSON.stringify(line))
+      assert.strictEqual(line.refused, "unusable")
+      assert.match(line.message, /permission denied/u)
+      assert.include(line.message, "belong to this user")
+      assert.deepStrictEqual(readFileSync(file), before)
+      assert.deepStrictEqual(asideOf(file), [])
     }))
 
   it.live("is its owner's only", () =>

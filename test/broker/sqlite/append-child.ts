@@ -1,5 +1,6 @@
 /**
- * Appends to a file, a line on stdout for each answer, until it is killed. What fails is said and done again. Its arguments: the
+ * Appends to a file, a line on stdout for each answer, until it is killed. What fails is said and done again; a file that cannot be
+ * used is said. Its arguments: the
  * file, and `normal` or `full`.
  */
 import { Effect, Schedule } from "effect"
@@ -30,5 +31,8 @@ await Effect.runPromise(
           yield* say({ user, epoch, offset, sequence })
         }
       }), { concurrency: "unbounded" })
-  }).pipe(Effect.scoped)
+  }).pipe(
+    Effect.catchTag("SqliteOpenError", ({ message, reason }) => say({ refused: reason, message })),
+    Effect.scoped
+  )
 )

@@ -23,21 +23,37 @@ export const life = <A, E>(
 export type Line =
   | { readonly user: string; readonly epoch: string; readonly offset: number; readonly sequence: number }
   | { readonly failed: string; readonly blame: string }
+  | { readonly refused: string; readonly message: string }
   | { readonly signal: "down" | "up" }
 
 export type Answered = Extract<Line, { readonly offset: number }>
 
-/** Appends in a process of its own, until the scope closes; `limit` is a command of the shell that is run before. */
-export const appending = (file: string, synchronous: "normal" | "full", limit = "true") =>
+/** `limit` is a command of the shell that is run before, `node` are options of node. */
+export interface Started {
+  readonly limit?: string
+  readonly node?: ReadonlyArray<string>
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+// Less than a test may take: then it is told what did not come.
+const withinMs = 100_000
+
+/** Starts a program of this folder that says a line of JSON at a time, until the scope closes. */
+export const speaking = <Said extends object>(
+  script: string,
+  args: ReadonlyArray<string>,
+  { environment, limit = "true", node = [] }: Started = {}
+) =>
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        const program = fileURLToPath(new URL("append-child.ts", import.meta.url))
+        const program = fileURLToPath(new URL(script, import.meta.url))
         const command = `${limit}; exec "$0" "$@"`
-        const child = spawn("/bin/sh", ["-c", command, process.execPath, program, file, synchronous], {
+        const child = spawn("/bin/sh", ["-c", command, process.execPath, ...node, program, ...args], {
+          env: { ...process.env, ...environment },
           stdio: ["ignore", "pipe", "inherit"]
         })
-        const lines: Array<Line> = []
+        const lines: Array<Said> = []
         const came = Effect.runSync(Queue.unbounded<void>())
         let rest = ""
         child.stdout.on("data", (data: Buffer) => {
@@ -56,19 +72,29 @@ export const appending = (file: string, synchronous: "normal" | "full", limit = 
         })
     ),
     ({ came, child, closed, lines }) => ({
-      lines: (): ReadonlyArray<Line> => lines.slice(),
-      answered: (): ReadonlyArray<Answered> => lines.filter((line) => "offset" in line),
+      lines: (): ReadonlyArray<Said> => lines.slice(),
       pid: child.pid ?? 0,
+      tell: (signal: NodeJS.Signals) => Effect.sync(() => void child.kill(signal)),
       kill: Effect.promise(() => {
         child.kill("SIGKILL")
         return closed
       }),
       /** Waits until it has said what is looked for. */
-      until: (is: () => boolean): Effect.Effect<void> => {
+      until: (is: () => boolean, what = "what it was to say"): Effect.Effect<void> => {
         const wait: Effect.Effect<void> = Effect.suspend(() =>
           is() ? Effect.void : Effect.andThen(Queue.take(came), wait)
         )
-        return wait
+        return wait.pipe(Effect.timeoutOrElse({
+          duration: withinMs,
+          orElse: () => Effect.die(new Error(`${script} did not say ${what}: ${JSON.stringify(lines.slice(-5))}`))
+        }))
       }
     })
   )
+
+/** Appends in a process of its own. */
+export const appending = (file: string, synchronous: "normal" | "full", limit = "true") =>
+  Effect.map(speaking<Line>("append-child.ts", [file, synchronous], { limit }), (child) => ({
+    ...child,
+    answered: (): ReadonlyArray<Answered> => child.lines().filter((line) => "offset" in line)
+  }))
