@@ -15,7 +15,8 @@ const patient = { deadline: "3000 days" } as const
 const data = { text: "x".repeat(800) }
 
 /** Lets the sweep of the next second come and be done: the file does one thing after another. */
-const sweep = (broker: BrokerService) => Effect.andThen(TestClock.adjust("1 second"), Effect.orDie(broker.canary()))
+const sweep = (broker: BrokerService) =>
+  Effect.andThen(TestClock.adjust("1 second"), Effect.orDie(broker.canary?.(newUser()) ?? Effect.die("it has none")))
 
 /** A fact about a file that is closed. */
 const factOf = (file: string, sql: string): number => {

@@ -73,7 +73,7 @@ const holds = (broker: BrokerService, { events, position: before, user }: Known)
     assert.deepStrictEqual(entries.map(({ offset }) => offset), entries.map((_, index) => from + index))
     assert.deepStrictEqual(
       kept.map((entry) => [entry.offset, idOf(entry)]),
-      kept.map(({ offset }) => [offset, events[offset - 1]?.id])
+      kept.map(({ offset }) => [offset, `${events[offset - 1]?.id}`])
     )
     const last = kept.at(-1)?.offset ?? 0
     // The states of runs are of just these events, and every run has ended.

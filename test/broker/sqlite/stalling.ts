@@ -10,9 +10,10 @@ const flag = process.env["STALLED_WHILE"] ?? ""
 const waiting = new Int32Array(new SharedArrayBuffer(4))
 
 if (!isMainThread) {
-  const { run } = StatementSync.prototype
-  StatementSync.prototype.run = function(this: StatementSync, ...parameters: Array<never>) {
-    while (existsSync(flag)) Atomics.wait(waiting, 0, 0, 20)
-    return run.apply(this, parameters)
-  }
+  StatementSync.prototype.run = new Proxy(StatementSync.prototype.run, {
+    apply: (run, statement, parameters) => {
+      while (existsSync(flag)) Atomics.wait(waiting, 0, 0, 20)
+      return Reflect.apply(run, statement, parameters)
+    }
+  })
 }
