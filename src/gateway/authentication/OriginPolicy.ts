@@ -97,7 +97,7 @@ export const refusalHeaders = (origin: string | undefined): Readonly<Record<stri
  */
 export const preflightHeaders: Readonly<Record<string, string>> = {
   "access-control-allow-methods": "GET, POST",
-  "access-control-allow-headers": "authorization, last-event-id, content-type, cache-control",
+  "access-control-allow-headers": "authorization, last-event-id, content-type, cache-control, if-none-match",
   "access-control-max-age": "600"
 }
 

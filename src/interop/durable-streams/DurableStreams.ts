@@ -27,6 +27,7 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
@@ -42,21 +43,41 @@ import type { Emitters } from "../../emitter/Emitter.ts"
 import type { Gateway } from "../../gateway/Gateway.ts"
 import * as Refusal from "../../gateway/Refusal.ts"
 import type { ConfigError } from "../../protocol/settings/ConfigError.ts"
+import { decoder, TimeInput } from "../../protocol/settings/Settings.ts"
 import { RunId, type UserId } from "../../protocol/values/Identity.ts"
 import type { Position } from "../../protocol/values/Position.ts"
 import * as PositionText from "../../protocol/values/PositionText.ts"
+import type { Given } from "../../protocol/values/Present.ts"
 import { toJson } from "../../protocol/wire/Envelope.ts"
 import { Quota } from "../server/Quota.ts"
 import * as RunServer from "../server/RunServer.ts"
-import type { Options as ServerOptions } from "../server/ServerOptions.ts"
+import * as ServerOptions from "../server/ServerOptions.ts"
 
 /**
- * Options of `layer`, besides the limits: the `path` of the user's log.
+ * The limits, as a schema.
  *
  * @category options
  * @since 0.2.0
  */
-export type Options = Omit<ServerOptions, "context"> & { readonly path: `/${string}` }
+export const Limits = Schema.Struct({
+  heartbeat: ServerOptions.Limits.fields.heartbeat,
+  streamsPerUser: ServerOptions.Limits.fields.streamsPerUser,
+  longPoll: TimeInput.pipe(Schema.withDecodingDefault(Effect.succeed("20 seconds")))
+})
+
+/**
+ * Options of `layer`:
+ *
+ * - `path` of the user's log.
+ * - `longPoll`: how long a long poll waits for events, `"20 seconds"` by default.
+ * - `heartbeat`: how often a comment keeps a stream open, `"15 seconds"` by default.
+ * - `streamsPerUser`: how many answers this layer writes to a user live at a time, and in
+ *   how many more a user may wait, 20 by default. What is more is refused with status 429.
+ *
+ * @category options
+ * @since 0.2.0
+ */
+export type Options = Given<Partial<typeof Limits.Encoded>> & { readonly path: `/${string}` }
 
 type Refused = HttpServerResponse.HttpServerResponse
 
@@ -75,14 +96,16 @@ interface Page {
  * @since 0.2.0
  */
 export const layer = (
-  { path, ...options }: Options
+  { path, ...given }: Options
 ): Layer.Layer<never, ConfigError, HttpRouter.HttpRouter | Gateway | Emitters | Broker> =>
   Layer.effectDiscard(Effect.gen(function*() {
     const router = yield* HttpRouter.HttpRouter
     const broker = yield* Broker
-    const server = yield* RunServer.make("DurableStreams", options)
+    const { longPoll, ...limits } = yield* decodeLimits(given)
+    const server = yield* RunServer.make("DurableStreams", limits)
 
-    const places = new Quota(maxWaiting)
+    const places = new Quota(limits.streamsPerUser)
+    const tooMany = refuse(429, "tooManyStreams", `A user may wait for events in ${places.limit} requests at a time`)
     const waiting = <A>(user: UserId, effect: Effect.Effect<A, Refused>): Effect.Effect<A, Refused> =>
       Effect.acquireUseRelease(
         Effect.suspend(() => places.take(user) ? Effect.void : Effect.fail(tooMany)),
@@ -105,7 +128,7 @@ export const layer = (
               yield* read(reader, asked.after, asked.isGiven)
               return yield* server.respond(request, principal, events(reader, asked), sseHeaders)
             case "long-poll":
-              return yield* waiting(reader.user, poll(reader, asked))
+              return yield* waiting(reader.user, poll(reader, asked, longPoll))
             case undefined:
               return yield* catchUp(reader, asked, request.headers["if-none-match"])
           }
@@ -119,6 +142,8 @@ export const layer = (
     )
   }))
 
+const decodeLimits = decoder(Limits, { of: "DurableStreams", environment: "" })
+
 interface Reader {
   readonly broker: Broker["Service"]
   readonly user: UserId
@@ -129,6 +154,8 @@ interface Asked {
   readonly after: Position
   /** Whether the offset is one that this server gave. */
   readonly isGiven: boolean
+  /** Whether the end of the log was asked for, wherever it is. */
+  readonly isNow: boolean
   readonly live: "sse" | "long-poll" | undefined
   readonly cursor: number | undefined
 }
@@ -145,11 +172,6 @@ const notAllowed = HttpServerResponse.setHeader(
   "allow",
   "GET, HEAD, OPTIONS"
 )
-
-/** How many requests of a user may wait for events. */
-const maxWaiting = 20
-
-const tooMany = refuse(429, "tooManyStreams", `A user may wait for events in ${maxWaiting} requests at a time`)
 
 const unavailable = () => Refusal.unavailable("brokerUnavailable", 1_000)
 
@@ -182,14 +204,14 @@ const askedOf = (reader: Reader, query: URLSearchParams): Effect.Effect<Asked, R
     if (live !== undefined && offset === undefined) return yield* invalid("offset: it is needed where live is given")
     const cursor = digits !== undefined && /^[0-9]{1,15}$/u.test(digits) ? Number(digits) : undefined
     const now = yield* asked(reader.broker.head(reader.user))
-    if (offset === "now") return { after: now, isGiven: false, live, cursor }
+    if (offset === "now") return { after: now, isGiven: false, isNow: true, live, cursor }
     if (offset === undefined || offset === "-1") {
-      return { after: { epoch: now.epoch, offset: 0 }, isGiven: false, live, cursor }
+      return { after: { epoch: now.epoch, offset: 0 }, isGiven: false, isNow: false, live, cursor }
     }
     const after = fromOffset(offset)
     return after === undefined
       ? yield* invalid("offset: -1, now or an offset that was given here is needed")
-      : { after, isGiven: true, live, cursor }
+      : { after, isGiven: true, isNow: false, live, cursor }
   })
 
 const limits = { maxEvents: 1_000, maxBytes: 1024 * 1024 }
@@ -214,8 +236,7 @@ const headersOf = ({ isClosed, isUpToDate, next }: Page): Record<string, string>
   "stream-next-offset": toOffset(next),
   ...(isUpToDate || isClosed ? { "stream-up-to-date": "true" } : {}),
   ...(isClosed ? { "stream-closed": "true" } : {}),
-  "access-control-expose-headers": "etag, stream-closed, stream-cursor, stream-next-offset, stream-up-to-date",
-  "x-content-type-options": "nosniff"
+  "access-control-expose-headers": "etag, stream-closed, stream-cursor, stream-next-offset, stream-up-to-date"
 })
 
 // Later than what the reader has, so that no cache answers it with what it had.
@@ -244,13 +265,13 @@ const head = (reader: Reader): Effect.Effect<HttpServerResponse.HttpServerRespon
 
 const catchUp = (
   reader: Reader,
-  { after, isGiven }: Asked,
+  { after, isGiven, isNow }: Asked,
   known: string | undefined
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, Refused> =>
   Effect.map(read(reader, after, isGiven), (page) => {
     const etag = `"${toOffset(after)}:${toOffset(page.next)}${page.isClosed ? ":c" : ""}"`
-    // What a user reads is for that user alone.
-    const headers = { etag, "cache-control": "private, no-cache" }
+    // What a user reads is for that user alone. Where the end is, nobody knows from before.
+    const headers = { etag, "cache-control": isNow ? "no-store" : "private, no-cache" }
     return known === etag
       ? HttpServerResponse.empty({ status: 304, headers: { ...headersOf(page), ...headers } })
       : json(page, headers)
@@ -277,7 +298,8 @@ const pages = (reader: Reader, { after, isGiven }: Asked): Stream.Stream<Page, R
 
 const poll = (
   reader: Reader,
-  request: Asked
+  request: Asked,
+  longPoll: Duration.Duration
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, Refused> =>
   Effect.gen(function*() {
     const first = yield* read(reader, request.after, request.isGiven)
@@ -287,7 +309,7 @@ const poll = (
       : yield* pages(reader, { ...request, after: first.next, isGiven: true }).pipe(
         Stream.filter(isIn),
         Stream.runHead,
-        Effect.timeoutOption("20 seconds"),
+        Effect.timeoutOption(longPoll),
         Effect.map((found) => Option.getOrElse(Option.flatten(found), () => first))
       )
     const cursor = page.isClosed ? {} : { "stream-cursor": String(yield* cursorAfter(request.cursor)) }
@@ -297,7 +319,7 @@ const poll = (
       : HttpServerResponse.empty({ status: 204, headers: { ...headersOf(page), ...headers } })
   })
 
-const sseHeaders = { "x-content-type-options": "nosniff" }
+const sseHeaders = { "cache-control": "no-cache, no-store, no-transform" }
 
 const events = (reader: Reader, request: Asked): Stream.Stream<string, BrokerError> =>
   pages(reader, request).pipe(
@@ -309,8 +331,8 @@ const events = (reader: Reader, request: Asked): Stream.Stream<string, BrokerErr
           ...(isClosed ? { streamClosed: true } : { streamCursor: String(cursor) }),
           ...(isUpToDate || isClosed ? { upToDate: true } : {})
         }
-        const data = events.length > 0 ? `event: data\ndata: [${events.join(",")}]\n\n` : ""
-        return `${data}event: control\ndata: ${JSON.stringify(control)}\n\n`
+        const data = events.length > 0 ? `event: data\ndata:[${events.join(",")}]\n\n` : ""
+        return `${data}event: control\ndata:${JSON.stringify(control)}\n\n`
       })
     ),
     // A reader that is told nothing more asks again, and is answered then.

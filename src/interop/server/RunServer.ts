@@ -104,7 +104,7 @@ export const provided = <R>(): Effect.Effect<
  * What routes are made of. Whatever fails does so with the answer to the request.
  *
  * - `signedIn` finds out who sent a request, and gives the answer headers that let its
- *   page read it.
+ *   page read it, and no other page embed it.
  * - `body` reads a request's JSON by a schema: what does not fit is answered with 400,
  *   and all that is wrong with it.
  * - `cursor` is the place that `Last-Event-ID` names, if it does.
@@ -261,7 +261,7 @@ export const make = Effect.fnUntraced(function*(
         Effect.mapError((error) => Refusal.ofIdentifyError(error, () => retryAfterMs)),
         Effect.flatMap(serve),
         Effect.catch(Effect.succeed),
-        Effect.map(HttpServerResponse.setHeaders(gateway.cors(request)))
+        Effect.map(guarded(gateway.cors(request)))
       ),
     preflight: gateway.preflight,
     body: (request, schema) =>
@@ -300,6 +300,20 @@ export const make = Effect.fnUntraced(function*(
     respond
   }
 })
+
+const exposed = "access-control-expose-headers"
+
+// A page of an allowed origin reads the headers that the answer names, besides those of every answer. No other page
+// may embed it, and nobody takes it for something else.
+const guarded = (cors: Readonly<Record<string, string>>) => (response: HttpServerResponse.HttpServerResponse) => {
+  const names = [response.headers[exposed], cors[exposed]].filter((name) => name !== undefined)
+  return HttpServerResponse.setHeaders(response, {
+    "x-content-type-options": "nosniff",
+    "cross-origin-resource-policy": "same-origin",
+    ...cors,
+    ...(names.length > 0 ? { [exposed]: names.join(", ") } : {})
+  })
+}
 
 const placeOf = (cursor: Cursor | undefined): RunLog.From =>
   cursor === undefined ? { _tag: "Now" } : { _tag: "After", position: knownUpTo(cursor) }

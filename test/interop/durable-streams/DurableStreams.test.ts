@@ -59,6 +59,22 @@ describe("a stream of events", () => {
       )
     }))
 
+  it.live("tells a page of another origin by which headers it goes on, and lets it ask whether something changed", () =>
+    Effect.gen(function*() {
+      const { get } = yield* make
+      const origin = { origin: "https://elsewhere.example" }
+      const exposed = (yield* get("", { headers: origin })).headers.get("access-control-expose-headers")?.split(", ")
+      assert.includeMembers(exposed ?? [], [
+        "stream-next-offset",
+        "stream-cursor",
+        "stream-closed",
+        "etag",
+        "retry-after"
+      ])
+      const preflight = yield* get("", { method: "OPTIONS", headers: origin })
+      assert.include(preflight.headers.get("access-control-allow-headers")?.split(", "), "if-none-match")
+    }))
+
   it.live("of a run has that run alone, and is closed with its ending", () =>
     Effect.gen(function*() {
       const { emit, get } = yield* make
