@@ -6,16 +6,19 @@ import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Deferred, Effect, Fiber, Layer, Schedule, Stream } from "effect"
 import { Broker, Emitter, EmitterLayer, Identity } from "effect-emitter"
 import { connect } from "effect-emitter/client"
+import { DurableStreams } from "effect-emitter/durable-streams"
 import { FetchHttpClient } from "effect/http"
 import { RpcClient, RpcSerialization } from "effect/rpc"
 import { readdirSync, readFileSync } from "node:fs"
 import { until } from "../client/devices.ts"
-import { secret, serve, token } from "../gateway/server.ts"
+import { envelope, secret, serve, token, user } from "../gateway/server.ts"
+import { serveApp } from "../interop/app.ts"
 import { freePort } from "../support/freePort.ts"
 import { call, finish, scripted, text } from "../ai/scripted.ts"
 import * as AgUiProgram from "./agUi.ts"
 import * as Agent from "./ai.ts"
 import * as Api from "./api.ts"
+import * as DurableProgram from "./durableStreams.ts"
 import * as Orders from "./client.ts"
 import * as Answer from "./rpc.ts"
 import * as Charging from "./workflow.ts"
@@ -82,6 +85,7 @@ describe("programs as users write them", () => {
       "aiSdk.tsx",
       "api.ts",
       "client.ts",
+      "durableStreams.ts",
       "rpc.ts",
       "workflow.ts"
     ])
@@ -92,11 +96,46 @@ describe("programs as users write them", () => {
       const imported = Array.from(text.matchAll(/from "([^"]+)"/g), ([, name = ""]) => name)
       assert.deepStrictEqual(
         imported.filter((name) =>
-          !/^(effect|effect-emitter|@effect\/platform-node|@ai-sdk\/react|react|react-dom)(\/|$)|^node:/.test(name)
+          !/^(effect|effect-emitter|@effect\/platform-node|@ai-sdk\/react|@durable-streams\/client|react|react-dom)(\/|$)|^node:/
+            .test(name)
         ),
         [],
         file
       )
+    }
+  })
+
+  it.live(
+    "durableStreams: a client of that protocol follows a run to its end, and has what was emitted",
+    () =>
+      Effect.gen(function*() {
+        const app = yield* serveApp(DurableStreams.layer({ path: "/streams" }))
+        const emit = (type: string, data: Record<string, string | number>) =>
+          app.broker.append(user("ada"), [envelope(data, { run: "r1", type })])
+        yield* emit("agent_started", { agentName: "a" })
+        yield* emit("text_delta", { messageId: "m1", delta: "one 日本語\n" })
+        let shown = ""
+        const show = (text: string) => {
+          shown += text
+        }
+        const following = yield* Effect.forkChild(
+          Effect.flatMap(token("ada"), (text) => Effect.promise(() => DurableProgram.follow(app.url, "r1", text, show)))
+        )
+        yield* until("the first text", () => shown.length > 0, 60)
+        yield* emit("text_delta", { messageId: "m1", delta: "two 👩‍🚀" })
+        yield* emit("agent_completed", { agentName: "a", durationMs: 1 })
+        yield* Fiber.join(following)
+        assert.strictEqual(shown, "one 日本語\ntwo 👩‍🚀")
+      }),
+    120_000
+  )
+
+  it("for other protocols stand in the README of these, in up to 25 lines", () => {
+    const readme = readFileSync(new URL("../../src/interop/README.md", import.meta.url), "utf8")
+    for (const file of ["durableStreams.ts"]) {
+      const text = readFileSync(new URL(file, import.meta.url), "utf8")
+      assert.isAtMost(text.trimEnd().split("\n").length, 25)
+      assert.include(readme, `\`\`\`ts\n${text}\`\`\``, file)
     }
   })
 
