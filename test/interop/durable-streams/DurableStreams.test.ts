@@ -72,7 +72,7 @@ describe("a stream of events", () => {
         "retry-after"
       ])
       const preflight = yield* get("", { method: "OPTIONS", headers: origin })
-      assert.include(preflight.headers.get("access-control-allow-headers")?.split(", "), "if-none-match")
+      assert.include(preflight.headers.get("access-control-allow-headers") ?? "", "if-none-match")
     }))
 
   it.live("of a run has that run alone, and is closed with its ending", () =>
