@@ -76,6 +76,26 @@ type Step = readonly [State, ReadonlyArray<AgUiEvent>]
  */
 export const interruptId = (run: string, requestId: string): string => `${run}:${requestId}`
 
+// What an id of a run stands for.
+const kinds = ["text", "thinking", "thought", "call", "result"] as const
+
+/**
+ * What an id of a run stands for: a message, a thought with an id or by its number, a call,
+ * its result.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Kind = (typeof kinds)[number]
+
+/**
+ * The id by which a client knows what a run calls `id`.
+ *
+ * @category conversions
+ * @since 0.2.0
+ */
+export const idOf = (run: string, kind: Kind, id: string | number): string => `${run}:${kind}:${id}`
+
 /**
  * Makes the mapping for one client.
  *
@@ -423,13 +443,9 @@ class Teller {
   }
 
   #id(kind: Kind, id: string | number): string {
-    return `${this.#run}:${kind}:${id}`
+    return idOf(this.#run, kind, id)
   }
 }
-
-// An id of a run stands for a message, a thought, a call and its result.
-const kinds = ["text", "thinking", "thought", "call", "result"] as const
-type Kind = (typeof kinds)[number]
 
 type Request = Pick<
   Extract<RunPart, { readonly type: "request" }>,
