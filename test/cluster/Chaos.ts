@@ -1,13 +1,10 @@
 /**
  * Faults that strike a cluster, drawn from a seed: three hands strike at once, one at gateways, one at emitters, and one
- * at Redis and the ways to it. Each heals what it did before it strikes again, so that there is always a gateway left.
+ * at the server and the ways to it. Each heals what it did before it strikes again, so that there is always a gateway left.
  */
 import { Effect } from "effect"
 import { type Draw, seeded } from "../support/random.ts"
-import * as Keys from "../../src/broker/redis/codec/Keys.ts"
-import { UserId } from "../../src/protocol/values/Identity.ts"
 import { type Cluster, type Node, stricken } from "./Cluster.ts"
-import { redisOptions } from "./settings.ts"
 import type { Trial } from "./Trial.ts"
 
 /** How often each kind of fault struck. */
@@ -66,30 +63,20 @@ const atEmitters: ReadonlyArray<Fault> = [
   }
 ]
 
-const atRedis: ReadonlyArray<Fault> = [
+const atServer: ReadonlyArray<Fault> = [
   {
-    name: "Redis killed",
-    strike: ({ cluster: { redis } }, draw) =>
-      Effect.andThen(redis.kill, Effect.andThen(between(draw, 50, 3_000), redis.start))
+    name: "server killed",
+    strike: ({ cluster: { store } }, draw) =>
+      Effect.andThen(store.kill, Effect.andThen(between(draw, 50, 3_000), store.start))
   },
   {
-    name: "Redis frozen",
-    strike: ({ cluster: { redis } }, draw) =>
-      Effect.andThen(redis.freeze, Effect.andThen(between(draw, 100, 4_000), redis.thaw))
+    name: "server frozen",
+    strike: ({ cluster: { store } }, draw) =>
+      Effect.andThen(store.freeze, Effect.andThen(between(draw, 100, 4_000), store.thaw))
   },
   {
-    // Each append of this user finds a key that is not a log's, and begins the log anew, to find it spoilt again.
     name: "user stricken",
-    strike: ({ cluster: { redis } }, draw) => {
-      const [first, ...others] = Keys.ofLog(redisOptions.prefix, UserId.make(stricken))
-      const key = draw.pick([first ?? "", ...others])
-      return redis.send("SET", key, "spoilt").pipe(
-        Effect.exit,
-        Effect.delay("20 millis"),
-        Effect.forever,
-        Effect.timeoutOption(1_000 + draw.below(4_000))
-      )
-    }
+    strike: ({ cluster: { store } }, draw) => store.spoil(stricken, draw, 1_000 + draw.below(4_000))
   },
   { name: "way cut", strike: ({ cluster }, draw) => draw.pick(nodes(cluster)).proxy.cut },
   {
@@ -138,7 +125,7 @@ export const storm = (
         }
       })
     yield* Effect.forEach(
-      [atGateways, atEmitters, atRedis],
+      [atGateways, atEmitters, atServer],
       (kinds, index) => hand(kinds, options.seed * 3 + index),
       { concurrency: "unbounded", discard: true }
     )

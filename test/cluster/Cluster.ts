@@ -1,6 +1,6 @@
 /**
- * A cluster under test: one real Redis, gateways behind a load balancer, and emitters, each a process of its own that
- * reaches Redis through a proxy of its own.
+ * A cluster under test: one real Redis or Postgres, gateways behind a load balancer, and emitters, each a process of its own that
+ * reaches it through a proxy of its own.
  */
 import { Effect, Exit, Redacted, Scope } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -8,12 +8,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Balancer from "../../src/demo/cluster/Balancer.ts"
 import { redisProxy } from "../broker/redis/redisProxy.ts"
-import { type RedisServer, redisServer } from "../support/redis.ts"
 import * as Child from "./Child.ts"
 import { hasRested, latestCounts, type Line, read } from "./Record.ts"
 
 /** The secret of every token. */
 export const secret = Redacted.make("a secret for tests, of 32 characters or more")
+import * as Store from "./Store.ts"
 
 type Proxy = Effect.Success<ReturnType<typeof redisProxy>>
 
@@ -47,7 +47,7 @@ export interface EmitterNode extends Node {
 
 /** The whole cluster. `url` is where devices connect. */
 export interface Cluster {
-  readonly redis: RedisServer
+  readonly store: Store.Store
   readonly url: string
   readonly gateways: ReadonlyArray<Node>
   readonly emitters: ReadonlyArray<EmitterNode>
@@ -64,13 +64,13 @@ export interface Options {
   readonly pauseMs: number
 }
 
-/** Starts a cluster whose Redis is `program`; emitters are started by `start` of each. All ends with the scope. */
-export const make = Effect.fnUntraced(function*(program: string, options: Options) {
+/** Starts a cluster over a server of this kind, whose program is given; emitters are started by `start` of each. All ends with the scope. */
+export const make = Effect.fnUntraced(function*(kind: Store.Kind, program: string, options: Options) {
   const folder = yield* Effect.acquireRelease(
     Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-emitter-cluster-test-"))),
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
   )
-  const redis = yield* redisServer(program, { durable: true })
+  const store = yield* Store.make(kind, program)
   const users = Array.from({ length: options.users }, (_, index) => `user-${index + 1}`)
   const backends: Array<Balancer.Backend> = Array.from({ length: options.gateways }, (_, index) => ({
     name: `gateway-${index + 1}`,
@@ -82,10 +82,10 @@ export const make = Effect.fnUntraced(function*(program: string, options: Option
 
   const node = Effect.fnUntraced(function*(
     name: string,
-    launch: (redisUrl: string) => Effect.Effect<Child.Child, never, Scope.Scope>,
+    launch: (url: string) => Effect.Effect<Child.Child, never, Scope.Scope>,
     gone: () => void
   ) {
-    const proxy = yield* redisProxy(redis.port)
+    const proxy = yield* redisProxy(store.port)
     let child: Child.Child | undefined
     let life: Scope.Closeable | undefined
     let isUp = false
@@ -105,7 +105,7 @@ export const make = Effect.fnUntraced(function*(program: string, options: Option
       start: Effect.gen(function*() {
         if (life !== undefined) yield* Scope.close(life, Exit.void)
         life = yield* Scope.fork(scope)
-        child = yield* Scope.provide(launch(proxy.url), life)
+        child = yield* Scope.provide(launch(store.urlAt(proxy.port)), life)
         isUp = true
       }),
       stop: Effect.suspend(() => {
@@ -123,10 +123,10 @@ export const make = Effect.fnUntraced(function*(program: string, options: Option
   const gateways = yield* Effect.forEach(backends, (backend) =>
     node(
       backend.name,
-      (redisUrl) =>
+      (url) =>
         Child.start("gateway.ts", {
           NODE_NAME: backend.name,
-          REDIS_URL: redisUrl,
+          BROKER_URL: url,
           TOKEN_SECRET: Redacted.value(secret)
         }).pipe(Effect.tap((child) =>
           Effect.sync(() => {
@@ -145,11 +145,11 @@ export const make = Effect.fnUntraced(function*(program: string, options: Option
       Effect.gen(function*() {
         const file = join(folder, `${name}.record`)
         let lives = 0
-        const made = yield* node(name, (redisUrl) =>
+        const made = yield* node(name, (url) =>
           Effect.suspend(() =>
             Child.start("emitter.ts", {
               NODE_NAME: name,
-              REDIS_URL: redisUrl,
+              BROKER_URL: url,
               LIFE: `${name}-life-${++lives}`,
               SEED: String(options.seed * 1_000 + index * 100 + lives),
               USERS: [...users, stricken].join(","),
@@ -167,6 +167,6 @@ export const make = Effect.fnUntraced(function*(program: string, options: Option
         }
       })
   )
-  const cluster: Cluster = { redis, url: `ws://127.0.0.1:${balancer.port}/events`, gateways, emitters, users }
+  const cluster: Cluster = { store, url: `ws://127.0.0.1:${balancer.port}/events`, gateways, emitters, users }
   return cluster
 })

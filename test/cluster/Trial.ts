@@ -10,6 +10,7 @@ import * as Cluster from "./Cluster.ts"
 import * as Devices from "./Devices.ts"
 import type { Sent } from "./Commander.ts"
 import { brokerLayer } from "./program.ts"
+import type * as Store from "./Store.ts"
 import { type Account, judge } from "./Verdict.ts"
 
 /** How large a trial is. */
@@ -17,7 +18,7 @@ export interface Options extends Cluster.Options {
   readonly devicesPerUser: number
 }
 
-/** What is there while something happens. `broker` reaches Redis directly. */
+/** What is there while something happens. `broker` reaches the server directly. */
 export interface Trial {
   readonly cluster: Cluster.Cluster
   readonly devices: Devices.Devices
@@ -32,7 +33,7 @@ export interface Outcome extends Trial {
 /** How long all may take to become quiet: the leases of dead runs are part of it. */
 const quietWithinMs = 60_000
 
-/** How long spools may take to get any emptier once Redis is back. */
+/** How long spools may take to get any emptier once the server is back. */
 const emptierWithinMs = 30_000
 
 /** Waits, for a bounded time, until it is so; tells whether it is. */
@@ -71,7 +72,7 @@ const rest = Effect.fnUntraced(function*({ cluster }: Trial) {
     least = Math.min(least, left)
     yield* Effect.sleep("250 millis")
   }
-  return `P3: ${unrested()} emitters did not come to rest, ${spooled()} events are in spools still, though Redis is back`
+  return `P3: ${unrested()} emitters did not come to rest, ${spooled()} events are in spools still, though the server is back`
 })
 
 // Everybody emits no more; what is on its way arrives, also the endings of runs whose process died.
@@ -97,13 +98,14 @@ const settle = Effect.fnUntraced(function*(trial: Trial, commands: ReadonlyArray
 
 /** Runs a trial, with `happening` in its middle, which gives the commands that were sent. Devices are all live before the first event, and emitters run. */
 export const run = <E, R>(
+  kind: Store.Kind,
   program: string,
   options: Options,
   happening: (trial: Trial) => Effect.Effect<ReadonlyArray<Sent>, E, R>
 ): Effect.Effect<Outcome, E, Exclude<R, Scope.Scope>> =>
   Effect.gen(function*() {
-    const cluster = yield* Cluster.make(program, options)
-    const context = yield* Effect.orDie(Layer.build(Layer.fresh(brokerLayer(cluster.redis.url))))
+    const cluster = yield* Cluster.make(kind, program, options)
+    const context = yield* Effect.orDie(Layer.build(Layer.fresh(brokerLayer(cluster.store.url))))
     const devices = yield* Devices.make(cluster.url, cluster.users, options.devicesPerUser)
     const trial: Trial = { cluster, devices, broker: Context.get(context, Broker.Broker) }
     const isLive = () => devices.all.every(({ status }) => status() === "live")

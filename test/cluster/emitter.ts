@@ -43,7 +43,7 @@ stepWallClock([-3_600_000, 3_600_000, -2_000, 0])
 
 runChild(
   Effect.gen(function*() {
-    const { name, redis } = yield* settings
+    const { name, url } = yield* settings
     const { agents, life, pauseMs, record, seed, spool, users } = yield* more
     const file = openSync(record, "a")
     const write = (line: Line) => void writeSync(file, `${JSON.stringify(line)}\n`)
@@ -171,7 +171,7 @@ runChild(
       Effect.provide(
         EmitterLayer({ profile: "lowLatency", closeTimeout: "4 seconds" }).pipe(
           FallbackChannel.provide(Spool.sqlite({ file: spool })),
-          Layer.provide(brokerLayer(redis))
+          Layer.provide(brokerLayer(url))
         )
       )
     )

@@ -34,7 +34,7 @@ const control = Layer.unwrap(Effect.map(Gateway.Gateway, (gateway) =>
 stepWallClock([-30_000, 30_000, 0])
 
 runChild(Effect.gen(function*() {
-  const { name, redis } = yield* settings
+  const { name, url } = yield* settings
   const secret = yield* Config.Redacted("TOKEN_SECRET")
   const routes = Layer.mergeAll(Operations.layer(), control).pipe(
     Layer.provideMerge(Gateway.layer({ ...gatewayOptions, name }))
@@ -42,7 +42,7 @@ runChild(Effect.gen(function*() {
   return yield* HttpRouter.serve(routes, { disableListenLog: true, disableLogger: true }).pipe(
     Layer.merge(sayPort),
     Layer.provide(authenticatorLayer(secret)),
-    Layer.provide(brokerLayer(redis)),
+    Layer.provide(brokerLayer(url)),
     Layer.provide(
       NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1", gracefulShutdownTimeout: "1 second" })
     ),

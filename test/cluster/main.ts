@@ -4,18 +4,20 @@
  */
 import { Effect, Fiber, Logger } from "effect"
 import { readNumber, readOptions, refuse } from "../support/options.ts"
-import { findProgram } from "../support/program.ts"
 import { type Faults, storm } from "./Chaos.ts"
 import { command } from "./Commander.ts"
 import { list, report } from "./report.ts"
+import * as Store from "./Store.ts"
 import * as Trials from "./Trial.ts"
 
 const defaults = { minutes: 3, seed: 1, gateways: 3, emitters: 3, users: 40, devices: 6, pause: 300, commands: 300 }
 
-const help = `Strikes a cluster of real processes over one real Redis with seeded faults, and checks every promise.
+const help =
+  `Strikes a cluster of real processes over one real Redis or Postgres with seeded faults, and checks every promise.
 
   npm run chaos -- [options]
 
+  --broker s    redis or postgres (redis)
   --minutes n   how long faults strike (${defaults.minutes})
   --seed n      which faults, and what agents do (${defaults.seed})
   --gateways n  gateway processes (${defaults.gateways})
@@ -25,13 +27,14 @@ const help = `Strikes a cluster of real processes over one real Redis with seede
   --commands n  commands that devices send meanwhile: stop, answer, steer (${defaults.commands})
   --pause n     milliseconds between two events of an agent, on average (${defaults.pause})
 
-It ends with 0 when every promise was kept, else with 1 after it has said what broke. redis-server must be installed.
+It ends with 0 when every promise was kept, else with 1 after it has said what broke. The server must be installed.
 `
 
 const text = { type: "string" } as const
 const values = readOptions("chaos", {
   help: { type: "boolean", short: "h" },
   minutes: text,
+  broker: text,
   seed: text,
   gateways: text,
   emitters: text,
@@ -60,7 +63,9 @@ const options: Trials.Options = {
   devicesPerUser: number("devices", 1)
 }
 
-const program = findProgram("redis-server") ?? refuse("chaos", "redis-server is not installed")
+const kind = Store.kinds.find((one) => one === (values.broker ?? "redis")) ??
+  refuse("chaos", `--broker must be ${Store.kinds.join(" or ")}`)
+const program = Store.find(kind) ?? refuse("chaos", `the server of --broker ${kind} is not installed`)
 const started = performance.now()
 const say = (what: string) => {
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
@@ -70,7 +75,7 @@ const say = (what: string) => {
 let faults: Faults = {}
 say("starting the cluster")
 const outcome = await Effect.runPromise(
-  Trials.run(program, options, (trial) =>
+  Trials.run(kind, program, options, (trial) =>
     Effect.gen(function*() {
       const { all, problems, totals } = trial.devices
       let told = 0

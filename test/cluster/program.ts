@@ -2,19 +2,30 @@
  * What the processes of a cluster under test share: what they are told, and how they come and go.
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Cause, Config, Effect, Exit, Logger, type Redacted } from "effect"
+import { Cause, Config, Effect, Exit, type Layer, Logger, type Redacted } from "effect"
 import * as Authenticator from "../../src/gateway/authentication/Authenticator.ts"
+import type * as Broker from "../../src/broker/Broker.ts"
 import { RedisBroker } from "../../src/broker/redis/index.ts"
-import { redisOptions } from "./settings.ts"
+import { PostgresBroker } from "../../src/broker/postgres/index.ts"
+import type * as ConfigError from "../../src/protocol/settings/ConfigError.ts"
+import { options } from "./settings.ts"
 
-/** Names the process, and the Redis that it reaches through a proxy of its own. */
+/** Names the process, and the server that it reaches through a proxy of its own. */
 export const settings = Config.all({
   name: Config.String("NODE_NAME"),
-  redis: Config.String("REDIS_URL")
+  url: Config.String("BROKER_URL")
 })
 
-/** The broker of a process. */
-export const brokerLayer = (redis: string) => RedisBroker.layer({ ...redisOptions, url: redis })
+const { prefix, ...shared } = options
+
+/** The broker of a process, over Redis or Postgres as the URL says. A Redis that keeps all is trusted when it restarts. */
+export const brokerLayer = (url: string): Layer.Layer<
+  Broker.Broker,
+  ConfigError.ConfigError | Layer.Error<ReturnType<typeof RedisBroker.layer | typeof PostgresBroker.layer>>
+> =>
+  url.startsWith("redis:")
+    ? RedisBroker.layer({ ...options, url, trustRestarts: true })
+    : PostgresBroker.layer({ ...shared, url, schema: prefix, migrate: true })
 
 /** Who the devices of a cluster under test are. */
 export const authenticatorLayer = (secret: Redacted.Redacted) =>

@@ -2,16 +2,15 @@
  * Settings of clusters under test: what takes seconds in production takes less here, so that a fault and its end fit into
  * a short run.
  */
-/** Redis keeps every event on its disk, so its restarts are trusted, and users' logs are kept whole. */
-export const redisOptions = {
+/** The server keeps every event on its disk, and users' logs are kept whole. */
+export const options = {
   prefix: "cluster",
   deadline: "1 second",
   silence: "2 seconds",
   poll: "2 seconds",
   lease: "8 seconds",
   maxEvents: 200_000,
-  maxBytes: 256 * 1024 * 1024,
-  trustRestarts: true
+  maxBytes: 256 * 1024 * 1024
 } as const
 
 /** Devices are noticed, and notice, within a few seconds. */

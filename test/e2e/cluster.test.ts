@@ -32,7 +32,7 @@ const trial = (
   check: (outcome: Outcome) => void,
   options: Trials.Options = small
 ) =>
-  Trials.run(redis ?? "redis-server", options, (trial) =>
+  Trials.run("redis", redis ?? "redis-server", options, (trial) =>
     Effect.map(
       Effect.all([happening(trial), command(trial.devices, { count: 40, ms: 4_000, seed: options.seed })], {
         concurrency: "unbounded"
@@ -119,7 +119,11 @@ describe.skipIf(redis === undefined)("a cluster", () => {
 
   it.live("ends a revoked user's connections on every gateway, and nobody else's", () =>
     Effect.gen(function*() {
-      const { gateways, url, users } = yield* Cluster.make(redis ?? "redis-server", { ...small, emitters: 0, users: 4 })
+      const { gateways, url, users } = yield* Cluster.make("redis", redis ?? "redis-server", {
+        ...small,
+        emitters: 0,
+        users: 4
+      })
       const { all, problems } = yield* Devices.make(url, users, small.devicesPerUser)
       const statusesOf = (isMeant: (device: Devices.Device) => boolean) =>
         new Set(all.filter(isMeant).map(({ status }) => status()))
