@@ -23,8 +23,9 @@
  *   a process that still believes to be running it;
  * - **commanded**: a command is decided once, and never twice, however often it is
  *   sent and whoever dies meanwhile. A command that was `accepted` was taken by its
- *   run before the run ended; one that was refused is never done. Where the broker
- *   cannot tell, it says nothing.
+ *   run before the run ended; one that was refused is never done. One that was taken by
+ *   a process that died before it decided is `accepted` once its run was ended as lost.
+ *   Where the broker cannot tell, it says nothing.
  *
  * @since 0.1.0
  */
@@ -163,7 +164,8 @@ export type CommandReceiver = (user: UserId, command: SentCommand) => Effect.Eff
  *   the broker took them, one by one; a receiver that takes long for one user delays no
  *   other. Several receivers are asked in turn, until one has the run. When the scope
  *   closes, what a receiver is being asked it may finish within a second. An ending
- *   that is appended settles what was not taken as `ended`.
+ *   that is appended settles what was not taken as `ended`, and what was taken by a
+ *   process that is dead as `accepted`.
  *
  * @category models
  * @since 0.2.0

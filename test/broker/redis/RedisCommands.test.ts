@@ -399,7 +399,7 @@ describe.skipIf(program === undefined)("A command to a process that", () => {
   )
 
   it.live(
-    "is frozen past its lease while it decides ends with its run, whatever it decides when it wakes",
+    "is frozen past its lease while it decides may be done, so it was accepted, whatever it decides when it wakes",
     () =>
       withProcess("hesitate", ({ child, gateway, user }) =>
         Effect.gen(function*() {
@@ -407,20 +407,20 @@ describe.skipIf(program === undefined)("A command to a process that", () => {
           const waiting = yield* sending(gateway, user, early)
           yield* wasAsked(child)
           yield* child.freeze
-          assert.strictEqual(yield* Fiber.join(waiting), "ended")
+          assert.strictEqual(yield* Fiber.join(waiting), "accepted")
           yield* child.thaw
           yield* child.tell("go")
           yield* child.tell("again")
           yield* child.until("begun", ({ length }) => length > 1)
           assert.strictEqual(yield* wordOf(send(gateway, user, late)), "accepted")
-          assert.strictEqual(yield* wordOf(send(gateway, user, early)), "ended")
+          assert.strictEqual(yield* wordOf(send(gateway, user, early)), "accepted")
           assert.deepStrictEqual(child.said("asked"), [early.id, late.id])
         })),
     120_000
   )
 
   it.live(
-    "is killed ends with its run, whether it was taken or not, and the run that another begins takes the next",
+    "is killed ends with its run: what it took was accepted, what it did not was not, and the next run takes the next",
     () =>
       withProcess("hesitate", ({ child, gateway, url, user }) =>
         Effect.gen(function*() {
@@ -429,7 +429,7 @@ describe.skipIf(program === undefined)("A command to a process that", () => {
           yield* wasAsked(child)
           yield* child.kill
           if (first === undefined || second === undefined) return assert.fail("two were sent")
-          assert.strictEqual(yield* Fiber.join(first), "ended")
+          assert.strictEqual(yield* Fiber.join(first), "accepted")
           assert.strictEqual(yield* Fiber.join(second), "ended")
           const next = yield* startProcess(url, user, "")
           const late = command()

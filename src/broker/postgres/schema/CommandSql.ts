@@ -6,7 +6,8 @@
  * one step that removes it and writes its outcome: by the process that took it, by
  * whoever withdraws it before one did, or by the ending of its run. Only a process in
  * which the run was begun takes it. What a process took, nobody else decides, unless
- * the run was ended as lost since that process died.
+ * the run was ended as lost since that process died: then it was accepted, since it may
+ * have been done.
  *
  * Each function locks the user's log first, as an append does, and answers what
  * `commands/CommandReply.ts` reads, with who is to be told of what was decided: senders,
@@ -105,7 +106,7 @@ begin
         p->>'run', p->>'body')
       returning * into c;
   elsif is_over_for(s, c, now) then
-    return close_command(u.name, c.id, c.digest, c.senders || (p->>'sender'), ${ended});
+    return close_command(u.name, c.id, c.digest, c.senders || (p->>'sender'), outcome_after(c.taker));
   else
     update commands set till = greatest(till, now + (p->>'within')::bigint),
       senders = case when p->>'sender' = any(senders) or cardinality(senders) > 16 then senders else senders || (p->>'sender') end
@@ -207,6 +208,6 @@ begin
   is_over := is_over_for(s, c, now_ms());
   if coalesce(c.taker, '') <> '' and not is_over then return '[["taken"], []]'::jsonb; end if;
   return close_command(u.name, p->>'id', p->>'digest', coalesce(c.senders, '{}'),
-    case when is_over then ${ended} else ${unavailable} end);
+    case when is_over then outcome_after(c.taker) else ${unavailable} end);
 end $$;
 `

@@ -31,6 +31,7 @@ export const foldEvery = 512
 export const maxEndedRuns = 64
 
 const ended = `'${JSON.stringify(Command.refused("ended"))}'`
+const accepted = `'${JSON.stringify(Command.accepted)}'`
 
 /**
  * What makes the functions, in the schema that is first in the search path.
@@ -112,15 +113,20 @@ begin
   return null;
 end $$;
 
--- Refuses the commands of a run that is over, and gives who is to be told: senders, id, digest and outcome of each.
+-- What becomes of a command whose run is over: it is refused, unless a process took it. That one may have done it, and what was
+-- refused is never done.
+create function outcome_after(p_taker text) returns text language sql immutable as
+$$ select case when coalesce(p_taker, '') = '' then ${ended} else ${accepted} end $$;
+
+-- Decides the commands of a run that is over, and gives who is to be told: senders, id, digest and outcome of each.
 create function settle(p_user text, p_run text, p_holder text, p_now bigint) returns jsonb language sql as $$
   with gone as (
     delete from commands where name = p_user and run = p_run and (taker = '' or taker = p_holder) returning *
   ), kept as (
-    insert into outcomes (name, id, at, digest, outcome) select name, id, p_now, digest, ${ended} from gone
+    insert into outcomes (name, id, at, digest, outcome) select name, id, p_now, digest, outcome_after(taker) from gone
       on conflict (name, id) do nothing
   )
-  select coalesce(jsonb_agg(jsonb_build_array(senders, name, id, digest, ${ended}) order by number), '[]') from gone
+  select coalesce(jsonb_agg(jsonb_build_array(senders, name, id, digest, outcome_after(taker)) order by number), '[]') from gone
 $$;
 
 -- Appends what of a batch is new. p: user, epoch (for a log that begins), lease ('' where lost runs are ended), expected (the

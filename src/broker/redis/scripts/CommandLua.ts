@@ -15,7 +15,8 @@
  * one step that removes it and writes its outcome: by the process that took it, by
  * whoever withdraws it before one did, or by the ending of its run. Only a process in
  * which the run was begun takes it. What a process took, nobody else decides, unless
- * the run was ended as lost since that process died.
+ * the run was ended as lost since that process died: then it was accepted, since it may
+ * have been done.
  *
  * A key that is of another type is none of this package's, counts for nothing, and is
  * replaced. Times are the server's, in milliseconds; where its clock steps a command may
@@ -32,6 +33,7 @@ import { standingLua } from "./StandingLua.ts"
 const inLua = (outcome: Command.Outcome): string => `'${JSON.stringify(outcome)}'`
 
 const ended = inLua(Command.refused("ended"))
+const accepted = inLua(Command.accepted)
 const unavailable = inLua(Command.refused("unavailable"))
 const unknownRun = inLua(Command.refused("unknownRun"))
 const notAllowed = inLua(Command.refused("notAllowed", { message: "nobody takes commands for this run" }))
@@ -154,6 +156,12 @@ end
 local function isOverFor(value, one, now)
   return isEnded(value) and (one.taker == '' or isBarred(value, one.taker) or now > one.till + ${Command.outcomeMemoryMs})
 end
+
+-- What becomes of a command whose run is over: it is refused, unless a process took it. That one may have done it, and what was
+-- refused is never done.
+local function outcomeAfter(one)
+  return one.taker == '' and ${ended} or ${accepted}
+end
 `
 
 /**
@@ -179,7 +187,7 @@ local function commandsToSettle(commands, runs, isEnding)
   for _, one in ipairs(readOpen(commands)) do
     local holder = over[one.run]
     if holder and (one.taker == '' or one.taker == holder) then
-      one.outcome = ${ended}
+      one.outcome = outcomeAfter(one)
       settled[#settled + 1] = one
     end
   end
@@ -235,7 +243,7 @@ if not one then
     outcome = ${unknownRun}
   end
 elseif isOverFor(value, one, now) then
-  outcome = ${ended}
+  outcome = outcomeAfter(one)
 end
 
 local forgotten = {}
@@ -392,7 +400,7 @@ local now = clock()
 local value = redis.call('HGET', active, run)
 local isOver = isOverFor(value, one, now)
 if one.taker ~= '' and not isOver then return { 'taken' } end
-one.outcome = isOver and ${ended} or ${unavailable}
+one.outcome = isOver and outcomeAfter(one) or ${unavailable}
 proveClosing(commands, outcomes, isWrong, known.isWrong, ttl)
 close(commands, outcomes, known, { one }, user, processes, now, ttl)
 return { 'decided', one.outcome }
