@@ -1,6 +1,7 @@
 /**
- * Runs the demo on several processes: `npm run start:cluster`. It starts a Redis of its own, two gateways and a worker, and
- * a load balancer in front of them. A process that dies is started anew; Ctrl-C stops all.
+ * Runs the demo on several processes: `npm run start:cluster`. It starts a Redis of its own (a Postgres with `-- --broker
+ * postgres`), two gateways and a worker, and a load balancer in front of them. A process that dies is started anew; Ctrl-C
+ * stops all.
  */
 import { Console, Deferred, Effect, Path, Redacted } from "effect"
 import { buildPage, PageNotBuilt } from "../build.ts"
@@ -9,7 +10,8 @@ import * as DemoConfig from "../DemoConfig.ts"
 import { makeSecret } from "../DemoUsers.ts"
 import { runProgram } from "../program.ts"
 import * as Balancer from "./Balancer.ts"
-import * as PrivateRedis from "./PrivateRedis.ts"
+import * as Options from "./Options.ts"
+import * as PrivateServer from "./PrivateServer.ts"
 import { type NodeFailed, supervise } from "./Supervised.ts"
 
 const backends: ReadonlyArray<Balancer.Backend> = [
@@ -19,16 +21,19 @@ const backends: ReadonlyArray<Balancer.Backend> = [
 ]
 
 const program = Effect.gen(function*() {
+  const broker = yield* Options.read(process.argv.slice(2))
+  if (broker === undefined) return yield* Console.log(Options.help)
   const wanted = yield* DemoConfig.port
   const balancer = yield* Balancer.make(backends, wanted).pipe(
     Effect.mapError(({ code }) => new PortUnavailable({ port: wanted, code: code ?? "unknown" }))
   )
-  const redis = yield* PrivateRedis.make
-  const page = (yield* Path.Path).join(redis.folder, "page")
+  const server = yield* PrivateServer.make(broker)
+  const page = (yield* Path.Path).join(server.folder, "page")
   yield* Effect.tryPromise({ try: () => buildPage(page), catch: (cause) => new PageNotBuilt({ cause }) })
   const environment = {
     DEMO_NODES: backends.map(({ name }) => name).join(","),
-    DEMO_REDIS: redis.url,
+    DEMO_SERVER: server.url,
+    DEMO_SERVER_PROCESS: String(server.pid),
     DEMO_SECRET: Redacted.value(yield* makeSecret),
     DEMO_PAGE: page
   }
@@ -49,11 +54,11 @@ const program = Effect.gen(function*() {
     [
       `effect-emitter demo on several processes: http://127.0.0.1:${balancer.port}`,
       ...lines,
-      `  Redis      port ${redis.port}`,
+      `  ${server.name.padEnd(9)}  port ${server.port}`,
       "Press Ctrl-C to stop."
     ].join("\n")
   )
-  return yield* redis.ended
+  return yield* server.ended
 }).pipe(Effect.scoped)
 
 // Above what a process may take to stop before it is killed.

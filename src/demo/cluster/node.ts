@@ -15,7 +15,8 @@ const settings = Config.all({
   name: Config.String("DEMO_NAME"),
   role: Config.Literals(["gateway", "worker"], "DEMO_ROLE"),
   nodes: Config.String("DEMO_NODES"),
-  redis: Config.String("DEMO_REDIS"),
+  url: Config.String("DEMO_SERVER"),
+  pid: Config.Int("DEMO_SERVER_PROCESS"),
   secret: Config.Redacted("DEMO_SECRET"),
   page: Config.String("DEMO_PAGE")
 })
@@ -28,8 +29,8 @@ const ready = Layer.effectDiscard(
 )
 
 const program = Effect.gen(function*() {
-  const { name, nodes, page, redis, role, secret } = yield* settings
-  const options = { place: { name, role, nodes: nodes.split(",") }, redis, secret }
+  const { name, nodes, page, pid, role, secret, url } = yield* settings
+  const options = { place: { name, role, nodes: nodes.split(",") }, server: { url, pid }, secret }
   if (role === "gateway") {
     const files = yield* readPage(page)
     return yield* Layer.launch(ready.pipe(Layer.provide(Roles.gateway({ ...options, files }))))

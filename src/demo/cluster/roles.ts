@@ -1,11 +1,12 @@
 /**
- * What the processes of the demo do when there are several: gateways serve devices, workers run the agent, and Redis is
- * between them.
+ * What the processes of the demo do when there are several: gateways serve devices, workers run the agent, and Redis or
+ * Postgres is between them.
  */
 import { Layer, type Redacted } from "effect"
 import { HttpRouter } from "effect/http"
 import { Gateway } from "../../gateway/index.ts"
 import { EmitterLayer } from "../../index.ts"
+import { PostgresBroker } from "../../broker/postgres/index.ts"
 import { RedisBroker } from "../../broker/redis/index.ts"
 import type { Library } from "../agent/Library.ts"
 import * as Api from "../api.ts"
@@ -15,21 +16,26 @@ import * as Lines from "../Lines.ts"
 import { Place } from "../Place.ts"
 import * as Runs from "../Runs.ts"
 import * as Server from "../server.ts"
-import * as RedisOutage from "./RedisOutage.ts"
+import * as ServerOutage from "./ServerOutage.ts"
 
 /** What each process is told. */
 export interface Options {
   readonly place: Place
-  readonly redis: string
+  readonly server: ServerOutage.Server
   readonly secret: Redacted.Redacted
 }
 
-const shared = ({ place, redis, secret }: Options) =>
+// The shortest lease that other settings allow: who kills the worker need not wait long for what becomes of its run.
+const lease = "6 seconds"
+
+const redis = (url: string) => RedisBroker.layer({ url, prefix: "demo", lease })
+const postgres = (url: string) => PostgresBroker.layer({ url, schema: "demo", lease, migrate: true, connections: 5 })
+
+const shared = ({ place, secret, server }: Options) =>
   Layer.mergeAll(
     Layer.succeed(Place, place),
-    // The shortest lease that other settings allow: who kills the worker need not wait long for what becomes of its run.
-    RedisBroker.layer({ url: redis, prefix: "demo", lease: "6 seconds" }),
-    RedisOutage.layer(redis),
+    server.url.startsWith("redis:") ? redis(server.url) : postgres(server.url),
+    ServerOutage.layer(server),
     DemoUsers.layerWith(secret)
   )
 
