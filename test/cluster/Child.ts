@@ -33,7 +33,7 @@ export interface Child {
   readonly complaints: () => string
 }
 
-const readyWithin = "60 seconds"
+const readyWithin = "150 seconds"
 
 /** Starts `script` of this folder, and waits until it is ready. It is killed when the scope closes. */
 export const start = (

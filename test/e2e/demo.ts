@@ -22,8 +22,12 @@ export interface Ended {
 const running = new Set<ChildProcess>()
 
 /** Runs the demo until it ends by itself, or by a signal after it was ready. */
-export const startDemo = (port: number | string, script = "src/demo/main.ts", env: Record<string, string> = {}) => {
-  const child = spawn(process.execPath, [script], {
+export const startDemo = (
+  port: number | string,
+  script: string | ReadonlyArray<string> = "src/demo/main.ts",
+  env: Record<string, string> = {}
+) => {
+  const child = spawn(process.execPath, [script].flat(), {
     cwd: root,
     // The profile whose breaker tries again soonest.
     env: {

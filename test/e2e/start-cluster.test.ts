@@ -12,7 +12,9 @@ import { patience } from "../support/patience.ts"
 
 const chromium = findProgram("chromium")
 const redis = findProgram("redis-server")
+const postgres = findProgram("postgres")
 const script = "src/demo/cluster/main.ts"
+const overPostgres = [script, "--broker", "postgres"]
 
 /** A connection that a killed process leaves behind. */
 const cut = 1006
@@ -42,7 +44,7 @@ const until = async (what: string, is: () => boolean | Promise<boolean>, seconds
 /** What the demo said of its processes. */
 const partsOf = (said: string) => ({
   processes: [...said.matchAll(/process (\d+)$/gmu)].map(([, pid]) => Number(pid)),
-  redisPort: Number(/Redis +port (\d+)/u.exec(said)?.[1])
+  serverPort: Number(/(?:Redis|Postgres) +port (\d+)/u.exec(said)?.[1])
 })
 
 const folderOf = async (pids: ReadonlyArray<number>) => {
@@ -50,24 +52,51 @@ const folderOf = async (pids: ReadonlyArray<number>) => {
   return /\0DEMO_PAGE=([^\0]+)\/page\0/u.exec(environment)?.[1] ?? ""
 }
 
-describe.skipIf(redis === undefined)("npm run start:cluster", () => {
-  let demo: ReturnType<typeof startDemo>
+let demo: ReturnType<typeof startDemo>
+
+const begin = async (program: string | ReadonlyArray<string> = script) => {
+  demo = startDemo(0, program)
+  const url = await demo.ready
+  const parts = partsOf(demo.said())
+  assert.strictEqual(parts.processes.length, 3)
+  const folder = await folderOf(parts.processes)
+  assert.isTrue(existsSync(folder))
+  return { ...parts, url, folder }
+}
+
+const assertNothingLeft = async ({ folder, processes, serverPort }: Awaited<ReturnType<typeof begin>>) => {
+  await until("its processes end", () => !processes.some(isAlive))
+  await until("its server ends", async () => !(await listens(serverPort)))
+  await until("its folder goes", () => !existsSync(folder))
+}
+
+describe.skipIf(postgres === undefined)("npm run start:cluster -- --broker postgres", () => {
   afterAll(killDemos)
 
-  const begin = async () => {
-    demo = startDemo(0, script)
-    const url = await demo.ready
-    const parts = partsOf(demo.said())
-    assert.strictEqual(parts.processes.length, 3)
-    const folder = await folderOf(parts.processes)
-    assert.isTrue(existsSync(folder))
-    return { ...parts, url, folder }
-  }
-  const assertNothingLeft = async ({ folder, processes, redisPort }: Awaited<ReturnType<typeof begin>>) => {
-    await until("its processes end", () => !processes.some(isAlive))
-    await until("its Redis ends", async () => !(await listens(redisPort)))
-    await until("its folder goes", () => !existsSync(folder))
-  }
+  it("runs an agent on the worker, shows it through a gateway, and leaves nothing behind when it is itself killed", async () => {
+    const cluster = await begin(overPostgres)
+    const ada = await record(cluster.url, "ada")
+    const post = (path: string, body: unknown, token = "") =>
+      fetch(cluster.url + path, {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}` },
+        body: JSON.stringify(body)
+      })
+    const { token }: { token: string } = await (await post("/api/token", { user: "ada" })).json()
+    assert.strictEqual(
+      (await post("/api/ask", { question: "Which close codes make a client reconnect?" }, token)).status,
+      202
+    )
+    await until("its answer begins", () => ada.events.some(({ type }) => type === "text_delta"))
+    assert.deepStrictEqual([...ada.problems], [])
+    ada.close()
+    await demo.stop("SIGKILL")
+    await assertNothingLeft(cluster)
+  })
+})
+
+describe.skipIf(redis === undefined)("npm run start:cluster", () => {
+  afterAll(killDemos)
 
   describe.skipIf(chromium === undefined)("in a browser", () => {
     let browser: Browser
@@ -232,6 +261,24 @@ describe("npm run start:cluster, where it cannot start", () => {
       "redis-server is not installed, and this demo starts one of its own. "
         + "Try: apt-get install redis-server (Debian, Ubuntu) or brew install redis (macOS)\n"
     )
+  })
+
+  it("says in one line how to get Postgres where there is none", async () => {
+    const { code, stderr, stdout } = await startDemo(0, overPostgres, { PATH: "/nowhere" }).ended
+    assert.deepStrictEqual([code, stdout], [1, ""])
+    assert.strictEqual(
+      stderr,
+      "Postgres is not installed (15 or later), and this demo starts one of its own. "
+        + "Try: apt-get install postgresql (Debian, Ubuntu) or brew install postgresql@17 (macOS)\n"
+    )
+  })
+
+  it("refuses in one line what it cannot be told", async () => {
+    const wrong = ["--brokr=redis", "--broker=mysql"].map((option) => startDemo(0, [script, option]).ended)
+    const [unknown, other] = (await Promise.all(wrong)).map(({ code, stderr, stdout }) => [code, stdout, stderr])
+    const remedy = "(npm run start:cluster -- --help tells the options)\n"
+    assert.deepStrictEqual(unknown, [1, "", `Unknown option '--brokr' ${remedy}`])
+    assert.deepStrictEqual(other, [1, "", `--broker must be redis or postgres, not "mysql" ${remedy}`])
   })
 
   it.skipIf(redis === undefined)("says in one line that its port is taken", async () => {
