@@ -11,6 +11,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { promisify } from "node:util"
 import { freePort } from "./freePort.ts"
+import { keep } from "./kept.ts"
 
 export interface PostgresServer {
   readonly port: number
@@ -112,11 +113,6 @@ const serve = (
       }
       if (name !== "SIGSTOP") { for (const pid of stopped) send(pid, name) }
     }
-    const killNow = () => signal("SIGKILL")
-    yield* Effect.acquireRelease(
-      Effect.sync(() => process.once("exit", killNow)),
-      () => Effect.sync(() => process.off("exit", killNow))
-    )
     const ask = (text: string) =>
       run(psql, ["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", text, url], { maxBuffer: 64 * 1024 * 1024 })
     const settings: Record<string, string> = {
@@ -135,6 +131,7 @@ const serve = (
         ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
       ], { ...identity(), stdio: ["ignore", "ignore", "pipe"] })
       child = own
+      keep(own, directory)
       let log = ""
       own.stderr.on("data", (text) => log = `${log}${text}`.slice(-4_000))
       for (let attempt = 0; attempt < 600; attempt++) {

@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { keep } from "./kept.ts"
 
 export interface RedisServer {
   readonly port: number
@@ -65,12 +66,6 @@ export const redisServer = (
     const directory = mkdtempSync(join(tmpdir(), "effect-emitter-redis-"))
     const port = yield* Effect.promise(freePort)
     let child: ChildProcess | undefined
-    // A process that ends without closing its scopes must not leave a server behind.
-    const killNow = () => void child?.kill("SIGKILL")
-    yield* Effect.acquireRelease(
-      Effect.sync(() => process.once("exit", killNow)),
-      () => Effect.sync(() => process.off("exit", killNow))
-    )
 
     const start = Effect.promise(async () => {
       const durable = options.durable === true ? ["--appendonly", "yes", "--appendfsync", "always"] : []
@@ -84,6 +79,7 @@ export const redisServer = (
         ...durable,
         ...options.args ?? []
       ], { stdio: "ignore" })
+      keep(child, directory)
       await answers(port)
     })
     const kill = Effect.promise(async () => {
