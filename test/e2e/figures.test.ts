@@ -19,7 +19,7 @@ interface Figures {
   /** Parses these frames, and folds what is in them, drawn after each. */
   readonly parse: () => void
   readonly fold: () => void
-  /** Lets so many runs come and end, one after another; gives how many are kept. */
+  /** Lets so many runs come and end, one after another, and the page reconnect now and then; gives how many are kept. */
   readonly runs: (count: number) => Promise<number>
 }
 
@@ -65,18 +65,35 @@ const script = `
     }
     say(frame) { this.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(frame) })) }
     send(text) {
-      if (JSON.parse(text).type !== "hello") return
-      this.say({ type: "welcome", connection: "c", epoch: "E1", offset: 0, recovered: false, snapshots: 0,
-        heartbeatMs: 0, retentionMs: 1_000 })
+      const { resume, type } = JSON.parse(text)
+      if (type !== "hello") return
+      this.say({ type: "welcome", connection: "c", epoch: "E1", offset, recovered: resume?.offset === offset,
+        snapshots: 0, heartbeatMs: 0, retentionMs: 1_000 })
     }
     close() {}
   }
-  const connection = connect({ url: "ws://127.0.0.1/events", platform: { WebSocket: Socket } })
-  const list = connection.runs.inThread("t1")
-  list.subscribe(() => list.getSnapshot())
   const text = words.join("").repeat(20)
   let offset = 0
   let number = 0
+  let handled = 0
+  const connection = connect({ url: "ws://127.0.0.1/events", platform: { WebSocket: Socket } })
+  const list = connection.runs.inThread("t1")
+  list.subscribe(() => list.getSnapshot())
+  const read = async () => {
+    for await (const event of connection.events) handled += event.type === "$unknown" ? 0 : 1
+  }
+  read()
+
+  const reconnected = () =>
+    new Promise((resolve) => {
+      const before = server
+      const leave = connection.status.subscribe(() => {
+        if (server === before || connection.status.getSnapshot().state !== "live") return
+        leave()
+        resolve()
+      })
+      connection.reconnect()
+    })
 
   const runs = async (count) => {
     for (const last = number + count; number < last;) {
@@ -87,6 +104,9 @@ const script = `
       for (let n = 0; n < 8; n++) say("text_delta", { messageId: "m" + run, delta: text + n })
       say("agent_completed", { agentName: "a", durationMs: 1 })
       if ((await ended)?.status !== "completed") throw new Error("a run did not end")
+      for (let turns = 0; handled < offset && turns < 1_000; turns++) await undefined
+      if (handled !== offset) throw new Error("the loop over events has " + handled + " of " + offset)
+      if (number % 25 === 0) await reconnected()
     }
     return list.getSnapshot().length
   }
@@ -134,7 +154,7 @@ describe.skipIf(executable === undefined)("what runs cost a page", () => {
     assert.isBelow(foldMs, 3 * parseMs)
   })
 
-  it("is the memory of the runs that are kept, however many have come", async () => {
+  it("is the memory of the runs that are kept, after an hour of runs and lost connections as well", async () => {
     const session = await page.context().newCDPSession(page)
     const heap = async () => {
       await session.send("HeapProfiler.collectGarbage")
