@@ -52,17 +52,36 @@ const script = `
     globalThis.drawn = () => all.map(({ contentDocument }) => contentDocument?.body?.innerHTML)
     globalThis.restored = () => all.map(({ contentWindow }) => contentWindow?.restored?.())
   } else {
-    const { position, runs, status } = connect({ url: asked.get("url"), token: asked.get("token"), recentRuns: 20 })
+    let welcomedAt = 0
+    let drawnAfterMs
+    class Noted extends WebSocket {
+      constructor(url, protocols) {
+        super(url, protocols)
+        this.addEventListener("message", () => { welcomedAt = performance.now() }, { once: true })
+      }
+    }
+    const { position, runs, status } = connect({
+      url: asked.get("url"),
+      token: asked.get("token"),
+      recentRuns: 20,
+      platform: { WebSocket: Noted }
+    })
     let isDrawn = true
     const draw = () => {
       isDrawn = true
       document.body.replaceChildren(...runs.getSnapshot().map(drawRun))
     }
+    const leave = runs.subscribe(() => {
+      leave()
+      draw()
+      drawnAfterMs = performance.now() - welcomedAt
+    })
     runs.subscribe(() => {
       if (isDrawn) setTimeout(draw, 50)
       isDrawn = false
     })
     globalThis.drawn = () => [document.body.innerHTML]
+    globalThis.drawnAfterMs = () => drawnAfterMs
     globalThis.restored = () => isDrawn ? status.getSnapshot().state + " " + position()?.offset : "drawing"
   }`
 
@@ -221,6 +240,12 @@ describe.skipIf(executable === undefined)("a page that was reloaded", () => {
         if (round === rounds / 2) pages.push(await open())
         assert.include(await same(), `data-status="active"`)
       }
+
+      const [, , second] = pages
+      await second?.reload()
+      await same()
+      const afterMs = await second?.evaluate<number>("drawnAfterMs()")
+      process.stdout.write(`a reload in mid-run shows the runs ${afterMs?.toFixed(1)} ms after the welcome\n`)
 
       while (agent.hasActive()) await tell(agent.end())
       pages.push(await open())
