@@ -125,4 +125,31 @@ describe.skipIf(executable === undefined)("the demo, for everybody", () => {
     assert.deepStrictEqual(await crowded(page), [])
     await page.context().close()
   })
+
+  it("finds nothing on the operator's view in an outage, with several processes of which one is not there", async () => {
+    const page = await open("/operator")
+    await page.route("**/api/stats*", async (route) => {
+      if (route.request().url().includes("node=worker")) return route.fulfill({ status: 502 })
+      const response = await route.fetch()
+      const report: object = await response.json()
+      await route.fulfill({
+        json: {
+          ...report,
+          nodes: ["gateway", "worker"],
+          node: { role: "gateway", process: "p1", upMs: 90_000 },
+          breaker: "open",
+          brokerAway: true,
+          draining: true,
+          spooled: 12,
+          closed: { draining: 2, tooSlow: 1 }
+        }
+      })
+    })
+    await page.reload()
+    await page.evaluate(`${source}; undefined`)
+    await page.locator("#state[data-breaker=open][data-broker=away]").waitFor()
+    await page.locator("[data-node=worker][data-state=down]").waitFor()
+    assert.deepStrictEqual(await findings(page), [])
+    await page.context().close()
+  })
 })

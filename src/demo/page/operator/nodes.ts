@@ -81,7 +81,7 @@ const together = (reports: ReadonlyArray<Report>): Report => {
   }
 }
 
-const columns = ["Process", "Role", "Id", "Up", "Devices", "Delivered", "Accepted", "Pending", "Heap", ""]
+const columns = ["Process", "Role", "Id", "Up", "Devices", "Delivered", "Accepted", "Pending", "Heap"]
 
 /** A table of processes, with a button to kill each. */
 export const nodesTable = (kill: (name: string) => void) => {
@@ -89,7 +89,7 @@ export const nodesTable = (kill: (name: string) => void) => {
   const element = h(
     "table",
     { class: "nodes" },
-    h("thead", {}, h("tr", {}, ...columns.map((title) => h("th", { scope: "col" }, title)))),
+    h("thead", {}, h("tr", {}, ...columns.map((title) => h("th", { scope: "col" }, title)), h("td"))),
     body
   )
   interface Row {
@@ -101,7 +101,7 @@ export const nodesTable = (kill: (name: string) => void) => {
   const rowOf = (name: string): Row => {
     const found = rows.get(name)
     if (found !== undefined) return found
-    const cells = columns.slice(1, -1).map(() => h("td"))
+    const cells = columns.slice(1).map(() => h("td"))
     const button = h(
       "button",
       { type: "button", "aria-label": `Kill ${name}`, on: { click: () => kill(name) } },
