@@ -7,6 +7,7 @@ import type { Action, Input, Item } from "../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init, type State } from "../../src/client/session/SessionState.ts"
 import { moment } from "./moment.ts"
 import type { Position } from "../../src/protocol/values/Position.ts"
+import { answerOf } from "../../src/client/transport/Diagnosis.ts"
 import type { TransportName } from "../../src/client/transport/Transports.ts"
 import { type Dice, type ModelServer, ServerSocket } from "./ModelServer.ts"
 
@@ -73,7 +74,7 @@ export class ModelClient {
   answer(): void {
     const connection = this.checks.shift()
     if (connection !== undefined) {
-      this.tell({ _tag: "checked", connection, answer: this.answering ? { status: 426 } : undefined })
+      this.tell({ _tag: "checked", connection, answer: this.answering ? answerOf(426, "") : undefined })
     }
     for (const posted of this.posted.splice(0)) this.tell({ _tag: "acknowledged", ...posted })
     for (const lost of this.unposted.splice(0)) this.tell({ _tag: "unacknowledged", connection: lost })

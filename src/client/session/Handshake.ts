@@ -117,19 +117,19 @@ export const onChecked = (turn: Turn, answer: HttpAnswer.HttpAnswer | undefined)
   const { state } = turn
   state.checking = undefined
   if (answer === undefined) return
-  const { status } = answer
+  const { detail, status } = answer
   const refusal = HttpAnswer.refusal(state, answer)
   if (refusal?.final === true) {
     hangUp(turn)
-    return stop(turn, { _tag: "refused", code: status, ...refusal.reason })
+    return stop(turn, { _tag: "refused", code: status, name: refusal.name, detail })
   }
   const answered = status === HttpAnswer.upgradeRequired
   if (answered) Fallback.onAnswered(turn)
   const { phase } = state
   const isBlocked = answered && state.config.transports.length < 2 && state.transport === "websocket"
-  const reason = isBlocked ? HttpAnswer.blocked : refusal?.reason
-  if (reason !== undefined && phase._tag === "Waiting" && phase.cause._tag === "closed") {
-    state.phase = { ...phase, cause: { ...phase.cause, ...reason } }
+  const name = isBlocked ? "blocked" : refusal?.name
+  if (name !== undefined && phase._tag === "Waiting" && phase.cause._tag === "closed") {
+    state.phase = { ...phase, cause: { ...phase.cause, name, detail } }
   }
 }
 
@@ -139,9 +139,9 @@ export const onClosed = (turn: Turn, { code, reason }: { readonly code: number; 
   const name = nameOf(code)
   const closed = { code, name, detail: state.lastError ?? (reason || (name ?? "the connection was lost")) }
   const refusal = HttpAnswer.refusal(state, { status: code })
-  if (refusal?.final === true) return stop(turn, { _tag: "refused", code, ...refusal.reason })
+  if (refusal?.final === true) return stop(turn, { _tag: "refused", ...closed, name: refusal.name })
   if (code === HttpAnswer.upgradeRequired && state.config.transports.length < 2) {
-    return stop(turn, { _tag: "refused", code, ...HttpAnswer.notOffered })
+    return stop(turn, { _tag: "refused", ...closed, name: "upgradeRequired" })
   }
   if (name === undefined && Fallback.isOnItsWay(state)) Fallback.onFailure(turn)
   switch (reactionTo(code)) {

@@ -4,7 +4,7 @@
  *
  * @since 0.1.0
  */
-import { type HttpAnswer, wordsOf } from "./HttpAnswer.ts"
+import type { HttpAnswer } from "./HttpAnswer.ts"
 import type { OpenSocket, SocketListener } from "./Platform.ts"
 import { httpUrl, openSocket } from "./Platform.ts"
 import type { TransportName, WebApis } from "./Transports.ts"
@@ -38,11 +38,10 @@ export const open = (
   listener: SocketListener
 ): OpenSocket | undefined => {
   try {
-    // Most pages get a WebSocket, so what reads a stream is loaded by those that do not.
     if (transport === "sse") {
       return fetch && openLater(async () => {
-        const { openSse } = await import("./SseTransport.ts")
-        return () => openSse(fetch, url, listener)
+        const { openSse } = await import("./OverHttp.ts")
+        return () => openSse(fetch, httpUrl(url), listener)
       }, listener)
     }
     return WebSocket === undefined ? undefined : openSocket(WebSocket, url, listener)
@@ -83,27 +82,19 @@ export const openLater = (
   }
 }
 
-/** How long a gateway may take to answer a plain request. */
-const answerMs = 10_000
-
 /**
- * What the gateway itself answers to a plain request; `undefined` if nobody does.
- * A page that may not read the answer learns by another request that there is
- * one.
+ * What the gateway itself answers to a plain request, see `Diagnosis`; `undefined` if
+ * nobody does, or if what asks cannot be loaded. It is asked again after the next
+ * failure.
  *
  * @category checks
  * @since 0.1.0
  */
-export const ask = async ({ fetch }: WebApis, url: string, end: AbortSignal): Promise<HttpAnswer | undefined> => {
-  const signal = AbortSignal.any([end, AbortSignal.timeout(answerMs)])
-  const request = async (mode: "cors" | "no-cors"): Promise<HttpAnswer | undefined> => {
-    try {
-      const response = await fetch?.(httpUrl(url), { cache: "no-store", mode, signal })
-      return response && { status: response.status, ...wordsOf(await response.text()) }
-    } catch {
-      // There is no answer, or none for this page: that is all there is to know.
-      return undefined
-    }
+export const ask = async (apis: WebApis, url: string, end: AbortSignal): Promise<HttpAnswer | undefined> => {
+  try {
+    const { ask } = await import("./OverHttp.ts")
+    return await ask(apis, httpUrl(url), end)
+  } catch {
+    return undefined
   }
-  return await request("cors") ?? (typeof document === "undefined" ? undefined : await request("no-cors"))
 }

@@ -14,10 +14,9 @@
  */
 import { codes } from "../../protocol/wire/CloseCode.ts"
 import * as PositionText from "../../protocol/values/PositionText.ts"
+import { jsonOf, streamRefusal, textOf, wordsOf } from "./Diagnosis.ts"
 import { eventStreamParser } from "./EventStreamParser.ts"
-import { jsonOf, textOf, wordsOf } from "./HttpAnswer.ts"
 import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
-import { httpUrl } from "./Platform.ts"
 import type { ClientFrame, CommandFrame } from "./ClientFrame.ts"
 
 type Hello = Extract<ClientFrame, { readonly type: "hello" }>
@@ -30,8 +29,8 @@ const acknowledgeMs = 10_000
 const lost = 1006
 
 /**
- * Opens a stream of server-sent events. The listener's `opened` is called at
- * once; the request is made with the `hello`.
+ * Opens a stream of server-sent events at an address of HTTP. The listener's `opened`
+ * is called at once; the request is made with the `hello`.
  *
  * @category connections
  * @since 0.1.0
@@ -104,7 +103,7 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
 
   const post = async (body: string): Promise<{ status: number; ok: boolean; text: string } | undefined> => {
     try {
-      const response = await fetch(httpUrl(url), {
+      const response = await fetch(url, {
         method: "POST",
         headers: { "content-type": "application/json", ...authorization },
         body,
@@ -156,7 +155,7 @@ const isFinal = (response: { readonly status: number } | undefined): boolean =>
 
 // An empty filter is named by an empty thread: without any, all threads are meant.
 const addressOf = (url: string, { snapshots, threads }: Hello): string => {
-  const address = new URL(httpUrl(url))
+  const address = new URL(url)
   if (snapshots !== undefined) address.searchParams.set("snapshots", String(snapshots))
   for (const thread of threads?.length === 0 ? [""] : threads ?? []) address.searchParams.append("thread", thread)
   return address.href
@@ -179,8 +178,8 @@ const refusal = (
   retryAfter: string | null,
   { code: name = "", message }: ReturnType<typeof wordsOf>
 ) => {
-  const reason = message ?? `HTTP status ${status}`
   const named = codeByName.get(name)
+  const reason = named === undefined ? streamRefusal(status, message) : message ?? `HTTP status ${status}`
   const code = named ?? (status === 401 ? codes.unauthenticated : status)
   const seconds = named === undefined ? 0 : Number(retryAfter ?? 0)
   const goodbye = seconds > 0

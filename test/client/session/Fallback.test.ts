@@ -3,6 +3,7 @@ import { statusOf, step, wakeAt } from "../../../src/client/session/DeviceSessio
 import type { Action, Input } from "../../../src/client/session/SessionIO.ts"
 import { type Config, defaults, init } from "../../../src/client/session/SessionState.ts"
 import { moment } from "../moment.ts"
+import { answerOf, streamRefusal } from "../../../src/client/transport/Diagnosis.ts"
 import type { TransportName } from "../../../src/client/transport/Transports.ts"
 import { events, welcome, wireEvent } from "../FakeSocket.ts"
 
@@ -28,9 +29,9 @@ const begin = (config: Partial<Config> = {}) => {
     return since
   }
   const checks = (actions: ReadonlyArray<Action>) => actions.some(({ _tag }) => _tag === "check")
-  const closed = (code = 1006) => tell({ _tag: "closed", connection: state.connection, code, reason: "" })
+  const closed = (code = 1006, reason = "") => tell({ _tag: "closed", connection: state.connection, code, reason })
   const checked = (answered: boolean, connection = state.connection) =>
-    tell({ _tag: "checked", connection, answer: answered ? { status: 426 } : undefined })
+    tell({ _tag: "checked", connection, answer: answered ? answerOf(426, "") : undefined })
   return {
     tell,
     pass,
@@ -251,7 +252,7 @@ describe("fault 31: what the gateway answers over HTTP", () => {
     const session = begin(config)
     session.start()
     session.closed()
-    session.tell({ _tag: "checked", connection: session.connection(), answer: { status, ...words } })
+    session.tell({ _tag: "checked", connection: session.connection(), answer: answerOf(status, JSON.stringify(words)) })
     return session.status()
   }
   const reason = (code: number, name: string, detail: string) => ({
@@ -282,10 +283,14 @@ describe("fault 31: what the gateway answers over HTTP", () => {
     )
     const only = begin({ transports: ["sse"] })
     only.start()
-    only.closed(426)
+    only.closed(426, streamRefusal(426, undefined))
     assert.deepStrictEqual<unknown>(
       only.status(),
-      reason(426, "upgradeRequired", `the gateway offers no server-sent events: add "websocket" to "transports"`)
+      reason(
+        426,
+        "upgradeRequired",
+        `the gateway offers no server-sent events: add "websocket" to "transports" (HTTP 426)`
+      )
     )
   })
 
@@ -315,7 +320,7 @@ describe("fault 31: what the gateway answers over HTTP", () => {
     for (const status of [404, 403]) {
       session.next()
       session.closed()
-      session.tell({ _tag: "checked", connection: session.connection(), answer: { status } })
+      session.tell({ _tag: "checked", connection: session.connection(), answer: answerOf(status, "") })
       const waiting = session.status()
       assert.strictEqual(waiting.state, "waiting")
       assert.include(JSON.stringify(waiting), `HTTP ${status}`)
@@ -325,7 +330,7 @@ describe("fault 31: what the gateway answers over HTTP", () => {
     session.tell({
       _tag: "checked",
       connection: session.connection(),
-      answer: { status: 403, code: "originRefused" }
+      answer: answerOf(403, `{"code":"originRefused"}`)
     })
     assert.strictEqual(session.status().state, "stopped")
   })
@@ -336,7 +341,7 @@ describe("fault 31: what the gateway answers over HTTP", () => {
     session.closed()
     const first = session.connection()
     session.next()
-    const actions = session.tell({ _tag: "checked", connection: first, answer: { status: 404 } })
+    const actions = session.tell({ _tag: "checked", connection: first, answer: answerOf(404, "") })
     assert.deepStrictEqual(actions.map(({ _tag }) => _tag), ["disconnect", "status"])
   })
 })

@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { statusOf, step, wakeAt } from "../../../src/client/session/DeviceSession.ts"
 import type { Input } from "../../../src/client/session/SessionIO.ts"
 import { defaults, init } from "../../../src/client/session/SessionState.ts"
+import { answerOf } from "../../../src/client/transport/Diagnosis.ts"
 import { moment } from "../moment.ts"
 import { welcome } from "../FakeSocket.ts"
 import { Dice } from "../ModelServer.ts"
@@ -44,7 +45,9 @@ const device = (seed: number, { offlineMs, onlineMs, outages }: Profile) => {
         if (!online) attempts += 1
         later(online ? { _tag: "opened", connection } : { _tag: "closed", connection, code: 1006, reason: "" })
       }
-      if (action._tag === "check") later({ _tag: "checked", connection, answer: online ? { status: 426 } : undefined })
+      if (action._tag === "check") {
+        later({ _tag: "checked", connection, answer: online ? answerOf(426, "") : undefined })
+      }
       if (action._tag === "send" && action.frame.type === "hello") {
         later({ _tag: "message", connection, data: JSON.stringify(welcome({ heartbeatMs: 0 })) })
       }

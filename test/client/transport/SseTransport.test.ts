@@ -3,6 +3,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import type { Entry } from "../../../src/broker/Broker.ts"
+import { streamRefusal } from "../../../src/client/transport/Diagnosis.ts"
 import { openSse } from "../../../src/client/transport/SseTransport.ts"
 import type { Fetch } from "../../../src/client/transport/Platform.ts"
 import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
@@ -10,7 +11,7 @@ import { encoder } from "../../../src/gateway/sse/SseStream.ts"
 import { ConnectionId, EventId, RunId } from "../../../src/protocol/values/Identity.ts"
 import { Dice } from "../ModelServer.ts"
 
-const url = "ws://127.0.0.1/events?tenant=1"
+const url = "http://127.0.0.1/events?tenant=1"
 
 interface Request {
   readonly url: string
@@ -196,14 +197,14 @@ describe("An event stream", () => {
     assert.deepStrictEqual(await refused(401, json("unauthenticated")), [4401, "m"])
     assert.deepStrictEqual(await refused(401, "<html>"), [4401, "HTTP status 401"])
     assert.deepStrictEqual(await refused(403, json("originRefused")), [4403, "m"])
-    assert.deepStrictEqual(await refused(403, "<html>"), [403, "HTTP status 403"])
+    assert.deepStrictEqual(await refused(403, "<html>"), [403, streamRefusal(403, undefined)])
     assert.deepStrictEqual(await refused(429, json("tooManyConnections")), [4409, "m"])
     assert.deepStrictEqual(await refused(429, json("tooManyConnections"), { "retry-after": "30" }), [
       4409,
       "m",
       { type: "goodbye", reason: "m", reconnectAfterMs: 30_000 }
     ])
-    assert.deepStrictEqual(await refused(426, json("upgradeRequired")), [426, "m"])
+    assert.deepStrictEqual(await refused(426, json("upgradeRequired")), [426, streamRefusal(426, "m")])
     assert.deepStrictEqual(await refused(502, ""), [502, "HTTP status 502"])
     assert.deepStrictEqual(await refused(200, "hello"), [200, "HTTP status 200"])
     assert.deepStrictEqual(await refused(503, json("full"), { "retry-after": "3" }), [
