@@ -1,8 +1,9 @@
 /**
  * Ends a CI run's log: names what failed or was skipped, then prints the counts alone on the last line.
  *
- * Reads the results that `npm test` leaves in `.tmp/test-results.json` when `CI=true`, or a file named as argument. Exits with 1 when a test or a
- * file failed, when a test was skipped (on CI everything matters), and when no test ran.
+ * Reads the results that `npm test` leaves in `.tmp/test-results.json` when `CI=true`, or the files named as arguments, one
+ * a run. Exits with 1 when a test or a file failed, when a test was skipped in every run (on CI everything matters), when a
+ * run left no results, and when no test ran.
  */
 import { readFileSync } from "node:fs"
 import { relative } from "node:path"
@@ -21,22 +22,30 @@ interface Results {
   }>
 }
 
-const file = process.argv[2] ?? fileURLToPath(new URL("../.tmp/test-results.json", import.meta.url))
+const written = fileURLToPath(new URL("../.tmp/test-results.json", import.meta.url))
+const named = process.argv.slice(2)
 
-const read = (): Results | undefined => {
+const read = (file: string): Results => {
   try {
     return JSON.parse(readFileSync(file, "utf8"))
   } catch (cause) {
     process.stdout.write(`no test results: ${cause}\n`)
-    return undefined
+    return { success: false, testResults: [] }
   }
 }
 
-const results = read()
-const files = (results?.testResults ?? []).map((file) => ({ ...file, name: relative(process.cwd(), file.name) }))
-const tests = files.flatMap(({ assertionResults, name }) =>
+const runs = (named.length === 0 ? [written] : named).map(read)
+const files = runs.flatMap(({ testResults }) => testResults).map((file) => ({
+  ...file,
+  name: relative(process.cwd(), file.name)
+}))
+const all = files.flatMap(({ assertionResults, name }) =>
   assertionResults.map(({ fullName, status }) => ({ title: `${name}: ${fullName}`, status }))
 )
+const isDone = (status: string) => status === "passed" || status === "failed"
+const done = new Set(all.filter(({ status }) => isDone(status)).map(({ title }) => title))
+// What one run leaves to another is not skipped.
+const tests = all.filter(({ status, title }) => isDone(status) || !done.has(title))
 
 const passed = tests.filter(({ status }) => status === "passed")
 const failed = tests.filter(({ status }) => status === "failed")
@@ -55,5 +64,6 @@ list("skipped", skipped.map(({ title }) => title))
 
 process.stdout.write(`${passed.length} passed, ${failed.length + broken.length} failed\n`)
 
-const good = results?.success === true && passed.length > 0 && failed.length + broken.length + skipped.length === 0
+const good = runs.every(({ success }) => success) && passed.length > 0 &&
+  failed.length + broken.length + skipped.length === 0
 process.exitCode = good ? 0 : 1

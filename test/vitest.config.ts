@@ -7,16 +7,20 @@
  * - `package`: builds and packs the package;
  * - `e2e`: real processes and a real browser.
  *
+ * A test with the tag `storm` takes long: `npm test` leaves it out, `npm run test:storms` runs those alone, and CI runs both.
+ *
  * Most tests wait, for sockets, processes and timers, so there are more workers than cores. A test must hold on a machine
  * that is ten times slower: see `support/ownTime.ts`, `support/memory.ts` and `support/patience.ts`.
  *
  * `import … from "effect-emitter"` means the sources here, by the same map that package.json publishes.
  */
-import { readFileSync } from "node:fs"
-import { availableParallelism } from "node:os"
+import { globSync, readFileSync } from "node:fs"
+import { availableParallelism, tmpdir } from "node:os"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { configDefaults, defineConfig } from "vitest/config"
 import { lookFor } from "./support/program.ts"
+import { ProgressReporter } from "./support/ProgressReporter.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
@@ -35,10 +39,10 @@ const alias = Object.entries(exports).flatMap(([subpath, target]) =>
   }]
 )
 
+// Processes that tests start load the same sources again and again.
+process.env["NODE_COMPILE_CACHE"] ??= join(tmpdir(), "effect-emitter-compile-cache")
+
 const hasValkey = lookFor("valkey-server") !== undefined
-if (!hasValkey) {
-  process.stderr.write("valkey-server is not installed: the Redis broker is tested over redis-server alone\n")
-}
 
 /** How many files run side by side, and when. */
 const together = { maxWorkers: 3 * availableParallelism(), sequence: { groupOrder: 1 } }
@@ -58,6 +62,18 @@ const quick = [
   "test/simulation/Simulation.test.ts"
 ]
 
+/** The files that `npm run test:storms` reads: those with a test of this tag. */
+const storms = globSync("test/**/*.test.ts", { cwd: root }).filter((file) =>
+  readFileSync(join(root, file), "utf8").includes("\"storm\"")
+)
+
+const isQuick = process.env["QUICK"] !== undefined
+const isStorm = process.env["STORMS"] !== undefined
+
+/** The files of a folder that are run. */
+const filesOf = (folder: string): Array<string> =>
+  isStorm ? storms.filter((file) => file.startsWith(folder)) : [`${folder}**/*.test.ts`]
+
 const ci = process.env["CI"] === "true"
 
 export default defineConfig({
@@ -69,14 +85,27 @@ export default defineConfig({
     hookTimeout: 120_000,
     teardownTimeout: 10_000,
     allowOnly: false,
-    reporters: ci ? ["default", ["json", { outputFile: ".tmp/test-results.json" }]] : ["default"],
+    // What passing tests write, such as what they measured, is shown to whoever wants to see each file.
+    silent: process.env["VERBOSE"] === undefined ? "passed-only" : false,
+    tags: [{
+      name: "storm",
+      description: "Takes long for what it finds, by seeds, floods or thousands of reconnects: `npm run test:storms`"
+    }],
+    // A filter that leaves a project without a test is none of its business.
+    passWithNoTests: isStorm,
+    reporters: [
+      new ProgressReporter(),
+      ...(ci
+        ? [["json", { outputFile: `.tmp/${isStorm ? "storm" : "test"}-results.json` }] satisfies [string, unknown]]
+        : [])
+    ],
     projects: [
       {
         extends: true,
         test: {
           ...together,
           name: "unit",
-          include: process.env["QUICK"] === undefined ? ["test/**/*.test.ts"] : quick,
+          include: isQuick ? quick : filesOf("test/"),
           exclude: [...configDefaults.exclude, "test/package/**", "test/e2e/**"],
           isolate: false
         }
@@ -87,7 +116,7 @@ export default defineConfig({
           test: {
             ...together,
             name: "valkey",
-            include: ["test/broker/redis/Redis*.test.ts"],
+            include: isStorm ? filesOf("test/broker/redis/Redis") : ["test/broker/redis/Redis*.test.ts"],
             isolate: false,
             env: { TESTED_SERVER: "valkey-server" }
           }
@@ -98,7 +127,7 @@ export default defineConfig({
         test: {
           ...heavy,
           name: "package",
-          include: ["test/package/**/*.test.ts"]
+          include: filesOf("test/package/")
         }
       },
       {
@@ -106,7 +135,7 @@ export default defineConfig({
         test: {
           ...heavy,
           name: "e2e",
-          include: ["test/e2e/**/*.test.ts"]
+          include: filesOf("test/e2e/")
         }
       }
     ]

@@ -157,5 +157,5 @@ describe.skipIf(redis === undefined)("a cluster", () => {
       },
       options
     )
-  }, 2 * timeout)
+  }, { tags: ["storm"], timeout: 2 * timeout })
 })

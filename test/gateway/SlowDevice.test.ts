@@ -154,6 +154,6 @@ describe("A device that does not read", () => {
         // The reader's own record of what it received is in it.
         assert.isBelow(grown, 16)
       }),
-    300_000
+    { tags: ["storm"], timeout: 300_000 }
   )
 })

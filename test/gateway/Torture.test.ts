@@ -114,7 +114,7 @@ const strangers = 20
 /** How many events are appended, however slow the machine is. */
 const leastEvents = 600
 
-describe("Many devices that misbehave, while events are appended", () => {
+describe("Many devices that misbehave, while events are appended", { tags: ["storm"] }, () => {
   it.live("each know in the end of every event of their user, or why not", () =>
     Effect.gen(function*() {
       const before = held()

@@ -102,36 +102,40 @@ describe("The bytes that wait for the network", () => {
       assert.strictEqual((yield* hub.stats).overfull, 1 + reads.closeReasons.length)
     }))
 
-  it.effect("P5: cost no more memory than they may, however many devices come and never read", () =>
-    Effect.gen(function*() {
-      const perNode = 4 * kibi * kibi
-      const broker = new FakeBroker({ maxEvents: 16, delay: now })
-      const hub = yield* makeHub(broker, {
-        perUser: 2_000,
-        perNode: 2_000,
-        maxFrameBytes: 64 * kibi,
-        backlog: { perConnection: 256 * kibi, perNode }
-      })
-      const text = "x".repeat(128 * kibi)
-      // A log that is full is none of it.
-      for (let n = 0; n < 40; n++) broker.append({ data: { text } })
-      const before = yield* Effect.promise(settledMemory)
-      const holding: Array<HoldingTransport> = []
-      for (let n = 0; n < 400; n++) {
-        const transport = new HoldingTransport()
-        holding.push(transport)
-        yield* open(hub, transport)
-        broker.append({ data: { text } })
-        yield* TestClock.adjust(1)
-        assert.isAtMost((yield* hub.stats).backlog, perNode)
-      }
-      const held = holding.reduce((sum, transport) => sum + transport.backlog(), 0)
-      assert.isAtMost(held, perNode)
-      assert.isAbove(held, perNode / 2)
-      // Without a limit it would be 50 MiB.
-      assert.isBelow((yield* Effect.promise(settledMemory)) - before, perNode + 8 * kibi * kibi)
-      assert.isAbove((yield* hub.stats).overfull, 100)
-    }))
+  it.effect(
+    "P5: cost no more memory than they may, however many devices come and never read",
+    () =>
+      Effect.gen(function*() {
+        const perNode = 4 * kibi * kibi
+        const broker = new FakeBroker({ maxEvents: 16, delay: now })
+        const hub = yield* makeHub(broker, {
+          perUser: 2_000,
+          perNode: 2_000,
+          maxFrameBytes: 64 * kibi,
+          backlog: { perConnection: 256 * kibi, perNode }
+        })
+        const text = "x".repeat(128 * kibi)
+        // A log that is full is none of it.
+        for (let n = 0; n < 40; n++) broker.append({ data: { text } })
+        const before = yield* Effect.promise(settledMemory)
+        const holding: Array<HoldingTransport> = []
+        for (let n = 0; n < 400; n++) {
+          const transport = new HoldingTransport()
+          holding.push(transport)
+          yield* open(hub, transport)
+          broker.append({ data: { text } })
+          yield* TestClock.adjust(1)
+          assert.isAtMost((yield* hub.stats).backlog, perNode)
+        }
+        const held = holding.reduce((sum, transport) => sum + transport.backlog(), 0)
+        assert.isAtMost(held, perNode)
+        assert.isAbove(held, perNode / 2)
+        // Without a limit it would be 50 MiB.
+        assert.isBelow((yield* Effect.promise(settledMemory)) - before, perNode + 8 * kibi * kibi)
+        assert.isAbove((yield* hub.stats).overfull, 100)
+      }),
+    { tags: ["storm"] }
+  )
 })
 
 /** Holds what it is given, as a socket does whose device never reads, until it is destroyed. */

@@ -8,10 +8,13 @@ import { root } from "./pack.ts"
 const directory = mkdtempSync(join(tmpdir(), "effect-emitter-summary-"))
 
 /** The last line that a CI run would print for these results, and its exit code. */
-const summarize = (results: unknown) => {
-  const file = join(directory, "results.json")
-  writeFileSync(file, typeof results === "string" ? results : JSON.stringify(results))
-  const { status, stdout } = spawnSync(process.execPath, [".config/test-summary.ts", file], {
+const summarize = (...runs: ReadonlyArray<unknown>) => {
+  const files = runs.map((results, index) => {
+    const file = join(directory, `results-${index}.json`)
+    writeFileSync(file, typeof results === "string" ? results : JSON.stringify(results))
+    return file
+  })
+  const { status, stdout } = spawnSync(process.execPath, [".config/test-summary.ts", ...files], {
     cwd: root,
     encoding: "utf8"
   })
@@ -47,6 +50,19 @@ describe("the closing line of a CI run", () => {
     const { last, status, stdout } = summarize({ success: true, testResults: [file("passed", "passed", "skipped")] })
     assert.deepStrictEqual({ last, status }, { last: "1 passed, 0 failed", status: 1 })
     assert.include(stdout, "skipped: a.test.ts: test 1")
+  })
+
+  it("counts a test that one run left to another once, and not as skipped", () => {
+    const { last, status } = summarize(
+      { success: true, testResults: [file("passed", "passed", "skipped")] },
+      { success: true, testResults: [file("passed", "skipped", "passed")] }
+    )
+    assert.deepStrictEqual({ last, status }, { last: "2 passed, 0 failed", status: 0 })
+  })
+
+  it("fails when one of several runs left no results", () => {
+    const { last, status } = summarize({ success: true, testResults: [file("passed", "passed")] }, "")
+    assert.deepStrictEqual({ last, status }, { last: "1 passed, 0 failed", status: 1 })
   })
 
   it("fails when an error outside any test spoiled the run", () => {

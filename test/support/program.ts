@@ -4,7 +4,7 @@
 import { accessSync, constants, existsSync, readdirSync } from "node:fs"
 import { delimiter, join } from "node:path"
 
-type Program = "chromium" | "openssl" | "pgbouncer" | "postgres" | "redis-server" | "valkey-server"
+export type Program = "chromium" | "openssl" | "pgbouncer" | "postgres" | "redis-server" | "valkey-server"
 
 // Where Debian keeps programs that are in no path, since several versions of them may be installed.
 const versionsOfPostgres = "/usr/lib/postgresql"
@@ -21,7 +21,8 @@ const directoriesOf = (name: Program): ReadonlyArray<string> => {
   ]
 }
 
-const packageOf = (name: Program): string => name === "postgres" ? "postgresql" : name
+/** The package of Debian that has it. */
+export const packageOf = (name: Program): string => name === "postgres" ? "postgresql" : name
 
 /**
  * The path of a program that a suite can do without, or `undefined`.

@@ -98,7 +98,7 @@ const shapes: Record<string, readonly [users: number, fill: Fill]> = {
     })]
 }
 
-describe("the memory broker's account of bytes", () => {
+describe("the memory broker's account of bytes", { tags: ["storm"] }, () => {
   for (const [name, [users, fill]] of Object.entries(shapes)) {
     it.live(`fault 15: is what the heap holds, for ${name}`, () =>
       Effect.gen(function*() {

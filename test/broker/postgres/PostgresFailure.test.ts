@@ -114,7 +114,7 @@ describe.skipIf(program === undefined)("PostgresBroker, failures", () => {
             }
           }
         }), 90),
-    180_000
+    { tags: ["storm"], timeout: 180_000 }
   )
 
   it.live(

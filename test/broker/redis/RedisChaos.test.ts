@@ -144,7 +144,7 @@ const assertNoSilentLoss = ({ items, user }: Reader, meanings: Map<string, strin
   }
 }
 
-describe.skipIf(program === undefined)("RedisBroker, in chaos", () => {
+describe.skipIf(program === undefined)("RedisBroker, in chaos", { tags: ["storm"] }, () => {
   const afterStorm = (
     options: { readonly durable: boolean },
     check: (readers: ReadonlyArray<Reader>, appended: ReadonlyMap<UserId, number>) => void

@@ -193,6 +193,6 @@ describe("server-sent events, in the long run", () => {
         process.stdout.write(`connect by SSE: ${grown} bytes more after each 250 reconnects\n`)
         assert.isBelow(grown, 500_000)
       }),
-    300_000
+    { tags: ["storm"], timeout: 300_000 }
   )
 })

@@ -214,6 +214,6 @@ for (const [deviceName, device] of Object.entries(devices)) {
         const grown = steadyGrowth(heaps)
         process.stdout.write(`${deviceName}: ${grown} bytes more after each 250 reconnects\n`)
         assert.isBelow(grown, 250_000)
-      }), 300_000)
+      }), { tags: ["storm"], timeout: 300_000 })
   })
 }

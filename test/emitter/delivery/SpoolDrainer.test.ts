@@ -328,23 +328,36 @@ describe("SpoolDrainer", () => {
       assert.strictEqual(appended, held)
     }), 120_000)
 
-  it.effect(
-    "loses nothing, repeats nothing and keeps every user's order, whatever fails when",
-    () => forSeeds({ count: 150 }, (draw) => survives(draw, clear, inMemory)),
-    120_000
-  )
+  for (
+    const { more, options, share } of [
+      { more: "", share: [0, 0.2], options: { timeout: 120_000 } },
+      { more: ", in a storm", share: [0.2, 1], options: { tags: "storm", timeout: 120_000 } }
+    ] as const
+  ) {
+    /** This share of so many seeds. */
+    const seeds = (first: number, count: number) => ({
+      from: first + count * share[0],
+      count: count * (share[1] - share[0])
+    })
 
-  it.effect(
-    "loses nothing and keeps every user's order, also when outcomes are unknown",
-    () => forSeeds({ from: 1_000, count: 150 }, (draw) => survives(draw, ambiguous, inMemory)),
-    120_000
-  )
+    it.effect(
+      `loses nothing, repeats nothing and keeps every user's order, whatever fails when${more}`,
+      () => forSeeds(seeds(1, 150), (draw) => survives(draw, clear, inMemory)),
+      options
+    )
 
-  it.effect(
-    "loses nothing, repeats nothing and keeps every user's order over a file that is closed and opened again",
-    () => forSeeds({ from: 2_000, count: 25 }, (draw) => survives(draw, clear, inFile)),
-    120_000
-  )
+    it.effect(
+      `loses nothing and keeps every user's order, also when outcomes are unknown${more}`,
+      () => forSeeds(seeds(1_000, 150), (draw) => survives(draw, ambiguous, inMemory)),
+      options
+    )
+
+    it.effect(
+      `loses nothing, repeats nothing and keeps every user's order over a file that is closed and opened again${more}`,
+      () => forSeeds(seeds(2_000, 25), (draw) => survives(draw, clear, inFile)),
+      options
+    )
+  }
 })
 
 /** Gives the spool's store as often as asked, always with what was left in it. */

@@ -239,7 +239,7 @@ describe("Strangers", () => {
         // The limits allow a twentieth of it. A process keeps things of its own, which come and go: they have their room here.
         assert.isBelow(bounded, 2 * limit * 2 * bytesSent + unbounded / 4)
       }),
-    300_000
+    { tags: ["storm"], timeout: 300_000 }
   )
 
   it.live("fault 14: a socket on which no request comes is cut in time, and one with a device is not", () =>
