@@ -1,8 +1,8 @@
 /**
  * What every broker promises, written against its interface alone: run over each implementation.
  */
-import { describe, it } from "@effect/vitest"
-import { Effect, type Layer, type Scope } from "effect"
+import { afterAll, describe, it } from "@effect/vitest"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { acknowledging } from "./suite/acknowledging.ts"
 import { appending } from "./suite/appending.ts"
@@ -36,16 +36,34 @@ export type BrokerTest = <E>(
   limits?: Limits
 ) => void
 
+/**
+ * With `isShared` the tests of the same limits share one broker, since connecting takes longer than most tests: each has
+ * users of its own.
+ */
 export const brokerSuite = <E>(
   name: string,
-  makeLayer: (limits: Limits) => Layer.Layer<Broker.Broker, E>
+  makeLayer: (limits: Limits) => Layer.Layer<Broker.Broker, E>,
+  { isShared = false }: { readonly isShared?: boolean } = {}
 ): void => {
+  const scope = Scope.makeUnsafe()
+  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+  const brokers = new Map<string, BrokerService>()
+  const shared = Effect.fnUntraced(function*(limits: Limits) {
+    const key = JSON.stringify(limits)
+    const found = brokers.get(key)
+    if (found !== undefined) return found
+    const made = Context.get(yield* Layer.buildWithScope(makeLayer(limits), scope), Broker.Broker)
+    brokers.set(key, made)
+    return made
+  })
+
   const test: BrokerTest = (title, body, limits = {}) =>
-    it.live(title, () =>
-      Effect.flatMap(Broker.Broker, body).pipe(
+    it.live(title, () => (isShared
+      ? Effect.scoped(Effect.flatMap(shared(limits), body)).pipe(Effect.timeout(9_000 * patience))
+      : Effect.flatMap(Broker.Broker, body).pipe(
         Effect.timeout(9_000 * patience),
         Effect.provide(makeLayer(limits))
-      ))
+      )))
 
   const parts: Record<string, (test: BrokerTest) => void> = {
     append: appending,

@@ -23,7 +23,7 @@ describe.skipIf(program === undefined)("PostgresBroker", () => {
   const node = (limits: Limits) =>
     PostgresBroker.layer({ url: url(), migrate: true, deadline: "5 seconds", silence: "7 seconds", ...limits })
 
-  brokerSuite("Postgres", (limits) => Layer.suspend(() => node(limits)))
+  brokerSuite("Postgres", (limits) => Layer.suspend(() => node(limits)), { isShared: true })
 
   /** Emitters on one node, devices on another. */
   const apart = Effect.fnUntraced(function*(limits: Limits) {
@@ -38,6 +38,7 @@ describe.skipIf(program === undefined)("PostgresBroker", () => {
 
   brokerSuite(
     "Postgres, appended on one node and read on another",
-    (limits) => Layer.effect(Broker.Broker, apart(limits))
+    (limits) => Layer.effect(Broker.Broker, apart(limits)),
+    { isShared: true }
   )
 })

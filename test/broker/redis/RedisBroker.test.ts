@@ -23,7 +23,7 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
   const node = (limits: Limits) =>
     connected(RedisBroker.layer({ url: url(), deadline: "5 seconds", silence: "7 seconds", ...limits }))
 
-  brokerSuite("Redis", (limits) => Layer.suspend(() => node(limits)))
+  brokerSuite("Redis", (limits) => Layer.suspend(() => node(limits)), { isShared: true })
 
   /** Emitters on one node, devices on another. */
   const apart = Effect.fnUntraced(function*(limits: Limits) {
@@ -38,6 +38,7 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
 
   brokerSuite(
     "Redis, appended on one node and read on another",
-    (limits) => Layer.effect(Broker.Broker, apart(limits))
+    (limits) => Layer.effect(Broker.Broker, apart(limits)),
+    { isShared: true }
   )
 })

@@ -56,7 +56,8 @@ describe.skipIf(program === undefined)("RedisBroker, on a server in cluster mode
   brokerSuite(
     "a Redis cluster of one node",
     (limits) =>
-      connected(Layer.suspend(() => RedisBroker.layer({ url: server?.url ?? "", deadline: "5 seconds", ...limits })))
+      connected(Layer.suspend(() => RedisBroker.layer({ url: server?.url ?? "", deadline: "5 seconds", ...limits }))),
+    { isShared: true }
   )
 
   it.live("refuses a script whose keys have two hash tags, so that what passes here keeps to one", () =>

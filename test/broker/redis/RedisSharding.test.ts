@@ -47,7 +47,7 @@ describe.skipIf(program === undefined)("RedisBroker, over several servers", () =
     Layer.suspend(() => {
       const [one, other] = servers.map(({ url }) => url)
       return connected(RedisBroker.layer({ urls: [one ?? "", other ?? ""], deadline: "5 seconds", ...limits }))
-    }))
+    }), { isShared: true })
 
   it.live(
     "finds a user on the same server from every process, in whatever order the servers are listed",
