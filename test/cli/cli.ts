@@ -1,9 +1,15 @@
-/** The command line as a person starts it: a process of its own, with nothing in its environment but what a test sets. */
+/**
+ * The command line, with nothing in its environment but what a test sets: as a person starts it, a process of its own; or
+ * in the test's process, which costs a fraction, where the process itself is not the matter.
+ */
+import { ConfigProvider, Console, Effect, Runtime } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { format } from "node:util"
+import { run as program } from "../../src/cli/program.ts"
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
 
@@ -49,6 +55,27 @@ export const start = (args: ReadonlyArray<string>, environment: Record<string, s
 
 export const run = (args: ReadonlyArray<string>, environment: Record<string, string> = {}): Promise<Ended> =>
   start(args, environment).ended
+
+/** The same in this process: what it writes and ends with, without starting anything. */
+export const call = (args: ReadonlyArray<string>, environment: Record<string, string> = {}): Effect.Effect<Ended> =>
+  Effect.suspend(() => {
+    let out = ""
+    let err = ""
+    const heard: Console.Console = Object.assign(Object.create(globalThis.console), {
+      log: (...said: ReadonlyArray<unknown>) => void (out += `${format(...said)}\n`),
+      error: (...said: ReadonlyArray<unknown>) => void (err += `${format(...said)}\n`)
+    })
+    return program(args, "0.0.0").pipe(
+      Effect.provideService(Console.Console, heard),
+      Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: environment })),
+      Effect.exit,
+      Effect.map((exit) => {
+        let code: number | null = null
+        Runtime.defaultTeardown(exit, (ended) => void (code = ended))
+        return { code, out, err }
+      })
+    )
+  })
 
 /** The values that it wrote with `--json`, one a line. */
 export const values = ({ out }: Ended): ReadonlyArray<Record<string, unknown>> =>

@@ -1,4 +1,4 @@
-/** The commands of the command line, each a process of its own over a real Redis, beside a program that has a run. */
+/** The commands of the command line over a real Redis, beside a program that has a run. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { AgentEvents, Emitter, EmitterLayer } from "effect-emitter"
@@ -13,7 +13,7 @@ import * as SqliteSpoolStore from "../../src/emitter/fallback/SqliteSpoolStore.t
 import { toEnvelope } from "../support/envelopes.ts"
 import { findProgram } from "../support/program.ts"
 import { redisServer } from "../support/redis.ts"
-import { run, start, values } from "./cli.ts"
+import { call, run, start, values } from "./cli.ts"
 
 const redis = findProgram("redis-server")
 
@@ -39,7 +39,9 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
     await Effect.runPromise(Scope.close(scope, Exit.void))
     rmSync(directory, { recursive: true, force: true })
   })
-  const cli = (...args: ReadonlyArray<string>) => Effect.promise(() => run(args, environment))
+  const cli = (...args: ReadonlyArray<string>) => Effect.suspend(() => call(args, environment))
+  /** A process of its own. */
+  const started = (...args: ReadonlyArray<string>) => Effect.promise(() => run(args, environment))
 
   const emitters = Layer.unwrap(
     Effect.sync(() =>
@@ -51,7 +53,7 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
 
   it.live("publishes an event, shows it in the log, and tells where it is", () =>
     Effect.gen(function*() {
-      const published = yield* cli("publish", "ada", "order_placed", "{\"total\":12.5}", "--thread", "t1", "--json")
+      const published = yield* started("publish", "ada", "order_placed", "{\"total\":12.5}", "--thread", "t1", "--json")
       assert.deepStrictEqual([published.code, published.err], [0, ""])
       assert.deepInclude(values(published)[0], { user: "ada", type: "order_placed", offset: 1 })
 
@@ -82,12 +84,12 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
   it.live("tells of an event that the log held and let go, and of a run whose events are gone", () =>
     Effect.gen(function*() {
       const small = { ...environment, REDIS_MAX_EVENTS: "1" }
-      const publish = Effect.promise(() => run(["publish", "bob", "ping", "--json"], small))
+      const publish = call(["publish", "bob", "ping", "--json"], small)
       yield* publish
       const id = values(yield* cli("tail", "bob", "--from", "earliest", "--no-live", "--json"))[0]?.["id"]
       // An entry of the log goes once another is whole.
       for (let n = 0; n < 3; n++) yield* publish
-      const [lost] = values(yield* Effect.promise(() => run(["why", String(id), "--json", "-u", "bob"], small)))
+      const [lost] = values(yield* call(["why", String(id), "--json", "-u", "bob"], small))
       assert.strictEqual(lost?.["where"], "trimmed")
       assert.match(String(lost?.["remedy"]), /REDIS_MAX_EVENTS/u)
     }))
@@ -153,10 +155,10 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
         const store = yield* SqliteSpoolStore.make({ file })
         yield* store.put(user, [envelope(2)])
         return yield* Effect.all([
-          cli("why", "src-2", "--spool", file, "--json"),
-          cli("why", "src-1", "--spool", file),
-          cli("why", "run-9", "--spool", file, "--json"),
-          cli("doctor", "--spool", file)
+          started("why", "src-2", "--spool", file, "--json"),
+          started("why", "src-1", "--spool", file),
+          started("why", "run-9", "--spool", file, "--json"),
+          started("doctor", "--spool", file)
         ], { concurrency: 4 })
       }).pipe(Effect.scoped)
       assert.deepStrictEqual(values(waits).map((value) => value["where"]), ["spool"])
@@ -171,7 +173,7 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
     Effect.gen(function*() {
       const JWT_SECRET = "a secret that is long enough to sign"
       const make = (more: Record<string, string>, ...args: ReadonlyArray<string>) =>
-        Effect.promise(() => run(["token", "ada", ...args], { JWT_SECRET, JWT_AUDIENCE: "events", ...more }))
+        call(["token", "ada", ...args], { JWT_SECRET, JWT_AUDIENCE: "events", ...more })
       const [token, refused, revoked] = yield* Effect.all([
         make({}, "--lifetime", "10 minutes"),
         make({ NODE_ENV: "production" }),
@@ -188,10 +190,10 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
   it.live("says in one line what was wrong with a call, and ends with 2; with 3 while the broker is away", () =>
     Effect.gen(function*() {
       const [flag, user, broker, away, data] = yield* Effect.all([
-        cli("doctor", "--nonsense"),
+        started("doctor", "--nonsense"),
         cli("runs", "a user"),
-        Effect.promise(() => run(["runs", "ada"])),
-        Effect.promise(() => run(["runs", "ada"], { REDIS_URL: "redis://:s3cret@127.0.0.1:1" })),
+        call(["runs", "ada"]),
+        call(["runs", "ada"], { REDIS_URL: "redis://:s3cret@127.0.0.1:1" }),
         cli("publish", "ada", "ping", "[1]")
       ], { concurrency: 5 })
       assert.deepStrictEqual([flag.code, flag.out], [2, ""])

@@ -17,7 +17,7 @@ describe("what a run left out", () => {
   it("is what takes long, with the command for it", () => {
     const tests = [told(false), told(true, "storm"), told(true, "storm")]
     assert.deepStrictEqual(leftOut(tests, { isStorm: false, find: isThere }), [
-      "left out: 2 tests that take long: npm run test:storms"
+      "left out: what takes long (2 tests): npm run test:storms"
     ])
   })
 

@@ -28,7 +28,7 @@ export const leftOut = (
   const missing = unexplained.length === 0 ? [] : needed.filter((name) => find(name) === undefined)
   const hasRedis = tests.some(({ file }) => file.includes("broker/redis/"))
   return [
-    ...isStorm || storms.length === 0 ? [] : [`left out: ${count(storms)} that take long: npm run test:storms`],
+    ...isStorm || storms.length === 0 ? [] : [`left out: what takes long (${count(storms)}): npm run test:storms`],
     ...missing.map((name) =>
       `left out: what needs ${name}, which is not installed (Debian: apt-get install ${packageOf(name)})`
     ),
