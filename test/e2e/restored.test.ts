@@ -1,5 +1,5 @@
 /**
- * A page that was reloaded, at 200 seeded moments of several runs, a second device, and a tab that never left: they show the
+ * A page that was reloaded, at seeded moments of several runs, a second device, and a tab that never left: they show the
  * same, in a real Chromium over a real gateway. The pages keep nothing; each draws `connection.runs` as it finds them.
  *
  * The agent's time is virtual, and reloads go on side by side: each is a document in a frame of its own that reloads while
@@ -21,7 +21,6 @@ import { servePage } from "./servePage.ts"
 const executable = findProgram("chromium")
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
-const rounds = 8
 const framesAtOnce = 25
 
 /** With `frames` it holds so many of itself, else it draws. */
@@ -164,7 +163,7 @@ describe.skipIf(executable === undefined)("a page that was reloaded", () => {
   let scope: Scope.Closeable
   let served: Served
   let browser: Browser
-  let address: string
+  let address: (name: string) => Promise<string>
 
   beforeAll(async () => {
     browser = await launch(executable ?? "chromium")
@@ -180,7 +179,8 @@ describe.skipIf(executable === undefined)("a page that was reloaded", () => {
     const start = Effect.gen(function*() {
       served = yield* serve({ origins: "any", connections: { perUser: 100, perSecond: 1_000 } })
       const page = yield* servePage(outputFiles[0]?.text ?? "")
-      address = `${page.url}/?${new URLSearchParams({ url: served.url, token: yield* token("ann") })}`
+      address = async (name) =>
+        `${page.url}/?${new URLSearchParams({ url: served.url, token: await Effect.runPromise(token(name)) })}`
     })
     await Effect.runPromise(Scope.provide(start, scope))
   })
@@ -189,69 +189,74 @@ describe.skipIf(executable === undefined)("a page that was reloaded", () => {
     await Effect.runPromise(Scope.close(scope, Exit.void))
   })
 
-  const open = async (more = ""): Promise<Page> => {
+  const open = async (name: string, more = ""): Promise<Page> => {
     const page = await (await browser.newContext()).newPage()
-    await page.goto(address + more)
+    await page.goto(await address(name) + more)
     return page
   }
   const drawn = (page: Page) => page.evaluate<ReadonlyArray<string | undefined>>("drawn()")
 
-  it(
-    "shows at each of 200 moments what a tab that never left and a second device show",
-    { timeout: 60_000 * patience },
-    async () => {
-      const draw = seeded(20_261_128)
-      const agent = makeAgent(draw)
-      let count = 0
-      const tell = async ({ data, run, type }: Told) => {
-        count += 1
-        const told = { id: `e${count}`, source: "agent", sequence: count, at: 1_000 * count, type, run }
-        const thread = Number(run.slice(1)) % 2 === 0 ? "t1" : "t2"
-        await Effect.runPromise(
-          served.broker.append(user("ann"), [toEnvelope({ ...told, thread, data: JSON.parse(JSON.stringify(data)) })])
-        )
-      }
+  for (
+    const { name, rounds, tags } of [{ rounds: 2, name: "ann", tags: [] }, { rounds: 8, name: "bob", tags: ["storm"] }]
+  ) {
+    it(
+      `shows at each of ${rounds * framesAtOnce} moments what a tab that never left and a second device show`,
+      { tags, timeout: 60_000 * patience },
+      async () => {
+        const draw = seeded(20_261_128)
+        const agent = makeAgent(draw)
+        let count = 0
+        const tell = async ({ data, run, type }: Told) => {
+          count += 1
+          const told = { id: `e${count}`, source: "agent", sequence: count, at: 1_000 * count, type, run }
+          const thread = Number(run.slice(1)) % 2 === 0 ? "t1" : "t2"
+          await Effect.runPromise(
+            served.broker.append(user(name), [toEnvelope({ ...told, thread, data: JSON.parse(JSON.stringify(data)) })])
+          )
+        }
 
-      const stayed = await open()
-      const frames = await open(`&frames=${framesAtOnce}`)
-      const pages = [stayed, frames]
-      /** Waits until all show the same: the last of them what came last. */
-      const same = async (): Promise<string> => {
-        let all: ReadonlyArray<string | undefined> = []
-        for (let attempt = 0; attempt < 400 * patience; attempt++) {
-          const places = await Promise.all(pages.map((page) => page.evaluate<unknown>("restored()")))
-          if (places.flat().every((place) => place === `live ${count}`)) {
-            all = (await Promise.all(pages.map(drawn))).flat()
-            const [first] = all
-            if (all.every((html) => html === first)) return first ?? ""
+        const stayed = await open(name)
+        const frames = await open(name, `&frames=${framesAtOnce}`)
+        const pages = [stayed, frames]
+        /** Waits until all show the same: the last of them what came last. */
+        const same = async (): Promise<string> => {
+          let all: ReadonlyArray<string | undefined> = []
+          for (let attempt = 0; attempt < 400 * patience; attempt++) {
+            const places = await Promise.all(pages.map((page) => page.evaluate<unknown>("restored()")))
+            if (places.flat().every((place) => place === `live ${count}`)) {
+              all = (await Promise.all(pages.map(drawn))).flat()
+              const [first] = all
+              if (all.every((html) => html === first)) return first ?? ""
+            }
+            await new Promise((resolve) => setTimeout(resolve, 50))
           }
-          await new Promise((resolve) => setTimeout(resolve, 50))
+          return assert.fail(`they do not show the same:\n${Array.from(new Set(all)).join("\n\n")}`)
         }
-        return assert.fail(`they do not show the same:\n${Array.from(new Set(all)).join("\n\n")}`)
-      }
-      await same()
+        await same()
 
-      for (let round = 0; round < rounds; round++) {
-        const order = Array.from({ length: framesAtOnce }, (_, frame) => ({ frame, at: draw.next() }))
-        for (const { frame } of order.toSorted((a, b) => a.at - b.at)) {
-          for (let events = draw.below(4); events >= 0; events--) await tell(agent.next())
-          await frames.evaluate(`reload(${frame})`)
+        for (let round = 0; round < rounds; round++) {
+          const order = Array.from({ length: framesAtOnce }, (_, frame) => ({ frame, at: draw.next() }))
+          for (const { frame } of order.toSorted((a, b) => a.at - b.at)) {
+            for (let events = draw.below(4); events >= 0; events--) await tell(agent.next())
+            await frames.evaluate(`reload(${frame})`)
+          }
+          if (round === rounds / 2) pages.push(await open(name))
+          assert.include(await same(), `data-status="active"`)
         }
-        if (round === rounds / 2) pages.push(await open())
-        assert.include(await same(), `data-status="active"`)
+
+        const [, , second] = pages
+        await second?.reload()
+        await same()
+        const afterMs = await second?.evaluate<number>("drawnAfterMs()")
+        process.stdout.write(`a reload in mid-run shows the runs ${afterMs?.toFixed(1)} ms after the welcome\n`)
+
+        while (agent.hasActive()) await tell(agent.end())
+        pages.push(await open(name))
+        const last = await same()
+        assert.notInclude(last, `data-status="active"`)
+        assert.include(last, `data-id="r1"`)
+        await Promise.all(pages.map((page) => page.context().close()))
       }
-
-      const [, , second] = pages
-      await second?.reload()
-      await same()
-      const afterMs = await second?.evaluate<number>("drawnAfterMs()")
-      process.stdout.write(`a reload in mid-run shows the runs ${afterMs?.toFixed(1)} ms after the welcome\n`)
-
-      while (agent.hasActive()) await tell(agent.end())
-      pages.push(await open())
-      const last = await same()
-      assert.notInclude(last, `data-status="active"`)
-      assert.include(last, `data-id="r1"`)
-    }
-  )
+    )
+  }
 })
