@@ -9,10 +9,25 @@ import { spawnSync } from "node:child_process"
 import { existsSync, rmSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import { parseArgs } from "node:util"
+import { readOptions } from "../test/support/options.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-const { values } = parseArgs({ options: { outdir: { type: "string", default: join(root, "dist") } } })
+const values = readOptions("build", {
+  outdir: { type: "string", default: join(root, "dist") },
+  help: { type: "boolean", default: false }
+})
+if (values.help) {
+  process.stdout.write(`Builds the package, the client for browsers in one file, and the demo's page.
+
+  npm run build -- [--outdir dist]
+
+  --outdir  where to, dist by default; what is there is removed first
+  --help    this text
+
+It ends with 0 when it is built, and with 1 when the types do not check.
+`)
+  process.exit()
+}
 const outdir = resolve(values.outdir)
 if (root.startsWith(join(outdir, "/"))) throw new Error(`refusing to empty ${outdir}: it holds the sources`)
 

@@ -5,6 +5,7 @@
  */
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import { readWords, refuse } from "../test/support/options.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
@@ -54,11 +55,22 @@ const run = (name: string, [command, ...args]: ReadonlyArray<string>) =>
     child.on("close", (code) => settle(code === 0, output))
   })
 
-const wanted = process.argv.slice(2)
+const { positionals: wanted, values } = readWords("check", { help: { type: "boolean", default: false } })
+if (values.help) {
+  process.stdout.write(`Runs the static checks side by side, and prints the output of those that failed.
+
+  npm run check -- [name…]
+
+  name    which to run, all by default: ${Object.keys(checks).join(", ")}
+  --help  this text
+
+It ends with 0 when nothing was found, else with 1.
+`)
+  process.exit()
+}
 const unknown = wanted.filter((name) => checks[name] === undefined)
 if (unknown.length > 0) {
-  process.stderr.write(`no such check: ${unknown.join(", ")}; there are: ${Object.keys(checks).join(", ")}\n`)
-  process.exit(2)
+  refuse("check", `No such check: ${unknown.join(", ")}; there are: ${Object.keys(checks).join(", ")}`)
 }
 
 const chosen = Object.entries(checks).filter(([name]) => wanted.length === 0 || wanted.includes(name))

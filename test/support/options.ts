@@ -10,10 +10,19 @@ export const refuse = (script: string, problem: string): never => {
   return process.exit(2)
 }
 
-/** What the program of this script was told. An option that it does not know is refused. */
+/** What the program of this script was told. An option that it does not know is refused, and so is a word. */
 export const readOptions = <const T extends NonNullable<ParseArgsConfig["options"]>>(script: string, options: T) => {
   try {
     return parseArgs({ options }).values
+  } catch (error) {
+    return refuse(script, error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** The same for a script that takes words beside its options. */
+export const readWords = <const T extends NonNullable<ParseArgsConfig["options"]>>(script: string, options: T) => {
+  try {
+    return parseArgs({ options, allowPositionals: true })
   } catch (error) {
     return refuse(script, error instanceof Error ? error.message : String(error))
   }
