@@ -4,14 +4,14 @@
 import { accessSync, constants, existsSync, readdirSync } from "node:fs"
 import { delimiter, join } from "node:path"
 
-export type Program = "chromium" | "openssl" | "pgbouncer" | "postgres" | "redis-server" | "valkey-server"
+export type Program = "chromium" | "nginx" | "openssl" | "pgbouncer" | "postgres" | "redis-server" | "valkey-server"
 
 // Where Debian keeps programs that are in no path, since several versions of them may be installed.
 const versionsOfPostgres = "/usr/lib/postgresql"
 
 const directoriesOf = (name: Program): ReadonlyArray<string> => {
   const inPath = (process.env["PATH"] ?? "").split(delimiter)
-  if (name === "pgbouncer") return [...inPath, "/usr/sbin"]
+  if (name === "pgbouncer" || name === "nginx") return [...inPath, "/usr/sbin"]
   if (name !== "postgres") return inPath
   const versions = existsSync(versionsOfPostgres) ? readdirSync(versionsOfPostgres) : []
   return [
@@ -22,7 +22,8 @@ const directoriesOf = (name: Program): ReadonlyArray<string> => {
 }
 
 /** The package of Debian that has it. */
-export const packageOf = (name: Program): string => name === "postgres" ? "postgresql" : name
+export const packageOf = (name: Program): string =>
+  name === "postgres" ? "postgresql" : name === "nginx" ? "nginx-light" : name
 
 /**
  * The path of a program that a suite can do without, or `undefined`.
