@@ -8,6 +8,7 @@
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as RedisOptions from "../../broker/redis/connection/Options.ts"
+import * as SqliteOptions from "../../broker/sqlite/Options.ts"
 import { Failed } from "../output/Failed.ts"
 import type { Backend, BackendEntry } from "./Backend.ts"
 
@@ -20,13 +21,22 @@ const redis: BackendEntry = {
   load: () => import("./redis/RedisBackend.ts").then((_) => _.backend)
 }
 
+const sqlite: BackendEntry = {
+  name: "sqlite",
+  prefix: "SQLITE",
+  schema: SqliteOptions.Options,
+  read: Effect.flatMap(SqliteOptions.read(SqliteOptions.config), SqliteOptions.decode),
+  package: "a Node that has node:sqlite",
+  load: () => import("./sqlite/SqliteBackend.ts").then((_) => _.backend)
+}
+
 /**
  * All of them.
  *
  * @category constants
  * @since 0.2.0
  */
-export const entries: ReadonlyArray<BackendEntry> = [redis]
+export const entries: ReadonlyArray<BackendEntry> = [redis, sqlite]
 
 /**
  * Those of which there is a setting in the environment.
@@ -55,7 +65,7 @@ export const current: Effect.Effect<Backend, Failed> = Effect.gen(function*() {
     return yield* new Failed({
       exit: "usage",
       message: "No broker is set",
-      remedy: "set REDIS_URL as it is for your processes, such as redis://127.0.0.1:6379"
+      remedy: "set REDIS_URL as it is for your processes, such as redis://127.0.0.1:6379, or SQLITE_FILE"
     })
   }
   if (other !== undefined) {

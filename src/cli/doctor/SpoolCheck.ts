@@ -5,68 +5,11 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
-import { accessSync, constants, statfsSync, statSync } from "node:fs"
-import { dirname, resolve } from "node:path"
-import { fault, type Finding, note, ok, warning } from "../output/Finding.ts"
+import * as FileFindings from "../output/FileFindings.ts"
+import { fault, type Finding, ok, warning } from "../output/Finding.ts"
 import * as SpoolFile from "../spool/SpoolFile.ts"
 
 const check = "spool"
-
-const attempt = <A>(use: () => A): A | undefined => {
-  try {
-    return use()
-  } catch {
-    return undefined
-  }
-}
-
-const isWritable = (path: string): boolean => attempt(() => accessSync(path, constants.W_OK) ?? true) === true
-
-const leastFree = 256 * 1024 * 1024
-
-const ofDirectory = (file: string): ReadonlyArray<Finding> => {
-  const directory = dirname(resolve(file))
-  const stat = attempt(() => statSync(directory))
-  if (stat === undefined) {
-    return [
-      fault(check, `there is no directory ${directory}`, `mkdir -p ${directory}, owned by the user of the service`)
-    ]
-  }
-  if (!isWritable(directory)) {
-    return [
-      fault(
-        check,
-        `${directory} may not be written to`,
-        "give it to the user of the service, and run doctor as that user"
-      )
-    ]
-  }
-  const space = attempt(() => statfsSync(directory))
-  const free = space === undefined ? Number.POSITIVE_INFINITY : space.bavail * space.bsize
-  if (free >= leastFree) return []
-  return [
-    warning(
-      check,
-      `its disk has ${Math.floor(free / 1024 / 1024)} MiB left`,
-      "make room, or move the spool to a larger disk"
-    )
-  ]
-}
-
-const othersToo = 0o077
-
-const ofFile = (file: string): ReadonlyArray<Finding> => {
-  const stat = attempt(() => statSync(file))
-  if (stat === undefined) return [note(check, `there is no ${file} yet; the first process makes it`)]
-  if (!isWritable(file)) {
-    return [
-      fault(check, `${file} may not be written to`, "give it to the user of the service, and run doctor as that user")
-    ]
-  }
-  return (stat.mode & othersToo) === 0
-    ? []
-    : [warning(check, `others may read ${file}, which holds users' events`, `chmod 600 ${file}`)]
-}
 
 const remedies = {
   missing: "the first process makes it",
@@ -107,7 +50,7 @@ const ofContents = (file: string): Effect.Effect<ReadonlyArray<Finding>> =>
  */
 export const checkFile = (file: string): Effect.Effect<ReadonlyArray<Finding>> =>
   Effect.suspend(() => {
-    const directory = ofDirectory(file)
+    const directory = FileFindings.ofDirectory(check, file)
     if (directory.some(({ severity }) => severity === "fault")) return Effect.succeed(directory)
-    return Effect.map(ofContents(file), (contents) => [...directory, ...ofFile(file), ...contents])
+    return Effect.map(ofContents(file), (contents) => [...directory, ...FileFindings.ofFile(check, file), ...contents])
   })
