@@ -21,6 +21,7 @@ import * as Api from "./api.ts"
 import * as DurableProgram from "./durableStreams.ts"
 import * as Orders from "./client.ts"
 import * as Answer from "./rpc.ts"
+import * as TanStackProgram from "./tanStackAi.ts"
 import * as Charging from "./workflow.ts"
 
 const environment = (variables: Record<string, string>) =>
@@ -87,6 +88,7 @@ describe("programs as users write them", () => {
       "client.ts",
       "durableStreams.ts",
       "rpc.ts",
+      "tanStackAi.ts",
       "workflow.ts"
     ])
     for (const file of programs) {
@@ -96,7 +98,7 @@ describe("programs as users write them", () => {
       const imported = Array.from(text.matchAll(/from "([^"]+)"/g), ([, name = ""]) => name)
       assert.deepStrictEqual(
         imported.filter((name) =>
-          !/^(effect|effect-emitter|@effect\/platform-node|@ai-sdk\/react|@durable-streams\/client|react|react-dom)(\/|$)|^node:/
+          !/^(effect|effect-emitter|@effect\/platform-node|@ai-sdk\/react|@durable-streams\/client|@tanstack\/ai-client|react|react-dom)(\/|$)|^node:/
             .test(name)
         ),
         [],
@@ -130,9 +132,35 @@ describe("programs as users write them", () => {
     120_000
   )
 
+  it.live("tanStackAi: a chat has what was emitted, also after a reload", () =>
+    Effect.gen(function*() {
+      const base = yield* started(AgUiProgram.server)
+      const shown = yield* token("ada")
+      const open = () =>
+        Effect.acquireRelease(
+          Effect.sync(() => {
+            const page = { text: "" }
+            const show = (text: string) => {
+              page.text = text
+            }
+            return Object.assign(page, TanStackProgram.open(base, shown, "t1", show))
+          }),
+          ({ chat, close }) =>
+            Effect.sync(() => {
+              chat.dispose()
+              close()
+            })
+        )
+      const first = yield* open()
+      yield* Effect.promise(() => first.chat.sendMessage("streams"))
+      assert.include(first.text, "All about streams")
+      const second = yield* open()
+      yield* until("the answer after a reload", () => second.text.includes("All about streams"), 10)
+    }), 120_000)
+
   it("for other protocols stand in the README of these, in up to 25 lines", () => {
     const readme = readFileSync(new URL("../../src/interop/README.md", import.meta.url), "utf8")
-    for (const file of ["durableStreams.ts"]) {
+    for (const file of ["durableStreams.ts", "tanStackAi.ts"]) {
       const text = readFileSync(new URL(file, import.meta.url), "utf8")
       assert.isAtMost(text.trimEnd().split("\n").length, 25)
       assert.include(readme, `\`\`\`ts\n${text}\`\`\``, file)
