@@ -11,7 +11,7 @@ import { describeMachine } from "./harness/machine.ts"
 import { Progress } from "./harness/progress.ts"
 import { renderMarkdown, renderReport, toJson } from "./harness/report.ts"
 import { renderModel } from "./model.ts"
-import { needRedis, questions } from "./questions.ts"
+import { needPostgres, needRedis, questions } from "./questions.ts"
 
 const help = `npm run bench -- [options]
 
@@ -50,9 +50,12 @@ if (unknown.length > 0) {
 }
 
 const asked = [...questions.keys()].filter((name) => options.only.length === 0 || options.only.includes(name))
-// Looking for it says loudly if it is not there.
-const hasRedis = asked.some((name) => needRedis.has(name)) && findProgram("redis-server") !== undefined
-const wanted = hasRedis ? asked : asked.filter((name) => !needRedis.has(name))
+// Looking for one says loudly if it is not there.
+const found = (program: Parameters<typeof findProgram>[0], those: ReadonlySet<string>): boolean =>
+  asked.some((name) => those.has(name)) && findProgram(program) !== undefined
+const hasRedis = found("redis-server", needRedis)
+const hasPostgres = found("postgres", needPostgres)
+const wanted = asked.filter((name) => (hasRedis || !needRedis.has(name)) && (hasPostgres || !needPostgres.has(name)))
 const machine = describeMachine()
 const progress = new Progress(wanted.length)
 const outcomes: Array<Outcome> = []

@@ -17,6 +17,8 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["idle-memory", () => import("./idle-memory.ts")],
   ["catch-up", () => import("./catch-up.ts")],
   ["sqlite", () => import("./sqlite.ts")],
+  ["postgres", () => import("./postgres.ts")],
+  ["postgres-retention", () => import("./postgres-retention.ts")],
   ["redis-cluster", () => import("./redis-cluster.ts")],
   ["redis-append", () => import("./redis-append.ts")],
   ["redis-commands", () => import("./redis-commands.ts")],
@@ -29,6 +31,7 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
  * Those that need a Redis, and are left out where there is none.
  */
 export const needRedis: ReadonlySet<string> = new Set([
+  "postgres",
   "neighbours",
   "redis-cluster",
   "redis-append",
@@ -37,3 +40,8 @@ export const needRedis: ReadonlySet<string> = new Set([
   "redis-idle",
   "redis-catch-up"
 ])
+
+/**
+ * Those that need a Postgres, and are left out where there is none.
+ */
+export const needPostgres: ReadonlySet<string> = new Set(["postgres", "postgres-retention"])

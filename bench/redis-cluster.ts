@@ -11,40 +11,17 @@ import { atLeast, check, compare, type Figure, type Question, type Settings } fr
 import { type Redis, withRedis } from "./harness/redis.ts"
 import { type Contestant, interleave } from "./harness/rounds.ts"
 import { summarize } from "./harness/statistics.ts"
+import { type Processes as TwoProcesses, spread, startProcesses } from "./harness/two-processes.ts"
 import { userOf } from "./harness/workload.ts"
 
 const rates = { backgroundPerSecond: 2_000, probesPerSecond: 200 }
 const parts = { p50: 0.5, p99: 0.99 }
 
-interface Processes {
-  readonly sender: Helper
-  readonly gateway: Helper
-  readonly receiver: Helper
+interface Processes extends TwoProcesses {
   readonly redis: Redis
-  readonly users: ReadonlyArray<string>
 }
 
 type Start = (file: string, ...args: ReadonlyArray<string>) => Helper
-
-const startProcesses = async (
-  start: Start,
-  redis: Redis,
-  users: ReadonlyArray<string>,
-  server: (role: "sender" | "gateway") => ReadonlyArray<string>,
-  dialect: calls.Dialect
-): Promise<Processes> => {
-  const open = (role: "sender" | "gateway") => {
-    const [file = "", ...args] = server(role)
-    return start(file, ...args)
-  }
-  const sender = open("sender")
-  const gateway = open("gateway")
-  const receiver = start("receiver.ts")
-  await sender.ask(calls.listen, { users })
-  const { tickets, url } = await gateway.ask(calls.listen, { users })
-  await receiver.ask(calls.connect, { dialect, url, users, tickets })
-  return { sender, gateway, receiver, redis, users }
-}
 
 const costs = [
   "Redis's processor time",
@@ -84,17 +61,11 @@ const throughput = (name: string, processes: Processes, among: number, count: nu
   }
   const users = processes.users.slice(0, among)
   const contestant: Contestant = async (round) => {
-    const { receiver, sender } = processes
     const before = await used(processes)
-    await receiver.ask(calls.expect, { from: 0, count, users: among })
-    const [{ startedAt }, { finishedAt }] = await Promise.all([
-      sender.ask(calls.spread, { users, from: 0, count }),
-      receiver.ask(calls.received, {})
-    ])
-    check(finishedAt > startedAt, "the last event was received before the first was sent")
+    const perSecond = await spread(processes, users, count)
     const after = await used(processes)
     if (round >= 0) { for (const cost of costs) samples[cost].push((after[cost] - before[cost]) / count) }
-    return count / (finishedAt - startedAt)
+    return perSecond
   }
   const cost = (of: Cost): Figure => ({
     contestant: name,
@@ -118,12 +89,13 @@ const compareAll = async (start: Start, startRedis: () => Promise<Redis>, settin
   const ours = async (mode: "batched" | "critical") => {
     const redis = await startRedis()
     const roles = { sender: ["emitter-server.ts", mode, redis.url], gateway: ["emitter-server.ts", "idle", redis.url] }
-    return startProcesses(start, redis, users, (role) => roles[role], "emitter")
+    return { ...await startProcesses(start, users, (role) => roles[role], "emitter"), redis }
   }
   const batched = await ours("batched")
   const critical = await ours("critical")
   const redis = await startRedis()
-  const socketIo = await startProcesses(start, redis, users, () => ["socketio-node.ts", redis.url], "socket.io")
+  const server = () => ["socketio-node.ts", redis.url]
+  const socketIo = { ...await startProcesses(start, users, server, "socket.io"), redis }
 
   const comparisons = []
   for (const among of [few, many]) {

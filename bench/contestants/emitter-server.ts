@@ -3,7 +3,7 @@
  *
  * Started with `critical` or `batched`, it sends events of that class. Started with `kept`, its broker keeps enough for
  * the longest absence asked about; with `idle`, no more than by default. The broker is in memory, or, where the address
- * of a Redis follows, in there, and keeps no more than by default.
+ * of a Redis or a Postgres follows, in there, and keeps no more than by default.
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Exit, Layer, ManagedRuntime, Redacted, Scope } from "effect"
@@ -12,6 +12,7 @@ import * as Jose from "jose"
 import { createServer } from "node:http"
 import { Authenticator, Gateway } from "../../src/gateway/index.ts"
 import { AgentEvents, Broker, type Emitter, EmitterLayer, Emitters, type Event, Identity } from "../../src/index.ts"
+import { PostgresBroker } from "../../src/broker/postgres/index.ts"
 import { RedisBroker } from "../../src/broker/redis/index.ts"
 import { seconds } from "../harness/clock.ts"
 import { on, serve } from "../harness/process.ts"
@@ -22,8 +23,8 @@ import { atRates, onCpu, settledMemory } from "./shared.ts"
 
 type Bound = Emitter.Emitter["Service"]
 
-const [mode, redisUrl] = process.argv.slice(2)
-const isDefault = mode === "idle" || redisUrl !== undefined
+const [mode, url] = process.argv.slice(2)
+const isDefault = mode === "idle" || url !== undefined
 const path = "/events"
 const issuer = "bench"
 const secret = "a secret for benchmarks, longer than 32 characters"
@@ -36,13 +37,22 @@ const retention: { readonly maxEvents?: number; readonly maxBytes?: number } = i
 const lag = { bytes: retention.maxBytes ?? 1024 * 1024 }
 const slow = isDefault ? {} : { volatile: lag, batched: lag, close: lag }
 
+// That a hundred devices come at once, where each connection is a process, is not what is asked about.
+const slowly = { deadline: "10 seconds", silence: "10 seconds", lease: "1 minute" } as const
+
+const broker: Layer.Layer<Broker.Broker, { readonly message: string }> = url === undefined
+  ? Broker.layerMemory(retention)
+  : url.startsWith("redis:")
+  ? RedisBroker.layer({ url })
+  : PostgresBroker.layer({ url, migrate: true, ...slowly })
+
 const runtime = ManagedRuntime.make(
   HttpRouter.serve(Gateway.layer({ path, slow, connections: { perSecond: 20_000 } }), {
     disableListenLog: true,
     disableLogger: true
   }).pipe(
     Layer.provideMerge(EmitterLayer()),
-    Layer.provideMerge(redisUrl === undefined ? Broker.layerMemory(retention) : RedisBroker.layer({ url: redisUrl })),
+    Layer.provideMerge(broker),
     Layer.provide(Authenticator.layerJwt({ secret: Redacted.make(secret), issuer })),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
   )
