@@ -52,6 +52,7 @@ import * as RunKeeper from "./operations/RunKeeper.ts"
 import * as RunTaker from "./operations/RunTaker.ts"
 import * as SliceReader from "./operations/SliceReader.ts"
 import * as UserSignals from "./operations/UserSignals.ts"
+import * as PostgresMetrics from "./Metrics.ts"
 import { migrations } from "./schema/Migrations.ts"
 import type { SchemaMismatch } from "./schema/SchemaError.ts"
 import * as Notifier from "./subscriptions/Notifier.ts"
@@ -72,11 +73,12 @@ export const make = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Broker["Service"], SchemaMismatch, Scope.Scope> {
   const node = yield* Names.next
   const clock = yield* Clock.Clock
-  const database = yield* Database.make(options)
+  const metrics = yield* PostgresMetrics.make(placeOf(options.url))
+  const database = yield* Database.make(options, metrics)
   const inbox = new Inbox(node)
   const postbox = new Postbox(inbox)
   const notifier = yield* Notifier.make(node, database, postbox)
-  const subscriptions = yield* Subscriptions.make(options, node, database, postbox, notifier)
+  const subscriptions = yield* Subscriptions.make({ options, node, database, postbox, notifier, metrics })
   const logs = Logs.make(options, node, database)
   const folder = yield* Folder.make(options, database, logs)
   const appender = Appender.make({ options, node, clock, database, logs, notifier, folder })

@@ -19,6 +19,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import * as MetricVariants from "../MetricVariants.ts"
 
 /**
  * Why a call failed.
@@ -87,21 +88,8 @@ const epochs = counter("emitter_redis_epochs_total", "Epochs begun")
  */
 export const make = (server: string): Effect.Effect<RedisMetrics> =>
   Effect.map(Effect.context<never>(), (context) => {
-    // Variants are made once: with their labels made anew, an update takes twice as long.
-    const variants = <Input, State>(metric: Metric.Metric<Input, State>, ...labels: ReadonlyArray<string>) => {
-      const known = new Map<string, Metric.Metric<Input, State>>()
-      return (...values: ReadonlyArray<string>): Metric.Metric<Input, State> => {
-        const key = values.join(" ")
-        let variant = known.get(key)
-        if (variant === undefined) {
-          const attributes: Record<string, string> = { server }
-          for (const [index, label] of labels.entries()) attributes[label] = values[index] ?? ""
-          variant = Metric.withAttributes(metric, attributes)
-          known.set(key, variant)
-        }
-        return variant
-      }
-    }
+    const variants = <Input, State>(metric: Metric.Metric<Input, State>, ...labels: ReadonlyArray<string>) =>
+      MetricVariants.make(server, metric, ...labels)
     const callsOf = variants(calls, "operation")
     const failuresOf = variants(failures, "operation", "kind")
     const connectedOf = variants(connected, "connection")

@@ -79,6 +79,29 @@ describe.skipIf(program === undefined)("PostgresBroker, failures", () => {
   )
 
   it.live(
+    "keeps its connections where answers come late, so that a slow server has no more to do for it",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const proxy = yield* redisProxy(server.port)
+          const url = server.url.replace(`:${server.port}/`, `:${proxy.port}/`)
+          const late = { deadline: "1 second", silence: "30 seconds", lease: "2 minutes" } as const
+          const node = yield* startNode(url, { ...late, connections: 2, listenUrl: server.url })
+          const user = newUser()
+          yield* persist(Effect.all([node.append(user, numbered(1)), node.head(user)], { concurrency: 2 }))
+          yield* eventually(Effect.as(persist(node.head(user)), proxy.connections()), (count) =>
+            count === 2, "two of them")
+          yield* proxy.delay(2_000)
+          assert.isTrue(Result.isFailure(yield* Effect.result(node.append(user, numbered(2)))))
+          yield* proxy.delay(0)
+          yield* persist(node.append(user, numbered(2, 3)))
+          assert.strictEqual((yield* persist(node.head(user))).offset, 3)
+          assert.strictEqual(proxy.connections(), 2)
+        }), 90),
+    180_000
+  )
+
+  it.live(
     "appends nothing twice and loses nothing though answers are cut at random",
     () =>
       withServer({}, (server) =>

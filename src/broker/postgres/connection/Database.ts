@@ -25,6 +25,7 @@ import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import type { Broker } from "../../Broker.ts"
 import type { BrokerError } from "../../BrokerError.ts"
+import type { FailureKind, PostgresMetrics } from "../Metrics.ts"
 import { migrations, version } from "../schema/Migrations.ts"
 import { SchemaMismatch } from "../schema/SchemaError.ts"
 import * as Failure from "./Failure.ts"
@@ -91,6 +92,8 @@ const outcomeOf = <A>(exit: Exit.Exit<A, SqlError>): Effect.Effect<A, SqlError> 
     )
     : exit
 
+const kindOf = (error: SqlError): FailureKind => Failure.isLoss(error) ? "unavailable" : "refused"
+
 const isMissing = (error: SqlError): boolean => /^(3F000|42883|42P01)$/.test(Failure.codeOf(error) ?? "")
 
 /**
@@ -102,10 +105,12 @@ const isMissing = (error: SqlError): boolean => /^(3F000|42883|42P01)$/.test(Fai
  * @since 0.2.0
  */
 export const make = Effect.fnUntraced(function*(
-  options: Options
+  options: Options,
+  metrics: PostgresMetrics
 ): Effect.fn.Return<Database, SchemaMismatch, Scope.Scope> {
   const { deadline, schema, silence } = options
   const clock = yield* Clock.Clock
+  const scope = yield* Effect.scope
   const server = placeOf(options.url)
   const silenceMs = Duration.toMillis(silence)
   // The pool closes once its calls have ended, and gives each up to ten seconds. A closing broker waits for it a moment.
@@ -138,17 +143,36 @@ export const make = Effect.fnUntraced(function*(
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       isLive = false
+      metrics.connected("calls", false)
       why = "the broker was closed"
     })
   )
 
-  const query = (sql: string, params: ReadonlyArray<string>) =>
-    pool.use((connection) => connection.queryValues(sql, params, options.prepare))
+  // Whoever interrupts what was sent gives up its connection as well, and has the server make another: so a server that is
+  // only slow would have more to do for each call that comes too late. One that says nothing is given up after its silence.
+  const giveUp = (fiber: Fiber.Fiber<unknown, unknown>) =>
+    Effect.timeoutOption(Fiber.await(fiber), silence).pipe(
+      Effect.ensuring(Effect.sync(() => fiber.interruptUnsafe())),
+      Effect.forkIn(scope, { startImmediately: true }),
+      Effect.asVoid
+    )
+  const leave = (fiber: Fiber.Fiber<unknown, unknown>, wasSent: boolean): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (fiber.pollUnsafe() !== undefined) return Effect.void
+      return wasSent ? giveUp(fiber) : Effect.sync(() => fiber.interruptUnsafe())
+    })
+
+  const query = (sql: string, params: ReadonlyArray<string>, sent = () => {}) =>
+    pool.use((connection) => {
+      sent()
+      return connection.queryValues(sql, params, options.prepare)
+    })
 
   // Ends in time, whatever the driver still has to do to end it. The scope may be closing: the pool closes after all who call.
   const within = <A>(
     effect: Effect.Effect<A, SqlError>,
-    duration: Duration.Duration
+    duration: Duration.Duration,
+    wasSent = () => false
   ): Effect.Effect<A | "late", SqlError> =>
     Effect.acquireUseRelease(
       Effect.forkDetach(effect, { startImmediately: true }),
@@ -157,24 +181,34 @@ export const make = Effect.fnUntraced(function*(
           duration,
           orElse: () => Effect.succeed("late" as const)
         }),
-      (fiber) => Effect.sync(() => fiber.interruptUnsafe())
+      (fiber) => leave(fiber, wasSent())
     )
+
+  // A statement that once it is sent has the time of a silence for its answer, though nobody waits for it any more.
+  const ask = (sql: string, params: ReadonlyArray<string>) =>
+    Effect.suspend(() => {
+      let isSent = false
+      return within(query(sql, params, () => void (isSent = true)), deadline, () => isSent)
+    })
 
   const send = (operation: string, sql: string, params: ReadonlyArray<string>): Effect.Effect<unknown, BrokerError> =>
     Effect.suspend(() => {
       if (!isLive) {
+        metrics.failed(operation, "disconnected")
         return Effect.fail(
           Failure.unavailable(operation, 0, new Error(`there is no connection to Postgres at ${server}: ${why}`))
         )
       }
       const startedAt = Monotonic.millisUnsafe(clock)
       const elapsed = () => Monotonic.millisUnsafe(clock) - startedAt
-      return Effect.matchEffect(within(query(sql, params), deadline), {
+      return Effect.matchEffect(ask(sql, params), {
         onSuccess: (rows) => {
           if (rows !== "late") {
             answeredAt = Monotonic.millisUnsafe(clock)
+            metrics.answered(operation, elapsed())
             return Effect.succeed(rows[0]?.[0])
           }
+          metrics.failed(operation, "deadline")
           isSuspect.openUnsafe()
           const late = new Error(`Postgres at ${server} did not answer in time`)
           return Effect.fail(Failure.unavailable(operation, elapsed(), late, "undecided"))
@@ -182,6 +216,7 @@ export const make = Effect.fnUntraced(function*(
         onFailure: (error) => {
           if (Failure.isLoss(error)) isSuspect.openUnsafe()
           else answeredAt = Monotonic.millisUnsafe(clock)
+          metrics.failed(operation, kindOf(error))
           return Effect.fail(Failure.toBrokerError(operation, elapsed(), error))
         }
       })
@@ -229,6 +264,7 @@ end $migrate$`,
   const turn = (to: boolean): void => {
     if (isLive === to) return
     isLive = to
+    metrics.connected("calls", to)
     for (const listener of listeners) listener(to ? "up" : "down")
   }
 
@@ -256,10 +292,7 @@ end $migrate$`,
   const look = Effect.gen(function*() {
     const isGreeting = !isLive
     const lookedAt = Monotonic.millisUnsafe(clock)
-    const found = yield* within(
-      isGreeting ? greet : Effect.asVoid(query("select 1", [])),
-      isGreeting ? silence : deadline
-    )
+    const found = yield* isGreeting ? within(greet, silence) : ask("select 1", [])
     // Where all connections are busy the look itself may come too late, and what others are answered says enough.
     if (found === "late" && !isGreeting && answeredAt >= lookedAt) return yield* reached
     if (found === "late") {

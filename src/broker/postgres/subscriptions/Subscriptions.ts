@@ -29,6 +29,7 @@ import { type Reader, Subscription, type Waiter } from "../../subscriptions/Subs
 import { type Database, toConnection } from "../connection/Database.ts"
 import * as Failure from "../connection/Failure.ts"
 import { type Options, placeOf } from "../connection/Options.ts"
+import type { PostgresMetrics } from "../Metrics.ts"
 import { fromPayload } from "./Message.ts"
 import type { Notifier } from "./Notifier.ts"
 import type { Postbox } from "./Postbox.ts"
@@ -62,13 +63,15 @@ const decodeAttended = Schema.decodeUnknownSync(Schema.Array(Schema.Tuple([
  * @category constructors
  * @since 0.2.0
  */
-export const make = Effect.fnUntraced(function*(
-  options: Options,
-  node: string,
-  database: Database,
-  postbox: Postbox,
-  notifier: Notifier
-): Effect.fn.Return<Subscriptions, never, Scope.Scope> {
+export const make = Effect.fnUntraced(function*(parts: {
+  readonly options: Options
+  readonly node: string
+  readonly database: Database
+  readonly postbox: Postbox
+  readonly notifier: Notifier
+  readonly metrics: PostgresMetrics
+}): Effect.fn.Return<Subscriptions, never, Scope.Scope> {
+  const { database, metrics, node, notifier, options, postbox } = parts
   const clock = yield* Clock.Clock
   const { byUser } = postbox
   const url = options.listenUrl ?? options.url
@@ -81,6 +84,11 @@ export const make = Effect.fnUntraced(function*(
   let hears = false
   let canaries = 0
   let heard = 0
+
+  const hearing = (to: boolean): void => {
+    hears = to
+    metrics.connected("listening", to)
+  }
 
   // Tells how many read here, and finds what a reader may have missed. A reader that joined hears what was before it.
   const attendTo = (
@@ -137,7 +145,7 @@ export const make = Effect.fnUntraced(function*(
       if (from !== node) postbox.deliver(line)
       else if (line[0] === "c") {
         heard = Math.max(heard, Number(line[1]))
-        hears = heard === canaries
+        hearing(heard === canaries)
       }
     }
   }
@@ -173,7 +181,7 @@ export const make = Effect.fnUntraced(function*(
   }).pipe(
     Effect.scoped,
     Effect.catch((error) => {
-      hears = false
+      hearing(false)
       const why = typeof error === "string" ? error : Failure.whyOf(error)
       if (why === told) return Effect.void
       told = why
