@@ -4,8 +4,7 @@
  * It multiplies; it measures nothing. Each line shows its formula, so that other assumptions can be put in by hand, or
  * below.
  */
-import * as Schema from "effect/Schema"
-import { Comparison } from "./harness/question.ts"
+import { readFigures } from "./harness/figures.ts"
 
 /** What is supposed, not measured. */
 const assumed = {
@@ -27,15 +26,6 @@ const assumed = {
   utilisation: 0.5
 }
 
-const Figures = Schema.fromJsonString(
-  Schema.Struct({
-    quick: Schema.Boolean,
-    questions: Schema.Array(
-      Schema.Struct({ name: Schema.String, comparisons: Schema.optionalKey(Schema.Array(Comparison)) })
-    )
-  })
-)
-
 const count = (value: number): string => Math.ceil(value).toLocaleString("en")
 const micros = (seconds: number): string => `${(seconds * 1e6).toPrecision(3)} µs`
 const gib = (bytes: number): string => `${(bytes / 1024 ** 3).toPrecision(3)} GiB`
@@ -44,7 +34,7 @@ const gib = (bytes: number): string => `${(bytes / 1024 ** 3).toPrecision(3)} Gi
  * The model for the figures in the text of a file that `--json` wrote.
  */
 export const renderModel = (json: string): string => {
-  const { questions, quick } = Schema.decodeSync(Figures)(json)
+  const { questions, quick } = readFigures(json)
   const measured = (question: string, what: string): number => {
     const comparisons = questions.find(({ name }) => name === question)?.comparisons
     const found = comparisons?.find((comparison) => comparison.what.startsWith(what))

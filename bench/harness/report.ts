@@ -1,6 +1,7 @@
 /**
  * Writes what was found: a table for people, JSON for programs.
  */
+import type { Changes } from "./changes.ts"
 import type { Outcome } from "./isolate.ts"
 import type { Machine } from "./machine.ts"
 import { type Comparison, type Figure, reached, type Target } from "./question.ts"
@@ -61,7 +62,7 @@ const cells = ({ baseline, ratio, subject, what, ...rest }: Comparison): Readonl
 const leftAligned = new Set([0, 4])
 
 const renderTable = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
-  const widths = columns.map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)))
+  const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)))
   return rows.map((row) =>
     row.map((cell, at) => leftAligned.has(at) ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)).join(
       "  "
@@ -135,3 +136,28 @@ export const toJson = (outcomes: ReadonlyArray<Outcome>, machine: Machine, quick
       2
     )
   }\n`
+
+const order = ["worse", "perhaps worse", "better", "perhaps better", "within the spread"]
+
+/**
+ * What changed since an earlier run, what became worse first.
+ */
+export const renderChanges = ({ added, changes, missing }: Changes, file: string): string => {
+  const rows = changes.toSorted((one, other) => order.indexOf(one.verdict) - order.indexOf(other.verdict)).map((
+    { before, factor, line, now, verdict }
+  ) => [
+    line,
+    `${digits(before.median)} ×`,
+    spread(before),
+    `${digits(now.median)} ×`,
+    verdict,
+    `${factor >= 1 ? "+" : "−"}${Math.abs((factor - 1) * 100).toFixed(1)} %`,
+    spread(now)
+  ])
+  const head = ["ratio of", "before", "its spread", "now", "", "change", "its spread"]
+  const lines = ["", `Compared with ${file}:`]
+  if (rows.length > 0) lines.push("", renderTable([head, ...rows]))
+  for (const line of added) lines.push(`new: ${line}`)
+  for (const line of missing) lines.push(`no more: ${line}`)
+  return `${lines.join("\n")}\n`
+}
