@@ -57,6 +57,11 @@ describe("the programs of the README", () => {
     const added = linesOf(patched(server, patch)).length - linesOf(server).length
     assert.isAbove(added, 0)
     assert.isAtMost(linesOf(patch).filter((line) => line.startsWith("+")).length, 10)
+    // The server with stop and its question, and the page with its buttons, each by itself.
+    const [page = ""] = /^const page = `[\s\S]*?^<\/script>`$/mu.exec(patched(server, patch)) ?? []
+    assert.isAbove(linesOf(page).length, 10)
+    assert.isBelow(linesOf(page).length, 40)
+    assert.isBelow(linesOf(patched(server, patch).replace(page, "")).length, 40)
     for (const code of [patched(server, patch), reactPage]) {
       assert.deepStrictEqual(linesOf(code).filter((line) => line.length > 128), [])
       assert.notMatch(code.replaceAll(/^import .*$|\/\/.*$/gmu, ""), /\bas\b(?!\()|\bany\b|@ts-/u)
