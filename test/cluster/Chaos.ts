@@ -4,29 +4,38 @@
  */
 import { Effect } from "effect"
 import { type Draw, seeded } from "../support/random.ts"
-import { type Cluster, type Node, stricken } from "./Cluster.ts"
+import { type Cluster, type Node, type Place, stricken } from "./Cluster.ts"
 import type { Trial } from "./Trial.ts"
 
 /** How often each kind of fault struck. */
 export type Faults = Record<string, number>
 
 /** A kind of fault, and what it does until it is healed. */
-interface Fault {
+export interface Fault<T = Trial> {
   readonly name: string
-  readonly strike: (trial: Trial, draw: Draw) => Effect.Effect<unknown>
+  readonly strike: (trial: T, draw: Draw) => Effect.Effect<unknown>
 }
 
 const between = (draw: Draw, least: number, most: number) => Effect.sleep(least + draw.below(most - least))
 
-const kill = (node: Node, draw: Draw) =>
+export const kill = (node: Place, draw: Draw) =>
   Effect.andThen(node.kill, Effect.andThen(between(draw, 200, 2_000), node.start))
 
-const freeze = (node: Node, draw: Draw, least = 300, most = 5_000) =>
+export const freeze = (node: Place, draw: Draw, least = 300, most = 5_000) =>
   Effect.andThen(node.child().freeze, Effect.andThen(between(draw, least, most), node.child().thaw))
 
-const stepClock = (node: Node) => node.child().stepClock
+export const stepClock = (node: Place) => node.child().stepClock
 
 const nodes = ({ emitters, gateways }: Cluster): ReadonlyArray<Node> => [...gateways, ...emitters]
+
+/** Some devices begin anew from what they had handled. */
+export const devicesReloaded: Fault<Pick<Trial, "devices">> = {
+  name: "devices reloaded",
+  strike: ({ devices }, draw) =>
+    Effect.sync(() => {
+      for (const device of devices.all) if (draw.chance(0.1)) device.reload()
+    })
+}
 
 const atGateways: ReadonlyArray<Fault> = [
   { name: "gateway killed", strike: ({ cluster }, draw) => kill(draw.pick(cluster.gateways), draw) },
@@ -93,26 +102,26 @@ const atServer: ReadonlyArray<Fault> = [
       return Effect.andThen(proxy.swallow, Effect.andThen(between(draw, 500, 4_000), proxy.heal))
     }
   },
-  {
-    name: "devices reloaded",
-    strike: ({ devices }, draw) =>
-      Effect.sync(() => {
-        for (const device of devices.all) if (draw.chance(0.1)) device.reload()
-      })
-  }
+  devicesReloaded
 ]
 
-/**
- * Strikes for so long, each kind at least once, and heals everything. `onFault` is told of each fault when it strikes.
- */
-export const storm = (
-  trial: Trial,
-  options: { readonly seed: number; readonly ms: number; readonly onFault?: (name: string) => void }
+/** How long faults strike, which, and who is told of each. */
+export interface Storm {
+  readonly seed: number
+  readonly ms: number
+  readonly onFault?: (name: string) => void
+}
+
+/** Strikes for so long with several hands at once, each kind of each hand at least once, and heals everything. */
+export const strikeAll = <T>(
+  hands: ReadonlyArray<ReadonlyArray<Fault<T>>>,
+  trial: T,
+  { ms, onFault, seed }: Storm
 ): Effect.Effect<Faults> =>
   Effect.gen(function*() {
     const faults: Faults = {}
-    const end = performance.now() + options.ms
-    const hand = (kinds: ReadonlyArray<Fault>, seed: number) =>
+    const end = performance.now() + ms
+    const hand = (kinds: ReadonlyArray<Fault<T>>, seed: number) =>
       Effect.gen(function*() {
         const draw = seeded(seed)
         for (let strikes = 0; performance.now() < end || strikes < kinds.length; strikes++) {
@@ -120,14 +129,17 @@ export const storm = (
           const fault = strikes < kinds.length ? kinds[(seed + strikes) % kinds.length] : draw.pick(kinds)
           if (fault === undefined) continue
           faults[fault.name] = (faults[fault.name] ?? 0) + 1
-          options.onFault?.(fault.name)
+          onFault?.(fault.name)
           yield* fault.strike(trial, draw)
         }
       })
-    yield* Effect.forEach(
-      [atGateways, atEmitters, atServer],
-      (kinds, index) => hand(kinds, options.seed * 3 + index),
-      { concurrency: "unbounded", discard: true }
-    )
+    yield* Effect.forEach(hands, (kinds, index) => hand(kinds, seed * hands.length + index), {
+      concurrency: "unbounded",
+      discard: true
+    })
     return faults
   })
+
+/** Strikes a cluster. */
+export const storm = (trial: Trial, options: Storm): Effect.Effect<Faults> =>
+  strikeAll([atGateways, atEmitters, atServer], trial, options)

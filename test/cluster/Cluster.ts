@@ -24,9 +24,8 @@ type Proxy = Effect.Success<ReturnType<typeof redisProxy>>
 export const stricken = "user-stricken"
 
 /** A place for one process after another: `child` is the one that runs, or ran last. */
-export interface Node {
+export interface Place {
   readonly name: string
-  readonly proxy: Proxy
   readonly child: () => Child.Child
   /** Whether a process runs here that was neither killed nor stopped. */
   readonly isUp: () => boolean
@@ -38,12 +37,20 @@ export interface Node {
   readonly kill: Effect.Effect<void>
 }
 
-/** An emitting node: `record` is all that its processes wrote down, `spooled` how much its spool held a moment ago. */
-export interface EmitterNode extends Node {
+/** A place whose process reaches the server by a way of its own. */
+export interface Node extends Place {
+  readonly proxy: Proxy
+}
+
+/** What emits: `record` is all that its processes wrote down, `spooled` how much its spool held a moment ago. */
+export interface Emitting extends Place {
   readonly record: () => ReadonlyArray<Line>
   readonly spooled: () => number
   readonly hasRested: () => boolean
 }
+
+/** An emitting node of a cluster. */
+export type EmitterNode = Emitting & Node
 
 /** The whole cluster. `url` is where devices connect. */
 export interface Cluster {
@@ -64,6 +71,45 @@ export interface Options {
   readonly pauseMs: number
 }
 
+/** Makes a place whose processes `launch` starts; `gone` is called when one is killed or stopped. All ends with the scope. */
+export const place = (
+  name: string,
+  launch: Effect.Effect<Child.Child, never, Scope.Scope>,
+  gone: () => void
+): Effect.Effect<Place, never, Scope.Scope> =>
+  Effect.map(Effect.scope, (scope) => {
+    let child: Child.Child | undefined
+    let life: Scope.Closeable | undefined
+    let isUp = false
+    const leave = () => {
+      isUp = false
+      gone()
+    }
+    const current = () => {
+      if (child === undefined) throw new Error(`${name} was never started`)
+      return child
+    }
+    return {
+      name,
+      child: current,
+      isUp: () => isUp,
+      start: Effect.gen(function*() {
+        if (life !== undefined) yield* Scope.close(life, Exit.void)
+        life = yield* Scope.fork(scope)
+        child = yield* Scope.provide(launch, life)
+        isUp = true
+      }),
+      stop: Effect.suspend(() => {
+        leave()
+        return current().stop
+      }),
+      kill: Effect.suspend(() => {
+        leave()
+        return Effect.asVoid(current().kill)
+      })
+    }
+  })
+
 /** Starts a cluster over a server of this kind, whose program is given; emitters are started by `start` of each. All ends with the scope. */
 export const make = Effect.fnUntraced(function*(kind: Store.Kind, program: string, options: Options) {
   const folder = yield* Effect.acquireRelease(
@@ -78,47 +124,16 @@ export const make = Effect.fnUntraced(function*(kind: Store.Kind, program: strin
     port: undefined
   }))
   const balancer = yield* Effect.orDie(Balancer.make(backends, 0))
-  const scope = yield* Effect.scope
-
-  const node = Effect.fnUntraced(function*(
+  const node = (
     name: string,
     launch: (url: string) => Effect.Effect<Child.Child, never, Scope.Scope>,
     gone: () => void
-  ) {
-    const proxy = yield* redisProxy(store.port)
-    let child: Child.Child | undefined
-    let life: Scope.Closeable | undefined
-    let isUp = false
-    const leave = () => {
-      isUp = false
-      gone()
-    }
-    const current = () => {
-      if (child === undefined) throw new Error(`${name} was never started`)
-      return child
-    }
-    const made: Node = {
-      name,
-      proxy,
-      child: current,
-      isUp: () => isUp,
-      start: Effect.gen(function*() {
-        if (life !== undefined) yield* Scope.close(life, Exit.void)
-        life = yield* Scope.fork(scope)
-        child = yield* Scope.provide(launch(store.urlAt(proxy.port)), life)
-        isUp = true
-      }),
-      stop: Effect.suspend(() => {
-        leave()
-        return current().stop
-      }),
-      kill: Effect.suspend(() => {
-        leave()
-        return Effect.asVoid(current().kill)
-      })
-    }
-    return made
-  })
+  ) =>
+    Effect.gen(function*() {
+      const proxy = yield* redisProxy(store.port)
+      const made: Node = { ...(yield* place(name, launch(store.urlAt(proxy.port)), gone)), proxy }
+      return made
+    })
 
   const gateways = yield* Effect.forEach(backends, (backend) =>
     node(

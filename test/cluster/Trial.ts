@@ -31,7 +31,7 @@ export interface Outcome extends Trial {
 }
 
 /** How long all may take to become quiet: the leases of dead runs are part of it. */
-const quietWithinMs = 60_000
+export const quietWithinMs = 60_000
 
 /** How long spools may take to get any emptier once the server is back. */
 const emptierWithinMs = 30_000
@@ -54,13 +54,14 @@ const headsOf = ({ broker, cluster }: Trial) =>
       Effect.orDie
     )
 
-const isQuiet = ({ devices }: Trial, heads: ReadonlyMap<string, Position>): boolean =>
+/** Whether every run has ended, for every device, and every device stands at the head. */
+export const isQuiet = ({ devices }: Pick<Trial, "devices">, heads: ReadonlyMap<string, Position>): boolean =>
   [...devices.logs.values()].every(({ open }) => open.size === 0)
   && devices.all.every(({ position, user }) => (position()?.offset ?? 0) === (heads.get(user)?.offset ?? 0))
 
-// Waits until nobody emits any more and the spools are empty, for as long as they get emptier.
-const rest = Effect.fnUntraced(function*({ cluster }: Trial) {
-  const alive = cluster.emitters.filter(({ isUp }) => isUp())
+/** Waits until nobody emits any more and the spools are empty, for as long as they get emptier; says what is wrong. */
+export const rest = Effect.fnUntraced(function*(emitters: ReadonlyArray<Cluster.Emitting>) {
+  const alive = emitters.filter(({ isUp }) => isUp())
   yield* Effect.forEach(alive, ({ child }) => child().rest)
   const unrested = () => alive.filter(({ hasRested }) => !hasRested()).length
   const spooled = () => alive.reduce((sum, { spooled }) => sum + spooled(), 0)
@@ -78,7 +79,7 @@ const rest = Effect.fnUntraced(function*({ cluster }: Trial) {
 // Everybody emits no more; what is on its way arrives, also the endings of runs whose process died.
 const settle = Effect.fnUntraced(function*(trial: Trial, commands: ReadonlyArray<Sent>) {
   const { cluster, devices } = trial
-  const problem = yield* rest(trial)
+  const problem = yield* rest(cluster.emitters)
   const problems = problem === undefined ? [] : [problem]
   const endings = yield* Effect.forEach(cluster.emitters, ({ stop }) => stop, { concurrency: "unbounded" })
   for (const [index, { code, signal }] of endings.entries()) {

@@ -4,20 +4,23 @@
  */
 import { Effect, Fiber, Logger } from "effect"
 import { readNumber, readOptions, refuse } from "../support/options.ts"
-import { type Faults, storm } from "./Chaos.ts"
+import { type Faults, type Storm, storm } from "./Chaos.ts"
 import { command } from "./Commander.ts"
-import { list, report } from "./report.ts"
+import type { Devices } from "./Devices.ts"
+import { type Broker, list, report } from "./report.ts"
+import * as SingleTrial from "./SingleTrial.ts"
 import * as Store from "./Store.ts"
 import * as Trials from "./Trial.ts"
 
 const defaults = { minutes: 3, seed: 1, gateways: 3, emitters: 3, users: 40, devices: 6, pause: 300, commands: 300 }
 
 const help =
-  `Strikes a cluster of real processes over one real Redis or Postgres with seeded faults, and checks every promise.
+  `Strikes a cluster of real processes over one real Redis or Postgres, or one process over a file, with seeded faults, and
+checks every promise.
 
   npm run chaos -- [options]
 
-  --broker s    redis or postgres (redis)
+  --broker s    redis, postgres or sqlite (redis)
   --minutes n   how long faults strike (${defaults.minutes})
   --seed n      which faults, and what agents do (${defaults.seed})
   --gateways n  gateway processes (${defaults.gateways})
@@ -27,7 +30,8 @@ const help =
   --commands n  commands that devices send meanwhile: stop, answer, steer (${defaults.commands})
   --pause n     milliseconds between two events of an agent, on average (${defaults.pause})
 
-It ends with 0 when every promise was kept, else with 1 after it has said what broke. The server must be installed.
+It ends with 0 when every promise was kept, else with 1 after it has said what broke. The server must be installed. With --broker sqlite there is one
+process, which is killed, frozen and restarted.
 `
 
 const text = { type: "string" } as const
@@ -63,9 +67,12 @@ const options: Trials.Options = {
   devicesPerUser: number("devices", 1)
 }
 
-const kind = Store.kinds.find((one) => one === (values.broker ?? "redis")) ??
-  refuse("chaos", `--broker must be ${Store.kinds.join(" or ")}`)
-const program = Store.find(kind) ?? refuse("chaos", `the server of --broker ${kind} is not installed`)
+const brokers: ReadonlyArray<Broker> = [...Store.kinds, "sqlite"]
+const broker = brokers.find((one) => one === (values.broker ?? "redis")) ??
+  refuse("chaos", `--broker must be one of ${brokers.join(", ")}`)
+if (broker === "sqlite" && (values.gateways ?? values.emitters) !== undefined) {
+  refuse("chaos", "--broker sqlite is one process: it takes neither --gateways nor --emitters")
+}
 const started = performance.now()
 const say = (what: string) => {
   const seconds = ((performance.now() - started) / 1000).toFixed(1)
@@ -73,28 +80,44 @@ const say = (what: string) => {
 }
 
 let faults: Faults = {}
-say("starting the cluster")
-const outcome = await Effect.runPromise(
-  Trials.run(kind, program, options, (trial) =>
-    Effect.gen(function*() {
-      const { all, problems, totals } = trial.devices
-      let told = 0
-      say(`${all.length} devices are live; faults strike for ${minutes} minutes`)
-      const progress = Effect.sync(() => {
-        const statuses: Record<string, number> = {}
-        for (const device of all) statuses[device.status()] = (statuses[device.status()] ?? 0) + 1
-        const delivered = totals.delivered.toLocaleString("en")
-        say(`${delivered} events delivered, ${totals.resumed} resumed; devices: ${list(statuses)}`)
-        for (const problem of problems.slice(told, 20)) say(`  ${problem}`)
-        told = problems.length
-      })
-      yield* progress.pipe(Effect.delay("10 seconds"), Effect.forever, Effect.forkChild)
-      const ms = minutes * 60_000
-      const commanding = yield* Effect.forkChild(command(trial.devices, { count: commands, ms, seed: options.seed }))
-      faults = yield* storm(trial, { seed: options.seed, ms, onFault: say })
-      say("everything is healed; waiting until all is quiet")
-      return yield* Fiber.join(commanding)
-    })).pipe(Effect.provide(Logger.layer([])))
-)
-process.stdout.write(`\n${report(options, outcome, faults)}\n`)
+
+/** Lets faults strike while devices command, and says how it goes. */
+const rage = (devices: Devices, strike: (storm: Storm) => Effect.Effect<Faults>) =>
+  Effect.gen(function*() {
+    const { all, problems, totals } = devices
+    let told = 0
+    say(`${all.length} devices are live; faults strike for ${minutes} minutes`)
+    const progress = Effect.sync(() => {
+      const statuses: Record<string, number> = {}
+      for (const device of all) statuses[device.status()] = (statuses[device.status()] ?? 0) + 1
+      const delivered = totals.delivered.toLocaleString("en")
+      say(`${delivered} events delivered, ${totals.resumed} resumed; devices: ${list(statuses)}`)
+      for (const problem of problems.slice(told, 20)) say(`  ${problem}`)
+      told = problems.length
+    })
+    yield* progress.pipe(Effect.delay("10 seconds"), Effect.forever, Effect.forkChild)
+    const ms = minutes * 60_000
+    const commanding = yield* Effect.forkChild(command(devices, { count: commands, ms, seed: options.seed }))
+    faults = yield* strike({ seed: options.seed, ms, onFault: say })
+    say("everything is healed; waiting until all is quiet")
+    return yield* Fiber.join(commanding)
+  })
+
+const overServer = (kind: Store.Kind) =>
+  Trials.run(
+    kind,
+    Store.find(kind) ?? refuse("chaos", `the server of --broker ${kind} is not installed`),
+    options,
+    (trial) => rage(trial.devices, (striking) => storm(trial, striking))
+  )
+
+const overFile = () =>
+  SingleTrial.run(options, (trial) => rage(trial.devices, (striking) => SingleTrial.storm(trial, striking)))
+
+say(broker === "sqlite" ? "starting the process" : "starting the cluster")
+const run: Effect.Effect<Pick<Trials.Outcome, "account" | "devices">> = broker === "sqlite"
+  ? overFile()
+  : overServer(broker)
+const outcome = await Effect.runPromise(Effect.provide(run, Logger.layer([])))
+process.stdout.write(`\n${report(options, outcome, faults, broker)}\n`)
 process.exit(outcome.account.broken.length === 0 ? 0 : 1)

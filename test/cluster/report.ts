@@ -2,7 +2,11 @@
  * What a trial came to, as text.
  */
 import type { Faults } from "./Chaos.ts"
+import type * as Store from "./Store.ts"
 import type { Options, Outcome } from "./Trial.ts"
+
+/** What the logs are kept in. */
+export type Broker = Store.Kind | "sqlite"
 
 const count = (n: number) => n.toLocaleString("en")
 
@@ -14,11 +18,16 @@ export const list = (counts: Readonly<Record<string, number>>) =>
 const named = 20
 
 /** The report, and how to see it again. */
-export const report = (options: Options, { account, devices: { all, totals } }: Outcome, faults: Faults): string => {
+export const report = (
+  options: Options,
+  { account, devices: { all, totals } }: Pick<Outcome, "account" | "devices">,
+  faults: Faults,
+  broker: Broker = "redis"
+): string => {
   const { broken } = account
+  const processes = broker === "sqlite" ? "one process" : `${options.gateways} gateways, ${options.emitters} emitters`
   return [
-    `seed ${options.seed}: ${options.gateways} gateways, ${options.emitters} emitters, ${count(all.length)} devices of `
-    + `${options.users} users`,
+    `seed ${options.seed}: ${processes}, ${count(all.length)} devices of ${options.users} users`,
     `faults       ${list(faults)}`,
     `emitted      ${count(account.accepted)} events were accepted, ${
       count(account.inLog)
@@ -34,7 +43,7 @@ export const report = (options: Options, { account, devices: { all, totals } }: 
       `promises     BROKEN ${count(broken.length)} times:`,
       ...broken.slice(0, named).map((what) => `  ${what}`),
       ...broken.length > named ? [`  and ${count(broken.length - named)} more`] : [],
-      `to see it again: npm run chaos -- --seed ${options.seed}`
+      `to see it again: npm run chaos -- --broker ${broker} --seed ${options.seed}`
     ]
   ].join("\n")
 }
