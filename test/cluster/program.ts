@@ -3,6 +3,7 @@
  */
 import { NodeRuntime } from "@effect/platform-node"
 import { Cause, Config, Effect, Exit, type Layer, Logger, type Redacted } from "effect"
+import { flushCompileCache } from "node:module"
 import * as Authenticator from "../../src/gateway/authentication/Authenticator.ts"
 import type * as Broker from "../../src/broker/Broker.ts"
 import { RedisBroker } from "../../src/broker/redis/index.ts"
@@ -48,6 +49,8 @@ export const stepWallClock = (stepsMs: readonly [number, ...Array<number>]): voi
 /** Runs until SIGTERM, which ends it with 0, or until its parent is gone. */
 export const runChild = <E>(program: Effect.Effect<unknown, E>): void => {
   process.stdin.on("end", () => process.exit(1)).resume()
+  // One that is killed later has left to the next what it compiled.
+  setTimeout(flushCompileCache, 2_000).unref()
   NodeRuntime.runMain(
     program.pipe(Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatLogFmt)]))),
     { teardown: (exit, onExit) => onExit(Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? 0 : 1) }

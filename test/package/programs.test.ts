@@ -31,4 +31,13 @@ describe("programs that npm runs", () => {
       assert.match(err, new RegExp(`^Unknown option '--nonsense'[^\\n]*\\(npm run ${script} -- --help [^\\n]*\\n$`))
     })
   }
+
+  it("chaos refuses a broker that it does not know, and more processes than SQLite has, with 2 and one line", async () => {
+    const { code, err, out } = await run("chaos", "--broker", "mysql")
+    assert.deepStrictEqual([code, out], [2, ""])
+    assert.match(err, /^--broker must be one of redis, postgres, sqlite[^\n]*\n$/u)
+    const several = await run("chaos", "--broker", "sqlite", "--gateways", "2")
+    assert.deepStrictEqual([several.code, several.out], [2, ""])
+    assert.match(several.err, /^--broker sqlite is one process[^\n]*\n$/u)
+  })
 })
