@@ -49,7 +49,7 @@ await Effect.runPromise(
     Effect.provide(
       EmitterLayer({ profile: "lowLatency" }).pipe(
         FallbackChannel.provide(Spool.sqlite({ file: spool })),
-        Layer.provideMerge(SqliteBroker.layer({ file, deadline: "300 millis" }))
+        Layer.provideMerge(SqliteBroker.layer({ file, deadline: "2 seconds" }))
       )
     )
   )
