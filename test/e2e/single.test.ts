@@ -21,33 +21,37 @@ const small: Options = {
 const timeout = 400_000
 
 describe("one process over a file", () => {
-  it.live("keeps every promise when it is killed, frozen and started again: devices resume in the same epochs", () =>
-    SingleTrial.run(small, ({ devices, service }) =>
-      Effect.gen(function*() {
-        const striking = Effect.gen(function*() {
-          yield* Effect.sleep("2 seconds")
-          yield* service.kill
-          yield* service.start
-          yield* Effect.sleep("1 second")
-          yield* service.child().freeze
-          yield* Effect.sleep("1 second")
-          yield* service.child().thaw
-          yield* Effect.sleep("1 second")
-        })
-        const [, sent] = yield* Effect.all(
-          [striking, command(devices, { count: 20, ms: 4_000, seed: small.seed })],
-          { concurrency: "unbounded" }
-        )
-        return sent
-      })).pipe(
-        Effect.map(({ account, devices: { totals } }) => {
-          assert.deepStrictEqual(account.broken.slice(0, 10), [])
-          assert.isAbove(account.accepted, 50)
-          assert.isAbove(account.endings["lost"] ?? 0, 0)
-          assert.isAbove(totals.resumed, 0)
-          assert.strictEqual(totals.gaps, 0)
-          assert.strictEqual(totals.delivered, account.inLog * small.devicesPerUser)
-        }),
-        Effect.provide(Logger.layer([]))
-      ), timeout)
+  it.live(
+    "keeps every promise when it is killed, frozen and started again: devices resume in the same epochs",
+    () =>
+      SingleTrial.run(small, ({ devices, service }) =>
+        Effect.gen(function*() {
+          const striking = Effect.gen(function*() {
+            yield* Effect.sleep("2 seconds")
+            yield* service.kill
+            yield* service.start
+            yield* Effect.sleep("1 second")
+            yield* service.child().freeze
+            yield* Effect.sleep("1 second")
+            yield* service.child().thaw
+            yield* Effect.sleep("1 second")
+          })
+          const [, sent] = yield* Effect.all(
+            [striking, command(devices, { count: 20, ms: 4_000, seed: small.seed })],
+            { concurrency: "unbounded" }
+          )
+          return sent
+        })).pipe(
+          Effect.map(({ account, devices: { totals } }) => {
+            assert.deepStrictEqual(account.broken.slice(0, 10), [])
+            assert.isAbove(account.accepted, 50)
+            assert.isAbove(account.endings["lost"] ?? 0, 0)
+            assert.isAbove(totals.resumed, 0)
+            assert.strictEqual(totals.gaps, 0)
+            assert.strictEqual(totals.delivered, account.inLog * small.devicesPerUser)
+          }),
+          Effect.provide(Logger.layer([]))
+        ),
+    timeout
+  )
 })
