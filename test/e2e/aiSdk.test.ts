@@ -42,85 +42,93 @@ const bundle = async (change: (program: string) => string) => {
     format: "esm",
     jsx: "automatic",
     logLevel: "silent",
+    minify: true,
     platform: "browser",
     write: false
   })
-  return outputFiles[0]?.text ?? ""
+  return outputFiles[0]?.text ?? assert.fail("nothing was built")
 }
 
 describe.skipIf(executable === undefined)("useChat in a browser", () => {
   let browser: Browser
   let context: BrowserContext
   let scope: Scope.Closeable
-  let scripts: { readonly ours: string; readonly own: string }
   let url: string
-  let ann: string
-  /** What the run says next; it ends when that ends. */
-  let pieces: Queue.Queue<string, Cause.Done>
+  /** What the run of each user says next; it ends when that ends. */
+  const pieces = new Map<string, Queue.Queue<string, Cause.Done>>()
   let problems: Array<string>
 
-  beforeAll(async () => {
-    browser = await launch(executable ?? "chromium")
-    const [ours, own] = await Promise.all([bundle((program) => program), bundle(ownTransport)])
-    scripts = { ours: ours ?? "", own: own ?? "" }
-  })
-  afterAll(() => browser?.close())
+  const piecesOf = (name: string) => pieces.get(name) ?? assert.fail(`${name} has no run`)
 
-  beforeEach(async () => {
-    problems = []
+  beforeAll(async () => {
     scope = await Effect.runPromise(Scope.make())
-    const start = Effect.gen(function*() {
-      pieces = yield* Queue.unbounded<string, Cause.Done>()
-      const chat = AiSdk.layer({
-        path: "/api/chat",
-        run: () =>
-          Stream.fromQueue(pieces).pipe(
+    const launching = launch(executable ?? "chromium")
+    const [ours, own] = await Promise.all([bundle((program) => program), bundle(ownTransport)])
+    const chat = AiSdk.layer({
+      path: "/api/chat",
+      run: () =>
+        Effect.flatMap(Emitter.Emitter, ({ context: { userId } }) =>
+          Stream.fromQueue(piecesOf(userId)).pipe(
             Stream.runForEach((delta) =>
               Emitter.emit(Event.critical(AgentEvents.TextDelta.make({ messageId: "m", delta })))
             ),
             Emitter.run({ agentName: "writer" })
-          )
-      })
-      const page = (script: string) =>
-        HttpServerResponse.html(
-          `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>chat</title><body><script type="module" src="/${script}.js"></script>`
-        )
-      const script = (text: string) => HttpServerResponse.text(text, { contentType: "text/javascript; charset=utf-8" })
-      const pages = Layer.mergeAll(
-        HttpRouter.add("GET", "/ours", page("ours")),
-        HttpRouter.add("GET", "/own", page("own")),
-        HttpRouter.add("GET", "/ours.js", script(scripts.ours)),
-        HttpRouter.add("GET", "/own.js", script(scripts.own))
-      )
-      url = (yield* serveApp(Layer.mergeAll(chat, pages))).url
-      ann = yield* token("ann")
+          ))
     })
-    await Effect.runPromise(Scope.provide(start, scope))
+    const page = (script: string) =>
+      HttpServerResponse.html(
+        `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>chat</title><body><script type="module" src="/${script}.js"></script>`
+      )
+    const script = (text: string) => HttpServerResponse.text(text, { contentType: "text/javascript; charset=utf-8" })
+    const pages = Layer.mergeAll(
+      HttpRouter.add("GET", "/ours", page("ours")),
+      HttpRouter.add("GET", "/own", page("own")),
+      HttpRouter.add("GET", "/ours.js", script(ours)),
+      HttpRouter.add("GET", "/own.js", script(own))
+    )
+    const app = await Effect.runPromise(Scope.provide(serveApp(Layer.mergeAll(chat, pages)), scope))
+    url = app.url
+    browser = await launching
+  })
+  afterAll(async () => {
+    await browser?.close()
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+  })
+
+  beforeEach(async () => {
+    problems = []
     context = await browser.newContext()
   })
   afterEach(async () => {
     await context.close()
-    await Effect.runPromise(Scope.close(scope, Exit.void))
     assert.deepStrictEqual(problems, [])
   })
 
-  const open = async (name: "ours" | "own"): Promise<Page> => {
+  const open = async (name: "ours" | "own", user: string): Promise<Page> => {
     const page = await context.newPage()
     page.setDefaultTimeout(20_000 * patience)
     page.on("pageerror", (error) => problems.push(String(error)))
-    await page.goto(`${url}/${name}?token=${ann}`)
+    await page.goto(`${url}/${name}?token=${await Effect.runPromise(token(user))}`)
     await page.locator("main").waitFor()
     return page
   }
-  const say = (...texts: ReadonlyArray<string>) => Effect.runPromise(Queue.offerAll(pieces, texts))
-  const end = () => Effect.runPromise(Queue.end(pieces))
+  /** The next run of a user, which says what is given to `say`. */
+  const prepare = async (user: string) => {
+    const queue = await Effect.runPromise(Queue.unbounded<string, Cause.Done>())
+    pieces.set(user, queue)
+    return {
+      say: (...texts: ReadonlyArray<string>) => Effect.runPromise(Queue.offerAll(queue, texts)),
+      end: () => Effect.runPromise(Queue.end(queue))
+    }
+  }
   const shows = (page: Page, text: string, status: string) =>
     page.locator(`main[data-status=${status}] .assistant`, { hasText: text }).waitFor()
   const answer = (page: Page) => page.locator(".assistant").allTextContents()
 
   for (const name of ["ours", "own"] as const) {
     it(`shows a run character by character, also after a reload in its middle and in a second tab (${name})`, async () => {
-      const first = await open(name)
+      const { end, say } = await prepare(name)
+      const first = await open(name, name)
       await first.locator("#ask").click()
       await say("Streams ", "are 👩\n")
       await shows(first, "Streams are 👩", "streaming")
@@ -128,7 +136,7 @@ describe.skipIf(executable === undefined)("useChat in a browser", () => {
 
       await first.reload()
       await shows(first, "Streams are 👩", "streaming")
-      const second = await open(name)
+      const second = await open(name, name)
       await shows(second, "Streams are 👩", "streaming")
       await say("{pull}", " <b>-based")
       await end()
@@ -140,8 +148,9 @@ describe.skipIf(executable === undefined)("useChat in a browser", () => {
   }
 
   it("shows a run that another tab began, and stops it in both", async () => {
-    const first = await open("ours")
-    const second = await open("ours")
+    const { say } = await prepare("ann")
+    const first = await open("ours", "ann")
+    const second = await open("ours", "ann")
     await second.locator("#ask").click()
     await say("one")
     await shows(first, "one", "streaming")

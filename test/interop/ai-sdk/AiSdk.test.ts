@@ -14,8 +14,13 @@ import { Deferred, Effect } from "effect"
 import { AgentEvents, Broker, Emitter, Event, UserLog } from "effect-emitter"
 import { AiSdk } from "effect-emitter/ai-sdk"
 import { EmitterChatTransport } from "effect-emitter/ai-sdk/client"
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import { until } from "../../client/devices.ts"
 import { token, user } from "../../gateway/server.ts"
+import { patience } from "../../support/patience.ts"
+import { seeded } from "../../support/random.ts"
 import { type App, parseEvents, serveApp } from "../app.ts"
 
 const say = (delta: string) => Emitter.emit(Event.critical(AgentEvents.TextDelta.make({ messageId: "m", delta })))
@@ -230,18 +235,51 @@ describe("a chat of the AI SDK", () => {
     }), 60_000)
 })
 
-describe("a request to a chat", () => {
-  const refused = (body: unknown, headers?: Record<string, string>) =>
-    Effect.gen(function*() {
-      const { app, starts } = yield* makeChat
-      const response = yield* app.post("/api/chat", body, { headers })
-      const answer: unknown = yield* Effect.promise(() => response.json())
-      assert.deepStrictEqual(starts, [])
-      return [response.status, JSON.stringify(answer)] as const
-    })
+describe("a chat whose stream is cut", () => {
+  const text = "Streams are pull-based: 日本語 👩‍🚀\n\ndata: [DONE]\n"
 
+  it.live("behind any byte has the same message once it comes back", () =>
+    Effect.gen(function*() {
+      const chat = AiSdk.layer({
+        path: "/api/chat",
+        run: () =>
+          Effect.forEach(text, say, { discard: true }).pipe(
+            Effect.andThen(Effect.succeed(["a"]).pipe(Emitter.tool("search", { q: "streams" }))),
+            Emitter.run({ agentName: "a" })
+          )
+      })
+      const app = yield* serveApp(chat)
+      const draw = seeded(20_261_129)
+      const cuts = Array.from({ length: 24 }, (_, index) => index === 0 ? 0 : index === 1 ? 1e9 : draw.below(6_000))
+      const child = fileURLToPath(new URL("cut-child.ts", import.meta.url))
+      const given = [child, `${app.url}/api/chat`, yield* token("ada"), ...cuts.map(String)]
+      const { stdout } = yield* Effect.promise(() =>
+        promisify(execFile)(process.execPath, given, { timeout: 60_000 * patience, killSignal: "SIGKILL" })
+      )
+      const lines = stdout.trim().split("\n")
+      assert.lengthOf(lines, cuts.length)
+      for (const [index, line] of lines.entries()) {
+        const [id, message]: readonly [string, UIMessage] = JSON.parse(line)
+        const calls = message.parts.filter(isToolUIPart).map(({ input, state, type }) => [type, state, input])
+        assert.deepStrictEqual(
+          [message.id, textOf(message), calls],
+          [id, text, [["tool-search", "output-available", { q: "streams" }]]],
+          `cut behind ${cuts[index]}`
+        )
+        assert.nestedPropertyVal(message, "metadata.run.status", "completed")
+      }
+    }), 90_000 * patience)
+})
+
+describe("a request to a chat", () => {
   it.live("that does not fit is refused, with all that is wrong, and starts nothing", () =>
     Effect.gen(function*() {
+      const { app, starts } = yield* makeChat
+      const refused = Effect.fnUntraced(function*(body: unknown, headers?: Record<string, string>) {
+        const response = yield* app.post("/api/chat", body, { headers })
+        const answer: unknown = yield* Effect.promise(() => response.json())
+        return [response.status, JSON.stringify(answer)] as const
+      })
       const messages = [question("hello")]
       assert.include((yield* refused({}))[1], "messages")
       for (
@@ -259,6 +297,7 @@ describe("a request to a chat", () => {
         ]
       ) assert.strictEqual((yield* refused(body))[0], 400, JSON.stringify(body))
       assert.strictEqual((yield* refused({ id: "t1", messages }, { authorization: "Bearer nonsense" }))[0], 401)
+      assert.deepStrictEqual(starts, [])
     }), 60_000)
 
   it.live(
