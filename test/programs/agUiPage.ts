@@ -4,27 +4,20 @@ import { EmitterAgent } from "effect-emitter/ag-ui/client"
 const token = new URLSearchParams(location.search).get("token") ?? ""
 const agent = new EmitterAgent({ threadId: "t1", api: "/agent", connection: { url: "/events", token } })
 
-const main = document.body.appendChild(document.createElement("main"))
+const make = (tag: string, more: object) => Object.assign(document.createElement(tag), more)
+const main = make("main", {})
 const show = (status: string) => () => {
   main.dataset["status"] = status
-  main.replaceChildren(
-    ...agent.messages.map(({ content, role }) =>
-      Object.assign(document.createElement("p"), { className: role, textContent: String(content) })
-    )
-  )
+  main.replaceChildren()
+  for (const { content, role } of agent.messages) main.append(make("p", { className: role, textContent: content }))
 }
-agent.subscribe({
-  onRunInitialized: show("running"),
-  onMessagesChanged: show("running"),
-  onRunFinalized: show("ready")
-})
+agent.subscribe({ onMessagesChanged: show("running"), onRunFinalized: show("ready") })
 
-const button = (id: string, onclick: () => void) =>
-  document.body.append(Object.assign(document.createElement("button"), { id, textContent: id, onclick }))
-button("ask", () => {
+const ask = () => {
   agent.addMessage({ id: crypto.randomUUID(), role: "user", content: "hello" })
   void agent.runAgent()
-})
-button("stop", () => agent.abortRun())
+}
+document.body.append(main, make("button", { id: "ask", textContent: "Ask", onclick: ask }))
+document.body.append(make("button", { id: "stop", textContent: "Stop", onclick: () => agent.abortRun() }))
 void agent.connectAgent()
 agent.watch(() => void agent.connectAgent())
