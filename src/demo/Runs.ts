@@ -10,6 +10,9 @@ import { Sending } from "./agent/Sending.ts"
 /** How many runs one user may have under way. */
 export const maxRuns = 3
 
+/** The thread that the runs of the demo are in. */
+const thread = "demo"
+
 /** The user has `limit` runs under way already. */
 export class TooManyRuns extends Schema.TaggedError<TooManyRuns>()("TooManyRuns", { limit: Schema.Natural }) {
   override get message() {
@@ -50,7 +53,7 @@ export const layer = (documents: Library.Library) =>
         if (own.length >= maxRuns) return yield* new TooManyRuns({ limit: maxRuns })
         const library = text === undefined ? documents : yield* Library.fromText(text)
         const runId = Identity.RunId.make(`run-${prefix}-${++started}`)
-        yield* emitters.forUser({ userId: user, runId }).pipe(
+        yield* emitters.forUser({ userId: user, threadId: thread, runId }).pipe(
           Effect.flatMap((emitter) =>
             Agent.run(question, library).pipe(
               Effect.provideService(Emitter.Emitter, emitter),

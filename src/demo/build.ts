@@ -1,5 +1,5 @@
 /**
- * Bundles the demo's page for the browser.
+ * Bundles the demo's pages for the browser.
  */
 import { Effect, Schema } from "effect"
 import { build, stop } from "esbuild"
@@ -7,26 +7,57 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises"
 import { basename, extname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
-/** A file of the page, as it is served. */
+/** A file of the pages, as it is served. */
 export interface PageFile {
   readonly name: string
   readonly type: string
-  readonly body: Uint8Array
+  readonly body: Effect.Effect<Uint8Array, PageNotBuilt>
 }
+
+/** The pages cannot be built, most likely because the development dependencies are not installed. */
+export class PageNotBuilt extends Schema.TaggedError<PageNotBuilt>()("PageNotBuilt", { cause: Schema.Defect() }) {
+  override get message() {
+    return `The page cannot be built. Is everything installed? Try: npm ci\n${String(this.cause)}`
+  }
+}
+
+interface BuiltFile {
+  readonly name: string
+  readonly bytes: Uint8Array
+}
+
+const types: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".svg": "image/svg+xml",
+  ".css": "text/css; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8"
+}
+
+const typeOf = (name: string) => types[extname(name)] ?? "application/octet-stream"
 
 const page = (name: string) => fileURLToPath(new URL(`./page/${name}`, import.meta.url))
 
 const copied = [
-  { source: "index.html", type: "text/html; charset=utf-8" },
-  { source: "operator/operator.html", type: "text/html; charset=utf-8" },
-  { source: "icon.svg", type: "image/svg+xml" }
+  "index.html",
+  "operator/operator.html",
+  "others/react.html",
+  "others/chat.html",
+  "others/ag-ui.html",
+  "icon.svg"
 ]
 
-/** Bundles the page in memory. Rejects with esbuild's own report when the sources do not build. */
-export const bundlePage = async (): Promise<ReadonlyArray<PageFile>> => {
-  const result = await build({
-    entryPoints: [page("main.ts"), page("operator/operator.ts"), page("style.css")],
+const own = ["main.ts", "operator/operator.ts", "style.css"]
+
+/** Pages of other libraries, whose code is many times that of the demo's own. */
+const others = ["others/react.tsx", "others/chat.tsx", "others/ag-ui.tsx"]
+
+/** Rejects with esbuild's own report when the sources do not build. */
+const bundle = async (sources: ReadonlyArray<string>): Promise<ReadonlyArray<BuiltFile>> => {
+  const { outputFiles } = await build({
+    entryPoints: sources.map(page),
     bundle: true,
+    define: { "process.env.NODE_ENV": "\"production\"" },
+    jsx: "automatic",
     write: false,
     minify: true,
     format: "esm",
@@ -38,54 +69,49 @@ export const bundlePage = async (): Promise<ReadonlyArray<PageFile>> => {
   })
   // The builder is a process of its own; it would stay as long as this one.
   await stop()
-  const built = result.outputFiles.map(({ contents, path }) =>
-    path.endsWith(".css")
-      ? { name: "style.css", type: "text/css; charset=utf-8", body: contents }
-      : { name: basename(path), type: "text/javascript; charset=utf-8", body: contents }
-  )
-  const files = await Promise.all(
-    copied.map(async ({ source, type }) => ({ name: basename(source), type, body: await readFile(page(source)) }))
-  )
-  return [...files, ...built]
+  return outputFiles.map(({ contents, path }) => ({ name: basename(path), bytes: contents }))
 }
 
-/** The page cannot be built, most likely because the development dependencies are not installed. */
-export class PageNotBuilt extends Schema.TaggedError<PageNotBuilt>()("PageNotBuilt", { cause: Schema.Defect() }) {
-  override get message() {
-    return `The page cannot be built. Is everything installed? Try: npm ci\n${String(this.cause)}`
-  }
+const bundleOwn = async (): Promise<ReadonlyArray<BuiltFile>> => {
+  const built = await bundle(own)
+  const read = async (source: string) => ({ name: basename(source), bytes: await readFile(page(source)) })
+  return [...await Promise.all(copied.map(read)), ...built]
 }
 
-/** The page, bundled. */
-export const builtPage: Effect.Effect<ReadonlyArray<PageFile>, PageNotBuilt> = Effect.tryPromise({
-  try: bundlePage,
-  catch: (cause) => new PageNotBuilt({ cause })
+const attempt = (bundled: () => Promise<ReadonlyArray<BuiltFile>>) =>
+  Effect.tryPromise({ try: bundled, catch: (cause) => new PageNotBuilt({ cause }) })
+
+const fileOf = ({ bytes, name }: BuiltFile): PageFile => ({ name, type: typeOf(name), body: Effect.succeed(bytes) })
+
+/** The pages, bundled. Those of other libraries are when the first of them is asked for. */
+export const builtPage: Effect.Effect<ReadonlyArray<PageFile>, PageNotBuilt> = Effect.gen(function*() {
+  const files = yield* attempt(bundleOwn)
+  const later = yield* Effect.cached(Effect.uninterruptible(attempt(() => bundle(others))))
+  const scripts = others.map((source): PageFile => {
+    const name = basename(source).replace(/\.tsx$/u, ".js")
+    const body = Effect.flatMap(later, (built) => {
+      const file = built.find((one) => one.name === name)
+      return file === undefined ? Effect.fail(new PageNotBuilt({ cause: name })) : Effect.succeed(file.bytes)
+    })
+    return { name, type: typeOf(name), body }
+  })
+  return [...files.map(fileOf), ...scripts]
 })
 
-/** Bundles the page into a directory, which is made if need be. */
+/** Bundles the pages into a directory, which is made if need be. */
 export const buildPage = async (outdir: string): Promise<void> => {
-  const files = await bundlePage()
+  const files = [...await bundleOwn(), ...await bundle(others)]
   await mkdir(outdir, { recursive: true })
-  await Promise.all(files.map(({ body, name }) => writeFile(join(outdir, name), body)))
+  await Promise.all(files.map(({ bytes, name }) => writeFile(join(outdir, name), bytes)))
 }
 
-const types: Record<string, string> = {
-  ".html": "text/html; charset=utf-8",
-  ".svg": "image/svg+xml",
-  ".css": "text/css; charset=utf-8",
-  ".js": "text/javascript; charset=utf-8"
-}
-
-/** The page as it was bundled into a directory. */
+/** The pages as they were bundled into a directory. */
 export const readPage = (directory: string): Effect.Effect<ReadonlyArray<PageFile>, PageNotBuilt> =>
-  Effect.tryPromise({
-    try: async () =>
+  Effect.map(
+    attempt(async () =>
       Promise.all(
-        (await readdir(directory)).map(async (name) => ({
-          name,
-          type: types[extname(name)] ?? "application/octet-stream",
-          body: await readFile(join(directory, name))
-        }))
-      ),
-    catch: (cause) => new PageNotBuilt({ cause })
-  })
+        (await readdir(directory)).map(async (name) => ({ name, bytes: await readFile(join(directory, name)) }))
+      )
+    ),
+    (files) => files.map(fileOf)
+  )

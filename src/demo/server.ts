@@ -16,6 +16,7 @@ import { PortUnavailable } from "./DemoConfig.ts"
 import * as DemoUsers from "./DemoUsers.ts"
 import * as Lines from "./Lines.ts"
 import * as Outage from "./Outage.ts"
+import * as Protocols from "./Protocols.ts"
 import * as Runs from "./Runs.ts"
 
 /** The page runs its own script and style, talks to its own server, and is nobody's frame. */
@@ -33,7 +34,10 @@ export const page = (files: ReadonlyArray<PageFile>) =>
     HttpRouter.add(
       "GET",
       name === "index.html" ? "/" : `/${name.replace(/\.html$/u, "")}`,
-      HttpServerResponse.uint8Array(body, { contentType: type, headers: pageHeaders })
+      body.pipe(
+        Effect.map((bytes) => HttpServerResponse.uint8Array(bytes, { contentType: type, headers: pageHeaders })),
+        Effect.catch(({ message }) => Effect.succeed(HttpServerResponse.text(message, { status: 500 })))
+      )
     )
   )
 
@@ -92,6 +96,7 @@ export const layer = <E = never>(options: {
     Lines.middleware,
     localOnly,
     ...Api.routes,
+    Protocols.routes(options.documents),
     ...(index === undefined ? [] : [index, ...others])
   ).pipe(Layer.provide(Gateway.layer(gateway)))
   // The server listens once everything that answers is there.

@@ -1,5 +1,5 @@
 /**
- * The demo for whoever does not see it, or sees it small: what axe-core finds on both pages, with all that they can show,
+ * The demo for whoever does not see it, or sees it small: what axe-core finds on its pages, with all that they can show,
  * and whether everything has its room.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
@@ -116,6 +116,15 @@ describe.skipIf(executable === undefined)("the demo, for everybody", () => {
     assert.deepStrictEqual(await findings(page), [])
     assert.deepStrictEqual(await crowded(page), [])
     await page.context().close()
+  })
+
+  it("finds nothing on the pages of other libraries", { timeout: 300_000 }, async () => {
+    for (const path of ["/react", "/chat", "/ag-ui"]) {
+      const page = await open(path)
+      await page.locator("article[data-status=completed]").first().waitFor()
+      assert.deepStrictEqual([path, ...await findings(page), ...await crowded(page)], [path])
+      await page.context().close()
+    }
   })
 
   it("finds nothing on the operator's view", async () => {

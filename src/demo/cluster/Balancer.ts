@@ -23,7 +23,7 @@ export interface Balancer {
   readonly port: number
 }
 
-const ofRuns = new Set(["/api/ask", "/api/cancel"])
+const ofRuns = new Set(["/api/ask", "/api/chat", "/api/agent"])
 
 const nobody = (wanted: string) => `There is no ${wanted} just now. Try again in a moment.`
 

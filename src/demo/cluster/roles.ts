@@ -14,6 +14,7 @@ import type { PageFile } from "../build.ts"
 import * as DemoUsers from "../DemoUsers.ts"
 import * as Lines from "../Lines.ts"
 import { Place } from "../Place.ts"
+import * as Protocols from "../Protocols.ts"
 import * as Runs from "../Runs.ts"
 import * as Server from "../server.ts"
 import * as ServerOutage from "./ServerOutage.ts"
@@ -57,12 +58,16 @@ export const gateway = (options: Options & { readonly files: ReadonlyArray<PageF
   )
 }
 
-/** Runs the agent. */
-export const worker = (options: Options & { readonly documents: Library }) =>
-  serve(Layer.mergeAll(Server.localOnly, ...Api.ofWorker)).pipe(
+/** Runs the agent, also for the pages of other libraries, which sign in as devices do. */
+export const worker = (options: Options & { readonly documents: Library }) => {
+  const forOthers = Protocols.routes(options.documents).pipe(
+    Layer.provide(Gateway.layer({ ...Server.gateway, name: options.place.name }))
+  )
+  return serve(Layer.mergeAll(Server.localOnly, forOthers, ...Api.ofWorker)).pipe(
     Layer.provideMerge(Server.listen(0)),
     Layer.provide(Runs.layer(options.documents)),
     Layer.provide(Server.sending),
     Layer.provide(EmitterLayer.layerConfig()),
     Layer.provide(shared(options))
   )
+}

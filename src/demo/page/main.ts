@@ -35,6 +35,8 @@ const asked = new URLSearchParams(location.search).get("user")
 const first = users.find(({ user }) => user === asked) ?? users[0]
 const second = users.find(({ user }) => user !== first.user) ?? users[1]
 
+for (const link of document.querySelectorAll<HTMLAnchorElement>(".ways a")) link.search = location.search
+
 const own = Panel.open({ ...first, announce })
 main.append(own.element)
 find("skip").addEventListener("click", (event) => {
