@@ -4,7 +4,17 @@
 import { accessSync, constants, existsSync, readdirSync } from "node:fs"
 import { delimiter, join } from "node:path"
 
-export type Program = "chromium" | "nginx" | "openssl" | "pgbouncer" | "postgres" | "redis-server" | "valkey-server"
+export const programs = [
+  "chromium",
+  "nginx",
+  "openssl",
+  "pgbouncer",
+  "postgres",
+  "redis-server",
+  "valkey-server"
+] as const
+
+export type Program = typeof programs[number]
 
 // Where Debian keeps programs that are in no path, since several versions of them may be installed.
 const versionsOfPostgres = "/usr/lib/postgresql"
