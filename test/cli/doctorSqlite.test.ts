@@ -1,6 +1,6 @@
 /** `doctor` and the file of the SQLite broker: it finds what was planted, says what to do, and leaves the file as it was. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Clock, Context, Effect } from "effect"
 import { spawnSync } from "node:child_process"
 import {
   chmodSync,
@@ -29,11 +29,13 @@ const logFile = Effect.gen(function*() {
   return file
 })
 
+const checks = (file: string) => SqliteChecks.checks(file, Context.get(Context.empty(), Clock.Clock))
+
 const isTrouble = ({ severity }: Finding) => severity === "fault" || severity === "warning"
 
 /** The one thing that is wrong with a file. */
 const troubleOf = (file: string): Finding => {
-  const found = SqliteChecks.checks(file).filter((finding) => isTrouble(finding) && finding.check !== "sqlite disk")
+  const found = checks(file).filter((finding) => isTrouble(finding) && finding.check !== "sqlite disk")
   assert.lengthOf(found, 1, JSON.stringify(found))
   const [trouble = assert.fail()] = found
   assert.isAbove(trouble.remedy?.length ?? 0, 20)
@@ -51,12 +53,12 @@ describe("doctor, the file of the SQLite broker", () => {
     Effect.gen(function*() {
       const file = yield* logFile
       const before = readFileSync(file)
-      const findings = SqliteChecks.checks(file).filter(({ check }) => check !== "sqlite disk")
+      const findings = checks(file).filter(({ check }) => check !== "sqlite disk")
       assert.deepStrictEqual(findings.filter(isTrouble), [])
       assert.include(findings.map(({ message }) => message).join(), "no process has it; it holds events, and is whole")
       assert.deepStrictEqual(readFileSync(file), before)
       assert.deepStrictEqual(readdirSync(dirname(file)), [basename(file)])
-      const none = SqliteChecks.checks(join(dirname(file), "none.db"))
+      const none = checks(join(dirname(file), "none.db"))
       assert.isTrue(none.some(({ message, severity }) => severity === "note" && message.includes("the first process")))
       assert.deepStrictEqual(readdirSync(dirname(file)), [basename(file)])
     }))
@@ -68,7 +70,7 @@ describe("doctor, the file of the SQLite broker", () => {
         Effect.gen(function*() {
           const user = newUser()
           yield* broker.append(user, numbered(1))
-          const findings = SqliteChecks.checks(file)
+          const findings = checks(file)
           assert.isTrue(
             findings.some(({ message, severity }) => severity === "note" && message.includes("a process has it"))
           )

@@ -4,6 +4,7 @@
  *
  * @since 0.2.0
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -78,7 +79,7 @@ export const backend: Backend = {
     )
   ),
   checks: Effect.catch(
-    Effect.map(options, ({ file }) => SqliteChecks.checks(file)),
+    Effect.flatMap(options, ({ file }) => Effect.map(Clock.Clock, (clock) => SqliteChecks.checks(file, clock))),
     // That its settings are wrong is a finding of its own.
     () => Effect.succeed([])
   ),

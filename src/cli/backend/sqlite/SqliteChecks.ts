@@ -4,10 +4,12 @@
  *
  * @since 0.2.0
  */
+import type * as Clock from "effect/Clock"
 import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { version } from "../../../broker/sqlite/worker/Layout.ts"
 import * as NetworkShare from "../../../broker/sqlite/worker/NetworkShare.ts"
+import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import * as FileFindings from "../../output/FileFindings.ts"
 import { fault, type Finding, note, ok, warning } from "../../output/Finding.ts"
 import * as LogFile from "./LogFile.ts"
@@ -96,15 +98,15 @@ const ofContents = (file: string): ReadonlyArray<Finding> => {
 const slowMs = 100
 
 /** How long a page takes until it is on the disk, beside the file. */
-const ofDisk = (file: string): Finding => {
+const ofDisk = (file: string, clock: Clock.Clock): Finding => {
   const directory = mkdtempSync(join(dirname(resolve(file)), ".effect-emitter-doctor-"))
   try {
     const descriptor = openSync(join(directory, "page"), "wx", 0o600)
     try {
-      const startedAt = performance.now()
+      const startedAt = Monotonic.millisUnsafe(clock)
       writeSync(descriptor, Buffer.alloc(4096))
       fsyncSync(descriptor)
-      const ms = Math.ceil(performance.now() - startedAt)
+      const ms = Math.ceil(Monotonic.millisUnsafe(clock) - startedAt)
       return ms <= slowMs ? ok("sqlite disk", `a page is written in ${ms} ms`) : warning(
         "sqlite disk",
         `a page takes ${ms} ms until it is written`,
@@ -128,16 +130,16 @@ const attempt = (check: string, look: () => ReadonlyArray<Finding>): ReadonlyArr
 }
 
 /**
- * What there is to say of a file.
+ * What there is to say of a file. The clock tells how long the disk takes.
  *
  * @category operations
  * @since 0.2.0
  */
-export const checks = (file: string): ReadonlyArray<Finding> => {
+export const checks = (file: string, clock: Clock.Clock): ReadonlyArray<Finding> => {
   const isFault = ({ severity }: Finding): boolean => severity === "fault"
   const place = attempt("sqlite file", () => ofPlace(file))
   if (place.some(isFault)) return place
-  const disk = attempt("sqlite disk", () => [ofDisk(file)])
+  const disk = attempt("sqlite disk", () => [ofDisk(file, clock)])
   const rights = FileFindings.ofFile("sqlite file", file)
   const contents = attempt("sqlite file", () => {
     const header = LogFile.headerOf(file)
