@@ -2,8 +2,10 @@
  * Commands of a broker that has a file: what became of one is there before its device
  * is told, so that the same id gives the same outcome in the next life of the process.
  *
- * What the process was asked and did not decide before it ended is refused as `ended`:
- * its runs ended with it.
+ * A command is written down as taken before a run is asked, since what was refused is
+ * never done: where the process ended before it decided, the command may have been done,
+ * and is `accepted` in its next life. What nobody had taken is refused as `ended`: the
+ * runs of the process ended with it.
  *
  * @since 0.2.0
  */
@@ -54,14 +56,26 @@ const decode = Schema.decodeSync(Schema.fromJsonString(Command.Outcome))
 const isRemembered = (outcome: Command.Outcome): boolean =>
   outcome.outcome === "accepted" || (outcome.reason !== "tooMany" && outcome.reason !== "conflict")
 
+// What is written down of a command while a run is asked, in a life of the process.
+const takenIn = (life: string): string => `taken ${life}`
+
+const outcomeOf = (remembered: string): Command.Outcome =>
+  remembered.startsWith(takenIn("")) ? Command.accepted : decode(remembered)
+
 /**
- * Makes commands that are remembered of such that are not.
+ * Makes commands that are remembered of such that are not. `life` names this life of
+ * the process.
  *
  * @category constructors
  * @since 0.2.0
  */
-export const make = (commands: Commands, memory: Memory): Effect.Effect<Commands, never, Scope.Scope> =>
+export const make = (
+  life: string,
+  commands: Commands,
+  memory: Memory
+): Effect.Effect<Commands, never, Scope.Scope> =>
   Effect.map(Effect.scope, (scope): Commands => {
+    const takenHere = takenIn(life)
     const decide = (
       user: UserId,
       command: SentCommand,
@@ -70,15 +84,23 @@ export const make = (commands: Commands, memory: Memory): Effect.Effect<Commands
       Effect.gen(function*() {
         const digest = digestOf(command)
         const known = yield* memory.recall(user, command.id)
-        if (known !== undefined) {
-          return known.digest === digest ? decode(known.outcome) : Command.refused("conflict")
+        // Of what is being decided in this life, those who decide it know.
+        if (known !== undefined && known.outcome !== takenHere) {
+          return known.digest === digest ? outcomeOf(known.outcome) : Command.refused("conflict")
         }
         const outcome = yield* commands.send(user, command, within)
         if (isRemembered(outcome)) yield* memory.remember(user, command.id, { digest, outcome: encode(outcome) })
         return outcome
       }).pipe(Effect.scoped)
     return {
-      receive: commands.receive,
+      receive: (receiver) =>
+        commands.receive((user, command) =>
+          Effect.matchEffect(memory.remember(user, command.id, { digest: digestOf(command), outcome: takenHere }), {
+            onSuccess: () => receiver(user, command),
+            // The run is not asked.
+            onFailure: () => Effect.succeed(Command.refused("unavailable"))
+          })
+        ),
       send: (user, command, within) => {
         const refusal = CommandLimits.refusalOfData(dataBytes(command))
         if (refusal !== undefined) return Effect.succeed(refusal)

@@ -278,7 +278,7 @@ export const make = Effect.fnUntraced(function*(
       for (const wake of users.find(user)?.readers ?? []) wake({ lateMs })
     })
 
-  const commands = yield* DurableCommands.make(commandsHere.commands, {
+  const commands = yield* DurableCommands.make(life, commandsHere.commands, {
     recall: (user, id) =>
       Effect.acquireRelease(
         Effect.sync(() => {

@@ -1,6 +1,6 @@
 /** What a process finds that opens the file after another has ended, or was killed. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import { type Broker, Identity, type Position } from "effect-emitter"
 import { Command } from "effect-emitter/events"
 import type { BrokerService } from "../brokerSuite.ts"
@@ -152,6 +152,29 @@ describe("SqliteBroker, in the next life of the process", () => {
           assert.strictEqual(yield* wordOf(send(broker, user, command())), "ended")
           assert.deepStrictEqual(asked, [])
           assert.isDefined(commandsOf(broker))
+        }))
+    }))
+
+  it.live("never refuses what a run was given before the process ended, since it may have been done", () =>
+    Effect.gen(function*() {
+      const file = yield* newFile
+      const user = newUser()
+      const given = command()
+      yield* life(file, (broker) =>
+        Effect.gen(function*() {
+          yield* broker.append(user, [startOf("r", 1)])
+          const asked = yield* Deferred.make<void>()
+          yield* receiving(broker, user, () => Effect.andThen(Deferred.succeed(asked, undefined), Effect.never))
+          yield* Effect.forkChild(send(broker, user, given), { startImmediately: true })
+          yield* Deferred.await(asked)
+        }))
+      yield* life(file, (broker) =>
+        Effect.gen(function*() {
+          const asked = yield* receiving(broker, user)
+          assert.strictEqual(yield* wordOf(send(broker, user, given)), "accepted")
+          assert.strictEqual(yield* wordOf(send(broker, user, { ...given, name: "another" })), "conflict")
+          assert.strictEqual(yield* wordOf(send(broker, user, command())), "ended")
+          assert.deepStrictEqual(asked, [])
         }))
     }))
 })
