@@ -47,7 +47,7 @@ const hasValkey = lookFor("valkey-server") !== undefined
 /** How many files run side by side, and when. */
 const together = { maxWorkers: 3 * availableParallelism(), sequence: { groupOrder: 1 } }
 /** Files that start processes and browsers of their own, and wait for them. */
-const heavy = { maxWorkers: availableParallelism() + 1, sequence: { groupOrder: 2 } }
+const heavy = { maxWorkers: availableParallelism(), sequence: { groupOrder: 2 } }
 
 /** The tests of `npm run test:quick`: of what is pure, or runs by a test's clock. */
 const quick = [

@@ -112,8 +112,13 @@ describe.skipIf(redis === undefined)("npm run start:cluster", () => {
       await browser.close()
       const { code, stderr } = await demo.stop("SIGTERM")
       assert.strictEqual(code, 0)
-      // The one thing worth a line: who ended the runs of the worker that was killed.
-      assert.match(stderr, /^(gateway-\d: .*level=WARN .*died, and 1 runs of it were ended as lost"\n)?$/u)
+      // The one thing worth a line: who ended the runs of the worker that was killed. On a machine that has no time for them
+      // processes also tell that Redis did not answer in time, or that a lease was renewed late.
+      const needless = stderr.split("\n").filter((line) =>
+        line !== "" && !line.endsWith("died, and 1 runs of it were ended as lost\"") &&
+        !/"(Redis at|The lease of this process) /u.test(line)
+      )
+      assert.deepStrictEqual(needless, [])
       await assertNothingLeft(cluster)
     })
 

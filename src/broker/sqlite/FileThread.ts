@@ -73,6 +73,9 @@ const closeTimeout = Duration.seconds(5)
 // Written sources are run as they are, and built ones as they were built.
 const program = new URL(`./worker/main${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url)
 
+// A thread has the options of its process, and one of them is of a program that came as text, which this one is not.
+const isOfText = process.execArgv.some((option) => option.startsWith("--input-type"))
+
 const bytesOf = (step: Step): number =>
   step._tag === "append" ? step.batch.reduce((sum, { bytes }) => sum + bytes + 200, 0) : 200
 
@@ -207,7 +210,10 @@ export const make = Effect.fnUntraced(function*(
   }
 
   const start = (): void => {
-    const thread = new Worker(program, { workerData: { ...settings, wallMs: clock.currentTimeMillisUnsafe() } })
+    const thread = new Worker(program, {
+      workerData: { ...settings, wallMs: clock.currentTimeMillisUnsafe() },
+      ...isOfText && { execArgv: [] }
+    })
     worker = thread
     thread.on("message", hear)
     thread.on("error", (cause) => {

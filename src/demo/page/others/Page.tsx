@@ -58,7 +58,7 @@ const RunCard = ({ asks, id, question, status, stop, text }: Shown) => (
   >
     <header>
       <div className="heading">
-        <h3>{question ?? "A run that was under way"}</h3>
+        <h2>{question ?? "A run that was under way"}</h2>
         <span className="badge">
           {status === "active" && asks !== undefined ? "Waits for your answer" : states[status]}
         </span>
