@@ -68,7 +68,7 @@ const RunCard = ({ asks, id, question, status, stop, text }: Shown) => (
     <Answer text={text} />
     {status === "active" && asks !== undefined && (
       <div className="request" data-request="open">
-        <h4>{asks.title}</h4>
+        <h3>{asks.title}</h3>
         <div className="buttons">
           <button type="button" className="primary" onClick={() => void asks.answer(true)}>Yes</button>
           <button type="button" onClick={() => void asks.answer(false)}>No</button>
