@@ -83,7 +83,7 @@ describe.skipIf(executable === undefined)("the demo's four pages", () => {
       await inAll("[data-status=completed] .answer > *")
       assert.deepStrictEqual(await answers(), ways.map(() => emitted))
       for (const page of pages.values()) {
-        assert.strictEqual(await page.locator("article:first-child h3").first().textContent(), question)
+        assert.strictEqual(await page.locator("article:first-child .heading :is(h2, h3)").textContent(), question)
       }
     },
     60_000 * patience

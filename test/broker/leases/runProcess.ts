@@ -1,12 +1,12 @@
 /** Processes that run agents, and can be killed, stopped and woken. */
-import { Effect, Schema } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
 import { eventually } from "../events.ts"
 
 const Line = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
-const decodeLine = Schema.decodeUnknownSync(Line)
+const decodeLine = Schema.decodeUnknownOption(Line)
 
 /** Starts one, as `run-child.ts` tells, or another script; it is killed with the scope at the latest. */
 export const runProcess = Effect.fnUntraced(function*(options: {
@@ -23,7 +23,8 @@ export const runProcess = Effect.fnUntraced(function*(options: {
   })
   const lines: Array<typeof Line.Type> = []
   let complaint = ""
-  createInterface({ input: child.stdout }).on("line", (line) => lines.push(decodeLine(line)))
+  // Between its lines stands what is logged there, such as that a lease was not renewed in time.
+  createInterface({ input: child.stdout }).on("line", (line) => lines.push(...Option.toArray(decodeLine(line))))
   child.stderr.on("data", (chunk) => complaint += chunk)
   const exited = once(child, "exit")
   const signal = (name: NodeJS.Signals) => Effect.sync(() => void child.kill(name))
