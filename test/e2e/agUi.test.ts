@@ -2,11 +2,9 @@
  * AG-UI in a real Chromium, with the published clients of both versions: the page that users write, over a real gateway.
  */
 import { afterAll, afterEach, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
-import { type Cause, Effect, Exit, Layer, Option, Queue, Scope, Stream } from "effect"
-import { AgentEvents, Emitter, Event } from "effect-emitter"
+import { Effect, Exit, Layer, Option, Scope } from "effect"
 import { AgUi } from "effect-emitter/ag-ui"
 import { Authenticator } from "effect-emitter/gateway"
-import { HttpRouter, HttpServerResponse } from "effect/http"
 import { build } from "esbuild"
 import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
@@ -17,6 +15,7 @@ import { patience } from "../support/patience.ts"
 import { findProgram } from "../support/program.ts"
 import { launch } from "./demo.ts"
 import { servePage } from "./servePage.ts"
+import { pageOf, spokenRuns } from "./spokenRuns.ts"
 
 const executable = findProgram("chromium")
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -74,38 +73,16 @@ describe.skipIf(executable === undefined)("AG-UI in a browser", () => {
   let other: App
   let allowed: string
   let refused: string
-  /** What the run of a user says next; it ends when that ends. */
-  const pieces = new Map<string, Queue.Queue<string, Cause.Done>>()
   let problems: Array<string>
 
-  const piecesOf = (name: string) => pieces.get(name) ?? assert.fail(`${name} has no run`)
+  const { prepare, run } = spokenRuns()
 
   beforeAll(async () => {
     scope = await Effect.runPromise(Scope.make())
     const launching = launch(executable ?? "chromium")
     const [newest, older, page] = await Promise.all([bundle("1.0.0"), bundle("0.0.59"), bundle("1.0.0", elsewhere)])
-    const agent = AgUi.layer({
-      path: "/agent",
-      run: () =>
-        Effect.flatMap(Emitter.Emitter, ({ context: { userId } }) =>
-          Stream.fromQueue(piecesOf(userId)).pipe(
-            Stream.runForEach((delta) =>
-              Emitter.emit(Event.critical(AgentEvents.TextDelta.make({ messageId: "m", delta })))
-            ),
-            Emitter.run({ agentName: "writer" })
-          ))
-    })
-    const html = (version: string) =>
-      HttpServerResponse.html(
-        `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>agent</title><body><script type="module" src="/${version}.js"></script>`
-      )
-    const script = (text: string) => HttpServerResponse.text(text, { contentType: "text/javascript; charset=utf-8" })
-    const pages = Layer.mergeAll(
-      HttpRouter.add("GET", "/1.0.0", html("1.0.0")),
-      HttpRouter.add("GET", "/0.0.59", html("0.0.59")),
-      HttpRouter.add("GET", "/1.0.0.js", script(newest)),
-      HttpRouter.add("GET", "/0.0.59.js", script(older))
-    )
+    const agent = AgUi.layer({ path: "/agent", run })
+    const pages = Layer.mergeAll(...pageOf("1.0.0", newest), ...pageOf("0.0.59", older))
     const start = Effect.gen(function*() {
       app = yield* serveApp(Layer.mergeAll(agent, pages))
       const served = `document.body ??= document.createElement("body")\n${page}`
@@ -136,15 +113,6 @@ describe.skipIf(executable === undefined)("AG-UI in a browser", () => {
     page.on("pageerror", (error) => problems.push(String(error)))
     await page.goto(address)
     return page
-  }
-  /** The next run of a user, which says what is given to `say`. */
-  const prepare = async (name: string) => {
-    const queue = await Effect.runPromise(Queue.unbounded<string, Cause.Done>())
-    pieces.set(name, queue)
-    return {
-      say: (...texts: ReadonlyArray<string>) => Effect.runPromise(Queue.offerAll(queue, texts)),
-      end: () => Effect.runPromise(Queue.end(queue))
-    }
   }
   const shows = (page: Page, text: string, status: string) =>
     page.locator(`main[data-status=${status}] .assistant`, { hasText: text }).waitFor()

@@ -2,10 +2,8 @@
  * `useChat` of the AI SDK in a real Chromium: over a connection, as its program has it, and by the SDK's own transport.
  */
 import { afterAll, afterEach, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
-import { type Cause, Effect, Exit, Layer, Queue, Scope, Stream } from "effect"
-import { AgentEvents, Emitter, Event } from "effect-emitter"
+import { Effect, Exit, Layer, Scope } from "effect"
 import { AiSdk } from "effect-emitter/ai-sdk"
-import { HttpRouter, HttpServerResponse } from "effect/http"
 import { build } from "esbuild"
 import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
@@ -15,6 +13,7 @@ import { serveApp } from "../interop/app.ts"
 import { patience } from "../support/patience.ts"
 import { findProgram } from "../support/program.ts"
 import { launch } from "./demo.ts"
+import { pageOf, spokenRuns } from "./spokenRuns.ts"
 
 const executable = findProgram("chromium")
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -54,38 +53,16 @@ describe.skipIf(executable === undefined)("useChat in a browser", () => {
   let context: BrowserContext
   let scope: Scope.Closeable
   let url: string
-  /** What the run of each user says next; it ends when that ends. */
-  const pieces = new Map<string, Queue.Queue<string, Cause.Done>>()
   let problems: Array<string>
 
-  const piecesOf = (name: string) => pieces.get(name) ?? assert.fail(`${name} has no run`)
+  const { prepare, run } = spokenRuns()
 
   beforeAll(async () => {
     scope = await Effect.runPromise(Scope.make())
     const launching = launch(executable ?? "chromium")
     const [ours, own] = await Promise.all([bundle((program) => program), bundle(ownTransport)])
-    const chat = AiSdk.layer({
-      path: "/api/chat",
-      run: () =>
-        Effect.flatMap(Emitter.Emitter, ({ context: { userId } }) =>
-          Stream.fromQueue(piecesOf(userId)).pipe(
-            Stream.runForEach((delta) =>
-              Emitter.emit(Event.critical(AgentEvents.TextDelta.make({ messageId: "m", delta })))
-            ),
-            Emitter.run({ agentName: "writer" })
-          ))
-    })
-    const page = (script: string) =>
-      HttpServerResponse.html(
-        `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>chat</title><body><script type="module" src="/${script}.js"></script>`
-      )
-    const script = (text: string) => HttpServerResponse.text(text, { contentType: "text/javascript; charset=utf-8" })
-    const pages = Layer.mergeAll(
-      HttpRouter.add("GET", "/ours", page("ours")),
-      HttpRouter.add("GET", "/own", page("own")),
-      HttpRouter.add("GET", "/ours.js", script(ours)),
-      HttpRouter.add("GET", "/own.js", script(own))
-    )
+    const chat = AiSdk.layer({ path: "/api/chat", run })
+    const pages = Layer.mergeAll(...pageOf("ours", ours), ...pageOf("own", own))
     const app = await Effect.runPromise(Scope.provide(serveApp(Layer.mergeAll(chat, pages)), scope))
     url = app.url
     browser = await launching
@@ -111,15 +88,6 @@ describe.skipIf(executable === undefined)("useChat in a browser", () => {
     await page.goto(`${url}/${name}?token=${await Effect.runPromise(token(user))}`)
     await page.locator("main").waitFor()
     return page
-  }
-  /** The next run of a user, which says what is given to `say`. */
-  const prepare = async (user: string) => {
-    const queue = await Effect.runPromise(Queue.unbounded<string, Cause.Done>())
-    pieces.set(user, queue)
-    return {
-      say: (...texts: ReadonlyArray<string>) => Effect.runPromise(Queue.offerAll(queue, texts)),
-      end: () => Effect.runPromise(Queue.end(queue))
-    }
   }
   const shows = (page: Page, text: string, status: string) =>
     page.locator(`main[data-status=${status}] .assistant`, { hasText: text }).waitFor()

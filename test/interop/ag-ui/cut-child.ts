@@ -3,26 +3,13 @@
  * own, since a socket that is cut can end the client's process.
  */
 import { HttpAgent } from "@ag-ui/client"
+import { cutBehind, surviveCuts } from "../cutFetch.ts"
 
 const [url = "", token = "", ...cuts] = process.argv.slice(2)
 
-const cutBehind = (bytes: number): typeof fetch => async (input, init) => {
-  const response = await fetch(input, init)
-  let left = bytes
-  const cut = new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      controller.enqueue(chunk.subarray(0, left))
-      left -= chunk.length
-      if (left <= 0) controller.error(new TypeError("terminated"))
-    }
-  })
-  return new Response(response.body?.pipeThrough(cut) ?? null, { status: response.status, headers: response.headers })
-}
-
 const headers = { authorization: `Bearer ${token}` }
 
-process.on("uncaughtException", () => {})
-process.on("unhandledRejection", () => {})
+surviveCuts()
 
 for (const [index, cut] of cuts.entries()) {
   const runId = `r${index}`

@@ -3,24 +3,11 @@
  * run is over. It is a process of its own, since a socket that is cut can end the client's process.
  */
 import { DefaultChatTransport, readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai"
+import { cutBehind, surviveCuts } from "../cutFetch.ts"
 
 const [api = "", token = "", ...cuts] = process.argv.slice(2)
 
-const cutBehind = (bytes: number): typeof fetch => async (input, init) => {
-  const response = await fetch(input, init)
-  let left = bytes
-  const cut = new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      controller.enqueue(chunk.subarray(0, left))
-      left -= chunk.length
-      if (left <= 0) controller.error(new TypeError("terminated"))
-    }
-  })
-  return new Response(response.body?.pipeThrough(cut) ?? null, { status: response.status, headers: response.headers })
-}
-
-process.on("uncaughtException", () => {})
-process.on("unhandledRejection", () => {})
+surviveCuts()
 
 /** The message as far as its stream came. */
 const read = async (stream: ReadableStream<UIMessageChunk>): Promise<UIMessage | undefined> => {
