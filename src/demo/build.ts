@@ -37,19 +37,27 @@ const typeOf = (name: string) => types[extname(name)] ?? "application/octet-stre
 
 const page = (name: string) => fileURLToPath(new URL(`./page/${name}`, import.meta.url))
 
-const copied = [
-  "index.html",
-  "operator/operator.html",
-  "others/react.html",
-  "others/chat.html",
-  "others/ag-ui.html",
-  "icon.svg"
-]
+const copied = ["index.html", "operator/operator.html", "icon.svg"]
 
 const own = ["main.ts", "operator/operator.ts", "style.css"]
 
-/** Pages of other libraries, whose code is many times that of the demo's own. */
-const others = ["others/react.tsx", "others/chat.tsx", "others/ag-ui.tsx"]
+/** Pages of other libraries, whose code is many times that of the demo's own: what each is called, and what shows the runs. */
+const others = [
+  { name: "react", title: "React", by: "the hooks of effect-emitter/react" },
+  { name: "chat", title: "useChat", by: "useChat of the AI SDK, by EmitterChatTransport" },
+  { name: "ag-ui", title: "AG-UI", by: "a client of AG-UI, by EmitterAgent" }
+]
+
+const otherPages = async (): Promise<ReadonlyArray<BuiltFile>> => {
+  const template = await readFile(page("others/page.html"), "utf8")
+  return others.map(({ by, name, title }) => {
+    const text = template.replace("{title}", title).replace("{name}", name).replace("{by}", by)
+      .replace(`<a href="/${name}">`, `<a href="/${name}" aria-current="page">`)
+    return { name: `${name}.html`, bytes: Buffer.from(text) }
+  })
+}
+
+const bundleOthers = () => bundle(others.map(({ name }) => `others/${name}.tsx`))
 
 /** Rejects with esbuild's own report when the sources do not build. */
 const bundle = async (sources: ReadonlyArray<string>): Promise<ReadonlyArray<BuiltFile>> => {
@@ -75,7 +83,7 @@ const bundle = async (sources: ReadonlyArray<string>): Promise<ReadonlyArray<Bui
 const bundleOwn = async (): Promise<ReadonlyArray<BuiltFile>> => {
   const built = await bundle(own)
   const read = async (source: string) => ({ name: basename(source), bytes: await readFile(page(source)) })
-  return [...await Promise.all(copied.map(read)), ...built]
+  return [...await Promise.all(copied.map(read)), ...await otherPages(), ...built]
 }
 
 const attempt = (bundled: () => Promise<ReadonlyArray<BuiltFile>>) =>
@@ -86,9 +94,9 @@ const fileOf = ({ bytes, name }: BuiltFile): PageFile => ({ name, type: typeOf(n
 /** The pages, bundled. Those of other libraries are when the first of them is asked for. */
 export const builtPage: Effect.Effect<ReadonlyArray<PageFile>, PageNotBuilt> = Effect.gen(function*() {
   const files = yield* attempt(bundleOwn)
-  const later = yield* Effect.cached(Effect.uninterruptible(attempt(() => bundle(others))))
-  const scripts = others.map((source): PageFile => {
-    const name = basename(source).replace(/\.tsx$/u, ".js")
+  const later = yield* Effect.cached(Effect.uninterruptible(attempt(bundleOthers)))
+  const scripts = others.map((other): PageFile => {
+    const name = `${other.name}.js`
     const body = Effect.flatMap(later, (built) => {
       const file = built.find((one) => one.name === name)
       return file === undefined ? Effect.fail(new PageNotBuilt({ cause: name })) : Effect.succeed(file.bytes)
@@ -100,7 +108,7 @@ export const builtPage: Effect.Effect<ReadonlyArray<PageFile>, PageNotBuilt> = E
 
 /** Bundles the pages into a directory, which is made if need be. */
 export const buildPage = async (outdir: string): Promise<void> => {
-  const files = [...await bundleOwn(), ...await bundle(others)]
+  const files = [...await bundleOwn(), ...await bundleOthers()]
   await mkdir(outdir, { recursive: true })
   await Promise.all(files.map(({ bytes, name }) => writeFile(join(outdir, name), bytes)))
 }

@@ -4,7 +4,9 @@
  */
 import { type FormEvent, StrictMode, useEffect, useRef, useState } from "react"
 import { createRoot } from "react-dom/client"
+import type { Run } from "../../../client/index.ts"
 import * as Markdown from "../view/markdown.ts"
+import { states } from "../view/states.ts"
 
 /** The thread that the demo's runs are in. */
 export const thread = "demo"
@@ -16,19 +18,10 @@ export const user = new URLSearchParams(location.search).get("user") === "grace"
 export interface Shown {
   readonly id: string
   readonly question: string | undefined
-  readonly status: "active" | "completed" | "failed" | "cancelled" | "timeout" | "lost"
+  readonly status: Run["status"]
   readonly text: string
   readonly asks?: { readonly title: string; readonly answer: (yes: boolean) => Promise<unknown> } | undefined
   readonly stop?: (() => unknown) | undefined
-}
-
-const states: Record<Shown["status"], string> = {
-  active: "Running",
-  completed: "Completed",
-  failed: "Failed",
-  cancelled: "Stopped",
-  timeout: "Timed out",
-  lost: "Lost"
 }
 
 /** The demo's own page links its citations; here they are numbers. */

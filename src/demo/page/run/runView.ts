@@ -4,20 +4,12 @@
 import type { Connection, Run } from "../../../client/index.ts"
 import { count, duration, h, setText } from "../view/dom.ts"
 import * as Markdown from "../view/markdown.ts"
+import { states } from "../view/states.ts"
 import * as Facts from "./facts.ts"
 import { requests } from "./requests.ts"
 import { sources } from "./sources.ts"
 import { stopButton } from "./stopButton.ts"
 import { timeline } from "./timeline.ts"
-
-const states: Record<Run["status"], string> = {
-  active: "Running",
-  completed: "Completed",
-  failed: "Failed",
-  cancelled: "Stopped",
-  timeout: "Timed out",
-  lost: "Lost"
-}
 
 /** How a run stands, in a word or a few. */
 const stateText = (run: Run, isLive: boolean): string =>
