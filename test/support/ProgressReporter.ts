@@ -47,6 +47,12 @@ export class ProgressReporter extends DefaultReporter {
   override onTestRunEnd(...[modules, errors, reason]: Parameters<DefaultReporter["onTestRunEnd"]>): void {
     this.clear()
     super.onTestRunEnd(modules, errors, reason)
+    // What a test that passed has to say all the same.
+    for (const module of modules) {
+      for (const test of module.children.allTests("passed")) {
+        for (const { message } of test.annotations()) this.log(message)
+      }
+    }
     // What a name on the command line left out was meant to be.
     if (this.ctx.config.testNamePattern !== undefined) return
     const told = modules.flatMap((module) =>

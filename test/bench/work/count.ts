@@ -1,0 +1,81 @@
+/**
+ * The process that counts: for each kind the bytes that an event takes on the heap and in buffers, garbage included, and
+ * the calls of functions that it makes. `measure.ts` starts it, with the flags that make both the same every time.
+ *
+ * Words on its command line are the kinds to count, all of them by default. With `--waste` each event makes an object
+ * more than it needs: what that changes shows whether the count is one.
+ */
+import { Session } from "node:inspector/promises"
+import { parseArgs } from "node:util"
+import { GCProfiler } from "node:v8"
+import { kindsWith, together, type Work } from "./kinds.ts"
+import { type Counted, tell } from "./measure.ts"
+
+const { positionals, values } = parseArgs({ options: { waste: { type: "boolean" } }, allowPositionals: true })
+
+let wasted: unknown
+
+const kinds = kindsWith(
+  values.waste === true
+    ? () => {
+      wasted = new Array(32)
+    }
+    : () => undefined
+)
+
+const unknown = positionals.filter((name) => !kinds.some(({ what }) => what === name))
+if (unknown.length > 0) throw new Error(`there is no kind ${JSON.stringify(unknown)}`)
+
+const bytesTaken = (): number => {
+  const { arrayBuffers, heapUsed } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+/** The bytes that the work takes. Nothing is collected meanwhile: the young generation has room for all of it. */
+const countBytes = async (work: () => Promise<void>): Promise<number> => {
+  if (globalThis.gc === undefined) throw new Error("start Node with --expose-gc")
+  globalThis.gc()
+  const profiler = new GCProfiler()
+  profiler.start()
+  const before = bytesTaken()
+  await work()
+  const taken = bytesTaken() - before
+  const { statistics } = profiler.stop()
+  if (statistics.length > 0) throw new Error("garbage was collected while it was counted: measure fewer events")
+  return taken
+}
+
+/** The calls that the work makes of functions written in JavaScript, of this package and of all others. */
+const countCalls = async (work: () => Promise<void>): Promise<number> => {
+  const session = new Session()
+  session.connect()
+  try {
+    await session.post("Profiler.enable")
+    await session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: false })
+    await work()
+    const { result } = await session.post("Profiler.takePreciseCoverage")
+    return result.flatMap(({ functions }) => functions).reduce((sum, { ranges }) => sum + (ranges[0]?.count ?? 0), 0)
+  } finally {
+    session.disconnect()
+  }
+}
+
+const counted: Array<Counted> = []
+for (const { events, use, what } of kinds) {
+  if (positionals.length > 0 && !positionals.includes(what)) continue
+  await use(async (work: Work) => {
+    let from = 0
+    const next = async (count: number) => {
+      await work(from, count)
+      from += count
+    }
+    await next(events / 2)
+    const bytes = await countBytes(() => next(events))
+    // Calls are the same for every event, so few will do.
+    const calls = await countCalls(() => next(4 * together))
+    counted.push({ what, bytes: bytes / events, calls: calls / (4 * together) })
+  })
+}
+if (values.waste === true && wasted === undefined) throw new Error("nothing was wasted")
+await tell(counted)
+process.exit()
