@@ -89,7 +89,8 @@ const tooMany = (message: string): Command.Outcome => Command.refused("tooMany",
 
 /**
  * Makes an empty store. `standing` asks a user's log about a run, `count` adds to
- * what is held in all, of which commands may take `maxTotalBytes`.
+ * what is held in all, of which commands may take `maxTotalBytes`. `taking` is done
+ * once before anybody is asked about a command, who is not where it gives `false`.
  *
  * @category constructors
  * @since 0.2.0
@@ -99,8 +100,9 @@ export const make = Effect.fnUntraced(function*(parts: {
   readonly maxTotalBytes: number
   readonly standing: (user: UserId, run: RunId) => Standing
   readonly count: (bytes: number) => void
+  readonly taking?: (user: UserId, command: SentCommand) => Effect.Effect<boolean>
 }): Effect.fn.Return<MemoryCommands, never, Scope.Scope> {
-  const { clock, count, maxTotalBytes, standing } = parts
+  const { clock, count, maxTotalBytes, standing, taking } = parts
   const scope = yield* Effect.scope
   const context = yield* Effect.context<never>()
   const receivers = yield* Receivers.make
@@ -207,7 +209,12 @@ export const make = Effect.fnUntraced(function*(parts: {
             : leaveUnsure(line, one, new Error("who was to decide did not finish", { cause: answer.cause }))
       }
     }
-    return receivers.ask(user, one.command, (answer) => Effect.sync(() => settleBy(answer)))
+    const asked = receivers.ask(user, one.command, (answer) => Effect.sync(() => settleBy(answer)))
+    if (taking === undefined) return asked
+    return Effect.flatMap(
+      taking(user, one.command),
+      (isTaken) => isTaken ? asked : Effect.sync(() => decide(line, one, Command.refused("unavailable")))
+    )
   }
 
   // One by one, until nothing waits.

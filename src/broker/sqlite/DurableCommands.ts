@@ -33,7 +33,7 @@ export interface Remembered {
 }
 
 /**
- * Where commands are remembered.
+ * Where commands are remembered, by a process of which `life` names this life.
  *
  * - `recall` gives what became of a command, and has the standings of the user's runs kept until the scope closes.
  * - `remember` keeps it.
@@ -42,6 +42,7 @@ export interface Remembered {
  * @since 0.2.0
  */
 export interface Memory {
+  readonly life: string
   readonly recall: (
     user: UserId,
     id: Command.CommandId
@@ -63,19 +64,28 @@ const outcomeOf = (remembered: string): Command.Outcome =>
   remembered.startsWith(takenIn("")) ? Command.accepted : decode(remembered)
 
 /**
- * Makes commands that are remembered of such that are not. `life` names this life of
- * the process.
+ * Writes down that a command is taken; `false` where it cannot be, and nobody may be
+ * asked.
+ *
+ * @category operations
+ * @since 0.2.0
+ */
+export const taking = ({ life, remember }: Memory) => (user: UserId, command: SentCommand): Effect.Effect<boolean> =>
+  Effect.match(remember(user, command.id, { digest: digestOf(command), outcome: takenIn(life) }), {
+    onSuccess: () => true,
+    onFailure: () => false
+  })
+
+/**
+ * Makes commands that are remembered of such that are not, and that are written down
+ * by `taking` before anybody is asked.
  *
  * @category constructors
  * @since 0.2.0
  */
-export const make = (
-  life: string,
-  commands: Commands,
-  memory: Memory
-): Effect.Effect<Commands, never, Scope.Scope> =>
+export const make = (commands: Commands, memory: Memory): Effect.Effect<Commands, never, Scope.Scope> =>
   Effect.map(Effect.scope, (scope): Commands => {
-    const takenHere = takenIn(life)
+    const takenHere = takenIn(memory.life)
     const decide = (
       user: UserId,
       command: SentCommand,
@@ -93,14 +103,7 @@ export const make = (
         return outcome
       }).pipe(Effect.scoped)
     return {
-      receive: (receiver) =>
-        commands.receive((user, command) =>
-          Effect.matchEffect(memory.remember(user, command.id, { digest: digestOf(command), outcome: takenHere }), {
-            onSuccess: () => receiver(user, command),
-            // The run is not asked.
-            onFailure: () => Effect.succeed(Command.refused("unavailable"))
-          })
-        ),
+      receive: commands.receive,
       send: (user, command, within) => {
         const refusal = CommandLimits.refusalOfData(dataBytes(command))
         if (refusal !== undefined) return Effect.succeed(refusal)

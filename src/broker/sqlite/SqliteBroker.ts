@@ -131,18 +131,41 @@ export const make = Effect.fnUntraced(function*(
   }
 
   const metrics = yield* SqliteMetrics.make
-  const commandsHere = yield* MemoryCommands.make({
-    clock,
-    maxTotalBytes: maxCommandBytes,
-    standing: (user, run) => users.find(user)?.standings?.get(run) ?? "unknown",
-    count: () => {}
-  })
-
   const stand = (user: UserId, log: LogState): User => {
     const found = users.of(user)
     found.log = log
     return found
   }
+
+  const memory: DurableCommands.Memory = {
+    life,
+    recall: (user, id) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const found = users.of(user)
+          found.commands++
+          return found
+        }),
+        (found) => Effect.sync(() => found.commands--)
+      ).pipe(
+        Effect.andThen(
+          file.ask<"recall">({ _tag: "recall", user, command: id }, ({ log, standings }) => {
+            stand(user, log).standings = new Map(standings)
+          })
+        ),
+        Effect.map(({ known }) => known)
+      ),
+    remember: (user, id, { digest, outcome }) =>
+      Effect.asVoid(file.ask<"remember">({ _tag: "remember", user, command: id, digest, outcome }))
+  }
+  const commandsHere = yield* MemoryCommands.make({
+    clock,
+    maxTotalBytes: maxCommandBytes,
+    standing: (user, run) => users.find(user)?.standings?.get(run) ?? "unknown",
+    count: () => {},
+    taking: DurableCommands.taking(memory)
+  })
+  const commands = yield* DurableCommands.make(commandsHere.commands, memory)
 
   // What an append came to is seen by all at once.
   const publish = (user: UserId, appended: Appended, entries: () => ReadonlyArray<Entry>): void => {
@@ -277,27 +300,6 @@ export const make = Effect.fnUntraced(function*(
       const lateMs = lateUsers.note(user, by, forMs, file.now())
       for (const wake of users.find(user)?.readers ?? []) wake({ lateMs })
     })
-
-  const commands = yield* DurableCommands.make(life, commandsHere.commands, {
-    recall: (user, id) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          const found = users.of(user)
-          found.commands++
-          return found
-        }),
-        (found) => Effect.sync(() => found.commands--)
-      ).pipe(
-        Effect.andThen(
-          file.ask<"recall">({ _tag: "recall", user, command: id }, ({ log, standings }) => {
-            stand(user, log).standings = new Map(standings)
-          })
-        ),
-        Effect.map(({ known }) => known)
-      ),
-    remember: (user, id, { digest, outcome }) =>
-      Effect.asVoid(file.ask<"remember">({ _tag: "remember", user, command: id, digest, outcome }))
-  })
 
   const sweep = Effect.gen(function*() {
     const { empty, fileBytes, hasMore } = yield* file.ask<"sweep">({ _tag: "sweep" })
