@@ -15,11 +15,12 @@ import {
 import { basename, dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { fileURLToPath } from "node:url"
+import { pageBytes } from "../../src/broker/sqlite/worker/Layout.ts"
 import * as SqliteChecks from "../../src/cli/backend/sqlite/SqliteChecks.ts"
 import type { Finding } from "../../src/cli/output/Finding.ts"
 import { newUser, numbered } from "../broker/events.ts"
 import { life } from "../broker/sqlite/lives.ts"
-import { newFile } from "../broker/sqlite/sqliteFile.ts"
+import { newFile, toLayoutBefore } from "../broker/sqlite/sqliteFile.ts"
 
 /** A file with some events, that was closed. */
 const logFile = Effect.gen(function*() {
@@ -81,12 +82,12 @@ describe("doctor, the file of the SQLite broker", () => {
   it.live("finds a damaged one, one that is another program's, and one of another version", () =>
     Effect.gen(function*() {
       const damaged = yield* logFile
-      overwrite(damaged, 2 * 4096, 8 * 4096)
+      overwrite(damaged, 2 * pageBytes, 8 * pageBytes)
       assert.match(troubleOf(damaged).message, /^it is damaged: /u)
       assert.include(troubleOf(damaged).remedy, "recover")
 
       const cut = yield* logFile
-      truncateSync(cut, 3 * 4096)
+      truncateSync(cut, 3 * pageBytes)
       assert.match(troubleOf(cut).message, /^it is damaged: /u)
 
       const foreign = yield* newFile
@@ -97,8 +98,14 @@ describe("doctor, the file of the SQLite broker", () => {
       const upgraded = new DatabaseSync(later)
       upgraded.exec("PRAGMA user_version = 99")
       upgraded.close()
-      assert.match(troubleOf(later).message, /it has layout 99, and this version knows 1/u)
+      assert.match(troubleOf(later).message, /it has layout 99, and this version knows 2/u)
       assert.strictEqual(troubleOf(later).check, "sqlite layout")
+
+      const before = yield* logFile
+      toLayoutBefore(before)
+      const found = checks(before)
+      assert.deepStrictEqual(found.filter((one) => isTrouble(one) && one.check !== "sqlite disk"), [])
+      assert.match(found.find(({ check }) => check === "sqlite layout")?.message ?? "", /layout 1, .* when it starts/u)
     }))
 
   it.live("finds one that others may read, and one that has no directory", () =>

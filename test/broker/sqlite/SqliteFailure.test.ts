@@ -18,6 +18,7 @@ import {
 } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { pageBytes } from "../../../src/broker/sqlite/worker/Layout.ts"
 import { seeded } from "../../support/random.ts"
 import type { BrokerService } from "../brokerSuite.ts"
 import { eventually, idOf, newUser, numbered, plenty } from "../events.ts"
@@ -84,7 +85,7 @@ describe("SqliteBroker, a file that it cannot use", () => {
       const later = `${file}-later`
       yield* life(later, (broker) => broker.append(newUser(), numbered(1)))
       const upgraded = new DatabaseSync(later)
-      upgraded.exec("PRAGMA user_version = 2")
+      upgraded.exec("PRAGMA user_version = 99")
       upgraded.close()
       assert.strictEqual(yield* refusalOf(later), "version")
       assert.deepStrictEqual(asideOf(later), [])
@@ -131,7 +132,7 @@ describe("SqliteBroker, a damaged file", () => {
       const file = yield* newFile
       const user = newUser()
       const before = yield* life(file, (broker) => broker.append(user, numbered(1, 50)))
-      overwrite(file, 100, 4096)
+      overwrite(file, 100, pageBytes)
       yield* life(file, (broker) =>
         Effect.gen(function*() {
           assert.lengthOf(asideOf(file), 1)
@@ -149,7 +150,8 @@ describe("SqliteBroker, a damaged file", () => {
       const data = { text: "x".repeat(1_000) }
       yield* life(file, (broker) => Effect.forEach(users, (user) => broker.append(user, numbered(1, 40, { data }))))
       const size = statSync(file).size
-      for (let from = 16 * 4096; from < size; from += 4096) overwrite(file, from, 4096)
+      // Behind the first page of each table and index.
+      for (let from = 18 * pageBytes; from < size; from += pageBytes) overwrite(file, from, pageBytes)
       yield* life(file, (broker) =>
         Effect.gen(function*() {
           let wakes = 0

@@ -7,7 +7,7 @@ import type { BrokerService } from "../brokerSuite.ts"
 import { envelope, idOf, newUser, numbered, plenty } from "../events.ts"
 import { command, commandsOf, receiving, send, wordOf } from "../suite/commanding.ts"
 import { appending, life } from "./lives.ts"
-import { newFile } from "./sqliteFile.ts"
+import { newFile, toLayoutBefore } from "./sqliteFile.ts"
 
 const r = Identity.RunId.make("r")
 const startOf = (run: string, sequence: number, source = "s") =>
@@ -113,6 +113,44 @@ describe("SqliteBroker, in the next life of the process", () => {
           const [part] = snapshot?.state.parts ?? []
           assert.strictEqual(part?.type === "text" ? part.text : undefined, pieces.join(""))
         }), { maxEvents: 40 })
+    }))
+
+  it.live("opens a file of the layout before, with all that is in it", () =>
+    Effect.gen(function*() {
+      const file = yield* newFile
+      const user = newUser()
+      const done = envelope({
+        source: "done",
+        sequence: 2,
+        run: "other",
+        type: "agent_completed",
+        data: { agentName: "a", durationMs: 1 }
+      })
+      const before = yield* life(file, (broker) =>
+        Effect.gen(function*() {
+          yield* broker.append(user, numbered(1, 300, { data: { text: "x".repeat(1_500) } }))
+          yield* broker.append(user, [startOf("other", 1, "done"), done, startOf("r", 301), said("r", 302, "Hello")])
+          const last = yield* broker.head(user)
+          return { last, slice: yield* broker.pull(user, { ...last, offset: 0 }, plenty) }
+        }))
+      toLayoutBefore(file)
+      for (let n = 0; n < 2; n++) {
+        yield* life(file, (broker) =>
+          Effect.gen(function*() {
+            const { entries, gap } = yield* broker.pull(user, { ...before.last, offset: 0 }, plenty)
+            assert.isUndefined(gap)
+            // The run that was active has ended as lost.
+            assert.deepStrictEqual(entries.slice(0, -1), before.slice.entries)
+            assert.deepStrictEqual(entries.at(-1)?.type, "agent_error")
+            assert.strictEqual(
+              (yield* broker.snapshot(user, Identity.RunId.make("other"))).snapshot?.state.status,
+              "completed"
+            )
+            // What was taken is taken once.
+            yield* broker.append(user, numbered(1, 300))
+            assert.strictEqual((yield* broker.head(user)).offset, before.last.offset + 1)
+          }))
+      }
     }))
 
   it.live("remembers revocations, acknowledgements and what became of commands", () =>

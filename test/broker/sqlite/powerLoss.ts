@@ -1,10 +1,11 @@
 /** Plays the end of a machine: a file as its disk has it then, without the last writes. */
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
+import { pageBytes } from "../../../src/broker/sqlite/worker/Layout.ts"
 import type { Draw } from "../../support/random.ts"
 
 // A frame of the log of writes is a page with a header, which repeats the eight bytes of salt in the log's own.
-export const frameBytes = 24 + 4096
+export const frameBytes = 24 + pageBytes
 
 /** How many frames the log of writes has. */
 export const framesOf = (log: Buffer): number => {

@@ -11,7 +11,7 @@ import { dirname, resolve } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import type { OpenFailure, Settings } from "../Messages.ts"
 import * as NetworkShare from "./NetworkShare.ts"
-import { applicationId, tables, version } from "./Layout.ts"
+import { applicationId, fromVersion1, pageBytes, tables, version } from "./Layout.ts"
 import * as Rows from "./Rows.ts"
 import { prepare, type Statements } from "./Statements.ts"
 
@@ -68,7 +68,7 @@ export const isDamage = (cause: unknown): boolean => {
 }
 
 /**
- * Opens the file, and makes it if there is none. Waits for another process to let go of it, for as long as it may. Each commit
+ * Opens the file, and makes it if there is none; one of the layout before gets this one, in one transaction. Waits for another process to let go of it, for as long as it may. Each commit
  * waits for the disk until somebody says otherwise.
  *
  * @category constructors
@@ -175,6 +175,8 @@ const openOnce = ({ file }: Settings): Omit<Opened, "setAside"> => {
   try {
     // Exclusive before WAL: then no memory is shared with other processes, and they find the file locked.
     database.exec("PRAGMA locking_mode = EXCLUSIVE")
+    // These two do nothing to a file that is there.
+    database.exec(`PRAGMA page_size = ${pageBytes}`)
     database.exec("PRAGMA auto_vacuum = INCREMENTAL")
     database.exec("PRAGMA journal_mode = WAL")
     database.exec("PRAGMA synchronous = FULL")
@@ -194,17 +196,26 @@ const openOnce = ({ file }: Settings): Omit<Opened, "setAside"> => {
 const make = (database: DatabaseSync): void => {
   const row = database.prepare("SELECT user_version AS found FROM pragma_user_version").get() ?? {}
   const found = Rows.int(row, "found")
-  if (found === version) return
-  if (found !== 0) {
-    throw new Refusal(
-      "version",
-      `it has layout ${found}, and this version of effect-emitter knows ${version}: it was left as it is`
-    )
+  switch (found) {
+    case version:
+      return
+    case 0: {
+      const count = database.prepare("SELECT count(*) AS count FROM sqlite_schema").get() ?? {}
+      if (Rows.int(count, "count") > 0) throw new Refusal("foreign", "it is another program's: it was left as it is")
+      database.exec(tables)
+      database.exec(`PRAGMA application_id = ${applicationId}`)
+      break
+    }
+    case 1: {
+      database.exec(fromVersion1)
+      break
+    }
+    default:
+      throw new Refusal(
+        "version",
+        `it has layout ${found}, and this version of effect-emitter knows ${version}: it was left as it is`
+      )
   }
-  const count = database.prepare("SELECT count(*) AS count FROM sqlite_schema").get() ?? {}
-  if (Rows.int(count, "count") > 0) throw new Refusal("foreign", "it is another program's: it was left as it is")
-  database.exec(tables)
-  database.exec(`PRAGMA application_id = ${applicationId}`)
   database.exec(`PRAGMA user_version = ${version}`)
 }
 

@@ -30,7 +30,60 @@ export const applicationId = 0x65666d74
  * @category layout
  * @since 0.2.0
  */
-export const version = 1
+export const version = 2
+
+/**
+ * How large the pages of a new file are, in bytes. Events share them; one of more than half
+ * of it has a page for itself, or several.
+ *
+ * @category layout
+ * @since 0.2.0
+ */
+export const pageBytes = 8192
+
+// With a rowid: a table without one keeps a quarter of a page of each row, and the rest of it in pages of its own.
+const eventTable = `
+  CREATE TABLE event (
+    user INTEGER NOT NULL,
+    off INTEGER NOT NULL,
+    src INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    class INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (user, off)
+  ) STRICT;
+`
+const runTable = `
+  CREATE TABLE run (
+    user INTEGER NOT NULL,
+    run TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    off INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    state TEXT,
+    PRIMARY KEY (user, run)
+  ) STRICT;
+  CREATE INDEX run_active ON run (user) WHERE ended = 0;
+`
+
+/**
+ * Makes the tables of the version before those of this one, with all that is in them.
+ *
+ * @category layout
+ * @since 0.2.0
+ */
+export const fromVersion1 = `
+  DROP INDEX run_active;
+  ALTER TABLE event RENAME TO event_before;
+  ALTER TABLE run RENAME TO run_before;
+  ${eventTable}${runTable}
+  INSERT INTO event (user, off, src, seq, class, since, body)
+    SELECT user, off, src, seq, class, since, body FROM event_before ORDER BY user, off;
+  INSERT INTO run (user, run, since, off, ended, state) SELECT user, run, since, off, ended, state FROM run_before;
+  DROP TABLE event_before;
+  DROP TABLE run_before;
+`
 
 /**
  * Makes the tables.
@@ -54,16 +107,7 @@ export const tables = `
     acknowledged TEXT NOT NULL
   ) STRICT;
   CREATE INDEX user_by_age ON user (empty, oldest);
-  CREATE TABLE event (
-    user INTEGER NOT NULL,
-    off INTEGER NOT NULL,
-    src INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    class INTEGER NOT NULL,
-    since INTEGER NOT NULL,
-    body TEXT NOT NULL,
-    PRIMARY KEY (user, off)
-  ) STRICT, WITHOUT ROWID;
+  ${eventTable}
   CREATE TABLE source (
     id INTEGER PRIMARY KEY,
     user INTEGER NOT NULL,
@@ -73,16 +117,7 @@ export const tables = `
     spent INTEGER NOT NULL,
     UNIQUE (user, name)
   ) STRICT;
-  CREATE TABLE run (
-    user INTEGER NOT NULL,
-    run TEXT NOT NULL,
-    since INTEGER NOT NULL,
-    off INTEGER NOT NULL,
-    ended INTEGER NOT NULL,
-    state TEXT,
-    PRIMARY KEY (user, run)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX run_active ON run (user) WHERE ended = 0;
+  ${runTable}
   CREATE TABLE lost (
     user INTEGER NOT NULL,
     run TEXT NOT NULL,

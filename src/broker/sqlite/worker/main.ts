@@ -16,7 +16,7 @@ const settings: Settings = workerData
 
 // A page is given back to the file system where so large a part of the file is free.
 const freePart = 1 / 8
-const pagesAtOnce = 128
+const bytesAtOnce = 512 * 1024
 
 // The file's time is written so often at most.
 const nowEveryMs = 60_000
@@ -140,6 +140,7 @@ const start = (): void => {
   // A few pages at a time: the file gets smaller while it is in use.
   const vacuum = (): void => {
     const row = opened.sql.pages.get() ?? {}
+    const pagesAtOnce = Math.floor(bytesAtOnce / Rows.int(row, "size"))
     if (Rows.int(row, "free") > Math.max(pagesAtOnce, Rows.int(row, "pages") * freePart)) {
       opened.database.exec(`PRAGMA incremental_vacuum(${pagesAtOnce})`)
     }

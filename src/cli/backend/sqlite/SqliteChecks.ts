@@ -42,6 +42,11 @@ const ofHeader = (header: LogFile.Header): ReadonlyArray<Finding> => {
         )
       ]
     case "Log":
+      if (header.layout > 0 && header.layout < version) {
+        return [
+          note("sqlite layout", `it has layout ${header.layout}, and the service makes it ${version} when it starts`)
+        ]
+      }
       return header.layout === version || header.layout === 0
         ? [ok("sqlite layout", `it has layout ${header.layout}`)]
         : [
