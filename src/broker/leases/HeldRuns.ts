@@ -13,7 +13,7 @@ import * as RunState from "../../protocol/run/RunState.ts"
 
 /**
  * A run that is active: its thread, when it started (unknown if another process
- * saw that), the epoch of the log that it was in first, and its state at the start.
+ * saw that), the epoch of the latest log that is known to know of it, and its state at the start.
  *
  * @category models
  * @since 0.1.0
@@ -96,12 +96,14 @@ export class HeldRuns {
     if (held.runs.size === 0) this.users.delete(user)
   }
 
-  /** The log in this epoch was looked at from here, and knows of the runs. */
-  kept(user: UserId, epoch: string, now: number): void {
+  /** The log in this epoch was looked at from here, and knows of these runs. */
+  kept(user: UserId, runs: ReadonlyArray<HeldRun>, epoch: string, now: number): void {
     const held = this.users.get(user)
     if (held === undefined) return
     held.epoch = epoch
     held.touchedAt = now
+    // One that began anew meanwhile is another.
+    for (const one of runs) if (held.runs.get(one.run) === one) held.runs.set(one.run, { ...one, epoch })
   }
 }
 

@@ -6,6 +6,7 @@ import { PostgresBroker } from "effect-emitter/postgres"
 import { RunId } from "../../../src/protocol/values/Identity.ts"
 import * as Failure from "../../../src/broker/postgres/connection/Failure.ts"
 import { envelope, idOf, newUser, numbered, plenty, start } from "../events.ts"
+import { migrations, version } from "../../../src/broker/postgres/schema/Migrations.ts"
 import { program, startNode, withServer } from "./postgresNode.ts"
 
 describe("PostgresBroker, whose trouble a failure is", () => {
@@ -68,7 +69,38 @@ describe.skipIf(program === undefined)("PostgresBroker, its schema", () => {
           const nodes = yield* Effect.all([1, 2, 3, 4].map(() => startNode(server.url)), { concurrency: "unbounded" })
           const user = newUser()
           for (const [n, node] of nodes.entries()) yield* node.append(user, numbered(n + 1))
-          assert.strictEqual(yield* server.sql("select version from emitter.meta"), "1")
+          assert.strictEqual(yield* server.sql("select version from emitter.meta"), String(version))
+        })),
+    120_000
+  )
+
+  it.live(
+    "of a version before is told, and brought up to date where it is asked for; rights and logs stay",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const [first] = migrations("emitter")
+          yield* server.sql(first?.sql ?? assert.fail())
+          yield* server.sql(
+            "create role app login; grant usage on schema emitter to app; grant execute on all functions in schema emitter to app"
+          )
+          const before = yield* Effect.exit(Effect.scoped(Layer.build(PostgresBroker.layer({ url: server.url }))))
+          assert.match(String(before), /has version 1 of the schema "emitter".*migrate: true/u)
+          const user = newUser()
+          yield* (yield* startNode(server.url)).append(user, numbered(1, 2))
+          assert.strictEqual(yield* server.sql("select version from emitter.meta"), String(version))
+          const url = server.url.replace("postgres://postgres@", "postgres://app@")
+          const node = yield* startNode(url, { migrate: false })
+          yield* node.append(user, [
+            envelope({ sequence: 3, run: "r", type: "agent_started", data: { agentName: "a" } })
+          ])
+          assert.strictEqual((yield* node.head(user)).offset, 3)
+          assert.strictEqual(
+            yield* server.sql(
+              "select prosecdef, has_function_privilege('app', oid, 'execute') from pg_proc where proname = 'keep'"
+            ),
+            "t|t"
+          )
         })),
     120_000
   )

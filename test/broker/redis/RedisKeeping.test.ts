@@ -6,10 +6,13 @@ import type { Envelope } from "effect-emitter/protocol"
 import { RedisBroker } from "effect-emitter/redis"
 import { forSeeds } from "../../support/random.ts"
 import { maxSpentSources } from "../../../src/broker/memory/SequenceSet.ts"
+import { maxEndedRuns } from "../../../src/broker/redis/scripts/StandingLua.ts"
 import { checkpoint } from "../../../src/broker/redis/scripts/CheckpointLua.ts"
 import { RunId, type UserId } from "../../../src/protocol/values/Identity.ts"
 import { envelope, eventually, idOf, newUser, numbered, plenty, start } from "../events.ts"
+import { endOf, startOf } from "../suite/commanding.ts"
 import { program, startNode, watch, withServer } from "./redisNode.ts"
+import { redisProxy } from "./redisProxy.ts"
 import { RunFold } from "../../../src/protocol/run/RunFold.ts"
 
 const key = (user: UserId, part: string) => `emitter:{${user}}:${part}`
@@ -33,6 +36,35 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           assert.deepStrictEqual(slice.entries.map(idOf), ["s.3", "s.4"])
         })),
     120_000
+  )
+
+  it.live(
+    "keeps a run ended that has, though its process was never answered that and it is forgotten since",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const patient = { deadline: "5 seconds", silence: "7 seconds", lease: "1 minute", poll: "1 hour" } as const
+          const proxy = yield* redisProxy(server.port)
+          const holder = yield* startNode(`redis://127.0.0.1:${proxy.port}`, patient)
+          const other = yield* startNode(server.url, patient)
+          const user = newUser()
+          yield* start(holder, user)
+          yield* holder.append(user, [startOf("r")])
+          // As if its own answer had been lost.
+          yield* other.append(user, [endOf("r")])
+          // Of the same millisecond any would be forgotten.
+          yield* Effect.sleep("10 millis")
+          const names = Array.from({ length: 2 * maxEndedRuns }, (_, n) => `other-${n}`)
+          yield* Effect.forEach(names, (name) => other.append(user, [startOf(name), endOf(name)]), { discard: true })
+          const standing = server.send("HEXISTS", key(user, "active"), "r")
+          assert.strictEqual(yield* standing, ":0\r\n")
+          const touched = server.send("HGET", key(user, "meta"), "touched")
+          const before = yield* touched
+          yield* proxy.cut
+          yield* eventually(touched, (now) => now !== before, "its process to look how its runs stand")
+          assert.strictEqual(yield* standing, ":0\r\n")
+        })),
+    180_000
   )
 
   it.live(

@@ -119,7 +119,7 @@ export const make = Effect.fnUntraced(function*(parts: {
           const answer = yield* database.call("keep", "keep", asked)
           const [epoch, offset, shut, others, isSaved] = yield* Failure.read("keep", () => decodeKept(answer))
           held.ended(user, [...shut, ...others])
-          held.kept(user, epoch, now())
+          held.kept(user, runs, epoch, now())
           if (isSaved) notifier.appended(user, { epoch, offset })
           if (shut.length > 0) listeners.forEach((listener) => listener(user, shut))
         })

@@ -446,10 +446,18 @@ begin
   end loop;
   return jsonb_build_array(case when seen < most then 0 else last end, due);
 end $$;
+`
 
--- Renews a log whose runs are active, and writes where they stand anew where it knows nothing of them. p: user, epoch, lease,
+/**
+ * What makes the function that keeps the runs which a process has, or makes it anew.
+ *
+ * @category constants
+ * @since 0.2.0
+ */
+export const keep = `
+-- Renews a log whose runs are active, and writes where they stand anew where it is another than the one that knew of them. p: user, epoch, lease,
 -- runs (run, thread, started, epoch, state). Gives the log, which runs take nothing more of this process, and which are others'.
-create function keep(p jsonb) returns jsonb language plpgsql as $$
+create or replace function keep(p jsonb) returns jsonb language plpgsql as $$
 declare
   u users;
   r record;
@@ -463,7 +471,10 @@ begin
   update users set touched = now_ms() where id = u.id;
   for r in select * from jsonb_to_recordset(p->'runs') as (run text, thread text, started bigint, epoch text, state text) loop
     select * into s from standings x where x.log = u.id and x.run = r.run;
-    if s.run is null then
+    if s.run is null and r.epoch = u.epoch then
+      -- The log knew it once: what it does not know any more has ended, though this process was not answered that.
+      others := others || to_jsonb(r.run);
+    elsif s.run is null then
       insert into standings (log, run, state, lease, thread, started, home)
         values (u.id, r.run, 'a', p->>'lease', r.thread, r.started, me);
     elsif not (s.state = 'a' and s.lease = p->>'lease') and (s.state = 'l' or me = any(s.barred)) then

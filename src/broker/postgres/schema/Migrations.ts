@@ -51,6 +51,13 @@ set local search_path = ${schema}, pg_temp;
 ${tables}${LogSql.functions}${LeaseSql.functions}${CommandSql.functions}${PresenceSql.functions}${shutOff(schema)}
 update meta set version = 1;
 `
+  },
+  {
+    version: 2,
+    sql: `set local search_path = ${schema}, pg_temp;
+${LogSql.keep}${shutOff(schema)}
+update meta set version = 2;
+`
   }
 ]
 

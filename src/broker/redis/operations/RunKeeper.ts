@@ -95,7 +95,7 @@ export const make = Effect.fnUntraced(function*(parts: {
         const args = [RedisKeys.ofChannel(options, user), lease, ...RedisEntry.toHeld(runs)]
         return Effect.map(logs.call("keep", keepScript, user, args, RedisEntry.toKept), ({ ended, log, shut }) => {
           held.ended(user, ended)
-          held.kept(user, log.epoch, monotonicMs())
+          held.kept(user, runs, log.epoch, monotonicMs())
           if (shut.length > 0) listeners.forEach((listener) => listener(user, shut))
         })
       }))

@@ -1,6 +1,7 @@
 /**
  * Keeps a log from being forgotten while runs of it are active and say nothing,
- * and writes down anew where they stand if the server forgot it.
+ * and writes down anew where they stand if the server forgot it: if the log is another
+ * than the one that knew of them. What the same log does not know any more has ended.
  *
  * `ARGV` from 7 on: the channel, the lease, the number of runs, then of each its
  * name, thread, the time of its start (or nothing), the epoch of the log that its
@@ -62,12 +63,15 @@ local runs = readHeld(ARGV, 9)
 local standing = readStanding(keys, log, runs)
 local states, count = statesToSave(keys, log, runs)
 local fields = standingFields(runs, standing, function(run)
-  return not run.value and activeField(lease, run.besides, run.startedAt, '', holderOf(lease)) or nil
+  local isNew = not run.value and (log.isNew or run.epoch ~= log.epoch)
+  return isNew and activeField(lease, run.besides, run.startedAt, '', holderOf(lease)) or nil
 end)
 local shut, others = {}, {}
 for _, run in ipairs(runs) do
   if isShut(run.value, lease) then shut[#shut + 1] = run.name
-  elseif isEnded(run.value) or run.value and holderOf(run.value) ~= holderOf(lease) then others[#others + 1] = run.name end
+  elseif not run.value then
+    if not log.isNew and run.epoch == log.epoch then others[#others + 1] = run.name end
+  elseif isEnded(run.value) or holderOf(run.value) ~= holderOf(lease) then others[#others + 1] = run.name end
 end
 local reply = { log.epoch, log.last, #shut, unpack(shut) }
 for _, name in ipairs(others) do reply[#reply + 1] = name end
