@@ -14,6 +14,7 @@ import { type Emitting, place, secret, stricken } from "./Cluster.ts"
 import type { Sent } from "./Commander.ts"
 import * as Devices from "./Devices.ts"
 import { hasRested, latestCounts, read } from "./Record.ts"
+import { list } from "./report.ts"
 import { isQuiet, type Options, quietWithinMs, rest, until } from "./Trial.ts"
 import { type Account, judge } from "./Verdict.ts"
 
@@ -138,7 +139,12 @@ export const run = <E, R>(
     const url = `ws://127.0.0.1:${balancer.port}/events`
     const devices = yield* Devices.make(url, users, options.devicesPerUser)
     if (!(yield* until(() => devices.all.every(({ status }) => status() === "live"), 60_000))) {
-      return yield* Effect.die(new Error("the devices do not come up"))
+      const statuses = list(Object.fromEntries(
+        Object.entries(Object.groupBy(devices.all, ({ status }) => status())).map((
+          [status, some = []]
+        ) => [status, some.length])
+      ))
+      return yield* Effect.die(new Error(`the devices do not come up: ${statuses}`))
     }
     const trial: SingleTrial = { service, devices }
     const commands = yield* happening(trial)
