@@ -7,6 +7,7 @@
  */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as PostgresOptions from "../../broker/postgres/connection/Options.ts"
 import * as RedisOptions from "../../broker/redis/connection/Options.ts"
 import * as SqliteOptions from "../../broker/sqlite/Options.ts"
 import { Failed } from "../output/Failed.ts"
@@ -30,13 +31,22 @@ const sqlite: BackendEntry = {
   load: () => import("./sqlite/SqliteBackend.ts").then((_) => _.backend)
 }
 
+const postgres: BackendEntry = {
+  name: "postgres",
+  prefix: "POSTGRES",
+  schema: PostgresOptions.Options,
+  read: Effect.flatMap(PostgresOptions.read(PostgresOptions.config), PostgresOptions.decode),
+  package: "@effect/sql-pg",
+  load: () => import("./postgres/PostgresBackend.ts").then((_) => _.backend)
+}
+
 /**
  * All of them.
  *
  * @category constants
  * @since 0.2.0
  */
-export const entries: ReadonlyArray<BackendEntry> = [redis, sqlite]
+export const entries: ReadonlyArray<BackendEntry> = [redis, sqlite, postgres]
 
 /**
  * Those of which there is a setting in the environment.
@@ -65,7 +75,7 @@ export const current: Effect.Effect<Backend, Failed> = Effect.gen(function*() {
     return yield* new Failed({
       exit: "usage",
       message: "No broker is set",
-      remedy: "set REDIS_URL as it is for your processes, such as redis://127.0.0.1:6379, or SQLITE_FILE"
+      remedy: "set REDIS_URL as it is for your processes, such as redis://127.0.0.1:6379, POSTGRES_URL, or SQLITE_FILE"
     })
   }
   if (other !== undefined) {

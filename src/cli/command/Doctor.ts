@@ -81,7 +81,9 @@ export const doctor = Command.make(
 ).pipe(
   Command.withDescription(
     "Looks at Node, the settings in the environment, the broker (Redis: rights, version, latency, memory, " +
-      "persistence, clock; SQLite: the file, its disk, rights, layout and damage), the key set of tokens, and a spool file. Says of each what is wrong and what to do. " +
+      "persistence, clock; Postgres: schema, rights, version, settings, connections, LISTEN, tables, clock, latency; " +
+      "SQLite: the file, its disk, rights, layout and damage), the key set of tokens, and a spool file. " +
+      "Says of each what is wrong and what to do. " +
       "It sends no event, and prints no secret."
   ),
   Command.withExamples([

@@ -76,7 +76,10 @@ export const check: Effect.Effect<ReadonlyArray<Finding>> = Effect.gen(function*
   const findings = (yield* Effect.forEach(parts, ofPart)).flat()
   const configured = yield* Backends.configured
   const broker = configured.length > 0 ? [] : [
-    note("settings", "no broker is set (REDIS_URL, SQLITE_FILE): events stay in the memory of one process")
+    note(
+      "settings",
+      "no broker is set (REDIS_URL, POSTGRES_URL, SQLITE_FILE): events stay in the memory of one process"
+    )
   ]
   return [...findings, ...broker]
 })
