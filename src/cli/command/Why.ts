@@ -14,6 +14,7 @@ import { Broker } from "../../broker/Broker.ts"
 import type { BrokerError } from "../../broker/BrokerError.ts"
 import type { RunSnapshotAt } from "../../broker/Log.ts"
 import * as LogReader from "../../broker/LogReader.ts"
+import type { ConfigError } from "../../protocol/settings/ConfigError.ts"
 import type { DeliveryClass } from "../../protocol/event/Event.ts"
 import { Id, RunId, type UserId } from "../../protocol/values/Identity.ts"
 import { toJson } from "../../protocol/wire/Envelope.ts"
@@ -156,26 +157,42 @@ const inLog = Effect.fnUntraced(function*(backend: Backend, user: UserId, id: st
       ...(count > 0 ? {} : { remedy: yield* backend.retention })
     })
   }
+  return { answers, oldest, head }
+})
+
+// What a log has taken it knows longer than it holds it.
+const byNumber = Effect.fnUntraced(function*(backend: Backend, user: UserId, id: string, holds: string) {
   const name = EventName.parse(id)
-  if (answers.length > 0 || name === undefined) return answers
-  const taken = yield* backend.taken(user, name.source, name.sequence)
-  if (taken === "taken") {
-    answers.push({
-      where: "trimmed",
-      user,
-      message: `it was in the log of ${user}, and is not kept any more; the log holds ${oldest} to ${head}`,
-      remedy: yield* backend.retention
-    })
-  } else if (taken === "free") {
-    answers.push({
-      where: "neverAccepted",
-      user,
-      message: `it never came to the log of ${user}, which knows its emitter`,
-      remedy: "its process still holds it, in its memory, spool or dead letters (--spool FILE), or dropped it: see " +
-        "emitter_spool_events, emitter_dead_letters and emitter_dropped_total there"
-    })
+  const taken = name === undefined ? "unknown" : yield* backend.taken(user, name.source, name.sequence)
+  switch (taken) {
+    case "taken":
+      return [{
+        where: "trimmed",
+        user,
+        message: `it was in the log of ${user}, and is not kept any more; the log holds ${holds}`,
+        remedy: yield* backend.retention
+      }] as const
+    case "free":
+      return [{
+        where: "neverAccepted",
+        user,
+        message: `it never came to the log of ${user}, which knows its emitter`,
+        remedy: "its process still holds it, in its memory, spool or dead letters (--spool FILE), or dropped it: see " +
+          "emitter_spool_events, emitter_dead_letters and emitter_dropped_total there"
+      }] as const
+    case "unknown":
+      return []
   }
-  return answers
+})
+
+// One after the other, since a file is its broker's alone.
+const ofLog = Effect.fnUntraced(function*(
+  backend: Backend,
+  user: UserId,
+  id: string
+): Effect.fn.Return<ReadonlyArray<Answer>, ConfigError | Failed> {
+  const { answers, head, oldest } = yield* withBroker(user, inLog(backend, user, id))
+  return answers.length > 0 ? answers : yield* byNumber(backend, user, id, `${oldest} to ${head}`)
 })
 
 const tell = Effect.fnUntraced(function*(to: Out, id: string, answers: ReadonlyArray<Answer>) {
@@ -194,7 +211,7 @@ const nothing: Answer = {
   message:
     "nothing is known of it: it was never emitted, was dropped before it had a number, or its user's log is forgotten",
   remedy:
-    "see whether the id is right and REDIS_URL and REDIS_PREFIX are those of your processes; a spool is looked at with --spool FILE"
+    "see whether the id is right and the settings of the broker are those of your processes; a spool is looked at with --spool FILE"
 }
 
 /**
@@ -226,7 +243,7 @@ export const why = Command.make(
     const name = EventName.parse(id)
     const sought: ReadonlyArray<Sought> = [{ run: id }, ...(name === undefined ? [] : [{ source: name.source }])]
     const users = yield* Find.users(backend, to, user, sought)
-    const logged = (yield* Effect.forEach(users, (of) => withBroker(of, inLog(backend, of, id)))).flat()
+    const logged = (yield* Effect.forEach(users, (of) => ofLog(backend, of, id))).flat()
     // What waits in a spool never came to the log yet, of course.
     const rest = spooled.length > 0 ? logged.filter(isFound) : logged.length > 0 ? logged : [nothing]
     yield* tell(to, id, rest)
