@@ -4,9 +4,8 @@
  * The others are batched events for 20 users with one connection each; the critical ones go to one of these users, 500
  * in a second. The baseline sends every event with `ws.send`, at the same rates.
  */
-import * as calls from "./contestants/calls.ts"
-import { latenciesOf } from "./harness/latencies.ts"
-import { type Helper, withHelpers } from "./harness/process.ts"
+import { latenciesOfServer } from "./harness/latencies.ts"
+import { withHelpers } from "./harness/process.ts"
 import { atMost, compare, type Question } from "./harness/question.ts"
 import { interleave } from "./harness/rounds.ts"
 import { userOf } from "./harness/workload.ts"
@@ -17,27 +16,20 @@ const parts = { p50: 0.5, p99: 0.99, "p99.9": 0.999 }
 
 type Part = keyof typeof parts
 
-const makeContestant = async (
-  start: (file: string, ...args: ReadonlyArray<string>) => Helper,
-  name: string,
-  [file, mode]: readonly [string, string],
-  dialect: calls.Dialect,
-  seconds: number
-) => {
-  const server = start(file, mode)
-  const receiver = start("receiver.ts")
-  const { tickets, url } = await server.ask(calls.listen, { users })
-  await receiver.ask(calls.connect, { dialect, url, users, tickets })
-  return latenciesOf(name, server, receiver, { ...rates, seconds })
-}
-
 export const question: Question = {
   asks: "latency of a critical event under load",
   answer: (settings) =>
     withHelpers(async (start) => {
-      const seconds = settings.quick ? 2 : 5
-      const ours = await makeContestant(start, "effect-emitter", ["emitter-server.ts", "critical"], "emitter", seconds)
-      const ws = await makeContestant(start, "ws, a message per event", ["ws-server.ts", "plain"], "ws", seconds)
+      const pace = { ...rates, seconds: settings.quick ? 2 : 5 }
+      const ours = await latenciesOfServer(
+        start,
+        "effect-emitter",
+        ["emitter-server.ts", "critical"],
+        "emitter",
+        users,
+        pace
+      )
+      const ws = await latenciesOfServer(start, "ws, a message per event", ["ws-server.ts", "plain"], "ws", users, pace)
       await interleave(
         { "effect-emitter": ours.contestant, "ws, a message per event": ws.contestant },
         "seconds",

@@ -1,5 +1,6 @@
 /**
- * How much does one file take as batches grow, how soon is it there again after a restart, and how large is it?
+ * How much does one file take as batches grow, how long is a critical event on its way over it, how soon is it there again
+ * after a restart, and how large is it?
  *
  * Many users are appended to at once, each one batch at a time. The baseline inserts the same texts into a table of two
  * columns, on the event loop, in transactions as large as those that many users' batches share: without offsets, without
@@ -13,8 +14,10 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { SqliteBroker } from "../src/broker/sqlite/index.ts"
 import { Broker, Identity } from "../src/index.ts"
-import { type Batch, envelopes, inBatches } from "./harness/batches.ts"
+import { type Batch, envelopes, inBatches, longEnvelopes } from "./harness/batches.ts"
 import { seconds } from "./harness/clock.ts"
+import { latenciesOfServer } from "./harness/latencies.ts"
+import { withHelpers } from "./harness/process.ts"
 import {
   check,
   compare,
@@ -115,6 +118,70 @@ const appends = async (directory: string, scope: Scope.Scope, settings: Settings
   return comparisons
 }
 
+const latencyUsers = Array.from({ length: 20 }, (_, index) => userOf(index))
+
+/** How long a critical event is on its way in one process, beside the same over memory. */
+const latencies = (directory: string, settings: Settings): Promise<ReadonlyArray<Comparison>> =>
+  withHelpers(async (start) => {
+    const pace = { backgroundPerSecond: 1_000, probesPerSecond: 100, seconds: settings.quick ? 2 : 4 }
+    const over = (name: string, ...args: ReadonlyArray<string>) =>
+      latenciesOfServer(start, name, ["emitter-server.ts", "critical", ...args], "emitter", latencyUsers, pace)
+    const contestants = {
+      normal: await over("over a file", "normal", join(directory, "latency-normal.db")),
+      full: await over("over a file", "full", join(directory, "latency-full.db")),
+      memory: await over("over memory")
+    }
+    await interleave(
+      {
+        normal: contestants.normal.contestant,
+        full: contestants.full.contestant,
+        memory: contestants.memory.contestant
+      },
+      "seconds",
+      settings.quick ? { rounds: 2, warmUps: 1 } : { rounds: 3, warmUps: 1 },
+      settings
+    )
+    return (["normal", "full"] as const).flatMap((synchronous) =>
+      ([["p50", 0.5], ["p99", 0.99]] as const).map(([name, part]) =>
+        compare(
+          `latency of a critical event, ${name}, beside 1,000 events/s over a file (${synchronous})`,
+          contestants[synchronous].figure(part),
+          contestants.memory.figure(part)
+        )
+      )
+    )
+  })
+
+/** How large a file is of events with texts of so many characters, and of how many bytes their bodies are. */
+const sizeOf = async (file: string, characters: number): Promise<Comparison> => {
+  const count = Math.ceil(8_000_000 / characters / users.length)
+  const scope = await Effect.runPromise(Scope.make())
+  let body = 0
+  try {
+    const { append } = await broker(file, "normal", scope)
+    await Effect.runPromise(
+      Effect.forEach(users, (user) =>
+        Effect.forEach(inBatches(longEnvelopes(user, count, characters), 16), (batch) => {
+          for (const { bytes } of batch) body += bytes
+          return append(user, batch)
+        }), { concurrency: "unbounded", discard: true })
+    )
+  } finally {
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+  }
+  const events = count * users.length
+  const held = {
+    contestant: "effect-emitter",
+    unit: "bytes",
+    value: summarize([statSync(file).size / events])
+  } as const
+  return compare(
+    `bytes of the file for an event with a text of ${characters.toLocaleString("en")} characters`,
+    held,
+    given("its text", body / events, held)
+  )
+}
+
 /** A file with many events, and how soon a device is live after a restart. */
 const restarts = async (directory: string, settings: Settings): Promise<ReadonlyArray<Comparison>> => {
   const events = settings.quick ? 100_000 : 1_000_000
@@ -166,18 +233,23 @@ const restarts = async (directory: string, settings: Settings): Promise<Readonly
       given("one second", 1, live),
       figureAtMost(1)
     ),
-    compare("bytes of the file for an event", held, given("its text", body / (perUser * users.length), held))
+    compare("bytes of the file for a short event", held, given("its text", body / (perUser * users.length), held))
   ]
 }
 
 export const question: Question = {
-  asks: "appends to a file, by size of batch; its restart and its size",
+  asks: "appends to a file, by size of batch; latency over it; its restart and its size",
   answer: async (settings) => {
     const directory = mkdtempSync(join(tmpdir(), "effect-emitter-bench-"))
     const scope = await Effect.runPromise(Scope.make())
     try {
       return {
-        comparisons: [...await appends(directory, scope, settings), ...await restarts(directory, settings)],
+        comparisons: [
+          ...await appends(directory, scope, settings),
+          ...await latencies(directory, settings),
+          ...await restarts(directory, settings),
+          await sizeOf(join(directory, "long.db"), 2_000)
+        ],
         notes: [`the file is in ${tmpdir()}: what "full" costs is what that disk takes to write`]
       }
     } finally {

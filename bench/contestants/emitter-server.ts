@@ -3,7 +3,7 @@
  *
  * Started with `critical` or `batched`, it sends events of that class. Started with `kept`, its broker keeps enough for
  * the longest absence asked about; with `idle`, no more than by default. The broker is in memory, or, where the address
- * of a Redis or a Postgres follows, in there, and keeps no more than by default.
+ * of a Redis or a Postgres follows, or `normal` or `full` and the path of a file, in there, and keeps no more than by default.
  */
 import { NodeHttpServer } from "@effect/platform-node"
 import { Effect, Exit, Layer, ManagedRuntime, Redacted, Scope } from "effect"
@@ -14,6 +14,7 @@ import { Authenticator, Gateway } from "../../src/gateway/index.ts"
 import { AgentEvents, Broker, type Emitter, EmitterLayer, Emitters, type Event, Identity } from "../../src/index.ts"
 import { PostgresBroker } from "../../src/broker/postgres/index.ts"
 import { RedisBroker } from "../../src/broker/redis/index.ts"
+import { SqliteBroker } from "../../src/broker/sqlite/index.ts"
 import { seconds } from "../harness/clock.ts"
 import { on, serve } from "../harness/process.ts"
 import { check } from "../harness/question.ts"
@@ -23,7 +24,7 @@ import { atRates, onCpu, settledMemory } from "./shared.ts"
 
 type Bound = Emitter.Emitter["Service"]
 
-const [mode, url] = process.argv.slice(2)
+const [mode, url, file] = process.argv.slice(2)
 const isDefault = mode === "idle" || url !== undefined
 const path = "/events"
 const issuer = "bench"
@@ -42,6 +43,8 @@ const slowly = { deadline: "10 seconds", silence: "10 seconds", lease: "1 minute
 
 const broker: Layer.Layer<Broker.Broker, { readonly message: string }> = url === undefined
   ? Broker.layerMemory(retention)
+  : file !== undefined
+  ? SqliteBroker.layer({ file, synchronous: url === "full" ? "full" : "normal" })
   : url.startsWith("redis:")
   ? RedisBroker.layer({ url })
   : PostgresBroker.layer({ url, migrate: true, ...slowly })

@@ -37,6 +37,23 @@ export const envelopes = (
   })
 }
 
+/** So many events of a user, each with a text of so many characters. */
+export const longEnvelopes = (
+  user: Identity.UserId,
+  count: number,
+  characters: number
+): ReadonlyArray<Envelope.Envelope> =>
+  Array.from({ length: count }, (_, index) =>
+    toEnvelope({
+      id: `bench-${user}-${index + 1}`,
+      source: `bench-${user}-`,
+      sequence: index + 1,
+      at: 1_700_000_000_000 + index,
+      type: "bench_noted",
+      delivery: "batched",
+      data: { text: "x".repeat(characters) }
+    }))
+
 export const inBatches = (events: ReadonlyArray<Envelope.Envelope>, size: number): ReadonlyArray<Batch> => {
   const batches: Array<Batch> = []
   for (let at = 0; at < events.length; at += size) {

@@ -32,3 +32,19 @@ export const latenciesOf = (name: string, sender: Helper, receiver: Helper, pace
   })
   return { contestant, figure }
 }
+
+/** The same of one server process, started with these arguments, whose users have a connection each. */
+export const latenciesOfServer = async (
+  start: (file: string, ...args: ReadonlyArray<string>) => Helper,
+  name: string,
+  [file = "", ...args]: ReadonlyArray<string>,
+  dialect: calls.Dialect,
+  users: ReadonlyArray<string>,
+  pace: Pace
+) => {
+  const server = start(file, ...args)
+  const receiver = start("receiver.ts")
+  const { tickets, url } = await server.ask(calls.listen, { users })
+  await receiver.ask(calls.connect, { dialect, url, users, tickets })
+  return latenciesOf(name, server, receiver, pace)
+}
