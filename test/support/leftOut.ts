@@ -10,7 +10,7 @@ export interface Told {
   readonly isSkipped: boolean
 }
 
-const needed: ReadonlyArray<Program> = ["chromium", "nginx", "openssl", "postgres", "redis-server"]
+const needed: ReadonlyArray<Program> = ["chromium", "nginx", "openssl", "pgbouncer", "postgres", "redis-server"]
 
 const count = (tests: ReadonlyArray<Told>): string => `${tests.length} ${tests.length === 1 ? "test" : "tests"}`
 

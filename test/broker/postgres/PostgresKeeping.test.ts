@@ -1,8 +1,11 @@
 /** Where runs stand, over all that a process and its server go through. */
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, Effect } from "effect"
+import { execFileSync } from "node:child_process"
+import { dirname, join } from "node:path"
 import { maxEndedRuns } from "../../../src/broker/postgres/schema/LogSql.ts"
-import { eventually, newUser, start } from "../events.ts"
+import type { PostgresServer } from "../../support/postgres.ts"
+import { eventually, idOf, newUser, numbered, plenty, start } from "../events.ts"
 import { endOf, startOf } from "../suite/commanding.ts"
 import { program, startNode, withServer } from "./postgresNode.ts"
 
@@ -33,10 +36,61 @@ describe.skipIf(program === undefined)("PostgresBroker, the runs of a process", 
           )
           const touched = server.sql("select touched from emitter.users")
           const before = yield* touched
-          yield* Effect.andThen(server.kill, server.start)
+          let isDown = false
+          yield* (holder.watch ?? assert.fail("it tells nothing of its server"))((signal) => {
+            isDown = isDown || signal === "down"
+          })
+          yield* server.kill
+          yield* eventually(Effect.sync(() => isDown), (is) => is, "it to find its server gone")
+          yield* server.start
           yield* eventually(touched, (now) => now !== before, "its process to look how its runs stand")
           assert.strictEqual(yield* server.sql("select count(*) from emitter.standings where state = 'a'"), "0")
         }), 90),
     180_000
   )
+})
+
+const bin = dirname(program ?? "")
+
+/** The schema as SQL, and what is in it. */
+const dump = (server: PostgresServer) =>
+  Effect.sync(() =>
+    execFileSync(join(bin, "pg_dump"), ["--inserts", "--no-comments", "-n", "emitter", server.url], {
+      encoding: "utf8",
+      timeout: 60_000
+    }).split("\n").filter((line) => !line.startsWith("\\")).join("\n")
+  )
+
+describe.skipIf(program === undefined)("PostgresBroker, an older copy that was put back", () => {
+  for (
+    const [where, sql] of [
+      ["by the README's line, where the cluster is the same", "update emitter.meta set generation = generation + 1"],
+      ["of itself, where the cluster is another", "update emitter.meta set cluster = 'another'"]
+    ] as const
+  ) {
+    it.live(
+      `goes on under new epochs ${where}, so that no offset means two events`,
+      () =>
+        withServer({}, (server) =>
+          Effect.gen(function*() {
+            const user = newUser()
+            const { copy, seen } = yield* Effect.gen(function*() {
+              const node = yield* startNode(server.url, patient)
+              yield* node.append(user, numbered(1, 2))
+              const copy = yield* dump(server)
+              return { copy, seen: yield* node.append(user, numbered(3, 4)) }
+            }).pipe(Effect.scoped)
+            yield* server.sql("drop schema emitter cascade")
+            yield* server.sql(copy)
+            yield* server.sql(sql)
+            const node = yield* startNode(server.url, { ...patient, migrate: false })
+            const head = yield* node.append(user, numbered(5))
+            assert.notStrictEqual(head.epoch, seen.epoch)
+            const { entries, gap } = yield* node.pull(user, seen, plenty)
+            assert.strictEqual(gap?.reason, "epoch")
+            assert.deepStrictEqual(entries.map(idOf), ["s.1", "s.2", "s.5"])
+          }), 90),
+      180_000
+    )
+  }
 })
