@@ -64,6 +64,7 @@ import * as Commands from "./command/Commands.ts"
 import { Authenticator, type Principal } from "./authentication/Authenticator.ts"
 import type { IdentifyError } from "./authentication/IdentifyError.ts"
 import * as OriginPolicy from "./authentication/OriginPolicy.ts"
+import { Compressor, noCounts } from "./compression/Compressor.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Routes from "./Routes.ts"
@@ -168,6 +169,12 @@ const make = Effect.fnUntraced(function*(
 
   const nextId = makeConnectionIds(config.name, yield* Names.next)
   const run: SessionContext["run"] = Effect.runForkWith(effects)
+  const compressor = config.compression.enabled
+    ? new Compressor(
+      config.compression,
+      (error) => void run(Effect.logError("A frame could not be compressed, and went out as it is", error))
+    )
+    : undefined
   const context: SessionContext = {
     limits: sessionLimits(config, broker.retentionMs),
     hub,
@@ -177,6 +184,7 @@ const make = Effect.fnUntraced(function*(
       claims: policy !== undefined
     }),
     commands,
+    compressor,
     strangers,
     clock,
     run,
@@ -233,7 +241,11 @@ const make = Effect.fnUntraced(function*(
     },
     servers,
     sessions,
-    sockets: DeviceSocket.makeServer({ maxBytes: config.maxFrameBytesIn, closeTimeoutMs })
+    sockets: DeviceSocket.makeServer({
+      maxBytes: config.maxFrameBytesIn,
+      closeTimeoutMs,
+      compresses: compressor !== undefined
+    })
   })
 
   const stats: Effect.Effect<Stats> = Effect.map(hub.stats, (seen) => ({
@@ -245,7 +257,8 @@ const make = Effect.fnUntraced(function*(
     strangers: countsOf((kind) => strangers[kind].size),
     cut: countsOf((kind) => strangers[kind].cutCount),
     commands: commands.fates(),
-    openCommands: commands.open()
+    openCommands: commands.open(),
+    compression: compressor?.counts ?? noCounts
   }))
   const publish = Effect.map(stats, Metrics.makePublisher(effects))
   yield* Effect.forkScoped(Effect.repeat(publish, Schedule.spaced("5 seconds")))

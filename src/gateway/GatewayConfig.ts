@@ -61,6 +61,11 @@ const Name = TextOf(/^[A-Za-z0-9_-]{1,32}$/u, "a name of 1 to 32 letters, digits
 
 const HeaderName = TextOf(/^[A-Za-z0-9-]+$/u, `the name of a header such as "x-real-ip"`)
 
+// Level 0 of zlib does not compress.
+const Level = Positive.check(
+  Schema.makeFilter((level: number) => level <= 9 ? undefined : `a level from 1 to 9 is needed, got ${level}`)
+)
+
 const Resolved = Schema.Struct({
   name: Schema.optionalKey(Name),
   path: Path,
@@ -78,6 +83,13 @@ const Resolved = Schema.Struct({
   silentTimeout: Time,
   slow: Schema.Struct({ volatile: Limit, batched: Limit, close: Limit }),
   backlog: Schema.Struct({ perConnection: Positive, perNode: Positive }),
+  compression: Schema.Struct({
+    enabled: Schema.Boolean,
+    contextTakeover: Schema.Boolean,
+    threshold: Positive,
+    level: Level,
+    memory: Positive
+  }),
   commands: Schema.Struct({
     within: Time,
     maxDataBytes: Positive,
@@ -94,6 +106,9 @@ type Resolved = typeof Resolved.Type
 
 /** Room for the frame around one small event. */
 const leastFrameBytes = 1024
+
+/** Two frames are compressed at a time while others wait. */
+const leastCompressionMemory = ({ maxFrameBytesOut }: Resolved): number => 4 * maxFrameBytesOut
 
 const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
   const { connections, maxFrameBytesOut, slow } = config
@@ -122,6 +137,15 @@ const conflicts = (config: Resolved): ReadonlyArray<Schema.FilterIssue> => {
     issues.push({
       path: ["backlog", "perConnection"],
       issue: `backlog.perConnection (${perConnection}) must not be over backlog.perNode (${perNode})`
+    })
+  }
+  const { compression } = config
+  if (compression.memory < leastCompressionMemory(config)) {
+    const least = leastCompressionMemory(config)
+    issues.push({
+      path: ["compression", "memory"],
+      issue:
+        `compression.memory (${compression.memory}) must be at least four times maxFrameBytesOut (${maxFrameBytesOut}), ${least}`
     })
   }
   const { commands } = config
@@ -197,6 +221,13 @@ const Overrides = Schema.Struct({
     perConnection: Schema.optionalKey(Positive),
     perNode: Schema.optionalKey(Positive)
   })),
+  compression: Schema.optionalKey(Schema.Struct({
+    enabled: Schema.optionalKey(Schema.Boolean),
+    contextTakeover: Schema.optionalKey(Schema.Boolean),
+    threshold: Schema.optionalKey(Positive),
+    level: Schema.optionalKey(Level),
+    memory: Schema.optionalKey(Positive)
+  })),
   commands: Schema.optionalKey(Schema.Struct({
     within: Schema.optionalKey(TimeInput),
     maxDataBytes: Schema.optionalKey(Positive),
@@ -237,6 +268,7 @@ const defaults: Resolved = {
     close: { bytes: 8192 * kibi, after: Duration.seconds(30) }
   },
   backlog: { perConnection: 8192 * kibi, perNode: 256 * 1024 * kibi },
+  compression: { enabled: false, contextTakeover: false, threshold: kibi, level: 3, memory: 64 * 1024 * kibi },
   commands: {
     within: Duration.seconds(5),
     maxDataBytes,
@@ -249,6 +281,9 @@ const defaults: Resolved = {
   reconnectSpread: Duration.seconds(5)
 }
 
+/** With a context small frames are what compression is for. */
+const thresholdInContext = 64
+
 const resolve = (overrides: typeof Overrides.Type): Resolved => ({
   ...defaults,
   ...overrides,
@@ -260,6 +295,11 @@ const resolve = (overrides: typeof Overrides.Type): Resolved => ({
     close: { ...defaults.slow.close, ...overrides.slow?.close }
   },
   backlog: { ...defaults.backlog, ...overrides.backlog },
+  compression: {
+    ...defaults.compression,
+    ...(overrides.compression?.contextTakeover === true ? { threshold: thresholdInContext } : {}),
+    ...overrides.compression
+  },
   commands: {
     ...defaults.commands,
     ...overrides.commands,
@@ -312,6 +352,14 @@ const about: Settings.About = { of: "Gateway", environment: "GATEWAY" }
  *   `backlog.perNode`, 256 MiB, of all devices together, those being closed
  *   included. Past three quarters of it, the devices for which most waits are closed
  *   with 4502;
+ * - `compression`: whether frames are compressed on their way to devices that offer it
+ *   (`permessage-deflate` of WebSocket, `gzip` for server-sent events).
+ *   `compression.enabled`, no: read in the gateway's README what it may give away first.
+ *   `compression.contextTakeover`: whether a frame may refer to those before it, no.
+ *   `compression.threshold`: frames of fewer bytes go out as they are, 1 KiB, or 64 bytes
+ *   with a context. `compression.level`: how hard zlib tries, from 1 to 9, 3.
+ *   `compression.memory`: the most bytes for frames that wait to be compressed, and for
+ *   contexts (1 KiB for each device), 64 MiB; what is beyond goes out as it is;
  * - `commands`: what devices may ask of runs. `commands.within`: how long a run may take
  *   to decide about a command, 5 seconds; then it is refused as `unavailable`.
  *   `commands.maxDataBytes`: how large the data of one may be, 8 KiB, which is also the

@@ -19,6 +19,11 @@
  * | `emitter_gateway_events_total` | counter: events written to devices | |
  * | `emitter_gateway_messages_total` | counter: messages written to devices | |
  * | `emitter_gateway_bytes_total` | counter: their length in UTF-8 | |
+ * | `emitter_gateway_compressed_frames_total` | counter: frames written compressed | |
+ * | `emitter_gateway_compressed_before_bytes_total` | counter: their bytes before | |
+ * | `emitter_gateway_compressed_after_bytes_total` | counter: their bytes after | |
+ * | `emitter_gateway_compression_passed_total` | counter: frames that went out as they are, since there was no room to compress them | |
+ * | `emitter_gateway_compression_memory_bytes` | gauge: bytes of frames that wait to be compressed, and of contexts | |
  * | `emitter_gateway_gaps_total` | counter | `reason`: `retention`, `epoch`, `slow` |
  * | `emitter_gateway_left_out_total` | counter: events slow devices did not get | `delivery` |
  * | `emitter_gateway_blocked_total` | counter: times a transport was full | |
@@ -59,6 +64,23 @@ const counters = {
     description: "Times a device was told that events may be late"
   })
 }
+
+const compression = {
+  frames: Metric.counter("emitter_gateway_compressed_frames_total", { description: "Frames written compressed" }),
+  before: Metric.counter("emitter_gateway_compressed_before_bytes_total", {
+    description: "Bytes of frames before they were compressed"
+  }),
+  after: Metric.counter("emitter_gateway_compressed_after_bytes_total", {
+    description: "Bytes of frames after they were compressed"
+  }),
+  passed: Metric.counter("emitter_gateway_compression_passed_total", {
+    description: "Frames that went out as they are, since there was no room to compress them"
+  })
+}
+
+const compressionMemory = Metric.gauge("emitter_gateway_compression_memory_bytes", {
+  description: "Bytes of frames that wait to be compressed, and of contexts"
+})
 
 const labelled = {
   refused: {
@@ -144,6 +166,10 @@ export const makePublisher = (context: Context.Context<never>): (stats: Stats) =
     for (const key of keys(gauges)) gauges[key].updateUnsafe(stats[key], context)
     for (const [kind, count] of Object.entries(stats.strangers)) {
       Metric.withAttributes(strangers, { kind }).updateUnsafe(count, context)
+    }
+    compressionMemory.updateUnsafe(stats.compression.memory, context)
+    for (const key of keys(compression)) {
+      compression[key].updateUnsafe(since(`compression:${key}`, stats.compression[key]), context)
     }
     for (const key of keys(counters)) counters[key].updateUnsafe(since(key, stats[key]), context)
     for (const key of keys(labelled)) {

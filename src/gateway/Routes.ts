@@ -121,7 +121,13 @@ export const make = (
     })
 
   const upgrade = (request: HttpServerRequest, principal: Principal | undefined, { known }: Admitted) =>
-    DeviceSocket.accept(sockets, servers, request, (socket) => new WebSocketSession(context, socket, principal, known))
+    DeviceSocket.accept(
+      sockets,
+      servers,
+      request,
+      context.compressor,
+      (socket) => new WebSocketSession(context, socket, principal, known)
+    )
       .pipe(
         Effect.as(Refusal.switching),
         Effect.catchTag(
@@ -136,7 +142,7 @@ export const make = (
       SseRequest.read(request, context.limits),
       (asked) =>
         request.method === "HEAD"
-          ? Effect.as(hub.admit(principal.userId, principal.issuedAt), streamHead)
+          ? Effect.as(hub.admit(principal.userId, principal.issuedAt), headOf(corsOf(request)))
           : Effect.as(
             SseStream.serve(context, request, { principal, headers: corsOf(request), ...asked }),
             Refusal.switching
@@ -148,6 +154,9 @@ export const make = (
         ({ reason }) => Effect.sync(() => Refusal.ofCloseReason(reason, comeBackAfterMs()))
       )
     )
+
+  const headOf = (cors: Readonly<Record<string, string>>) =>
+    HttpServerResponse.empty({ status: 200, headers: SseStream.headersOf(context, cors) })
 
   const takesDevices = Effect.andThen(sessions.ensureOpen, hub.ensureRoom)
 
@@ -178,8 +187,6 @@ export const make = (
 const oneAddress =
   `An address sent too many requests that are no device's; if it is a proxy's, name in "addressHeader" `
   + "the header that holds the device's own"
-
-const streamHead = HttpServerResponse.empty({ status: 200, headers: SseStream.headers })
 
 // A request that nobody looks at leaves no socket behind, to ask again from or to hold.
 const closeAfterwards = (request: HttpServerRequest): void => {

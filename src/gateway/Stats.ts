@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type * as HubStats from "../hub/Stats.ts"
+import type * as Compressor from "./compression/Compressor.ts"
 import type { Fate } from "./command/Commands.ts"
 import type { StrangerKind } from "./admission/StrangerKind.ts"
 
@@ -16,7 +17,8 @@ import type { StrangerKind } from "./admission/StrangerKind.ts"
  * too many. `strangers` counts the sockets whose device is not
  * known, by kind, and `cut` those of them that were too many or stayed for too
  * long. `commands` counts the commands of devices by what became of them;
- * `openCommands` are those that are not decided yet.
+ * `openCommands` are those that are not decided yet. `compression` says what
+ * compressing frames came to.
  *
  * @category models
  * @since 0.1.0
@@ -30,4 +32,5 @@ export interface Stats extends Omit<HubStats.Stats, "refused"> {
   readonly cut: Readonly<Record<StrangerKind, number>>
   readonly commands: Readonly<Record<Fate, number>>
   readonly openCommands: number
+  readonly compression: Compressor.Counts
 }

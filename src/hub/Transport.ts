@@ -55,11 +55,12 @@ export interface Liveness {
  * One device's transport.
  *
  * - `write` takes messages in order, and hands them to the network in one go.
- *   It answers `false` when the device is behind; then nothing more is written
- *   until `whenWritable` calls back.
+ *   It answers `false` when the device is behind, or while a message is still being
+ *   compressed; then nothing more is written until `whenWritable` calls back.
  * - `whenWritable` calls `ready` once, from any turn of the event loop, when
  *   the network has taken what was written. It never calls after `close`.
- * - `backlog` is the number of bytes taken but not yet handed to the network.
+ * - `backlog` is the number of bytes that are held for the device: taken but not yet
+ *   handed to the network. What waits to be compressed counts as it is.
  * - `close` tells the device why, and ends the connection. It may be called
  *   again, without effect.
  * - `destroy` ends the connection without a word, and lets go of all bytes that

@@ -92,6 +92,23 @@ describe.skipIf(nginx === undefined)("behind nginx, as the guide configures it,"
         assert.strictEqual((yield* served.gateway.stats).opened, 1)
       }))
 
+    it.live(`a device over ${transport} gets compressed events as they come`, () =>
+      Effect.gen(function*() {
+        const served = yield* serve({ compression: { enabled: true, contextTakeover: true } })
+        const { url } = yield* proxy([served.port, served.port])
+        const ann = yield* token("ann")
+        const device = yield* devices.connect({ url, token: () => ann, transports: [transport] })
+        yield* live(device)
+        for (const n of upTo(5)) {
+          yield* append(served, "ann", n)
+          yield* until(`event ${n}`, () => device.offsets.length === n)
+        }
+        assert.deepStrictEqual(device.offsets, upTo(5))
+        const { compression, opened } = yield* served.gateway.stats
+        assert.strictEqual(opened, 1)
+        assert.isAtLeast(compression.frames, 5)
+      }))
+
     it.live(`a device over ${transport} moves to the other node when its own is drained, and misses nothing`, () =>
       Effect.gen(function*() {
         const broker = Layer.succeedContext(yield* Layer.build(Layer.orDie(Broker.layerMemory())))

@@ -66,6 +66,11 @@ describe("GatewayConfig", () => {
         GATEWAY_SLOW_CLOSE_AFTER: "3 seconds",
         GATEWAY_BACKLOG_PER_CONNECTION: "4000",
         GATEWAY_BACKLOG_PER_NODE: "5000",
+        GATEWAY_COMPRESSION_ENABLED: "true",
+        GATEWAY_COMPRESSION_CONTEXT_TAKEOVER: "true",
+        GATEWAY_COMPRESSION_THRESHOLD: "100",
+        GATEWAY_COMPRESSION_LEVEL: "1",
+        GATEWAY_COMPRESSION_MEMORY: "9000",
         GATEWAY_COMMANDS_WITHIN: "8 seconds",
         GATEWAY_COMMANDS_MAX_DATA_BYTES: "1024",
         GATEWAY_COMMANDS_RATE_PER_CONNECTION: "1",
@@ -100,6 +105,7 @@ describe("GatewayConfig", () => {
           close: { bytes: 30, after: seconds(3) }
         },
         backlog: { perConnection: 4000, perNode: 5000 },
+        compression: { enabled: true, contextTakeover: true, threshold: 100, level: 1, memory: 9000 },
         commands: {
           within: seconds(8),
           maxDataBytes: 1024,
@@ -148,6 +154,26 @@ describe("GatewayConfig", () => {
       assert.include(small.message, "twice maxFrameBytesOut (65536)")
       const large = yield* Effect.flip(GatewayConfig.decode({ backlog: { perNode: 1_000_000 } }))
       assert.deepStrictEqual(large.issues.map(({ path }) => path), ["backlog.perConnection"])
+    }))
+
+  it.effect("compresses nothing unless told to, and small frames only where they may refer to others", () =>
+    Effect.gen(function*() {
+      const of = (compression: GatewayConfig.Options["compression"]) =>
+        Effect.map(GatewayConfig.decode({ compression }), (config) => config.compression)
+      const defaults = yield* of(undefined)
+      assert.deepStrictEqual([defaults.enabled, defaults.contextTakeover, defaults.threshold], [false, false, 1024])
+      assert.strictEqual((yield* of({ enabled: true, contextTakeover: true })).threshold, 64)
+      assert.strictEqual((yield* of({ contextTakeover: true, threshold: 5 })).threshold, 5)
+    }))
+
+  it.effect("refuses a level that zlib does not have, and memory without room for four frames", () =>
+    Effect.gen(function*() {
+      const level = yield* Effect.flip(GatewayConfig.decode({ compression: { level: 10 } }))
+      assert.deepStrictEqual(level.issues.map(({ path }) => path), ["compression.level"])
+      assert.include(level.message, "1 to 9")
+      const memory = yield* Effect.flip(GatewayConfig.decode({ compression: { memory: 262_143 } }))
+      assert.deepStrictEqual(memory.issues.map(({ path }) => path), ["compression.memory"])
+      assert.include(memory.message, "at least four times maxFrameBytesOut (65536), 262144")
     }))
 
   it.effect("refuses limits on commands that run backwards, or data larger than devices may send", () =>

@@ -17,6 +17,7 @@ import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import { TooManyAtOnce } from "../admission/DeviceRate.ts"
 import type { Strangers } from "../admission/Strangers.ts"
 import type { Commands } from "../command/Commands.ts"
+import type { Compressor } from "../compression/Compressor.ts"
 import type { Authenticator, Principal } from "../authentication/Authenticator.ts"
 import type { Session } from "./Session.ts"
 
@@ -40,6 +41,7 @@ export interface Limits {
 /**
  * What the sessions of one gateway share.
  *
+ * - `compressor` is there where what is sent may be compressed.
  * - `run` starts an effect in the gateway's context, at once.
  * - `add` and `remove` keep the set of sessions.
  * - `commands` decides about what devices ask of runs.
@@ -60,6 +62,7 @@ export interface SessionContext {
   readonly commands: Commands
   readonly strangers: Strangers
   readonly clock: Clock.Clock
+  readonly compressor: Compressor | undefined
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
   readonly add: (session: Session) => void
   readonly remove: (session: Session) => void

@@ -10,6 +10,9 @@
  * A session holds the request's fiber, and is told of a device that left when
  * the network learns of it. One that does not take the end of its stream is cut.
  *
+ * Where the gateway compresses, and the device takes gzip, the stream is in gzip, of
+ * which each frame can be read as it comes.
+ *
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @since 0.1.0
  */
@@ -28,6 +31,8 @@ import type { ThreadId } from "../../protocol/values/Identity.ts"
 import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import * as Position from "../../protocol/values/Position.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
+import type { Compressor } from "../compression/Compressor.ts"
+import * as GzipStream from "../compression/GzipStream.ts"
 import * as CloseReasons from "../session/CloseReasons.ts"
 import type { Session } from "../session/Session.ts"
 import { lapsesAt, offers, open, type SessionContext } from "../session/SessionContext.ts"
@@ -64,8 +69,9 @@ const ping = ": ping\n\n"
 export interface Response {
   readonly headersSent: boolean
   readonly writableLength: number
+  readonly writableNeedDrain: boolean
   readonly writeHead: (status: number, headers: Readonly<Record<string, string>>) => unknown
-  readonly write: (text: string) => boolean
+  readonly write: (text: string | Uint8Array) => boolean
   readonly end: () => unknown
   readonly destroy: () => unknown
   readonly once: (event: "drain" | "close", listener: () => void) => unknown
@@ -96,6 +102,7 @@ class SseSession implements Session, Transport, Liveness {
   private readonly response: Response
   private readonly lapsesAt: number
   private readonly headers: Readonly<Record<string, string>>
+  private readonly gzip: GzipStream.GzipStream | undefined
   private state: State
   private pingedAt: number
   private lastHeard: number
@@ -104,10 +111,14 @@ class SseSession implements Session, Transport, Liveness {
     context: SessionContext,
     response: Response,
     headers: Readonly<Record<string, string>>,
+    compressor: Compressor | undefined,
     principal: Principal,
     refuse: (reason: CloseReason) => void
   ) {
     this.headers = headers
+    this.gzip = compressor === undefined
+      ? undefined
+      : new GzipStream.GzipStream(compressor, (bytes) => void response.write(bytes))
     this.state = { _tag: "Opening", refuse }
     this.context = context
     this.response = response
@@ -122,16 +133,23 @@ class SseSession implements Session, Transport, Liveness {
 
   write(messages: ReadonlyArray<Message>): boolean {
     if (this.state._tag === "Closing") return true
-    if (!this.response.headersSent) this.response.writeHead(200, this.headers)
-    return this.response.write(messages.join(""))
+    const { gzip, headers, response } = this
+    if (!response.headersSent) response.writeHead(200, headers)
+    const text = messages.join("")
+    if (gzip === undefined) return response.write(text)
+    gzip.send(text)
+    return !response.writableNeedDrain && !gzip.isBusy
   }
 
   whenWritable(ready: () => void): void {
-    this.response.once("drain", ready)
+    const { gzip, response } = this
+    if (gzip?.isBusy !== true) response.once("drain", ready)
+    else gzip.whenIdle(() => response.writableNeedDrain ? response.once("drain", ready) : ready())
   }
 
+  // What waits to be compressed counts as it is, since that is what this process holds.
   backlog(): number {
-    return this.response.writableLength
+    return this.response.writableLength + (this.gzip?.backlog ?? 0)
   }
 
   close(reason: CloseReason): void {
@@ -142,12 +160,17 @@ class SseSession implements Session, Transport, Liveness {
     // Nothing was sent, so the request can still be refused as any other.
     if (state._tag === "Opening" && !this.response.headersSent) return state.refuse(reason)
     const { code, detail, reconnectAfterMs } = reason
-    this.response.write(
-      reconnectAfterMs === undefined
-        ? encoder.frame({ type: "error", code: code.name, message: detail })
-        : `retry: ${reconnectAfterMs}\n${encoder.frame({ type: "goodbye", reason: detail, reconnectAfterMs })}`
-    )
-    this.response.end()
+    const text = reconnectAfterMs === undefined
+      ? encoder.frame({ type: "error", code: code.name, message: detail })
+      : `retry: ${reconnectAfterMs}\n${encoder.frame({ type: "goodbye", reason: detail, reconnectAfterMs })}`
+    const { gzip, response } = this
+    if (gzip === undefined) {
+      response.write(text)
+      response.end()
+    } else {
+      gzip.send(text)
+      gzip.finish(() => response.end())
+    }
   }
 
   get liveness(): Liveness {
@@ -187,7 +210,13 @@ class SseSession implements Session, Transport, Liveness {
   }
 
   destroy(): void {
+    this.release()
     this.response.destroy()
+  }
+
+  /** Lets go of what waits to be compressed. */
+  release(): void {
+    this.gzip?.end()
   }
 }
 
@@ -208,6 +237,21 @@ export const headers = {
 }
 
 /**
+ * What a response says of itself, on a gateway: `more` besides.
+ *
+ * @category getters
+ * @since 0.2.0
+ */
+export const headersOf = (
+  { compressor }: Pick<SessionContext, "compressor">,
+  more: Readonly<Record<string, string>>
+): Readonly<Record<string, string>> => {
+  if (compressor === undefined) return { ...headers, ...more }
+  const { vary } = more
+  return { ...headers, ...more, vary: vary === undefined ? "Accept-Encoding" : `${vary}, Accept-Encoding` }
+}
+
+/**
  * Serves one device until it leaves or is sent away. When it succeeds, the
  * response has ended; when it fails, nothing was sent.
  *
@@ -224,7 +268,9 @@ export const serve = (
     // A connection that was kept open for further requests would hold up the server's end.
     if (response instanceof ServerResponse) response.shouldKeepAlive = false
     const refused = Deferred.makeUnsafe<never, StreamRefused>()
-    const session = new SseSession(context, response, { ...headers, ...more }, principal, (reason) => {
+    const compressor = GzipStream.isAccepted(request.headers["accept-encoding"]) ? context.compressor : undefined
+    const ofStream = { ...headersOf(context, more), ...(compressor === undefined ? {} : GzipStream.headers) }
+    const session = new SseSession(context, response, ofStream, compressor, principal, (reason) => {
       Deferred.doneUnsafe(refused, Effect.fail(new StreamRefused({ reason })))
     })
     const id = context.nextId()
@@ -262,7 +308,10 @@ export const serve = (
           Effect.andThen(context.hub.release(connection), Effect.sync(() => connection.gone()))
         )
       })
-    ).pipe(Effect.ensuring(Effect.sync(() => context.remove(session))))
+    ).pipe(Effect.ensuring(Effect.sync(() => {
+      session.release()
+      context.remove(session)
+    })))
   })
 
 /**

@@ -6,6 +6,9 @@
  * ends the request: an idle device costs its socket and little more, and what
  * the network has not taken yet is known at any time.
  *
+ * What goes out compressed is compressed here, since `ws` has each message wait for
+ * another thread, and keeps a window of zlib for each device.
+ *
  * @since 0.1.0
  */
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
@@ -17,6 +20,9 @@ import * as Schema from "effect/Schema"
 import * as Http from "node:http"
 import type { Socket } from "node:net"
 import type { Message } from "../../hub/Transport.ts"
+import { CompressedSender } from "../compression/CompressedSender.ts"
+import type { Compressor } from "../compression/Compressor.ts"
+import * as PerMessageDeflate from "../compression/PerMessageDeflate.ts"
 import { subprotocol } from "../../protocol/wire/Frame.ts"
 import type { Servers } from "../admission/Servers.ts"
 
@@ -49,11 +55,23 @@ export interface Listener {
 export class DeviceSocket extends NodeWS.WebSocket {
   private tcp: Socket | undefined
   private listener: Listener | undefined
+  // Where compression was agreed on.
+  private sender: CompressedSender | undefined
 
   /** Begins to hand on what happens. Called once, right after the handshake. */
   listen(tcp: Socket, listener: Listener): void {
     this.tcp = tcp
     this.listener = listener
+  }
+
+  /** Compresses what is sent from now on, as was agreed. */
+  compressBy(compressor: Compressor, { contextTakeover, windowBits }: PerMessageDeflate.Agreement): void {
+    const options = { contextTakeover, windowBits, isOneStream: false }
+    this.sender = new CompressedSender(compressor, options, (message, compressed) => {
+      if (this.readyState !== this.OPEN) return
+      if (compressed === undefined) this.send(message, asText)
+      else this.tcp?.write(compressedText(compressed))
+    })
   }
 
   // What ws tells is taken here: five listeners would cost an idle device a quarter of a kilobyte.
@@ -65,12 +83,14 @@ export class DeviceSocket extends NodeWS.WebSocket {
       case "message":
         if (isBinary === true) listener.onBinary()
         else listener.onText(String(detail))
+        if (this.sender !== undefined) releaseInflater(this)
         return true
       case "ping":
       case "pong":
         listener.onControl()
         return true
       case "close":
+        this.sender?.end()
         listener.onClose(Number(detail))
         return true
       case "error":
@@ -81,35 +101,78 @@ export class DeviceSocket extends NodeWS.WebSocket {
     }
   }
 
-  /** Sends messages in order, in one write. `false` when the network has not taken all; see `whenWritable`. */
+  /**
+   * Sends messages in order, in one write. `false` when the network has not taken all, or one of them is still being
+   * compressed; see `whenWritable`.
+   */
   sendAll(messages: ReadonlyArray<Message>): boolean {
-    const { tcp } = this
+    const { sender, tcp } = this
     if (tcp === undefined || this.readyState !== this.OPEN) return true
     tcp.cork()
-    for (const message of messages) this.send(message, asText)
+    if (sender === undefined) { for (const message of messages) this.send(message, asText) }
+    else for (const message of messages) sender.send(message)
     tcp.uncork()
-    return !tcp.writableNeedDrain
+    return !tcp.writableNeedDrain && sender?.isBusy !== true
   }
 
-  /** Calls `ready` once the network has taken what was sent. Not called on a socket that closes before. */
-  whenWritable(ready: () => void): void {
-    this.tcp?.once("drain", ready)
+  /** Calls `ready` once the network has taken what was sent, and tells whether it had to be waited for. Not called on a socket that closes before. */
+  whenWritable(ready: (hasDrained: boolean) => void): void {
+    const { sender, tcp } = this
+    const drain = () => tcp?.once("drain", () => ready(true))
+    if (sender?.isBusy !== true) drain()
+    else sender.whenIdle(() => tcp?.writableNeedDrain === true ? drain() : ready(false))
+  }
+
+  /** Bytes that this process holds: what waits to be compressed, as it is, and what the network has not taken yet. */
+  get backlog(): number {
+    return this.unsent + (this.sender?.backlog ?? 0)
   }
 
   /** Bytes that the network has not taken yet. */
-  get backlog(): number {
+  get unsent(): number {
     return this.tcp?.writableLength ?? 0
   }
 
   // ws answers a message that is too large with 1009; the protocol has a code of its own.
   override close(code?: number, reason?: string | Buffer): void {
-    if (code === tooLarge && this.listener !== undefined) this.listener.onOversize()
-    else super.close(code, reason)
+    if (code === tooLarge && this.listener !== undefined) return this.listener.onOversize()
+    // The end comes after what is still being compressed.
+    if (this.sender === undefined) super.close(code, reason)
+    else this.sender.whenIdle(() => super.close(code, reason))
+  }
+
+  override terminate(): void {
+    this.sender?.end()
+    super.terminate()
   }
 }
 
 // Bytes too are sent as what they are, a text.
-const asText = { binary: false }
+const asText = { binary: false, compress: false }
+
+// A whole text message of RFC 6455, with the bit of RFC 7692 that says it is compressed. The empty block at its end is
+// left out, up to its first bits.
+const compressedText = (compressed: Buffer): Buffer => {
+  const size = compressed.length - emptyBlockBytes
+  const headBytes = size < 126 ? 2 : size < 65_536 ? 4 : 10
+  const frame = Buffer.allocUnsafe(headBytes + size)
+  frame[0] = 0xc1
+  frame[1] = headBytes === 2 ? size : headBytes === 4 ? 126 : 127
+  if (headBytes === 4) frame.writeUInt16BE(size, 2)
+  if (headBytes === 10) frame.writeBigUInt64BE(BigInt(size), 2)
+  compressed.copy(frame, headBytes, 0, size)
+  return frame
+}
+
+const emptyBlockBytes = 4
+
+// `ws` keeps what it read a message with until the socket closes: ten kilobytes for each device that compresses. It makes
+// another one for the next message.
+const releaseInflater = (socket: DeviceSocket): void => {
+  const inflater: unknown = Reflect.get(Object(Reflect.get(socket, "_extensions")), PerMessageDeflate.extension)
+  const cleanup: unknown = Reflect.get(Object(inflater), "cleanup")
+  if (typeof cleanup === "function") cleanup.call(inflater)
+}
 
 const tooLarge = 1009
 
@@ -122,17 +185,21 @@ const tooLarge = 1009
 export type Server = NodeWS.Server<typeof DeviceSocket>
 
 /**
- * Makes a handshake server. `maxBytes` bounds the messages of devices;
- * `closeTimeoutMs` the wait for a device to answer a close.
+ * Makes a handshake server. `maxBytes` bounds the messages of devices, as they are once
+ * they are decompressed; `closeTimeoutMs` the wait for a device to answer a close;
+ * `compresses`: whether compression may be agreed on.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const makeServer = (options: { readonly maxBytes: number; readonly closeTimeoutMs: number }): Server => {
+export const makeServer = (
+  options: { readonly maxBytes: number; readonly closeTimeoutMs: number; readonly compresses: boolean }
+): Server => {
   const settings = {
     noServer: true,
     clientTracking: false,
-    perMessageDeflate: false,
+    // What is agreed on is decided here, and `ws` reads what devices send by it.
+    perMessageDeflate: options.compresses,
     maxPayload: options.maxBytes,
     closeTimeout: options.closeTimeoutMs,
     WebSocket: DeviceSocket,
@@ -163,6 +230,7 @@ export const accept = (
   server: Server,
   servers: Servers,
   request: HttpServerRequest,
+  compressor: Compressor | undefined,
   makeListener: (socket: DeviceSocket) => Listener
 ): Effect.Effect<void, HandshakeRefused | HttpServerError> =>
   Effect.flatMap(validate(request), (incoming) =>
@@ -175,10 +243,12 @@ export const accept = (
         const onRefused = (error: Error) => {
           refusal = error.message
         }
+        const agreement = compressor === undefined ? undefined : agree(incoming, compressor)
         let accepted = false
         server.once("wsClientError", onRefused)
         server.handleUpgrade(incoming, tcp, servers.headOf(incoming), (socket) => {
           accepted = true
+          if (compressor !== undefined && agreement !== undefined) socket.compressBy(compressor, agreement)
           socket.listen(tcp, makeListener(socket))
         })
         server.off("wsClientError", onRefused)
@@ -187,6 +257,19 @@ export const accept = (
         return Effect.void
       })
     ))
+
+// Leaves to `ws` the one offer that is taken, as it is answered, or none. It refuses a header that is not of its form.
+const agree = (
+  { headers }: Http.IncomingMessage,
+  { settings }: Compressor
+): PerMessageDeflate.Agreement | undefined => {
+  const agreement = PerMessageDeflate.agree(headers[extensions], settings)
+  if (agreement === "malformed") return undefined
+  headers[extensions] = agreement?.answer
+  return agreement
+}
+
+const extensions = "sec-websocket-extensions"
 
 // ws takes the drafts before RFC 6455 as well, and connections without a subprotocol.
 const validate = (request: HttpServerRequest): Effect.Effect<Http.IncomingMessage, HandshakeRefused> => {

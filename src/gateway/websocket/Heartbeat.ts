@@ -39,10 +39,10 @@ export class Heartbeat {
   }
 
   /** Whoever takes what was sent lives, also where no ping can go out: looks at what waits for the network. */
-  look({ state }: Connection, backlog: number, now: number): void {
+  look({ state }: Connection, unsent: number, now: number): void {
     const before = this.stuckBytes
-    this.stuckBytes = state === "blocked" ? backlog : 0
-    if (state === "blocked" && backlog < before) this.hear(now)
+    this.stuckBytes = state === "blocked" ? unsent : 0
+    if (state === "blocked" && unsent < before) this.hear(now)
   }
 
   /** Whether a ping is due, each `everyMs`. It counts as sent. */

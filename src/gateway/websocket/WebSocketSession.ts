@@ -35,15 +35,17 @@ import { renew } from "./Renewal.ts"
 import type { Live, SessionState, Waiting } from "./SessionState.ts"
 
 /**
- * What a session needs of a socket.
+ * What a session needs of a socket. `backlog` is what this process holds for it, and
+ * `unsent` what of that waits for the network alone.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Wire {
   readonly sendAll: (messages: ReadonlyArray<Message>) => boolean
-  readonly whenWritable: (ready: () => void) => void
+  readonly whenWritable: (ready: (hasDrained: boolean) => void) => void
   readonly backlog: number
+  readonly unsent: number
   readonly close: (code: number, reason: string) => void
   readonly terminate: () => void
 }
@@ -122,8 +124,8 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
 
   // Whoever takes what was sent lives, also where no ping can go out.
   whenWritable(ready: () => void): void {
-    this.wire.whenWritable(() => {
-      this.heartbeat.hear(this.now)
+    this.wire.whenWritable((hasDrained) => {
+      if (hasDrained) this.heartbeat.hear(this.now)
       ready()
     })
   }
@@ -191,7 +193,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
   private tickLive({ connection, lapsesAt }: Live, now: number): void {
     const { heartbeat } = this
     const { heartbeatMs, silenceMs } = this.context.limits
-    heartbeat.look(connection, this.wire.backlog, now)
+    heartbeat.look(connection, this.wire.unsent, now)
     if (now - heartbeat.heardAt >= silenceMs) return this.close(CloseReasons.of(closeCodes.heartbeatLost))
     if (now > lapsesAt) return this.close(CloseReasons.expired)
     connection.tick(now)

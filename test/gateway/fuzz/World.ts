@@ -30,6 +30,7 @@ export class FuzzWire implements Wire {
   readonly frames: Array<Frame.ServerFrame> = []
   closed: { readonly code: number; readonly reason: string } | undefined
   readonly backlog = 0
+  readonly unsent = 0
 
   sendAll(messages: ReadonlyArray<Message>): boolean {
     if (this.closed !== undefined) throw new Error("written after the close")
@@ -90,6 +91,7 @@ export const make = Effect.gen(function*() {
     authenticator,
     strangers,
     clock,
+    compressor: undefined,
     run: (effect) => {
       const fiber = fork(effect)
       if (fiber.pollUnsafe() === undefined) {

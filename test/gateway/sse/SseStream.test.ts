@@ -542,6 +542,7 @@ describe("Server-sent events", () => {
         authenticator: { verify: () => Effect.never, recognize: () => Effect.never },
         strangers: new Strangers({ silent: few, unauthenticated: few, refused: few }, () => 0),
         clock,
+        compressor: undefined,
         run: Effect.runFork,
         add: (session) => sessions.add(session),
         remove: (session) => sessions.delete(session),

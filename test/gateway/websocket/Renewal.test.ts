@@ -38,6 +38,7 @@ const renewOver = Effect.fnUntraced(function*(awayTimes: number, isAwaited: () =
     authenticator: { verify: () => Effect.succeed(ada), recognize: () => Effect.succeed(Option.none()) },
     strangers: new Strangers({ silent: few, unauthenticated: few, refused: few }, () => 0),
     clock: yield* Clock.Clock,
+    compressor: undefined,
     run: Effect.runForkWith(yield* Effect.context<never>()),
     add: () => {},
     remove: () => {},

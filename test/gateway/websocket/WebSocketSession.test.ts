@@ -24,11 +24,17 @@ class FakeWire implements Wire {
   readonly frames: Array<Frame.ServerFrame> = []
   closed: number | undefined
   backlog = 0
+  /** What of it waits to be compressed. */
+  compressing = 0
   /** What the network takes before it is full. */
   room = Infinity
   /** What happens as soon as something was sent. */
   onSend: () => void = () => {}
-  private ready: (() => void) | undefined
+  private ready: ((hasDrained: boolean) => void) | undefined
+
+  get unsent(): number {
+    return this.backlog - this.compressing
+  }
 
   sendAll(messages: ReadonlyArray<Message>): boolean {
     assert.isUndefined(this.closed, "sent after close")
@@ -41,14 +47,20 @@ class FakeWire implements Wire {
     return --this.room > 0
   }
 
-  whenWritable(ready: () => void): void {
+  whenWritable(ready: (hasDrained: boolean) => void): void {
     this.ready = ready
   }
 
   /** The network has taken everything, and takes so many writes more. */
   drain(room: number): void {
     this.room = room
-    this.ready?.()
+    this.ready?.(true)
+  }
+
+  /** What was being compressed is on its way, and the network has room. */
+  compressed(): void {
+    this.room = Infinity
+    this.ready?.(false)
   }
 
   close(code: number): void {
@@ -108,6 +120,7 @@ const makeSessions = Effect.gen(function*() {
     authenticator: { verify, recognize: () => Effect.succeed(Option.none()) },
     strangers,
     clock,
+    compressor: undefined,
     run: Effect.runForkWith(yield* Effect.context<never>()),
     add: (session) => sessions.add(session),
     remove: (session) => sessions.remove(session),
@@ -254,6 +267,25 @@ describe("WebSocketSession", () => {
       assert.isUndefined(wire.closed)
       // Then nothing any more.
       yield* TestClock.adjust(heartbeatMs * 1.5 + tickMs)
+      assert.strictEqual(wire.closed, 4501)
+    }))
+
+  it.effect("does not take for a sign of life that something was compressed for the device", () =>
+    Effect.gen(function*() {
+      const { broker, greet } = yield* makeSessions
+      const { wire } = yield* greet()
+      // Each second a large event is compressed and then waits for the network, which takes nothing any more.
+      for (let second = 1; wire.closed === undefined && second < 60; second++) {
+        wire.room = 1
+        wire.backlog += 1_000
+        wire.compressing = 1_000
+        broker.append()
+        yield* TestClock.adjust("500 millis")
+        wire.backlog -= 900
+        wire.compressing = 0
+        wire.compressed()
+        yield* TestClock.adjust("500 millis")
+      }
       assert.strictEqual(wire.closed, 4501)
     }))
 
