@@ -13,6 +13,7 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["e2e-batched", () => import("./e2e-batched.ts")],
   ["e2e-critical", () => import("./e2e-critical.ts")],
   ["latency", () => import("./latency.ts")],
+  ["pauses", () => import("./pauses.ts")],
   ["neighbours", () => import("./neighbours.ts")],
   ["idle-memory", () => import("./idle-memory.ts")],
   ["catch-up", () => import("./catch-up.ts")],

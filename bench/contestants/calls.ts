@@ -73,6 +73,31 @@ export const pace = call(
 )
 
 /**
+ * Sends an event to each of all users, so many in a turn of the event loop.
+ */
+export const window = call(
+  "window",
+  Schema.Struct({ inTurn: Schema.Number }),
+  Schema.Struct({ background: Schema.Number })
+)
+
+/**
+ * How long turns of the event loop worked since this was last asked, in seconds: the longest, 99 of 100, the longest
+ * without the garbage collected in it; and the longest pause for garbage.
+ */
+export const turns = call(
+  "turns",
+  Nothing,
+  Schema.Struct({
+    count: Schema.Number,
+    longest: Schema.Number,
+    p99: Schema.Number,
+    longestWorking: Schema.Number,
+    longestCollection: Schema.Number
+  })
+)
+
+/**
  * The processor time, in seconds, that the process has used so far. Every process answers this.
  */
 export const cpu = call("cpu", Nothing, Schema.Number)

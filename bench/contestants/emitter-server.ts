@@ -20,7 +20,8 @@ import { on, serve } from "../harness/process.ts"
 import { check } from "../harness/question.ts"
 import { context, Noted, type Payload, payloadOf, Probe } from "../harness/workload.ts"
 import * as calls from "./calls.ts"
-import { atRates, onCpu, settledMemory } from "./shared.ts"
+import { atRates, inTurns, onCpu, settledMemory } from "./shared.ts"
+import { onTurns } from "./turns.ts"
 
 type Bound = Emitter.Emitter["Service"]
 
@@ -115,6 +116,7 @@ const rotated = (emitters: ReadonlyArray<Bound>, sent: number): ReadonlyArray<Bo
 
 serve(
   onCpu,
+  onTurns,
   on(calls.listen, async ({ users }) => {
     const { address } = await runtime.runPromise(HttpServer.HttpServer)
     check("port" in address, "the server has no port")
@@ -178,6 +180,14 @@ serve(
         await runtime.runPromise(first.emit(Probe.make({ ...payloadOf(sequence), sentAt })))
       }
     )
+  }),
+  on(calls.window, async ({ inTurn }) => {
+    const emitters = [...bound.values()]
+    const emitSome = Effect.fnUntraced(function*(some: ReadonlyArray<Bound>) {
+      for (const emitter of some) yield* emitter.emit(Noted.make(payloadOf(0)))
+    })
+    await inTurns(emitters, inTurn, (some) => runtime.runPromise(emitSome(some)))
+    return { background: emitters.length }
   }),
   on(calls.memory, async () => {
     const { connections } = await runtime.runPromise(Effect.flatMap(Gateway.Gateway, ({ stats }) => stats))

@@ -67,3 +67,17 @@ export const atRates = async (
   }
   return { background: sent, probes }
 }
+
+/**
+ * Does something with all of these, so many in a turn of the event loop.
+ */
+export const inTurns = async <A>(
+  all: ReadonlyArray<A>,
+  inTurn: number,
+  use: (some: ReadonlyArray<A>) => void | Promise<void>
+): Promise<void> => {
+  for (let at = 0; at < all.length; at += inTurn) {
+    await use(all.slice(at, at + inTurn))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}

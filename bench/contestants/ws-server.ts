@@ -11,7 +11,8 @@ import { on, serve } from "../harness/process.ts"
 import { numbered, type WireEvent, wireEvents } from "../harness/wire.ts"
 import { payloadOf } from "../harness/workload.ts"
 import * as calls from "./calls.ts"
-import { atRates, listenOnLoopback, onCpu, settledMemory } from "./shared.ts"
+import { atRates, inTurns, listenOnLoopback, onCpu, settledMemory } from "./shared.ts"
+import { onTurns } from "./turns.ts"
 
 interface Connection {
   readonly webSocket: WebSocket
@@ -102,6 +103,7 @@ server.on("connection", (webSocket, request) => {
 
 serve(
   onCpu,
+  onTurns,
   on(calls.listen, async ({ users }) => ({
     url: `ws://127.0.0.1:${await listenOnLoopback(http)}/`,
     tickets: users.map(() => "")
@@ -130,6 +132,16 @@ serve(
       },
       (sequence) => first.webSocket.send(frameOf([first.probe({ ...payloadOf(sequence), sentAt: seconds() })]))
     )
+  }),
+  on(calls.window, async ({ inTurn }) => {
+    const receivers = Array.from(connections, ([user, { webSocket }]) => ({
+      webSocket,
+      event: numbered(user, "bench_noted")
+    }))
+    await inTurns(receivers, inTurn, (some) => {
+      for (const { event, webSocket } of some) webSocket.send(frameOf([event(0)]))
+    })
+    return { background: receivers.length }
   }),
   on(calls.memory, async () => ({ ...await settledMemory(), connections: server.clients.size })),
   on(calls.keep, async ({ count, user }) => {
