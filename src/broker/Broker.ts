@@ -89,6 +89,8 @@ export interface Lateness {
 /**
  * What a broker tells a reader, besides that there may be something to pull:
  *
+ * - `critical`: there may be something to pull, a critical event among it. A broker
+ *   that does not know of which class an event is wakes without a signal;
  * - `down`: it cannot serve the user for now, so wake-ups may not come;
  * - `up`: it can again, and there may be something to pull;
  * - a `Revocation`: the user's access was revoked;
@@ -100,7 +102,7 @@ export interface Lateness {
  * @category models
  * @since 0.1.0
  */
-export type Signal = "down" | "up" | Revocation | Lateness
+export type Signal = "critical" | "down" | "up" | Revocation | Lateness
 
 /**
  * Is told when the broker cannot be reached any more (`down`), and when it can

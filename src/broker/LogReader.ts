@@ -62,7 +62,7 @@ export const read = (
     // it again, so no wake-up is lost.
     const latch = Latch.makeUnsafe(false)
     yield* broker.subscribe(user, (signal) => {
-      if (signal === undefined || signal === "up") latch.openUnsafe()
+      if (signal === undefined || signal === "critical" || signal === "up") latch.openUnsafe()
     })
     let position = Option.isSome(after) ? after.value : yield* broker.head(user)
 

@@ -23,7 +23,8 @@ import type { Limits } from "./capacity/SlowConsumer.ts"
 import { Connection } from "./connection/Connection.ts"
 import type { Opening, Request } from "./connection/ConnectRequest.ts"
 import * as FrameEncoder from "./connection/FrameEncoder.ts"
-import type { HubContext, Startable } from "./connection/HubContext.ts"
+import { DrainQueue } from "./connection/DrainQueue.ts"
+import type { HubContext } from "./connection/HubContext.ts"
 import { Recovery } from "./outage/Recovery.ts"
 import { ConnectionRegistry } from "./registry/ConnectionRegistry.ts"
 import { Eviction } from "./registry/Eviction.ts"
@@ -115,19 +116,13 @@ export const make = Effect.fnUntraced(function*(
   const run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = Effect.runForkWith(
     yield* Effect.context<never>()
   )
-  const dispatcher = (yield* Scheduler.Scheduler).makeDispatcher()
+  const drains = new DrainQueue((yield* Scheduler.Scheduler).makeDispatcher())
   const counters = makeCounters()
   const registry = new ConnectionRegistry()
   const recovery = new Recovery()
   const backlog = new Backlog(options.backlog)
   const random = yield* Random.Random
 
-  let scheduled: Array<Startable> = []
-  const startScheduled = () => {
-    const connections = scheduled
-    scheduled = []
-    for (const connection of connections) connection.start()
-  }
   const context: HubContext = {
     broker,
     counters,
@@ -138,9 +133,7 @@ export const make = Effect.fnUntraced(function*(
     run,
     recovery,
     patienceMs: () => options.degradedMs * (1 + random.nextDoubleUnsafe() / 10),
-    startLater: (connection) => {
-      if (scheduled.push(connection) === 1) dispatcher.scheduleTask(startScheduled, 0)
-    }
+    drains
   }
 
   const release = (connection: Connection): Effect.Effect<void> =>

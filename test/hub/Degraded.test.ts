@@ -8,7 +8,7 @@ import { graceMs, maxMs } from "../../src/hub/outage/Lateness.ts"
 import { atOnce } from "../../src/hub/outage/Recovery.ts"
 import * as Monotonic from "../../src/protocol/values/Monotonic.ts"
 import { FakeBroker, FakeTransport } from "./fakes.ts"
-import { makeHub, never, now, offsets, open } from "./hub.ts"
+import { makeHub, never, now, offsets, open, written } from "./hub.ts"
 
 const settle = TestClock.adjust("1 second")
 
@@ -348,7 +348,7 @@ describe("A node full of connections whose broker is away", () => {
       const { hub } = yield* openMany(broker)
       broker.fail = unavailable
       broker.append()
-      yield* TestClock.adjust("0 seconds")
+      yield* written(hub)
       assert.strictEqual((yield* hub.stats).degraded, many)
       const before = broker.looks
       yield* TestClock.adjust("5 seconds")
@@ -384,7 +384,7 @@ describe("A node full of connections whose broker is away", () => {
       const { hub, transports } = yield* openMany(broker)
       broker.fail = unavailable
       broker.append()
-      yield* TestClock.adjust("0 seconds")
+      yield* written(hub)
       // Of each hundred one belongs to a part that is well again.
       broker.failsFor = (user) => !user.endsWith("99")
       yield* TestClock.adjust("4 minutes")

@@ -58,5 +58,15 @@ export const open = (
 
 export const now = Effect.void
 
+/** Lets the event loop turn until all connections have written what they know of: a few write in each turn. */
+export const written = (hub: Hub.Hub["Service"]): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    for (let turn = 0; turn < 1_000; turn++) {
+      yield* Effect.yieldNow
+      if (yield* hub.settled) return
+    }
+    return yield* Effect.die(new Error("connections still write after 1,000 turns"))
+  })
+
 export const offsets = (transport: FakeTransport) =>
   transport.frames.flatMap((frame) => frame.type === "events" ? frame.events.map(({ offset }) => offset) : [])

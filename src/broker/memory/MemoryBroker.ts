@@ -41,6 +41,7 @@ import { Broker, type Signal, type Unscoped } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
 import * as LostRun from "../leases/LostRun.ts"
+import { signalOf } from "../subscriptions/WakeUp.ts"
 import * as TakeOver from "../TakeOver.ts"
 import * as MemoryCommands from "./MemoryCommands.ts"
 import * as MemoryMetrics from "./MemoryMetrics.ts"
@@ -243,7 +244,10 @@ export const make = Effect.fnUntraced(function*(
       else idle.delete(user)
     }
     count(found, held)
-    for (const wake of found.readers) wake()
+    if (found.readers.length > 0) {
+      const signal = signalOf(batch)
+      for (const wake of found.readers) wake(signal)
+    }
     return position
   }
 

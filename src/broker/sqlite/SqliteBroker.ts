@@ -32,6 +32,7 @@ import { Broker, type Unscoped, type Watcher } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
 import type { Entry } from "../Log.ts"
+import { signalOf } from "../subscriptions/WakeUp.ts"
 import * as TakeOver from "../TakeOver.ts"
 import * as MemoryCommands from "../memory/MemoryCommands.ts"
 import * as Boot from "./Boot.ts"
@@ -173,8 +174,9 @@ export const make = Effect.fnUntraced(function*(
     users.turn(found, appended.turned)
     if (appended.ended.length > 0) commandsHere.settle(user, appended.ended)
     if (found.readers.length === 0) return
-    tails.add(user, entries())
-    for (const wake of found.readers) wake()
+    const added = entries()
+    tails.add(user, added)
+    for (const wake of found.readers) wake(signalOf(added))
   }
 
   const append: Broker["Service"]["append"] = (user, batch) =>

@@ -97,10 +97,10 @@ export class Subscription {
     this.joining = without(this.joining, reader)
   }
 
-  /** Wakes all readers for what was seen. */
-  wake(seen: string): void {
+  /** Wakes all readers for what was seen, with the signal if there is one. */
+  wake(seen: string, signal?: Signal): void {
     this.seen = seen
-    for (const reader of this.readers) reader()
+    for (const reader of this.readers) reader(signal)
   }
 
   /** Tells all readers whether the broker is down, unless they know. */

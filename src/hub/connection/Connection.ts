@@ -11,8 +11,9 @@
  *
  * - **order**: offsets rise by one, or a `gap` frame (or `upTo`, for offsets
  *   that a thread filter left out) explains why not;
- * - **prompt**: what was appended before a turn of the scheduler goes out in
- *   that turn, together;
+ * - **prompt**: what was appended before the turn in which it writes goes out in
+ *   that turn, together. One that was woken by a critical event has its turn before
+ *   the others (see `DrainQueue`);
  * - **bounded**: at most one frame is written beyond what the transport has
  *   room for, snapshots included. Of a run whose state the device is owed only
  *   the id is kept, and the state is taken when there is room for it;
@@ -299,8 +300,9 @@ export class Connection {
   // There may be something to pull, or the broker says something else.
   private hear(signal?: Signal): void {
     const { phase } = this
-    if (signal !== undefined) this.onSignal(signal)
-    else if (phase._tag === "idle") this.schedule()
+    const isCritical = signal === "critical"
+    if (signal !== undefined && !isCritical) this.onSignal(signal)
+    else if (phase._tag === "idle" || phase._tag === "scheduled") this.schedule(isCritical)
     else if (phase._tag === "opening" || phase._tag === "draining") phase.woken = true
   }
 
@@ -323,9 +325,9 @@ export class Connection {
     this.settle()
   }
 
-  private schedule(): void {
+  private schedule(isCritical = false): void {
     this.phase = Phase.scheduled
-    this.context.startLater(this)
+    this.context.drains.add(this, isCritical)
   }
 
   /** Drains, if the connection is scheduled to. For the hub's scheduler. Gives the drain, if that has to wait. */
@@ -477,7 +479,7 @@ export class Connection {
   }
 
   // What the broker says of itself, or of the user.
-  private onSignal(signal: Signal): void {
+  private onSignal(signal: Exclude<Signal, "critical">): void {
     const { availability, phase } = this
     if (phase._tag === "closed") return
     if (typeof signal === "object") {

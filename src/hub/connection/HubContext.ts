@@ -11,22 +11,13 @@ import type { Backlog } from "../capacity/Backlog.ts"
 import type { Limits } from "../capacity/SlowConsumer.ts"
 import type { Recovery } from "../outage/Recovery.ts"
 import type { Counters } from "../Stats.ts"
-
-/**
- * A connection that drains when `start` is called.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Startable {
-  readonly start: () => void
-}
+import type { DrainQueue } from "./DrainQueue.ts"
 
 /**
  * What all connections of a node share.
  *
  * - `run` starts an effect in the hub's context, at once.
- * - `startLater` calls `start` of a connection in the next turn of the scheduler.
+ * - `drains` has the connections start that have something to write.
  * - `recovery` brings back connections that could not read their log.
  * - `patienceMs` is for how long such a connection is kept. Each call gives another
  *   time, so that connections do not leave together.
@@ -42,7 +33,7 @@ export interface HubContext {
   readonly slow: Limits
   readonly backlog: Backlog
   readonly run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
-  readonly startLater: (connection: Startable) => void
+  readonly drains: DrainQueue
   readonly recovery: Recovery
   readonly patienceMs: () => number
 }

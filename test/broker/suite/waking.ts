@@ -1,6 +1,7 @@
 /** Wake-ups, and who counts as a reader. */
 import { assert } from "@effect/vitest"
 import { Effect, Exit, Latch, Scope } from "effect"
+import type { Broker } from "effect-emitter"
 import { forSeeds } from "../../support/random.ts"
 import type { BrokerTest } from "../brokerSuite.ts"
 import { eventually, newUser, numbered, start } from "../events.ts"
@@ -25,6 +26,21 @@ export const waking = (test: BrokerTest) => {
       yield* eventually(one.count, (n) => n > 0, "a wake-up of the first reader")
       yield* eventually(two.count, (n) => n > 0, "a wake-up of the second reader")
       assert.strictEqual(yield* other.count, before)
+    }))
+
+  test("says that a critical event is among what is new, and of others only that something is", (broker) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const told: Array<Broker.Signal | undefined> = []
+      const signals = Effect.sync(() => [...told])
+      yield* broker.subscribe(user, (signal) => void told.push(signal))
+      yield* broker.append(user, numbered(1, 2, { delivery: "batched" }))
+      yield* eventually(signals, (all) => all.includes(undefined), "a wake-up")
+      assert.notInclude(told, "critical")
+      const [critical] = numbered(4, 4, { delivery: "critical" })
+      const [after] = numbered(5, 5, { delivery: "batched" })
+      yield* broker.append(user, [...numbered(3, 3, { delivery: "batched" }), critical, after])
+      yield* eventually(signals, (all) => all.includes("critical"), "a wake-up for a critical event")
     }))
 
   test("takes a function that is given twice for two readers", (broker) =>

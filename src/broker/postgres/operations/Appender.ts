@@ -17,6 +17,7 @@ import * as Position from "../../../protocol/values/Position.ts"
 import type { Envelope } from "../../../protocol/wire/Envelope.ts"
 import { BrokerError, RunLost } from "../../Broker.ts"
 import * as LostRun from "../../leases/LostRun.ts"
+import { signalOf } from "../../subscriptions/WakeUp.ts"
 import type { Database } from "../connection/Database.ts"
 import * as Failure from "../connection/Failure.ts"
 import type { Options } from "../connection/Options.ts"
@@ -142,7 +143,7 @@ export const make = (parts: {
         }
         case "appended": {
           const [, epoch, offset, before, head, left, isDue, told] = reply
-          if (head > before) notifier.appended(user, { epoch, offset: head })
+          if (head > before) notifier.appended(user, { epoch, offset: head }, signalOf(batch))
           notifier.decided(told)
           if (isDue) yield* folder(user)
           return { position: { epoch, offset }, left }

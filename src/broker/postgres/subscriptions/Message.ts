@@ -4,7 +4,7 @@
  *
  * | line | tells |
  * |---|---|
- * | `e user epoch offset` | that a log goes as far |
+ * | `e user epoch offset critical?` | that a log goes as far, and whether a critical event is among what is new |
  * | `a user epoch offset` | that an event was acknowledged |
  * | `r user time` | that access was revoked |
  * | `l user milliseconds` | for how long events are late |

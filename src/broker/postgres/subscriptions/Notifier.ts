@@ -19,7 +19,7 @@ import type { Postbox } from "./Postbox.ts"
 /**
  * Each returns at once.
  *
- * - `appended`: the log goes as far as the position.
+ * - `appended`: the log goes as far as the position; `signal` is for its readers.
  * - `acknowledged`, `revoked`, `late`: what a broker's calls of these names note.
  * - `posted`: a command waits for a process.
  * - `decided`: what became of commands.
@@ -29,7 +29,7 @@ import type { Postbox } from "./Postbox.ts"
  * @since 0.2.0
  */
 export interface Notifier {
-  readonly appended: (user: UserId, position: Position) => void
+  readonly appended: (user: UserId, position: Position, signal?: "critical") => void
   readonly acknowledged: (user: UserId, position: Position) => void
   readonly revoked: (user: UserId, revokedAt: number) => void
   readonly late: (user: UserId, lateMs: number) => void
@@ -80,10 +80,12 @@ export const make = Effect.fnUntraced(function*(
   )
 
   return {
-    appended: (user, { epoch, offset }) => {
+    appended: (user, { epoch, offset }, signal) => {
       const line = ["e", user, epoch, String(offset)]
-      postbox.deliver(line)
-      if (heads.size < maxWaiting) heads.set(user, line)
+      postbox.deliver(signal === undefined ? line : [...line, signal])
+      // What stood here for the others is told with it.
+      const told = signal ?? heads.get(user)?.[line.length]
+      if (heads.size < maxWaiting) heads.set(user, told === undefined ? line : [...line, told])
       isDue.openUnsafe()
     },
     acknowledged: (user, { epoch, offset }) => tell(["a", user, epoch, String(offset)]),

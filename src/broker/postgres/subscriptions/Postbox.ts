@@ -34,7 +34,7 @@ export class Postbox {
     }
     const one = this.byUser.get(first)
     if (one === undefined) return
-    if (kind === "e") one.wake(`${second}:${third}`)
+    if (kind === "e") one.wake(`${second}:${third}`, rest[0] === "critical" ? "critical" : undefined)
     else if (kind === "a") one.release({ epoch: second, offset: Number(third) })
     else if (kind === "r") one.revoke(Number(second))
     else if (kind === "l") one.lag(Number(second))

@@ -182,6 +182,15 @@ export const toEntries = (text: string, first: number): Array<Entry> => {
 }
 
 /**
+ * Whether a critical event is in a text of headers and bodies, as a look at it tells
+ * that reads nothing: now and then there is none, where a body holds what a header would.
+ *
+ * @category checks
+ * @since 0.2.0
+ */
+export const mayBeCritical = (text: string): boolean => text.includes("\",\"critical\",")
+
+/**
  * The events past the offset `after` in blocks as Redis gives them.
  *
  * @category conversions

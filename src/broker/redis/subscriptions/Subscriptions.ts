@@ -36,6 +36,7 @@ import type { ServerOptions } from "../connection/Options.ts"
 import { attend } from "../scripts/PresenceLua.ts"
 import { LiveTails } from "./LiveTail.ts"
 import { toAttended } from "../codec/Attended.ts"
+import * as RedisBlock from "../codec/Block.ts"
 import * as RedisEntry from "../codec/Entry.ts"
 
 /**
@@ -94,9 +95,10 @@ export const make = Effect.fnUntraced(function*(
     const [kind, epoch = "", ...offsets] = (end < 0 ? message : message.slice(0, end)).split(" ")
     const [offset = 0, last = offset] = offsets.map(Number)
     if (kind === "e") {
-      liveTails.add(channel, epoch, offset, last, end < 0 ? undefined : message.slice(end + 1))
+      const text = end < 0 ? "" : message.slice(end + 1)
+      liveTails.add(channel, epoch, offset, last, end < 0 ? undefined : text)
       missedWakeUps.told(channel, `${epoch}:${last}`)
-      one.wake(`${epoch}:${last}`)
+      one.wake(`${epoch}:${last}`, RedisBlock.mayBeCritical(text) ? "critical" : undefined)
     } else if (kind === "a") one.release({ epoch, offset })
     else if (kind === "r") one.revoke(Number(epoch))
     else if (kind === "l") one.lag(Number(epoch))
