@@ -1,8 +1,12 @@
-import { afterAll } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Broker } from "effect-emitter"
+import { readFileSync } from "node:fs"
 import { type BrokerService, brokerSuite, type Limits } from "../brokerSuite.ts"
-import { onNewFile } from "./sqliteFile.ts"
+import { newUser, numbered } from "../events.ts"
+import { life } from "./lives.ts"
+import { commitsOf } from "./powerLoss.ts"
+import { newFile, onNewFile } from "./sqliteFile.ts"
 
 const scope = Effect.runSync(Scope.make())
 afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
@@ -20,3 +24,27 @@ const brokerOf = (limits: Limits): Promise<BrokerService> => {
 }
 
 brokerSuite("SQLite", (limits) => Layer.effect(Broker.Broker, Effect.promise(() => brokerOf(limits))))
+
+describe("SqliteBroker, its transactions", () => {
+  for (const synchronous of ["normal", "full"] as const) {
+    it.live(`share what is appended in one turn, and what comes while one is written (${synchronous})`, () =>
+      Effect.gen(function*() {
+        const file = yield* newFile
+        yield* life(file, (broker) =>
+          Effect.gen(function*() {
+            const users = Array.from({ length: 64 }, () => newUser())
+            const commits = () => commitsOf(readFileSync(`${file}-wal`))
+            const appending = (concurrency: 1 | "unbounded", sequence: number) =>
+              Effect.forEach(users, (user) => broker.append(user, numbered(sequence)), { concurrency, discard: true })
+            yield* appending("unbounded", 1)
+            const begun = commits()
+            yield* appending("unbounded", 2)
+            const together = commits() - begun
+            yield* appending(1, 3)
+            const alone = commits() - begun - together
+            assert.isAtMost(together, 4)
+            assert.isAtLeast(alone, users.length)
+          }), { synchronous })
+      }))
+  }
+})

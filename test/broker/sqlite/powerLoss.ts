@@ -17,6 +17,15 @@ export const framesOf = (log: Buffer): number => {
   return frames
 }
 
+/** How many transactions the log of writes has: the last frame of each says how large the file is then. */
+export const commitsOf = (log: Buffer): number => {
+  let commits = 0
+  for (let frame = 0; frame < framesOf(log); frame++) {
+    if (log.readUInt32BE(32 + frame * frameBytes + 4) > 0) commits++
+  }
+  return commits
+}
+
 /** As the README tells whoever puts an older copy back: the file was open when another boot of the machine ended. */
 export const asOfAnotherBoot = (file: string): void => {
   const database = new DatabaseSync(file)
