@@ -1,10 +1,12 @@
 /**
  * Answers the questions of this folder one after the other, each in a process of its own, and ends with one table.
  *
+ * Ctrl-C ends it with the table of what was answered until then. So does the end of its time.
+ *
  * `npm run bench -- --help` tells the options.
  */
 import { readFileSync, writeFileSync } from "node:fs"
-import { readOptions, refuse } from "../test/support/options.ts"
+import { readNumber, readOptions, refuse } from "../test/support/options.ts"
 import { findProgram } from "../test/support/program.ts"
 import { changesSince } from "./harness/changes.ts"
 import { type Figures, readFigures } from "./harness/figures.ts"
@@ -15,10 +17,15 @@ import { renderChanges, renderMarkdown, renderReport, toJson } from "./harness/r
 import { renderModel } from "./model.ts"
 import { needPostgres, needRedis, questions } from "./questions.ts"
 
+/** How many minutes a run takes at most, and a question of it. */
+const minutes = 60
+const minutesEach = 10
+
 const help = `npm run bench -- [options]
 
   --only <name>     answer this question only; may be given several times
   --quick           fewer rounds and smaller numbers: a first impression, not a result
+  --minutes <n>     end after so many minutes at most, ${minutes} by default, with what was answered until then
   --json <file>     also write every measurement to a file
   --compare <file>  also tell what became better or worse since the run that wrote this file with --json
   --markdown        also print the table as Markdown, in the form of the README's
@@ -31,6 +38,7 @@ Questions: ${[...questions.keys()].join(", ")}
 const options = readOptions("bench", {
   only: { type: "string", multiple: true, default: [] },
   quick: { type: "boolean", default: false },
+  minutes: { type: "string", default: String(minutes) },
   json: { type: "string" },
   compare: { type: "string" },
   markdown: { type: "boolean", default: false },
@@ -75,18 +83,34 @@ const wanted = asked.filter((name) => (hasRedis || !needRedis.has(name)) && (has
 const machine = describeMachine()
 const progress = new Progress(wanted.length)
 const outcomes: Array<Outcome> = []
+const interruption = new AbortController()
+process.on("SIGINT", () => {
+  if (interruption.signal.aborted) process.exit(130)
+  interruption.abort()
+})
+const { signal } = interruption
+const endsAt = performance.now() + readNumber("bench", "minutes", options.minutes, 1) * 60_000
+const secondsLeft = () => (endsAt - performance.now()) / 1_000
 for (const name of wanted) {
+  if (signal.aborted || secondsLeft() <= 0) break
   progress.begin(name)
-  const outcome = await answerInProcess(name, options.quick, (text) => progress.update(text))
+  const bounds = { limitSeconds: Math.min(minutesEach * 60, secondsLeft()), signal }
+  const outcome = await answerInProcess(name, options.quick, (text) => progress.update(text), bounds)
   progress.end(outcome)
   outcomes.push(outcome)
 }
+const unasked = wanted.slice(outcomes.length)
 
 process.stdout.write(renderReport(outcomes, machine, options.quick))
+if (unasked.length > 0) {
+  const why = signal.aborted ? "it was interrupted" : "its time was up"
+  process.stdout.write(`not asked, since ${why}: ${unasked.join(", ")}\n`)
+}
 if (earlier !== undefined) {
   const now = outcomes.map(({ answer, name }) => ({ name, comparisons: answer?.comparisons }))
   process.stdout.write(renderChanges(changesSince(earlier, now), options.compare ?? ""))
 }
 if (options.markdown) process.stdout.write(`\n${renderMarkdown(outcomes)}`)
 if (options.json !== undefined) writeFileSync(options.json, toJson(outcomes, machine, options.quick))
-if (outcomes.some((outcome) => outcome.problem !== undefined)) process.exitCode = 1
+if (signal.aborted) process.exitCode = 130
+else if (unasked.length > 0 || outcomes.some((outcome) => outcome.problem !== undefined)) process.exitCode = 1

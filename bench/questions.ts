@@ -16,6 +16,8 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["pauses", () => import("./pauses.ts")],
   ["neighbours", () => import("./neighbours.ts")],
   ["idle-memory", () => import("./idle-memory.ts")],
+  ["fan-out", () => import("./fan-out.ts")],
+  ["jitter", () => import("./jitter.ts")],
   ["catch-up", () => import("./catch-up.ts")],
   ["sqlite", () => import("./sqlite.ts")],
   ["postgres", () => import("./postgres.ts")],
@@ -23,7 +25,7 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["redis-cluster", () => import("./redis-cluster.ts")],
   ["redis-append", () => import("./redis-append.ts")],
   ["redis-commands", () => import("./redis-commands.ts")],
-  ["cancel", () => import("./cancel.ts")],
+  ["commands", () => import("./commands.ts")],
   ["redis-idle", () => import("./redis-idle.ts")],
   ["redis-catch-up", () => import("./redis-catch-up.ts")]
 ])
@@ -37,7 +39,7 @@ export const needRedis: ReadonlySet<string> = new Set([
   "redis-cluster",
   "redis-append",
   "redis-commands",
-  "cancel",
+  "commands",
   "redis-idle",
   "redis-catch-up"
 ])

@@ -11,11 +11,21 @@ const Nothing = Schema.Struct({})
  *
  * - `ws`: the `ws` package, reading `events` frames, with no conversation;
  * - `emitter`: the `ws` package, speaking the whole protocol by hand;
+ * - `sse`: server-sent events, read by hand;
  * - `client`: this package's own client;
  * - `socket.io`: socket.io-client;
+ * - `socket.io, reconnecting`: the same, with its own way to come back after a connection is lost;
  * - `engine.io`: the `ws` package, with just enough of Engine.IO to keep a connection to Socket.IO open.
  */
-export const Dialect = Schema.Literals(["ws", "emitter", "client", "socket.io", "engine.io"])
+export const Dialect = Schema.Literals([
+  "ws",
+  "emitter",
+  "sse",
+  "client",
+  "socket.io",
+  "socket.io, reconnecting",
+  "engine.io"
+])
 
 export type Dialect = typeof Dialect.Type
 
@@ -51,6 +61,20 @@ export const spread = call(
     perSecond: Schema.optionalKey(Schema.Number)
   }),
   Schema.Struct({ startedAt: Schema.Number })
+)
+
+/**
+ * Sends the probes `from` to `from + count - 1`, each to the next of the users, over and over, so many in a second.
+ */
+export const spreadProbes = call(
+  "spreadProbes",
+  Schema.Struct({
+    users: Schema.Array(Schema.String),
+    from: Schema.Number,
+    count: Schema.Number,
+    perSecond: Schema.Number
+  }),
+  Nothing
 )
 
 /**
@@ -121,13 +145,15 @@ export const keep = call(
 )
 
 /**
- * Opens one connection for each user and waits until all of them are ready to receive.
+ * Opens one connection for each user and waits until all of them are ready to receive. With `urls` each goes to an address
+ * of its own.
  */
 export const connect = call(
   "connect",
   Schema.Struct({
     dialect: Dialect,
     url: Schema.String,
+    urls: Schema.optionalKey(Schema.Array(Schema.String)),
     users: Schema.Array(Schema.String),
     tickets: Schema.Array(Schema.String)
   }),
@@ -161,6 +187,48 @@ export const latencies = call(
   Schema.Struct({ probes: Schema.Number, background: Schema.Number }),
   Schema.Struct({ probes: Schema.Array(Schema.Number) })
 )
+
+/**
+ * From now on it counts what its connections get of the probes from this one on.
+ */
+export const beginTally = call("beginTally", Schema.Struct({ from: Schema.Number }), Nothing)
+
+/**
+ * What came since, once that is `count` events or the time is up. `latencies` are in seconds.
+ */
+export const tally = call(
+  "tally",
+  Schema.Struct({ count: Schema.Number, withinSeconds: Schema.Number }),
+  Schema.Struct({
+    delivered: Schema.Number,
+    doubled: Schema.Number,
+    outOfOrder: Schema.Number,
+    latencies: Schema.Array(Schema.Number)
+  })
+)
+
+/**
+ * Opens so many lines to a server, each with an address of its own.
+ */
+export const openLines = call(
+  "openLines",
+  Schema.Struct({ url: Schema.String, count: Schema.Number }),
+  Schema.Struct({ urls: Schema.Array(Schema.String) })
+)
+
+/**
+ * From now on each line loses its connections every so many seconds on average, and refuses others for a while.
+ */
+export const cutLines = call(
+  "cutLines",
+  Schema.Struct({ everySeconds: Schema.Number, offlineSeconds: Schema.Number }),
+  Nothing
+)
+
+/**
+ * Cuts no more lines, and tells how many cuts there were.
+ */
+export const mendLines = call("mendLines", Nothing, Schema.Struct({ cuts: Schema.Number }))
 
 /**
  * Reconnects as a user who has seen all up to `offset`, and tells how long it took until everything up to `head` was

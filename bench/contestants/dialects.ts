@@ -3,6 +3,7 @@
  * on the same `ws` package, so that the difference lies in the servers.
  */
 import { once } from "node:events"
+import { get, type IncomingMessage } from "node:http"
 import { io } from "socket.io-client"
 import { WebSocket } from "ws"
 import { type AnyEvent, connect } from "../../src/client/index.ts"
@@ -107,6 +108,41 @@ const emitter: Open = async ({ resume, ticket, url }, receive) => {
   return closing(socket)
 }
 
+const sse: Open = async ({ ticket, url, user }, receive) => {
+  const address = new URL(url.replace(/^ws/u, "http"))
+  address.searchParams.set("user", user)
+  const request = get(address, {
+    // Each of them has a socket of its own.
+    agent: false,
+    headers: { accept: "text/event-stream", ...(ticket === "" ? {} : { authorization: `Bearer ${ticket}` }) }
+  })
+  const welcomed = Promise.withResolvers<void>()
+  const read = (block: string) => {
+    const fields = new Map(
+      block.split("\n").map((line): [string, string] => {
+        const colon = line.indexOf(":")
+        return [line.slice(0, colon), line.slice(colon + 1).trimStart()]
+      })
+    )
+    const data = fields.get("data")
+    if (fields.get("event") === "frame:welcome") welcomed.resolve()
+    else if (data !== undefined && fields.get("event")?.startsWith("frame:") === false) receive([JSON.parse(data)])
+  }
+  request.on("error", welcomed.reject)
+  request.on("response", (response: IncomingMessage) => {
+    if (response.statusCode !== 200) welcomed.reject(new Error(`the server answered ${response.statusCode}`))
+    let rest = ""
+    response.on("error", welcomed.reject)
+    response.setEncoding("utf8").on("data", (text: string) => {
+      const blocks = (rest + text).split("\n\n")
+      rest = blocks.pop() ?? ""
+      blocks.forEach(read)
+    })
+  })
+  await welcomed.promise
+  return { close: async () => void request.destroy() }
+}
+
 const client: Open = async ({ resume, ticket, url }, receive) => {
   const live = Promise.withResolvers<void>()
   const connection = connect({
@@ -132,8 +168,8 @@ const client: Open = async ({ resume, ticket, url }, receive) => {
   return { close: async () => connection.close() }
 }
 
-const socketIo: Open = async ({ url, user }, receive) => {
-  const socket = io(url, { transports: ["websocket"], reconnection: false, auth: { user }, forceNew: true })
+const socketIo = (reconnection: boolean): Open => async ({ url, user }, receive) => {
+  const socket = io(url, { transports: ["websocket"], reconnection, auth: { user }, forceNew: true })
   socket.on("event", (event: Received) => receive([event]))
   const connected = Promise.withResolvers<void>()
   socket.on("connect", connected.resolve)
@@ -156,4 +192,12 @@ const engineIo: Open = async ({ url, user }) => {
   return closing(socket)
 }
 
-export const openers: Record<Dialect, Open> = { ws, emitter, client, "socket.io": socketIo, "engine.io": engineIo }
+export const openers: Record<Dialect, Open> = {
+  ws,
+  emitter,
+  sse,
+  client,
+  "socket.io": socketIo(false),
+  "socket.io, reconnecting": socketIo(true),
+  "engine.io": engineIo
+}

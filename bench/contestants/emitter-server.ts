@@ -20,7 +20,7 @@ import { on, serve } from "../harness/process.ts"
 import { check } from "../harness/question.ts"
 import { context, Noted, type Payload, payloadOf, Probe } from "../harness/workload.ts"
 import * as calls from "./calls.ts"
-import { atRates, inTurns, onCpu, settledMemory } from "./shared.ts"
+import { atRates, inTurns, onCpu, onSpreadProbes, settledMemory } from "./shared.ts"
 import { onTurns } from "./turns.ts"
 
 type Bound = Emitter.Emitter["Service"]
@@ -51,7 +51,7 @@ const broker: Layer.Layer<Broker.Broker, { readonly message: string }> = url ===
   : PostgresBroker.layer({ url, migrate: true, ...slowly })
 
 const runtime = ManagedRuntime.make(
-  HttpRouter.serve(Gateway.layer({ path, slow, connections: { perSecond: 20_000 } }), {
+  HttpRouter.serve(Gateway.layer({ path, slow, connections: { perSecond: 20_000, perUser: 1_000 } }), {
     disableListenLog: true,
     disableLogger: true
   }).pipe(
@@ -148,6 +148,9 @@ serve(
     }
     return { startedAt }
   }),
+  onSpreadProbes((user, probe) =>
+    runtime.runPromise(Effect.flatMap(emitterOf(user), ({ emit }) => Effect.asVoid(emit(Probe.make(probe)))))
+  ),
   on(calls.drained, () =>
     runtime.runPromise(Effect.gen(function*() {
       const emitters = yield* Emitters

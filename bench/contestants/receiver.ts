@@ -4,6 +4,7 @@
  */
 import { seconds } from "../harness/clock.ts"
 import { on, serve } from "../harness/process.ts"
+import { Tally } from "../harness/tally.ts"
 import { textOf } from "../harness/workload.ts"
 import * as calls from "./calls.ts"
 import { openers, type Received } from "./dialects.ts"
@@ -24,6 +25,7 @@ let current: Expectation | undefined
 let latest: Promise<Outcome> | undefined
 let probes: Array<number> = []
 let background = 0
+let tally: Tally | undefined
 
 const meet = (expected: Expectation, connection: number, events: ReadonlyArray<Received>): void => {
   expected.frames++
@@ -46,21 +48,22 @@ const receive = (connection: number, events: ReadonlyArray<Received>): void => {
   if (current !== undefined) return meet(current, connection, events)
   const now = seconds()
   for (const { data, type } of events) {
-    if (type === "bench_probe" && data.sentAt !== undefined) probes.push(now - data.sentAt)
-    else background++
+    if (type !== "bench_probe" || data.sentAt === undefined) background++
+    else if (tally !== undefined) tally.add(connection, data.step, now - data.sentAt)
+    else probes.push(now - data.sentAt)
   }
 }
 
 serve(
   onCpu,
-  on(calls.connect, async ({ dialect, tickets, url, users }) => {
+  on(calls.connect, async ({ dialect, tickets, url, urls, users }) => {
     const open = openers[dialect]
     // Few at a time, so that no server's queue of connections overflows.
     for (let at = 0; at < users.length; at += 50) {
       await Promise.all(
         users.slice(at, at + 50).map((user, index) =>
           open(
-            { url, user, ticket: tickets[at + index] ?? "", resume: undefined },
+            { url: urls?.[at + index] ?? url, user, ticket: tickets[at + index] ?? "", resume: undefined },
             (events) => receive(at + index, events)
           )
         )
@@ -81,7 +84,7 @@ serve(
     return latest
   }),
   on(calls.latencies, async (wanted) => {
-    const deadline = seconds() + 10
+    const deadline = seconds() + 30
     while (probes.length < wanted.probes || background < wanted.background) {
       if (seconds() > deadline) {
         throw new Error(
@@ -94,6 +97,19 @@ serve(
     probes = []
     background = 0
     return result
+  }),
+  on(calls.beginTally, async ({ from }) => {
+    tally ??= new Tally()
+    tally.begin(from)
+    return {}
+  }),
+  on(calls.tally, async ({ count, withinSeconds }) => {
+    if (tally === undefined) throw new Error("nothing is counted")
+    const deadline = seconds() + withinSeconds
+    while (tally.counts().delivered < count && seconds() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    return tally.counts()
   }),
   on(calls.catchUp, async ({ dialect, epoch, head, offset, ticket, url, user }) => {
     const caughtUp = Promise.withResolvers<{ readonly seconds: number; readonly frames: number }>()

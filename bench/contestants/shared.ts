@@ -7,7 +7,8 @@ import type { Server } from "node:http"
 import { collectGarbage } from "../harness/rounds.ts"
 import { seconds } from "../harness/clock.ts"
 import { on } from "../harness/process.ts"
-import { cpu } from "./calls.ts"
+import { type Payload, payloadOf } from "../harness/workload.ts"
+import { cpu, spreadProbes } from "./calls.ts"
 
 /**
  * Listens on a free port of the loopback and returns it.
@@ -81,3 +82,21 @@ export const inTurns = async <A>(
     await new Promise((resolve) => setImmediate(resolve))
   }
 }
+
+/**
+ * Answers that probes are sent, by what sends one to a user.
+ */
+export const onSpreadProbes = (
+  send: (user: string, probe: Payload & { readonly sentAt: number }) => void | Promise<void>
+) =>
+  on(spreadProbes, async ({ count, from, perSecond, users }) => {
+    let sent = 0
+    const sendMore = async (more: number) => {
+      for (const end = sent + more; sent < end; sent++) {
+        await send(users[sent % users.length] ?? "", { ...payloadOf(from + sent), sentAt: seconds() })
+      }
+    }
+    const rates = { backgroundPerSecond: perSecond, probesPerSecond: 0, seconds: count / perSecond }
+    await atRates(rates, sendMore, () => undefined)
+    return {}
+  })

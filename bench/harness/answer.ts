@@ -26,5 +26,6 @@ const answer = async (): Promise<Told> => {
 // An orderly exit, so that what was started goes too.
 process.on("disconnect", () => process.exit(1))
 process.on("SIGTERM", () => process.exit(1))
+process.on("SIGINT", () => process.exit(1))
 await tell(await answer())
 process.exit()

@@ -30,7 +30,7 @@ type Answered = ReadonlyArray<
   { readonly name: string; readonly comparisons?: ReadonlyArray<Comparison> | undefined }
 >
 
-const isLessBetter: Record<Figure["unit"], boolean> = { "per second": false, seconds: true, bytes: true }
+const isLessBetter: Record<Figure["unit"], boolean> = { "per second": false, seconds: true, bytes: true, share: false }
 
 const isWithin = (value: number, { max, min }: Summary): boolean => value >= min && value <= max
 

@@ -19,6 +19,14 @@ export interface Outcome {
 }
 
 /**
+ * How long an answer may take, and what ends it before.
+ */
+export interface Bounds {
+  readonly limitSeconds: number
+  readonly signal: AbortSignal
+}
+
+/**
  * What the answering process tells.
  */
 export const Told = Schema.Union([
@@ -32,7 +40,8 @@ export type Told = typeof Told.Type
 export const answerInProcess = async (
   name: string,
   quick: boolean,
-  progress: (text: string) => void
+  progress: (text: string) => void,
+  { limitSeconds, signal }: Bounds
 ): Promise<Outcome> => {
   const started = performance.now()
   const child = fork(fileURLToPath(new URL("answer.ts", import.meta.url)), [name, ...(quick ? ["--quick"] : [])], {
@@ -41,15 +50,27 @@ export const answerInProcess = async (
   })
   const stop = () => child.kill()
   process.once("exit", stop)
+  let ended: string | undefined
+  // Whoever is too busy to hear is ended all the same, and its helpers end with it.
+  const end = (why: string) => {
+    ended ??= why
+    stop()
+    setTimeout(() => child.kill("SIGKILL"), 5_000).unref()
+  }
+  const interrupt = () => end("it was interrupted")
+  const late = setTimeout(end, limitSeconds * 1_000, `it took longer than ${Number(limitSeconds.toFixed(1))} s`)
+  signal.addEventListener("abort", interrupt)
   let told: Exclude<Told, { readonly kind: "progress" }> | undefined
   child.on("message", (message) => {
     const decoded = Schema.decodeUnknownSync(Told)(message)
     if (decoded.kind === "progress") progress(decoded.text)
     else told = decoded
   })
-  const [code, signal] = await once(child, "exit")
+  const [code, killedBy] = await once(child, "exit")
   process.off("exit", stop)
+  signal.removeEventListener("abort", interrupt)
+  clearTimeout(late)
   const seconds = (performance.now() - started) / 1000
   if (told?.kind === "answer") return { name, seconds, answer: told.answer }
-  return { name, seconds, problem: told?.text ?? `the process ended with ${String(code ?? signal)}` }
+  return { name, seconds, problem: ended ?? told?.text ?? `the process ended with ${String(code ?? killedBy)}` }
 }

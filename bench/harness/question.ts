@@ -9,7 +9,7 @@ import { ratioOf, summarize, Summary } from "./statistics.ts"
  */
 export const Figure = Schema.Struct({
   contestant: Schema.String,
-  unit: Schema.Literals(["per second", "seconds", "bytes"]),
+  unit: Schema.Literals(["per second", "seconds", "bytes", "share"]),
   value: Summary
 })
 
@@ -67,6 +67,8 @@ export const atLeast = (value: number): Target => ({ on: "ratio", bound: "at lea
 export const atMost = (value: number): Target => ({ on: "ratio", bound: "at most", value })
 
 export const figureAtMost = (value: number): Target => ({ on: "figure", bound: "at most", value })
+
+export const figureAtLeast = (value: number): Target => ({ on: "figure", bound: "at least", value })
 
 export const compare = (what: string, subject: Figure, baseline: Figure, target?: Target): Comparison => ({
   what,

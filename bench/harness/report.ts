@@ -30,6 +30,9 @@ const withUnit = (value: number, unit: Figure["unit"]): string => {
         : value >= 1024
         ? `${digits(value / 1024)} KiB`
         : `${digits(value)} B`
+    case "share":
+      // Only what is whole is 100 %.
+      return `${(Math.floor(value * 10_000) / 100).toLocaleString("en")} %`
   }
 }
 
