@@ -36,8 +36,8 @@ export interface Batcher<A> {
 // A group of so many users goes out before its time is up.
 const maxUsers = 1024
 
-// So many are sent in one turn: others have theirs before the rest of a large group.
-const atOnce = 128
+// So many are sent in one turn: others have theirs before the rest of a large group. A list may hold many events.
+const atOnce = 32
 
 /**
  * Makes a batcher that has not begun to send.

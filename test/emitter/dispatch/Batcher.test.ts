@@ -50,7 +50,10 @@ describe("a batcher", () => {
       for (const item of items) batcher.mark(item)
       yield* TestClock.adjust(maxDelay)
       yield* Fiber.join(others)
+      // In each turn between two looks some are sent, and never many.
+      const inTurn = seen.map((count, turn) => count - (seen[turn - 1] ?? 0))
       assert.isAbove(new Set(seen).size, 2)
+      assert.isAtMost(Math.max(...inTurn), 32)
       assert.deepStrictEqual(sent, items)
     }))
 
