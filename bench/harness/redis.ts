@@ -24,6 +24,8 @@ export interface Usage {
 export interface Redis {
   readonly url: string
   readonly usage: () => Promise<Usage>
+  /** Makes what it keeps of a user something else, which no append can be made to. */
+  readonly spoil: (user: string) => Promise<void>
   readonly freeze: () => Promise<void>
   /** Tells when that was. */
   readonly thaw: () => Promise<number>
@@ -46,6 +48,12 @@ const measured = (server: RedisServer): Redis => ({
       network: number(stats, "total_net_input_bytes") + number(stats, "total_net_output_bytes"),
       memory: number(await ask("memory"), "used_memory"),
       commands: number(stats, "total_commands_processed")
+    }
+  },
+  spoil: async (user) => {
+    for (const key of ["log", "meta", "sources"]) {
+      await Effect.runPromise(server.send("DEL", `emitter:{${user}}:${key}`))
+      await Effect.runPromise(server.send("SET", `emitter:{${user}}:${key}`, "not what it should be"))
     }
   },
   freeze: () => Effect.runPromise(server.freeze),
