@@ -21,6 +21,8 @@
  *   comes back under a new epoch;
  * - **one ending**: a run that was ended as lost, or taken over, gets nothing more of
  *   a process that still believes to be running it;
+ * - **one beginning**: a run whose beginning was claimed is begun by whoever has the
+ *   claim, and by nobody else who asks;
  * - **commanded**: a command is decided once, and never twice, however often it is
  *   sent and whoever dies meanwhile. A command that was `accepted` was taken by its
  *   run before the run ended; one that was refused is never done. One that was taken by
@@ -235,6 +237,13 @@ export interface Commands {
  *   succeeds where the append of a user in good order would. Whoever was refused
  *   without being told why learns from it whose trouble it is (see `Blame`). A
  *   broker without one leaves that undecided.
+ * - `claim` makes the beginning of a run the caller's, until the scope closes, and tells
+ *   whether it did: not where somebody has it who lives, in this process or in another.
+ *   It decides in one step, so of many who ask at once one gets it. Whether the run has
+ *   begun is for the caller to look at then. A process that dies has no claims; one that
+ *   was taken for dead and lives is refused the beginning of a run that it had claimed,
+ *   as that of a lost run, where another has it by then. `append` asks nobody who never
+ *   claimed.
  * - `watchLost` calls its listener with runs of this process that take nothing more of
  *   it, since they were ended as lost or taken over, once the broker learns that
  *   without an append: after it was taken for dead, or with its next look. It does so
@@ -272,6 +281,7 @@ export class Broker extends Context.Service<Broker, {
   readonly endLost: (user: UserId, runs: ReadonlyArray<RunId>) => Effect.Effect<number, BrokerError>
   readonly takeOver: (user: UserId, run: RunId) => Effect.Effect<TakeOver, BrokerError>
   readonly letGo: (user: UserId, runs: ReadonlyArray<RunId>) => Effect.Effect<void, BrokerError>
+  readonly claim: (user: UserId, run: RunId) => Effect.Effect<boolean, BrokerError, Scope.Scope>
   readonly revoke: (user: UserId) => Effect.Effect<void, BrokerError>
   readonly late?: (user: UserId, by: string, forMs: number) => Effect.Effect<void, BrokerError>
   readonly canary?: (user: UserId) => Effect.Effect<void, BrokerError>

@@ -110,6 +110,7 @@ export const make = (shards: NonEmptyReadonlyArray<Shard>): Broker["Service"] =>
     endLost: (user, runs) => of(user).endLost(user, runs),
     takeOver: (user, run) => of(user).takeOver(user, run),
     letGo: (user, runs) => of(user).letGo(user, runs),
+    claim: (user, run) => of(user).claim(user, run),
     revoke: (user) => of(user).revoke(user),
     late: (user, by, forMs) => of(user).late?.(user, by, forMs) ?? Effect.void,
     ...(shards.every(({ broker }) => broker.canary !== undefined)

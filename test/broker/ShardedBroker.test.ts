@@ -51,6 +51,7 @@ const broker: Broker.Broker["Service"] = {
   endLost: () => nobody,
   takeOver: () => nobody,
   letGo: () => nobody,
+  claim: () => nobody,
   revoke: () => nobody,
   retentionMs: 1
 }

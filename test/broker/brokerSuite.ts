@@ -6,6 +6,7 @@ import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { acknowledging } from "./suite/acknowledging.ts"
 import { appending } from "./suite/appending.ts"
+import { claiming } from "./suite/claiming.ts"
 import { commanding } from "./suite/commanding.ts"
 import { bounds } from "./suite/bounds.ts"
 import { lateness } from "./suite/lateness.ts"
@@ -76,6 +77,7 @@ export const brokerSuite = <E>(
     acknowledge: acknowledging,
     endLost: losing,
     "takeOver, letGo": takingOver,
+    claim: claiming,
     revoke: revoking,
     late: lateness,
     "read by a program": userLog,

@@ -165,6 +165,7 @@ export class FakeBroker {
       endLost: () => unused,
       takeOver: () => unused,
       letGo: () => unused,
+      claim: () => unused,
       readers: () => Effect.sync(() => this.readers),
       head: (user) => this.look(user, () => this.log.head),
       acknowledge: (user, position) =>

@@ -41,6 +41,7 @@ import { Broker, type Signal, type Unscoped } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
 import * as LostRun from "../leases/LostRun.ts"
+import * as RunClaims from "../leases/RunClaims.ts"
 import { signalOf } from "../subscriptions/WakeUp.ts"
 import * as TakeOver from "../TakeOver.ts"
 import * as MemoryCommands from "./MemoryCommands.ts"
@@ -412,6 +413,7 @@ export const make = Effect.fnUntraced(function*(
     // There is no other process that could have a run.
     takeOver: (user, run) => Effect.map(snapshot(user, run), TakeOver.within),
     letGo: () => Effect.void,
+    claim: RunClaims.within(),
     revoke,
     late,
     canary: () => Effect.void,

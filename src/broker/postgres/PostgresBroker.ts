@@ -41,11 +41,13 @@ import { Inbox } from "../commands/Inbox.ts"
 import * as Receivers from "../commands/Receivers.ts"
 import * as LeaseMetrics from "../leases/LeaseMetrics.ts"
 import * as Leases from "../leases/Leases.ts"
+import * as RunClaims from "../leases/RunClaims.ts"
 import * as CommandCaller from "./commands/CommandCaller.ts"
 import * as Database from "./connection/Database.ts"
 import { config, decode, type Input, type Options, placeOf, read } from "./connection/Options.ts"
 import * as PostgresLeases from "./leases/Leases.ts"
 import * as Appender from "./operations/Appender.ts"
+import * as ClaimStore from "./operations/ClaimStore.ts"
 import * as Folder from "./operations/Folder.ts"
 import * as Logs from "./operations/Logs.ts"
 import * as RunKeeper from "./operations/RunKeeper.ts"
@@ -97,7 +99,13 @@ export const make = Effect.fnUntraced(function*(
     store,
     notes: yield* LeaseMetrics.make(placeOf(options.url))
   })
-  const keeper = yield* RunKeeper.make({ options, database, logs, leases, appender, notifier })
+  const claims = yield* RunClaims.make({
+    node,
+    leases,
+    countOf: store.countOf,
+    store: ClaimStore.make(database)
+  })
+  const keeper = yield* RunKeeper.make({ options, database, logs, leases, appender, claims, notifier })
   yield* leases.whenLost(keeper.lookAtAll)
   const reader = SliceReader.make(logs)
   const { snapshot } = reader
@@ -116,6 +124,7 @@ export const make = Effect.fnUntraced(function*(
         ? keeper.append(user, batch)
         : Effect.map(appender.append(user, batch, "-"), ({ position }) => position),
     endLost: (user, runs) => appender.endRuns(user, (run) => runs.includes(run)),
+    claim: claims.claim,
     commands: { send, receive: receivers.add },
     watch: database.watch,
     watchLost: keeper.watchLost,

@@ -42,6 +42,7 @@ import type { Given } from "../../protocol/values/Present.ts"
 import { Broker } from "../Broker.ts"
 import * as Receivers from "../commands/Receivers.ts"
 import * as Leases from "../leases/Leases.ts"
+import * as RunClaims from "../leases/RunClaims.ts"
 import * as ShardedBroker from "../ShardedBroker.ts"
 import * as RedisKeys from "./codec/Keys.ts"
 import * as Layout from "./codec/Layout.ts"
@@ -58,6 +59,7 @@ import * as RedisLeases from "./leases/Leases.ts"
 import * as RedisMetrics from "./Metrics.ts"
 import * as Appender from "./operations/Appender.ts"
 import * as Checkpointer from "./operations/Checkpointer.ts"
+import * as ClaimStore from "./operations/ClaimStore.ts"
 import * as LogCaller from "./operations/LogCaller.ts"
 import * as RunFields from "./operations/RunFields.ts"
 import * as RunKeeper from "./operations/RunKeeper.ts"
@@ -129,7 +131,15 @@ const makeOverOne = Effect.fnUntraced(function*(
     store,
     notes: yield* RedisLeaseMetrics.make(options.name)
   })
-  const keeper = yield* RunKeeper.make({ options, connection, logs, leases, appender })
+  const ttlMs = RedisKeys.ttlMs(options)
+  const claims = yield* RunClaims.make({
+    node,
+    leases,
+    countOf: store.countOf,
+    store: ClaimStore.make({ prefix, ttlMs, connection }),
+    renewEvery: Duration.millis(ttlMs / 3)
+  })
+  const keeper = yield* RunKeeper.make({ options, connection, logs, leases, appender, claims })
   yield* leases.whenLost(keeper.lookAtAll)
   const reader = SliceReader.make({ maxRuns, clock, logs, subscriptions, metrics })
   const { snapshot } = reader
@@ -150,6 +160,7 @@ const makeOverOne = Effect.fnUntraced(function*(
     endLost: (user, runs) => appender.endRuns(user, (run) => runs.includes(run)),
     subscribe,
     acknowledged,
+    claim: claims.claim,
     commands: { send, receive: receivers.add },
     watch: connection.watch,
     watchLost: keeper.watchLost,

@@ -31,6 +31,7 @@ import type { Position } from "../../protocol/values/Position.ts"
 import { Broker, type Unscoped, type Watcher } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
+import * as RunClaims from "../leases/RunClaims.ts"
 import type { Entry } from "../Log.ts"
 import { signalOf } from "../subscriptions/WakeUp.ts"
 import * as TakeOver from "../TakeOver.ts"
@@ -335,6 +336,7 @@ export const make = Effect.fnUntraced(function*(
     // There is no other process that could have a run.
     takeOver: (user, run) => Effect.map(snapshot(user, run), TakeOver.within),
     letGo: () => Effect.void,
+    claim: RunClaims.within(),
     revoke,
     late,
     canary: () => Effect.asVoid(file.ask<"canary">({ _tag: "canary" })),

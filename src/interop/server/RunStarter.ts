@@ -3,8 +3,10 @@
  * request.
  *
  * - A run that is known, here or by its user's log, is not started: whoever asks for it
- *   reads it. In one process that holds for requests that come together, too; over
- *   several processes from when the log has its start.
+ *   reads it. That holds for requests that come together, too, in one process or in
+ *   several: one of them claims the run, and starts it; the others read it as it comes.
+ * - Where the claim is given up before the run began, since its process died or its
+ *   program ended without it, whoever still waits for it starts it.
  * - The run goes on when the client leaves. It ends with the layer, as all runs do.
  *
  * @since 0.2.0
@@ -15,12 +17,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { Broker } from "../../broker/Broker.ts"
 import type { BrokerError } from "../../broker/BrokerError.ts"
 import type { Emitter, Emitters } from "../../emitter/Emitter.ts"
 import { type EmissionContext, type RunId, ThreadId, type UserId } from "../../protocol/values/Identity.ts"
+import type { Position } from "../../protocol/values/Position.ts"
 import type { Given } from "../../protocol/values/Present.ts"
 import { Quota } from "./Quota.ts"
 import type { From } from "./RunLog.ts"
@@ -129,7 +133,7 @@ interface Entry {
  * @since 0.2.0
  */
 export const make = Effect.fnUntraced(function*({ broker, emitters, runsPerUser }: {
-  readonly broker: Pick<Broker["Service"], "snapshot">
+  readonly broker: Pick<Broker["Service"], "claim" | "snapshot">
   readonly emitters: Emitters["Service"]
   readonly runsPerUser: number
 }): Effect.fn.Return<RunStarter, never, Scope.Scope> {
@@ -139,17 +143,47 @@ export const make = Effect.fnUntraced(function*({ broker, emitters, runsPerUser 
   const fork = yield* FiberSet.runtime(fibers)()
   let isClosing = false
 
-  const begin = ({ begun, over, thread }: Entry, context: RunContext, program: Program) =>
-    Effect.gen(function*() {
-      const { position, snapshot } = yield* broker.snapshot(context.userId, context.runId)
-      if (snapshot !== undefined) {
-        const { state } = snapshot
-        if (state.thread !== undefined && state.thread !== thread) return yield* new OtherThread({ thread })
-        Deferred.doneUnsafe(begun, Effect.succeed({ from: { _tag: "Now" }, over: Effect.never }))
-        return
+  const tell = ({ begun }: Entry, from: From, over: Effect.Effect<void>): void => {
+    Deferred.doneUnsafe(begun, Effect.succeed({ from, over }))
+  }
+
+  // Where the log stands, if it does not know the run; whoever asked for one that it knows is told to read it.
+  const lookFor = (entry: Entry, { runId, userId }: RunContext) =>
+    Effect.gen(function*(): Effect.fn.Return<Position | undefined, OtherThread | BrokerError> {
+      const { thread } = entry
+      const { position, snapshot } = yield* broker.snapshot(userId, runId)
+      if (snapshot === undefined) return position
+      const { state } = snapshot
+      if (state.thread !== undefined && state.thread !== thread) return yield* new OtherThread({ thread })
+      tell(entry, { _tag: "Now" }, Effect.never)
+      return undefined
+    })
+
+  // Where the log stands, if the run is this starter's to begin: it has not begun, and nobody else begins it.
+  const claim = (entry: Entry, context: RunContext) =>
+    Effect.gen(function*(): Effect.fn.Return<Position | undefined, OtherThread | BrokerError, Scope.Scope> {
+      if ((yield* lookFor(entry, context)) === undefined) return undefined
+      const take = broker.claim(context.userId, context.runId)
+      if (!(yield* take)) {
+        tell(entry, { _tag: "Now" }, Deferred.await(entry.over))
+        const isSettled = Effect.gen(function*() {
+          return (yield* lookFor(entry, context)) === undefined || (yield* take)
+        })
+        yield* isSettled.pipe(
+          Effect.retry({ while: ({ _tag }) => _tag === "BrokerError", schedule: lookAgain }),
+          Effect.repeat({ until: (settled) => settled, schedule: lookAgain })
+        )
       }
+      // It may have begun while nobody had the claim.
+      return yield* lookFor(entry, context)
+    })
+
+  const begin = (entry: Entry, context: RunContext, program: Program) =>
+    Effect.gen(function*() {
+      const position = yield* claim(entry, context)
+      if (position === undefined) return
       const emitter = yield* Effect.orDie(emitters.forUser(context))
-      Deferred.doneUnsafe(begun, Effect.succeed({ from: { _tag: "Start", position }, over: Deferred.await(over) }))
+      tell(entry, { _tag: "Start", position }, Deferred.await(entry.over))
       // @effect-diagnostics-next-line anyUnknownInErrorContext:off
       yield* Effect.catchCause(program(emitter), tellFailure)
     }).pipe(Effect.scoped, Effect.annotateLogs({ user: context.userId, run: context.runId }))
@@ -189,6 +223,9 @@ export const make = Effect.fnUntraced(function*({ broker, emitters, runsPerUser 
   yield* Effect.addFinalizer(() => close)
   return { start, close }
 })
+
+// So often whoever waits for a run that is begun elsewhere looks whether it has begun.
+const lookAgain = Schedule.spaced("1 second")
 
 // The events of the run tell of it as far as devices may know; the reason is for the operator.
 const tellFailure = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>

@@ -5,6 +5,7 @@
 import { Clock, Duration, Effect, type Scope } from "effect"
 import { Broker } from "../../../src/index.ts"
 import * as Leases from "../../../src/broker/leases/Leases.ts"
+import * as RunClaims from "../../../src/broker/leases/RunClaims.ts"
 import type { Beat, Counted, LeaseStore } from "../../../src/broker/leases/LeaseStore.ts"
 import type { RunId, UserId } from "../../../src/protocol/values/Identity.ts"
 import * as Monotonic from "../../../src/protocol/values/Monotonic.ts"
@@ -26,6 +27,8 @@ export class LeaseRegistry {
   readonly gone = new Set<string>()
   readonly users = new Map<string, Map<UserId, number>>()
   readonly active = new Map<UserId, Map<RunId, string>>()
+  /** Leases by the user and the run that is claimed under them. */
+  readonly claims = new Map<string, string>()
   readonly log: Log = []
   isAway = false
   private now = 0
@@ -45,7 +48,7 @@ export class LeaseRegistry {
 
   /** Everything is forgotten, as by a server that came back empty. */
   forget(): void {
-    for (const all of [this.alive, this.claimed, this.gone, this.users, this.active]) all.clear()
+    for (const all of [this.alive, this.claimed, this.gone, this.users, this.active, this.claims]) all.clear()
   }
 
   /** The leases under which something is written down of a user. */
@@ -117,6 +120,24 @@ export class LeaseRegistry {
     }
   }
 
+  get claimStore(): RunClaims.ClaimStore {
+    return {
+      claim: (user, run, lease, over) =>
+        this.do(`claim ${lease} ${user} ${run}`, () => {
+          const found = this.claims.get(`${user} ${run}`) ?? ""
+          if (found !== over && found !== lease) return found
+          this.claims.set(`${user} ${run}`, lease)
+          return lease
+        }),
+      giveBack: (user, run, process) =>
+        this.do(`giveBack ${process} ${user} ${run}`, () => {
+          if (this.claims.get(`${user} ${run}`)?.startsWith(`${process}.`) === true) {
+            this.claims.delete(`${user} ${run}`)
+          }
+        })
+    }
+  }
+
   /**
    * A process over the broker, or over what it sees of it: it holds a lease until its scope closes. `guard` stands before
    * all that it does.
@@ -146,16 +167,30 @@ export class LeaseRegistry {
       },
       notes: { runsEnded: () => {}, renewalFailed: () => {}, leaseLost: () => {}, ...notes }
     })
+    const { claimStore } = this
+    const claims = yield* RunClaims.make({
+      node: name,
+      leases,
+      countOf: (lease) => guard(store.countOf(lease)),
+      store: {
+        claim: (...args) => guard(claimStore.claim(...args)),
+        giveBack: (...args) => guard(claimStore.giveBack(...args))
+      }
+    })
     const { appendUnsafe: _, ...broker } = options.broker ?? this.broker
     return {
       ...broker,
+      claim: claims.claim,
       append: (user, batch) =>
         batch.some(({ run }) => run !== undefined)
           ? leases.hold(user, (lease, quiet) =>
-            guard(Effect.tap(broker.append(user, batch), () =>
-              Effect.sync(() => {
-                if (this.note(user, lease, batch) === 0) quiet()
-              }))))
+            Effect.andThen(
+              claims.confirm(user, batch, lease),
+              guard(Effect.tap(broker.append(user, batch), () =>
+                Effect.sync(() => {
+                  if (this.note(user, lease, batch) === 0) quiet()
+                })))
+            ))
           : guard(broker.append(user, batch))
     }
   })

@@ -26,6 +26,7 @@ const late = Effect.map(Broker.Broker, (broker) => {
     endLost: (user, runs) => takesTime(broker.endLost(user, runs)),
     takeOver: (user, run) => takesTime(broker.takeOver(user, run)),
     letGo: (user, runs) => takesTime(broker.letGo(user, runs)),
+    claim: (user, run) => takesTime(broker.claim(user, run)),
     revoke: (user) => takesTime(broker.revoke(user)),
     late: (user, by, forMs) => takesTime(broker.late?.(user, by, forMs) ?? Effect.void),
     commands: {

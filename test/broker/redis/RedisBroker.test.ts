@@ -33,7 +33,10 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
     ]
     const { append, acknowledged, readers, head, letGo, takeOver } = here
     const commands = { ...commandsOf(there), receive: commandsOf(here).receive }
-    return { ...there, append, acknowledged, readers, head, letGo, takeOver, commands }
+    let asked = 0
+    const claim: Broker.Broker["Service"]["claim"] = (user, run) =>
+      Effect.suspend(() => (++asked % 2 === 0 ? here : there).claim(user, run))
+    return { ...there, append, acknowledged, readers, head, letGo, takeOver, claim, commands }
   })
 
   brokerSuite(

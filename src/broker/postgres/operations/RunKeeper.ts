@@ -19,6 +19,7 @@ import type { Envelope } from "../../../protocol/wire/Envelope.ts"
 import type { Broker, BrokerError } from "../../Broker.ts"
 import { HeldRuns } from "../../leases/HeldRuns.ts"
 import type { Leases } from "../../leases/Leases.ts"
+import type { RunClaims } from "../../leases/RunClaims.ts"
 import type { Database } from "../connection/Database.ts"
 import * as Failure from "../connection/Failure.ts"
 import type { Options } from "../connection/Options.ts"
@@ -68,9 +69,10 @@ export const make = Effect.fnUntraced(function*(parts: {
   readonly logs: Logs
   readonly leases: Leases
   readonly appender: Appender
+  readonly claims: Pick<RunClaims, "confirm">
   readonly notifier: Notifier
 }): Effect.fn.Return<RunKeeper, never, Scope.Scope> {
-  const { appender, database, leases, logs, notifier, options } = parts
+  const { appender, claims, database, leases, logs, notifier, options } = parts
   const clock = yield* Clock.Clock
   const pollMs = Duration.toMillis(options.poll)
   const now = () => Monotonic.millisUnsafe(clock)
@@ -81,7 +83,8 @@ export const make = Effect.fnUntraced(function*(parts: {
 
   const append: RunKeeper["append"] = (user, batch) =>
     leases.hold(user, (lease, quiet) =>
-      appender.append(user, batch, lease).pipe(
+      claims.confirm(user, batch, lease).pipe(
+        Effect.andThen(appender.append(user, batch, lease)),
         Effect.tapError(({ reason }) =>
           Effect.sync(() => {
             if (reason._tag === "RunLost") held.ended(user, reason.runs)

@@ -412,6 +412,7 @@ begin
     delete from revocations x where x.until < now;
     delete from late x where x.until < now;
     delete from readers x where x.until < now;
+    delete from claims x where not exists (select from leases y where y.lease = x.lease and y.state = 'a');
     delete from mailbox x where not exists (select from leases y where split_part(y.lease, '.', 1) = x.process and y.state = 'a');
     delete from leases x where x.state = 'g' and x.count < (select max(y.count) from leases y) - 100000;
   end if;

@@ -16,6 +16,7 @@
  *   change.
  * - `leases`, `lease_users`, `mailbox`: which processes live, of whom they have runs,
  *   and for whom commands wait.
+ * - `claims`: the lease whose process begins a run.
  * - `commands` that are open and `outcomes` of those that were decided.
  * - `readers`, `acks`, `revocations`, `late`: what is noted of users beside the log.
  *
@@ -129,6 +130,13 @@ create table mailbox (
   name text not null,
   number bigint not null,
   primary key (process, name)
+) ${busy};
+
+create table claims (
+  name text not null,
+  run text not null,
+  lease text not null,
+  primary key (name, run)
 ) ${busy};
 
 create sequence command_numbers;

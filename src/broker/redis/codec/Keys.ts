@@ -21,7 +21,8 @@
  *   come late, in milliseconds;
  * - `commands`: a hash from the id of each command that is open to itself, and
  *   `outcomes` from the id of each that was decided to what became of it (see
- *   `CommandLua`).
+ *   `CommandLua`);
+ * - `claim:` and a run: the lease whose process begins that run (see `ClaimLua`).
  *
  * The processes' leases have the hash tag `{leases}` (see `LeaseLua`), and so have
  * their mailboxes: hashes from each user of whom a command waits there to the
@@ -31,7 +32,7 @@
  */
 import * as Duration from "effect/Duration"
 import { outcomeMemoryMs } from "../../../protocol/command/Command.ts"
-import type { UserId } from "../../../protocol/values/Identity.ts"
+import type { RunId, UserId } from "../../../protocol/values/Identity.ts"
 import type { Options, ServerOptions } from "../connection/Options.ts"
 
 /**
@@ -104,6 +105,14 @@ export const ofRevoked = (prefix: string, user: UserId): string => `${prefix}:{$
  * @since 0.1.0
  */
 export const ofLate = (prefix: string, user: UserId): string => `${prefix}:{${user}}:late`
+
+/**
+ * The key of who begins a run of a user.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export const ofClaim = (prefix: string, user: UserId, run: RunId): string => `${prefix}:{${user}}:claim:${run}`
 
 /**
  * The keys of a user's commands: those that are open, and what became of others.

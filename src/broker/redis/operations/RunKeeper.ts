@@ -18,6 +18,7 @@ import type { Position } from "../../../protocol/values/Position.ts"
 import type { RunSnapshot } from "../../../protocol/run/RunSnapshot.ts"
 import type { Broker, BrokerError } from "../../Broker.ts"
 import type { Leases } from "../../leases/Leases.ts"
+import type { RunClaims } from "../../leases/RunClaims.ts"
 import * as RedisEntry from "../codec/Entry.ts"
 import * as RedisKeys from "../codec/Keys.ts"
 import type { Connection } from "../connection/Connection.ts"
@@ -58,8 +59,9 @@ export const make = Effect.fnUntraced(function*(parts: {
   readonly logs: LogCaller
   readonly leases: Leases
   readonly appender: Appender
+  readonly claims: Pick<RunClaims, "confirm">
 }): Effect.fn.Return<RunKeeper, never, Scope.Scope> {
-  const { appender, connection, leases, logs, options } = parts
+  const { appender, claims, connection, leases, logs, options } = parts
   const clock = yield* Clock.Clock
   const pollMs = Duration.toMillis(options.poll)
   const monotonicMs = () => Monotonic.millisUnsafe(clock)
@@ -70,7 +72,8 @@ export const make = Effect.fnUntraced(function*(parts: {
 
   const append: RunKeeper["append"] = (user, batch) =>
     leases.hold(user, (lease, quiet) =>
-      appender.append(user, batch, lease).pipe(
+      claims.confirm(user, batch, lease).pipe(
+        Effect.andThen(appender.append(user, batch, lease)),
         Effect.tapError(({ reason }) =>
           Effect.sync(() => {
             if (reason._tag === "RunLost") held.ended(user, reason.runs)
