@@ -109,9 +109,11 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
   return undefined
 }
 
+// Runs that were told of in the welcome are here only once their snapshots are.
 const catchUp = ({ state }: Turn): void => {
-  const { phase, position } = state
+  const { pending, phase, position } = state
   if (phase._tag !== "Open" || phase.caughtUp || position === undefined) return
+  if (pending !== undefined && pending.left > 0) return
   if (position.epoch === phase.epoch && position.offset >= phase.head) state.phase = { ...phase, caughtUp: true }
 }
 

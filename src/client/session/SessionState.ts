@@ -67,7 +67,8 @@ export const defaults: Config = {
  * - `Asking`: waiting for a token before it connects.
  * - `Opening`: waiting for the socket, `Greeting`: for the `welcome`.
  * - `Open`: welcomed. `epoch` is the server's, `head` what it knew at the
- *   welcome; `caughtUp` once everything up to there has come; `degraded` while
+ *   welcome; `caughtUp` once everything up to there has come, and the snapshots that
+ *   were to come; `degraded` while
  *   the server says that events may be late.
  * - `Waiting`: for `retryAt`; a `wake` may bring it forward to `notBefore`.
  * - `Paused`: until the program has room again.

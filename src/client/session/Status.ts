@@ -9,8 +9,8 @@ import type { TransportName } from "../transport/Transports.ts"
  * How a client's connection stands.
  *
  * - `connecting`: on the way to its first connection.
- * - `live`: connected, and every event known at the time of connecting is here.
- *   `transport` is how: `sse` where no WebSocket gets through.
+ * - `live`: connected, and every event known at the time of connecting is here, and the
+ *   state of every run that was to be told of. `transport` is how: `sse` where no WebSocket gets through.
  * - `degraded`: connected, but the server cannot read the events at the moment,
  *   so they may be late. Nothing is lost; they follow when it is `live` again.
  * - `resuming`: on the way back to a position, or still catching up with it.

@@ -633,6 +633,26 @@ describe("DeviceSession", () => {
     )
   })
 
+  it("fault 39b: is live only once the snapshots that follow a welcome are here, whenever they come", () => {
+    const state = { status: "active", parts: [], usage: { inputTokens: 0, outputTokens: 0 } }
+    const snapshot = (run: string) => ({ type: "snapshot", run, offset: 1, state })
+    const hands = new Hands({ recentRuns: 5 })
+    const after = (...frames: ReadonlyArray<object>) => {
+      hands.push(...frames)
+      return hands.status.state
+    }
+    hands.greet(welcome({ offset: 2, snapshots: 2 }))
+    assert.strictEqual(hands.status.state, "resuming")
+    assert.strictEqual(after(snapshot("a"), { type: "ping" }), "resuming")
+    assert.strictEqual(after(snapshot("b")), "live")
+    // One that was live stays so when a gap brings more of them.
+    assert.strictEqual(after({ type: "gap", epoch: "E1", from: 3, to: 4, reason: "slow", snapshots: 1 }), "live")
+    hands.close(1006)
+    hands.pass(hands.delay)
+    hands.greet(welcome({ offset: 4, snapshots: 0 }), events([3]))
+    assert.strictEqual(after(events([4])), "live")
+  })
+
   it("fault 39b: hangs up on events that come before the snapshots that were announced", () => {
     const hands = new Hands()
     hands.greet(welcome({ snapshots: 2 }))
