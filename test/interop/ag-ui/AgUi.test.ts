@@ -8,7 +8,7 @@ import { Deferred, Effect, Schema } from "effect"
 import { AgentEvents, Broker, Emitter, Identity, UserLog } from "effect-emitter"
 import { AgUi, RunAgentInput } from "effect-emitter/ag-ui"
 import { SignIn } from "effect-emitter/http"
-import { token, user } from "../../gateway/server.ts"
+import { envelope, token, user } from "../../gateway/server.ts"
 import { parseEvents, serveApp } from "../app.ts"
 
 const text = "Streams are pull-based: 日本語 👩‍🚀\n\ndata: {}\n"
@@ -108,6 +108,41 @@ for (const [version, Client] of clients) {
           yield* Effect.promise(async () => await first)
         }
         assert.deepStrictEqual(agent.messages.map(({ content }) => content), ["sent"])
+      }))
+  })
+}
+
+for (const [version, Client] of clients) {
+  describe(`The client ${version}`, () => {
+    it.live("shows a run of a later version, with events, fields and words that nobody knows yet", () =>
+      Effect.gen(function*() {
+        const app = yield* serveApp(AgUi.layer({ path: "/agent", run: answer }))
+        const emit = (type: string, data: Record<string, string | number>) =>
+          app.broker.append(user("ada"), [envelope(data, { run: "r1", thread: "t1", type })])
+        yield* emit("agent_started", { agentName: "a", mood: "good" })
+        yield* emit("text_delta", { messageId: "m1", delta: "one", tone: "low" })
+        yield* emit("mood_changed", { mood: "bad" })
+        const headers = { authorization: `Bearer ${yield* token("ada")}` }
+        const agent = new Client({ url: `${app.url}/agent`, headers, threadId: "t1" })
+        const customs: Array<string> = []
+        const joined = yield* Deferred.make<void>()
+        agent.subscribe({
+          onRunStartedEvent: () => {
+            Deferred.doneUnsafe(joined, Effect.void)
+          },
+          onCustomEvent: ({ event }) => {
+            customs.push(event.name)
+          }
+        })
+        const running = agent.runAgent({ runId: "r1" })
+        yield* Deferred.await(joined)
+        yield* emit("mood_changed", { mood: "good" })
+        yield* emit("input_requested", { requestId: "q1", kind: "signature", title: "Sign it?" })
+        yield* emit("text_delta", { messageId: "m1", delta: " two", tone: "high" })
+        yield* emit("agent_completed", { agentName: "a", durationMs: 1, mood: "fine" })
+        yield* Effect.promise(async () => await running)
+        assert.deepStrictEqual(agent.messages.map(({ content }) => content), ["one two"])
+        assert.include(customs, "mood_changed")
       }))
   })
 }

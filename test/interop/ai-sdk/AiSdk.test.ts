@@ -18,7 +18,7 @@ import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { until } from "../../client/devices.ts"
-import { token, user } from "../../gateway/server.ts"
+import { envelope, token, user } from "../../gateway/server.ts"
 import { patience } from "../../support/patience.ts"
 import { seeded } from "../../support/random.ts"
 import { type App, parseEvents, serveApp } from "../app.ts"
@@ -322,6 +322,70 @@ describe("a request to a chat", () => {
       }),
     60_000
   )
+
+  it.live(
+    "that names a place by Last-Event-ID, from wherever it is, is answered from the run's beginning",
+    () =>
+      Effect.gen(function*() {
+        const { app, more, starts } = yield* makeChat
+        const authorization = `Bearer ${yield* token("ada")}`
+        const post = (headers = {}) => app.post("/api/chat", { id: "t1", messages: [question("hello")] }, { headers })
+        const get = (headers: Record<string, string>) =>
+          Effect.promise(() => fetch(`${app.url}/api/chat/t1/stream`, { headers: { authorization, ...headers } }))
+        // A run of another chat, whose places are others.
+        const other = yield* app.post("/api/chat", { id: "t2", messages: [question("other")] })
+        const first = yield* post()
+        yield* until("both", () => starts.length === 2, 20)
+        const { epoch } = yield* app.broker.head(user("ada"))
+        const answers = [first]
+        for (const id of ["nonsense", "7", "another:1", `${epoch}:1`, `${epoch}:2.1`, `${epoch}:9999`]) {
+          answers.push(yield* post({ "last-event-id": id }), yield* get({ "last-event-id": id }))
+        }
+        yield* more
+        for (const [index, response] of answers.entries()) {
+          assert.strictEqual(response.status, 200)
+          const events = parseEvents(yield* Effect.promise(() => response.text()))
+          assert.isTrue(events.every(({ id }) => id === undefined))
+          assert.strictEqual(events.at(-1)?.data, "[DONE]")
+          const parts: ReadonlyArray<UIMessageChunk> = events.slice(0, -1).map(({ data }) => JSON.parse(data))
+          assert.strictEqual(parts[0]?.type, "start")
+          const shown = parts.map((part) => part.type === "text-delta" ? part.delta : "").join("")
+          assert.strictEqual(shown, "hello 👩 and more", `of answer ${index}`)
+        }
+        yield* Effect.promise(() => other.text())
+        assert.deepStrictEqual(starts.toSorted(), ["t1 hello", "t2 other"])
+      }),
+    60_000
+  )
+
+  for (const [name, make] of transports) {
+    it.live(
+      `${name}: shows a run of a later version, with events, fields and words that nobody knows yet`,
+      () =>
+        Effect.gen(function*() {
+          const { app } = yield* makeChat
+          const emit = (type: string, data: Record<string, string | number>) =>
+            app.broker.append(user("ada"), [envelope(data, { run: "r1", thread: "t1", type })])
+          yield* emit("agent_started", { agentName: "a", mood: "good" })
+          yield* emit("text_delta", { messageId: "m", delta: "one", tone: "low" })
+          yield* emit("mood_changed", { mood: "bad" })
+          const early = reading(yield* resume(yield* make(app)))
+          yield* until("the beginning", () => textOf(early.message) === "one", 20)
+          yield* emit("mood_changed", { mood: "good" })
+          yield* emit("input_requested", { requestId: "q1", kind: "signature", title: "Sign it?" })
+          yield* emit("text_delta", { messageId: "m", delta: " two", tone: "high" })
+          const late = reading(yield* resume(yield* make(app)))
+          yield* until("the beginning again", () => textOf(late.message) === "one two", 20)
+          yield* emit("agent_completed", { agentName: "a", durationMs: 1, mood: "fine" })
+          yield* until("the end", () => early.isOver && late.isOver, 20)
+          for (const { errors, message } of [early, late]) {
+            assert.deepStrictEqual([errors, textOf(message)], [[], "one two"])
+            assert.nestedPropertyVal(message, "metadata.run.status", "completed")
+          }
+        }),
+      60_000
+    )
+  }
 
   it.live("is answered in the form that the SDK wants", () =>
     Effect.gen(function*() {
