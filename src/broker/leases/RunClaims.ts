@@ -123,16 +123,16 @@ export const make = Effect.fnUntraced(function*(parts: {
 
   // Until it is given back, it is nobody's here either.
   const giveBack = (own: Own): Effect.Effect<void> => {
-    const done = Effect.map(
+    const back = Effect.map(
       store.giveBack(own.user, own.run, node),
       () => void held.delete(keyOf(own.user, own.run))
     )
     return Effect.catch(
-      done,
+      back,
       (error) =>
         Effect.logWarning(`That run ${own.run} of user ${own.user} is not claimed any more is not noted yet`, error)
           .pipe(
-            Effect.andThen(Effect.forkIn(Effect.retry(done, Schedule.spaced(giveBackAgain)), scope)),
+            Effect.andThen(Effect.forkIn(Effect.retry(back, Schedule.spaced(giveBackAgain)), scope)),
             Effect.asVoid
           )
     )
