@@ -88,6 +88,7 @@ describe("programs as users write them", () => {
       "client.ts",
       "durableStreams.ts",
       "rpc.ts",
+      "signedIn.ts",
       "tanStackAi.ts",
       "workflow.ts"
     ])
@@ -98,7 +99,7 @@ describe("programs as users write them", () => {
       const imported = Array.from(text.matchAll(/from "([^"]+)"/g), ([, name = ""]) => name)
       assert.deepStrictEqual(
         imported.filter((name) =>
-          !/^(effect|effect-emitter|@effect\/platform-node|@ai-sdk\/react|@durable-streams\/client|@tanstack\/ai-client|react|react-dom)(\/|$)|^node:/
+          !/^(effect|effect-emitter|@effect\/platform-node|@ai-sdk\/react|@durable-streams\/client|@tanstack\/ai-client|react|react-dom|ai|@ag-ui\/client)(\/|$)|^node:/
             .test(name)
         ),
         [],
@@ -160,7 +161,7 @@ describe("programs as users write them", () => {
 
   it("for other protocols stand in the README of these, in up to 25 lines", () => {
     const readme = readFileSync(new URL("../../src/interop/README.md", import.meta.url), "utf8")
-    for (const file of ["durableStreams.ts", "tanStackAi.ts"]) {
+    for (const file of ["durableStreams.ts", "signedIn.ts", "tanStackAi.ts"]) {
       const text = readFileSync(new URL(file, import.meta.url), "utf8")
       assert.isAtMost(text.trimEnd().split("\n").length, 25)
       assert.include(readme, `\`\`\`ts\n${text}\`\`\``, file)

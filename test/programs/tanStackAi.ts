@@ -14,5 +14,10 @@ export const open = (base: string, token: string, threadId: string, show: (text:
     }
   })
   chat.attach()
+  // A run that another tab began.
+  connection.watch(threadId, () => {
+    chat.detach()
+    chat.attach()
+  })
   return { chat, close: connection.close }
 }

@@ -17,7 +17,8 @@
  * - `stop` is a command: the run ends, for all devices, as cancelled. So it does when a view
  *   goes, which `detach`es its client in the same way, unless `abort` is `"leave"`.
  * - With `persistence: true` a page that loads shows the runs of the thread that are
- *   remembered, and joins the one that is active, whoever began it.
+ *   remembered, and joins the one that is active, whoever began it. Of one that another
+ *   page begins later `watch` tells.
  * - What a run asks is answered as TanStack AI's interrupts are.
  *
  * @since 0.2.0
@@ -62,8 +63,12 @@ export interface AdapterOptions extends Omit<ConnectOptions, "catalog" | "thread
 }
 
 /**
- * A connection adapter of TanStack AI, for one chat client at a time. `connection` is the
- * one that it keeps: its status, its runs, their commands.
+ * A connection adapter of TanStack AI, for one chat client at a time.
+ *
+ * - `connection` is the one that it keeps: its status, its runs, their commands.
+ * - `watch` calls when a run of a thread began that the chat does not show, since another
+ *   page asked for it. A chat that detaches and attaches then shows it. It returns what
+ *   ends that.
  *
  * @category adapters
  * @since 0.2.0
@@ -155,6 +160,35 @@ export class EmitterConnectionAdapter implements SubscribeConnectionAdapter {
       messages,
       activeRun: joined === undefined ? null : { runId: joined.id },
       interrupts: last === undefined || pending.length === 0 ? null : { runId: last.id, pending }
+    }
+  }
+
+  readonly watch = (threadId: string, onRun: () => void): () => void => {
+    const runs = this.connection.runs.inThread(threadId)
+    const seen = new Set<string>()
+    const leaving = new AbortController()
+    let end = (): void => {}
+    const look = (): void => {
+      // A chat shows one run at a time: the other is told of when that is over.
+      if (this.#readers.size > 0) return
+      const begun = runs.getSnapshot().find(({ id, status }) =>
+        status === "active" && !seen.has(id) && !this.#told.has(id)
+      )
+      if (begun === undefined) return
+      seen.add(begun.id)
+      onRun()
+    }
+    const begin = (): void => {
+      if (leaving.signal.aborted) return
+      // A chat that attaches is told of these by `hydrate`.
+      for (const { id } of runs.getSnapshot()) seen.add(id)
+      end = runs.subscribe(look)
+    }
+    // By a connection that has stopped nothing comes.
+    RunConnection.caughtUp(this.connection, leaving.signal).then(begin, () => {})
+    return () => {
+      leaving.abort()
+      end()
     }
   }
 
