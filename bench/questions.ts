@@ -18,6 +18,7 @@ export const questions: ReadonlyMap<string, () => Promise<{ readonly question: Q
   ["idle-memory", () => import("./idle-memory.ts")],
   ["fan-out", () => import("./fan-out.ts")],
   ["jitter", () => import("./jitter.ts")],
+  ["compression", () => import("./compression.ts")],
   ["catch-up", () => import("./catch-up.ts")],
   ["sqlite", () => import("./sqlite.ts")],
   ["postgres", () => import("./postgres.ts")],

@@ -247,3 +247,35 @@ export const catchUp = call(
   }),
   Schema.Struct({ seconds: Schema.Number, frames: Schema.Number })
 )
+
+/**
+ * Plays so many pieces of text to each user, alone or in a whole run. `place` is the sum of the offsets to which their
+ * logs have come.
+ */
+export const play = call(
+  "play",
+  Schema.Struct({ of: Schema.Literals(["text", "runs"]), pieces: Schema.Number }),
+  Schema.Struct({ place: Schema.Number })
+)
+
+/**
+ * Opens a connection for each ticket, which takes compressed frames.
+ */
+export const receive = call(
+  "receive",
+  Schema.Struct({
+    over: Schema.Literals(["WebSocket", "SSE"]),
+    url: Schema.String,
+    tickets: Schema.Array(Schema.String)
+  }),
+  Nothing
+)
+
+/**
+ * Waits until the devices have come to this sum of offsets, and gives theirs, with the bytes that came over their sockets.
+ */
+export const traffic = call(
+  "traffic",
+  Schema.Struct({ upTo: Schema.Number }),
+  Schema.Struct({ place: Schema.Number, bytes: Schema.Number })
+)
