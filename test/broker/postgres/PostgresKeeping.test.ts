@@ -1,6 +1,7 @@
 /** Where runs stand, over all that a process and its server go through. */
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, Effect } from "effect"
+import type { Broker } from "effect-emitter"
 import { execFileSync } from "node:child_process"
 import { dirname, join } from "node:path"
 import { maxEndedRuns } from "../../../src/broker/postgres/schema/LogSql.ts"
@@ -93,4 +94,35 @@ describe.skipIf(program === undefined)("PostgresBroker, an older copy that was p
       180_000
     )
   }
+})
+
+describe.skipIf(program === undefined)("PostgresBroker, the disk", () => {
+  it.live(
+    "is waited for by appends, and not by acknowledgements",
+    () =>
+      // The server writes what waits for nobody every ten seconds then.
+      withServer({ durable: true, settings: { wal_writer_delay: "10s" } }, (server) =>
+        Effect.gen(function*() {
+          const node = yield* startNode(server.url, patient)
+          const user = newUser()
+          /** Whether what a call wrote is on the disk once it has its answer. */
+          const isWrittenBy = (call: Effect.Effect<unknown, Broker.BrokerError>) =>
+            Effect.gen(function*() {
+              const before = yield* server.sql("select pg_current_wal_insert_lsn()")
+              yield* call
+              return (yield* server.sql(`select pg_current_wal_flush_lsn() > '${before}'`)) === "t"
+            })
+          const count = 4
+          const counted = { appended: 0, acknowledged: 0 }
+          for (let n = 1; n <= count; n++) {
+            if (yield* isWrittenBy(node.append(user, numbered(n)))) counted.appended++
+            const { epoch, offset } = yield* node.head(user)
+            if (yield* isWrittenBy(node.acknowledge(user, { epoch, offset }))) counted.acknowledged++
+          }
+          assert.strictEqual(counted.appended, count)
+          // Now and then the server itself writes something.
+          assert.isBelow(counted.acknowledged, count)
+        }), 90),
+    180_000
+  )
 })

@@ -65,6 +65,10 @@ const maxMessageSize = 512 * 1024 * 1024
 
 const decodeGreeting = Schema.decodeUnknownSync(Schema.Tuple([Schema.Int, Schema.Int, Schema.String]))
 
+// What these write nobody was promised to be there after a crash: it is found or done again. So they wait for no disk, and those
+// who do not for the connections that they would hold. All that was written before is on the disk with the next append.
+const soft: ReadonlySet<string> = new Set(["acknowledge", "note_late", "fold", "trim_user", "sweep"])
+
 // Of casts for each argument: what a function takes second is read once, and so need not be jsonb.
 const casts = ["$1::text::jsonb", "$2::text::json"]
 
@@ -227,7 +231,8 @@ export const make = Effect.fnUntraced(function*(
     const key = `${name} ${count}`
     const known = statements.get(key)
     if (known !== undefined) return known
-    const made = `select ${schema}.${name}(${casts.slice(0, count).join(", ")})::text`
+    const commit = soft.has(name) ? ", set_config('synchronous_commit', 'off', true)" : ""
+    const made = `select ${schema}.${name}(${casts.slice(0, count).join(", ")})::text${commit}`
     statements.set(key, made)
     return made
   }
