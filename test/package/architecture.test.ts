@@ -34,7 +34,7 @@ const rooms: Record<string, ReadonlyArray<string>> = {
   broker: ["leases", "commands", "subscriptions", "memory", "redis", "postgres", "sqlite"],
   emitter: ["resilience", "user", "fallback", "observe", "delivery", "dispatch", "accept", "run"],
   hub: ["capacity", "outage", "connection", "registry"],
-  gateway: ["admission", "authentication", "command", "session", "sse", "websocket", "operations"],
+  gateway: ["admission", "authentication", "command", "compression", "session", "sse", "websocket", "operations"],
   client: ["transport", "session", "driver", "shared"],
   interop: ["server", "ag-ui", "ai-sdk", "tanstack-ai", "durable-streams"],
   cli: ["output", "spool", "backend", "doctor", "command"],
