@@ -174,6 +174,18 @@ export function runAgent<Tools extends Record<string, Tool.Any>, E, R>(
  * The loop of an agent within the run that is there, one at a time: for an agent that does
  * more than that in its run. See {@link runAgent}, which is a run of nothing else.
  *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Emitter } from "effect-emitter"
+ * import { EmitterAi } from "effect-emitter/ai"
+ *
+ * const answer = Effect.gen(function*() {
+ *   const found = yield* Effect.succeed(["Streams are pull-based"]).pipe(Emitter.tool("search", { q: "streams" }))
+ *   const { text } = yield* EmitterAi.agentLoop({ prompt: `Explain this: ${found.join()}` })
+ *   return text
+ * }).pipe(Emitter.run({ agentName: "researcher" }))
+ * ```
+ *
  * @category agents
  * @since 0.2.0
  */
@@ -200,6 +212,16 @@ export function agentLoop<Tools extends Record<string, Tool.Any>, E, R>(
  * Runs an agent as {@link runAgent} does, and streams the parts of its responses and the
  * results of its tools. The run lasts as long as the stream is consumed, and is cancelled
  * when its consumer leaves.
+ *
+ * ```ts
+ * import { Stream } from "effect"
+ * import { EmitterAi } from "effect-emitter/ai"
+ *
+ * const words = EmitterAi.streamAgent({ agentName: "researcher", prompt: "What are streams?" }).pipe(
+ *   Stream.filter((part) => part.type === "text-delta"),
+ *   Stream.map(({ delta }) => delta)
+ * )
+ * ```
  *
  * @category agents
  * @since 0.2.0

@@ -8,7 +8,7 @@
  */
 export * as Client from "./Client.ts"
 export { connect } from "./connect.ts"
-export type { Connection, ConnectOptions, Gap, Snapshot, Token } from "./driver/ConnectOptions.ts"
+export type { Connection, ConnectOptions, Token } from "./driver/ConnectOptions.ts"
 export type {
   Channel,
   ChannelConstructor,
@@ -18,12 +18,12 @@ export type {
   Socket,
   SocketConstructor
 } from "./transport/Platform.ts"
-export type { AnyEvent, KnownEvent, TypedEvent, UnknownEvent } from "./driver/TypedEvent.ts"
+export type { AnyEvent, EventMeta, KnownEvent, TypedEvent, UnknownEvent } from "./driver/TypedEvent.ts"
 export { type AskOptions, CommandError, type NoAnswer, type RunCommands } from "./driver/RunCommands.ts"
 export type { Run, RunHandle, RunList, Runs } from "./driver/RunStore.ts"
 export * as PositionStorage from "./driver/PositionStorage.ts"
 export type { Backoff } from "./session/Reconnect.ts"
-export type { TokenAnswer } from "./session/SessionIO.ts"
+export type { Gap, Snapshot, TokenAnswer } from "./session/SessionIO.ts"
 export type { Loss, Status, StatusStore, StopReason } from "./session/Status.ts"
 export { statusMessage } from "./session/StatusMessage.ts"
 export type { TransportName, Transports } from "./transport/Transports.ts"

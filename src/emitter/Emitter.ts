@@ -48,10 +48,12 @@ import { type Ask, askBy } from "./run/Requests.ts"
 import type { Approved, ToolCall, ToolCallOptions, ToolOptions, ToolRefused } from "./run/ToolCall.ts"
 
 export type { ConfirmOptions } from "./accept/Confirmation.ts"
+export type { Appended, DeadLettered, HandedOver, Outcome } from "./delivery/Outcome.ts"
 export type { Receipt } from "./dispatch/Receipt.ts"
 export { DescribeFailure, errorMessage } from "./run/Failure.ts"
 export type { OnlyLogged, PlainRunOptions, RunOptions } from "./run/Run.ts"
-export type { DropReason, Stats } from "./observe/Stats.ts"
+export type { AnyDefinition as AnyCommand } from "./run/OwnCommands.ts"
+export type { BreakerState, DropReason, Stats } from "./observe/Stats.ts"
 export {
   type ApprovalRequest,
   type Ask,

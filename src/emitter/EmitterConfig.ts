@@ -342,6 +342,15 @@ export type Options = Given<typeof EmitterConfig.Encoded>
 /**
  * Checks plain options, such as a parsed file, and completes them.
  *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { EmitterConfig } from "effect-emitter"
+ *
+ * const parsed: unknown = JSON.parse(`{ "profile": "throughput", "batching": { "maxSize": 50 } }`)
+ * const settings = Effect.runSync(EmitterConfig.decode(parsed))
+ * console.assert(settings.batching.maxSize === 50)
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -366,6 +375,13 @@ export const config: Config.Config<EmitterConfig> = Config.schema(EmitterConfig,
 /**
  * Reads the options from `Config`s, one for all of them or one a field, and checks
  * and completes them.
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { EmitterConfig } from "effect-emitter"
+ *
+ * const settings = EmitterConfig.read({ profile: Config.Literals(["lowLatency", "balanced"], "EVENTS_PROFILE") })
+ * ```
  *
  * @category constructors
  * @since 0.1.0

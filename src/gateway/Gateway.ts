@@ -93,6 +93,9 @@ export {
    */
   OriginRefused
 } from "./authentication/IdentifyError.ts"
+export type { StrangerKind } from "./admission/StrangerKind.ts"
+export type { Fate } from "./command/Commands.ts"
+export type { LimitScope } from "../hub/Stats.ts"
 export type { Stats } from "./Stats.ts"
 
 /**

@@ -407,6 +407,14 @@ export type Options = Given<typeof GatewayConfig.Encoded>
 /**
  * Checks plain options, such as a parsed file, and completes them.
  *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { GatewayConfig } from "effect-emitter/gateway"
+ *
+ * const settings = Effect.runSync(GatewayConfig.decode({ path: "/events" }))
+ * console.assert(settings.path === "/events")
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -431,6 +439,13 @@ export const config: Config.Config<GatewayConfig> = Config.schema(GatewayConfig,
 /**
  * Reads the options from `Config`s, one for all of them or one a field, and checks
  * and completes them.
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { GatewayConfig } from "effect-emitter/gateway"
+ *
+ * const settings = GatewayConfig.read({ maxSnapshots: Config.Int("EVENTS_SNAPSHOTS") })
+ * ```
  *
  * @category constructors
  * @since 0.1.0

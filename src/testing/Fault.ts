@@ -91,6 +91,17 @@ export const schedule = (
  * A fault that changes with each call: the first does the first, and so on;
  * what comes after the last is `ok`.
  *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Broker, EmitterLayer } from "effect-emitter"
+ * import { Fault, TestBroker } from "effect-emitter/testing"
+ *
+ * // The broker refuses twice, and then works.
+ * const trouble = Effect.flatMap(TestBroker.TestBroker, ({ behave }) => behave(Fault.sequence("fail", "fail")))
+ *
+ * const layer = EmitterLayer().pipe(Layer.provideMerge(TestBroker.layer(Broker.layerMemory())))
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -114,6 +114,18 @@ interface Record {
 /**
  * Puts a broker under test: the `broker` to use, and its `controls`.
  *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Broker } from "effect-emitter"
+ * import { TestBroker } from "effect-emitter/testing"
+ *
+ * const refusing = Effect.gen(function*() {
+ *   const { broker, controls } = yield* TestBroker.make(yield* Broker.Broker)
+ *   yield* controls.behave("fail")
+ *   return broker
+ * })
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

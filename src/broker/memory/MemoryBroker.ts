@@ -427,6 +427,13 @@ export const make = Effect.fnUntraced(function*(
  * For its options and their defaults see `Options`; a wrong or unknown option
  * fails the layer with every problem listed.
  *
+ * ```ts
+ * import { Layer } from "effect"
+ * import { Broker, EmitterLayer } from "effect-emitter"
+ *
+ * const emitters = EmitterLayer().pipe(Layer.provide(Broker.layerMemory({ maxAge: "10 minutes" })))
+ * ```
+ *
  * @category layers
  * @since 0.1.0
  */

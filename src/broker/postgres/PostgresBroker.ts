@@ -61,11 +61,18 @@ import * as Notifier from "./subscriptions/Notifier.ts"
 import { Postbox } from "./subscriptions/Postbox.ts"
 import * as Subscriptions from "./subscriptions/Subscriptions.ts"
 
-export { Options } from "./connection/Options.ts"
+export { type Input, Options } from "./connection/Options.ts"
 export { SchemaMismatch } from "./schema/SchemaError.ts"
 
 /**
  * Makes the broker.
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { PostgresBroker } from "effect-emitter/postgres"
+ *
+ * const broker = Schema.decodeEffect(PostgresBroker.Options)({ url: "postgres://127.0.0.1/app" }).pipe(Effect.flatMap(PostgresBroker.make))
+ * ```
  *
  * @category constructors
  * @since 0.2.0
@@ -137,6 +144,14 @@ export const make = Effect.fnUntraced(function*(
  * or unknown option fails the layer with every problem listed. A server that
  * cannot be reached does not; one that has not the schema does, unless the layer is
  * told to `migrate`.
+ *
+ * ```ts
+ * import { Layer } from "effect"
+ * import { EmitterLayer } from "effect-emitter"
+ * import { PostgresBroker } from "effect-emitter/postgres"
+ *
+ * const emitters = EmitterLayer().pipe(Layer.provide(PostgresBroker.layer({ url: "postgres://127.0.0.1/app", migrate: true })))
+ * ```
  *
  * @category layers
  * @since 0.2.0

@@ -69,7 +69,7 @@ import * as UserSignals from "./operations/UserSignals.ts"
 import * as RedisSubscriptions from "./subscriptions/Subscriptions.ts"
 
 export { LayoutMismatch } from "./codec/Layout.ts"
-export { Options, Shard } from "./connection/Options.ts"
+export { type Input, Options, Shard } from "./connection/Options.ts"
 
 // Connects to a server. One whose keys another version wrote is not used, and seen from the start it is an error.
 const connectTo = Effect.fnUntraced(
@@ -171,6 +171,13 @@ const makeOverOne = Effect.fnUntraced(function*(
 /**
  * Makes the broker, over one server or, with `urls`, over several.
  *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { RedisBroker } from "effect-emitter/redis"
+ *
+ * const broker = Schema.decodeEffect(RedisBroker.Options)({ url: "redis://127.0.0.1" }).pipe(Effect.flatMap(RedisBroker.make))
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -191,6 +198,14 @@ export const make = (options: Options): Effect.Effect<Broker["Service"], Layout.
  * A broker in Redis. For its options and their defaults see `Options`; a wrong
  * or unknown option fails the layer with every problem listed. A server that
  * cannot be reached does not; one whose keys another version wrote does.
+ *
+ * ```ts
+ * import { Layer } from "effect"
+ * import { EmitterLayer } from "effect-emitter"
+ * import { RedisBroker } from "effect-emitter/redis"
+ *
+ * const emitters = EmitterLayer().pipe(Layer.provide(RedisBroker.layer({ url: "redis://127.0.0.1", maxAge: "2 hours" })))
+ * ```
  *
  * @category layers
  * @since 0.1.0

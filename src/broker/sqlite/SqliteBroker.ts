@@ -68,6 +68,13 @@ const entryOf = (
 /**
  * Opens the file, and makes it if there is none. Its scope closes it.
  *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { SqliteBroker } from "effect-emitter/sqlite"
+ *
+ * const broker = Schema.decodeEffect(SqliteBroker.Options)({ file: "events.db" }).pipe(Effect.flatMap(SqliteBroker.make))
+ * ```
+ *
  * @category constructors
  * @since 0.2.0
  */
@@ -372,6 +379,14 @@ export const layer = (options: Options): Layer.Layer<Broker, ConfigError | Sqlit
 /**
  * The same, with options from `Config`, one for all of them or one a field. Without
  * any they are read from the environment: `SQLITE_FILE`, `SQLITE_MAX_AGE`, …
+ *
+ * ```ts
+ * import { Config } from "effect"
+ * import { SqliteBroker } from "effect-emitter/sqlite"
+ *
+ * const fromEnvironment = SqliteBroker.layerConfig()
+ * const named = SqliteBroker.layerConfig({ file: Config.String("EVENTS_FILE") })
+ * ```
  *
  * @category layers
  * @since 0.2.0

@@ -12,27 +12,10 @@ import type { RunCommands } from "./RunCommands.ts"
 import type { RunHandle, Runs } from "./RunStore.ts"
 import type { PositionStorage } from "./PositionStorage.ts"
 import type { Backoff } from "../session/Reconnect.ts"
-import type { Item, TokenAnswer } from "../session/SessionIO.ts"
+import type { Gap, Snapshot, TokenAnswer } from "../session/SessionIO.ts"
 import type { Status, StatusStore } from "../session/Status.ts"
 import type { Transports } from "../transport/Transports.ts"
 import type { TypedEvent } from "./TypedEvent.ts"
-
-/**
- * A stretch of offsets that will not come, and why. `previous` is where the
- * client stood before.
- *
- * @category models
- * @since 0.1.0
- */
-export type Gap = Omit<Extract<Item, { readonly _tag: "Gap" }>, "_tag">
-
-/**
- * A run's state after the event at `offset`.
- *
- * @category models
- * @since 0.1.0
- */
-export type Snapshot = Omit<Extract<Item, { readonly _tag: "Snapshot" }>, "_tag">
 
 /**
  * Options of `connect`.

@@ -46,6 +46,14 @@ export interface PositionStorage {
  * Keeps the position in memory: it survives reconnects of clients that share
  * the storage, and no reload.
  *
+ * ```ts
+ * import { PositionStorage } from "effect-emitter/client"
+ *
+ * const storage = PositionStorage.memory({ epoch: "e1", offset: 41 })
+ * storage.save({ epoch: "e1", offset: 42 })
+ * console.assert(storage.load()?.offset === 42)
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -74,6 +82,17 @@ export interface WebStorage {
  * Keeps the position under `key` in a `Storage` of the browser, as the text
  * `<epoch>:<offset>`. The key should name the user and the device's thread
  * filter: a position means something only for one user's log.
+ *
+ * ```ts
+ * import { connect, PositionStorage } from "effect-emitter/client"
+ *
+ * const notify = (storage: PositionStorage.WebStorage) =>
+ *   connect({
+ *     url: "wss://example.com/events",
+ *     storage: PositionStorage.web(storage, "ada:notifications"),
+ *     onEvent: (event) => console.log(event.type)
+ *   })
+ * ```
  *
  * @category constructors
  * @since 0.1.0

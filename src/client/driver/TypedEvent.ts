@@ -9,7 +9,13 @@ import type { BuiltInName } from "../../protocol/event/EventDefinition.ts"
 import { shapeOf } from "../transport/BuiltInShapes.ts"
 import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 
-interface Meta extends Omit<WireEvent, "type" | "data"> {}
+/**
+ * Where an event stands, and what goes with it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface EventMeta extends Omit<WireEvent, "type" | "data"> {}
 
 /**
  * An event of whatever type, as it came.
@@ -17,7 +23,7 @@ interface Meta extends Omit<WireEvent, "type" | "data"> {}
  * @category models
  * @since 0.1.0
  */
-export interface AnyEvent extends Meta {
+export interface AnyEvent extends EventMeta {
   readonly type: string
   readonly payload: JsonObject
 }
@@ -30,7 +36,7 @@ export interface AnyEvent extends Meta {
  * @since 0.1.0
  */
 export type KnownEvent<D extends Event.AnyDefinition> = D extends Event.Definition<infer Name, infer Payload>
-  ? Meta & { readonly type: Name; readonly payload: Payload["Encoded"] }
+  ? EventMeta & { readonly type: Name; readonly payload: Payload["Encoded"] }
   : never
 
 /**
@@ -41,7 +47,7 @@ export type KnownEvent<D extends Event.AnyDefinition> = D extends Event.Definiti
  * @category models
  * @since 0.1.0
  */
-export interface UnknownEvent extends Meta {
+export interface UnknownEvent extends EventMeta {
   readonly type: "$unknown"
   readonly name: string
   readonly payload: JsonObject

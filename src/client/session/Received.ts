@@ -5,7 +5,7 @@
  */
 import type * as Event from "../../protocol/event/Event.ts"
 import type { Received } from "../../protocol/event/ReceivedEvent.ts"
-import type { Item as SessionItem } from "./SessionIO.ts"
+import type { Gap, Snapshot } from "./SessionIO.ts"
 
 /**
  * What comes from the server, in order: events, and what stands for those that
@@ -16,4 +16,6 @@ import type { Item as SessionItem } from "./SessionIO.ts"
  */
 export type Item<D extends Event.AnyDefinition> =
   | { readonly _tag: "Event"; readonly event: Received<D> }
-  | Exclude<SessionItem, { readonly _tag: "Event" }>
+  | { readonly _tag: "Gap" } & Gap
+  | { readonly _tag: "Snapshot" } & Snapshot
+  | { readonly _tag: "Lost"; readonly run: string; readonly at: number }

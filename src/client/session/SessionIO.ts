@@ -14,12 +14,39 @@ import type { TransportName } from "../transport/Transports.ts"
 import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 
 /**
+ * A stretch of offsets that will not come, from `from` to `to`, and why; none when
+ * `to` is `from - 1`. `previous` is where the client stood before.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Gap {
+  readonly epoch: string
+  readonly from: number
+  readonly to: number
+  readonly reason: "retention" | "epoch" | "slow"
+  readonly previous: Position | undefined
+}
+
+/**
+ * A run's state after the event at `offset`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Snapshot {
+  readonly epoch: string
+  readonly run: string
+  readonly offset: number
+  readonly state: RunSnapshot
+}
+
+/**
  * What came, in the order in which it must be handed over.
  *
  * - `Event`: an event, once.
- * - `Gap`: the offsets `from` to `to` will not come; none when `to` is
- *   `from - 1`. `previous` is where the session stood before.
- * - `Snapshot`: a run's state after the event at `offset`.
+ * - `Gap`: offsets that will not come.
+ * - `Snapshot`: a run's state.
  * - `Lost`: the log lost its memory, and nothing is known of this run any more.
  *
  * @category models
@@ -27,21 +54,8 @@ import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
  */
 export type Item =
   | { readonly _tag: "Event"; readonly epoch: string; readonly event: WireEvent }
-  | {
-    readonly _tag: "Gap"
-    readonly epoch: string
-    readonly from: number
-    readonly to: number
-    readonly reason: "retention" | "epoch" | "slow"
-    readonly previous: Position | undefined
-  }
-  | {
-    readonly _tag: "Snapshot"
-    readonly epoch: string
-    readonly run: string
-    readonly offset: number
-    readonly state: RunSnapshot
-  }
+  | { readonly _tag: "Gap" } & Gap
+  | { readonly _tag: "Snapshot" } & Snapshot
   | { readonly _tag: "Lost"; readonly run: string; readonly at: number }
 
 /**

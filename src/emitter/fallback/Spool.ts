@@ -33,6 +33,14 @@ export { type Options as SqliteOptions, SpoolOpenError } from "./SqliteSpoolStor
 /**
  * A spool over any store.
  *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Spool } from "effect-emitter"
+ *
+ * // A store of the program's own: it keeps the promises of `SpoolStore`.
+ * const ownSpool = (store: Spool.SpoolStore) => Effect.succeed(Spool.make(store, "disk"))
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -46,6 +54,12 @@ export const make = (store: SpoolStore, name = "spool"): FallbackChannel & { rea
 /**
  * A spool in this process: it bridges a failure of the broker, not the end of
  * the process.
+ *
+ * ```ts
+ * import { EmitterLayer, FallbackChannel, Spool } from "effect-emitter"
+ *
+ * const emitters = EmitterLayer().pipe(FallbackChannel.provide(Spool.memory({ maxEvents: 10_000 })))
+ * ```
  *
  * @category constructors
  * @since 0.1.0

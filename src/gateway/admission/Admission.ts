@@ -89,6 +89,17 @@ export interface Options {
  * devices would share its address. They come from a private address, and carry a
  * header that only proxies set.
  *
+ * ```ts
+ * import { Clock, Effect, Layer } from "effect"
+ * import { Admission } from "effect-emitter/gateway"
+ *
+ * // Twenty requests a second of each address, behind a proxy that names the address in a header of its own.
+ * const admission = Layer.effect(
+ *   Admission.Admission,
+ *   Effect.map(Clock.Clock, (clock) => Admission.makeAddresses({ clock, perSecond: 20, header: "x-client-ip" }))
+ * )
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -123,6 +134,14 @@ const anybody = Effect.succeed<Admitted>({ known: () => {} })
 
 /**
  * Admits every request.
+ *
+ * ```ts
+ * import { Layer } from "effect"
+ * import { Admission, Gateway } from "effect-emitter/gateway"
+ *
+ * // What stands before the gateway counts already.
+ * const gateway = Gateway.layer({ path: "/events" }).pipe(Layer.provide(Admission.layerUnlimited))
+ * ```
  *
  * @category layers
  * @since 0.1.0

@@ -180,6 +180,18 @@ const layerOfJwt = (
  * last fetch. Should the provider be away, known keys go on to be used. A key set
  * has `maxBytes` at most (1 MiB), and is fetched without following a redirect.
  *
+ * ```ts
+ * import { Layer } from "effect"
+ * import { Authenticator } from "effect-emitter/gateway"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * const tokens = Authenticator.layerJwks({
+ *   url: "https://login.example.com/.well-known/jwks.json",
+ *   issuer: "https://login.example.com",
+ *   audience: "events"
+ * }).pipe(Layer.provide(FetchHttpClient.layer))
+ * ```
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -239,6 +251,17 @@ export const withRequest = (
 
 /**
  * Accepts requests by `lookUp` alone, and no token.
+ *
+ * ```ts
+ * import { Effect, Option } from "effect"
+ * import { Identity } from "effect-emitter"
+ * import { Authenticator } from "effect-emitter/gateway"
+ *
+ * const sessions = new Map([["s3ss10n", { userId: Identity.UserId.make("ada"), expiresAt: undefined }]])
+ * const cookies = Authenticator.layerRequest(({ cookies }) =>
+ *   Effect.succeed(Option.fromUndefinedOr(sessions.get(cookies["session"] ?? "")))
+ * )
+ * ```
  *
  * @category layers
  * @since 0.1.0

@@ -59,6 +59,8 @@ import type * as ServerOptions from "../server/ServerOptions.ts"
 import * as AgUiMapping from "./AgUiMapping.ts"
 import { type ResumeEntry, RunAgentInput } from "./RunAgentInput.ts"
 
+export type { Options as ServerOptions } from "../server/ServerOptions.ts"
+
 /**
  * Options, besides those of every server end:
  *

@@ -76,7 +76,15 @@ export type Outcome =
   | { readonly type: "cancelled" }
   | { readonly type: "interrupt"; readonly interrupts: ReadonlyArray<Interrupt> }
 
-type Of<Type extends string, Fields = object> = { readonly type: Type; readonly timestamp?: number } & Readonly<Fields>
+/**
+ * An event of one type: `timestamp` is in milliseconds since the Unix epoch.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type Of<Type extends string, Fields = object> =
+  & { readonly type: Type; readonly timestamp?: number }
+  & Readonly<Fields>
 
 /**
  * An event.

@@ -22,6 +22,7 @@ import type { RunPart, RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import { withDefaults } from "../../protocol/values/Present.ts"
 import type { Mapping } from "../Mapping.ts"
 import type { RunEvent, RunItem } from "../RunItem.ts"
+export type { Mapping } from "../Mapping.ts"
 import { type AgUiEvent, type Interrupt, protocolVersion, type RunMessage } from "./AgUiEvents.ts"
 
 /**
@@ -76,8 +77,10 @@ type Step = readonly [State, ReadonlyArray<AgUiEvent>]
  */
 export const interruptId = (run: string, requestId: string): string => `${run}:${requestId}`
 
-// What an id of a run stands for.
-const kinds = ["text", "thinking", "thought", "call", "result"] as const
+// Whoever adds a kind is told to name it here.
+const kinds = Object.keys(
+  { text: true, thinking: true, thought: true, call: true, result: true } satisfies Record<Kind, true>
+)
 
 /**
  * What an id of a run stands for: a message, a thought with an id or by its number, a call,
@@ -86,7 +89,7 @@ const kinds = ["text", "thinking", "thought", "call", "result"] as const
  * @category models
  * @since 0.2.0
  */
-export type Kind = (typeof kinds)[number]
+export type Kind = "text" | "thinking" | "thought" | "call" | "result"
 
 /**
  * The id by which a client knows what a run calls `id`.
@@ -98,6 +101,20 @@ export const idOf = (run: string, kind: Kind, id: string | number): string => `$
 
 /**
  * Makes the mapping for one client.
+ *
+ * ```ts
+ * import { AgUiMapping } from "effect-emitter/ag-ui"
+ *
+ * const mapping = AgUiMapping.make({ threadId: "t1", runId: "r1" })
+ * const [state, events] = mapping.next(mapping.initial, {
+ *   _tag: "Event",
+ *   position: { epoch: "e1", offset: 1 },
+ *   at: 1_764_000_000_000,
+ *   isKnown: false,
+ *   event: { type: "agent_started", payload: { agentName: "writer" } }
+ * })
+ * console.assert(events[0]?.type === "RUN_STARTED" && state.phase === "active")
+ * ```
  *
  * @category constructors
  * @since 0.2.0

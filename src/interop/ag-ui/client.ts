@@ -5,3 +5,4 @@
  * @since 0.2.0
  */
 export { EmitterAgent, type EmitterAgentConfig } from "./EmitterAgent.ts"
+export type { GivenHeaders } from "../RunRequest.ts"

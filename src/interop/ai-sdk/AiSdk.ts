@@ -49,6 +49,7 @@ import type { Options as ServerOptions } from "../server/ServerOptions.ts"
 import { ChatRequest, runOf } from "./ChatRequest.ts"
 import { UiMessageStream } from "./UiMessageStream.ts"
 
+export type { Options as ServerOptions } from "../server/ServerOptions.ts"
 export { ChatRequest, textOf } from "./ChatRequest.ts"
 
 /**

@@ -4,5 +4,6 @@
  *
  * @since 0.2.0
  */
-export { type ChatOptions, EmitterChatTransport } from "./EmitterChatTransport.ts"
+export { type ChatOptions, EmitterChatTransport, type SendOptions, type SendRequest } from "./EmitterChatTransport.ts"
+export type { GivenHeaders } from "../RunRequest.ts"
 export type { PartMetadata, RunMetadata, UiMessage, UiMessageChunk } from "./UiMessage.ts"

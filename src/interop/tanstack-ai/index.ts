@@ -5,3 +5,4 @@
  * @since 0.2.0
  */
 export { type AdapterOptions, EmitterConnectionAdapter } from "./EmitterConnectionAdapter.ts"
+export type { GivenHeaders } from "../RunRequest.ts"

@@ -153,6 +153,14 @@ export type Outcome = typeof Outcome.Type
 /**
  * That the run took the command.
  *
+ * ```ts
+ * import { Command } from "effect-emitter"
+ *
+ * const says = (outcome: Command.Outcome) => outcome.outcome === "accepted" ? "It is on its way." : outcome.reason
+ *
+ * console.assert(says(Command.accepted) === "It is on its way.")
+ * ```
+ *
  * @category constructors
  * @since 0.2.0
  */
@@ -160,6 +168,13 @@ export const accepted: Outcome = { outcome: "accepted" }
 
 /**
  * That the command was refused, and why.
+ *
+ * ```ts
+ * import { Command } from "effect-emitter"
+ *
+ * const notAllowed = Command.refused("notAllowed", { message: "Only who began the run may stop it" })
+ * const misfit = Command.refused("invalid", { path: "data.speed" })
+ * ```
  *
  * @category constructors
  * @since 0.2.0

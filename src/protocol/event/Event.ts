@@ -82,13 +82,13 @@ export {
   DeliveryClass,
   type Event,
   type EventScope,
-  type Keep,
   type Of,
   type Options,
   type PayloadOf,
   type PayloadSchema,
   type Reading
 } from "./EventDefinition.ts"
+export type { Keep } from "./RunEvents.ts"
 
 /**
  * Defines a kind of event.

@@ -102,19 +102,6 @@ export interface Confirmation {
 }
 
 /**
- * How own events are kept in the state of their run, for devices that were not
- * there for them.
- *
- * - `part`: each is a part of its own, in the place where it came.
- * - `newest`: there is one part for all of a name, in the place of the first, with
- *   what the newest says.
- *
- * @category models
- * @since 0.2.0
- */
-export type Keep = RunEvents.Keep
-
-/**
  * A payload schema: of objects, with no need of services to decode or encode.
  *
  * @category models
@@ -135,7 +122,7 @@ export interface AnyDefinition {
   readonly scope: EventScope
   readonly coalesce: Coalesce | undefined
   readonly confirm: Confirmation | undefined
-  readonly keep: Keep | undefined
+  readonly keep: RunEvents.Keep | undefined
   readonly read: (data: object) => Reading<object>
 }
 
@@ -229,7 +216,7 @@ export interface Options<Payload extends Schema.Struct.Fields | PayloadSchema> {
   readonly scope?: EventScope | undefined
   readonly coalesce?: Coalesce<TextField<PayloadOf<Payload>["Type"]>> | undefined
   readonly confirm?: Confirmation | undefined
-  readonly keep?: Keep | undefined
+  readonly keep?: RunEvents.Keep | undefined
 }
 
 /**

@@ -222,15 +222,20 @@ export const isTerminal = (type: string): boolean => type === completed || type 
  * @category guards
  * @since 0.2.0
  */
-export const keeps = ["part", "newest"] as const
+export const keeps = ["part", "newest"] as const satisfies ReadonlyArray<Keep>
 
 /**
- * One of the ways in which own events are kept.
+ * How own events are kept in the state of their run, for devices that were not
+ * there for them.
  *
- * @category guards
+ * - `part`: each is a part of its own, in the place where it came.
+ * - `newest`: there is one part for all of a name, in the place of the first, with
+ *   what the newest says.
+ *
+ * @category models
  * @since 0.2.0
  */
-export type Keep = (typeof keeps)[number]
+export type Keep = "part" | "newest"
 
 /**
  * Whether events of this wire name may change their run's snapshot.

@@ -22,6 +22,7 @@
  */
 import * as Schema from "effect/Schema"
 import type { Event } from "../event/Event.ts"
+import type { ErrorReason } from "../event/PayloadModels.ts"
 import * as RunEvents from "../event/RunEvents.ts"
 import { maxKnownMessages, maxKnownRequests, maxOpenRequests } from "./RunLimits.ts"
 
@@ -62,10 +63,17 @@ export interface Active {
 export type RunState =
   | { readonly _tag: "Idle" }
   | Active
-  | { readonly _tag: "Ended"; readonly outcome: "completed" | RunEvents.ErrorReason }
+  | { readonly _tag: "Ended"; readonly outcome: "completed" | ErrorReason }
 
 /**
  * A run that has not started.
+ *
+ * ```ts
+ * import { AgentEvents, RunState } from "effect-emitter/events"
+ *
+ * const started = RunState.next(RunState.idle, AgentEvents.AgentStarted.make({ agentName: "writer" }))
+ * console.assert(started._tag === "Active")
+ * ```
  *
  * @category constructors
  * @since 0.1.0
@@ -74,6 +82,14 @@ export const idle: RunState = { _tag: "Idle" }
 
 /**
  * A run that has just started.
+ *
+ * ```ts
+ * import { AgentEvents, RunState } from "effect-emitter/events"
+ *
+ * const completed = AgentEvents.AgentCompleted.make({ agentName: "writer", durationMs: 1_200 })
+ * const ended = RunState.next(RunState.active("writer"), completed)
+ * console.assert(ended._tag === "Ended")
+ * ```
  *
  * @category constructors
  * @since 0.2.0

@@ -38,6 +38,14 @@ export const next: Effect.Effect<string> = Effect.map(Names, ({ nextUnsafe }) =>
  * `prefix`, of letters and digits, and a number. Provide one for all that runs
  * together.
  *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Names } from "effect-emitter"
+ *
+ * const two = Effect.all([Names.next, Names.next]).pipe(Effect.provideService(Names.Names, Names.sequence("run")))
+ * console.assert(Effect.runSync(two).join() === "run00000000,run00000001")
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */

@@ -21,23 +21,13 @@ export const epochPattern = new RegExp(`^${epoch}$`, "u")
 const positionPattern = new RegExp(`^(${epoch}):(0|[1-9][0-9]{0,15})$`)
 
 /**
- * A position, as `Position` defines it.
- *
- * @category models
- * @since 0.1.0
- */
-interface Position {
-  readonly epoch: string
-  readonly offset: number
-}
-
-/**
  * Writes a position as `<epoch>:<offset>`.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toText = ({ epoch, offset }: Position): string => `${epoch}:${offset}`
+export const toText = ({ epoch, offset }: { readonly epoch: string; readonly offset: number }): string =>
+  `${epoch}:${offset}`
 
 /**
  * Reads `<epoch>:<offset>`; `undefined` when the text is no position.
@@ -45,7 +35,7 @@ export const toText = ({ epoch, offset }: Position): string => `${epoch}:${offse
  * @category conversions
  * @since 0.1.0
  */
-export const fromText = (text: string): Position | undefined => {
+export const fromText = (text: string): { readonly epoch: string; readonly offset: number } | undefined => {
   const match = positionPattern.exec(text)
   if (match === null) return undefined
   const [, epoch = "", digits = ""] = match

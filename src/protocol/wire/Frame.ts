@@ -401,7 +401,13 @@ export class FrameError extends Schema.TaggedError<FrameError>()("FrameError", {
   }
 }
 
-type Posted = Acknowledgement | SignOfLife | Command
+/**
+ * What a device without a socket posts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Posted = Acknowledgement | SignOfLife | Command
 
 type SchemasOf<F extends { readonly type: string }> = {
   readonly [Type in F["type"]]: Schema.Codec<Extract<F, { readonly type: Type }>, object>
