@@ -156,8 +156,10 @@ export class EmitterConnectionAdapter implements SubscribeConnectionAdapter {
       const asked = ChatMessages.toQuestion(run, (this.#options.question ?? inputOf)(run))
       return run === joined ? asked : [...asked, ...ChatMessages.toAnswer(run)]
     })
+    // A chat that joins a run drops the last answer, which it takes for what it had of that run.
+    const isAnswerLast = joined !== undefined && messages.at(-1)?.role === "assistant"
     return {
-      messages,
+      messages: isAnswerLast ? [...messages, { id: `${joined.id}:joined`, role: "assistant", parts: [] }] : messages,
       activeRun: joined === undefined ? null : { runId: joined.id },
       interrupts: last === undefined || pending.length === 0 ? null : { runId: last.id, pending }
     }
