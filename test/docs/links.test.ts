@@ -45,6 +45,36 @@ describe.each(documents)("%s", (document) => {
   })
 })
 
+const { scripts }: { readonly scripts: Record<string, string> } = JSON.parse(textOf("package.json"))
+const ofCommandLine = readdirSync(join(root, "src/cli/command"))
+  .map((file) => file.replace(".ts", "").toLowerCase())
+  .filter((name) => name !== "shared" && name !== "find")
+
+/** The commands that a document tells to type: scripts of package.json, and of the command line. */
+const commandsOf = (text: string) => ({
+  scripts: Array.from(
+    text.matchAll(/\bnpm (?:run (?:--\w+ )*)?([a-z][\w:-]*)/gu),
+    ([whole, name = ""]) => whole.startsWith("npm run") || name === "test" || name === "start" ? [name] : []
+  ).flat(),
+  ofCommandLine: Array.from(text.matchAll(/\bnpx effect-emitter ([a-z]+)/gu), ([, name = ""]) => name)
+})
+
+describe("the commands that documents name", () => {
+  it.each([...documents, "test/README.md", "src/README.md"])("are there: %s", (document) => {
+    const named = commandsOf(textOf(document))
+    assert.deepStrictEqual(named.scripts.filter((name) => scripts[name] === undefined), [])
+    assert.deepStrictEqual(named.ofCommandLine.filter((name) => !ofCommandLine.includes(name)), [])
+  })
+
+  it("are found", () => {
+    assert.deepStrictEqual(commandsOf("`npm run build -- --help`, npm test, npm ci, `npx effect-emitter tail ada`"), {
+      scripts: ["build", "test"],
+      ofCommandLine: ["tail"]
+    })
+    assert.isAbove(documents.flatMap((document) => commandsOf(textOf(document)).scripts).length, 10)
+  })
+})
+
 describe("src/README.md", () => {
   const text = textOf("src/README.md")
 
