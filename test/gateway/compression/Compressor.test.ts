@@ -138,6 +138,10 @@ describe("Frames, compressed", () => {
       for (const [at, { sender }] of all.entries()) sender.send(event(round, `of ${at}`))
       assert.isAtMost(compressor.memory, 3 * contextBytes)
     }
+    // Who was written to last has a context.
+    const [last] = all.slice(-1)
+    last?.sender.send(event(9))
+    assert.isBelow(last?.compressed().at(-1)?.length ?? Infinity, event(9).length / 3)
     for (const { compressed, sent } of all) {
       assert.strictEqual(inflate(compressed()), sent.map(({ plain }) => plain).join(""))
     }
@@ -149,7 +153,8 @@ describe("Frames, compressed", () => {
     for (const contextTakeover of [false, true]) {
       const compressor = make({ contextTakeover })
       const [one, two, late] = [device(compressor), device(compressor), device(compressor)]
-      const frames = [event(1), event(2), event(3).repeat(200), event(4), event(5)]
+      // The late one joins at a small frame.
+      const frames = [event(1), event(2), event(3), event(4).repeat(200), event(5)]
       for (const [at, frame] of frames.entries()) {
         for (const { sender } of at < 2 ? [one, two] : [one, two, late]) sender.send(frame)
         await Promise.all([one, two, late].map(({ sender }) => idle(sender)))
