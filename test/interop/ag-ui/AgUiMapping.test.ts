@@ -1,11 +1,12 @@
 /**
  * Every stream that is made of a legal run is one that the clients of AG-UI accept, and it says what was emitted.
  */
-import { HttpAgent } from "@ag-ui/client"
+import { type BaseEvent, enforceEvents, HttpAgent, verifyEvents } from "@ag-ui/client"
 import { assert, describe, it } from "@effect/vitest"
-import { HttpAgent as OldAgent } from "ag-ui-client-0.0.59"
+import { HttpAgent as OldAgent, verifyEvents as verifyOld } from "ag-ui-client-0.0.59"
 import { Effect } from "effect"
 import type { JsonObject } from "effect/Schema"
+import { from, lastValueFrom, toArray } from "rxjs"
 import type { AgUiEvent, Outcome } from "../../../src/interop/ag-ui/AgUiEvents.ts"
 import * as AgUiMapping from "../../../src/interop/ag-ui/AgUiMapping.ts"
 import { isEnd, type RunItem } from "../../../src/interop/RunItem.ts"
@@ -47,8 +48,12 @@ const take = async (Client: typeof HttpAgent | typeof OldAgent, events: Readonly
     }
   })
   await agent.runAgent({ runId: "r1" })
-  const sent: ReadonlyArray<unknown> = JSON.parse(JSON.stringify(events))
-  assert.deepStrictEqual(taken, sent)
+  const sent: ReadonlyArray<BaseEvent> = JSON.parse(JSON.stringify(events))
+  assert.deepStrictEqual<ReadonlyArray<unknown>>(taken, sent)
+  const verified = Client === OldAgent
+    ? from(sent).pipe(verifyOld())
+    : from(sent).pipe(enforceEvents(), verifyEvents())
+  assert.deepStrictEqual<ReadonlyArray<unknown>>(await lastValueFrom(verified.pipe(toArray())), sent)
   const last = events.at(-1)?.type
   assert.isTrue(last === "RUN_FINISHED" || last === "RUN_ERROR", last)
   const messages: ReadonlyArray<Message> = JSON.parse(JSON.stringify(agent.messages))
