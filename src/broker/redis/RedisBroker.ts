@@ -115,7 +115,8 @@ const makeOverOne = Effect.fnUntraced(function*(
   const { connection, subscriptions } = yield* connectTo(options, node, inbox, metrics)
   const logs = LogCaller.make(options, node, connection, metrics)
   const saveCheckpoint = yield* Checkpointer.make(logs, maxRuns)
-  const appender = Appender.make({ options, node, clock, connection, logs, saveCheckpoint })
+  const script = yield* Appender.AppendScript
+  const appender = Appender.make({ options, node, clock, connection, logs, saveCheckpoint, script, metrics })
   const fields = RunFields.make(prefix, connection)
   const store = RedisLeases.make({
     prefix,

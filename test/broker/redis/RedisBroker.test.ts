@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe } from "@effect/vitest"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { RedisBroker } from "effect-emitter/redis"
+import { AppendScript } from "../../../src/broker/redis/operations/Appender.ts"
+import { appendInFull } from "../../../src/broker/redis/scripts/AppendLua.ts"
 import { type RedisServer, redisServer } from "../../support/redis.ts"
 import { brokerSuite, type Limits } from "../brokerSuite.ts"
 import { commandsOf } from "../suite/commanding.ts"
@@ -24,6 +26,12 @@ describe.skipIf(program === undefined)("RedisBroker", () => {
     connected(RedisBroker.layer({ url: url(), deadline: "5 seconds", silence: "7 seconds", ...limits }))
 
   brokerSuite("Redis", (limits) => Layer.suspend(() => node(limits)), { isShared: true })
+
+  brokerSuite(
+    "Redis, each append in full",
+    (limits) => Layer.suspend(() => Layer.provide(node(limits), Layer.succeed(AppendScript, appendInFull))),
+    { isShared: true }
+  )
 
   /** Emitters on one node, devices on another. */
   const apart = Effect.fnUntraced(function*(limits: Limits) {

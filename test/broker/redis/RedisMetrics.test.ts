@@ -47,6 +47,8 @@ describe("RedisMetrics", () => {
       assert.deepStrictEqual(
         all.map(({ attributes, id }) => [id, ...Object.values(attributes ?? {})].join(" ")).toSorted(),
         [
+          "emitter_redis_appends_total here full",
+          "emitter_redis_appends_total here short",
           "emitter_redis_connected here commands",
           "emitter_redis_connected here subscriptions",
           "emitter_redis_epochs_total here kept",
@@ -114,6 +116,8 @@ describe.skipIf(program === undefined)("RedisMetrics, of a real server", () => {
           yield* broker.readers(user)
           const found = yield* measured
           assert.deepInclude(found, {
+            "appends_total{full}": 1,
+            "appends_total{short}": 1,
             "call_milliseconds{append}": 2,
             "call_milliseconds{head}": 1,
             "call_milliseconds{readers}": 1 + (before["call_milliseconds{readers}"] ?? 0),

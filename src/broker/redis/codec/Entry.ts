@@ -27,7 +27,7 @@ const decodeThread = Schema.decodeUnknownSync(ThreadId)
 /**
  * What the append script tells of a batch that is in the log: its `position`,
  * the `log` before it, and whether a checkpoint is due and whether readers could
- * be told; `left` as in `AppendLua`.
+ * be told; `left` and `path` as in `AppendLua`.
  *
  * @category models
  * @since 0.1.0
@@ -39,6 +39,7 @@ export interface Appended {
   readonly left: number
   readonly isDue: boolean
   readonly isTold: boolean
+  readonly path: "short" | "full"
 }
 
 /**
@@ -64,9 +65,16 @@ const decodeAppendReply = Schema.decodeUnknownSync(Schema.Union([
     Flag,
     Flag
   ]),
+  Schema.Tuple([Schema.Literal("added"), Position.Epoch, Position.Offset, Position.Offset, Flag]),
   Schema.TupleWithRest(Schema.Tuple([Schema.Literal("lost"), RunId]), [RunId]),
   Schema.Tuple([Schema.Literal("changed")])
 ]))
+
+// What the short path answers is one text.
+const toList = (reply: string): ReadonlyArray<unknown> => {
+  const [word, epoch, ...numbers] = reply.split(" ")
+  return [word, epoch, ...numbers.map(Number)]
+}
 
 /**
  * Reads what the append script answered.
@@ -75,7 +83,7 @@ const decodeAppendReply = Schema.decodeUnknownSync(Schema.Union([
  * @since 0.1.0
  */
 export const toAppendReply = (reply: unknown): AppendReply => {
-  const answer = decodeAppendReply(reply)
+  const answer = decodeAppendReply(typeof reply === "string" ? toList(reply) : reply)
   switch (answer[0]) {
     case "appended": {
       const [, epoch, offset, before, left, isDue, isTold] = answer
@@ -85,7 +93,20 @@ export const toAppendReply = (reply: unknown): AppendReply => {
         position: { epoch, offset },
         left,
         isDue: isDue === 1,
-        isTold: isTold === 1
+        isTold: isTold === 1,
+        path: "full"
+      }
+    }
+    case "added": {
+      const [, epoch, offset, before, isDue] = answer
+      return {
+        _tag: "Appended",
+        log: { epoch, offset: before },
+        position: { epoch, offset },
+        left: -1,
+        isDue: isDue === 1,
+        isTold: true,
+        path: "short"
       }
     }
     case "lost": {

@@ -60,7 +60,8 @@ export const Shard = Schema.Struct({
  * - `maxEvents` per user, 4096;
  * - `maxBytes` of event text per user, 4 MiB;
  * - `maxAge` of an event since it was appended, 1 hour. A user of whom nothing
- *   is left, and whom nobody reads, is forgotten three polls later;
+ *   is left, and whom nobody reads, is forgotten three polls later. Of these three
+ *   bounds a sixteenth more may be kept for a while; readers are given none of it;
  * - `maxRuns` whose folded state is kept per user, 32;
  * - `deadline` of a call, 1 second: then it fails. An `append` that failed so
  *   may have happened, and may be repeated;

@@ -9,19 +9,21 @@
  */
 import { isReadonlyArrayNonEmpty, type NonEmptyReadonlyArray } from "effect/Array"
 import type * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Envelope } from "../../../protocol/wire/Envelope.ts"
 import * as RunEvents from "../../../protocol/event/RunEvents.ts"
 import type { RunId, UserId } from "../../../protocol/values/Identity.ts"
 import { BrokerError, RunLost } from "../../Broker.ts"
 import * as LostRun from "../../leases/LostRun.ts"
-import { maxRanges, maxSpentSources } from "../../memory/SequenceSet.ts"
 import * as RedisBlock from "../codec/Block.ts"
 import * as RedisEntry from "../codec/Entry.ts"
 import * as RedisKeys from "../codec/Keys.ts"
 import type { Connection } from "../connection/Connection.ts"
 import type { ServerOptions } from "../connection/Options.ts"
+import type { RedisMetrics } from "../Metrics.ts"
 import { append as appendScript } from "../scripts/AppendLua.ts"
+import type { Script } from "../scripts/Script.ts"
 import * as Standing from "../scripts/StandingLua.ts"
 import type { Checkpointer } from "./Checkpointer.ts"
 import { type LogCaller, onlyRuns } from "./LogCaller.ts"
@@ -47,8 +49,15 @@ export interface Appender {
   ) => Effect.Effect<number, BrokerError>
 }
 
-// So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
-const checkpointEvery = 512
+/**
+ * The script that appends; tests and measurements take the one without the short path.
+ *
+ * @category references
+ * @since 0.2.0
+ */
+export const AppendScript = Context.Reference<Script>("effect-emitter/redis/AppendScript", {
+  defaultValue: () => appendScript
+})
 
 const startsOrEnds = ({ type }: Envelope): boolean => RunEvents.isStart(type) || RunEvents.isTerminal(type)
 
@@ -67,12 +76,15 @@ export const make = (parts: {
   readonly connection: Connection
   readonly logs: LogCaller
   readonly saveCheckpoint: Checkpointer
+  readonly script: Script
+  readonly metrics: Pick<RedisMetrics, "appended">
 }): Appender => {
-  const { clock, connection, logs, node, options, saveCheckpoint } = parts
+  const { clock, connection, logs, metrics, node, options, saveCheckpoint, script } = parts
   const { maxRuns, prefix } = options
   let endingsMade = 0
 
-  const afterAppend = (user: UserId, { isDue, isTold }: RedisEntry.Appended): Effect.Effect<void> => {
+  const afterAppend = (user: UserId, { isDue, isTold, path }: RedisEntry.Appended): Effect.Effect<void> => {
+    metrics.appended(path)
     if (isTold) return isDue ? saveCheckpoint(user) : Effect.void
     return Effect.logWarning(
       `Redis at ${options.name} took events of user ${user}, but not the right to tell readers of them`
@@ -86,9 +98,6 @@ export const make = (parts: {
     besides: (envelope: Envelope, run: RunId) => string
   ): Effect.Effect<RedisEntry.AppendReply, BrokerError> =>
     RedisEntry.read("append", () => [
-      String(checkpointEvery),
-      String(maxRanges),
-      String(maxSpentSources),
       RedisKeys.ofChannel(options, user),
       RedisBlock.bodyStart(batch[batch.length - 1] ?? batch[0]),
       lease,
@@ -98,7 +107,7 @@ export const make = (parts: {
       Effect.flatMap((args) =>
         logs.call(
           "append",
-          appendScript,
+          script,
           user,
           args,
           RedisEntry.toAppendReply,

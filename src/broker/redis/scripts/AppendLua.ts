@@ -7,10 +7,19 @@
  * Where a run of the batch starts or ends, the keys of the user's commands come behind
  * those of the log: what waits for a run that ends is settled in the same step.
  *
- * `ARGV` from 7 on: checkpointEvery, maxRanges, maxSpentSources, channel, how the
- * body of the batch's last event begins, the lease, the runs (see
- * `StandingLua.toArguments`), then the blocks (see `Block.toArguments`). With an
- * empty lease the batch is made of the endings of lost runs.
+ * **The short path.** Most appends only add a block: of one source whose numbers go on,
+ * of one run that stands as it did or of none, to a log that is whole. They are looked
+ * for first, and do no more than that. What they rest on is read in the same step, from
+ * the fields that every other script writes, so it does not matter who wrote last: another
+ * process, one of an earlier version, or somebody by hand. Both paths leave the same
+ * behind, but for one thing: the short one lets a log grow past its bounds, by a
+ * sixteenth at most, and the next append then drops what is over in one go. Readers never
+ * see that, since whoever looks at a log drops what is over before.
+ *
+ * `ARGV` from 7 on: the channel, how the body of the batch's last event begins, the
+ * lease, the runs (see `StandingLua.toArguments`), then the blocks (see
+ * `Block.toArguments`). With an empty lease the batch is made of the endings of lost
+ * runs.
  *
  * Gives, behind a word for what came of it:
  *
@@ -18,19 +27,92 @@
  *   offset before, how many active runs are left if one ended (-1 if none did; of
  *   lost runs, how many were ended), and whether a checkpoint is due and whether
  *   readers could be told (1 or 0 each);
+ * - `added`, by the short path: the epoch, the two offsets, and whether a checkpoint is
+ *   due, as one text, since a list costs the server more;
  * - `lost`: the runs that were ended as lost, of which the batch has something new;
  * - `changed`: lost runs do not stand as they were found.
  *
  * @since 0.1.0
  */
+import { maxRanges, maxSpentSources } from "../../memory/SequenceSet.ts"
 import { commandsMs, renewals } from "../codec/Keys.ts"
 import * as LogLua from "./LogLua.ts"
 import { settlingLua } from "./CommandLua.ts"
+import type * as RedisScript from "./Script.ts"
 import { sourcesLua } from "./SourcesLua.ts"
 import { standingLua } from "./StandingLua.ts"
 
 // A subscriber that is too slow is disconnected by Redis once 32 MiB wait for it: what is larger is left for it to ask for.
 const maxPublished = 64 * 1024
+
+// So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
+const checkpointEvery = 512
+
+// The share of its bounds that a log may grow past them, and the most events of it: all of them are dropped in one step.
+const leeway = 16
+const maxLeewayEvents = 256
+
+// It comes before all functions, so that nothing of theirs is made where it is enough. What it needs of each is written out.
+const shortPath = `
+local function addAtOnce(keys, args)
+  local lease, at = args[9], args[10] == '0' and 11 or 15
+  if lease == '' or (at == 15 and (args[10] ~= '1' or args[13] ~= '0')) or args[at] ~= '1' or #args ~= at + 8
+    or #args[at + 5] > ${maxPublished} then return nil end
+
+  local meta = redis.call('HMGET', keys[2], 'server', 'epoch', 'first', 'last', 'bytes', 'since', 'checkpoint', 'touched', 'blocks',
+    'stood')
+  local first, last, bytes, since = tonumber(meta[3]), tonumber(meta[4]), tonumber(meta[5]), tonumber(meta[6])
+  local checkpoint, touched, blocks = tonumber(meta[7]), tonumber(meta[8]), tonumber(meta[9])
+  if meta[1] ~= args[2] or not (first and last and bytes and since and checkpoint and touched and blocks)
+    or first > last or checkpoint > last then return nil end
+
+  -- Within its bounds, or not far past them, and renewed lately.
+  local maxEvents, maxBytes, maxAge = tonumber(args[4]), tonumber(args[5]), tonumber(args[6])
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local count, size = tonumber(args[at + 1]), tonumber(args[at + 2])
+  if last - first + 1 + count > maxEvents + math.min(math.floor(maxEvents / ${leeway}), ${maxLeewayEvents})
+    or bytes + size > maxBytes + math.floor(maxBytes / ${leeway}) or since < now - maxAge - math.floor(maxAge / ${leeway})
+    or now - touched > tonumber(args[3]) / ${renewals} then return nil end
+
+  -- The numbers of its source go on without a hole.
+  local source = args[at + 6]
+  local saved = redis.call('HMGET', keys[3], ' ', source)
+  local head, others = string.match(saved[1] or '', '^(%d+)(;%d+)$')
+  local ranges, to = string.match(saved[2] or '', '^%d+(;.*%-)(%d+)$')
+  if head ~= meta[4] or not to or tonumber(to) + 1 ~= tonumber(args[at + 7]) then return nil end
+
+  -- Its run is under this lease, and neither let go nor waited for.
+  if at == 15 then
+    local standing = redis.call('HMGET', keys[5], ' ', args[11])
+    local value = standing[2]
+    if not value or string.match(standing[1] or '', '^%d+') ~= meta[10] or string.sub(value, 1, #lease + 1) ~= lease .. '\\n'
+      or string.find(value, '^[^\\n]*\\n[^\\n]*\\n%d*[~>]') then return nil end
+  end
+  if redis.call('XLEN', keys[1]) ~= blocks then return nil end
+
+  local after = last + count
+  local lastText, before, number = string.format('%d', after), string.format('%d', last + 1), string.format('%d', tonumber(to) + count)
+  if checkpoint == last then checkpoint = last + tonumber(args[at + 3]) end
+  -- First what can be taken back, since a stream cannot: for want of a right nothing is to be done by half.
+  redis.call('HSET', keys[2], 'last', lastText, 'bytes', string.format('%d', bytes + size), 'blocks', string.format('%d', blocks + 1),
+    'checkpoint', string.format('%d', checkpoint))
+  local id = redis.pcall('XADD', keys[1], 'NOMKSTREAM', before .. '-0',
+    'm', string.format('%d', now) .. ' ' .. args[at + 1] .. ' ' .. args[at + 2], 'n', args[at + 4], 'e', args[at + 5])
+  if type(id) ~= 'string' then
+    redis.call('HSET', keys[2], 'last', meta[4], 'bytes', meta[5], 'blocks', meta[9], 'checkpoint', meta[7])
+    return nil
+  end
+  redis.call('HSET', keys[3], ' ', lastText .. others, source, lastText .. ranges .. number)
+  local isDue = (after - checkpoint >= ${checkpointEvery} or first - 1 > checkpoint) and 1 or 0
+  local told = redis.pcall('PUBLISH', args[7], 'e ' .. meta[2] .. ' ' .. before .. ' ' .. lastText .. '\\n' .. args[at + 5])
+  if type(told) == 'number' then return 'added ' .. meta[2] .. ' ' .. lastText .. ' ' .. meta[4] .. ' ' .. isDue end
+  redis.call('HSET', keys[2], 'touched', 0)
+  return { 'appended', meta[2], after, last, -1, isDue, 0 }
+end
+local added = addAtOnce(KEYS, ARGV)
+if added then return added end
+`
 
 const functions = `
 -- The blocks of a batch, which stand in the arguments from one on, and the names of its sources.
@@ -181,18 +263,10 @@ local function setFields(key, fields)
 end
 `
 
-/**
- * The script that appends a batch.
- *
- * @category scripts
- * @since 0.1.0
- */
-export const append = LogLua.make(
-  `${sourcesLua}${standingLua}${settlingLua}${functions}`,
-  `
-local checkpointEvery, maxRanges, maxSpent = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local channel, lastBody, lease = ARGV[10], ARGV[11], ARGV[12]
-local runs, firstBlock = readRuns(ARGV, 13)
+const body = `
+local maxRanges = ${maxRanges}
+local channel, lastBody, lease = ARGV[7], ARGV[8], ARGV[9]
+local runs, firstBlock = readRuns(ARGV, 10)
 local batch, names = readBatch(ARGV, firstBlock)
 local sources, sourceCount = readSources(keys, log, names)
 local standing = readStanding(keys, log, runs)
@@ -245,7 +319,7 @@ local addedSources = 0
 for _, source in pairs(sources) do
   if source.isNew and source.isChanged then addedSources = addedSources + 1 end
 end
-local spentSources = log.isNew and {} or sourcesToForget(keys, log, sources, sourceCount, addedSources, maxSpent)
+local spentSources = log.isNew and {} or sourcesToForget(keys, log, sources, sourceCount, addedSources, ${maxSpentSources})
 local fieldsOfSources = sourceFields(log, sources, sourceCount + addedSources - #spentSources)
 local message = messageOf(log, before, added)
 
@@ -272,7 +346,26 @@ local isTold = type(told) == 'number'
 redis.call('HSET', keys.meta, 'first', text(log.first), 'last', text(log.last), 'bytes', text(log.bytes), 'since',
   text(log.since), 'checkpoint', text(log.checkpoint), 'linger', text(log.linger), 'blocks', text(log.blocks), 'stood',
   text(log.stood), 'touched', isTold and text(log.touched) or 0)
-local isCheckpointDue = log.last - log.checkpoint >= checkpointEvery or log.first - 1 > log.checkpoint
+local isCheckpointDue = log.last - log.checkpoint >= ${checkpointEvery} or log.first - 1 > log.checkpoint
 return { 'appended', log.epoch, place, before, left, isCheckpointDue and 1 or 0, isTold and 1 or 0 }
 `
-)
+
+const make = (first: string): RedisScript.Script =>
+  LogLua.make(`${sourcesLua}${standingLua}${settlingLua}${functions}`, body, first)
+
+/**
+ * The script that appends a batch.
+ *
+ * @category scripts
+ * @since 0.1.0
+ */
+export const append = make(shortPath)
+
+/**
+ * The same without the short path. It stands for what every append would do without it,
+ * and for one of the version before.
+ *
+ * @category scripts
+ * @since 0.2.0
+ */
+export const appendInFull = make("")

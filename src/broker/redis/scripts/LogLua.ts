@@ -208,13 +208,14 @@ end
 `
 
 /**
- * A script over a log: its own functions, and what it does with them.
+ * A script over a log: its own functions, and what it does with them. What comes
+ * `first` stands before all functions.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (own: string, body: string): RedisScript.Script =>
-  RedisScript.make(`${functions}${own}
+export const make = (own: string, body: string, first = ""): RedisScript.Script =>
+  RedisScript.make(`${first}${functions}${own}
 local keys, limits, now = keysOf(KEYS), limitsOf(ARGV), clock()
 local log = openLog(keys, ARGV[1], ARGV[2])
 ${body}`)
