@@ -176,7 +176,7 @@ export const make = Effect.fnUntraced(function*(parts: {
             if ((yield* store.claim(user, own.run, lease, from)) === lease) own.lease = lease
             else lost.push(own.run)
           }
-          if (isReadonlyArrayNonEmpty(lost)) yield* new BrokerError({ reason: new RunLost({ runs: lost }) })
+          if (isReadonlyArrayNonEmpty(lost)) return yield* new BrokerError({ reason: new RunLost({ runs: lost }) })
         })
       })
   }
