@@ -81,8 +81,10 @@ describe.skipIf(program === undefined)("PostgresBroker, its schema", () => {
         Effect.gen(function*() {
           const [first] = migrations("emitter")
           yield* server.sql(first?.sql ?? assert.fail())
-          // What the version before had in its place.
-          yield* server.sql("create function emitter.keep(p jsonb) returns jsonb language sql as 'select p'")
+          // What the version before had in their place.
+          for (const name of ["keep", "sweep"]) {
+            yield* server.sql(`create function emitter.${name}(p jsonb) returns jsonb language sql as 'select p'`)
+          }
           yield* server.sql(
             "create role app login; grant usage on schema emitter to app; grant execute on all functions in schema emitter to app"
           )
@@ -99,9 +101,10 @@ describe.skipIf(program === undefined)("PostgresBroker, its schema", () => {
           assert.strictEqual((yield* node.head(user)).offset, 3)
           assert.strictEqual(
             yield* server.sql(
-              "select prosecdef, has_function_privilege('app', oid, 'execute') from pg_proc where proname = 'keep'"
+              `select proname, prosecdef, has_function_privilege('app', oid, 'execute') from pg_proc
+                where proname in ('keep', 'sweep', 'claim_run', 'unclaim_run') order by proname`
             ),
-            "t|t"
+            "claim_run|t|t\nkeep|t|t\nsweep|t|t\nunclaim_run|t|t"
           )
         })),
     120_000

@@ -169,25 +169,6 @@ begin
   return 'null'::jsonb;
 end $$;
 
--- Writes down whose it is to begin a run, where what stands there is expected (nothing: ''), and gives what stands there then.
-create function claim_run(p jsonb) returns jsonb language plpgsql as $$
-declare
-  found_lease text;
-begin
-  if p->>'over' = '' then
-    insert into claims (name, run, lease) values (p->>'user', p->>'run', p->>'lease') on conflict (name, run) do nothing;
-  else
-    update claims set lease = p->>'lease' where name = p->>'user' and run = p->>'run' and lease = p->>'over';
-  end if;
-  select lease into found_lease from claims where name = p->>'user' and run = p->>'run';
-  return to_jsonb(coalesce(found_lease, ''));
-end $$;
-
-create function unclaim_run(p jsonb) returns jsonb language sql as $$
-  delete from claims where name = p->>'user' and run = p->>'run' and split_part(lease, '.', 1) = p->>'process';
-  select 'null'::jsonb;
-$$;
-
 -- Gives the runs of a dead lease that somebody waits for to whoever does, if its own lease is alive.
 create function bequeath(p jsonb) returns jsonb language plpgsql as $$
 declare

@@ -388,10 +388,18 @@ begin
     ) or (s.state = 'l' or s.barred <> '{}') and s.noted < now_ms() - p_ttl
   );
 end $$;
+`
 
+/**
+ * What makes the functions that keep the runs which a process has, and that look after users, or makes them anew.
+ *
+ * @category constants
+ * @since 0.2.0
+ */
+export const keeping = `
 -- Looks after some users past an id: drops what is too old, and forgets who has nothing, and nobody that reads. Gives the id to
 -- go on from, or 0, and the users of whom something is to be folded before it can be deleted.
-create function sweep(p jsonb) returns jsonb language plpgsql as $$
+create or replace function sweep(p jsonb) returns jsonb language plpgsql as $$
 declare
   u users;
   last bigint := 0;
@@ -447,17 +455,10 @@ begin
   end loop;
   return jsonb_build_array(case when seen < most then 0 else last end, due);
 end $$;
-`
 
-/**
- * What makes the function that keeps the runs which a process has, or makes it anew.
- *
- * @category constants
- * @since 0.2.0
- */
-export const keep = `
--- Renews a log whose runs are active, and writes where they stand anew where it is another than the one that knew of them. p: user, epoch, lease,
--- runs (run, thread, started, epoch, state). Gives the log, which runs take nothing more of this process, and which are others'.
+-- Renews a log whose runs are active, and writes where they stand anew where it is another than the one that knew of them. p:
+-- user, epoch, lease, runs (run, thread, started, epoch, state). Gives the log, which runs take nothing more of this process, and
+-- which are others'.
 create or replace function keep(p jsonb) returns jsonb language plpgsql as $$
 declare
   u users;

@@ -6,6 +6,7 @@
  *
  * @since 0.2.0
  */
+import { claims } from "./ClaimSql.ts"
 import * as CommandSql from "./CommandSql.ts"
 import * as LeaseSql from "./LeaseSql.ts"
 import * as LogSql from "./LogSql.ts"
@@ -37,6 +38,24 @@ end $shut$;
 revoke all on all functions in schema ${schema} from public;
 `
 
+// Whoever may greet may call what this step added: rights were given to functions that were there.
+const sameRights = (schema: string): string => `
+do $rights$
+declare
+  f regprocedure;
+  grantee regrole;
+begin
+  for f, grantee in select p.oid, a.grantee from pg_proc p
+    cross join (
+      select distinct x.grantee from pg_proc g, aclexplode(g.proacl) x
+      where g.oid = to_regprocedure('${schema}.greet(jsonb)') and x.grantee not in (0, g.proowner)
+    ) a
+    where p.pronamespace = '${schema}'::regnamespace and p.proargnames[1] = 'p' loop
+    execute format('grant execute on function %s to %s', f, grantee);
+  end loop;
+end $rights$;
+`
+
 /**
  * The steps, in order.
  *
@@ -55,7 +74,7 @@ update meta set version = 1;
   {
     version: 2,
     sql: `set local search_path = ${schema}, pg_temp;
-${LogSql.keep}${shutOff(schema)}
+${claims}${LogSql.keeping}${shutOff(schema)}${sameRights(schema)}
 update meta set version = 2;
 `
   }

@@ -16,7 +16,6 @@
  *   change.
  * - `leases`, `lease_users`, `mailbox`: which processes live, of whom they have runs,
  *   and for whom commands wait.
- * - `claims`: the lease whose process begins a run.
  * - `commands` that are open and `outcomes` of those that were decided.
  * - `readers`, `acks`, `revocations`, `late`: what is noted of users beside the log.
  *
@@ -26,7 +25,7 @@
  */
 
 // Rows that are written again and again get room to change in place, and are tidied early.
-const busy = "with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 200)"
+export const busy = "with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 200)"
 
 // Rows that come and go at the same pace are tidied early, so that their room is used again.
 const passing = "with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000, " +
@@ -130,13 +129,6 @@ create table mailbox (
   name text not null,
   number bigint not null,
   primary key (process, name)
-) ${busy};
-
-create table claims (
-  name text not null,
-  run text not null,
-  lease text not null,
-  primary key (name, run)
 ) ${busy};
 
 create sequence command_numbers;
