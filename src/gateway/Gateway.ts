@@ -94,6 +94,7 @@ export {
   OriginRefused
 } from "./authentication/IdentifyError.ts"
 export type { StrangerKind } from "./admission/StrangerKind.ts"
+export type { Counts as CompressionCounts } from "./compression/Compressor.ts"
 export type { Fate } from "./command/Commands.ts"
 export type { LimitScope } from "../hub/Stats.ts"
 export type { Stats } from "./Stats.ts"
