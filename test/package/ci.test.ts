@@ -11,4 +11,14 @@ describe(".ci/run", () => {
       assert.include(readFileSync(join(root, ".ci/run"), "utf8"), `missing+=(${packageOf(program)})`)
     })
   }
+
+  it("installs the runtimes that the client is tested in, before the tests, and builds the reference", () => {
+    const steps = Array.from(
+      readFileSync(join(root, ".ci/run"), "utf8").matchAll(/^ *step "([^"]+)"/gmu),
+      ([, step]) => step
+    )
+    assert.include(steps, "npm run docs")
+    assert.isAtLeast(steps.indexOf("npm run runtimes"), 0)
+    assert.isBelow(steps.indexOf("npm run runtimes"), steps.indexOf("npm test"))
+  })
 })

@@ -18,7 +18,7 @@ const run = async (script: string, ...options: ReadonlyArray<string>) => {
 
 /** Node runs them from their sources: what only a test's runner can resolve would keep them from starting. */
 describe("programs that npm runs", () => {
-  for (const script of ["simulate", "chaos", "fuzz", "bench", "build", "check", "docs"]) {
+  for (const script of ["simulate", "chaos", "fuzz", "bench", "build", "check", "docs", "runtimes"]) {
     it(`${script} starts and tells its options`, async () => {
       const { code, err, out } = await run(script, "--help")
       assert.deepStrictEqual([code, err], [0, ""])
