@@ -133,8 +133,12 @@ for (const [name, runtime] of runtimes) {
             yield* say("three")
           }).pipe(
             Emitter.run({ agentName: "counter" }),
-            Effect.provide(Emitter.layerUser({ userId: "ann", runId: "r1" })),
-            Effect.provide(EmitterLayer().pipe(Layer.provide(Layer.succeed(Broker.Broker, served.broker))))
+            Effect.provide(
+              Emitter.layerUser({ userId: "ann", runId: "r1" }).pipe(
+                Layer.provide(EmitterLayer()),
+                Layer.provide(Layer.succeed(Broker.Broker, served.broker))
+              )
+            )
           )
           const running = yield* Effect.forkChild(agent)
           yield* client.wrote("agent_thinking")

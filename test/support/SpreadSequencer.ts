@@ -14,6 +14,7 @@ export const spread = <A>(few: ReadonlyArray<A>, many: ReadonlyArray<A>): Array<
 
 export class SpreadSequencer extends BaseSequencer {
   override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    // oxlint-disable-next-line unicorn/no-array-sort -- It is the sequencer's, and sorts nothing in place.
     const sorted = await super.sort(files)
     const of = (name: string) => sorted.filter(({ project }) => project.name === name)
     const [e2e, packages] = [of("e2e"), of("package")]
