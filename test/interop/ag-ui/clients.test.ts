@@ -12,8 +12,10 @@ import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { token } from "../../gateway/server.ts"
+import { patience } from "../../support/patience.ts"
 import { seeded } from "../../support/random.ts"
 import { serveApp } from "../app.ts"
+import { cutLine } from "../cutLine.ts"
 
 const text = "Streams are pull-based: 日本語 👩‍🚀\n\ndata: {}\n"
 
@@ -29,7 +31,32 @@ const served = Effect.map(
   ([app, shown]) => ({ url: `${app.url}/agent`, shown, headers: { authorization: `Bearer ${shown}` } })
 )
 
-const child = fileURLToPath(new URL("cut-child.ts", import.meta.url))
+/** What a child says, a line of messages for each run. */
+const linesOf = (child: string, ...args: ReadonlyArray<string>) =>
+  Effect.map(
+    Effect.promise(() =>
+      promisify(execFile)(process.execPath, [fileURLToPath(new URL(child, import.meta.url)), ...args], {
+        timeout: 60_000 * patience,
+        killSignal: "SIGKILL"
+      })
+    ),
+    ({ stdout }) => stdout.trim().split("\n").map((line): unknown => JSON.parse(line))
+  )
+
+/** The messages that a run becomes. */
+const messagesOf = (run: string) => [
+  { id: `${run}:text:m1`, role: "assistant", content: text },
+  {
+    id: `${run}:call:call-1`,
+    role: "assistant",
+    toolCalls: [{
+      id: `${run}:call:call-1`,
+      type: "function",
+      function: { name: "search", arguments: JSON.stringify({ q: "streams" }) }
+    }]
+  },
+  { id: `${run}:result:call-1`, role: "tool", toolCallId: `${run}:call:call-1`, content: "[\"a\"]" }
+]
 
 describe("A client", () => {
   it.live("whose stream is cut behind any byte has the same messages once it asks again", () =>
@@ -37,26 +64,34 @@ describe("A client", () => {
       const { shown, url } = yield* served
       const draw = seeded(20_261_128)
       const cuts = Array.from({ length: 24 }, (_, index) => index === 0 ? 0 : index === 1 ? 1e9 : draw.below(9_000))
-      const { stdout } = yield* Effect.promise(() =>
-        promisify(execFile)(process.execPath, [child, url, shown, ...cuts.map(String)], { timeout: 60_000 })
-      )
-      const lines = stdout.trim().split("\n")
+      const lines = yield* linesOf("cut-child.ts", url, shown, ...cuts.map(String))
       assert.lengthOf(lines, cuts.length)
-      for (const [index, line] of lines.entries()) {
-        const run = `r${index}`
-        const q = JSON.stringify({ q: "streams" })
-        const messages: unknown = JSON.parse(line)
-        assert.deepStrictEqual(messages, [
-          { id: `${run}:text:m1`, role: "assistant", content: text },
-          {
-            id: `${run}:call:call-1`,
-            role: "assistant",
-            toolCalls: [{ id: `${run}:call:call-1`, type: "function", function: { name: "search", arguments: q } }]
-          },
-          { id: `${run}:result:call-1`, role: "tool", toolCallId: `${run}:call:call-1`, content: "[\"a\"]" }
-        ], `cut behind ${cuts[index]}`)
+      for (const [index, messages] of lines.entries()) {
+        assert.deepStrictEqual(messages, messagesOf(`r${index}`), `cut behind ${cuts[index]}`)
       }
-    }), 90_000)
+    }), 60_000 * patience)
+
+  it.live(
+    "that is an agent for pages comes back by connect, with the same messages, wherever its connection is cut",
+    () =>
+      Effect.gen(function*() {
+        const app = yield* serveApp(AgUi.layer({ path: "/agent", run: () => answer }), { reconnectSpread: "1 millis" })
+        const draw = seeded(20_261_129)
+        const cuts = Array.from({ length: 16 }, (_, index) => index === 0 ? 1 : 1 + draw.below(4_000))
+        const lines = yield* Effect.forEach(cuts, (cut, index) =>
+          Effect.gen(function*() {
+            const asked = { threadId: `t${index}`, runId: `r${index}`, messages: [], tools: [], context: [] }
+            const response = yield* app.post("/agent", { ...asked, state: {}, forwardedProps: {} })
+            yield* Effect.promise(() => response.text())
+            return yield* cutLine(Number(new URL(app.url).port), cut)
+          }))
+        const urls = lines.map(({ port }) => `ws://127.0.0.1:${port}/events`)
+        const told = yield* linesOf("connect-child.ts", `${app.url}/agent`, yield* token("ada"), ...urls)
+        assert.deepStrictEqual(told, cuts.map((_, index) => messagesOf(`r${index}`)))
+        assert.isAtLeast(lines.filter((line) => line.connections() > 1).length, cuts.length / 4)
+      }),
+    60_000 * patience
+  )
 })
 
 describe("CopilotKit", () => {
