@@ -57,7 +57,8 @@ export const startDemo = (
   })
   const ready = new Promise<string>((resolve, reject) => {
     child.stdout.on("data", () => {
-      const url = /http:\/\/\S+/.exec(stdout)?.[0]
+      // Before it may stand where another model is.
+      const url = /^(?!Answers are written).*?(http:\/\/\S+)/mu.exec(stdout)?.[1]
       if (url === undefined || !stdout.includes("Press Ctrl-C")) return
       readyMs = performance.now() - spawnedAt
       resolve(url)
