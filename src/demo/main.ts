@@ -10,6 +10,7 @@ import * as DemoConfig from "./DemoConfig.ts"
 import * as ModelConfig from "./ModelConfig.ts"
 import { Broker } from "../index.ts"
 import * as Log from "./Log.ts"
+import * as Options from "./Options.ts"
 import { runProgram } from "./program.ts"
 import * as Server from "./server.ts"
 
@@ -20,7 +21,18 @@ const ready = Layer.effectDiscard(
     ))
 )
 
+const help =
+  `Runs the demo: an agent's runs, on a page in the browser. Ctrl-C stops it; the next start shows the runs of before.
+
+  npm start -- [--help]
+
+PORT is the port that the page is at (4321). DEMO_LOG is the file that keeps the log, or "memory"
+(.tmp/demo/events-<port>.db). OPENAI_BASE_URL, OPENAI_MODEL and OPENAI_API_KEY name a model that answers (a small one of the
+demo's own).
+`
+
 const program = Effect.gen(function*() {
+  if ((yield* Options.read("start", {})).help) return yield* Console.log(help)
   const port = yield* DemoConfig.port
   const model = yield* ModelConfig.model
   const files = yield* builtPage

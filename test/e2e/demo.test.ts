@@ -439,6 +439,15 @@ describe("npm start", () => {
     )
   })
 
+  it("refuses in one line what it cannot be told, and tells what it can", async () => {
+    const wrong = await startDemo(0, ["src/demo/main.ts", "--nonsense"]).ended
+    assert.deepStrictEqual([wrong.code, wrong.stdout], [1, ""])
+    assert.strictEqual(wrong.stderr, "Unknown option '--nonsense' (npm run start -- --help tells the options)\n")
+    const { code, stderr, stdout } = await startDemo(0, ["src/demo/main.ts", "--help"]).ended
+    assert.deepStrictEqual([code, stderr], [0, ""])
+    assert.include(stdout, "npm start -- [--help]")
+  })
+
   it("ends with 0 on SIGTERM too", async () => {
     const demo = startDemo(0)
     await demo.ready

@@ -21,7 +21,7 @@ const backends: ReadonlyArray<Balancer.Backend> = [
 ]
 
 const program = Effect.gen(function*() {
-  const broker = yield* Options.read(process.argv.slice(2))
+  const broker = yield* Options.read
   if (broker === undefined) return yield* Console.log(Options.help)
   const wanted = yield* DemoConfig.port
   const balancer = yield* Balancer.make(backends, wanted).pipe(
