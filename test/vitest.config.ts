@@ -1,5 +1,5 @@
 /**
- * The tests, in projects, all side by side:
+ * The tests, in projects. The first two run side by side, and after them the others:
  *
  * - `unit`: all but the following. Its files share a few processes, so that each process loads the sources once: a file
  *   puts back what it changes in its process;
@@ -21,7 +21,6 @@ import { fileURLToPath } from "node:url"
 import { configDefaults, defineConfig } from "vitest/config"
 import { lookFor } from "./support/program.ts"
 import { ProgressReporter } from "./support/ProgressReporter.ts"
-import { SpreadSequencer } from "./support/SpreadSequencer.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
@@ -45,8 +44,10 @@ process.env["NODE_COMPILE_CACHE"] ??= join(tmpdir(), "effect-emitter-compile-cac
 
 const hasValkey = lookFor("valkey-server") !== undefined
 
-/** How many files run side by side. */
-const together = { maxWorkers: 3 * availableParallelism() }
+/** How many files run side by side, and when. */
+const together = { maxWorkers: 3 * availableParallelism(), sequence: { groupOrder: 1 } }
+/** Files that start processes and browsers of their own, and wait for them. A process for each file: beside them others could share none. */
+const heavy = { maxWorkers: availableParallelism() + 1, sequence: { groupOrder: 2 } }
 
 /** The tests of `npm run test:quick`: of what is pure, or runs by a test's clock. */
 const quick = [
@@ -86,7 +87,6 @@ export default defineConfig({
     allowOnly: false,
     // What passing tests write, such as what they measured, is shown to whoever wants to see each file.
     silent: process.env["VERBOSE"] === undefined ? "passed-only" : false,
-    sequence: { sequencer: SpreadSequencer },
     tags: [{
       name: "storm",
       description: "Takes long for what it finds, by seeds, floods or thousands of reconnects: `npm run test:storms`"
@@ -125,7 +125,7 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          ...together,
+          ...heavy,
           name: "package",
           include: filesOf("test/package/")
         }
@@ -133,7 +133,7 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          ...together,
+          ...heavy,
           name: "e2e",
           include: filesOf("test/e2e/")
         }
