@@ -27,7 +27,7 @@ describe.skipIf(program === undefined)("RedisBroker, in two databases of one ser
           // What went to it after these would have come by then.
           yield* one.append(user, numbered(7))
           yield* eventually(Effect.sync(() => told.one), ({ length }) => length > 0, "a wake-up", 20)
-          assert.deepStrictEqual(told.one, ["wake"])
+          assert.deepStrictEqual(told.one, ["critical"])
           assert.deepInclude(told.two.at(-1), { isNew: true })
           assert.deepStrictEqual(yield* idsAfter(one, user, from[0]), [[1, "s.7"]])
           assert.deepStrictEqual(yield* idsAfter(two, user, from[1]), [[1, "s.1"], [2, "s.2"]])
