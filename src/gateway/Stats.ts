@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type * as HubStats from "../hub/Stats.ts"
-import type * as Compressor from "./compression/Compressor.ts"
+import type * as Compression from "./compression/Counts.ts"
 import type { Fate } from "./command/Commands.ts"
 import type { StrangerKind } from "./admission/StrangerKind.ts"
 
@@ -32,5 +32,5 @@ export interface Stats extends Omit<HubStats.Stats, "refused"> {
   readonly cut: Readonly<Record<StrangerKind, number>>
   readonly commands: Readonly<Record<Fate, number>>
   readonly openCommands: number
-  readonly compression: Compressor.Counts
+  readonly compression: Compression.Counts
 }

@@ -18,7 +18,7 @@ describe(".ci/run", () => {
       ([, step]) => step
     )
     assert.include(steps, "npm run docs")
-    assert.isAtLeast(steps.indexOf("npm run runtimes"), 0)
-    assert.isBelow(steps.indexOf("npm run runtimes"), steps.indexOf("npm test"))
+    assert.isAtLeast(steps.indexOf("npm ci, runtimes"), 0)
+    assert.isBelow(steps.indexOf("npm ci, runtimes"), steps.indexOf("npm test"))
   })
 })

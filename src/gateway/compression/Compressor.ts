@@ -19,6 +19,7 @@
  */
 import { constants, deflateRaw, deflateRawSync, type ZlibOptions } from "node:zlib"
 import { type CompressionContext, contextBytes } from "./CompressionContext.ts"
+import type { Counts } from "./Counts.ts"
 
 /**
  * - `threshold`: frames of fewer bytes go out as they are;
@@ -35,32 +36,6 @@ export interface Settings {
   readonly contextTakeover: boolean
   readonly memory: number
 }
-
-/**
- * What a compressor did since it was made, and the memory it takes now.
- *
- * - `frames` that were compressed, `before` and `after`: their bytes;
- * - `passed`: frames that went out as they are, since there was no room;
- * - `memory`: bytes of frames that wait and of contexts.
- *
- * @category models
- * @since 0.2.0
- */
-export interface Counts {
-  readonly frames: number
-  readonly before: number
-  readonly after: number
-  readonly passed: number
-  readonly memory: number
-}
-
-/**
- * The counts of a gateway that does not compress.
- *
- * @category constants
- * @since 0.2.0
- */
-export const noCounts: Counts = { frames: 0, before: 0, after: 0, passed: 0, memory: 0 }
 
 /**
  * Frames of more bytes are compressed by another thread. So much takes a tenth of a
