@@ -17,6 +17,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Broker, type BrokerError, type PullLimits, type Signal } from "../broker/Broker.ts"
 import type { ConnectionId, UserId } from "../protocol/values/Identity.ts"
+import * as Monotonic from "../protocol/values/Monotonic.ts"
 import type { Position } from "../protocol/values/Position.ts"
 import { Backlog, type BacklogLimits } from "./capacity/Backlog.ts"
 import type { Limits } from "./capacity/SlowConsumer.ts"
@@ -116,7 +117,8 @@ export const make = Effect.fnUntraced(function*(
   const run: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E> = Effect.runForkWith(
     yield* Effect.context<never>()
   )
-  const drains = new DrainQueue((yield* Scheduler.Scheduler).makeDispatcher())
+  const clock = yield* Clock.Clock
+  const drains = new DrainQueue((yield* Scheduler.Scheduler).makeDispatcher(), () => Monotonic.millisUnsafe(clock))
   const counters = makeCounters()
   const registry = new ConnectionRegistry()
   const recovery = new Recovery()
@@ -126,7 +128,7 @@ export const make = Effect.fnUntraced(function*(
   const context: HubContext = {
     broker,
     counters,
-    clock: yield* Clock.Clock,
+    clock,
     limits: pullLimits(options.maxFrameBytes),
     slow: options.slow,
     backlog,

@@ -10,6 +10,8 @@
  * - A quarter of each turn is left to the others, so that critical events of some
  *   users do not keep those of all others waiting.
  * - A connection stands in the queue once.
+ * - While some wait, a turn lasts at least as long as all else did since the turn before,
+ *   so that what is emitted without a pause starves no device.
  *
  * @since 0.2.0
  */
@@ -25,7 +27,7 @@ export interface Startable {
   readonly start: () => void
 }
 
-/** How many connections write in one turn. */
+/** How many connections write in one turn, at least. */
 export const perTurn = 8
 
 const leftToOthers = perTurn / 4
@@ -38,12 +40,17 @@ const leftToOthers = perTurn / 4
  */
 export class DrainQueue {
   private readonly dispatcher: Scheduler.SchedulerDispatcher
+  private readonly now: () => number
   private readonly critical = new Set<Startable>()
   private readonly others = new Set<Startable>()
   private isScheduled = false
+  // Since when those that a turn left wait for the next.
+  private leftAt: number | undefined
 
-  constructor(dispatcher: Scheduler.SchedulerDispatcher) {
+  /** `now` is the monotonic time in milliseconds. */
+  constructor(dispatcher: Scheduler.SchedulerDispatcher, now: () => number) {
     this.dispatcher = dispatcher
+    this.now = now
   }
 
   /** Has a connection start in one of the next turns; before the others, if what it has to write `isCritical`. */
@@ -63,12 +70,29 @@ export class DrainQueue {
     this.dispatcher.scheduleTask(this.turn, 0)
   }
 
+  private get size(): number {
+    return this.critical.size + this.others.size
+  }
+
   private readonly turn = (): void => {
     this.isScheduled = false
+    const { leftAt, now } = this
+    const begun = now()
+    const until = leftAt === undefined ? begun : 2 * begun - leftAt
+    try {
+      do {
+        this.startSome()
+      } while (this.size > 0 && now() < until)
+    } finally {
+      this.leftAt = this.size > 0 ? now() : undefined
+    }
+  }
+
+  private startSome(): void {
     const first = take(this.critical, perTurn - Math.min(leftToOthers, this.others.size))
     const then = take(this.others, perTurn - first.length)
     // Before any starts, so that the rest has its turn whatever becomes of these.
-    if (this.critical.size + this.others.size > 0) this.schedule()
+    if (this.size > 0) this.schedule()
     for (const connection of first) connection.start()
     for (const connection of then) connection.start()
   }

@@ -15,7 +15,8 @@ const start = () => {
     due = task
     return () => (due = undefined)
   })
-  const queue = new DrainQueue(scheduler.makeDispatcher())
+  let time = 0
+  const queue = new DrainQueue(scheduler.makeDispatcher(), () => time)
   const turns: Array<Array<string>> = []
   const connections = new Map<string, { readonly start: () => void }>()
   const connection = (name: string) => {
@@ -34,7 +35,9 @@ const start = () => {
       task?.()
       return turns.at(-1) ?? []
     },
-    isDue: () => due !== undefined
+    isDue: () => due !== undefined,
+    pass: (ms: number) => void (time += ms),
+    time: () => time
   }
 }
 
@@ -49,6 +52,24 @@ describe("the connections that write", () => {
     assert.deepStrictEqual([first, second, third].map(({ length }) => length), [perTurn, perTurn, 1])
     assert.deepStrictEqual([...first, ...second, ...third], woken)
     assert.isFalse(queue.isDue())
+  })
+
+  it("have as long in a turn as all else had since the turn before, while they wait", () => {
+    const queue = start()
+    const connection = () => ({ start: () => queue.pass(1) })
+    const wait = (count: number) => Array.from({ length: count }, connection).forEach(queue.add)
+    const turn = () => {
+      const before = queue.time()
+      queue.turn()
+      return queue.time() - before
+    }
+    queue.pass(60_000)
+    wait(20 * perTurn)
+    // Nobody waited before.
+    assert.strictEqual(turn(), perTurn)
+    queue.pass(5 * perTurn)
+    assert.strictEqual(turn(), 5 * perTurn)
+    assert.strictEqual(turn(), perTurn)
   })
 
   it("are first those with a critical event, however many others were woken before", () => {
