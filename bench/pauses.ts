@@ -44,10 +44,13 @@ const makeContestant = async (
   const figure = (part: keyof Turns): Figure => ({
     contestant: name,
     unit: "seconds",
-    value: summarize(rounds.map((turns) => turns[part]))
+    value: summarize(rounds.map((turns) => Math.max(turns[part], shortest)))
   })
   return { contestant, figure }
 }
+
+/** In seconds. What is shorter, or did not happen at all, counts as this, so that there is a ratio. */
+const shortest = 0.000_01
 
 const compareAt = (what: string, users: number, aim: number, work: Work, settings: Settings) =>
   withHelpers(async (start) => {

@@ -36,4 +36,12 @@ export const summarize = (samples: ReadonlyArray<number>): Summary => {
  * another program on the same machine, falls out.
  */
 export const ratioOf = (subject: Summary, baseline: Summary): Summary =>
-  summarize(subject.samples.map((sample, round) => sample / (baseline.samples[round] ?? Number.NaN)))
+  summarize(subject.samples.map((sample, round) => {
+    const other = baseline.samples[round]
+    const ratio = sample / (other ?? Number.NaN)
+    // A figure that cannot be compared is none; the question fails, and the run goes on.
+    if (!Number.isFinite(ratio)) {
+      throw new Error(`round ${round + 1} measured ${sample} beside ${other}: that has no ratio`)
+    }
+    return ratio
+  }))
