@@ -9,27 +9,21 @@
  * What a command costs Redis, `redis-commands` asks.
  */
 import { NodeHttpServer } from "@effect/platform-node"
-import { Context, Deferred, Effect, type Fiber, Layer, Redacted, Schema, Scope, Stream } from "effect"
+import { Context, Deferred, Effect, type Fiber, Layer, Schema, Scope, Stream } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
-import * as Jose from "jose"
 import { createServer } from "node:http"
 import { WebSocket, WebSocketServer } from "ws"
 import { RedisBroker } from "../src/broker/redis/index.ts"
 import { connect } from "../src/client/index.ts"
-import { Authenticator, Gateway } from "../src/gateway/index.ts"
+import { Gateway } from "../src/gateway/index.ts"
 import { Broker, Command, EmitterLayer, Emitters } from "../src/index.ts"
+import { authenticator, ticketFor } from "./contestants/tickets.ts"
 import { seconds } from "./harness/clock.ts"
 import { check, compare, type Figure, figureAtMost, type Question, type Settings } from "./harness/question.ts"
 import { withRedis } from "./harness/redis.ts"
 import { type Contestant, interleave } from "./harness/rounds.ts"
 import { quantile, summarize } from "./harness/statistics.ts"
 import { userOf } from "./harness/workload.ts"
-
-const secret = "a secret for benchmarks, longer than 32 characters"
-
-const tokenOf = (user: string) => () =>
-  new Jose.SignJWT({ sub: user }).setProtectedHeader({ alg: "HS256" }).setExpirationTime("2 hours")
-    .sign(new TextEncoder().encode(secret))
 
 const Steer = Command.make("steer", { payload: { text: Schema.String } })
 
@@ -54,7 +48,7 @@ const node = <E>(broker: Layer.Layer<Broker.Broker, E>) =>
   ).pipe(
     Layer.provideMerge(EmitterLayer({ profile: "lowLatency" })),
     Layer.provide(broker),
-    Layer.provide(Authenticator.layerJwt({ secret: Redacted.make(secret) })),
+    Layer.provide(authenticator),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })),
     Layer.fresh,
     Layer.build
@@ -73,7 +67,7 @@ const ours = async <E>(
   const deviceOf = async (user: string) => {
     const device = connect({
       url: `ws://127.0.0.1:${"port" in address ? address.port : 0}/events`,
-      token: tokenOf(user),
+      token: () => ticketFor(user),
       transports: ["websocket"]
     })
     await Effect.runPromise(Scope.addFinalizer(scope, Effect.sync(device.close)))

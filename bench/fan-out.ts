@@ -6,10 +6,11 @@
  * The baselines do what the title says and no more: `ws.send`, and a response that server-sent events are written to.
  */
 import * as calls from "./contestants/calls.ts"
+import { roundsOf } from "./harness/latencies.ts"
 import { type Helper, withHelpers } from "./harness/process.ts"
 import { check, compare, type Comparison, type Figure, type Question, type Settings } from "./harness/question.ts"
 import { type Contestant, interleave } from "./harness/rounds.ts"
-import { quantile, summarize } from "./harness/statistics.ts"
+import { summarize } from "./harness/statistics.ts"
 import { userOf } from "./harness/workload.ts"
 
 interface Crowd {
@@ -55,7 +56,7 @@ const makeContestant = async (
 
   const count = perSecond * seconds
   const probes = count * readers / users.length
-  const rounds: Array<ReadonlyArray<number>> = []
+  const { add, figure: latency } = roundsOf(name)
   let from = 0
   const contestant: Contestant = async (round) => {
     await sender.ask(calls.spreadProbes, { users, from, count, perSecond })
@@ -63,15 +64,8 @@ const makeContestant = async (
     from += count
     check(took.length === probes, `${probes} events were to come, ${took.length} came`)
     check(took.every((latency) => latency > 0), "an event came before it was sent")
-    const sorted = took.toSorted((a, b) => a - b)
-    if (round >= 0) rounds.push(sorted)
-    return quantile(sorted, 0.99)
+    return add(round, took)
   }
-  const latency = (part: number): Figure => ({
-    contestant: name,
-    unit: "seconds",
-    value: summarize(rounds.map((sorted) => quantile(sorted, part)))
-  })
   const memory = (): Figure => ({ contestant: name, unit: "bytes", value: summarize([held]) })
   return { readers, contestant, latency, memory }
 }

@@ -3,17 +3,17 @@
  * for the users that are connected: pieces of text alone, or whole runs of an agent.
  */
 import { NodeHttpServer } from "@effect/platform-node"
-import { Effect, Exit, Layer, ManagedRuntime, Redacted, Scope } from "effect"
+import { Effect, Exit, Layer, ManagedRuntime, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
-import * as Jose from "jose"
 import { createServer } from "node:http"
-import { Authenticator, Gateway, GatewayConfig } from "../../src/gateway/index.ts"
+import { Gateway, GatewayConfig } from "../../src/gateway/index.ts"
 import { AgentEvents, Broker, type Emitter, EmitterLayer, Emitters, Identity } from "../../src/index.ts"
 import { on, serve } from "../harness/process.ts"
 import { check } from "../harness/question.ts"
 import { context, textOf } from "../harness/workload.ts"
 import * as calls from "./calls.ts"
 import { onCpu, settledMemory } from "./shared.ts"
+import { authenticator, ticketFor } from "./tickets.ts"
 
 type Bound = Emitter.Emitter["Service"]
 
@@ -21,8 +21,6 @@ const { compression } = await Effect.runPromise(
   GatewayConfig.decode({ compression: JSON.parse(process.argv[2] ?? "{}") })
 )
 const path = "/events"
-const issuer = "bench"
-const secret = "a secret for benchmarks, longer than 32 characters"
 
 const runtime = ManagedRuntime.make(
   HttpRouter.serve(Gateway.layer({ path, compression, connections: { perSecond: 20_000 } }), {
@@ -32,17 +30,10 @@ const runtime = ManagedRuntime.make(
     // A piece of text each 20 ms is a frame of its own then.
     Layer.provideMerge(EmitterLayer({ profile: "lowLatency" })),
     Layer.provideMerge(Broker.layerMemory()),
-    Layer.provide(Authenticator.layerJwt({ secret: Redacted.make(secret), issuer })),
+    Layer.provide(authenticator),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
   )
 )
-
-const ticketFor = (user: string): Promise<string> =>
-  new Jose.SignJWT({ sub: user })
-    .setProtectedHeader({ alg: "HS256" })
-    .setIssuer(issuer)
-    .setExpirationTime("2 hours")
-    .sign(new TextEncoder().encode(secret))
 
 const bound: Array<Bound> = []
 let users: ReadonlyArray<string> = []

@@ -6,11 +6,10 @@
  * of a Redis or a Postgres follows, or `normal` or `full` and the path of a file, in there, and keeps no more than by default.
  */
 import { NodeHttpServer } from "@effect/platform-node"
-import { Effect, Exit, Layer, ManagedRuntime, Redacted, Scope } from "effect"
+import { Effect, Exit, Layer, ManagedRuntime, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
-import * as Jose from "jose"
 import { createServer } from "node:http"
-import { Authenticator, Gateway } from "../../src/gateway/index.ts"
+import { Gateway } from "../../src/gateway/index.ts"
 import { AgentEvents, Broker, type Emitter, EmitterLayer, Emitters, type Event, Identity } from "../../src/index.ts"
 import { PostgresBroker } from "../../src/broker/postgres/index.ts"
 import { RedisBroker } from "../../src/broker/redis/index.ts"
@@ -21,6 +20,7 @@ import { check } from "../harness/question.ts"
 import { context, Noted, type Payload, payloadOf, Probe } from "../harness/workload.ts"
 import * as calls from "./calls.ts"
 import { atRates, inTurns, onCpu, onSpreadProbes, settledMemory } from "./shared.ts"
+import { authenticator, ticketFor } from "./tickets.ts"
 import { onTurns } from "./turns.ts"
 
 type Bound = Emitter.Emitter["Service"]
@@ -28,8 +28,6 @@ type Bound = Emitter.Emitter["Service"]
 const [mode, url, file] = process.argv.slice(2)
 const isDefault = mode === "idle" || url !== undefined
 const path = "/events"
-const issuer = "bench"
-const secret = "a secret for benchmarks, longer than 32 characters"
 
 // A sender that never pauses may be ahead of its reader by more than the defaults allow, which are 4,096 events and 1 MiB.
 const retention: { readonly maxEvents?: number; readonly maxBytes?: number } = isDefault
@@ -57,17 +55,10 @@ const runtime = ManagedRuntime.make(
   }).pipe(
     Layer.provideMerge(EmitterLayer()),
     Layer.provideMerge(broker),
-    Layer.provide(Authenticator.layerJwt({ secret: Redacted.make(secret), issuer })),
+    Layer.provide(authenticator),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
   )
 )
-
-const ticketFor = (user: string): Promise<string> =>
-  new Jose.SignJWT({ sub: user })
-    .setProtectedHeader({ alg: "HS256" })
-    .setIssuer(issuer)
-    .setExpirationTime("2 hours")
-    .sign(new TextEncoder().encode(secret))
 
 const bound = new Map<string, Bound>()
 const scope = Scope.makeUnsafe()

@@ -13,14 +13,10 @@ export interface Pace {
   readonly seconds: number
 }
 
-/** A contestant whose figure is the 99th percentile, and what share of all its probes took how long. */
-export const latenciesOf = (name: string, sender: Helper, receiver: Helper, pace: Pace) => {
+/** What a contestant's probes took: `add` notes a round that counts, and gives its 99th percentile. */
+export const roundsOf = (name: string) => {
   const rounds: Array<ReadonlyArray<number>> = []
-  const contestant: Contestant = async (round) => {
-    const sent = await sender.ask(calls.pace, pace)
-    const { probes } = await receiver.ask(calls.latencies, sent)
-    check(probes.length === sent.probes, `${sent.probes} probes were sent, ${probes.length} received`)
-    check(probes.every((latency) => latency > 0), "a probe was received before it was sent")
+  const add = (round: number, probes: ReadonlyArray<number>): number => {
     const sorted = probes.toSorted((a, b) => a - b)
     if (round >= 0) rounds.push(sorted)
     return quantile(sorted, 0.99)
@@ -30,6 +26,19 @@ export const latenciesOf = (name: string, sender: Helper, receiver: Helper, pace
     unit: "seconds",
     value: summarize(rounds.map((sorted) => quantile(sorted, part)))
   })
+  return { add, figure }
+}
+
+/** A contestant whose figure is the 99th percentile, and what share of all its probes took how long. */
+export const latenciesOf = (name: string, sender: Helper, receiver: Helper, pace: Pace) => {
+  const { add, figure } = roundsOf(name)
+  const contestant: Contestant = async (round) => {
+    const sent = await sender.ask(calls.pace, pace)
+    const { probes } = await receiver.ask(calls.latencies, sent)
+    check(probes.length === sent.probes, `${sent.probes} probes were sent, ${probes.length} received`)
+    check(probes.every((latency) => latency > 0), "a probe was received before it was sent")
+    return add(round, probes)
+  }
   return { contestant, figure }
 }
 

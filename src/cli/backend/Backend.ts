@@ -4,13 +4,14 @@
  *
  * @since 0.2.0
  */
-import type * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import type { Broker } from "../../broker/Broker.ts"
 import type { ConfigError } from "../../protocol/settings/ConfigError.ts"
 import type { UserId } from "../../protocol/values/Identity.ts"
-import type { Failed } from "../output/Failed.ts"
+import { Failed } from "../output/Failed.ts"
 import type { Finding } from "../output/Finding.ts"
 
 /**
@@ -68,3 +69,27 @@ export interface BackendEntry {
   readonly package: string
   readonly load: () => Promise<Backend>
 }
+
+/**
+ * Stands for a broker that cannot be used with what it found.
+ *
+ * @category layers
+ * @since 0.2.0
+ */
+export const layerRefused = ({ message }: { readonly message: string }): Layer.Layer<Broker, Failed> =>
+  Layer.effectContext<Broker, Failed, never>(Effect.fail(new Failed({ exit: "no", message })))
+
+/**
+ * How long events are kept, in words, by options whose settings have this prefix.
+ *
+ * @category conversions
+ * @since 0.2.0
+ */
+export const retentionOf = (prefix: string) =>
+({ maxAge, maxBytes, maxEvents }: {
+  readonly maxAge: Duration.Duration
+  readonly maxBytes: number
+  readonly maxEvents: number
+}): string =>
+  `${maxEvents} events, ${maxBytes} bytes and ${Duration.format(maxAge)} of each user are kept ` +
+  `(${prefix}_MAX_EVENTS, ${prefix}_MAX_BYTES, ${prefix}_MAX_AGE)`

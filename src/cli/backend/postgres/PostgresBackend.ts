@@ -18,7 +18,7 @@ import type { ConfigError } from "../../../protocol/settings/ConfigError.ts"
 import { UserId } from "../../../protocol/values/Identity.ts"
 import { Failed, ofBroker } from "../../output/Failed.ts"
 import { fault, type Finding, ok } from "../../output/Finding.ts"
-import type { Backend, Sought, Taken } from "../Backend.ts"
+import { type Backend, layerRefused, retentionOf, type Sought, type Taken } from "../Backend.ts"
 import * as PostgresChecks from "./PostgresChecks.ts"
 
 const options = Effect.flatMap(Options.read(Options.config), Options.decode)
@@ -155,10 +155,7 @@ const taken = (user: UserId, source: string, sequence: number): Effect.Effect<Ta
  */
 export const backend: Backend = {
   layer: PostgresBroker.layerConfig().pipe(
-    Layer.catchTag(
-      "SchemaMismatch",
-      ({ message }) => Layer.effectContext(Effect.fail(new Failed({ exit: "no", message })))
-    )
+    Layer.catchTag("SchemaMismatch", layerRefused)
   ),
   checks: options.pipe(
     Effect.flatMap(checksOf),
@@ -167,10 +164,5 @@ export const backend: Backend = {
   ),
   usersOf,
   taken,
-  retention: Effect.map(
-    options,
-    ({ maxAge, maxBytes, maxEvents }) =>
-      `${maxEvents} events, ${maxBytes} bytes and ${Duration.format(maxAge)} of each user are kept ` +
-      "(POSTGRES_MAX_EVENTS, POSTGRES_MAX_BYTES, POSTGRES_MAX_AGE)"
-  )
+  retention: Effect.map(options, retentionOf("POSTGRES"))
 }

@@ -20,6 +20,7 @@ import { SchemaMismatch } from "../../../broker/postgres/schema/SchemaError.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import * as Names from "../../../protocol/values/Names.ts"
 import { fault, type Finding, note, ok, warning } from "../../output/Finding.ts"
+import { ofClock, ofLatency } from "../ServerFindings.ts"
 import * as Facts from "./Facts.ts"
 
 type Facts = Facts.Facts
@@ -181,32 +182,6 @@ const ofTimeouts = (
   return found.length > 0 ? found : [ok("timeouts", "none ends what is needed")]
 }
 
-const tolerableMs = 1_000
-
-const ofClock = (skewMs: number): Finding =>
-  Math.abs(skewMs) <= tolerableMs ? ok("clock", `its clock differs by ${Math.round(skewMs)} ms`) : warning(
-    "clock",
-    `its clock is ${(Math.abs(skewMs) / 1000).toFixed(1)} s ${skewMs > 0 ? "ahead" : "behind"}`,
-    "keep both machines in time (chrony or systemd-timesyncd): tokens, revocations and ages go by their clocks"
-  )
-
-const slowMs = 10
-
-const ofLatency = (ms: number, { deadline }: Options): Finding => {
-  const text = `it answers in ${ms.toFixed(1)} ms`
-  const limit = Duration.toMillis(deadline)
-  if (ms > limit / 2) {
-    return fault("latency", `${text}, and a call fails after ${limit} ms`, "move it nearer, or raise POSTGRES_DEADLINE")
-  }
-  return ms > slowMs
-    ? warning(
-      "latency",
-      text,
-      "move it nearer: each critical event waits for it; look for slow queries and a slow disk"
-    )
-    : ok("latency", text)
-}
-
 /** What was measured beside the facts: the median of some calls, and how far the server's clock is ahead. */
 export interface Measured {
   readonly latencyMs: number
@@ -235,7 +210,11 @@ export const judge = (
   ...ofTimeouts(facts, options),
   ...ofTables(facts, options.schema),
   ofClock(skewMs),
-  ofLatency(latencyMs, options)
+  ofLatency(latencyMs, {
+    deadline: options.deadline,
+    prefix: "POSTGRES",
+    lookFor: "slow queries and a slow disk"
+  })
 ]
 
 const pings = 9

@@ -17,7 +17,7 @@ import type { ConfigError } from "../../../protocol/settings/ConfigError.ts"
 import { UserId } from "../../../protocol/values/Identity.ts"
 import { Failed, ofBroker } from "../../output/Failed.ts"
 import { fault, type Finding, ok } from "../../output/Finding.ts"
-import type { Backend, Sought, Taken } from "../Backend.ts"
+import { type Backend, layerRefused, retentionOf, type Sought, type Taken } from "../Backend.ts"
 import * as RedisChecks from "./RedisChecks.ts"
 
 const options = Effect.flatMap(Options.read(Options.config), Options.decode)
@@ -155,10 +155,7 @@ const taken = (user: UserId, source: string, sequence: number): Effect.Effect<Ta
  */
 export const backend: Backend = {
   layer: RedisBroker.layerConfig().pipe(
-    Layer.catchTag(
-      "LayoutMismatch",
-      (error) => Layer.effectContext(Effect.fail(new Failed({ exit: "no", message: error.message })))
-    )
+    Layer.catchTag("LayoutMismatch", layerRefused)
   ),
   checks: options.pipe(
     Effect.flatMap((all) => Effect.forEach(Options.serversOf(all), checksOf, { concurrency: "unbounded" })),
@@ -168,10 +165,5 @@ export const backend: Backend = {
   ),
   usersOf,
   taken,
-  retention: Effect.map(
-    options,
-    ({ maxAge, maxBytes, maxEvents }) =>
-      `${maxEvents} events, ${maxBytes} bytes and ${Duration.format(maxAge)} of each user are kept ` +
-      "(REDIS_MAX_EVENTS, REDIS_MAX_BYTES, REDIS_MAX_AGE)"
-  )
+  retention: Effect.map(options, retentionOf("REDIS"))
 }

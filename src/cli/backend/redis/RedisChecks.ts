@@ -5,7 +5,6 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { BrokerError } from "../../../broker/BrokerError.ts"
 import * as RedisKeys from "../../../broker/redis/codec/Keys.ts"
@@ -16,6 +15,7 @@ import { toBrokerError } from "../../../broker/redis/connection/RedisFailure.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import * as Names from "../../../protocol/values/Names.ts"
 import { fault, type Finding, note, ok, warning } from "../../output/Finding.ts"
+import { ofClock, ofLatency } from "../ServerFindings.ts"
 import * as Facts from "./Facts.ts"
 import * as Rights from "./Rights.ts"
 
@@ -102,28 +102,6 @@ const ofRights = ({ channels, commands, keys }: Rights.Missing, { prefix }: Serv
   return check("rights", text, `ACL SETUSER <user> ${lacks.join(" ")}, and keep it in the server's ACL file`)
 }
 
-const tolerableMs = 1_000
-
-const ofClock = (skewMs: number): Finding =>
-  Math.abs(skewMs) <= tolerableMs ? ok("clock", `its clock differs by ${Math.round(skewMs)} ms`) : warning(
-    "clock",
-    `its clock is ${(Math.abs(skewMs) / 1000).toFixed(1)} s ${skewMs > 0 ? "ahead" : "behind"}`,
-    "keep both machines in time (chrony or systemd-timesyncd): tokens, revocations and ages go by their clocks"
-  )
-
-const ofLatency = (ms: number, { deadline }: ServerOptions): Finding => {
-  const text = `it answers in ${ms.toFixed(1)} ms`
-  const limit = Duration.toMillis(deadline)
-  if (ms > limit / 2) {
-    return fault("latency", `${text}, and a call fails after ${limit} ms`, "move it nearer, or raise REDIS_DEADLINE")
-  }
-  return ms > slowMs
-    ? warning("latency", text, "move it nearer: each critical event waits for it; look for slow commands in SLOWLOG")
-    : ok("latency", text)
-}
-
-const slowMs = 10
-
 const pings = 9
 
 /**
@@ -170,6 +148,6 @@ export const checks = Effect.fnUntraced(function*(
     ofMemory(info),
     ofPersistence(info),
     ...clockFinding,
-    ofLatency(latencyMs, server)
+    ofLatency(latencyMs, { deadline: server.deadline, prefix: "REDIS", lookFor: "slow commands in SLOWLOG" })
   ]
 })

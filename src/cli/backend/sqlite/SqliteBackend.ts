@@ -5,7 +5,6 @@
  * @since 0.2.0
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -16,7 +15,7 @@ import * as Rows from "../../../broker/sqlite/worker/Rows.ts"
 import type { ConfigError } from "../../../protocol/settings/ConfigError.ts"
 import { UserId } from "../../../protocol/values/Identity.ts"
 import { Failed } from "../../output/Failed.ts"
-import type { Backend, Sought, Taken } from "../Backend.ts"
+import { type Backend, layerRefused, retentionOf, type Sought, type Taken } from "../Backend.ts"
 import * as LogFile from "./LogFile.ts"
 import * as SqliteChecks from "./SqliteChecks.ts"
 
@@ -73,10 +72,7 @@ const taken = (user: UserId, source: string, sequence: number): Effect.Effect<Ta
  */
 export const backend: Backend = {
   layer: SqliteBroker.layerConfig().pipe(
-    Layer.catchTag(
-      "SqliteOpenError",
-      ({ message }) => Layer.effectContext(Effect.fail(new Failed({ exit: "no", message })))
-    )
+    Layer.catchTag("SqliteOpenError", layerRefused)
   ),
   checks: Effect.catch(
     Effect.flatMap(options, ({ file }) => Effect.map(Clock.Clock, (clock) => SqliteChecks.checks(file, clock))),
@@ -85,10 +81,5 @@ export const backend: Backend = {
   ),
   usersOf,
   taken,
-  retention: Effect.map(
-    options,
-    ({ maxAge, maxBytes, maxEvents }) =>
-      `${maxEvents} events, ${maxBytes} bytes and ${Duration.format(maxAge)} of each user are kept ` +
-      "(SQLITE_MAX_EVENTS, SQLITE_MAX_BYTES, SQLITE_MAX_AGE)"
-  )
+  retention: Effect.map(options, retentionOf("SQLITE"))
 }
