@@ -23,7 +23,8 @@ export interface Proxy {
   readonly stats: () => { readonly total: number; readonly open: number }
 }
 
-export const proxyTo = (port: () => number) =>
+/** With `cutBehind` the first connection ends once so many bytes of what the server says have come through. */
+export const proxyTo = (port: () => number, cutBehind = Number.POSITIVE_INFINITY) =>
   Effect.acquireRelease(
     Effect.callback<Proxy & { readonly server: net.Server }>((resume) => {
       const pairs = new Set<readonly [net.Socket, net.Socket]>()
@@ -32,6 +33,7 @@ export const proxyTo = (port: () => number) =>
       let total = 0
       const server = net.createServer((near) => {
         total += 1
+        let left = total === 1 ? cutBehind : Number.POSITIVE_INFINITY
         const far = net.connect(port(), "127.0.0.1")
         const pair = [near, far] as const
         pairs.add(pair)
@@ -47,7 +49,10 @@ export const proxyTo = (port: () => number) =>
             if ((fate === "refuse" && isUpgrade) || (fate === "down" && from === near)) {
               near.end("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
             } else if (fate !== "swallow" || !isUpgrade) {
-              to.write(bytes)
+              const through = from === far ? bytes.subarray(0, left) : bytes
+              if (from === far) left -= through.length
+              if (left > 0) to.write(through)
+              else to.write(through, end)
             }
           })
           from.on("error", end)

@@ -4,22 +4,11 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { patience } from "../support/patience.ts"
-import { killDemos, record, startDemo } from "./demo.ts"
-
-const post = async (url: string, body: unknown, token = ""): Promise<Readonly<Record<string, unknown>>> => {
-  const response = await fetch(url, {
-    method: "POST",
-    headers: { authorization: `Bearer ${token}` },
-    body: JSON.stringify(body)
-  })
-  return await response.json()
-}
-
-const tokenOf = async (url: string) => String((await post(`${url}/api/token`, { user: "ada" }))["token"])
+import { killDemos, post, record, startDemo, tokenOf } from "./demo.ts"
 
 /** The offsets of a run's events in the log. */
 const logged = async (url: string, run: string): Promise<ReadonlyArray<number>> => {
-  const { offsets } = await post(`${url}/api/logged`, { run }, await tokenOf(url))
+  const { answer: { offsets } } = await post(url, "/api/logged", { run }, await tokenOf(url, "ada"))
   return Array.isArray(offsets) ? offsets.map(Number) : assert.fail("no offsets")
 }
 
@@ -44,7 +33,8 @@ describe("npm start, Ctrl-C, npm start", () => {
     const url = await demo.ready
     assert.isTrue(existsSync(file))
     const epoch = await epochOf(url)
-    const run = String((await post(`${url}/api/ask`, { question: "How do I resume?" }, await tokenOf(url)))["run"])
+    const asked = await post(url, "/api/ask", { question: "How do I resume?" }, await tokenOf(url, "ada"))
+    const run = String(asked.answer["run"])
     await vi.waitFor(async () => assert.isAbove((await logged(url, run)).length, 2), 10_000 * patience)
     const { code, stderr } = await demo.stop("SIGINT")
     assert.deepStrictEqual([code, stderr], [0, ""])

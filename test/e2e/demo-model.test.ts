@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import { chatServer, chunk, done, says } from "../ai/chatServer.ts"
 import { eventually } from "../broker/events.ts"
 import { patience } from "../support/patience.ts"
-import { killDemos, record, startDemo } from "./demo.ts"
+import { killDemos, post, record, startDemo, tokenOf } from "./demo.ts"
 
 describe("npm start with OPENAI_BASE_URL", () => {
   afterAll(killDemos)
@@ -22,14 +22,9 @@ describe("npm start with OPENAI_BASE_URL", () => {
       const url = yield* Effect.promise(() => demo.ready)
       const ada = yield* Effect.acquireRelease(Effect.promise(() => record(url, "ada")), ({ close }) =>
         Effect.sync(close))
-      const post = (path: string, body: unknown, token = "") =>
-        Effect.promise(async (): Promise<unknown> => {
-          const headers = { authorization: `Bearer ${token}` }
-          return await (await fetch(url + path, { method: "POST", headers, body: JSON.stringify(body) })).json()
-        })
-      const signedIn = yield* post("/api/token", { user: "ada" })
-      const token = signedIn instanceof Object ? String(Reflect.get(signedIn, "token")) : assert.fail("no token")
-      yield* post("/api/ask", { question: "Which way is up?" }, token)
+      yield* Effect.promise(async () =>
+        post(url, "/api/ask", { question: "Which way is up?" }, await tokenOf(url, "ada"))
+      )
       const said = Effect.sync(() =>
         ada.events.map(({ data, type }) =>
           type === "text_delta" ? String(data["delta"]) : ""

@@ -99,6 +99,22 @@ export const launch = (executablePath: string): Promise<Browser> =>
     ]
   })
 
+/** Asks the demo's server, and gives its answer. */
+export const post = async (
+  url: string,
+  path: string,
+  body: unknown,
+  token = ""
+): Promise<{ readonly status: number; readonly answer: Readonly<Record<string, unknown>> }> => {
+  const headers = { authorization: `Bearer ${token}` }
+  const response = await fetch(url + path, { method: "POST", headers, body: JSON.stringify(body) })
+  return { status: response.status, answer: await response.json() }
+}
+
+/** A token for a user of the demo. */
+export const tokenOf = async (url: string, user: string): Promise<string> =>
+  String((await post(url, "/api/token", { user })).answer["token"])
+
 /** An event as it came over the wire. */
 export interface Recorded {
   readonly offset: number
@@ -126,8 +142,7 @@ export const record = async (
   user: string,
   comesBackFrom: ReadonlyArray<number> = []
 ): Promise<Recorder> => {
-  const response = await fetch(`${url}/api/token`, { method: "POST", body: JSON.stringify({ user }) })
-  const { token }: { token: string } = await response.json()
+  const token = await tokenOf(url, user)
   const events: Array<Recorded> = []
   const problems: Array<string> = []
   let position: { readonly epoch: string; readonly offset: number } | undefined

@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises"
 import { createConnection } from "node:net"
 import type { Browser, Page } from "playwright-core"
 import { findProgram } from "../support/program.ts"
-import { bare, decline, expected, killDemos, launch, listed, record, shown, startDemo } from "./demo.ts"
+import { bare, decline, expected, killDemos, launch, listed, post, record, shown, startDemo, tokenOf } from "./demo.ts"
 import { patience } from "../support/patience.ts"
 
 const chromium = findProgram("chromium")
@@ -76,17 +76,9 @@ describe.skipIf(postgres === undefined)("npm run start:cluster -- --broker postg
   it("runs an agent on the worker, shows it through a gateway, and leaves nothing behind when it is itself killed", async () => {
     const cluster = await begin(overPostgres)
     const ada = await record(cluster.url, "ada")
-    const post = (path: string, body: unknown, token = "") =>
-      fetch(cluster.url + path, {
-        method: "POST",
-        headers: { authorization: `Bearer ${token}` },
-        body: JSON.stringify(body)
-      })
-    const { token }: { token: string } = await (await post("/api/token", { user: "ada" })).json()
-    assert.strictEqual(
-      (await post("/api/ask", { question: "Which close codes make a client reconnect?" }, token)).status,
-      202
-    )
+    const question = "Which close codes make a client reconnect?"
+    const { status } = await post(cluster.url, "/api/ask", { question }, await tokenOf(cluster.url, "ada"))
+    assert.strictEqual(status, 202)
     await until("its answer begins", () => ada.events.some(({ type }) => type === "text_delta"))
     assert.deepStrictEqual([...ada.problems], [])
     ada.close()

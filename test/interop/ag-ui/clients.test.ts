@@ -11,11 +11,11 @@ import { AgUi } from "effect-emitter/ag-ui"
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import { proxyTo } from "../../client/Proxy.ts"
 import { token } from "../../gateway/server.ts"
 import { patience } from "../../support/patience.ts"
 import { seeded } from "../../support/random.ts"
 import { serveApp } from "../app.ts"
-import { cutLine } from "../cutLine.ts"
 
 const text = "Streams are pull-based: 日本語 👩‍🚀\n\ndata: {}\n"
 
@@ -83,12 +83,12 @@ describe("A client", () => {
             const asked = { threadId: `t${index}`, runId: `r${index}`, messages: [], tools: [], context: [] }
             const response = yield* app.post("/agent", { ...asked, state: {}, forwardedProps: {} })
             yield* Effect.promise(() => response.text())
-            return yield* cutLine(Number(new URL(app.url).port), cut)
+            return yield* proxyTo(() => Number(new URL(app.url).port), cut)
           }))
         const urls = lines.map(({ port }) => `ws://127.0.0.1:${port}/events`)
         const told = yield* linesOf("connect-child.ts", `${app.url}/agent`, yield* token("ada"), ...urls)
         assert.deepStrictEqual(told, cuts.map((_, index) => messagesOf(`r${index}`)))
-        assert.isAtLeast(lines.filter((line) => line.connections() > 1).length, cuts.length / 4)
+        assert.isAtLeast(lines.filter(({ stats }) => stats().total > 1).length, cuts.length / 4)
       }),
     60_000 * patience
   )
