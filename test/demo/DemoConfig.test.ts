@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect } from "effect"
-import * as DemoConfig from "../../src/demo/DemoConfig.ts"
+import * as DemoConfig from "../../src/demo/settings/DemoConfig.ts"
 
 const portOf = (env: Record<string, string>) =>
   DemoConfig.port.pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))

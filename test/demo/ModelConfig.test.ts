@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Redacted } from "effect"
 import { OtherModel } from "../../src/demo/agent/Agent.ts"
-import * as ModelConfig from "../../src/demo/ModelConfig.ts"
+import * as ModelConfig from "../../src/demo/settings/ModelConfig.ts"
 
 const modelOf = (env: Record<string, string>) =>
   ModelConfig.model.pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))

@@ -2,7 +2,7 @@
  * What `npm run start:cluster` can be told.
  */
 import { Effect } from "effect"
-import * as Options from "../Options.ts"
+import * as Options from "../settings/Options.ts"
 
 /** Where the processes keep their logs. */
 export type Broker = "redis" | "postgres"

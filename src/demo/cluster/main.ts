@@ -5,8 +5,8 @@
  */
 import { Console, Deferred, Effect, Path, Redacted } from "effect"
 import { buildPage, PageNotBuilt } from "../build.ts"
-import { PortUnavailable } from "../DemoConfig.ts"
-import * as DemoConfig from "../DemoConfig.ts"
+import { PortUnavailable } from "../settings/DemoConfig.ts"
+import * as DemoConfig from "../settings/DemoConfig.ts"
 import { makeSecret } from "../DemoUsers.ts"
 import { runProgram } from "../program.ts"
 import * as Balancer from "./Balancer.ts"

@@ -7,7 +7,7 @@ import { HttpServer } from "effect/http"
 import { fileURLToPath } from "node:url"
 import * as Library from "../agent/Library.ts"
 import { readPage } from "../build.ts"
-import * as ModelConfig from "../ModelConfig.ts"
+import * as ModelConfig from "../settings/ModelConfig.ts"
 import { runProgram } from "../program.ts"
 import * as Roles from "./roles.ts"
 

@@ -3,7 +3,7 @@
  * an API that speaks OpenAI's chat completions. `OPENAI_API_KEY` is its key, where it needs one.
  */
 import { Config, Effect, Layer, Option, Redacted, Schema } from "effect"
-import { OtherModel } from "./agent/Agent.ts"
+import { OtherModel } from "../agent/Agent.ts"
 
 /** The settings do not name a model. */
 export class InvalidModel extends Schema.TaggedError<InvalidModel>()("InvalidModel", {
@@ -47,7 +47,7 @@ export const layer = (options: Model | undefined): Layer.Layer<never> =>
     OtherModel,
     Effect.gen(function*() {
       // Nothing of it is loaded where nobody asks for it.
-      const { make } = yield* Effect.promise(() => import("./agent/OpenAi.ts"))
+      const { make } = yield* Effect.promise(() => import("../agent/OpenAi.ts"))
       const { apiKey, baseUrl, model: name } = options
       return yield* make({ baseUrl, model: name, apiKey: apiKey === undefined ? undefined : Redacted.value(apiKey) })
     })

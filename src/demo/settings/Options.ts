@@ -19,10 +19,9 @@ const help = { help: { type: "boolean", short: "h", default: false } } as const
 /** Reads the options of a program, which has `--help` besides its own. */
 export const read = <const O extends ParseArgsOptionsConfig>(
   script: string,
-  options: O,
-  args: ReadonlyArray<string> = process.argv.slice(2)
+  options: O
 ) =>
   Effect.try({
-    try: () => parseArgs({ args: [...args], options: { ...options, ...help } }).values,
+    try: () => parseArgs({ options: { ...options, ...help } }).values,
     catch: (error) => new WrongOption({ problem: error instanceof Error ? error.message : String(error), script })
   })
