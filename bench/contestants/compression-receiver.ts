@@ -55,8 +55,14 @@ const openStream = async (url: string, ticket: string): Promise<void> => {
   const texts = answered.headers["content-encoding"] === "gzip"
     ? answered.pipe(createGunzip({ flush: constants.Z_SYNC_FLUSH }))
     : answered
-  texts.on("data", (more: Buffer) => {
-    const text = String(more)
+  // A line, and a character, may come in two parts.
+  let begun = ""
+  texts.setEncoding("utf8")
+  texts.on("data", (more: string) => {
+    const all = begun + more
+    const end = all.lastIndexOf("\n") + 1
+    const text = all.slice(0, end)
+    begun = all.slice(end)
     placeOf(device, text, /^id: [^:]*:(\d+)$/gmu)
     if (text.includes("event: frame:welcome")) welcomed.resolve()
   })

@@ -35,7 +35,7 @@ const post = Effect.fnUntraced(function*(path: string, body: unknown, headers: R
   return yield* Effect.callback<Answer>((resume) => {
     const call = request({ hostname, port, path, method: "POST", headers }, (response) => {
       let answer = ""
-      response.on("data", (chunk) => answer += chunk)
+      response.setEncoding("utf8").on("data", (chunk: string) => answer += chunk)
       response.on("end", () => {
         const json = response.headers["content-type"]?.includes("json") === true
         resume(Effect.succeed({ status: response.statusCode ?? 0, body: json ? JSON.parse(answer) : { text: answer } }))

@@ -181,7 +181,7 @@ export const dial = (
       })
       socket.on("unexpected-response", (_, response) => {
         let body = ""
-        response.on("data", (chunk: Buffer) => body += chunk.toString())
+        response.setEncoding("utf8").on("data", (chunk: string) => body += chunk)
         response.on("end", () => resume(Effect.fail(new Refused(response.statusCode ?? 0, body))))
       })
       socket.on("error", () => {})

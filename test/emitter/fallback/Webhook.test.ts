@@ -27,7 +27,7 @@ const receiver = Effect.fnUntraced(function*(...answers: ReadonlyArray<number | 
   const received: Array<Received> = []
   const server = createServer((request, response) => {
     let body = ""
-    request.on("data", (chunk) => body += chunk)
+    request.setEncoding("utf8").on("data", (chunk: string) => body += chunk)
     request.on("end", () => {
       received.push({ method: request.method, headers: request.headers, body })
       const answer = answers[Math.min(received.length, answers.length) - 1] ?? 200

@@ -296,7 +296,10 @@ describe("The end of a connection, with compression,", () => {
         let text = ""
         let ended = false
         const streamed = yield* stream(served, { "accept-encoding": "gzip" })
-        streamed.pipe(gunzip).on("data", (more: Buffer) => text += more.toString()).on("end", () => ended = true)
+        streamed.pipe(gunzip).setEncoding("utf8").on("data", (more: string) => text += more).on(
+          "end",
+          () => ended = true
+        )
         yield* until("the welcome of the stream", () => text.includes("welcome"))
         // In one turn: the last large event, and the end.
         yield* Effect.andThen(say(served, 1, "so ".repeat(60_000)), Effect.forkChild(served.gateway.drain))
