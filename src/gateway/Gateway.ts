@@ -66,6 +66,7 @@ import type { IdentifyError } from "./authentication/IdentifyError.ts"
 import * as OriginPolicy from "./authentication/OriginPolicy.ts"
 import { Compressor } from "./compression/Compressor.ts"
 import { noCounts } from "./compression/Counts.ts"
+import * as TextStream from "./compression/TextStream.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Routes from "./Routes.ts"
@@ -96,6 +97,7 @@ export {
 } from "./authentication/IdentifyError.ts"
 export type { StrangerKind } from "./admission/StrangerKind.ts"
 export type { Counts as CompressionCounts } from "./compression/Counts.ts"
+export type { Encode as EncodeTexts, Encoded as EncodedTexts } from "./compression/TextStream.ts"
 export type { Fate } from "./command/Commands.ts"
 export type { LimitScope } from "../hub/Stats.ts"
 export type { Stats } from "./Stats.ts"
@@ -118,6 +120,9 @@ export type { Stats } from "./Stats.ts"
  *   `preflight` is the answer to its `OPTIONS`, both by the gateway's `origins`.
  * - `command` decides about a command of a user as if a device of theirs had sent it, by
  *   the same limits and the same policy.
+ * - `encode` makes the body and the headers of an answer that streams texts, in gzip where
+ *   its client takes that, by the settings and within the memory of this gateway's
+ *   `compression`. It is `undefined` where that is not enabled.
  * - `goodbye` waits until the gateway says goodbye to its devices. Whoever waits counts
  *   as one of its sessions: a response of the program's own that lasts ends with them.
  * - `drain` leaves runs alone, refuses new devices, sends what is there to send, says goodbye to all others, and waits until
@@ -137,6 +142,7 @@ export class Gateway extends Context.Service<Gateway, {
     principal: Principal,
     command: Command.Request
   ) => Effect.Effect<Command.Outcome, Commands.Undecided>
+  readonly encode: TextStream.Encode | undefined
   readonly goodbye: Effect.Effect<void>
   readonly drain: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
@@ -287,7 +293,17 @@ const make = Effect.fnUntraced(function*(
     sessions.add(session)
     return Effect.sync(leave)
   })
-  const gateway = { stats, drain, identify, command, goodbye, cors, preflight: routes.options, revoke: hub.revoke }
+  const gateway: Gateway["Service"] = {
+    stats,
+    drain,
+    identify,
+    command,
+    goodbye,
+    cors,
+    preflight: routes.options,
+    revoke: hub.revoke,
+    encode: compressor === undefined ? undefined : TextStream.encodeBy(compressor)
+  }
   Metrics.publishBy(gateway, publish)
 
   return {

@@ -21,6 +21,17 @@ import { type Compressor, mostWindowBits } from "./Compressor.ts"
 export const headers = { "content-encoding": "gzip" }
 
 /**
+ * What an answer says of itself that depends on whether its client takes gzip. `vary`:
+ * on what else it depends.
+ *
+ * @category getters
+ * @since 0.2.0
+ */
+export const variesWith = (vary: string | undefined): { readonly vary: string } => ({
+  vary: vary === undefined ? "Accept-Encoding" : `${vary}, Accept-Encoding`
+})
+
+/**
  * Whether a client takes gzip, by its `Accept-Encoding`.
  *
  * @category checks

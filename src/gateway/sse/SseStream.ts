@@ -245,11 +245,11 @@ export const headers = {
 export const headersOf = (
   { compressor }: Pick<SessionContext, "compressor">,
   more: Readonly<Record<string, string>>
-): Readonly<Record<string, string>> => {
-  if (compressor === undefined) return { ...headers, ...more }
-  const { vary } = more
-  return { ...headers, ...more, vary: vary === undefined ? "Accept-Encoding" : `${vary}, Accept-Encoding` }
-}
+): Readonly<Record<string, string>> => ({
+  ...headers,
+  ...more,
+  ...(compressor === undefined ? {} : GzipStream.variesWith(more["vary"]))
+})
 
 /**
  * Serves one device until it leaves or is sent away. When it succeeds, the

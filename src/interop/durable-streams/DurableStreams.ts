@@ -62,6 +62,7 @@ import * as ServerOptions from "../server/ServerOptions.ts"
 export const Limits = Schema.Struct({
   heartbeat: ServerOptions.Limits.fields.heartbeat,
   streamsPerUser: ServerOptions.Limits.fields.streamsPerUser,
+  compression: ServerOptions.Limits.fields.compression,
   longPoll: TimeInput.pipe(Schema.withDecodingDefault(Effect.succeed("20 seconds")))
 })
 
@@ -73,6 +74,8 @@ export const Limits = Schema.Struct({
  * - `heartbeat`: how often a comment keeps a stream open, `"15 seconds"` by default.
  * - `streamsPerUser`: how many answers this layer writes to a user live at a time, and in
  *   how many more a user may wait, 20 by default. What is more is refused with status 429.
+ * - `compression`: whether live streams are in gzip for clients that take it, no. They are
+ *   compressed as the gateway's own are, whose `compression` has to be enabled as well.
  *
  * @category options
  * @since 0.2.0

@@ -33,7 +33,7 @@ import { Gateway } from "../../gateway/Gateway.ts"
 import * as Refusal from "../../gateway/Refusal.ts"
 import * as SignIn from "../../http/SignIn.ts"
 import * as Command from "../../protocol/command/Command.ts"
-import type { ConfigError, Part } from "../../protocol/settings/ConfigError.ts"
+import { ConfigError, type Part } from "../../protocol/settings/ConfigError.ts"
 import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
 import * as Names from "../../protocol/values/Names.ts"
 import type { RunItem } from "../RunItem.ts"
@@ -116,7 +116,7 @@ export const provided = <R>(): Effect.Effect<
  *   its active runs and of the newest others.
  * - `command` sends a command, as a device of the user would.
  * - `respond` answers with what is written of a run, with comments between to keep the
- *   stream open.
+ *   stream open, in gzip where that is wanted and the client takes it.
  *
  * @category models
  * @since 0.2.0
@@ -168,6 +168,8 @@ export const make = Effect.fnUntraced(function*(
   const limits = yield* decodeLimits(of, given)
   const broker = yield* Broker
   const gateway = yield* Gateway
+  if (limits.compression && gateway.encode === undefined) return yield* gatewayDoesNot(of)
+  const encode = limits.compression ? gateway.encode : undefined
   const clock = yield* Clock.Clock
   const places = new Quota(limits.streamsPerUser)
   const closing = Deferred.makeUnsafe<void>()
@@ -217,9 +219,11 @@ export const make = Effect.fnUntraced(function*(
       if (places.isFull(userId)) return Effect.fail(refuse(429, "tooManyStreams", isFull))
       const heartbeats = Stream.map(Stream.tick(limits.heartbeat), () => heartbeat)
       const stream = Stream.merge(texts, heartbeats, { haltStrategy: "left" }).pipe(
-        Stream.interruptWhen(untilSentAway(principal)),
-        Stream.encodeText
+        Stream.interruptWhen(untilSentAway(principal))
       )
+      const { body, headers: ofBody } = encode === undefined
+        ? { body: Stream.encodeText(stream), headers: {} }
+        : encode(request, stream)
       // A connection that was kept open for further requests would hold up the server's end.
       const response = NodeHttpServerRequest.toServerResponse(request)
       if (response instanceof ServerResponse) response.shouldKeepAlive = false
@@ -228,11 +232,11 @@ export const make = Effect.fnUntraced(function*(
         Effect.sync(() => places.take(userId)),
         (isTaken) => Effect.sync(() => isTaken && places.giveBack(userId))
       )
-      const placed = Stream.unwrap(Effect.map(place, (isTaken) => isTaken ? stream : Stream.empty))
+      const placed = Stream.unwrap(Effect.map(place, (isTaken) => isTaken ? body : Stream.empty))
       return Effect.succeed(
         HttpServerResponse.stream(placed, {
           contentType: "text/event-stream",
-          headers: { "cache-control": "no-store, no-transform", "x-accel-buffering": "no", ...headers }
+          headers: { "cache-control": "no-store, no-transform", "x-accel-buffering": "no", ...headers, ...ofBody }
         })
       )
     })
@@ -301,17 +305,32 @@ export const make = Effect.fnUntraced(function*(
   }
 })
 
+const gatewayDoesNot = (of: Part): ConfigError =>
+  new ConfigError({
+    of,
+    issues: [{
+      path: "compression",
+      message: "the gateway does not compress, and its memory is what streams are compressed within",
+      value: "true",
+      remedy: "enable it there too, Gateway.layer({ compression: { enabled: true } }), or leave it out"
+    }]
+  })
+
 const exposed = "access-control-expose-headers"
 
 // A page of an allowed origin reads the headers that the answer names, besides those of every answer. No other page
 // may embed it, and nobody takes it for something else.
 const guarded = (cors: Readonly<Record<string, string>>) => (response: HttpServerResponse.HttpServerResponse) => {
-  const names = [response.headers[exposed], cors[exposed]].filter((name) => name !== undefined)
+  const both = (header: string) => {
+    const names = [response.headers[header], cors[header]].filter((name) => name !== undefined)
+    return names.length > 0 ? { [header]: names.join(", ") } : {}
+  }
   return HttpServerResponse.setHeaders(response, {
     "x-content-type-options": "nosniff",
     "cross-origin-resource-policy": "same-origin",
     ...cors,
-    ...(names.length > 0 ? { [exposed]: names.join(", ") } : {})
+    ...both(exposed),
+    ...both("vary")
   })
 }
 

@@ -13,7 +13,7 @@ import type { EmissionContext } from "../../protocol/values/Identity.ts"
 import type { Given } from "../../protocol/values/Present.ts"
 
 /**
- * The limits of a server end, as a schema.
+ * The limits of a server end, and whether it compresses, as a schema.
  *
  * @category options
  * @since 0.2.0
@@ -23,7 +23,8 @@ export const Limits = Schema.Struct({
   bodyTimeout: TimeInput.pipe(Schema.withDecodingDefault(Effect.succeed("10 seconds"))),
   maxBodyBytes: positiveOr(4 * 1024 * 1024),
   runsPerUser: positiveOr(16),
-  streamsPerUser: positiveOr(20)
+  streamsPerUser: positiveOr(20),
+  compression: Schema.Boolean.pipe(Schema.withDecodingDefault(Effect.succeed(false)))
 })
 
 /**
@@ -46,6 +47,9 @@ export type Limits = typeof Limits.Type
  * - `runsPerUser`: how many runs of a user this layer has in progress at most, 16 by
  *   default, and `streamsPerUser`, how many answers it writes to a user at a time, 20.
  *   What is more is refused with status 429.
+ * - `compression`: whether streams are in gzip for clients that take it, no. They are
+ *   compressed as the gateway's own are, within the same memory, so the gateway's
+ *   `compression` has to be enabled as well: its README says what it may give away.
  *
  * @category options
  * @since 0.2.0
