@@ -50,6 +50,13 @@ describe("dashboard and alerts", () => {
     }
   })
 
+  it("show all that is counted of compression", () => {
+    const counted = Array.from(metrics.keys()).filter((name) => name.includes("_compress"))
+    assert.isAtLeast(counted.length, 5)
+    const shown = expressions.flatMap(namesIn)
+    assert.deepStrictEqual(counted.filter((name) => !shown.includes(name)), [])
+  })
+
   it("close their brackets, and give each panel a number of its own", () => {
     for (const expression of expressions) {
       for (const pair of ["()", "{}", "[]"]) {
