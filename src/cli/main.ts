@@ -21,6 +21,21 @@ const teardown: Runtime.Teardown = (exit, onExit) =>
     process.stdout.write("", () => process.exit(code))
   })
 
+// Whatever is still at work then is left behind: a broker that is frozen may hold up what closes.
+const grace = "3 seconds"
+const leave = () => process.exit(130)
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    Effect.runFork(Effect.andThen(Effect.sleep(grace), Effect.sync(leave)))
+    process.once(signal, leave)
+  })
+}
+
+// Nobody reads on, as behind a pipe into `head`. There is nobody to tell, and nothing more to do.
+process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
+  if (code === "EPIPE") leave()
+})
+
 readVersion.pipe(
   Effect.flatMap((version) => run(process.argv.slice(2), version)),
   NodeRuntime.runMain({ disableErrorReporting: true, teardown })

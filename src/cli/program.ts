@@ -23,19 +23,35 @@ import { root } from "./command/Shared.ts"
 import { tail } from "./command/Tail.ts"
 import { token } from "./command/Token.ts"
 import { why } from "./command/Why.ts"
-import { Failed } from "./output/Failed.ts"
+import { exitCodesHelp, Failed } from "./output/Failed.ts"
+import { masked, plain } from "./output/Out.ts"
 
 const command = Command.withSubcommands(root, [doctor, tail, runs, why, publish, cancel, revoke, token])
 
-// A wrong call is told in a line for each mistake; the whole help would hide it.
+const oneLine = (text: string): string =>
+  plain(masked(text.replaceAll(/\s*\n\s*/gu, " "))).replace(/Schema validation failed: (?:Expected )?/u, "")
+
+// A wrong call is told in a line for each mistake; the whole help would hide it. Help that was not asked for is no answer,
+// and does not go where the answer would.
 const presenter: CliOutput.Presenter = {
-  present: (event) =>
-    event._tag === "InvalidInvocation"
-      ? Console.error(
-        event.errors.map(({ message }) => message.replaceAll(/\s*\n\s*/gu, " ")).join("\n") +
-          ` (${event.commandPath.join(" ")} --help tells the options)`
-      )
-      : CliOutput.defaultPresenter.present(event)
+  present: Effect.fnUntraced(function*(event) {
+    switch (event._tag) {
+      case "InvalidInvocation":
+        return yield* Console.error(
+          `${event.errors.map(({ message }) => oneLine(message)).join("\n")} (${
+            event.commandPath.join(" ")
+          } --help tells the options)`
+        )
+      case "Help": {
+        const { canColor } = yield* TerminalCapabilities.TerminalCapabilities
+        const help = CliOutput.defaultFormatter({ colors: canColor }).formatHelpDoc(event.helpDoc)
+        const tell = event.reason === "Requested" ? Console.log : Console.error
+        return yield* tell(`${help}\n\n${exitCodesHelp}`)
+      }
+      case "Version":
+        return yield* CliOutput.defaultPresenter.present(event)
+    }
+  })
 }
 
 const services = Layer.mergeAll(
@@ -47,7 +63,12 @@ const services = Layer.mergeAll(
 ).pipe(Layer.provideMerge(NodeServices.layer))
 
 const report = ({ message, remedy }: Pick<Failed, "message" | "remedy">) =>
-  message === "" ? Effect.void : Console.error(remedy === undefined ? message : `${message}\n  → ${remedy}`)
+  message === ""
+    ? Effect.void
+    : Console.error([message, ...(remedy === undefined ? [] : [`  → ${remedy}`])].map(readable).join("\n"))
+
+// What is wrong with settings has a line for each.
+const readable = (text: string): string => text.split("\n").map((line) => plain(masked(line))).join("\n")
 
 /**
  * Runs the command line with these arguments. It fails with what the exit code is made
@@ -61,12 +82,10 @@ export const run = (args: ReadonlyArray<string>, version: string) =>
     Effect.mapError((error) => {
       if (error instanceof ConfigError) return new Failed({ exit: "usage", message: error.message })
       if (error instanceof Failed) return error
-      // Help that was asked for is no failure, and what else there is was told already.
-      const isHelp = error._tag === "ShowHelp" && error.errors.length === 0
-      return isHelp ? undefined : new Failed({ exit: "usage", message: "" })
+      // What was wrong with the call was told already.
+      return new Failed({ exit: "usage", message: "" })
     }),
-    Effect.tapError((error) => error === undefined ? Effect.void : report(error)),
-    Effect.catch((error) => error === undefined ? Effect.void : Effect.fail(error)),
+    Effect.tapError(report),
     Effect.tapDefect((defect) => Console.error("effect-emitter has a fault of its own:", defect)),
     Effect.provide(services)
   )

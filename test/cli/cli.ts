@@ -2,7 +2,7 @@
  * The command line, with nothing in its environment but what a test sets: as a person starts it, a process of its own; or
  * in the test's process, which costs a fraction, where the process itself is not the matter.
  */
-import { ConfigProvider, Console, Effect, Runtime } from "effect"
+import { ConfigProvider, Console, Effect, Fiber, Runtime } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { tmpdir } from "node:os"
@@ -26,6 +26,8 @@ export interface Started {
   /** Waits until it has written this to its standard output. */
   readonly wrote: (text: string) => Promise<void>
   readonly interrupt: () => void
+  /** Whoever read what it writes is gone. */
+  readonly closeOutput: () => void
   readonly ended: Promise<Ended>
 }
 
@@ -44,6 +46,7 @@ export const start = (args: ReadonlyArray<string>, environment: Record<string, s
   return {
     ended,
     interrupt: () => void child.kill("SIGINT"),
+    closeOutput: () => void child.stdout.destroy(),
     wrote: async (text) => {
       while (!out.includes(text)) {
         const end = await Promise.race([once(child.stdout, "data"), ended])
@@ -56,8 +59,16 @@ export const start = (args: ReadonlyArray<string>, environment: Record<string, s
 export const run = (args: ReadonlyArray<string>, environment: Record<string, string> = {}): Promise<Ended> =>
   start(args, environment).ended
 
-/** The same in this process: what it writes and ends with, without starting anything. */
-export const call = (args: ReadonlyArray<string>, environment: Record<string, string> = {}): Effect.Effect<Ended> =>
+/** A call that was begun in this process. */
+export interface Begun {
+  readonly isOver: () => boolean
+  readonly ended: Effect.Effect<Ended>
+  /** As Ctrl-C does. */
+  readonly interrupt: Effect.Effect<Ended>
+}
+
+/** The same in this process, without starting anything. */
+export const begin = (args: ReadonlyArray<string>, environment: Record<string, string> = {}): Effect.Effect<Begun> =>
   Effect.suspend(() => {
     let out = ""
     let err = ""
@@ -68,14 +79,25 @@ export const call = (args: ReadonlyArray<string>, environment: Record<string, st
     return program(args, "0.0.0").pipe(
       Effect.provideService(Console.Console, heard),
       Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: environment })),
-      Effect.exit,
-      Effect.map((exit) => {
-        let code: number | null = null
-        Runtime.defaultTeardown(exit, (ended) => void (code = ended))
-        return { code, out, err }
+      Effect.forkChild,
+      Effect.map((fiber) => {
+        const ended = Effect.map(Fiber.await(fiber), (exit): Ended => {
+          let code: number | null = null
+          Runtime.defaultTeardown(exit, (given) => void (code = given))
+          return { code, out, err }
+        })
+        return {
+          isOver: () => fiber.pollUnsafe() !== undefined,
+          ended,
+          interrupt: Effect.andThen(Fiber.interrupt(fiber), ended)
+        }
       })
     )
   })
+
+/** What a call in this process writes, and what it ends with. */
+export const call = (args: ReadonlyArray<string>, environment: Record<string, string> = {}): Effect.Effect<Ended> =>
+  Effect.flatMap(begin(args, environment), ({ ended }) => ended)
 
 /** The values that it wrote with `--json`, one a line. */
 export const values = ({ out }: Ended): ReadonlyArray<Record<string, unknown>> =>

@@ -202,7 +202,7 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
       assert.deepStrictEqual([broker.code, broker.err.split("\n")[0]], [2, "No broker is set"])
       assert.strictEqual(away.code, 3, away.err)
       assert.notInclude(away.err, "s3cret")
-      assert.deepStrictEqual([data.code, data.err.split("\n")[0]], [2, "DATA is no JSON object"])
+      assert.deepStrictEqual([data.code, data.err.split("\n")[0]], [2, "DATA is no JSON object: [1]"])
     }))
 
   it.live("has colours where they are wanted, and none where NO_COLOR is set, and tells what it can do", () =>

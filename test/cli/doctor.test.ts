@@ -279,3 +279,28 @@ describe.skipIf(redis === undefined)("effect-emitter doctor", { timeout: 400_000
     assert.sameMembers([...Rights.needed, "auth", "select"], [...listed])
   })
 })
+
+describe("effect-emitter doctor of compression", () => {
+  const found = (environment: Record<string, string>) =>
+    Effect.map(call(["doctor", "--json"], environment), ({ out }) => {
+      const { findings }: { readonly findings: ReadonlyArray<Finding> } = JSON.parse(out)
+      return findings.filter(({ check }) => check === "compression")
+    })
+
+  it.live("says how frames are compressed, that it was meant to be and is not, and nothing where nothing is set", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* found({}), [])
+      assert.deepStrictEqual(yield* found({ GATEWAY_PATH: "/events" }), [])
+      // What is wrong with the settings is found of them.
+      assert.deepStrictEqual(yield* found({ GATEWAY_COMPRESSION_ENABLED: "perhaps" }), [])
+      const [off] = yield* found({ GATEWAY_COMPRESSION_LEVEL: "6" })
+      assert.strictEqual(off?.severity, "warning")
+      assert.match(off?.remedy ?? "", /GATEWAY_COMPRESSION_ENABLED=true/u)
+      const [alone] = yield* found({ GATEWAY_COMPRESSION_ENABLED: "true" })
+      assert.strictEqual(alone?.severity, "note")
+      assert.match(alone?.message ?? "", /^frames of 1024 bytes or more are compressed, each by itself, within 64 MiB/u)
+      const context = { GATEWAY_COMPRESSION_ENABLED: "true", GATEWAY_COMPRESSION_CONTEXT_TAKEOVER: "true" }
+      const [together] = yield* found(context)
+      assert.match(together?.message ?? "", /^frames of 64 bytes or more .* each may refer to those before it/u)
+    }))
+})

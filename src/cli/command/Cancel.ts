@@ -9,12 +9,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Broker } from "../../broker/Broker.ts"
-import { CommandId, type RefusedReason } from "../../protocol/command/Command.ts"
+import { CancelData, CommandId, type RefusedReason } from "../../protocol/command/Command.ts"
 import * as Names from "../../protocol/values/Names.ts"
 import * as Backends from "../backend/Backends.ts"
 import { Failed } from "../output/Failed.ts"
 import * as Find from "./Find.ts"
-import { ofUser, out, run, withBroker } from "./Shared.ts"
+import { ofUser, out, run, told, withBroker } from "./Shared.ts"
 
 const within = Duration.seconds(5)
 
@@ -36,7 +36,8 @@ export const cancel = Command.make(
     run,
     user: ofUser,
     reason: Flag.String("reason").pipe(
-      Flag.withDescription("Why, for the user to read"),
+      told("Why, for the program of the run to read", "none"),
+      Flag.withSchema(CancelData.fields.reason.schema),
       Flag.optional
     )
   },
@@ -51,14 +52,17 @@ export const cancel = Command.make(
         const data = Option.match(reason, { onNone: () => ({}), onSome: (text) => ({ reason: text }) })
         const request = { id: CommandId.make(`cli-${yield* Names.next}`), run: id, name: "cancel", data }
         return yield* commands.send(owner, request, within)
-      })
+      }),
+      `whether the run stops is not known; effect-emitter runs ${owner} tells`
     )
     yield* to.value({ run: id, user: owner, ...outcome })
     if (outcome.outcome === "refused") {
       const remedy = remedies[outcome.reason]
       return yield* new Failed({
         exit: "no",
-        message: `Run ${id} of ${owner} was not cancelled: ${outcome.reason}`,
+        message: `Run ${id} of ${owner} was not cancelled: ${outcome.reason}${
+          outcome.message === undefined ? "" : `, ${outcome.message}`
+        }`,
         ...(remedy === undefined ? {} : { remedy })
       })
     }

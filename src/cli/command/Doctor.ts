@@ -8,6 +8,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Backends from "../backend/Backends.ts"
+import * as CompressionCheck from "../doctor/CompressionCheck.ts"
 import * as KeySetCheck from "../doctor/KeySetCheck.ts"
 import * as NodeCheck from "../doctor/NodeCheck.ts"
 import * as SettingsCheck from "../doctor/SettingsCheck.ts"
@@ -15,7 +16,7 @@ import * as SpoolCheck from "../doctor/SpoolCheck.ts"
 import { Failed } from "../output/Failed.ts"
 import { fault, type Finding, type Severity } from "../output/Finding.ts"
 import { type Colour, type Out, plain } from "../output/Out.ts"
-import { out, root } from "./Shared.ts"
+import { out, root, spool, told } from "./Shared.ts"
 
 const colours: Record<Severity, Colour> = { ok: "green", note: "blue", warning: "yellow", fault: "red" }
 
@@ -43,17 +44,13 @@ const brokers: Effect.Effect<ReadonlyArray<Finding>> = Effect.gen(function*() {
 export const doctor = Command.make(
   "doctor",
   {
-    spool: Flag.String("spool").pipe(
-      Flag.withMetavar("FILE"),
-      Flag.withDescription("The file of the spool, as Spool.sqlite has it"),
-      Flag.optional
-    ),
+    spool: spool("no spool is looked at"),
     strict: Flag.Boolean("strict").pipe(
-      Flag.withDescription("End with 1 for a warning as well"),
+      told("End with 1 for a warning as well", "for a fault alone"),
       Flag.withDefault(false)
     )
   },
-  Effect.fnUntraced(function*({ spool, strict }) {
+  Effect.fnUntraced(function*({ spool: spoolFile, strict }) {
     const { json } = yield* root
     const to = yield* out
     const all: Array<Finding> = []
@@ -64,12 +61,15 @@ export const doctor = Command.make(
     const checks: ReadonlyArray<Effect.Effect<ReadonlyArray<Finding>>> = [
       Effect.sync(() => [NodeCheck.check(process.versions.node)]),
       SettingsCheck.check,
+      CompressionCheck.check,
       brokers,
       KeySetCheck.check,
-      ...Option.match(spool, { onNone: () => [], onSome: (file) => [SpoolCheck.checkFile(file)] })
+      ...Option.match(spoolFile, { onNone: () => [], onSome: (file) => [SpoolCheck.checkFile(file)] })
     ]
     yield* Effect.forEach(checks, (check) => Effect.flatMap(check, tell), { discard: true }).pipe(
-      Effect.onInterrupt(() => json ? to.value({ complete: false, findings: all }) : to.aside("interrupted"))
+      Effect.onInterrupt(() =>
+        json ? to.value({ complete: false, findings: all }) : to.aside(`interrupted: ${all.length} findings until then`)
+      )
     )
     const count = (severity: Severity) => all.filter((finding) => finding.severity === severity).length
     const [faults, warnings] = [count("fault"), count("warning")]

@@ -17,7 +17,8 @@ import * as Event from "../../protocol/event/Event.ts"
 import { Name } from "../../protocol/event/EventDefinition.ts"
 import { ThreadId } from "../../protocol/values/Identity.ts"
 import { Failed } from "../output/Failed.ts"
-import { out, user, withBroker } from "./Shared.ts"
+import { short } from "../output/Out.ts"
+import { out, told, user, withBroker } from "./Shared.ts"
 
 const Data = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
 
@@ -39,11 +40,11 @@ export const publish = Command.make(
       Argument.withSchema(Name)
     ),
     data: Argument.String("data").pipe(
-      Argument.withDescription("What it carries, a JSON object"),
+      Argument.withDescription("What it carries, a JSON object (default: {})"),
       Argument.withDefault("{}")
     ),
     thread: Flag.String("thread").pipe(
-      Flag.withDescription("The thread that it belongs to"),
+      told("The thread that it belongs to", "none"),
       Flag.withSchema(ThreadId),
       Flag.optional
     )
@@ -60,7 +61,11 @@ export const publish = Command.make(
     const payload = yield* Effect.mapError(
       Schema.decodeUnknownEffect(Data)(data),
       () =>
-        new Failed({ exit: "usage", message: "DATA is no JSON object", remedy: `write '{"total": 12.5}', in quotes` })
+        new Failed({
+          exit: "usage",
+          message: `DATA is no JSON object: ${short(data, 60)}`,
+          remedy: `write '{"total": 12.5}', in quotes`
+        })
     )
     const definition = Event.make<string, typeof Data["to"]>(type, { payload: Data.to, delivery: "critical" })
     const receipt = yield* withBroker(
@@ -74,7 +79,8 @@ export const publish = Command.make(
           InvalidContext: ({ message }) => Effect.fail(new Failed({ exit: "usage", message })),
           EmitError: ({ message }) => Effect.fail(new Failed({ exit: "no", message }))
         })
-      )
+      ),
+      `whether the event was taken is not known; effect-emitter tail ${of} --from earliest tells`
     )
     if (receipt._tag !== "Appended") {
       return yield* new Failed({

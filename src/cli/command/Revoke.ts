@@ -8,6 +8,8 @@ import * as Effect from "effect/Effect"
 import { Broker } from "../../broker/Broker.ts"
 import { out, user, withBroker } from "./Shared.ts"
 
+const unfinished = "whether the access is revoked is not known; call it again"
+
 /**
  * The command.
  *
@@ -19,7 +21,7 @@ export const revoke = Command.make(
   { user },
   Effect.fnUntraced(function*({ user: of }) {
     const to = yield* out
-    yield* withBroker(of, Effect.flatMap(Broker, (broker) => broker.revoke(of)))
+    yield* withBroker(of, Effect.flatMap(Broker, (broker) => broker.revoke(of)), unfinished)
     yield* to.value({ user: of, revoked: true })
     yield* to.line(`the access of ${of} is revoked: all connections close, and tokens issued until now are refused`)
   })

@@ -8,7 +8,7 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as UserLog from "../../broker/UserLog.ts"
 import { runLines } from "../output/EventLine.ts"
-import { out, user, withBroker } from "./Shared.ts"
+import { out, told, user, withBroker } from "./Shared.ts"
 
 /**
  * The command.
@@ -21,17 +21,17 @@ export const runs = Command.make(
   {
     user,
     active: Flag.Boolean("active").pipe(
-      Flag.withDescription("Only those that have not ended"),
+      told("Only those that have not ended", "all that are kept"),
       Flag.withDefault(false)
     ),
     parts: Flag.Boolean("parts").pipe(
-      Flag.withDescription("Show what is in each: texts, tools, requests, …"),
+      told("Show what is in each: texts, tools, requests, …", "no"),
       Flag.withDefault(false)
     )
   },
   Effect.fnUntraced(function*({ active, parts, user: of }) {
     const to = yield* out
-    const { position, runs: all } = yield* withBroker(of, UserLog.runs(of))
+    const { position, runs: all } = yield* withBroker(of, UserLog.runs(of), "the runs were not read to their end")
     const shown = all.filter(({ state }) => !active || state.status === "active").toSorted((a, b) =>
       a.offset - b.offset
     )

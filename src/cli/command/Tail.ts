@@ -13,8 +13,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Broker } from "../../broker/Broker.ts"
-import type { Slice } from "../../broker/Log.ts"
+import type { RunSnapshotAt, Slice } from "../../broker/Log.ts"
 import { isTerminal } from "../../protocol/event/RunEvents.ts"
+import { Positive } from "../../protocol/settings/Settings.ts"
 import type { UserId } from "../../protocol/values/Identity.ts"
 import type { Position } from "../../protocol/values/Position.ts"
 import { toJson } from "../../protocol/wire/Envelope.ts"
@@ -22,12 +23,14 @@ import { WireEvent } from "../../protocol/wire/Frame.ts"
 import { eventLine, runLines } from "../output/EventLine.ts"
 import { ofBroker } from "../output/Failed.ts"
 import type { Out } from "../output/Out.ts"
-import { out, user, withBroker } from "./Shared.ts"
+import { out, told, user, withBroker } from "./Shared.ts"
 
 const pollEvery = "250 millis"
 const limits = { maxEvents: 256, maxBytes: 1024 * 1024 }
 
 const readWire = Schema.decodeUnknownOption(Schema.fromJsonString(WireEvent))
+
+const Offset = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
 interface Tail {
   readonly user: UserId
@@ -51,12 +54,16 @@ const follow = Effect.fnUntraced(function*(tail: Tail, from: Position) {
   let gaps = 0
   let told: string | undefined
 
+  const tellSnapshot = (snapshot: RunSnapshotAt) =>
+    Effect.andThen(
+      to.line(...runLines(to, snapshot, true)),
+      to.value({ run: snapshot.run, offset: snapshot.offset, state: snapshot.state })
+    )
   const tellRun = (run: RunIdOf) =>
-    Effect.flatMap(broker.snapshot(of, run), ({ snapshot }) =>
-      snapshot === undefined ? Effect.void : Effect.andThen(
-        to.line(...runLines(to, snapshot, true)),
-        to.value({ run: snapshot.run, offset: snapshot.offset, state: snapshot.state })
-      ))
+    Effect.flatMap(
+      broker.snapshot(of, run),
+      ({ snapshot }) => snapshot === undefined ? Effect.void : tellSnapshot(snapshot)
+    )
 
   const tell = Effect.fnUntraced(function*({ entries, gap, next }: Slice) {
     if (gap !== undefined) {
@@ -89,7 +96,7 @@ const follow = Effect.fnUntraced(function*(tail: Tail, from: Position) {
 
   const activeRuns = Effect.flatMap(
     broker.snapshots(of),
-    ({ snapshots }) => to.line(...snapshots.flatMap((snapshot) => runLines(to, snapshot, true)))
+    ({ snapshots }) => Effect.forEach(snapshots, tellSnapshot, { discard: true })
   )
 
   const summary = Effect.suspend(() =>
@@ -113,7 +120,9 @@ const follow = Effect.fnUntraced(function*(tail: Tail, from: Position) {
       yield* Effect.sleep(pollEvery)
     }
   }).pipe(
-    Effect.onInterrupt(() => withRuns ? Effect.ignore(Effect.timeoutOption(activeRuns, "1 second")) : Effect.void),
+    Effect.onInterrupt(() =>
+      withRuns ? Effect.ignore(Effect.timeoutOption(Effect.interruptible(activeRuns), "1 second")) : Effect.void
+    ),
     Effect.ensuring(summary)
   )
 })
@@ -131,29 +140,31 @@ export const tail = Command.make(
   {
     user,
     from: Flag.Literals("from", ["head", "earliest"]).pipe(
-      Flag.withDescription("Begin with what comes, or with the oldest event that is kept"),
+      told("Begin with what comes, or with the oldest event that is kept", "head"),
       Flag.withDefault("head")
     ),
     after: Flag.Int("after").pipe(
       Flag.withMetavar("OFFSET"),
-      Flag.withDescription("Begin behind this offset"),
+      told("Begin behind this offset, whatever --from says", "as --from says"),
+      Flag.withSchema(Offset),
       Flag.optional
     ),
     count: Flag.Int("count").pipe(
       Flag.withAlias("n"),
-      Flag.withDescription("End after so many events"),
+      told("End after so many events", "as many as come"),
+      Flag.withSchema(Positive),
       Flag.optional
     ),
     live: Flag.Boolean("live").pipe(
-      Flag.withDescription("Go on with what comes; --no-live ends with the newest event there is"),
+      told("Go on with what comes; --no-live ends with the newest event there is", "yes"),
       Flag.withDefault(true)
     ),
     data: Flag.Boolean("data").pipe(
-      Flag.withDescription("Show what events carry; --no-data leaves it out"),
+      told("Show what events carry; --no-data leaves it out", "yes"),
       Flag.withDefault(true)
     ),
     runs: Flag.Boolean("runs").pipe(
-      Flag.withDescription("Show the folded state of each run that ends, and at Ctrl-C of those that are active"),
+      told("Show the folded state of each run that ends, and at Ctrl-C of those that are active", "no"),
       Flag.withDefault(false)
     )
   },

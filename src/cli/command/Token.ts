@@ -15,10 +15,19 @@ import * as Schema from "effect/Schema"
 import { SignJWT } from "jose"
 import * as AuthenticatorOptions from "../../gateway/authentication/AuthenticatorOptions.ts"
 import { Failed } from "../output/Failed.ts"
-import { out, user } from "./Shared.ts"
+import { out, told, user } from "./Shared.ts"
 
 const single = (values: string | ReadonlyArray<string> | undefined): string | undefined =>
   typeof values === "string" ? values : values?.[0]
+
+const longest = 365 * 24 * 3600
+
+const Lifetime = Schema.DurationFromString.check(
+  Schema.makeFilter((lifetime: Duration.Duration) => {
+    const seconds = Duration.toSeconds(lifetime)
+    return seconds >= 1 && seconds <= longest ? undefined : "a time from 1 second to 365 days"
+  })
+)
 
 /**
  * The command.
@@ -31,8 +40,8 @@ export const token = Command.make(
   {
     user,
     lifetime: Flag.String("lifetime").pipe(
-      Flag.withDescription("For how long it is good, such as \"10 minutes\""),
-      Flag.withSchema(Schema.DurationFromString),
+      told("For how long it is good, such as \"10 minutes\"", "1 hour"),
+      Flag.withSchema(Lifetime),
       Flag.withDefault(Duration.hours(1))
     )
   },

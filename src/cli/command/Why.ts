@@ -5,7 +5,6 @@
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -27,7 +26,7 @@ import { Failed } from "../output/Failed.ts"
 import type { Out } from "../output/Out.ts"
 import * as SpoolFile from "../spool/SpoolFile.ts"
 import * as Find from "./Find.ts"
-import { ofUser, out, withBroker } from "./Shared.ts"
+import { ofUser, out, spool, withBroker } from "./Shared.ts"
 
 /** Where something is, told as a sentence, and what to do if it should be elsewhere. */
 interface Answer {
@@ -191,7 +190,11 @@ const ofLog = Effect.fnUntraced(function*(
   user: UserId,
   id: string
 ): Effect.fn.Return<ReadonlyArray<Answer>, ConfigError | Failed> {
-  const { answers, head, oldest } = yield* withBroker(user, inLog(backend, user, id))
+  const { answers, head, oldest } = yield* withBroker(
+    user,
+    inLog(backend, user, id),
+    `the log of ${user} was not read to its end`
+  )
   return answers.length > 0 ? answers : yield* byNumber(backend, user, id, `${oldest} to ${head}`)
 })
 
@@ -228,15 +231,13 @@ export const why = Command.make(
       Argument.withSchema(Id)
     ),
     user: ofUser,
-    spool: Flag.String("spool").pipe(
-      Flag.withMetavar("FILE"),
-      Flag.withDescription("The file of a spool, to be looked at as well"),
-      Flag.optional
-    )
+    spool: spool("the log alone")
   },
-  Effect.fnUntraced(function*({ id, spool, user }) {
+  Effect.fnUntraced(function*({ id, spool: spoolFile, user }) {
     const to = yield* out
-    const spooled: ReadonlyArray<Answer> = Option.isNone(spool) ? [] : yield* inSpool(spool.value, id)
+    const spooled: ReadonlyArray<Answer> = Option.isNone(spoolFile)
+      ? []
+      : yield* inSpool(spoolFile.value, id)
     // What is known so far is told at once: what follows may take long, or be interrupted.
     yield* tell(to, id, spooled)
     const backend = yield* Backends.current

@@ -15,12 +15,25 @@ import type { BrokerError } from "../../broker/BrokerError.ts"
  * - 1: there is a fault, the answer was no, or nothing was found;
  * - 2: it was called wrongly, or its settings are wrong;
  * - 3: the broker does not answer;
- * - 130: it was interrupted.
+ * - 130: it was interrupted, or nobody reads what it writes any more.
  *
  * @category models
  * @since 0.2.0
  */
 export const exitCodes = { no: 1, usage: 2, away: 3 } as const
+
+/**
+ * The same for people, as `--help` has it.
+ *
+ * @category constants
+ * @since 0.2.0
+ */
+export const exitCodesHelp = `EXIT CODES
+  0    it is as it should be, or was done
+  1    there is a fault, the answer is no, or nothing was found
+  2    it was called wrongly, or its settings are wrong
+  3    the broker does not answer
+  130  it was interrupted, or nobody reads what it writes`
 
 /**
  * A command failed: `message` says why, `remedy` what to do.

@@ -70,7 +70,17 @@ export const plain = (text: string): string =>
   text.replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`)
 
 /**
- * The same, cut to a length.
+ * A text that tells what was given, without what nobody else may read: the password of
+ * an address, and what has the form of a token.
+ *
+ * @category conversions
+ * @since 0.2.0
+ */
+export const masked = (text: string): string =>
+  text.replace(/:\/\/[^\s"]*@/gu, "://…@").replace(/\beyJ[\w-]+\.[\w-]+\.[\w-]*/gu, "…")
+
+/**
+ * A text that came from elsewhere, as `plain` gives it, cut to a length.
  *
  * @category conversions
  * @since 0.2.0
