@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -16,19 +17,56 @@ const run = async (script: string, ...options: ReadonlyArray<string>) => {
   return { code, out, err }
 }
 
+const { scripts }: { readonly scripts: Readonly<Record<string, string>> } = JSON.parse(
+  readFileSync(`${root}package.json`, "utf8")
+)
+
+/** What a person starts; npm starts the others by itself. */
+const started = Object.entries(scripts).filter(([script]) => !script.startsWith("pre"))
+
+/** The programs of the repository. What else a script starts is somebody else's, and refuses what it does not know in its own way. */
+const own = started.filter(([, command]) => command.startsWith("node ")).map(([script]) => script)
+const others = started.filter(([script]) => !own.includes(script)).map(([script]) => script)
+
+/** The demo ends with 1 for whatever keeps it from starting. */
+const refusalOf = (script: string): number => script.startsWith("start") ? 1 : 2
+
 /** Node runs them from their sources: what only a test's runner can resolve would keep them from starting. */
 describe("programs that npm runs", () => {
-  for (const script of ["simulate", "chaos", "fuzz", "bench", "build", "check", "docs", "runtimes"]) {
+  it("are the repository's own, and those of the test runner and of the formatter", () => {
+    assert.includeMembers(own, [
+      "start",
+      "start:cluster",
+      "simulate",
+      "chaos",
+      "fuzz",
+      "bench",
+      "build",
+      "docs",
+      "runtimes"
+    ])
+    for (const script of others) assert.match(scripts[script] ?? "", /^(?:[A-Z]+=1 )?(?:vitest|dprint) /u, script)
+  })
+
+  for (const script of own) {
     it(`${script} starts and tells its options`, async () => {
       const { code, err, out } = await run(script, "--help")
       assert.deepStrictEqual([code, err], [0, ""])
-      assert.match(out, new RegExp(`npm run ${script} -- `))
+      assert.match(out, new RegExp(`npm (run )?${script} -- `))
     })
 
-    it(`${script} refuses an option that it does not know, with 2 and one line`, async () => {
+    it(`${script} refuses an option that it does not know in one line`, async () => {
       const { code, err, out } = await run(script, "--nonsense")
-      assert.deepStrictEqual([code, out], [2, ""])
+      assert.deepStrictEqual([code, out], [refusalOf(script), ""])
       assert.match(err, new RegExp(`^Unknown option '--nonsense'[^\\n]*\\(npm run ${script} -- --help [^\\n]*\\n$`))
+    })
+  }
+
+  for (const script of others) {
+    it(`${script} refuses an option that it does not know`, async () => {
+      const { code, err, out } = await run(script, "--nonsense")
+      assert.notStrictEqual(code, 0)
+      assert.match(out + err, /nonsense/u)
     })
   }
 
