@@ -223,6 +223,9 @@ export const make = (parts: Parts): Emitters["Service"] => {
       return Effect.andThen(dispatcher.release(outbox), attachment.letGo(binding))
     })
 
+  // Made here, it holds the binding alone.
+  const closing = (binding: Binding) => () => close(binding)
+
   const open = (
     context: EmissionContext,
     settings: TierSettings,
@@ -231,10 +234,17 @@ export const make = (parts: Parts): Emitters["Service"] => {
   ): Effect.Effect<Binding> =>
     Effect.suspend(() => {
       const outbox = dispatcher.hold(context.userId, settings)
-      const origin = { layerName: name, number: opened++, source: undefined, last: 0, isClosed: false }
+      const origin = {
+        layerName: name,
+        number: opened++,
+        boundTo: context.runId,
+        source: undefined,
+        last: 0,
+        isClosed: false
+      }
       const binding = bind({ outbox, origin }, context, isWithinRun)
-      if (context.runId !== undefined) outbox.runs.bind(context.runId, origin)
-      return Effect.as(Scope.addFinalizer(scope, close(binding)), binding)
+      if (context.runId !== undefined) outbox.runs.bind(origin)
+      return Effect.as(Scope.addFinalizerExit(scope, closing(binding)), binding)
     })
 
   const check = (

@@ -28,7 +28,7 @@ describe("the work of an event", () => {
     const { better, worse } = judge({ ...figures, counted: figures.counted.filter(isCritical) }, measured)
     assert.deepStrictEqual(better, [])
     assert.strictEqual(worse.length, 1, worse.join("; "))
-    assert.match(worse[0] ?? "", /^emit, critical: [\d,]+ bytes for an event instead of [\d,]+, \d+\.\d % more$/)
+    assert.match(worse[0] ?? "", /^emit, critical: [\d,]+ bytes instead of [\d,]+, \d+\.\d % more$/)
   })
 })
 
@@ -43,8 +43,8 @@ describe("the figures of an event's work", () => {
 
   it("say what rose, and by how much, and what fell", () => {
     assert.deepStrictEqual(judge(before, figures(of("emit", 1_520, 90))), {
-      worse: ["emit: 1,520 bytes for an event instead of 1,000, 52.0 % more"],
-      better: ["emit: 90 calls of functions for an event instead of 100, 10.0 % less"]
+      worse: ["emit: 1,520 bytes instead of 1,000, 52.0 % more"],
+      better: ["emit: 90 calls of functions instead of 100, 10.0 % less"]
     })
   })
 

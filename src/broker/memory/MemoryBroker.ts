@@ -291,7 +291,7 @@ export const make = Effect.fnUntraced(function*(
   const subscribeUnscoped: Unscoped = {
     add: (user, wake) => {
       const found = use(user)
-      found.readers = [...found.readers, wake]
+      found.readers = found.readers.concat(wake)
       const known = revoked.get(user)
       if (known !== undefined) wake({ revokedAt: known.at, isNew: false })
       const lateMs = lateUsers.lateMs(user, now())

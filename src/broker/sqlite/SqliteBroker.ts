@@ -224,7 +224,7 @@ export const make = Effect.fnUntraced(function*(
   const subscribeUnscoped: Unscoped = {
     add: (user, wake) => {
       const found = users.of(user)
-      found.readers = [...found.readers, wake]
+      found.readers = found.readers.concat(wake)
       const revokedAt = revocations.at(user)
       if (revokedAt !== undefined) wake({ revokedAt, isNew: false })
       const lateMs = lateUsers.lateMs(user, file.now())

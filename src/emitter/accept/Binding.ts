@@ -8,7 +8,7 @@ import type { AnySpan } from "effect/Tracer"
 import type { AnyDefinition } from "../../protocol/event/Event.ts"
 import type { EmissionContext } from "../../protocol/values/Identity.ts"
 import type { Outbox } from "../dispatch/Outbox.ts"
-import type { RunRecord } from "../user/RunRegistry.ts"
+import type { Holder, RunRecord } from "../user/RunRegistry.ts"
 import type { Encoder } from "./EventEncoder.ts"
 
 /**
@@ -19,7 +19,7 @@ import type { Encoder } from "./EventEncoder.ts"
  * @category models
  * @since 0.1.0
  */
-export interface Origin {
+export interface Origin extends Holder {
   readonly layerName: string
   readonly number: number
   source: string | undefined

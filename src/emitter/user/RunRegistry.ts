@@ -54,12 +54,14 @@ export interface LoggedRun {
 }
 
 /**
- * An emitter, as one that may work on a run: `last` is 0 until it has emitted.
+ * An emitter, as one that may work on a run: the one it is bound to, or one that it
+ * takes over. `last` is 0 until it has emitted.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Holder {
+  readonly boundTo: RunId | undefined
   readonly last: number
 }
 
@@ -143,6 +145,8 @@ const rememberedRuns = 64
 // Past it the broker alone tells that an event was repeated.
 const rememberedKeys = 1024
 
+const none: ReadonlyArray<Holder> = []
+
 /**
  * The records of one user's runs, and the only writer of them.
  *
@@ -152,8 +156,8 @@ const rememberedKeys = 1024
 export class RunRegistry {
   // Made with the first run: most emitters are idle, and an empty map is not small.
   private records: Map<RunId, Record> | undefined = undefined
-  // The open emitters that are bound to a run.
-  private bound: Map<Holder, RunId> | undefined = undefined
+  // The open emitters that are bound to a run. A list, since most users have one.
+  private bound: ReadonlyArray<Holder> = none
 
   /** What is known of the run. */
   of(run: RunId): RunRecord {
@@ -238,10 +242,10 @@ export class RunRegistry {
     if (record.holder === holder) record.holder = undefined
   }
 
-  /** Notes that an emitter is bound to the run, so that it works on the run once it emits. */
-  bind(run: RunId, holder: Holder): void {
-    this.bound ??= new Map()
-    this.bound.set(holder, run)
+  /** Notes that an emitter is bound to a run, so that it works on the run once it emits. */
+  bind(holder: Holder): void {
+    // Spread, it would have room for sixteen more.
+    this.bound = this.bound.concat(holder)
   }
 
   /** Whether somebody here works on the run, or is about to. */
@@ -251,14 +255,14 @@ export class RunRegistry {
     const { holder, start, state } = record
     if (holder !== undefined || isStarting(record)) return true
     if (state._tag !== "Active") return false
-    return start?.owner !== undefined || Array.from(this.bound ?? []).some(([{ last }, of]) => of === run && last > 0)
+    return start?.owner !== undefined || this.bound.some(({ boundTo, last }) => boundTo === run && last > 0)
   }
 
   /** An emitter has closed, or all of them. Gives the active runs that it worked on, and that nobody else does. */
   letGo(holder?: Holder): ReadonlyArray<RunId> {
-    const bound = holder === undefined || holder.last === 0 ? undefined : this.bound?.get(holder)
-    if (holder === undefined) this.bound = undefined
-    else this.bound?.delete(holder)
+    const bound = holder === undefined || holder.last === 0 ? undefined : holder.boundTo
+    const others = holder === undefined ? none : this.bound.filter((one) => one !== holder)
+    this.bound = others.length === 0 ? none : others
     const left: Array<RunId> = []
     for (const [run, record] of this.records ?? []) {
       const isMeant = holder === undefined || record.holder === holder || run === bound

@@ -1,6 +1,6 @@
 /**
- * The process that counts: for each kind the bytes that an event takes on the heap and in buffers, garbage included, and
- * the calls of functions that it makes. `measure.ts` starts it, with the flags that make both the same every time.
+ * The process that counts: for each kind the bytes that an event takes on the heap and in buffers, garbage included, or
+ * that something which is kept holds, and the calls of functions that it makes. `measure.ts` starts it, with the flags that make both the same every time.
  *
  * Words on its command line are the kinds to count, all of them by default. With `--waste` each event makes an object
  * more than it needs: what that changes shows whether the count is one.
@@ -45,6 +45,15 @@ const countBytes = async (work: () => Promise<void>): Promise<number> => {
   return taken
 }
 
+/** The bytes that are still held when the work is done. */
+const countHeld = async (work: () => Promise<void>): Promise<number> => {
+  globalThis.gc?.()
+  const before = bytesTaken()
+  await work()
+  globalThis.gc?.()
+  return bytesTaken() - before
+}
+
 /** The calls that the work makes of functions written in JavaScript, of this package and of all others. */
 const countCalls = async (work: () => Promise<void>): Promise<number> => {
   const session = new Session()
@@ -61,7 +70,7 @@ const countCalls = async (work: () => Promise<void>): Promise<number> => {
 }
 
 const counted: Array<Counted> = []
-for (const { events, use, what } of kinds) {
+for (const { events, isKept, use, what } of kinds) {
   if (positionals.length > 0 && !positionals.includes(what)) continue
   await use(async (work: Work) => {
     let from = 0
@@ -70,7 +79,7 @@ for (const { events, use, what } of kinds) {
       from += count
     }
     await next(events / 2)
-    const bytes = await countBytes(() => next(events))
+    const bytes = await (isKept === true ? countHeld : countBytes)(() => next(events))
     // Calls are the same for every event, so few will do.
     const calls = await countCalls(() => next(4 * together))
     counted.push({ what, bytes: bytes / events, calls: calls / (4 * together) })

@@ -1,11 +1,12 @@
 /**
- * What work is counted of: events that are emitted, and events that a device gets as well.
+ * What work is counted of: events that are emitted, events that a device gets as well, and emitters that are made and
+ * kept.
  *
  * All of it runs by a test's clock, which moves only when it is told to: what comes together in a batch, and when a timer
  * rings, is the same on every machine.
  */
 import { NodeHttpServer } from "@effect/platform-node"
-import { Effect, Layer, ManagedRuntime } from "effect"
+import { Effect, Layer, ManagedRuntime, type Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { TestClock } from "effect/testing"
 import { createServer } from "node:http"
@@ -23,6 +24,8 @@ export interface Kind {
   readonly what: string
   /** How many events the heap is measured over. */
   readonly events: number
+  /** Whether what each makes is kept, and its size counts. */
+  readonly isKept?: boolean
   /** Makes what the work needs, for the time of `measure`. */
   readonly use: (measure: (work: Work) => Promise<void>) => Promise<void>
 }
@@ -110,6 +113,33 @@ export const kindsWith = (each: () => void): ReadonlyArray<Kind> => {
     }
   })
 
+  const kept = (emitters: number): Kind => ({
+    what: "an idle emitter, bound to a run",
+    events: emitters,
+    isKept: true,
+    use: async (measure) => {
+      const runtime = ManagedRuntime.make(engine)
+      try {
+        const measureAll = Effect.gen(function*() {
+          const { forUser } = yield* Emitters
+          const all: Array<Bound> = []
+          const makeAll = (from: number, count: number) =>
+            Effect.gen(function*() {
+              for (let step = from; step < from + count; step++) {
+                each()
+                all.push(yield* forUser(context(`${user}-${step}`)))
+              }
+            })
+          const run = Effect.runPromiseWith(yield* Effect.context<Scope.Scope>())
+          yield* Effect.promise(() => measure((from, count) => run(makeAll(from, count))))
+        })
+        await runtime.runPromise(Effect.scoped(measureAll))
+      } finally {
+        await runtime.dispose()
+      }
+    }
+  })
+
   const delivered = (transport: Transport, sort: "critical" | "batched", events: number): Kind => ({
     what: `emit and deliver over ${transport === "sse" ? "SSE" : "WebSocket"}, ${sort}`,
     events,
@@ -151,6 +181,7 @@ export const kindsWith = (each: () => void): ReadonlyArray<Kind> => {
     emitted("batched", 2_000),
     emitted("usage_reported", 2_000),
     emitted("text_delta", 4_000),
+    kept(2_000),
     delivered("websocket", "critical", 500),
     delivered("websocket", "batched", 1_000),
     delivered("sse", "critical", 500),

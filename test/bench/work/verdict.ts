@@ -28,9 +28,7 @@ export const judge = (before: Measured, now: Measured): Verdict => {
   const known = new Map(before.counted.map((counted) => [counted.what, counted]))
   const holdAgainst = (unit: keyof typeof units, was: Counted, is: Counted) => {
     const factor = is[unit] / was[unit]
-    const line = `${is.what}: ${shown(is[unit])} ${units[unit]} for an event instead of ${shown(was[unit])}, ${
-      percent(factor)
-    }`
+    const line = `${is.what}: ${shown(is[unit])} ${units[unit]} instead of ${shown(was[unit])}, ${percent(factor)}`
     if (factor > 1 + tolerance) worse.push(`${line} more`)
     if (factor < 1 - tolerance) better.push(`${line} less`)
   }
