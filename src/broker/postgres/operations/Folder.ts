@@ -1,6 +1,7 @@
 /**
  * Folds the runs of logs, saves their state, and deletes what was dropped and is folded:
- * in the background, some users at a time, and a bounded number of rows at a time.
+ * in the background, some users at a time, and a bounded number of rows at a time. After
+ * each round the planner is told how large the tables have become.
  *
  * @since 0.2.0
  */
@@ -96,6 +97,7 @@ export const make = Effect.fnUntraced(function*(
     const [next, due] = yield* Failure.read("sweep", () => decodeSwept(answer))
     after = next
     yield* Effect.forEach(due, folder, { discard: true })
+    if (next === 0) yield* database.call("learn", "learn", {})
   })
   yield* sweep.pipe(
     // The next comes soon, and calls that fail are told of elsewhere.

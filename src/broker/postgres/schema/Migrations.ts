@@ -11,6 +11,7 @@ import * as CommandSql from "./CommandSql.ts"
 import * as LeaseSql from "./LeaseSql.ts"
 import * as LogSql from "./LogSql.ts"
 import * as PresenceSql from "./PresenceSql.ts"
+import { statistics } from "./StatisticsSql.ts"
 import { tables } from "./Tables.ts"
 
 /**
@@ -76,6 +77,13 @@ update meta set version = 1;
     sql: `set local search_path = ${schema}, pg_temp;
 ${claims}${LogSql.keeping}${shutOff(schema)}${sameRights(schema)}
 update meta set version = 2;
+`
+  },
+  {
+    version: 3,
+    sql: `set local search_path = ${schema}, pg_temp;
+${statistics}${shutOff(schema)}${sameRights(schema)}
+update meta set version = 3;
 `
   }
 ]
