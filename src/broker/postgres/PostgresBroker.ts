@@ -133,7 +133,7 @@ export const make = Effect.fnUntraced(function*(
     endLost: (user, runs) => appender.endRuns(user, (run) => runs.includes(run)),
     claim: claims.claim,
     commands: { send, receive: receivers.add },
-    watch: database.watch,
+    watch: database.watchCalls,
     watchLost: keeper.watchLost,
     retentionMs: Duration.toMillis(options.maxAge)
   }

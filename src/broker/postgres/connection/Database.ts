@@ -9,7 +9,6 @@
  *
  * @since 0.2.0
  */
-import * as PgPool from "@effect/sql-pg/PgPool"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -18,16 +17,19 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
-import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
+import * as Names from "../../../protocol/values/Names.ts"
 import type { Broker } from "../../Broker.ts"
 import type { BrokerError } from "../../BrokerError.ts"
 import type { FailureKind, PostgresMetrics } from "../Metrics.ts"
 import { migrations, version } from "../schema/Migrations.ts"
 import { SchemaMismatch } from "../schema/SchemaError.ts"
+import * as Connections from "./Connections.ts"
+import * as Doubt from "./Doubt.ts"
 import * as Failure from "./Failure.ts"
 import { type Options, placeOf } from "./Options.ts"
 
@@ -38,6 +40,9 @@ import { type Options, placeOf } from "./Options.ts"
  * - `isLive` tells whether the server can be used now.
  * - `watch` calls its listener when it can be used no more (`down`), and when it can
  *   again (`up`), until the scope closes.
+ * - `watchCalls` does so when a call failed for the server's sake, be it that it can be
+ *   used and takes no writes, and once one that writes was answered in time: whoever was
+ *   refused has reason to try again.
  *
  * @category models
  * @since 0.2.0
@@ -51,40 +56,24 @@ export interface Database {
   readonly notify: (payload: string) => Effect.Effect<void, BrokerError>
   readonly isLive: () => boolean
   readonly watch: NonNullable<Broker["Service"]["watch"]>
+  readonly watchCalls: NonNullable<Broker["Service"]["watch"]>
 }
 
 // A server that is back is found within half a second, since all that was emitted meanwhile waits for it.
 const firstDelayMs = 50
 const maxDelayMs = 400
 
-// So long a closing broker waits for the answers to what it still sent.
-const closingMs = 1_000
-
-// No answer is larger: of a log that is folded late it has all events.
-const maxMessageSize = 512 * 1024 * 1024
+// What was sent to a server that was away may never be answered, also once the server is back.
+const freshEvery = Duration.millis(500)
 
 const decodeGreeting = Schema.decodeUnknownSync(Schema.Tuple([Schema.Int, Schema.Int, Schema.String]))
 
 // What these write nobody was promised to be there after a crash: it is found or done again. So they wait for no disk, and those
 // who do not for the connections that they would hold. All that was written before is on the disk with the next append.
-const soft: ReadonlySet<string> = new Set(["acknowledge", "note_late", "fold", "trim_user", "sweep"])
+const soft: ReadonlySet<string> = new Set(["acknowledge", "note_late", "fold", "trim_user", "sweep", "learn"])
 
 // Of casts for each argument: what a function takes second is read once, and so need not be jsonb.
 const casts = ["$1::text::jsonb", "$2::text::json"]
-
-/**
- * How connections are made, for whoever needs one of its own.
- *
- * @category constructors
- * @since 0.2.0
- */
-export const toConnection = (options: Options, url: string) => ({
-  url: Redacted.make(url),
-  connectTimeout: options.silence,
-  applicationName: `effect-emitter ${options.schema}`,
-  prepare: options.prepare,
-  maxMessageSize
-})
 
 // A pool that closes interrupts its calls; whoever called is not interrupted by that.
 const outcomeOf = <A>(exit: Exit.Exit<A, SqlError>): Effect.Effect<A, SqlError> =>
@@ -117,21 +106,7 @@ export const make = Effect.fnUntraced(function*(
   const scope = yield* Effect.scope
   const server = placeOf(options.url)
   const silenceMs = Duration.toMillis(silence)
-  // The pool closes once its calls have ended, and gives each up to ten seconds. A closing broker waits for it a moment.
-  const poolScope = yield* Effect.acquireRelease(
-    Scope.make(),
-    (scope, exit) =>
-      Effect.forkDetach(Scope.close(scope, exit), { startImmediately: true }).pipe(
-        Effect.flatMap(Fiber.await),
-        Effect.timeoutOption(closingMs)
-      )
-  )
-  // Nothing is connected to yet.
-  const pool = yield* PgPool.make({
-    ...toConnection(options, options.url),
-    maxConnections: options.connections,
-    minConnections: 0
-  }).pipe(Scope.provide(poolScope), Effect.orDie)
+  const connections = yield* Connections.make(options, clock)
   const listeners = new Set<(signal: "down" | "up") => void>()
   const isSuspect = Latch.makeUnsafe(false)
   const wasTried = Latch.makeUnsafe(false)
@@ -166,12 +141,6 @@ export const make = Effect.fnUntraced(function*(
       return wasSent ? giveUp(fiber) : Effect.sync(() => fiber.interruptUnsafe())
     })
 
-  const query = (sql: string, params: ReadonlyArray<string>, sent = () => {}) =>
-    pool.use((connection) => {
-      sent()
-      return connection.queryValues(sql, params, options.prepare)
-    })
-
   // Ends in time, whatever the driver still has to do to end it. The scope may be closing: the pool closes after all who call.
   const within = <A>(
     effect: Effect.Effect<A, SqlError>,
@@ -192,8 +161,37 @@ export const make = Effect.fnUntraced(function*(
   const ask = (sql: string, params: ReadonlyArray<string>) =>
     Effect.suspend(() => {
       let isSent = false
-      return within(query(sql, params, () => void (isSent = true)), deadline, () => isSent)
+      return within(connections.query(sql, params, () => void (isSent = true)), deadline, () => isSent)
     })
+
+  const statements = new Map<string, string>()
+  const statementOf = (name: string, count: number): string => {
+    const key = `${name} ${count}`
+    const known = statements.get(key)
+    if (known !== undefined) return known
+    const commit = soft.has(name) ? ", set_config('synchronous_commit', 'off', true)" : ""
+    const made = `select ${schema}.${name}(${casts.slice(0, count).join(", ")})::text${commit}`
+    statements.set(key, made)
+    return made
+  }
+
+  const pauseUpTo = (ms: number) =>
+    Effect.flatMap(Random.next, (random) => Effect.sleep(firstDelayMs + Math.floor(random * ms)))
+
+  const canary = statementOf("canary", 1)
+  const canaryOf = [JSON.stringify({ node: yield* Names.next })]
+  const doubt = yield* Doubt.make(
+    Effect.suspend(() =>
+      isLive
+        ? Effect.match(ask(canary, canaryOf), { onSuccess: (rows) => rows !== "late", onFailure: () => false })
+        : Effect.succeed(false)
+    ),
+    pauseUpTo(maxDelayMs)
+  )
+  const suspect = (): void => {
+    isSuspect.openUnsafe()
+    doubt.raise()
+  }
 
   const send = (operation: string, sql: string, params: ReadonlyArray<string>): Effect.Effect<unknown, BrokerError> =>
     Effect.suspend(() => {
@@ -213,12 +211,12 @@ export const make = Effect.fnUntraced(function*(
             return Effect.succeed(rows[0]?.[0])
           }
           metrics.failed(operation, "deadline")
-          isSuspect.openUnsafe()
+          suspect()
           const late = new Error(`Postgres at ${server} did not answer in time`)
           return Effect.fail(Failure.unavailable(operation, elapsed(), late, "undecided"))
         },
         onFailure: (error) => {
-          if (Failure.isLoss(error)) isSuspect.openUnsafe()
+          if (Failure.isLoss(error)) suspect()
           else answeredAt = Monotonic.millisUnsafe(clock)
           metrics.failed(operation, kindOf(error))
           return Effect.fail(Failure.toBrokerError(operation, elapsed(), error))
@@ -226,18 +224,7 @@ export const make = Effect.fnUntraced(function*(
       })
     })
 
-  const statements = new Map<string, string>()
-  const statementOf = (name: string, count: number): string => {
-    const key = `${name} ${count}`
-    const known = statements.get(key)
-    if (known !== undefined) return known
-    const commit = soft.has(name) ? ", set_config('synchronous_commit', 'off', true)" : ""
-    const made = `select ${schema}.${name}(${casts.slice(0, count).join(", ")})::text${commit}`
-    statements.set(key, made)
-    return made
-  }
-
-  const migrate = Effect.gen(function*() {
+  const migrate = Effect.fnUntraced(function*(query: Connections.Query) {
     for (const { sql, version } of migrations(schema)) {
       // One statement, so that it happens whole, and one process after another.
       yield* query(
@@ -258,18 +245,33 @@ end $migrate$`,
 
   const mismatchOf = (found: number) => new SchemaMismatch({ server, schema, found, expected: version })
 
-  const greet = Effect.gen(function*() {
-    if (isMigrationDue) yield* migrate
-    isMigrationDue = false
-    const rows = yield* query(statementOf("greet", 1), ["{}"])
-    const [found] = decodeGreeting(JSON.parse(String(rows[0]?.[0])))
-    mismatch = found === version ? undefined : mismatchOf(found)
-  }).pipe(Effect.catchIf(isMissing, () => Effect.sync(() => void (mismatch = mismatchOf(0)))))
+  const greet = (query: Connections.Query) =>
+    Effect.gen(function*() {
+      if (isMigrationDue) yield* migrate(query)
+      isMigrationDue = false
+      const rows = yield* query(statementOf("greet", 1), ["{}"])
+      const [found] = decodeGreeting(JSON.parse(String(rows[0]?.[0])))
+      mismatch = found === version ? undefined : mismatchOf(found)
+    }).pipe(Effect.catchIf(isMissing, () => Effect.sync(() => void (mismatch = mismatchOf(0)))))
+
+  // Ends once a connection of its own was answered: those that are shared lead nowhere then. A server that answers late has
+  // enough to do, and is left alone; so is one whose schema is being made.
+  const greetApart = Effect.gen(function*() {
+    const startedAt = Monotonic.millisUnsafe(clock)
+    while (true) {
+      yield* Effect.sleep(freshEvery)
+      if (isMigrationDue || connections.heardAt() >= startedAt) continue
+      const found = yield* Effect.result(within(connections.apart(greet), freshEvery))
+      if (Result.isSuccess(found) && found.success !== "late") return yield* connections.renew
+    }
+  })
 
   const turn = (to: boolean): void => {
     if (isLive === to) return
     isLive = to
     metrics.connected("calls", to)
+    if (to) doubt.lift()
+    else doubt.raise()
     for (const listener of listeners) listener(to ? "up" : "down")
   }
 
@@ -297,7 +299,9 @@ end $migrate$`,
   const look = Effect.gen(function*() {
     const isGreeting = !isLive
     const lookedAt = Monotonic.millisUnsafe(clock)
-    const found = yield* isGreeting ? within(greet, silence) : ask("select 1", [])
+    const found = yield* isGreeting
+      ? Effect.raceFirst(within(greet(connections.query), silence), greetApart)
+      : ask("select 1", [])
     // Where all connections are busy the look itself may come too late, and what others are answered says enough.
     if (found === "late" && !isGreeting && answeredAt >= lookedAt) return yield* reached
     if (found === "late") {
@@ -318,8 +322,7 @@ end $migrate$`,
         Effect.timeoutOption(isSuspect.await, silenceMs / 3),
         Effect.sync(() => isSuspect.closeUnsafe())
       )
-      : Effect.flatMap(Random.next, (random) =>
-        Effect.sleep(firstDelayMs + Math.floor(random * Math.min(maxDelayMs, firstDelayMs * 2 ** failures))))
+      : pauseUpTo(Math.min(maxDelayMs, firstDelayMs * 2 ** failures))
   )
   yield* look.pipe(Effect.andThen(pause), Effect.forever, Effect.forkScoped)
   yield* Effect.timeoutOption(wasTried.await, silence)
@@ -341,6 +344,7 @@ end $migrate$`,
       Effect.acquireRelease(
         Effect.sync(() => void listeners.add(listener)),
         () => Effect.sync(() => void listeners.delete(listener))
-      )
+      ),
+    watchCalls: doubt.watch
   }
 })

@@ -26,7 +26,8 @@ import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import * as Position from "../../../protocol/values/Position.ts"
 import type { Broker, BrokerError } from "../../Broker.ts"
 import { type Reader, Subscription, type Waiter } from "../../subscriptions/Subscription.ts"
-import { type Database, toConnection } from "../connection/Database.ts"
+import { toConnection } from "../connection/Connections.ts"
+import type { Database } from "../connection/Database.ts"
 import * as Failure from "../connection/Failure.ts"
 import { type Options, placeOf } from "../connection/Options.ts"
 import type { PostgresMetrics } from "../Metrics.ts"
@@ -89,6 +90,11 @@ export const make = Effect.fnUntraced(function*(parts: {
     hears = to
     metrics.connected("listening", to)
   }
+
+  // Events that come soon after an outage are looked for until something is heard again.
+  yield* database.watch((signal) => {
+    if (signal === "down") hearing(false)
+  })
 
   // Tells how many read here, and finds what a reader may have missed. A reader that joined hears what was before it.
   const attendTo = (
