@@ -8,6 +8,7 @@ import {
   chmodSync,
   closeSync,
   copyFileSync,
+  existsSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -18,11 +19,12 @@ import {
 } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import { fileURLToPath } from "node:url"
 import { pageBytes } from "../../../src/broker/sqlite/worker/Layout.ts"
 import { seeded } from "../../support/random.ts"
 import type { BrokerService } from "../brokerSuite.ts"
 import { eventually, idOf, newUser, numbered, plenty } from "../events.ts"
-import { type Answered, appending, life } from "./lives.ts"
+import { type Answered, appending, life, type Line, speaking } from "./lives.ts"
 import { asOfAnotherBoot, frameBytes, framesOf } from "./powerLoss.ts"
 import { newFile } from "./sqliteFile.ts"
 
@@ -106,6 +108,20 @@ describe("SqliteBroker, a file that it cannot use", () => {
       assert.include(line.message, "belong to this user")
       assert.deepStrictEqual(readFileSync(file), before)
       assert.deepStrictEqual(asideOf(file), [])
+    }))
+
+  it.live.skipIf(process.platform !== "linux")("is on a network share: it says so, and makes nothing there", () =>
+    Effect.gen(function*() {
+      const file = yield* newFile
+      const child = yield* speaking<Line>("append-child.ts", [file, "normal"], {
+        node: ["--import", fileURLToPath(new URL("onShare.ts", import.meta.url))]
+      })
+      yield* child.until(() => child.lines().length > 0, "that it cannot use the file")
+      const [line = assert.fail("it said nothing")] = child.lines()
+      if (!("refused" in line)) return assert.fail(JSON.stringify(line))
+      assert.strictEqual(line.refused, "networkShare")
+      assert.include(line.message, "NFS")
+      assert.isFalse(existsSync(file))
     }))
 
   it.live("is its owner's only", () =>

@@ -47,7 +47,8 @@ await Effect.runPromise(
   }).pipe(
     Effect.scoped,
     Effect.provide(
-      EmitterLayer({ profile: "lowLatency" }).pipe(
+      // So long that what closes the breaker is what the broker says of itself.
+      EmitterLayer({ profile: "lowLatency", breaker: { openFor: "10 minutes", maxOpenFor: "10 minutes" } }).pipe(
         FallbackChannel.provide(Spool.sqlite({ file: spool })),
         Layer.provideMerge(SqliteBroker.layer({ file, deadline: "2 seconds" }))
       )
