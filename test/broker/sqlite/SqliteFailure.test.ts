@@ -110,19 +110,22 @@ describe("SqliteBroker, a file that it cannot use", () => {
       assert.deepStrictEqual(asideOf(file), [])
     }))
 
-  it.live.skipIf(process.platform !== "linux")("is on a network share: it says so, and makes nothing there", () =>
-    Effect.gen(function*() {
-      const file = yield* newFile
-      const child = yield* speaking<Line>("append-child.ts", [file, "normal"], {
-        node: ["--import", fileURLToPath(new URL("onShare.ts", import.meta.url))]
+  it.live.skipIf(process.platform !== "linux")(
+    "is on a network share: it says so, and makes nothing there",
+    () =>
+      Effect.gen(function*() {
+        const file = yield* newFile
+        const child = yield* speaking<Line>("append-child.ts", [file, "normal"], {
+          node: ["--import", fileURLToPath(new URL("onShare.ts", import.meta.url))]
+        })
+        yield* child.until(() => child.lines().length > 0, "that it cannot use the file")
+        const [line = assert.fail("it said nothing")] = child.lines()
+        if (!("refused" in line)) return assert.fail(JSON.stringify(line))
+        assert.strictEqual(line.refused, "networkShare")
+        assert.include(line.message, "NFS")
+        assert.isFalse(existsSync(file))
       })
-      yield* child.until(() => child.lines().length > 0, "that it cannot use the file")
-      const [line = assert.fail("it said nothing")] = child.lines()
-      if (!("refused" in line)) return assert.fail(JSON.stringify(line))
-      assert.strictEqual(line.refused, "networkShare")
-      assert.include(line.message, "NFS")
-      assert.isFalse(existsSync(file))
-    }))
+  )
 
   it.live("is its owner's only", () =>
     Effect.gen(function*() {

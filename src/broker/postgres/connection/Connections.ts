@@ -93,8 +93,7 @@ export const make = Effect.fnUntraced(function*(
     return { pool, scope }
   })
   // A pool closes once its calls have ended, and gives each up to ten seconds. Nobody waits for that.
-  const leave = (scope: Scope.Closeable) =>
-    Effect.forkDetach(Scope.close(scope, Exit.void), { startImmediately: true })
+  const leave = (scope: Scope.Closeable) => Effect.forkDetach(Scope.close(scope, Exit.void), { startImmediately: true })
 
   let current = yield* open
   yield* Effect.addFinalizer(() =>
