@@ -24,8 +24,8 @@ describe.skipIf(program === undefined)("PostgresBroker, its plans", () => {
                 appended += count
                 return persist(broker.append(user, batch))
               })
-            while (appended < 20) yield* append(1)
-            while (appended < long) yield* append(250)
+            yield* Effect.replicateEffect(append(1), 20)
+            yield* Effect.replicateEffect(append(250), long / 250)
             yield* eventually(
               server.sql("select sum(reltuples) from pg_class where oid = 'emitter.entries'::regclass"),
               (known) => Number(known) > long / 4,
