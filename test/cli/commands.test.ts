@@ -135,6 +135,20 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
       assert.match(whose.out, /^log: it is a run of cleo: 3 of its events are kept, at 1 to 3/u)
     }))
 
+  it.live("tells at Ctrl-C how far it read, and ends, although its broker froze in the middle", () =>
+    Effect.gen(function*() {
+      const server = yield* redisServer(redis ?? "")
+      const own = { ...environment, REDIS_URL: server.url }
+      yield* call(["publish", "eve", "ping"], own)
+      const tail = start(["tail", "eve", "--from", "earliest", "--runs"], own)
+      yield* Effect.promise(() => tail.wrote("ping"))
+      yield* server.freeze
+      tail.interrupt()
+      const { code, err } = yield* Effect.promise(() => tail.ended)
+      assert.strictEqual(code, 130, err)
+      assert.match(err, /^1 events; read up to offset 1 of epoch \S+\n$/u)
+    }))
+
   it.live("finds what waits in a spool and what became a dead letter there, while a process holds the file", () =>
     Effect.gen(function*() {
       const file = join(directory, "spool.db")
