@@ -21,7 +21,7 @@ import type { Position } from "../../protocol/values/Position.ts"
 import { toJson } from "../../protocol/wire/Envelope.ts"
 import { WireEvent } from "../../protocol/wire/Frame.ts"
 import { eventLine, runLines } from "../output/EventLine.ts"
-import { ofBroker } from "../output/Failed.ts"
+import { Failed, ofBroker } from "../output/Failed.ts"
 import type { Out } from "../output/Out.ts"
 import { out, told, user, withBroker } from "./Shared.ts"
 
@@ -41,10 +41,21 @@ interface Tail {
   readonly isLive: boolean
 }
 
-const startAt = (head: Position, from: "head" | "earliest", after: Option.Option<number>): Position => ({
-  epoch: head.epoch,
-  offset: Option.getOrElse(after, () => from === "head" ? head.offset : 0)
-})
+const startAt = (
+  { epoch, offset: last }: Position,
+  from: "head" | "earliest",
+  after: Option.Option<number>
+): Effect.Effect<Position, Failed> => {
+  const offset = Option.getOrElse(after, () => from === "head" ? last : 0)
+  if (offset <= last) return Effect.succeed({ epoch, offset })
+  return Effect.fail(
+    new Failed({
+      exit: "usage",
+      message: `--after is ${offset}, and the log ends at offset ${last} of epoch ${epoch}`,
+      remedy: `begin behind an offset up to ${last}; an offset of an epoch that is over means nothing any more`
+    })
+  )
+}
 
 const follow = Effect.fnUntraced(function*(tail: Tail, from: Position) {
   const broker = yield* Broker
@@ -174,6 +185,7 @@ export const tail = Command.make(
       of,
       Effect.gen(function*() {
         const { head } = yield* Broker
+        const start = yield* startAt(yield* head(of), from, after)
         yield* follow({
           user: of,
           out: to,
@@ -181,7 +193,7 @@ export const tail = Command.make(
           withRuns: runs,
           most: Option.getOrElse(count, () => Number.POSITIVE_INFINITY),
           isLive: live
-        }, startAt(yield* head(of), from, after))
+        }, start)
       })
     )
   })
