@@ -8,6 +8,7 @@
  * |---|---|---|
  * | `emitter_redis_call_milliseconds` | histogram: from a call to its answer, for calls that were answered | `operation` |
  * | `emitter_redis_appends_total` | counter: batches that were appended | `path`: `short` (they only added events to a log in good order), `full` (all else: of several sources or runs, the start or end of a run, a repeat, a log that is trimmed or renewed) |
+ * | `emitter_redis_checkpoints_total` | counter: the state of a user's runs was saved | `from`: `kept` (folded from what this process appended), `log` (what came since the last time was read back) |
  * | `emitter_redis_failures_total` | counter: calls that failed | `operation`; `kind`: `disconnected` (there was no connection), `deadline` (no answer in time), `unavailable` (it broke, or cannot serve now), `refused` (its answer was no) |
  * | `emitter_redis_script_loads_total` | counter: scripts the server did not know, new, restarted or flushed | |
  * | `emitter_redis_lag_milliseconds` | histogram: from when an event was emitted to when a reader that had caught up here pulled it, by two clocks if these are two machines | |
@@ -55,6 +56,7 @@ export type Repair = "silent" | "reconnect" | "poll"
 export interface RedisMetrics {
   readonly answered: (operation: string, ms: number) => void
   readonly appended: (path: "short" | "full") => void
+  readonly saved: (from: "kept" | "log") => void
   readonly failed: (operation: string, kind: FailureKind) => void
   readonly scriptLoaded: () => void
   readonly lagged: (ms: number) => void
@@ -75,6 +77,7 @@ const lags = Metric.histogram("emitter_redis_lag_milliseconds", {
 const connected = Metric.gauge("emitter_redis_connected", { description: "1 while there is a connection" })
 const counter = (name: string, description: string) => Metric.counter(name, { description, incremental: true })
 const appends = counter("emitter_redis_appends_total", "Batches that were appended, by how much there was to do")
+const checkpoints = counter("emitter_redis_checkpoints_total", "How often the state of a user's runs was saved")
 const failures = counter("emitter_redis_failures_total", "Calls that failed")
 const scriptLoads = counter("emitter_redis_script_loads_total", "Scripts that the server did not know")
 const reconnects = counter("emitter_redis_reconnects_total", "Connections after the first")
@@ -95,6 +98,7 @@ export const make = (server: string): Effect.Effect<RedisMetrics> =>
       MetricVariants.make(server, metric, ...labels)
     const callsOf = variants(calls, "operation")
     const appendsOf = variants(appends, "path")
+    const checkpointsOf = variants(checkpoints, "from")
     const failuresOf = variants(failures, "operation", "kind")
     const connectedOf = variants(connected, "connection")
     const reconnectsOf = variants(reconnects, "connection")
@@ -110,11 +114,13 @@ export const make = (server: string): Effect.Effect<RedisMetrics> =>
     }
     for (const reason of ["silent", "reconnect", "poll"]) repairsOf(reason).updateUnsafe(0, context)
     for (const path of ["short", "full"]) appendsOf(path).updateUnsafe(0, context)
+    for (const from of ["kept", "log"]) checkpointsOf(from).updateUnsafe(0, context)
     for (const log of ["new", "kept"]) epochsOf(log).updateUnsafe(0, context)
 
     return {
       answered: (operation, ms) => callsOf(operation).updateUnsafe(ms, context),
       appended: (path) => appendsOf(path).updateUnsafe(1, context),
+      saved: (from) => checkpointsOf(from).updateUnsafe(1, context),
       failed: (operation, kind) => failuresOf(operation, kind).updateUnsafe(1, context),
       scriptLoaded: () => loads.updateUnsafe(1, context),
       lagged: (ms) => lag.updateUnsafe(Math.max(0, ms), context),

@@ -114,9 +114,9 @@ const makeOverOne = Effect.fnUntraced(function*(
   const inbox = new Inbox(node)
   const { connection, subscriptions } = yield* connectTo(options, node, inbox, metrics)
   const logs = LogCaller.make(options, node, connection, metrics)
-  const saveCheckpoint = yield* Checkpointer.make(logs, maxRuns)
+  const checkpoints = yield* Checkpointer.make({ connection, logs, maxRuns, metrics })
   const script = yield* Appender.AppendScript
-  const appender = Appender.make({ options, node, clock, connection, logs, saveCheckpoint, script, metrics })
+  const appender = Appender.make({ options, node, clock, connection, logs, checkpoints, script, metrics })
   const fields = RunFields.make(prefix, connection)
   const store = RedisLeases.make({
     prefix,

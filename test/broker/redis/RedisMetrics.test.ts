@@ -49,6 +49,8 @@ describe("RedisMetrics", () => {
         [
           "emitter_redis_appends_total here full",
           "emitter_redis_appends_total here short",
+          "emitter_redis_checkpoints_total here kept",
+          "emitter_redis_checkpoints_total here log",
           "emitter_redis_connected here commands",
           "emitter_redis_connected here subscriptions",
           "emitter_redis_epochs_total here kept",

@@ -205,19 +205,50 @@ const toSaved = (reply: unknown): ReadonlyArray<SavedRuns.SavedRun> =>
   SavedRuns.read(Arr.chunksOf(Reply.list(reply), 2).map(([run, text]) => [run, Reply.text(text)] as const))
 
 /**
- * The arguments to the checkpoint script that save what changed since the
- * checkpoint that was looked at.
+ * The runs of a log, folded up to `offset`, and which of them are `saved`, as they were
+ * at the `checkpoint`. Mutable: it goes on with what is appended.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Folded {
+  readonly epoch: string
+  offset: number
+  checkpoint: number
+  readonly runs: RunStates
+  saved: ReadonlyArray<RunId>
+}
+
+/**
+ * The runs up to the head of a log that was looked at.
+ *
+ * @category conversions
+ * @since 0.2.0
+ */
+export const toFolded = (maxRuns: number, { checkpoint, log, states, tail }: LogView): Folded => {
+  const saved = toSaved(states)
+  return {
+    epoch: log.epoch,
+    offset: log.offset,
+    checkpoint,
+    runs: SavedRuns.fold(maxRuns, saved, RedisBlock.entriesIn(tail, checkpoint)),
+    saved: saved.map(({ run }) => run)
+  }
+}
+
+/**
+ * The arguments to the checkpoint script that save what changed since the last one.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toCheckpoint = (maxRuns: number, view: LogView): ReadonlyArray<string> => {
-  const { checkpoint, log, states } = view
-  const { changed, forgotten } = SavedRuns.changes(toRuns(maxRuns, view), toSaved(states), checkpoint)
+export const toCheckpoint = ({ checkpoint, epoch, offset, runs, saved }: Folded): ReadonlyArray<string> => {
+  const { changed } = SavedRuns.changes(runs, [], checkpoint)
+  const forgotten = saved.filter((run) => !runs.has(run))
   return [
-    log.epoch,
+    epoch,
     String(checkpoint),
-    String(log.offset),
+    String(offset),
     String(forgotten.length),
     ...forgotten,
     ...changed.flat()

@@ -75,19 +75,27 @@ export const make = (parts: {
   readonly clock: Clock.Clock
   readonly connection: Connection
   readonly logs: LogCaller
-  readonly saveCheckpoint: Checkpointer
+  readonly checkpoints: Checkpointer
   readonly script: Script
   readonly metrics: Pick<RedisMetrics, "appended">
 }): Appender => {
-  const { clock, connection, logs, metrics, node, options, saveCheckpoint, script } = parts
+  const { checkpoints, clock, connection, logs, metrics, node, options, script } = parts
   const { maxRuns, prefix } = options
   let endingsMade = 0
 
-  const afterAppend = (user: UserId, { isDue, isTold, path }: RedisEntry.Appended): Effect.Effect<void> => {
-    metrics.appended(path)
-    if (isTold) return isDue ? saveCheckpoint(user) : Effect.void
-    return Effect.logWarning(
-      `Redis at ${options.name} took events of user ${user}, but not the right to tell readers of them`
+  const afterAppend = (
+    user: UserId,
+    batch: NonEmptyReadonlyArray<Envelope>,
+    appended: RedisEntry.Appended
+  ): Effect.Effect<void> => {
+    metrics.appended(appended.path)
+    const noted = checkpoints(user, batch, appended)
+    if (appended.isTold) return noted
+    return Effect.andThen(
+      noted,
+      Effect.logWarning(
+        `Redis at ${options.name} took events of user ${user}, but not the right to tell readers of them`
+      )
     )
   }
 
@@ -116,7 +124,7 @@ export const make = (parts: {
             : undefined
         )
       ),
-      Effect.tap((reply) => reply._tag === "Appended" ? afterAppend(user, reply) : Effect.void)
+      Effect.tap((reply) => reply._tag === "Appended" ? afterAppend(user, batch, reply) : Effect.void)
     )
 
   const append: Appender["append"] = (user, batch, lease) =>
