@@ -6,16 +6,13 @@ import { Effect, Exit, Redacted, Scope } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as Balancer from "../../src/demo/cluster/Balancer.ts"
-import { redisProxy } from "../broker/redis/redisProxy.ts"
 import * as Child from "./Child.ts"
 import { hasRested, latestCounts, type Line, read } from "./Record.ts"
+import * as Store from "./Store.ts"
+import * as Ways from "./Ways.ts"
 
 /** The secret of every token. */
 export const secret = Redacted.make("a secret for tests, of 32 characters or more")
-import * as Store from "./Store.ts"
-
-type Proxy = Effect.Success<ReturnType<typeof redisProxy>>
 
 /**
  * A user without devices, for whom agents run as for all others, and whom faults may strike alone. What becomes of its
@@ -39,7 +36,7 @@ export interface Place {
 
 /** A place whose process reaches the server by a way of its own. */
 export interface Node extends Place {
-  readonly proxy: Proxy
+  readonly proxy: Ways.Proxy
 }
 
 /** What emits: `record` is all that its processes wrote down, `spooled` how much its spool held a moment ago. */
@@ -118,39 +115,30 @@ export const make = Effect.fnUntraced(function*(kind: Store.Kind, program: strin
   )
   const store = yield* Store.make(kind, program)
   const users = Array.from({ length: options.users }, (_, index) => `user-${index + 1}`)
-  const backends: Array<Balancer.Backend> = Array.from({ length: options.gateways }, (_, index) => ({
-    name: `gateway-${index + 1}`,
-    role: "gateway",
-    port: undefined
-  }))
-  const balancer = yield* Effect.orDie(Balancer.make(backends, 0))
+  const names = Array.from({ length: options.gateways }, (_, index) => `gateway-${index + 1}`)
+  const balancer = yield* Ways.balancer(names)
+  const proxyTo = yield* Ways.proxies
   const node = (
     name: string,
     launch: (url: string) => Effect.Effect<Child.Child, never, Scope.Scope>,
     gone: () => void
   ) =>
     Effect.gen(function*() {
-      const proxy = yield* redisProxy(store.port)
+      const proxy = yield* proxyTo(store.port)
       const made: Node = { ...(yield* place(name, launch(store.urlAt(proxy.port)), gone)), proxy }
       return made
     })
 
-  const gateways = yield* Effect.forEach(backends, (backend) =>
+  const gateways = yield* Effect.forEach(names, (name) =>
     node(
-      backend.name,
+      name,
       (url) =>
         Child.start("gateway.ts", {
-          NODE_NAME: backend.name,
+          NODE_NAME: name,
           BROKER_URL: url,
           TOKEN_SECRET: Redacted.value(secret)
-        }).pipe(Effect.tap((child) =>
-          Effect.sync(() => {
-            backend.port = Number(child.ready)
-          })
-        )),
-      () => {
-        backend.port = undefined
-      }
+        }).pipe(Effect.tap((child) => Effect.sync(() => balancer.move(name, Number(child.ready))))),
+      () => balancer.move(name, undefined)
     ))
   yield* Effect.forEach(gateways, ({ start }) => start, { concurrency: "unbounded" })
 

@@ -6,7 +6,6 @@ import { Effect, Redacted, Schedule, Schema, type Scope } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as Balancer from "../../src/demo/cluster/Balancer.ts"
 import type { Position } from "../../src/protocol/values/Position.ts"
 import { devicesReloaded, type Fault, type Faults, freeze, kill, stepClock, type Storm, strikeAll } from "./Chaos.ts"
 import * as Child from "./Child.ts"
@@ -17,6 +16,7 @@ import { hasRested, latestCounts, read } from "./Record.ts"
 import { list } from "./report.ts"
 import { isQuiet, type Options, quietWithinMs, rest, until } from "./Trial.ts"
 import { type Account, judge } from "./Verdict.ts"
+import * as Ways from "./Ways.ts"
 
 /** What is there while something happens. */
 export interface SingleTrial {
@@ -105,8 +105,7 @@ export const run = <E, R>(
       (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
     )
     const users = Array.from({ length: options.users }, (_, index) => `user-${index + 1}`)
-    const backend: Balancer.Backend = { name: "single", role: "gateway", port: undefined }
-    const balancer = yield* Effect.orDie(Balancer.make([backend], 0))
+    const balancer = yield* Ways.balancer(["single"])
     const file = join(folder, "single.record")
     let lives = 0
     const launch = Effect.suspend(() =>
@@ -122,15 +121,9 @@ export const run = <E, R>(
         RECORD: file,
         SPOOL: join(folder, "events.spool")
       })
-    ).pipe(Effect.tap(({ ready }) =>
-      Effect.sync(() => {
-        backend.port = Number(ready)
-      })
-    ))
+    ).pipe(Effect.tap(({ ready }) => Effect.sync(() => balancer.move("single", Number(ready)))))
     const service: Emitting = {
-      ...(yield* place("single", launch, () => {
-        backend.port = undefined
-      })),
+      ...(yield* place("single", launch, () => balancer.move("single", undefined))),
       record: () => read(file),
       spooled: () => latestCounts(file)?.spooled ?? 0,
       hasRested: () => hasRested(file)
