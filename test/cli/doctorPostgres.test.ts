@@ -83,7 +83,12 @@ describe("doctor, what a Postgres told", () => {
     Effect.map(
       Options.decode({ url: "postgres://app@db/app" }),
       (options) =>
-        PostgresChecks.judge({ ...good, ...facts }, { found: version }, { latencyMs: 1, skewMs: 0, ...measured }, options)
+        PostgresChecks.judge(
+          { ...good, ...facts },
+          { found: version },
+          { latencyMs: 1, skewMs: 0, ...measured },
+          options
+        )
           .filter(({ severity }) => severity === "fault" || severity === "warning")
           .map(({ check, remedy, severity }) => [severity, check, remedy !== undefined && remedy.length > 20] as const)
     )
