@@ -4,6 +4,7 @@
  */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { execFileSync } from "node:child_process"
 import { createServer, type Socket } from "node:net"
 import { newFile } from "../broker/sqlite/sqliteFile.ts"
 import { until } from "../client/devices.ts"
@@ -284,6 +285,31 @@ describe("every subcommand of effect-emitter", { timeout: 300_000 }, () => {
         }
       }
       assert.isAtLeast(waited, 2 * 7)
+
+      const before = server.came()
+      const doctor = yield* begin(["doctor", "--json"], { REDIS_URL: `redis://app:${secret}@127.0.0.1:${server.port}` })
+      yield* until("doctor asks the broker", () => server.came() > before)
+      const [value, ...others] = values(yield* doctor.interrupt)
+      assert.deepStrictEqual([value?.["complete"], others], [false, []])
+      assert.deepInclude(value?.["findings"], {
+        check: "node",
+        severity: "ok",
+        message: `Node ${process.versions.node}`
+      })
+    }))
+
+  it.live("waits for no pipe where a file is meant", () =>
+    Effect.gen(function*() {
+      const pipe = yield* newFile
+      execFileSync("mkfifo", [pipe])
+      for (const each of subcommands.filter(({ flags }) => flags.some(({ name }) => name === "spool"))) {
+        const { code, err, out } = yield* call([...each.args, "--spool", pipe])
+        assert.include([1, 2], code, each.name)
+        assert.include(out + err, "no regular file", each.name)
+      }
+      const doctor = yield* call(["doctor"], { SQLITE_FILE: pipe })
+      assert.match(doctor.out, /^fault +sqlite file +it is no file of effect-emitter's/mu)
+      assert.strictEqual((yield* call(["why", "run-1"], { SQLITE_FILE: pipe })).code, 1)
     }))
 
   it.live("ends with 3 when a broker has said nothing for a while", () =>

@@ -61,6 +61,8 @@ export const run = (args: ReadonlyArray<string>, environment: Record<string, str
 
 /** A call that was begun in this process. */
 export interface Begun {
+  /** What it wrote to its standard output until now. */
+  readonly out: () => string
   readonly isOver: () => boolean
   readonly ended: Effect.Effect<Ended>
   /** As Ctrl-C does. */
@@ -87,6 +89,7 @@ export const begin = (args: ReadonlyArray<string>, environment: Record<string, s
           return { code, out, err }
         })
         return {
+          out: () => out,
           isOver: () => fiber.pollUnsafe() !== undefined,
           ended,
           interrupt: Effect.andThen(Fiber.interrupt(fiber), ended)

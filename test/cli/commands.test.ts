@@ -10,10 +10,11 @@ import { DatabaseSync } from "node:sqlite"
 import { UserId } from "../../src/protocol/values/Identity.ts"
 import * as SqliteLetters from "../../src/emitter/fallback/SqliteLetters.ts"
 import * as SqliteSpoolStore from "../../src/emitter/fallback/SqliteSpoolStore.ts"
+import { until } from "../client/devices.ts"
 import { toEnvelope } from "../support/envelopes.ts"
 import { findProgram } from "../support/program.ts"
 import { redisServer } from "../support/redis.ts"
-import { call, run, start, values } from "./cli.ts"
+import { begin, call, run, start, values } from "./cli.ts"
 
 const redis = findProgram("redis-server")
 
@@ -115,6 +116,12 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
       assert.deepInclude(values(active)[0], { run: "run-1" })
       assert.match(active.err, /^1 runs, 1 active; the log is at offset 2/u)
 
+      const other = yield* begin(["tail", "cleo", "--from", "earliest", "--runs", "--json"], environment)
+      yield* until("its events, for a program", () => other.out().includes("agent_thinking"))
+      const told = values(yield* other.interrupt)
+      assert.deepInclude(told.at(-1), { run: "run-1" })
+      assert.deepInclude(told.at(-1)?.["state"], { status: "active" })
+
       // Whose run it is, is found out.
       const cancelled = yield* cli("cancel", "run-1", "--reason", "maintenance")
       assert.deepStrictEqual([cancelled.code, cancelled.out], [0, "run run-1 of cleo is told to stop\n"], cancelled.err)
@@ -204,7 +211,7 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
   it.live("says in one line what was wrong with a call, and ends with 2; with 3 while the broker is away", () =>
     Effect.gen(function*() {
       const [flag, user, broker, away, data] = yield* Effect.all([
-        started("doctor", "--nonsense"),
+        cli("doctor", "--nonsense"),
         cli("runs", "a user"),
         call(["runs", "ada"]),
         call(["runs", "ada"], { REDIS_URL: "redis://:s3cret@127.0.0.1:1" }),
@@ -223,7 +230,7 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
     Effect.gen(function*() {
       const [coloured, plain, help, helpOfOne] = yield* Effect.all([
         Effect.promise(() => run(["doctor"], { FORCE_COLOR: "1" })),
-        Effect.promise(() => run(["doctor"], { FORCE_COLOR: "1", NO_COLOR: "1" })),
+        call(["doctor"], { FORCE_COLOR: "1", NO_COLOR: "1" }),
         cli("--help"),
         cli("tail", "--help")
       ], { concurrency: 2 })

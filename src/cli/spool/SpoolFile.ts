@@ -70,6 +70,8 @@ const tries = 5
 const copyTo = (file: string, copy: string): void => {
   for (let attempt = 0; attempt < tries; attempt++) {
     const before = statSync(file)
+    // Whoever opens a pipe waits until somebody writes to it.
+    if (!before.isFile()) throw new SpoolUnreadable({ file, reason: "unreadable", why: "it is no regular file" })
     copyFileSync(file, copy)
     rmSync(`${copy}-wal`, { force: true })
     // What is newer stands beside it. It is written into the file at times, and then may have been copied in part.

@@ -7,7 +7,7 @@ import { AiSdk } from "effect-emitter/ai-sdk"
 import { DurableStreams } from "effect-emitter/durable-streams"
 import { type IncomingMessage, request } from "node:http"
 import { constants, gunzipSync } from "node:zlib"
-import { until } from "../../client/devices.ts"
+import { until, untilEffect } from "../../client/devices.ts"
 import { token } from "../../gateway/server.ts"
 import { type App, serveApp } from "../app.ts"
 
@@ -98,7 +98,7 @@ describe("compression of other protocols", () => {
         const { compression } = yield* app.gateway.stats
         assert.isAbove(compression.frames, 0)
         assert.isBelow(compression.after, compression.before)
-        assert.strictEqual(compression.memory, 0)
+        yield* untilEffect("all is free", Effect.map(app.gateway.stats, (stats) => stats.compression.memory === 0))
       }))
   }
 
@@ -113,10 +113,7 @@ describe("compression of other protocols", () => {
       yield* until("the run to speak", () => left.text().includes("first what"))
       assert.isAbove((yield* on.gateway.stats).compression.memory, 0)
       left.answered.destroy()
-      yield* Effect.map(on.gateway.stats, ({ compression }) => compression.memory).pipe(
-        Effect.repeat({ until: (memory) => memory === 0 }),
-        Effect.timeout("30 seconds")
-      )
+      yield* untilEffect("it is let go of", Effect.map(on.gateway.stats, ({ compression }) => compression.memory === 0))
     }))
 
   it.live("is refused with its remedy where the gateway does not compress", () =>

@@ -29,7 +29,10 @@ const magic = "SQLite format 3\0"
  * @since 0.2.0
  */
 export const headerOf = (file: string): Header => {
-  if (statSync(file, { throwIfNoEntry: false }) === undefined) return { _tag: "Missing" }
+  const stat = statSync(file, { throwIfNoEntry: false })
+  if (stat === undefined) return { _tag: "Missing" }
+  // Whoever opens a pipe waits until somebody writes to it.
+  if (!stat.isFile()) return { _tag: "Foreign" }
   const descriptor = openSync(file, "r")
   try {
     const header = Buffer.alloc(100)
@@ -55,7 +58,7 @@ export const headerOf = (file: string): Header => {
  */
 export const use = <A>(file: string, look: (database: DatabaseSync) => A): A => {
   // SQLite would make one that is not there.
-  statSync(file)
+  if (!statSync(file).isFile()) throw new Error("it is no regular file")
   const database = new DatabaseSync(file)
   try {
     // So it makes no file beside it that a process which has it would not expect.
