@@ -53,7 +53,8 @@ describe.skipIf(program === undefined)("PostgresBroker, failures", () => {
     withServer({}, (server) =>
       Effect.gen(function*() {
         const scope = yield* Scope.make()
-        const node = yield* Scope.provide(startNode(server.url, slow), scope)
+        // Some calls come to their deadline, one after another; the connections themselves would take ten seconds.
+        const node = yield* Scope.provide(startNode(server.url, { ...slow, deadline: "500 millis" }), scope)
         const user = newUser()
         yield* persist(node.append(user, numbered(1)))
         yield* persist(Scope.provide(node.subscribe(user, () => {}), scope))
