@@ -66,7 +66,8 @@ import type { IdentifyError } from "./authentication/IdentifyError.ts"
 import * as OriginPolicy from "./authentication/OriginPolicy.ts"
 import { Compressor } from "./compression/Compressor.ts"
 import { noCounts } from "./compression/Counts.ts"
-import * as TextStream from "./compression/TextStream.ts"
+import type { Encode } from "./compression/EncodedTexts.ts"
+import { encodeBy } from "./compression/TextStream.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Metrics from "./Metrics.ts"
 import * as Routes from "./Routes.ts"
@@ -97,7 +98,7 @@ export {
 } from "./authentication/IdentifyError.ts"
 export type { StrangerKind } from "./admission/StrangerKind.ts"
 export type { Counts as CompressionCounts } from "./compression/Counts.ts"
-export type { Encode as EncodeTexts, Encoded as EncodedTexts } from "./compression/TextStream.ts"
+export type { Encode as EncodeTexts, Encoded as EncodedTexts } from "./compression/EncodedTexts.ts"
 export type { Fate } from "./command/Commands.ts"
 export type { LimitScope } from "../hub/Stats.ts"
 export type { Stats } from "./Stats.ts"
@@ -142,7 +143,7 @@ export class Gateway extends Context.Service<Gateway, {
     principal: Principal,
     command: Command.Request
   ) => Effect.Effect<Command.Outcome, Commands.Undecided>
-  readonly encode: TextStream.Encode | undefined
+  readonly encode: Encode | undefined
   readonly goodbye: Effect.Effect<void>
   readonly drain: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
@@ -302,7 +303,7 @@ const make = Effect.fnUntraced(function*(
     cors,
     preflight: routes.options,
     revoke: hub.revoke,
-    encode: compressor === undefined ? undefined : TextStream.encodeBy(compressor)
+    encode: compressor === undefined ? undefined : encodeBy(compressor)
   }
   Metrics.publishBy(gateway, publish)
 

@@ -5,30 +5,10 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
-import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Stream from "effect/Stream"
 import type { Compressor } from "./Compressor.ts"
+import type { Encode } from "./EncodedTexts.ts"
 import * as GzipStream from "./GzipStream.ts"
-
-/**
- * The body of an answer, and what it says of itself.
- *
- * @category models
- * @since 0.2.0
- */
-export interface Encoded<E> {
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: Stream.Stream<Uint8Array, E>
-}
-
-/**
- * Encodes texts for whoever sent a request. Each can be read as soon as it arrives, and
- * the next is asked for once the network has taken it.
- *
- * @category models
- * @since 0.2.0
- */
-export type Encode = <E>(request: HttpServerRequest, texts: Stream.Stream<string, E>) => Encoded<E>
 
 /**
  * Encodes texts by the rules of a compressor.
