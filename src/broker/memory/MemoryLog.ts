@@ -10,11 +10,11 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import type { Envelope } from "../../protocol/wire/Envelope.ts"
-import type { DeliveryClass } from "../../protocol/event/Event.ts"
 import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
 import type { Position } from "../../protocol/values/Position.ts"
 import * as RunState from "../../protocol/run/RunState.ts"
-import type { Entry, Gap, PullLimits, RecentRuns, RunSnapshotAt, Slice, Written } from "../Broker.ts"
+import type { Entry, Gap, PullLimits, RecentRuns, RunSnapshotAt, Slice } from "../Broker.ts"
+import { EntryRing, Heading, type Source } from "./EntryRing.ts"
 import { maxSpentSources, SequenceSet } from "./SequenceSet.ts"
 import { Page } from "./Page.ts"
 import { RunStates } from "./RunStates.ts"
@@ -32,69 +32,6 @@ export interface LogLimits {
   readonly maxRuns: number
 }
 
-// A class, since an engine that sees many long-lived literals made in one place puts them, and with them all that they
-// hold, straight among its old objects.
-class Stored implements Entry, Written {
-  readonly offset: number
-  readonly sequence: number
-  readonly type: string
-  readonly delivery: DeliveryClass
-  readonly at: number
-  readonly run: RunId | undefined
-  readonly thread: ThreadId | undefined
-  readonly confirm: boolean
-  readonly bytes: number
-  // The body, until a reader asks for the entry; from then on it stands on a page.
-  private text: string
-  private home: Page | undefined = undefined
-  start = 0
-  end = 0
-
-  constructor(offset: number, envelope: Envelope) {
-    this.offset = offset
-    this.sequence = envelope.sequence
-    this.type = envelope.type
-    this.delivery = envelope.delivery
-    this.at = envelope.at
-    this.run = envelope.run
-    this.thread = envelope.thread
-    this.confirm = envelope.confirm
-    this.text = envelope.body
-    this.bytes = envelope.bytes
-  }
-
-  get body(): string {
-    return this.home === undefined ? this.text : this.page.toString("utf8", this.end - 1 - this.bytes, this.end - 1)
-  }
-
-  get written(): Written | undefined {
-    return this.home === undefined ? undefined : this
-  }
-
-  get page(): Buffer {
-    return this.home?.bytes ?? none
-  }
-
-  /** Moves the text to the page, or to a new one if that has no room; returns the page it stands on from now on. */
-  moveTo(latest: Page | undefined): Page {
-    const page = Page.withRoom(this.bytes, latest)
-    this.start = page.end
-    this.end = page.write(this.offset, this.text, this.bytes)
-    this.home = page
-    this.text = ""
-    return page
-  }
-}
-
-const none = Buffer.alloc(0)
-
-interface Source {
-  readonly name: string
-  readonly taken: SequenceSet
-  /** How many entries of the log are from this source; without any it is spent, and may be forgotten. */
-  held: number
-}
-
 /**
  * The log of one user, in one epoch.
  *
@@ -104,32 +41,26 @@ interface Source {
 export class MemoryLog {
   readonly epoch: string
   private readonly limits: LogLimits
-  // A ring: the entry with offset o stands at o modulo its capacity, which is a power of two. What dropping an entry must
-  // know stands beside it, since by then the entry itself has long left the processor's caches.
-  // All are made with the first entry: most logs belong to users who wait for one.
-  private ring: Array<Stored | undefined> = empty
-  private sourceRing: Array<Source | undefined> = empty
-  private bytesRing: Array<number> = empty
-  private costRing: Array<number> = empty
-  // When the log took an entry, in milliseconds: the entry's own time, unless it came late.
-  private sinceRing: Array<number> = empty
+  // Made with the first entry: most logs belong to users who wait for one.
+  private ring = EntryRing.none
   private first = 1
   private last = 0
   private sources: Map<string, Source> | undefined
   // Those of them that no entry is from, in the order of their last entries.
   private spent: Set<Source> | undefined
-  private latestSource: Source | undefined = undefined
+  // Those of the newest entries: events in a row mostly have the same.
+  private latestHeading: Heading | undefined = undefined
+  private headings: ReadonlyArray<Heading> = noHeadings
   private runs: RunStates | undefined = undefined
   // The runs that were ended as lost. Made with the first: hardly any user has one.
   private lost: Set<RunId> | undefined = undefined
-  private textBytes = 0
   private page: Page | undefined = undefined
   // Those that entries stand on, and an offset before which none of them is free.
   private pages: ReadonlyArray<Page> = noPages
   private pagesFreeAt = 0
-  // What entries and pages take besides the rings, in bytes.
-  private entryBytes = 0
-  // What the log itself takes, with its rings and sources, in bytes.
+  // What the pages take, in bytes.
+  private pageBytes = 0
+  // What the log itself takes, with its sources, in bytes.
   private ownBytes = logOverhead
 
   constructor(epoch: string, limits: LogLimits) {
@@ -139,7 +70,7 @@ export class MemoryLog {
 
   /** The bytes of all bodies held. */
   get bytes(): number {
-    return this.textBytes
+    return this.ring.textBytes
   }
 
   /**
@@ -147,7 +78,8 @@ export class MemoryLog {
    * runs and itself.
    */
   get held(): number {
-    return this.ownBytes + this.entryBytes + (this.runs === undefined ? 0 : this.runs.bytes)
+    const { ownBytes, pageBytes, ring } = this
+    return ownBytes + pageBytes + ring.placeBytes + ring.heldBytes + (this.runs === undefined ? 0 : this.runs.bytes)
   }
 
   /** Whether a run is active. */
@@ -175,11 +107,12 @@ export class MemoryLog {
     let isNew = false
     for (const envelope of batch) {
       last = envelope
-      const source = this.sourceOf(envelope)
-      const before = source.taken.size
-      isNew = source.taken.add(envelope.sequence)
-      this.ownBytes += rangeOverhead * (source.taken.size - before)
-      if (isNew) this.push(envelope, source, now)
+      const heading = this.headingOf(envelope)
+      const { taken } = heading.source
+      const before = taken.size
+      isNew = taken.add(envelope.sequence)
+      this.ownBytes += rangeOverhead * (taken.size - before)
+      if (isNew) this.push(envelope, heading, now)
     }
     const offset = isNew ? this.last : this.offsetOf(last)
     this.expire(now)
@@ -237,8 +170,8 @@ export class MemoryLog {
     const { maxAgeMs, maxBytes, maxEvents } = this.limits
     const oldest = now - maxAgeMs
     while (this.size > 0) {
-      const since = this.sinceRing[this.slot(this.first)] ?? 0
-      if (this.size <= maxEvents && (this.textBytes <= maxBytes || this.size === 1) && since >= oldest) return
+      const since = this.ring.sinceOf(this.first)
+      if (this.size <= maxEvents && (this.ring.textBytes <= maxBytes || this.size === 1) && since >= oldest) return
       this.dropOldest()
     }
   }
@@ -246,13 +179,8 @@ export class MemoryLog {
   /** Drops the oldest entry, if there is one. */
   dropOldest(): void {
     if (this.size === 0) return
-    const slot = this.slot(this.first)
-    const source = this.sourceRing[slot]
+    const source = this.ring.drop(this.first)
     if (source !== undefined && --source.held === 0) this.spend(source)
-    this.ring[slot] = undefined
-    this.sourceRing[slot] = undefined
-    this.textBytes -= this.bytesRing[slot] ?? 0
-    this.entryBytes -= this.costRing[slot] ?? 0
     this.first++
     if (this.size === 0) this.page = undefined
     if (this.first > this.pagesFreeAt && this.pages.length > 0) this.freePages()
@@ -276,12 +204,10 @@ export class MemoryLog {
     let offset = gap === undefined ? after.offset : gap.to
     let bytes = 0
     while (offset < this.last && entries.length < limits.maxEvents) {
-      const entry = this.at(offset + 1)
-      bytes += entry.bytes
+      bytes += this.ring.bytesOf(offset + 1)
       if (entries.length > 0 && bytes > limits.maxBytes) break
-      this.move(entry)
-      entries.push(entry)
-      offset++
+      if (!this.ring.isOnPage(++offset)) this.move(offset)
+      entries.push(this.ring.read(offset))
     }
     return {
       gap,
@@ -318,16 +244,12 @@ export class MemoryLog {
   }
 
   // The text of an entry that a reader asks for moves to a page.
-  private move(entry: Stored): void {
-    if (entry.written !== undefined) return
-    const page = entry.moveTo(this.page)
-    const slot = this.slot(entry.offset)
-    this.entryBytes += entryOverhead - (this.costRing[slot] ?? 0)
-    this.costRing[slot] = entryOverhead
+  private move(offset: number): void {
+    const page = this.ring.move(offset, this.page)
     if (page === this.page) return
     this.page = page
     this.pages = [...this.pages, page]
-    this.entryBytes += pageOverhead + page.bytes.length
+    this.pageBytes += pageOverhead + page.bytes.length
     this.freePages()
   }
 
@@ -337,7 +259,7 @@ export class MemoryLog {
     this.pagesFreeAt = Number.POSITIVE_INFINITY
     for (const page of this.pages) {
       if (page !== this.page && page.last < this.first) {
-        this.entryBytes -= pageOverhead + page.bytes.length
+        this.pageBytes -= pageOverhead + page.bytes.length
       } else {
         kept.push(page)
         this.pagesFreeAt = Math.min(this.pagesFreeAt, page.last)
@@ -346,18 +268,16 @@ export class MemoryLog {
     this.pages = kept.length === 0 ? noPages : kept
   }
 
-  private slot(offset: number): number {
-    return offset & (this.ring.length - 1)
-  }
-
-  private at(offset: number): Stored {
-    const entry = this.ring[this.slot(offset)]
-    if (entry === undefined) throw new RangeError(`offset ${offset} is not in the log (${this.first}–${this.last})`)
-    return entry
+  // Events of a run take turns in a few headings, so looking through the latest ones finds nearly all.
+  private headingOf(envelope: Envelope): Heading {
+    if (this.latestHeading?.fits(envelope) === true) return this.latestHeading
+    const known = this.headings.find((heading) => heading.fits(envelope))
+    this.latestHeading = known ?? new Heading(this.last + 1, this.sourceOf(envelope), envelope)
+    if (known === undefined) this.headings = [this.latestHeading, ...this.headings.slice(0, maxHeadings - 1)]
+    return this.latestHeading
   }
 
   private sourceOf({ source: name }: Envelope): Source {
-    if (this.latestSource?.name === name) return this.latestSource
     this.sources ??= new Map()
     let source = this.sources.get(name)
     if (source === undefined) {
@@ -365,7 +285,6 @@ export class MemoryLog {
       this.sources.set(name, source)
       this.ownBytes += sourceOverhead
     }
-    this.latestSource = source
     return source
   }
 
@@ -379,33 +298,26 @@ export class MemoryLog {
     this.spent.delete(oldest)
     if (this.sources?.delete(oldest.name) === true) this.ownBytes -= sourceOverhead
     this.ownBytes -= rangeOverhead * oldest.taken.size
-    if (this.latestSource === oldest) this.latestSource = undefined
+    this.headings = this.headings.filter(({ source }) => source !== oldest)
+    if (this.latestHeading?.source === oldest) this.latestHeading = undefined
   }
 
   // Only a repeated batch asks, so a search will do. What is no longer held has the place before the first.
   private offsetOf({ sequence, source }: Envelope): number {
     for (let offset = this.last; offset >= this.first; offset--) {
-      if (this.sourceRing[this.slot(offset)]?.name === source && this.at(offset).sequence === sequence) return offset
+      if (this.ring.isOf(offset, source, sequence)) return offset
     }
     return this.first - 1
   }
 
-  private push(envelope: Envelope, source: Source, now: number): void {
+  private push(envelope: Envelope, heading: Heading, now: number): void {
+    const { source } = heading
     if (source.held++ === 0) this.spent?.delete(source)
     // The oldest makes room before the new one comes, so that a full ring need not grow.
     if (this.size >= this.limits.maxEvents) this.dropOldest()
-    if (this.size === this.ring.length) this.grow()
+    if (this.size === this.ring.capacity) this.ring = this.ring.grown(this.first, this.last)
     const offset = ++this.last
-    const slot = this.slot(offset)
-    this.ring[slot] = new Stored(offset, envelope)
-    this.sourceRing[slot] = source
-    this.bytesRing[slot] = envelope.bytes
-    // An engine keeps one byte for each character where none needs more, else two.
-    const cost = entryOverhead + textOverhead + (envelope.bytes === envelope.body.length ? 1 : 2) * envelope.body.length
-    this.costRing[slot] = cost
-    this.entryBytes += cost
-    this.sinceRing[slot] = now
-    this.textBytes += envelope.bytes
+    this.ring.put(offset, heading, envelope, now)
     if (envelope.run !== undefined) {
       this.runs ??= new RunStates(this.limits.maxRuns)
       if (this.lost !== undefined && RunState.isStart(envelope.type) && this.isStartedBy(envelope.run, envelope.at)) {
@@ -415,32 +327,13 @@ export class MemoryLog {
       this.runs.apply(run, type, data, at, offset, thread, keep)
     }
   }
-
-  private grow(): void {
-    const { bytesRing, costRing, ring, sinceRing, sourceRing } = this
-    const before = ring.length - 1
-    const capacity = Math.max(initialCapacity, ring.length * 2)
-    this.ownBytes += slotOverhead * (capacity - ring.length)
-    this.ring = new Array(capacity)
-    this.sourceRing = new Array(capacity)
-    this.bytesRing = new Array(capacity)
-    this.costRing = new Array(capacity)
-    this.sinceRing = new Array(capacity)
-    for (let offset = this.first; offset <= this.last; offset++) {
-      const slot = this.slot(offset)
-      this.ring[slot] = ring[offset & before]
-      this.sourceRing[slot] = sourceRing[offset & before]
-      this.bytesRing[slot] = bytesRing[offset & before] ?? 0
-      this.costRing[slot] = costRing[offset & before] ?? 0
-      this.sinceRing[slot] = sinceRing[offset & before] ?? 0
-    }
-  }
 }
 
-const initialCapacity = 8
+// How many headings are looked through: a run has events of about as many types.
+const maxHeadings = 8
 
-// One for all logs, since `grow` replaces it.
-const empty: Array<never> = []
+// One for all logs, since it is replaced.
+const noHeadings: ReadonlyArray<never> = []
 
 const noPages: ReadonlyArray<never> = []
 
@@ -448,9 +341,6 @@ const noRuns: ReadonlyArray<never> = []
 
 // What things take in memory besides their texts, in bytes, as measured in V8.
 const logOverhead = 900
-const slotOverhead = 40
-const entryOverhead = 160
-const textOverhead = 200
 const pageOverhead = 250
 const sourceOverhead = 350
 const rangeOverhead = 48

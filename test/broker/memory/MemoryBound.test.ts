@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Metric } from "effect"
 import { Broker } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
+import { MemoryLog } from "../../../src/broker/memory/MemoryLog.ts"
 import { settledMemory } from "../../support/memory.ts"
 import { envelope, newUser, plenty, start, type Wanted } from "../events.ts"
 
@@ -107,6 +108,36 @@ describe("the memory broker's account of bytes", { tags: ["storm"] }, () => {
         assert.closeTo(said / grown, 1, 0.25, `said ${said}, grown ${grown}`)
       }))
   }
+
+  it.live("fault 15: is of numbers and pages for what was read, without an object for each event", () =>
+    Effect.gen(function*() {
+      const events = 1_024
+      const limits = { maxEvents: events, maxBytes: Infinity, maxAgeMs: Infinity, maxRuns: 1 }
+      const make = (name: string) => {
+        const log = new MemoryLog(name, limits)
+        for (let sequence = 1; sequence <= events; sequence++) {
+          log.append([written({ sequence, source: name, data: { text: "x".repeat(sequence % 200) } })], sequence)
+        }
+        log.pull({ epoch: name, offset: 0 }, plenty)
+        return log
+      }
+      for (let n = 0; n < 3; n++) make(`warm-up-${n}`)
+      const before = yield* used
+      const logs = Array.from({ length: 50 }, (_, n) => make(`log-${n}`))
+      const grown = (yield* used) - before
+      const pages = new Set(
+        logs.flatMap((log) =>
+          log.pull({ epoch: log.epoch, offset: 0 }, plenty).entries.flatMap(({ written: text }) =>
+            text === undefined ? [] : [text.page]
+          )
+        )
+      )
+      const inPages = [...pages].reduce((sum, page) => sum + page.length, 0)
+      const each = (grown - inPages) / (events * logs.length)
+      // Nine words: an object with as many fields takes twice as much.
+      assert.isAbove(each, 60)
+      assert.isBelow(each, 120)
+    }))
 
   for (const isEnded of [true, false]) {
     it.live(

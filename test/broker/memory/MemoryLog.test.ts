@@ -53,6 +53,53 @@ describe("MemoryLog", () => {
     }
   })
 
+  it("keeps every entry in its place while a ring of blocks grows, from wherever it starts, and what it drops nowhere", () => {
+    for (const dropped of [0, 1_023, 1_500]) {
+      const log = new MemoryLog("e", unbounded)
+      log.append(numbered(1, dropped + 1))
+      for (let n = 0; n < dropped; n++) log.dropOldest()
+      let first = dropped + 1
+      let last = first
+      // More comes than goes, so the ring grows again and again, each time with another first entry.
+      while (log.size < 3_000) {
+        log.append(numbered(last + 1, last + 700))
+        last += 700
+        for (let n = 0; n < 200; n++) log.dropOldest()
+        first += 200
+        const { entries, gap } = log.pull({ epoch: "e", offset: last - 400 }, { ...plenty, maxEvents: 50 })
+        assert.isUndefined(gap)
+        assert.deepStrictEqual(entries.map(idOf), Array.makeBy(50, (n) => `s.${last - 399 + n}`))
+      }
+      const { entries, gap } = log.pull(all, plenty)
+      assert.strictEqual(gap?.to, first - 1)
+      assert.deepStrictEqual(
+        entries.map((entry) => [entry.offset, idOf(entry)]),
+        Array.makeBy(last - first + 1, (n) => [first + n, `s.${first + n}`])
+      )
+      while (log.size > 0) log.dropOldest()
+      const empty = log.held
+      log.append(numbered(last + 1))
+      log.dropOldest()
+      assert.strictEqual(log.held, empty)
+    }
+  })
+
+  it("tells apart entries of many types, runs, threads and sources, whichever came before", () => {
+    const log = new MemoryLog("e", unbounded)
+    const wanted = Array.makeBy(300, (n) =>
+      envelope({
+        sequence: n + 1,
+        source: `s${n % 3}`,
+        type: `type-${n % 11}`,
+        ...(n % 5 === 0 ? {} : { run: `run-${n % 7}` }),
+        ...(n % 4 === 0 ? {} : { thread: `thread-${n % 2}` }),
+        confirm: n % 13 === 0
+      }))
+    for (const one of wanted) log.append([one])
+    const { entries } = log.pull(all, plenty)
+    assert.deepStrictEqual(entries.map(plain), wanted.map((one, n) => entryOf(n + 1, one)))
+  })
+
   it("keeps at most so many entries", () => {
     const log = new MemoryLog("e", { ...unbounded, maxEvents: 3 })
     log.append(numbered(1, 2))
