@@ -11,7 +11,7 @@ let backends: ReadonlyArray<Balancer.Backend> = []
 
 const proxyAt = (port: number) => proxies.get(port) ?? Effect.runSync(Effect.die(new Error(`no proxy at ${port}`)))
 
-const answer = (ask: Ask): Effect.Effect<number, unknown> => {
+const answer = (ask: Ask): Effect.Effect<number> => {
   switch (ask._tag) {
     case "Proxy":
       return Effect.map(Scope.provide(redisProxy(ask.to), scope), (proxy) => {
@@ -24,7 +24,7 @@ const answer = (ask: Ask): Effect.Effect<number, unknown> => {
       return Effect.as(proxyAt(ask.proxy).delay(ask.ms), 0)
     case "Balancer":
       backends = ask.gateways.map((name) => ({ name, role: "gateway", port: undefined }))
-      return Effect.map(Scope.provide(Balancer.make(backends, 0), scope), ({ port }) => port)
+      return Effect.orDie(Effect.map(Scope.provide(Balancer.make(backends, 0), scope), ({ port }) => port))
     case "Move":
       for (const backend of backends) if (backend.name === ask.gateway) backend.port = ask.to
       return Effect.succeed(0)
