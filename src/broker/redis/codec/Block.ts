@@ -152,43 +152,45 @@ const toText = (envelope: Envelope): string => {
 export const bodyStart = ({ id }: Envelope): string => `"id":${JSON.stringify(id)},`
 
 /**
- * The events of a text of headers and bodies, the first of which has the offset
- * `first`.
+ * What a header tells of its event.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type About = Omit<Entry, "offset" | "body" | "written">
+
+/**
+ * Reads a header.
  *
  * @category conversions
- * @since 0.1.0
+ * @since 0.2.0
  */
-export const toEntries = (text: string, first: number): Array<Entry> => {
+export const toAbout = (line: string): About => {
+  const afterTime = line.indexOf(" ")
+  const afterBytes = line.indexOf(" ", afterTime + 1)
+  const [type, delivery, run, thread, confirm] = toHeader(line.slice(afterBytes + 1))
+  return {
+    type,
+    delivery,
+    at: Reply.integer(line.slice(0, afterTime)),
+    run: run ?? undefined,
+    thread: thread ?? undefined,
+    confirm,
+    bytes: Reply.integer(line.slice(afterTime + 1, afterBytes))
+  }
+}
+
+// The events of a text of headers and bodies, the first of which has the offset `first`.
+const toEntries = (text: string, first: number): Array<Entry> => {
   const lines = text.split("\n")
   const entries: Array<Entry> = []
   for (let at = 0; at < lines.length; at += 2) {
-    const line = Reply.text(lines[at])
-    const afterTime = line.indexOf(" ")
-    const afterBytes = line.indexOf(" ", afterTime + 1)
-    const [type, delivery, run, thread, confirm] = toHeader(line.slice(afterBytes + 1))
-    entries.push({
-      offset: first + at / 2,
-      type,
-      delivery,
-      at: Reply.integer(line.slice(0, afterTime)),
-      run: run ?? undefined,
-      thread: thread ?? undefined,
-      confirm,
-      body: Reply.text(lines[at + 1]),
-      bytes: Reply.integer(line.slice(afterTime + 1, afterBytes))
-    })
+    const { at: time, bytes, confirm, delivery, run, thread, type } = toAbout(Reply.text(lines[at]))
+    const body = Reply.text(lines[at + 1])
+    entries.push({ offset: first + at / 2, type, delivery, at: time, run, thread, confirm, body, bytes })
   }
   return entries
 }
-
-/**
- * Whether a critical event is in a text of headers and bodies, as a look at it tells
- * that reads nothing: now and then there is none, where a body holds what a header would.
- *
- * @category checks
- * @since 0.2.0
- */
-export const mayBeCritical = (text: string): boolean => text.includes("\",\"critical\",")
 
 /**
  * The events past the offset `after` in blocks as Redis gives them.

@@ -16,7 +16,8 @@ import { toBrokerError, unavailable } from "./RedisFailure.ts"
 
 /**
  * What is used of a client. `scriptLoaded` notes that the server did not know a
- * script.
+ * script. A listener gets bytes that it must not keep: they are part of all that
+ * came in at once.
  * `sendCommand` fails with `ArgumentTooLong`, and sends nothing, where an argument
  * is over the connection's limit.
  *
@@ -25,7 +26,7 @@ import { toBrokerError, unavailable } from "./RedisFailure.ts"
  */
 export interface Client {
   readonly sendCommand: (args: ReadonlyArray<string>) => Promise<unknown>
-  readonly subscribe: (channels: Array<string>, listener: (message: string, channel: string) => void) => Promise<void>
+  readonly subscribe: (channels: Array<string>, listener: (message: Buffer, channel: Buffer) => void) => Promise<void>
   readonly unsubscribe: (channels: Array<string>) => Promise<void>
   readonly scriptLoaded: () => void
 }
@@ -134,7 +135,7 @@ const attempt = Effect.fnUntraced(function*(
           ? client.sendCommand(args)
           : Promise.reject(new ArgumentLimit.ArgumentTooLong(size, limit))
       },
-      subscribe: (channels, listener) => client.subscribe(channels, listener),
+      subscribe: (channels, listener) => client.subscribe(channels, listener, true),
       unsubscribe: (channels) => client.unsubscribe(channels),
       scriptLoaded: settings.scriptLoaded
     },

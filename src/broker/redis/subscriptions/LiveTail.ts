@@ -9,19 +9,23 @@
  */
 import type { Position } from "../../../protocol/values/Position.ts"
 import type { Entry, PullLimits, Slice } from "../../Broker.ts"
-import * as RedisBlock from "../codec/Block.ts"
+import type { Page, Published } from "../codec/Publication.ts"
 
-interface Piece {
+interface Piece extends Published {
   readonly first: number
   readonly last: number
-  readonly text: string
-  /** Read from the text once somebody wants them. */
-  entries: ReadonlyArray<Entry> | undefined
 }
 
+// What an entry takes besides its text, and a page besides its bytes.
+const entryOverhead = 160
+const pageOverhead = 250
+
+const bytesOfPage = ({ page }: Piece): number => pageOverhead + page.bytes.length
+const bytesOfEntries = ({ entries }: Piece): number => entryOverhead * entries.length
+
 // How much is kept: of one user, and of all.
-const maxCharacters = 256 * 1024
-const maxTotalCharacters = 64 * 1024 * 1024
+const maxBytes = 256 * 1024
+const maxTotalBytes = 64 * 1024 * 1024
 
 /**
  * The latest events of one user, without a gap between them.
@@ -32,7 +36,7 @@ const maxTotalCharacters = 64 * 1024 * 1024
 export interface LiveTail {
   readonly epoch: string
   readonly pieces: Array<Piece>
-  characters: number
+  bytes: number
   /** Whether something came since the last look. */
   isFresh: boolean
 }
@@ -49,24 +53,31 @@ export class LiveTails {
   private readonly byChannel = new Map<string, LiveTail>()
   private total = 0
 
-  /** Takes the events `first` to `last`; without their text, none of the user is kept. */
-  add(channel: string, epoch: string, first: number, last: number, text: string | undefined): void {
+  /** The page that the latest events of this user stand on. */
+  pageOf(channel: string): Page | undefined {
+    return this.byChannel.get(channel)?.pieces.at(-1)?.page
+  }
+
+  /** Takes the events `first` to `last`; where they did not come with it, none of the user is kept. */
+  add(channel: string, epoch: string, first: number, last: number, published: Published | undefined): void {
     let recent = this.byChannel.get(channel)
     if (recent !== undefined && (recent.epoch !== epoch || recent.pieces.at(-1)?.last !== first - 1)) {
       this.forget(channel)
       recent = undefined
     }
-    if (text === undefined || text.length > maxCharacters) return this.forget(channel)
+    if (published === undefined) return this.forget(channel)
     if (recent === undefined) {
-      recent = { epoch, pieces: [], characters: 0, isFresh: true }
+      recent = { epoch, pieces: [], bytes: 0, isFresh: true }
       this.byChannel.set(channel, recent)
     }
     recent.isFresh = true
-    recent.pieces.push({ first, last, text, entries: undefined })
-    this.count(recent, text.length)
-    while (recent.characters > maxCharacters) this.count(recent, -(recent.pieces.shift()?.text.length ?? 0))
+    const piece = { first, last, entries: published.entries, page: published.page }
+    const isOnNewPage = piece.page !== recent.pieces.at(-1)?.page
+    recent.pieces.push(piece)
+    this.count(recent, bytesOfEntries(piece) + (isOnNewPage ? bytesOfPage(piece) : 0))
+    while (recent.bytes > maxBytes) this.dropOldest(recent)
     for (const oldest of this.byChannel.keys()) {
-      if (this.total <= maxTotalCharacters) return
+      if (this.total <= maxTotalBytes) return
       this.forget(oldest)
     }
   }
@@ -85,7 +96,6 @@ export class LiveTails {
     let at = pieces.length
     while (at > 0 && (pieces[at - 1]?.last ?? 0) > after.offset) at--
     for (const piece of pieces.slice(at)) {
-      piece.entries ??= RedisBlock.toEntries(piece.text, piece.first)
       for (const entry of piece.entries) {
         if (entry.offset <= after.offset) continue
         bytes += entry.bytes
@@ -108,7 +118,7 @@ export class LiveTails {
   forget(channel: string): void {
     const recent = this.byChannel.get(channel)
     if (recent === undefined) return
-    this.total -= recent.characters
+    this.total -= recent.bytes
     this.byChannel.delete(channel)
   }
 
@@ -118,9 +128,16 @@ export class LiveTails {
     this.total = 0
   }
 
-  private count(recent: LiveTail, characters: number): void {
-    recent.characters += characters
-    this.total += characters
+  private dropOldest(recent: LiveTail): void {
+    const oldest = recent.pieces.shift()
+    if (oldest === undefined) return
+    const isPageGone = oldest.page !== recent.pieces[0]?.page
+    this.count(recent, -bytesOfEntries(oldest) - (isPageGone ? bytesOfPage(oldest) : 0))
+  }
+
+  private count(recent: LiveTail, bytes: number): void {
+    recent.bytes += bytes
+    this.total += bytes
   }
 }
 

@@ -23,7 +23,7 @@ import type * as Scope from "effect/Scope"
 import type { UserId } from "../../../protocol/values/Identity.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import * as Position from "../../../protocol/values/Position.ts"
-import { type Broker, BrokerError, BrokerUnavailable, type PullLimits, type Slice } from "../../Broker.ts"
+import { type Broker, BrokerError, BrokerUnavailable, type Entry, type PullLimits, type Slice } from "../../Broker.ts"
 import type { Inbox } from "../../commands/Inbox.ts"
 import { Canary } from "../connection/Canary.ts"
 import * as RedisConnection from "../connection/Connection.ts"
@@ -36,7 +36,7 @@ import type { ServerOptions } from "../connection/Options.ts"
 import { attend } from "../scripts/PresenceLua.ts"
 import { LiveTails } from "./LiveTail.ts"
 import { toAttended } from "../codec/Attended.ts"
-import * as RedisBlock from "../codec/Block.ts"
+import { lineBreak, toPublished } from "../codec/Publication.ts"
 import * as RedisEntry from "../codec/Entry.ts"
 
 /**
@@ -59,6 +59,9 @@ export interface Subscriptions extends Pick<Broker["Service"], "subscribe" | "ac
 
 const maxTickMs = 1000
 const atOnce = 256
+
+const isCritical = ({ delivery }: Entry): boolean => delivery === "critical"
+
 /**
  * Follows over a connection of its own. `node` names this process, and `inbox` takes
  * what is published to it alone.
@@ -86,19 +89,31 @@ export const make = Effect.fnUntraced(function*(
   const unneeded = new Set<string>()
   const liveTails = new LiveTails()
 
-  const listen = (message: string, channel: string): void => {
+  // Without those who read, or where they cannot be read here, the events are left to the log.
+  const eventsOf = (one: Subscription, message: Buffer, line: number, first: number, last: number) => {
+    if (line === message.length || one.readers.size === 0) return undefined
+    try {
+      return toPublished(message.subarray(line + 1), first, last, liveTails.pageOf(one.channel))
+    } catch {
+      return undefined
+    }
+  }
+
+  const listen = (message: Buffer, channelName: Buffer): void => {
+    const channel = channelName.toString()
     if (channel === canary.channel) return canary.seen()
-    if (channel === ownChannel) return inbox.listen(message)
+    if (channel === ownChannel) return inbox.listen(message.toString())
     const one = byChannel.get(channel)
     if (one === undefined) return
-    const end = message.indexOf("\n")
-    const [kind, epoch = "", ...offsets] = (end < 0 ? message : message.slice(0, end)).split(" ")
+    const end = message.indexOf(lineBreak)
+    const line = end < 0 ? message.length : end
+    const [kind, epoch = "", ...offsets] = message.toString("utf8", 0, line).split(" ")
     const [offset = 0, last = offset] = offsets.map(Number)
     if (kind === "e") {
-      const text = end < 0 ? "" : message.slice(end + 1)
-      liveTails.add(channel, epoch, offset, last, end < 0 ? undefined : text)
+      const published = eventsOf(one, message, line, offset, last)
+      liveTails.add(channel, epoch, offset, last, published)
       missedWakeUps.told(channel, `${epoch}:${last}`)
-      one.wake(`${epoch}:${last}`, RedisBlock.mayBeCritical(text) ? "critical" : undefined)
+      one.wake(`${epoch}:${last}`, published?.entries.some(isCritical) === true ? "critical" : undefined)
     } else if (kind === "a") one.release({ epoch, offset })
     else if (kind === "r") one.revoke(Number(epoch))
     else if (kind === "l") one.lag(Number(epoch))
