@@ -29,6 +29,7 @@ const help = `npm run bench -- [options]
   --json <file>     also write every measurement to a file
   --compare <file>  also tell what became better or worse since the run that wrote this file with --json
   --markdown        also print the table as Markdown, in the form of the README's
+  --table <file>    measure nothing, but print such a file's table in that form
   --model <file>    measure nothing, but tell from such a file of a full run what a million users would need
   --help            this text
 
@@ -42,6 +43,7 @@ const options = readOptions("bench", {
   json: { type: "string" },
   compare: { type: "string" },
   markdown: { type: "boolean", default: false },
+  table: { type: "string" },
   model: { type: "string" },
   help: { type: "boolean", default: false }
 })
@@ -49,17 +51,24 @@ if (options.help) {
   process.stdout.write(help)
   process.exit(0)
 }
+const readFile = (file: string): Figures => {
+  try {
+    return readFigures(readFileSync(file, "utf8"))
+  } catch (error) {
+    return refuse("bench", `${file} is no file that --json wrote: ${String(error).replaceAll(/\s+/gu, " ")}`)
+  }
+}
+if (options.table !== undefined) {
+  process.stdout.write(renderMarkdown(readFile(options.table).questions.flatMap(({ comparisons = [] }) => comparisons)))
+  process.exit(0)
+}
 if (options.model !== undefined) {
-  process.stdout.write(renderModel(readFileSync(options.model, "utf8")))
+  process.stdout.write(renderModel(readFile(options.model)))
   process.exit(0)
 }
 const readEarlier = (file: string): Figures => {
-  try {
-    const figures = readFigures(readFileSync(file, "utf8"))
-    if (figures.quick === options.quick) return figures
-  } catch (error) {
-    refuse("bench", `${file} is no file that --json wrote: ${String(error).replaceAll(/\s+/gu, " ")}`)
-  }
+  const figures = readFile(file)
+  if (figures.quick === options.quick) return figures
   return refuse("bench", `${file} is of a ${options.quick ? "full" : "quick"} run, and this is none`)
 }
 const unknown = options.only.filter((name) => !questions.has(name))
@@ -110,7 +119,9 @@ if (earlier !== undefined) {
   const now = outcomes.map(({ answer, name }) => ({ name, comparisons: answer?.comparisons }))
   process.stdout.write(renderChanges(changesSince(earlier, now), options.compare ?? ""))
 }
-if (options.markdown) process.stdout.write(`\n${renderMarkdown(outcomes)}`)
+if (options.markdown) {
+  process.stdout.write(`\n${renderMarkdown(outcomes.flatMap(({ answer }) => answer?.comparisons ?? []))}`)
+}
 if (options.json !== undefined) writeFileSync(options.json, toJson(outcomes, machine, options.quick))
 if (signal.aborted) process.exitCode = 130
 else if (unasked.length > 0 || outcomes.some((outcome) => outcome.problem !== undefined)) process.exitCode = 1

@@ -4,7 +4,7 @@
  * It multiplies; it measures nothing. Each line shows its formula, so that other assumptions can be put in by hand, or
  * below.
  */
-import { readFigures } from "./harness/figures.ts"
+import type { Figures } from "./harness/figures.ts"
 
 /** What is supposed, not measured. */
 const assumed = {
@@ -31,10 +31,9 @@ const micros = (seconds: number): string => `${(seconds * 1e6).toPrecision(3)} Â
 const gib = (bytes: number): string => `${(bytes / 1024 ** 3).toPrecision(3)} GiB`
 
 /**
- * The model for the figures in the text of a file that `--json` wrote.
+ * The model for the figures of a run.
  */
-export const renderModel = (json: string): string => {
-  const { questions, quick } = readFigures(json)
+export const renderModel = ({ questions, quick }: Figures): string => {
   const measured = (question: string, what: string): number => {
     const comparisons = questions.find(({ name }) => name === question)?.comparisons
     const found = comparisons?.find((comparison) => comparison.what.startsWith(what))

@@ -13,7 +13,8 @@ const digits = (value: number): string => {
   return value.toPrecision(size >= 10 ? 3 : size >= 1 ? 3 : 2)
 }
 
-const withUnit = (value: number, unit: Figure["unit"]): string => {
+/** A figure as it stands in a table. */
+export const withUnit = (value: number, unit: Figure["unit"]): string => {
   switch (unit) {
     case "per second":
       return `${digits(value)}/s`
@@ -85,8 +86,8 @@ const markdownTarget = (comparison: Comparison): string => {
 /**
  * The table in the form of the README's.
  */
-export const renderMarkdown = (outcomes: ReadonlyArray<Outcome>): string => {
-  const rows = outcomes.flatMap(({ answer }) => answer?.comparisons ?? []).map((comparison) => [
+export const renderMarkdown = (comparisons: ReadonlyArray<Comparison>): string => {
+  const rows = comparisons.map((comparison) => [
     comparison.what,
     digits(comparison.ratio.median),
     withUnit(comparison.subject.value.median, comparison.subject.unit),

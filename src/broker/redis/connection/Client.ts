@@ -26,7 +26,10 @@ import { toBrokerError, unavailable } from "./RedisFailure.ts"
  */
 export interface Client {
   readonly sendCommand: (args: ReadonlyArray<string>) => Promise<unknown>
-  readonly subscribe: (channels: Array<string>, listener: (message: Buffer, channel: Buffer) => void) => Promise<void>
+  readonly subscribe: (
+    channels: Array<string>,
+    listener: (message: Uint8Array, channel: Uint8Array) => void
+  ) => Promise<void>
   readonly unsubscribe: (channels: Array<string>) => Promise<void>
   readonly scriptLoaded: () => void
 }

@@ -60,6 +60,9 @@ export interface Subscriptions extends Pick<Broker["Service"], "subscribe" | "ac
 const maxTickMs = 1000
 const atOnce = 256
 
+// The same bytes. Programs see the types of a client, and may have none of Node.
+const toBuffer = ({ buffer, byteLength, byteOffset }: Uint8Array): Buffer => Buffer.from(buffer, byteOffset, byteLength)
+
 const isCritical = ({ delivery }: Entry): boolean => delivery === "critical"
 
 /**
@@ -99,8 +102,9 @@ export const make = Effect.fnUntraced(function*(
     }
   }
 
-  const listen = (message: Buffer, channelName: Buffer): void => {
-    const channel = channelName.toString()
+  const listen = (bytes: Uint8Array, channelName: Uint8Array): void => {
+    const message = toBuffer(bytes)
+    const channel = toBuffer(channelName).toString()
     if (channel === canary.channel) return canary.seen()
     if (channel === ownChannel) return inbox.listen(message.toString())
     const one = byChannel.get(channel)
