@@ -91,3 +91,64 @@ it("README.md says what was measured", () => {
   ]
   assert.deepStrictEqual(unsaid("README.md", sentences), [])
 })
+
+it("src/broker/README.md says what each broker takes", () => {
+  const way = (part: string, where: string) => `latency of a critical event, ${part}, beside 1,000 events/s ${where}`
+  const row = (broker: string, one: string, many: string, where: string, bytes: string) =>
+    `| ${broker} | ${measured(one)} | ${measured(many)} | ${measured(way("p50", where))} | ${
+      measured(way("p99", where))
+    } | ${measured(bytes)} of`
+  const file = "over a file (normal)"
+  const users = "to 100 users"
+  const rows = [
+    `| ${other(way("p50", file))} | ${other(way("p99", file))} | |`,
+    row(
+      "SQLite (`normal`)",
+      "events appended one by one to a file (normal)",
+      "events appended in batches of 64 to a file (normal)",
+      file,
+      "bytes of the file for a short event"
+    ),
+    row(
+      "Postgres",
+      "events appended one by one to Postgres",
+      "events appended in batches of 64 to Postgres",
+      users,
+      "bytes of Postgres for an event"
+    ),
+    `| Redis | ${measured("events appended one by one", "plain XADD")} | ${
+      measured("events appended in batches of 64", "plain XADD")
+    } | ${other(way("p50", users))} | ${other(way("p99", users))} | ${
+      measured("Redis's memory for an event appended in batches of 64")
+    } of`
+  ]
+  assert.deepStrictEqual(unsaid("src/broker/README.md", rows), [])
+})
+
+it("src/broker/postgres/README.md says what a Postgres takes", () => {
+  const sentences = [
+    `took ${measured("events appended one by one to Postgres")} events a second one by one (a plain \`INSERT\`: ${
+      other("events appended one by one to Postgres")
+    }), ${measured("events appended in batches of 16 to Postgres")} in batches of 16 (${
+      other("events appended in batches of 16 to Postgres")
+    })`,
+    `and ${measured("events appended in batches of 64 to Postgres")} to ${
+      measured("events appended in batches of 256 to Postgres")
+    } in batches of 64 and 256`,
+    `carried ${measured("batched, by two processes")} events a second in batches`,
+    `and ${measured("critical, by two processes")} one by one`
+  ]
+  assert.deepStrictEqual(unsaid("src/broker/postgres/README.md", sentences), [])
+})
+
+it("src/gateway/README.md says what compression wins", () => {
+  const text = "bytes over WebSocket for a text_delta, context takeover"
+  const run = "bytes over WebSocket for an event of a whole run"
+  const bytes = (figure: string) => figure.replace(" B", "")
+  const sentences = [
+    `a piece of text of ${bytes(other(text))} bytes takes ${bytes(measured(text))} with a context`,
+    `tool outputs included, ${bytes(measured(`${run}, context`))} of ${bytes(other(run))} on average`,
+    `the event takes ${bytes(measured(`${run}, each`))}`
+  ]
+  assert.deepStrictEqual(unsaid("src/gateway/README.md", sentences), [])
+})
