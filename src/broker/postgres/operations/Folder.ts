@@ -10,8 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import { UserId } from "../../../protocol/values/Identity.ts"
+import * as BackgroundSaves from "../../BackgroundSaves.ts"
 import type { BrokerError } from "../../Broker.ts"
 import * as SavedRuns from "../../memory/SavedRuns.ts"
 import type { Database } from "../connection/Database.ts"
@@ -31,9 +31,6 @@ const atOnce = 2
 const rowsAtOnce = 1_000
 const usersAtOnce = 200
 
-// What could not be done is not tried again with each append: it reads much of a log, and may fail for good.
-const failurePause = Duration.seconds(5)
-
 const decodeSwept = Schema.decodeUnknownSync(Schema.Tuple([Schema.Int, Schema.Array(UserId)]))
 
 /**
@@ -47,9 +44,6 @@ export const make = Effect.fnUntraced(function*(
   database: Database,
   logs: Logs
 ): Effect.fn.Return<Folder, never, Scope.Scope> {
-  const scope = yield* Effect.scope
-  const underWay = new Set<UserId>()
-  const few = Semaphore.makeUnsafe(atOnce)
   const ttl = ttlMs(options)
 
   const save = (user: UserId): Effect.Effect<void, BrokerError> =>
@@ -70,24 +64,7 @@ export const make = Effect.fnUntraced(function*(
       (hasMore) => hasMore === true ? trim(user) : Effect.void
     )
 
-  const fold = (user: UserId) =>
-    Effect.andThen(save(user), trim(user)).pipe(
-      few.withPermits(1),
-      Effect.catchCause((cause) =>
-        Effect.andThen(
-          Effect.logWarning("The state of runs was not saved, and will be later", cause),
-          Effect.sleep(failurePause)
-        )
-      ),
-      Effect.ensuring(Effect.sync(() => underWay.delete(user)))
-    )
-
-  const folder: Folder = (user) =>
-    Effect.suspend(() => {
-      if (underWay.has(user)) return Effect.void
-      underWay.add(user)
-      return Effect.asVoid(Effect.forkIn(fold(user), scope))
-    })
+  const folder: Folder = yield* BackgroundSaves.make(atOnce, (user) => Effect.andThen(save(user), trim(user)))
 
   let after = 0
   const sweep = Effect.gen(function*() {

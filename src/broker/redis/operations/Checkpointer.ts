@@ -11,12 +11,11 @@
  */
 import type { NonEmptyReadonlyArray } from "effect/Array"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import type { UserId } from "../../../protocol/values/Identity.ts"
 import type { Envelope } from "../../../protocol/wire/Envelope.ts"
+import * as BackgroundSaves from "../../BackgroundSaves.ts"
 import type { BrokerError } from "../../Broker.ts"
 import * as RedisEntry from "../codec/Entry.ts"
 import type { Connection } from "../connection/Connection.ts"
@@ -50,9 +49,6 @@ export const FoldBounds = Context.Reference<Bounds>("effect-emitter/redis/FoldBo
 
 const atOnce = 4
 
-// What could not be saved is not tried again with each append: it reads much of a log, and may fail for good.
-const failurePause = Duration.seconds(5)
-
 /**
  * Saves until the scope closes.
  *
@@ -66,10 +62,7 @@ export const make = Effect.fnUntraced(function*(parts: {
   readonly metrics: Pick<RedisMetrics, "saved">
 }): Effect.fn.Return<Checkpointer, never, Scope.Scope> {
   const { connection, logs, maxRuns, metrics } = parts
-  const scope = yield* Effect.scope
   const folds = new KeptFolds(yield* FoldBounds)
-  const underWay = new Set<UserId>()
-  const few = Semaphore.makeUnsafe(atOnce)
   yield* connection.watch((signal) => {
     if (signal === "down") folds.clear()
   })
@@ -96,7 +89,7 @@ export const make = Effect.fnUntraced(function*(parts: {
       )
     })
 
-  const save = (user: UserId) =>
+  const save = yield* BackgroundSaves.make(atOnce, (user) =>
     Effect.gen(function*() {
       const kept = folds.get(user)
       if (kept !== undefined && (yield* write(user, kept, "kept"))) return
@@ -106,22 +99,11 @@ export const make = Effect.fnUntraced(function*(parts: {
         return fold
       })
       yield* write(user, read, "log")
-    }).pipe(
-      few.withPermits(1),
-      Effect.catchCause((cause) =>
-        Effect.andThen(
-          Effect.logWarning("The state of runs was not saved, and will be later", cause),
-          Effect.sleep(failurePause)
-        )
-      ),
-      Effect.ensuring(Effect.sync(() => underWay.delete(user)))
-    )
+    }))
 
   return (user, batch, appended) =>
     Effect.suspend(() => {
       folds.appended(user, batch, appended)
-      if (!appended.isDue || !appended.isTold || underWay.has(user)) return Effect.void
-      underWay.add(user)
-      return Effect.asVoid(Effect.forkIn(save(user), scope))
+      return appended.isDue && appended.isTold ? save(user) : Effect.void
     })
 })
