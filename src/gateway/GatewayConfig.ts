@@ -268,7 +268,7 @@ const defaults: Resolved = {
     close: { bytes: 8192 * kibi, after: Duration.seconds(30) }
   },
   backlog: { perConnection: 8192 * kibi, perNode: 256 * 1024 * kibi },
-  compression: { enabled: false, contextTakeover: false, threshold: kibi, level: 3, memory: 64 * 1024 * kibi },
+  compression: { enabled: false, contextTakeover: false, threshold: kibi, level: 1, memory: 64 * 1024 * kibi },
   commands: {
     within: Duration.seconds(5),
     maxDataBytes,
@@ -357,9 +357,10 @@ const about: Settings.About = { of: "Gateway", environment: "GATEWAY" }
  *   `compression.enabled`, no: read in the gateway's README what it may give away first.
  *   `compression.contextTakeover`: whether a frame may refer to those before it, no.
  *   `compression.threshold`: frames of fewer bytes go out as they are, 1 KiB, or 64 bytes
- *   with a context. `compression.level`: how hard zlib tries, from 1 to 9, 3.
- *   `compression.memory`: the most bytes for frames that wait to be compressed, and for
- *   contexts (1 KiB for each device), 64 MiB; what is beyond goes out as it is;
+ *   with a context. `compression.level`: how hard zlib tries, from 1 to 9, 1, since more
+ *   wins hardly a byte. `compression.memory`: the most bytes for frames that wait to be
+ *   compressed, and for contexts (1 KiB for each device), 64 MiB; what is beyond goes out
+ *   as it is;
  * - `commands`: what devices may ask of runs. `commands.within`: how long a run may take
  *   to decide about a command, 5 seconds; then it is refused as `unavailable`.
  *   `commands.maxDataBytes`: how large the data of one may be, 8 KiB, which is also the

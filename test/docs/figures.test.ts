@@ -141,14 +141,18 @@ it("src/broker/postgres/README.md says what a Postgres takes", () => {
   assert.deepStrictEqual(unsaid("src/broker/postgres/README.md", sentences), [])
 })
 
-it("src/gateway/README.md says what compression wins", () => {
+it("src/gateway/README.md says what compression wins, and at which level", () => {
   const text = "bytes over WebSocket for a text_delta, context takeover"
   const run = "bytes over WebSocket for an event of a whole run"
+  const work = "the server's processor time over WebSocket for a text_delta, context takeover"
   const bytes = (figure: string) => figure.replace(" B", "")
+  const times = (level: string) => lineOf(`${work}${level}`).ratio.median.toFixed(2)
   const sentences = [
     `a piece of text of ${bytes(other(text))} bytes takes ${bytes(measured(text))} with a context`,
     `tool outputs included, ${bytes(measured(`${run}, context`))} of ${bytes(other(run))} on average`,
-    `the event takes ${bytes(measured(`${run}, each`))}`
+    `the event takes ${bytes(measured(`${run}, each`))}`,
+    `at level 6 that piece of text takes ${bytes(measured(`${text}, level 6`))} bytes`,
+    `is ${times("")} times that without compression at level 1, and ${times(", level 6")} times at level 6`
   ]
   assert.deepStrictEqual(unsaid("src/gateway/README.md", sentences), [])
 })

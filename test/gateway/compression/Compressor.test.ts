@@ -10,7 +10,7 @@ const kibi = 1024
 
 const make = (settings: Partial<Settings> = {}) =>
   new Compressor(
-    { threshold: 64, level: 3, contextTakeover: false, memory: 1024 * kibi, ...settings },
+    { threshold: 64, level: 1, contextTakeover: false, memory: 1024 * kibi, ...settings },
     (error) => {
       throw error
     }
