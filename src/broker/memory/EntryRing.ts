@@ -11,7 +11,8 @@
 import type { DeliveryClass } from "../../protocol/event/Event.ts"
 import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
 import type { Envelope } from "../../protocol/wire/Envelope.ts"
-import type { Entry, Written } from "../Broker.ts"
+import type { Entry } from "../Broker.ts"
+import { bodyBefore, type Written } from "../Written.ts"
 import { Page } from "./Page.ts"
 import type { SequenceSet } from "./SequenceSet.ts"
 
@@ -113,7 +114,7 @@ class ReadEntry implements Entry, Written {
   }
 
   get body(): string {
-    return this.page.toString("utf8", this.end - 1 - this.bytes, this.end - 1)
+    return bodyBefore(this.page, this.end, this.bytes)
   }
 
   get written(): Written {

@@ -9,8 +9,8 @@
  * @since 0.1.0
  */
 import * as Envelope from "../../protocol/wire/Envelope.ts"
+import { pageAfter } from "../Written.ts"
 
-const minBytes = 1024
 const maxBytes = 64 * 1024
 // What the text of an entry has beyond its body: the leading offset, and a comma behind it.
 const overhead = 32
@@ -27,19 +27,15 @@ export class Page {
   last = 0
   private used = 0
 
-  private constructor(size: number) {
-    this.bytes = Buffer.allocUnsafeSlow(size)
+  private constructor(bytes: Buffer) {
+    this.bytes = bytes
   }
 
-  /**
-   * The page that has room for a body of so many bytes: the given one, or a new
-   * one. Pages double in size up to 64 KiB, so that a small log has small ones.
-   */
+  /** The page that has room for a body of so many bytes: the given one, or a new one, of up to 64 KiB. */
   static withRoom(bytes: number, page: Page | undefined): Page {
     const wanted = bytes + overhead
     if (page !== undefined && page.bytes.length - page.used >= wanted) return page
-    const size = page === undefined ? minBytes : Math.min(maxBytes, page.bytes.length * 2)
-    return new Page(Math.max(size, wanted))
+    return new Page(pageAfter(page?.bytes, wanted, maxBytes))
   }
 
   /** Adds the text of the entry with this offset, and a comma; returns where it ends. */

@@ -23,10 +23,7 @@ import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import { ServerResponse } from "node:http"
 import type { Connection } from "../../hub/connection/Connection.ts"
-import type { FrameEncoder } from "../../hub/connection/FrameEncoder.ts"
 import type { CloseReason, Liveness, Message, Transport } from "../../hub/Transport.ts"
-import * as Envelope from "../../protocol/wire/Envelope.ts"
-import * as Frame from "../../protocol/wire/Frame.ts"
 import type { ThreadId } from "../../protocol/values/Identity.ts"
 import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import * as Position from "../../protocol/values/Position.ts"
@@ -36,27 +33,7 @@ import * as GzipStream from "../compression/GzipStream.ts"
 import * as CloseReasons from "../session/CloseReasons.ts"
 import type { Session } from "../session/Session.ts"
 import { lapsesAt, offers, open, type SessionContext } from "../session/SessionContext.ts"
-
-/**
- * Server-sent events, with LF line ends. JSON texts hold no line breaks, so each
- * is one `data` line. What a thread filter left out moves the id alone.
- *
- * @category encoders
- * @since 0.1.0
- */
-export const encoder: FrameEncoder<string> = {
-  events: (epoch, entries, upTo) => {
-    let text = ""
-    for (const { body, offset, type } of entries) {
-      text += `id: ${epoch}:${offset}\nevent: ${type}\ndata: ${Envelope.toJson(offset, body)}\n\n`
-    }
-    return upTo === undefined || entries.at(-1)?.offset === upTo ? text : `${text}id: ${epoch}:${upTo}\n\n`
-  },
-  frame: (frame) => {
-    const id = frame.type === "gap" ? `id: ${Position.toText({ epoch: frame.epoch, offset: frame.to })}\n` : ""
-    return `${id}event: frame:${frame.type}\ndata: ${Frame.encode(frame)}\n\n`
-  }
-}
+import { encoder } from "./SseEncoder.ts"
 
 const ping = ": ping\n\n"
 
@@ -135,9 +112,9 @@ class SseSession implements Session, Transport, Liveness {
     if (this.state._tag === "Closing") return true
     const { gzip, headers, response } = this
     if (!response.headersSent) response.writeHead(200, headers)
-    const text = messages.join("")
-    if (gzip === undefined) return response.write(text)
-    gzip.send(text)
+    const message = together(messages)
+    if (gzip === undefined) return response.write(message)
+    gzip.send(message)
     return !response.writableNeedDrain && !gzip.isBusy
   }
 
@@ -218,6 +195,13 @@ class SseSession implements Session, Transport, Liveness {
   release(): void {
     this.gzip?.end()
   }
+}
+
+// One write, since each would be a chunk of its own.
+const together = (messages: ReadonlyArray<Message>): Message => {
+  const [first] = messages
+  if (first !== undefined && messages.length === 1) return first
+  return Buffer.concat(messages.map((message) => typeof message === "string" ? Buffer.from(message) : message))
 }
 
 /** How long a device may take to read the end of its stream. */

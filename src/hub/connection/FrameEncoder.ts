@@ -9,7 +9,6 @@
 import type { Entry } from "../../broker/Broker.ts"
 import * as Envelope from "../../protocol/wire/Envelope.ts"
 import * as Frame from "../../protocol/wire/Frame.ts"
-import type { Message } from "../Transport.ts"
 
 /**
  * Writes messages for one kind of transport.
@@ -21,8 +20,8 @@ import type { Message } from "../Transport.ts"
  * @category models
  * @since 0.1.0
  */
-export interface FrameEncoder<Events extends Message = Message> {
-  readonly events: (epoch: string, entries: ReadonlyArray<Entry>, upTo: number | undefined) => Events
+export interface FrameEncoder {
+  readonly events: (epoch: string, entries: ReadonlyArray<Entry>, upTo: number | undefined) => Buffer
   readonly frame: (frame: Exclude<Frame.ServerFrame, typeof Frame.Events.Type>) => string
 }
 

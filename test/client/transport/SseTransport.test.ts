@@ -7,7 +7,7 @@ import { streamRefusal } from "../../../src/client/transport/Diagnosis.ts"
 import { openSse } from "../../../src/client/transport/SseTransport.ts"
 import type { Fetch } from "../../../src/client/transport/Platform.ts"
 import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
-import { encoder } from "../../../src/gateway/sse/SseStream.ts"
+import { encoder } from "../../../src/gateway/sse/SseEncoder.ts"
 import { ConnectionId, EventId, RunId } from "../../../src/protocol/values/Identity.ts"
 import { Dice } from "../ModelServer.ts"
 
@@ -69,6 +69,9 @@ const entry = (offset: number, text: string): Entry => {
   }
 }
 
+const eventsOf = (epoch: string, entries: ReadonlyArray<Entry>, upTo?: number): string =>
+  encoder.events(epoch, entries, upTo).toString()
+
 const welcome = {
   type: "welcome",
   connection: ConnectionId.make("c"),
@@ -99,7 +102,7 @@ describe("An event stream", () => {
             { length: dice.int(1, 4) },
             () => entry(++offset, dice.pick(["a", "line\nbreak", "ä 👩‍💻", "data: x\n\nid: 9", "\u2028\r"]))
           )
-          text += encoder.events("E1", entries, undefined)
+          text += eventsOf("E1", entries)
           expected.push(...entries.map(({ offset }) => offset))
         } else if (kind < 0.7) {
           text += ": ping\n\n"
@@ -123,7 +126,7 @@ describe("An event stream", () => {
   })
 
   it("tells a device with a thread filter how far it has come", async () => {
-    const text = encoder.events("E1", [entry(4, "a"), entry(6, "b")], 9) + encoder.events("E1", [], 12) +
+    const text = eventsOf("E1", [entry(4, "a"), entry(6, "b")], 9) + eventsOf("E1", [], 12) +
       encoder.frame({ type: "gap", epoch: "E2", from: 1, to: 0, reason: "epoch", snapshots: 0 })
     const { closed, heard, requests } = open(() => inPieces(text, new Dice(1)), { threads: ["t 1", "t2"] })
     await closed
@@ -138,7 +141,7 @@ describe("An event stream", () => {
   })
 
   it("never puts events of two epochs into one frame", async () => {
-    const text = encoder.events("E1", [entry(4, "a")], undefined) + encoder.events("E2", [entry(5, "b")], undefined)
+    const text = eventsOf("E1", [entry(4, "a")]) + eventsOf("E2", [entry(5, "b")])
     const response = new Response(text, { headers: { "content-type": "text/event-stream" } })
     const { closed, heard } = open(() => response)
     await closed

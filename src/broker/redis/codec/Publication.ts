@@ -10,7 +10,9 @@
  */
 import type { DeliveryClass } from "../../../protocol/event/Event.ts"
 import type { RunId, ThreadId } from "../../../protocol/values/Identity.ts"
-import type { Entry, Written } from "../../Broker.ts"
+import * as Envelope from "../../../protocol/wire/Envelope.ts"
+import type { Entry } from "../../Broker.ts"
+import { bodyBefore, pageAfter, type Written } from "../../Written.ts"
 import * as RedisBlock from "./Block.ts"
 import * as Reply from "./Reply.ts"
 
@@ -53,7 +55,7 @@ class PublishedEntry implements Entry, Written {
   }
 
   get body(): string {
-    return this.page.toString("utf8", this.end - 1 - this.bytes, this.end - 1)
+    return bodyBefore(this.page, this.end, this.bytes)
   }
 
   get written(): Written {
@@ -82,17 +84,12 @@ export interface Page {
   used: number
 }
 
-const minPage = 1024
 const maxPage = 16 * 1024
 
-// Pages double in size, so that who gets few events has small ones.
 const pageFor = (size: number, page: Page | undefined): Page =>
   page !== undefined && page.bytes.length - page.used >= size
     ? page
-    : {
-      bytes: Buffer.allocUnsafeSlow(Math.max(size, Math.min(maxPage, 2 * (page?.bytes.length ?? minPage / 2)))),
-      used: 0
-    }
+    : { bytes: pageAfter(page?.bytes, size, maxPage), used: 0 }
 
 /**
  * Reads the events `first` to `last`, and writes them to the page if it has room for
@@ -114,7 +111,7 @@ export const toPublished = (text: Buffer, first: number, last: number, latest?: 
     const bodyTo = bodyFrom + about.bytes
     if (bodyTo !== text.length && text[bodyTo] !== lineBreak) throw new Reply.UnexpectedReply("a whole event", text)
     const start = to
-    to += bytes.write(`{"offset":${offset},`, to, "latin1")
+    to += bytes.write(Envelope.toJson(offset, ""), to, "latin1")
     to += text.copy(bytes, to, bodyFrom, bodyTo)
     bytes[to++] = comma
     entries.push(new PublishedEntry(offset, about, bytes, start, to))
