@@ -19,6 +19,7 @@ import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { configDefaults, defineConfig } from "vitest/config"
+import { LongestFirst } from "./support/LongestFirst.ts"
 import { lookFor } from "./support/program.ts"
 import { ProgressReporter } from "./support/ProgressReporter.ts"
 
@@ -47,7 +48,7 @@ const hasValkey = lookFor("valkey-server") !== undefined
 /** How many files run side by side, and when. */
 const together = { maxWorkers: 3 * availableParallelism(), sequence: { groupOrder: 1 } }
 /** Files that start processes and browsers of their own, and wait for them. A process for each file: beside them others could share none. */
-const heavy = { maxWorkers: availableParallelism() + 1, sequence: { groupOrder: 2 } }
+const heavy = { maxWorkers: 2 * availableParallelism(), sequence: { groupOrder: 2 } }
 
 /** The tests of `npm run test:quick`: of what is pure, or runs by a test's clock. */
 const quick = [
@@ -85,6 +86,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     teardownTimeout: 10_000,
     allowOnly: false,
+    sequence: { sequencer: LongestFirst },
     // What passing tests write, such as what they measured, is shown to whoever wants to see each file.
     silent: process.env["VERBOSE"] === undefined ? "passed-only" : false,
     tags: [{

@@ -27,7 +27,7 @@ const help =
   npm start -- [--help]
 
 PORT is the port that the page is at (4321). DEMO_LOG is the file that keeps the log, or "memory"
-(.tmp/demo/events-<port>.db). OPENAI_BASE_URL, OPENAI_MODEL and OPENAI_API_KEY name a model that answers (a small one of the
+(.tmp/demo/events-<port>.db). DEMO_PACE is how many times as fast as a reader the agent goes (1). OPENAI_BASE_URL, OPENAI_MODEL and OPENAI_API_KEY name a model that answers (a small one of the
 demo's own).
 `
 
@@ -44,7 +44,8 @@ const program = Effect.gen(function*() {
   if (model !== undefined) yield* Console.log(`Answers are written by ${model.model}, at ${model.baseUrl}.`)
   return yield* Layer.launch(ready.pipe(
     Layer.provide(Server.layer({ port, broker, files, documents })),
-    Layer.provide(ModelConfig.layer(model))
+    Layer.provide(ModelConfig.layer(model)),
+    Layer.provide(DemoConfig.paceLayer)
   ))
 })
 

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ConfigProvider, Effect } from "effect"
+import { times } from "../../src/demo/agent/Pace.ts"
 import * as DemoConfig from "../../src/demo/settings/DemoConfig.ts"
 
 const portOf = (env: Record<string, string>) =>
@@ -42,5 +43,26 @@ describe("the demo's log", () => {
       assert.isUndefined(yield* logOf(0))
       assert.isUndefined(yield* logOf(4321, { DEMO_LOG: "memory" }))
       assert.strictEqual(yield* logOf(0, { DEMO_LOG: "/tmp/log.db" }), "/tmp/log.db")
+    }))
+})
+
+describe("the demo's pace", () => {
+  const paceOf = (env: Record<string, string>) =>
+    DemoConfig.pace.pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+
+  it.effect("is a reader's unless DEMO_PACE says otherwise", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* paceOf({}), 1)
+      assert.strictEqual(yield* paceOf({ DEMO_PACE: "0.5" }), 0.5)
+      assert.strictEqual(yield* paceOf({ DEMO_PACE: "100" }), 100)
+      const { step, word } = times(4)
+      assert.deepStrictEqual([step, word], [175, 15])
+    }))
+
+  it.effect("is refused with its value when it is none", () =>
+    Effect.gen(function*() {
+      for (const value of ["fast", "-1", "0", "101", "1e1", " "]) {
+        assert.deepStrictEqual(yield* Effect.flip(paceOf({ DEMO_PACE: value })), new DemoConfig.InvalidPace({ value }))
+      }
     }))
 })

@@ -33,6 +33,8 @@ export const startDemo = (
     env: {
       ...process.env,
       DEMO_LOG: "memory",
+      // Nobody reads along.
+      DEMO_PACE: "4",
       PORT: String(port),
       EMITTER_PROFILE: "lowLatency",
       NO_COLOR: "1",

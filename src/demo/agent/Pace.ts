@@ -15,5 +15,8 @@ export interface Pace {
 
 /** The pace of the runs that are started with it; for readers by default. */
 export const Pace = Context.Reference<Pace>("effect-emitter/demo/Pace", {
-  defaultValue: () => ({ step: "700 millis", word: "60 millis" })
+  defaultValue: () => times(1)
 })
+
+/** So many times as fast as for readers. */
+export const times = (factor: number): Pace => ({ step: 700 / factor, word: 60 / factor })

@@ -18,7 +18,7 @@ export const help =
   --broker s  redis or postgres (redis): which must be installed
   --help      this text
 
-PORT is the port that the page is at (4321).
+PORT is the port that the page is at (4321). DEMO_PACE is how many times as fast as a reader the agent goes (1).
 `
 
 /** The broker, or nothing where help is asked for. */

@@ -24,6 +24,7 @@ const program = Effect.gen(function*() {
   const broker = yield* Options.read
   if (broker === undefined) return yield* Console.log(Options.help)
   const wanted = yield* DemoConfig.port
+  const pace = yield* DemoConfig.pace
   const balancer = yield* Balancer.make(backends, wanted).pipe(
     Effect.mapError(({ code }) => new PortUnavailable({ port: wanted, code: code ?? "unknown" }))
   )
@@ -35,7 +36,8 @@ const program = Effect.gen(function*() {
     DEMO_SERVER: server.url,
     DEMO_SERVER_PROCESS: String(server.pid),
     DEMO_SECRET: Redacted.value(yield* makeSecret),
-    DEMO_PAGE: page
+    DEMO_PAGE: page,
+    DEMO_PACE: String(pace)
   }
 
   const nodes = yield* Effect.forEach(

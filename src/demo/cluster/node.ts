@@ -7,6 +7,7 @@ import { HttpServer } from "effect/http"
 import { fileURLToPath } from "node:url"
 import * as Library from "../agent/Library.ts"
 import { readPage } from "../build.ts"
+import * as DemoConfig from "../settings/DemoConfig.ts"
 import * as ModelConfig from "../settings/ModelConfig.ts"
 import { runProgram } from "../program.ts"
 import * as Roles from "./roles.ts"
@@ -38,7 +39,11 @@ const program = Effect.gen(function*() {
   const documents = yield* Library.fromPackage(fileURLToPath(new URL("../../..", import.meta.url)))
   const model = ModelConfig.layer(yield* ModelConfig.model)
   return yield* Layer.launch(
-    ready.pipe(Layer.provide(Roles.worker({ ...options, documents })), Layer.provide(model))
+    ready.pipe(
+      Layer.provide(Roles.worker({ ...options, documents })),
+      Layer.provide(model),
+      Layer.provide(DemoConfig.paceLayer)
+    )
   )
 })
 

@@ -1,7 +1,9 @@
 /**
- * What can be set for the demo: the port, by `PORT`, and the file of its log, by `DEMO_LOG`. The emitter's own settings are read as well (`EMITTER_PROFILE`, …).
+ * What can be set for the demo: the port, by `PORT`, the file of its log, by `DEMO_LOG`, and how fast its agent goes, by
+ * `DEMO_PACE`. The emitter's own settings are read as well (`EMITTER_PROFILE`, …).
  */
-import { Config, Effect, Schema } from "effect"
+import { Config, Effect, Layer, Schema } from "effect"
+import { Pace, times } from "../agent/Pace.ts"
 
 /** The port when `PORT` is not set. */
 export const defaultPort = 4321
@@ -45,3 +47,29 @@ export const log = (port: number): Effect.Effect<string | undefined, Config.Conf
     Config.String("DEMO_LOG").pipe(Config.withDefault(port === 0 ? "memory" : `.tmp/demo/events-${port}.db`)),
     (file) => file === "memory" ? undefined : file
   )
+
+/** The most that `DEMO_PACE` may be: so many times as fast as a reader. */
+const fastest = 100
+
+/** `DEMO_PACE` is no pace. */
+export class InvalidPace extends Schema.TaggedError<InvalidPace>()("InvalidPace", { value: Schema.String }) {
+  override get message() {
+    return `DEMO_PACE must be a number from 0.1 to ${fastest}, and is "${this.value}". Try: DEMO_PACE=2 npm start`
+  }
+}
+
+/** How many times as fast as a reader the agent goes. */
+export const pace: Effect.Effect<number, InvalidPace | Config.ConfigError> = Config.String("DEMO_PACE").pipe(
+  Config.withDefault("1"),
+  Effect.flatMap((value) =>
+    /^\d{1,3}(?:\.\d+)?$/u.test(value.trim()) && Number(value) >= 0.1 && Number(value) <= fastest
+      ? Effect.succeed(Number(value))
+      : Effect.fail(new InvalidPace({ value }))
+  )
+)
+
+/** Has runs go at the pace that is set. */
+export const paceLayer: Layer.Layer<never, InvalidPace | Config.ConfigError> = Layer.effect(
+  Pace,
+  Effect.map(pace, times)
+)
