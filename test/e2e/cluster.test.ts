@@ -18,10 +18,10 @@ const small: Trials.Options = {
   seed: 1,
   gateways: 2,
   emitters: 2,
-  users: 15,
+  users: 8,
   agents: 1,
   pauseMs: 60,
-  devicesPerUser: 8
+  devicesPerUser: 4
 }
 
 /** Starting the processes of a trial takes a while on a busy machine. */

@@ -32,7 +32,6 @@ export class LongestFirst extends BaseSequencer {
       return at < 0 ? long.length : at
     }
     const groupOf = ({ project }: TestSpecification) => project.config.sequence.groupOrder
-    const sorted = await super.sort(files)
-    return sorted.sort((a, b) => groupOf(a) - groupOf(b) || rank(a) - rank(b))
+    return (await super.sort(files)).toSorted((a, b) => groupOf(a) - groupOf(b) || rank(a) - rank(b))
   }
 }
