@@ -3,9 +3,11 @@
  * that a new one is held by this as well.
  */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { execFileSync } from "node:child_process"
 import { createServer, type Socket } from "node:net"
+import { fileURLToPath } from "node:url"
+import * as Leave from "../../src/cli/leave.ts"
 import { newFile } from "../broker/sqlite/sqliteFile.ts"
 import { until } from "../client/devices.ts"
 import { begin, call, type Ended, start, values } from "./cli.ts"
@@ -351,5 +353,34 @@ describe("the process of effect-emitter", { timeout: 300_000 }, () => {
       const { code, err } = yield* Effect.promise(() => tail.ended)
       assert.strictEqual(code, 130, err)
       assert.notMatch(err, /EPIPE|^ +at /mu)
+    }))
+
+  /** A process that was interrupted, and does not get done with closing. */
+  const closing = Effect.gen(function*() {
+    const stuck = start([], {}, fileURLToPath(new URL("stuck.ts", import.meta.url)))
+    yield* Effect.promise(() => stuck.wrote("at work"))
+    const at = performance.now()
+    stuck.interrupt()
+    yield* Effect.promise(() => stuck.wrote("closing"))
+    return { ...stuck, ms: () => performance.now() - at }
+  })
+
+  it.live("is left after its grace where what is open does not close, and says what it said", () =>
+    Effect.gen(function*() {
+      const stuck = yield* closing
+      const { code, err, out } = yield* Effect.promise(() => stuck.ended)
+      assert.deepStrictEqual([code, out, err], [130, "at work\nclosing\n", ""])
+      assert.isAtLeast(stuck.ms(), Duration.toMillis(Leave.grace) - 50)
+    }))
+
+  it.live("is left at once by a second Ctrl-C", () =>
+    Effect.gen(function*() {
+      const stuck = yield* closing
+      const before = stuck.ms()
+      stuck.interrupt()
+      const { code } = yield* Effect.promise(() => stuck.ended)
+      assert.strictEqual(code, 130)
+      // On a machine that has no time for it the grace may be over by then.
+      if (before < 1_000) assert.isBelow(stuck.ms(), Duration.toMillis(Leave.grace))
     }))
 })

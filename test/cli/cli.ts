@@ -9,7 +9,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { format } from "node:util"
-import { run as program } from "../../src/cli/program.ts"
+import { run as runProgram } from "../../src/cli/program.ts"
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
 
@@ -31,8 +31,12 @@ export interface Started {
   readonly ended: Promise<Ended>
 }
 
-export const start = (args: ReadonlyArray<string>, environment: Record<string, string> = {}): Started => {
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main, ...args], {
+export const start = (
+  args: ReadonlyArray<string>,
+  environment: Record<string, string> = {},
+  program = main
+): Started => {
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program, ...args], {
     env: { PATH: process.env["PATH"] ?? "", NODE_COMPILE_CACHE: compiled, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
     timeout: 110_000,
@@ -78,7 +82,7 @@ export const begin = (args: ReadonlyArray<string>, environment: Record<string, s
       log: (...said: ReadonlyArray<unknown>) => void (out += `${format(...said)}\n`),
       error: (...said: ReadonlyArray<unknown>) => void (err += `${format(...said)}\n`)
     })
-    return program(args, "0.0.0").pipe(
+    return runProgram(args, "0.0.0").pipe(
       Effect.provideService(Console.Console, heard),
       Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnv({ env: environment })),
       Effect.forkChild,
