@@ -2,7 +2,7 @@
  * How the demo's processes run: what is wrong is said in one line, and a signal stops them within a bounded time.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Cause, ConfigProvider, Console, Effect, Exit, Layer, Logger, Option } from "effect"
+import { Cause, ConfigProvider, Console, Effect, Layer, Logger, Option, Runtime } from "effect"
 
 /** What every process of the demo has around it: files and processes, settings from the environment, a log on stderr. */
 const environment = Layer.mergeAll(
@@ -12,8 +12,9 @@ const environment = Layer.mergeAll(
 )
 
 /**
- * Runs a program of the demo to its end. SIGINT and SIGTERM end it with 0: that is how it is meant to end. If it takes
- * longer than `stopWithinMs` to stop, it is ended with 1, after `abandon`.
+ * Runs a program of the demo to its end. SIGINT and SIGTERM end it with 0: that is how it is meant to end. Wrong
+ * options end it with 2, whatever else keeps it from running with 1. If it takes longer than `stopWithinMs` to stop, it is
+ * ended with 1, after `abandon`.
  */
 export const runProgram = <E extends { readonly message: string }>(
   program: Effect.Effect<unknown, E, Layer.Success<typeof environment>>,
@@ -45,6 +46,6 @@ export const runProgram = <E extends { readonly message: string }>(
   )
   NodeRuntime.runMain(told, {
     disableErrorReporting: true,
-    teardown: (exit, onExit) => onExit(stopping || Exit.isSuccess(exit) ? 0 : 1)
+    teardown: (exit, onExit) => stopping ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
   })
 }

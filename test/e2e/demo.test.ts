@@ -441,7 +441,7 @@ describe("npm start", () => {
 
   it("refuses in one line what it cannot be told, and tells what it can", async () => {
     const wrong = await startDemo(0, ["src/demo/main.ts", "--nonsense"]).ended
-    assert.deepStrictEqual([wrong.code, wrong.stdout], [1, ""])
+    assert.deepStrictEqual([wrong.code, wrong.stdout], [2, ""])
     assert.strictEqual(wrong.stderr, "Unknown option '--nonsense' (npm run start -- --help tells the options)\n")
     const { code, stderr, stdout } = await startDemo(0, ["src/demo/main.ts", "--help"]).ended
     assert.deepStrictEqual([code, stderr], [0, ""])

@@ -274,8 +274,8 @@ describe("npm run start:cluster, where it cannot start", () => {
     const wrong = ["--brokr=redis", "--broker=mysql"].map((option) => startDemo(0, [script, option]).ended)
     const [unknown, other] = (await Promise.all(wrong)).map(({ code, stderr, stdout }) => [code, stdout, stderr])
     const remedy = "(npm run start:cluster -- --help tells the options)\n"
-    assert.deepStrictEqual(unknown, [1, "", `Unknown option '--brokr' ${remedy}`])
-    assert.deepStrictEqual(other, [1, "", `--broker must be redis or postgres, not "mysql" ${remedy}`])
+    assert.deepStrictEqual(unknown, [2, "", `Unknown option '--brokr' ${remedy}`])
+    assert.deepStrictEqual(other, [2, "", `--broker must be redis or postgres, not "mysql" ${remedy}`])
   })
 
   it.skipIf(redis === undefined)("says in one line that its port is taken", async () => {

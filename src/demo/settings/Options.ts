@@ -1,7 +1,7 @@
 /**
  * What the demo's programs can be told on their command line.
  */
-import { Effect, Schema } from "effect"
+import { Effect, Runtime, Schema } from "effect"
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util"
 
 /** An option is none that there is, or has a value that it cannot have. `script` is how npm calls the program. */
@@ -9,6 +9,7 @@ export class WrongOption extends Schema.TaggedError<WrongOption>()("WrongOption"
   problem: Schema.String,
   script: Schema.String
 }) {
+  override readonly [Runtime.errorExitCode] = 2
   override get message() {
     return `${this.problem} (npm run ${this.script} -- --help tells the options)`
   }
