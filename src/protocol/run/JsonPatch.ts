@@ -5,7 +5,7 @@
  *
  * @since 0.2.0
  */
-import type { Json, JsonObject } from "effect/Schema"
+import type { Json } from "effect/Schema"
 
 /**
  * The value after all operations, or `undefined` if one of them does not apply: then
@@ -18,93 +18,86 @@ import type { Json, JsonObject } from "effect/Schema"
 export const apply = (value: Json | undefined, patch: ReadonlyArray<Json>): Json | undefined => {
   let changed = value
   for (const operation of patch) {
-    changed = isObject(operation) ? one(changed, operation) : undefined
+    changed = one(changed, operation)
     if (changed === undefined) return undefined
   }
   return changed
 }
 
-const one = (root: Json | undefined, { from, op, path, value }: JsonObject): Json | undefined => {
-  const to = tokensOf(path)
-  if (to === undefined) return undefined
-  switch (op) {
+const one = (root: Json | undefined, operation: Json): Json | undefined => {
+  const value = memberOf(operation, "value")
+  const to = tokensOf(memberOf(operation, "path"))
+  const from = tokensOf(memberOf(operation, "from"))
+  switch (memberOf(operation, "op")) {
     case "add":
-      return value === undefined ? undefined : edit(root, to, value, true)
+      return put(root, to, value, true)
     case "replace":
-      return value === undefined ? undefined : edit(root, to, value)
+      return put(root, to, value)
     case "remove":
       return edit(root, to)
-    case "test": {
-      const found = at(root, to)
-      return found !== undefined && value !== undefined && isSame(found, value) ? root : undefined
-    }
+    case "test":
+      return value !== undefined && isSame(value, at(root, to)) ? root : undefined
+    case "copy":
+      return put(root, to, at(root, from), true)
     case "move":
-    case "copy": {
-      const source = tokensOf(from)
-      const found = source && at(root, source)
-      if (source === undefined || found === undefined) return undefined
       // Within what is moved there is no place for it.
-      const rest = op === "copy" ? root : to.length === 0 ? found : edit(root, source)
-      return rest === undefined ? undefined : edit(rest, to, found, true)
-    }
+      return put(edit(root, from), to, at(root, from), true)
   }
   return undefined
 }
 
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
+// The members of an object, and the elements of a list by their indices.
+const membersOf = (value: Json | undefined): ReadonlyArray<readonly [string, Json]> | undefined =>
+  typeof value === "object" && value !== null ? Object.entries(value) : undefined
+
+const memberOf = (value: Json | undefined, token: string): Json | undefined =>
+  typeof value === "object" && value !== null && Object.prototype.propertyIsEnumerable.call(value, token)
+    ? Reflect.get(value, token)
+    : undefined
 
 // A JSON Pointer (RFC 6901).
 const tokensOf = (pointer: Json | undefined): ReadonlyArray<string> | undefined => {
-  if (pointer === "") return []
-  return typeof pointer === "string" && pointer.startsWith("/")
-    ? pointer.slice(1).split("/").map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"))
-    : undefined
+  const [start, ...tokens] = typeof pointer === "string" ? pointer.split("/") : []
+  return start === "" ? tokens.map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~")) : undefined
 }
 
-const indexOf = (token: string, length: number): number | undefined =>
-  /^(0|[1-9]\d*)$/.test(token) && Number(token) < length ? Number(token) : undefined
+const at = (root: Json | undefined, tokens: ReadonlyArray<string> | undefined): Json | undefined =>
+  tokens?.reduce(memberOf, root)
 
-const at = (root: Json | undefined, tokens: ReadonlyArray<string>): Json | undefined =>
-  tokens.reduce<Json | undefined>((value, token) => {
-    if (Array.isArray(value)) return value[indexOf(token, value.length) ?? -1]
-    return isObject(value) && Object.hasOwn(value, token) ? value[token] : undefined
-  }, root)
+const put = (
+  root: Json | undefined,
+  tokens: ReadonlyArray<string> | undefined,
+  value: Json | undefined,
+  isNew = false
+): Json | undefined => tokens === undefined || value === undefined ? undefined : edit(root, tokens, value, isNew)
 
 // The value with another one at a place, or with none there. What it has no place for gives nothing.
 const edit = (
   value: Json | undefined,
-  tokens: ReadonlyArray<string>,
-  put?: Json,
-  isNew = false,
-  depth = 0
+  [token, ...rest]: ReadonlyArray<string> = [],
+  other?: Json,
+  isNew = false
 ): Json | undefined => {
-  const token = tokens[depth]
-  if (token === undefined) return put
-  const isLast = depth === tokens.length - 1
-  const adds = isNew && isLast
-  const within = (inner: Json | undefined) => isLast ? put : edit(inner, tokens, put, isNew, depth + 1)
-  if (Array.isArray(value)) {
-    const index = adds && token === "-" ? value.length : indexOf(token, value.length + (adds ? 1 : 0))
-    if (index === undefined) return undefined
-    const inner = within(value[index])
-    if (inner === undefined && !isLast) return undefined
-    const items = inner === undefined ? [] : [inner]
-    return [...value.slice(0, index), ...items, ...value.slice(adds ? index : index + 1)]
-  }
-  if (!isObject(value) || !adds && !Object.hasOwn(value, token)) return undefined
-  const inner = within(value[token])
-  if (inner !== undefined) return { ...value, [token]: inner }
-  const { [token]: _, ...others } = value
-  return isLast ? others : undefined
+  if (token === undefined) return other
+  const members = membersOf(value)
+  if (members === undefined) return undefined
+  const isList = Array.isArray(value)
+  const found = members.findIndex(([name]) => name === token)
+  const adds = isNew && rest.length === 0
+  if (found < 0 && !(adds && (!isList || token === "-" || token === String(members.length)))) return undefined
+  const inner = rest.length === 0 ? other : edit(members[found]?.[1], rest, other, isNew)
+  if (rest.length > 0 && inner === undefined) return undefined
+  const changed = members.toSpliced(
+    found < 0 ? members.length : found,
+    adds && isList ? 0 : 1,
+    ...(inner === undefined ? [] : [[token, inner] as const])
+  )
+  return isList ? changed.map(([, item]) => item) : Object.fromEntries(changed)
 }
 
 const isSame = (one: Json, other: Json | undefined): boolean => {
-  if (Array.isArray(one)) {
-    return Array.isArray(other) && one.length === other.length && one.every((item, n) => isSame(item, other[n]))
-  }
-  if (!isObject(one)) return one === other
-  const keys = Object.keys(one)
-  return isObject(other) && keys.length === Object.keys(other).length &&
-    keys.every((key) => Object.hasOwn(other, key) && isSame(one[key] ?? null, other[key]))
+  const members = membersOf(one)
+  if (members === undefined) return one === other
+  return Array.isArray(one) === Array.isArray(other) && members.length === membersOf(other)?.length &&
+    members.every(([name, member]) => isSame(member, memberOf(other, name)))
 }
