@@ -23,11 +23,13 @@
 import type { BuiltIn } from "../protocol/event/AgentEvents.ts"
 import type * as Event from "../protocol/event/Event.ts"
 import type { Connection, ConnectOptions } from "./driver/ConnectOptions.ts"
+import { rethrow } from "./driver/Callback.ts"
 import * as Limits from "./driver/Limits.ts"
 import { PlainDriver } from "./driver/PlainDriver.ts"
 import type { Platform } from "./transport/Platform.ts"
 import { ambient, socketUrl } from "./transport/Platform.ts"
-import * as Connector from "./transport/Connector.ts"
+import { type Open, open, openLater } from "./transport/Connector.ts"
+import { decode } from "./transport/ServerFrames.ts"
 import type { SharedTab } from "./shared/SharedTab.ts"
 import { both, type Transports, usable } from "./transport/Transports.ts"
 
@@ -52,20 +54,32 @@ export const connect = <D extends Event.AnyDefinition = BuiltIn>(options: Connec
   return new PlainDriver(options, platform, transports, url, sharing(options, platform, transports))
 }
 
+const loaded = { PlainDriver, open, decode, rethrow }
+
 /** Opens connections through what tabs share, where they can and are to. It is loaded by those that do. */
 const sharing = <D extends Event.AnyDefinition>(
   options: ConnectOptions<D>,
   platform: Platform,
   transports: Transports
-): Connector.Open | undefined => {
+): Open | undefined => {
   const { BroadcastChannel, locks } = platform
   const { shared } = options
   if (shared === undefined || locks === undefined || BroadcastChannel === undefined) return undefined
   let tab: SharedTab<D> | undefined
   return (_, url, transport, listener, end) =>
-    Connector.openLater(async () => {
+    openLater(async () => {
       const { SharedTab } = await import("./shared/SharedTab.ts")
-      tab ??= new SharedTab({ options, platform, locks, BroadcastChannel, transports, url, user: shared, end })
+      tab ??= new SharedTab({
+        ...loaded,
+        options,
+        platform,
+        locks,
+        BroadcastChannel,
+        transports,
+        url,
+        user: shared,
+        end
+      })
       const { open } = tab
       return () => open(transport, listener)
     }, listener)

@@ -14,12 +14,12 @@
  */
 import type { Outcome } from "../../protocol/command/Command.ts"
 import type { Position } from "../../protocol/values/Position.ts"
-import { codes } from "../../protocol/wire/CloseCode.ts"
+import type { codes } from "../../protocol/wire/CloseCode.ts"
 import type { Relay } from "../driver/PlainDriver.ts"
 import type { Item } from "../session/SessionIO.ts"
 import type { Status, StatusStore } from "../session/Status.ts"
 import type { CommandFrame } from "../transport/ClientFrame.ts"
-import { decode, type ServerFrame } from "../transport/ServerFrames.ts"
+import type { decode, ServerFrame } from "../transport/ServerFrames.ts"
 import { EventTail } from "./EventTail.ts"
 import type { ToLeader, ToTab } from "./Message.ts"
 import { takes } from "./Thread.ts"
@@ -56,12 +56,14 @@ export interface Upstream {
  *   of the gateway before it is taken.
  * - `resign`: the gateway wants this tab no more.
  * - `after`: calls once after so many milliseconds, and returns what cancels it.
+ * - `decode`: reads a message of the gateway.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Ground {
   readonly id: string
+  readonly decode: typeof decode
   readonly say: (message: ToTab) => void
   readonly connect: (start: Position, relay: Relay, heard: (data: unknown) => void) => Upstream
   readonly resign: () => void
@@ -180,7 +182,7 @@ export class Leader {
   }
 
   #hear(data: unknown): void {
-    const frame = decode(data)
+    const frame = this.#ground.decode(data)
     if (frame.type === "welcome") this.#welcome = frame
     // A sign of life is one for all.
     if (frame.type === "ping") this.#frame(`{"type":"ping"}`)
@@ -230,7 +232,7 @@ export class Leader {
       case "stopped": {
         const { reason } = status
         this.#down(
-          reason._tag === "refused" ? reason.code : reason._tag === "noToken" ? codes.unauthenticated : lost,
+          reason._tag === "refused" ? reason.code : reason._tag === "noToken" ? unauthenticated : lost,
           reason._tag === "closed" ? "" : reason.detail
         )
         return this.#ground.resign()
@@ -311,3 +313,6 @@ type Said<M> = M extends ToTab ? Omit<M, "leader"> : never
 
 /** What a lost network looks like on a WebSocket. */
 const lost = 1006
+
+/** What a session without a token is closed with. */
+const unauthenticated: typeof codes.unauthenticated = 4401

@@ -16,7 +16,7 @@ import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 import type { Position } from "../../protocol/values/Position.ts"
 import type { ClientFrame } from "../transport/ClientFrame.ts"
 import type { OpenSocket, SocketListener } from "../transport/Platform.ts"
-import { decode } from "../transport/ServerFrames.ts"
+import type { decode } from "../transport/ServerFrames.ts"
 import type { ToLeader, ToTab } from "./Message.ts"
 import { takes } from "./Thread.ts"
 
@@ -40,12 +40,14 @@ type Hello = Extract<ClientFrame, { readonly type: "hello" }>
  * - `steal`: makes this tab the leader, in place of one that is silent.
  * - `after`: calls once after so many milliseconds, and returns what cancels it.
  *   `monotonic`: the time.
+ * - `decode`: reads a message of the gateway.
  *
  * @category models
  * @since 0.2.0
  */
 export interface Ground {
   readonly id: string
+  readonly decode: typeof decode
   readonly listener: SocketListener
   readonly open: (listener: SocketListener) => OpenSocket | undefined
   readonly say: (message: ToLeader) => void
@@ -213,7 +215,7 @@ export class Link implements OpenSocket {
 
   /** Gives the session a frame, without events of other threads. */
   #hand(text: string): void {
-    const { listener } = this.#ground
+    const { decode, listener } = this.#ground
     const { threads } = this.#hello
     const frame = threads === undefined ? undefined : decode(text)
     if (frame?.type !== "events") return listener.message(text)
@@ -222,7 +224,7 @@ export class Link implements OpenSocket {
   }
 
   #openOwn(): void {
-    const { listener, open } = this.#ground
+    const { decode, listener, open } = this.#ground
     const hello = this.#hello
     const mode: Alone = {
       _tag: "Alone",
@@ -239,7 +241,7 @@ export class Link implements OpenSocket {
       ...listener,
       opened: () => mode.socket?.send(hello),
       message: (data) => {
-        note(mode, data)
+        note(mode, decode(data))
         listener.message(data)
         this.#join(mode)
       },
@@ -269,8 +271,7 @@ type Said<M> = M extends ToLeader ? Omit<M, "from"> : never
 const hidden = (frame: ClientFrame): ClientFrame => frame.type === "token" ? { ...frame, token: "" } : frame
 
 /** Notes how far a connection of its own has come, as its session does. */
-const note = (mode: Alone, data: unknown): void => {
-  const frame = decode(data)
+const note = (mode: Alone, frame: ReturnType<typeof decode>): void => {
   const { position, resume } = mode
   switch (frame.type) {
     case "welcome": {

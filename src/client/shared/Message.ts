@@ -5,7 +5,6 @@
  * @since 0.2.0
  */
 import type { Position } from "../../protocol/values/Position.ts"
-import { isObject } from "../transport/Shapes.ts"
 import type { ClientFrame } from "../transport/ClientFrame.ts"
 
 /**
@@ -78,4 +77,5 @@ export type Message = ToLeader | ToTab
  * @since 0.2.0
  */
 export const isMessage = (data: unknown): data is Message =>
-  isObject(data) && typeof data["type"] === "string" && ("leader" in data || "from" in data)
+  typeof data === "object" && data !== null && "type" in data && typeof data.type === "string" &&
+  ("leader" in data || "from" in data)

@@ -13,12 +13,13 @@
  * @since 0.2.0
  */
 import type * as Event from "../../protocol/event/Event.ts"
-import { rethrow } from "../driver/Callback.ts"
+import type { rethrow } from "../driver/Callback.ts"
 import type { ConnectOptions } from "../driver/ConnectOptions.ts"
-import { PlainDriver } from "../driver/PlainDriver.ts"
-import * as Connector from "../transport/Connector.ts"
+import type { PlainDriver } from "../driver/PlainDriver.ts"
+import type { open } from "../transport/Connector.ts"
 import type { Channel, ChannelConstructor, Locks, OpenSocket, Platform, SocketListener } from "../transport/Platform.ts"
 import type { TransportName, Transports } from "../transport/Transports.ts"
+import type { decode } from "../transport/ServerFrames.ts"
 import { Leader } from "./Leader.ts"
 import { Link } from "./Link.ts"
 import { isMessage, type Message } from "./Message.ts"
@@ -27,13 +28,27 @@ import { isMessage, type Message } from "./Message.ts"
 const version = 1
 
 /**
+ * What a page has loaded anyway. It is given, and not imported: what two files import a
+ * bundler may split off, and then the page waits for one file more.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Loaded {
+  readonly PlainDriver: typeof PlainDriver
+  readonly open: typeof open
+  readonly decode: typeof decode
+  readonly rethrow: typeof rethrow
+}
+
+/**
  * What a tab shares by: `user` names the user, and `end` aborts when its connection
  * stops.
  *
  * @category models
  * @since 0.2.0
  */
-export interface Ground<D extends Event.AnyDefinition> {
+export interface Ground<D extends Event.AnyDefinition> extends Loaded {
   readonly options: ConnectOptions<D>
   readonly platform: Platform
   readonly locks: Locks
@@ -81,15 +96,16 @@ export class SharedTab<D extends Event.AnyDefinition> {
 
   /** Opens a connection of the tab's session, one at a time. */
   readonly open = (transport: TransportName, listener: SocketListener): OpenSocket | undefined => {
-    const { end, platform, url } = this.#ground
+    const { decode, end, open, platform, url } = this.#ground
     if (end.aborted) return undefined
     this.#link?.close(1000, "")
-    if (this.#isAlone) return Connector.open(platform, url, transport, listener)
+    if (this.#isAlone) return open(platform, url, transport, listener)
     const taking = this.#takePart()
     this.#link = new Link({
       id: nextId(),
+      decode,
       listener,
-      open: (own) => Connector.open(platform, url, transport, own),
+      open: (own) => open(platform, url, transport, own),
       say: (message) => this.#say(taking, message),
       steal: () => this.#campaign(taking, true),
       after: platform.after,
@@ -139,9 +155,10 @@ export class SharedTab<D extends Event.AnyDefinition> {
   }
 
   #lead(taking: Taking, campaign: AbortController): Leader {
-    const { options, platform, transports, url } = this.#ground
+    const { decode, open, options, platform, PlainDriver, rethrow, transports, url } = this.#ground
     return new Leader({
       id: nextId(),
+      decode,
       after: platform.after,
       say: (message) => this.#say(taking, message),
       // This tab waits for the lock again when its session connects again.
@@ -168,7 +185,7 @@ export class SharedTab<D extends Event.AnyDefinition> {
             heard(data)
             listener.message(data)
           }
-          return Connector.open(apis, url, transport, { ...listener, message })
+          return open(apis, url, transport, { ...listener, message })
         }, relay)
       }
     })

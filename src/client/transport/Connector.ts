@@ -4,6 +4,8 @@
  *
  * @since 0.1.0
  */
+import { codes } from "../../protocol/wire/CloseCode.ts"
+import { fromText, toText } from "../../protocol/values/PositionText.ts"
 import type { HttpAnswer } from "./HttpAnswer.ts"
 import type { OpenSocket, SocketListener } from "./Platform.ts"
 import { httpUrl, openSocket } from "./Platform.ts"
@@ -41,7 +43,7 @@ export const open = (
     if (transport === "sse") {
       return fetch && openLater(async () => {
         const { openSse } = await import("./OverHttp.ts")
-        return () => openSse(fetch, httpUrl(url), listener)
+        return () => openSse(fetch, httpUrl(url), listener, { codes, fromText, toText })
       }, listener)
     }
     return WebSocket === undefined ? undefined : openSocket(WebSocket, url, listener)

@@ -12,8 +12,8 @@
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
  * @since 0.1.0
  */
-import { codes } from "../../protocol/wire/CloseCode.ts"
-import * as PositionText from "../../protocol/values/PositionText.ts"
+import type { codes } from "../../protocol/wire/CloseCode.ts"
+import type { fromText, toText } from "../../protocol/values/PositionText.ts"
 import { jsonOf, streamRefusal, textOf, wordsOf } from "./Diagnosis.ts"
 import { eventStreamParser } from "./EventStreamParser.ts"
 import type { Fetch, OpenSocket, SocketListener } from "./Platform.ts"
@@ -29,13 +29,27 @@ const acknowledgeMs = 10_000
 const lost = 1006
 
 /**
+ * What a page has loaded anyway. It is given, and not imported: what two files import a
+ * bundler may split off, and then the page waits for one file more.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Loaded {
+  readonly codes: typeof codes
+  readonly fromText: typeof fromText
+  readonly toText: typeof toText
+}
+
+/**
  * Opens a stream of server-sent events at an address of HTTP. The listener's `opened`
  * is called at once; the request is made with the `hello`.
  *
  * @category connections
  * @since 0.1.0
  */
-export const openSse = (fetch: Fetch, url: string, listener: SocketListener): OpenSocket => {
+export const openSse = (fetch: Fetch, url: string, listener: SocketListener, loaded: Loaded): OpenSocket => {
+  const codeByName = codesByName(loaded.codes)
   const aborter = new AbortController()
   let attached: SocketListener | undefined = listener
   let authorization: Record<string, string> = {}
@@ -56,7 +70,7 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
       headers: {
         accept: "text/event-stream",
         ...authorization,
-        ...(hello.resume === undefined ? {} : { "last-event-id": PositionText.toText(hello.resume) })
+        ...(hello.resume === undefined ? {} : { "last-event-id": loaded.toText(hello.resume) })
       },
       cache: "no-store",
       credentials: hello.token === undefined ? "include" : "same-origin",
@@ -64,11 +78,18 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener): Op
     })
     const { body, headers, ok, status } = response
     if (!ok || body === null || headers.get("content-type")?.startsWith("text/event-stream") !== true) {
-      const { code, goodbye, reason } = refusal(status, headers.get("retry-after"), wordsOf(await response.text()))
+      const { code, goodbye, reason } = refusal(
+        codeByName,
+        status,
+        headers.get("retry-after"),
+        wordsOf(await response.text())
+      )
       if (goodbye !== undefined) attached?.message(goodbye)
       return finish(code, reason)
     }
     const translator = new Translator(
+      codeByName,
+      loaded.fromText,
       hello.threads !== undefined,
       (frame) => attached?.message(frame),
       (id) => connection = id
@@ -162,25 +183,30 @@ const addressOf = (url: string, { snapshots, threads }: Hello): string => {
 }
 
 /** Close codes by name, and what a gateway calls its reasons to refuse for a while. */
-const codeByName: ReadonlyMap<string, number> = new Map(Object.entries({
-  ...codes,
-  busy: codes.draining,
-  full: codes.draining,
-  unauthenticatable: codes.draining
-}))
+const codesByName = (known: typeof codes): ReadonlyMap<string, number> =>
+  new Map(Object.entries({
+    ...known,
+    busy: draining,
+    full: draining,
+    unauthenticatable: draining
+  }))
+
+const draining: typeof codes.draining = 4500
+const unauthenticated: typeof codes.unauthenticated = 4401
 
 /**
  * What a WebSocket would have been closed with; the status itself where no gateway names its reason: proxies have
  * statuses of their own.
  */
 const refusal = (
+  codeByName: ReadonlyMap<string, number>,
   status: number,
   retryAfter: string | null,
   { code: name = "", message }: ReturnType<typeof wordsOf>
 ) => {
   const named = codeByName.get(name)
   const reason = named === undefined ? streamRefusal(status, message) : message ?? `HTTP status ${status}`
-  const code = named ?? (status === 401 ? codes.unauthenticated : status)
+  const code = named ?? (status === 401 ? unauthenticated : status)
   const seconds = named === undefined ? 0 : Number(retryAfter ?? 0)
   const goodbye = seconds > 0
     ? JSON.stringify({ type: "goodbye", reason, reconnectAfterMs: Math.ceil(seconds * 1_000) })
@@ -195,6 +221,8 @@ const refusal = (
 class Translator {
   /** What the server closes with, if it said so. */
   code: number | undefined
+  readonly #codeByName: ReadonlyMap<string, number>
+  readonly #fromText: Loaded["fromText"]
   readonly #filtered: boolean
   readonly #tell: (frame: string) => void
   readonly #welcomed: (connection: string | undefined) => void
@@ -203,7 +231,15 @@ class Translator {
   #epoch = ""
   #upTo = 0
 
-  constructor(filtered: boolean, tell: (frame: string) => void, welcomed: (connection: string | undefined) => void) {
+  constructor(
+    codeByName: ReadonlyMap<string, number>,
+    fromText: Loaded["fromText"],
+    filtered: boolean,
+    tell: (frame: string) => void,
+    welcomed: (connection: string | undefined) => void
+  ) {
+    this.#codeByName = codeByName
+    this.#fromText = fromText
     this.#filtered = filtered
     this.#tell = tell
     this.#welcomed = welcomed
@@ -228,8 +264,8 @@ class Translator {
   #onFrame(type: string, data: string): void {
     this.#flush()
     if (type === "welcome") this.#welcomed(textOf(jsonOf(data), "connection"))
-    if (type === "goodbye") this.code = codes.draining
-    if (type === "error") this.code = codeByName.get(textOf(jsonOf(data), "code") ?? "")
+    if (type === "goodbye") this.code = draining
+    if (type === "error") this.code = this.#codeByName.get(textOf(jsonOf(data), "code") ?? "")
     this.#tell(data)
   }
 
@@ -246,7 +282,7 @@ class Translator {
 
   #moveTo(id: string): void {
     // An id that is no position makes a frame that is none either, and the session hangs up.
-    const { epoch, offset } = PositionText.fromText(id) ?? { epoch: "", offset: -1 }
+    const { epoch, offset } = this.#fromText(id) ?? { epoch: "", offset: -1 }
     if (epoch !== this.#epoch) this.#flush()
     this.#epoch = epoch
     this.#upTo = offset

@@ -5,6 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import type { Relay } from "../../../src/client/driver/PlainDriver.ts"
 import type { Item } from "../../../src/client/session/SessionIO.ts"
 import type { Status } from "../../../src/client/session/Status.ts"
+import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
 import { Leader } from "../../../src/client/shared/Leader.ts"
 import type { ToTab } from "../../../src/client/shared/Message.ts"
 import { welcome } from "../FakeSocket.ts"
@@ -33,6 +34,7 @@ const start = () => {
   }
   const leader = new Leader({
     id: "L",
+    decode: ServerFrames.decode,
     say: (message) => said.push(message),
     after: platform.after,
     resign: () => done.push("resign"),

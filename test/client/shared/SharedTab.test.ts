@@ -3,8 +3,11 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { PlainDriver } from "../../../src/client/driver/PlainDriver.ts"
+import { rethrow } from "../../../src/client/driver/Callback.ts"
 import { SharedTab } from "../../../src/client/shared/SharedTab.ts"
+import * as Connector from "../../../src/client/transport/Connector.ts"
 import type { Locks } from "../../../src/client/transport/Platform.ts"
+import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
 import type { FakeSocket } from "../FakeSocket.ts"
 import { events, welcome } from "../FakeSocket.ts"
 import { fakeWorld } from "../FakeWorld.ts"
@@ -41,6 +44,10 @@ const start = () => {
       options.url,
       (_, url, transport, listener, end) => {
         const ground = {
+          PlainDriver,
+          open: Connector.open,
+          decode: ServerFrames.decode,
+          rethrow,
           options,
           platform,
           locks,

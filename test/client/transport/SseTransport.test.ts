@@ -7,6 +7,8 @@ import { streamRefusal } from "../../../src/client/transport/Diagnosis.ts"
 import { openSse } from "../../../src/client/transport/SseTransport.ts"
 import type { Fetch } from "../../../src/client/transport/Platform.ts"
 import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
+import { fromText, toText } from "../../../src/protocol/values/PositionText.ts"
+import { codes } from "../../../src/protocol/wire/CloseCode.ts"
 import { encoder } from "../../../src/gateway/sse/SseEncoder.ts"
 import { ConnectionId, EventId, RunId } from "../../../src/protocol/values/Identity.ts"
 import { Dice } from "../ModelServer.ts"
@@ -17,6 +19,8 @@ interface Request {
   readonly url: string
   readonly init: RequestInit
 }
+
+const loaded = { codes, fromText, toText }
 
 /** A server that answers as told, and what a session hears of it. */
 const open = (answer: (request: Request) => Response | Promise<Response>, hello: object = {}) => {
@@ -33,7 +37,7 @@ const open = (answer: (request: Request) => Response | Promise<Response>, hello:
     acknowledged: (confirmed) => heard.push(`acknowledged ${confirmed.join()}`),
     unacknowledged: () => heard.push("unacknowledged"),
     closed: (code, reason) => closed.resolve([code, reason])
-  })
+  }, loaded)
   return { stream, requests, heard, closed: closed.promise }
 }
 
@@ -245,7 +249,7 @@ describe("An event stream", () => {
       acknowledged: () => assert.fail("nothing has arrived"),
       unacknowledged: unacknowledged.resolve,
       closed: (...reason) => closed.resolve(reason)
-    })
+    }, loaded)
     await unacknowledged.promise
     stream.send({ type: "hello", token: "t" })
     assert.deepStrictEqual(await closed.promise, [1006, "TypeError: nothing is fetched here"])
