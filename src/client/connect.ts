@@ -20,18 +20,18 @@
  *
  * @since 0.1.0
  */
+import { decode } from "./transport/ServerFrames.ts"
+import { both, type Transports, usable } from "./transport/Transports.ts"
+import { PlainDriver } from "./driver/PlainDriver.ts"
 import type { BuiltIn } from "../protocol/event/AgentEvents.ts"
 import type * as Event from "../protocol/event/Event.ts"
 import type { Connection, ConnectOptions } from "./driver/ConnectOptions.ts"
 import { rethrow } from "./driver/Callback.ts"
 import * as Limits from "./driver/Limits.ts"
-import { PlainDriver } from "./driver/PlainDriver.ts"
 import type { Platform } from "./transport/Platform.ts"
 import { ambient, socketUrl } from "./transport/Platform.ts"
 import { type Open, open, openLater } from "./transport/Connector.ts"
-import { decode } from "./transport/ServerFrames.ts"
 import type { SharedTab } from "./shared/SharedTab.ts"
-import { both, type Transports, usable } from "./transport/Transports.ts"
 
 /**
  * Connects, and stays connected until it is closed or the server refuses. Throws

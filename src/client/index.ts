@@ -6,8 +6,8 @@
  *
  * @since 0.1.0
  */
-export * as Client from "./Client.ts"
 export { connect } from "./connect.ts"
+export * as Client from "./Client.ts"
 export type { Connection, ConnectOptions, Token } from "./driver/ConnectOptions.ts"
 export type {
   Channel,

@@ -217,8 +217,12 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     return Fiber.await(fiber)
   })
   yield* Effect.acquireRelease(
-    Effect.sync(() => onReturn(() => tell({ _tag: "wake" }))),
-    (leave) => Effect.sync(leave)
+    Effect.sync(() => {
+      const end = new AbortController()
+      onReturn(() => tell({ _tag: "wake" }), end.signal)
+      return end
+    }),
+    (end) => Effect.sync(() => end.abort())
   )
 
   return {

@@ -4,28 +4,28 @@
  *
  * @since 0.1.0
  */
+import { reader, type TypedEvent } from "./TypedEvent.ts"
+import { type RunHandle, type Runs, RunStore } from "./RunStore.ts"
+import { CommandDesk, type RunCommands } from "./RunCommands.ts"
+import { EventReaders } from "./EventReaders.ts"
+import type { Moment, State } from "../session/SessionState.ts"
+import { defaults, init } from "../session/SessionState.ts"
+import * as Limits from "./Limits.ts"
+import * as Connector from "../transport/Connector.ts"
+import type { OpenSocket, Platform } from "../transport/Platform.ts"
+import { onReturn } from "../transport/Platform.ts"
 import type * as Event from "../../protocol/event/Event.ts"
 import type { Position } from "../../protocol/values/Position.ts"
 import { withDefaults } from "../../protocol/values/Present.ts"
 import { call, loadPosition, rethrow } from "./Callback.ts"
 import type { Connection, ConnectOptions } from "./ConnectOptions.ts"
-import type { OpenSocket, Platform } from "../transport/Platform.ts"
-import { onReturn } from "../transport/Platform.ts"
-import { CommandDesk, type RunCommands } from "./RunCommands.ts"
-import { EventReaders } from "./EventReaders.ts"
-import * as Limits from "./Limits.ts"
-import { type RunHandle, type Runs, RunStore } from "./RunStore.ts"
 import type { Outcome } from "../../protocol/command/Command.ts"
 import type { CommandFrame } from "../transport/ClientFrame.ts"
-import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 import type { Action, Input, Item } from "../session/SessionIO.ts"
-import type { Moment, State } from "../session/SessionState.ts"
-import { defaults, init } from "../session/SessionState.ts"
 import type { Status, StatusStore } from "../session/Status.ts"
-import * as Connector from "../transport/Connector.ts"
-import { reader, type TypedEvent } from "./TypedEvent.ts"
 import type { WireEvent } from "../../protocol/event/ReceivedEvent.ts"
 import type { TransportName, Transports } from "../transport/Transports.ts"
+import { statusOf, step, wakeAt } from "../session/DeviceSession.ts"
 
 const momentOf = ({ monotonic, now }: Platform): Moment => ({ monotonic: monotonic(), wall: now() })
 
@@ -73,7 +73,6 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   #busy = false
   #closing = false
   readonly #end = new AbortController()
-  readonly #leave: () => void
 
   constructor(
     options: ConnectOptions<D>,
@@ -124,13 +123,8 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
     )
     this.#status = statusOf(this.#state)
     const { signal } = options
-    const stopListening = onReturn(() => this.#tell({ _tag: "wake" }))
-    signal?.addEventListener("abort", this.close)
-    this.#leave = () => {
-      this.#end.abort()
-      stopListening()
-      signal?.removeEventListener("abort", this.close)
-    }
+    onReturn(() => this.#tell({ _tag: "wake" }), this.#end.signal)
+    signal?.addEventListener("abort", this.close, { signal: this.#end.signal })
     // Later, so that callbacks find the connection that `connect` returns.
     queueMicrotask(() => signal?.aborted === true ? this.close() : this.#tell({ _tag: "start" }))
   }
@@ -310,7 +304,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   #show(status: Status): void {
     this.#status = status
     if (status.state === "stopped") {
-      this.#leave()
+      this.#end.abort()
       this.#store.close()
       this.#readers.end(this.#closing)
       this.#commands.stop()

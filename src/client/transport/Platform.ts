@@ -121,25 +121,21 @@ export const ambient = (): Platform => ({
 
 /**
  * Calls when the page comes back: its network is up again, or it is shown
- * again after a while in the background or in a cache. Returns what ends it.
+ * again after a while in the background or in a cache, until `end` aborts.
  * Does nothing where there is no page.
  *
  * @category listeners
  * @since 0.1.0
  */
-export const onReturn = (run: () => void): () => void => {
-  if (typeof document === "undefined" || typeof window === "undefined") return () => {}
+export const onReturn = (run: () => void, end: AbortSignal): void => {
+  if (typeof document === "undefined" || typeof window === "undefined") return
   const shown = () => {
     if (document.visibilityState === "visible") run()
   }
-  document.addEventListener("visibilitychange", shown)
-  window.addEventListener("online", run)
-  window.addEventListener("pageshow", run)
-  return () => {
-    document.removeEventListener("visibilitychange", shown)
-    window.removeEventListener("online", run)
-    window.removeEventListener("pageshow", run)
-  }
+  const until = { signal: end }
+  document.addEventListener("visibilitychange", shown, until)
+  window.addEventListener("online", run, until)
+  window.addEventListener("pageshow", run, until)
 }
 
 /**
