@@ -51,10 +51,9 @@ export interface Wrong {
  * @since 0.2.0
  */
 export const wrong = (limits: Limits): Wrong | undefined => {
-  const least = { capacity: 1, maxRuns: 1, recentRuns: 0 }
-  for (const option of ["capacity", "maxRuns", "recentRuns"] as const) {
-    const { [option]: value = least[option] } = limits
-    if (!Number.isSafeInteger(value) || value < least[option]) return { option, least: least[option] }
+  for (const [option, least] of [["capacity", 1], ["maxRuns", 1], ["recentRuns", 0]] as const) {
+    const { [option]: value = least } = limits
+    if (!Number.isSafeInteger(value) || value < least) return { option, least }
   }
   return undefined
 }

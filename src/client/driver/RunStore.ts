@@ -17,7 +17,7 @@ import * as RunEvents from "../../protocol/event/RunEvents.ts"
 import { RunFold } from "../../protocol/run/RunFold.ts"
 import type { RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import type { Item } from "../session/SessionIO.ts"
-import { isObject } from "../transport/Shapes.ts"
+import { memberOf, membersOf } from "../../protocol/run/Members.ts"
 import { call } from "./Callback.ts"
 
 /**
@@ -300,31 +300,18 @@ export class RunStore implements Runs {
   }
 }
 
-const isSame = (before: ReadonlyArray<unknown>, after: ReadonlyArray<unknown>): boolean =>
-  before.length === after.length && before.every((item, index) => item === after[index])
-
 /** The list as it was before, if nothing of it changed. */
 const sameOrNew = <A>(before: ReadonlyArray<A>, after: ReadonlyArray<A>): ReadonlyArray<A> =>
-  isSame(before, after) ? before : after
+  before.length === after.length && after.every((item, index) => item === before[index]) ? before : after
 
 /** The value `after`, with all of it that is as it was `before` from there. */
 const share = <A>(before: unknown, after: A): A => {
-  if (before === after) return after
+  const members = membersOf(after)
+  if (members === undefined || Array.isArray(before) !== Array.isArray(after)) return after
+  const shared = members.map(([name, value]) => [name, share(memberOf(before, name), value)] as const)
+  const isSame = members.length === membersOf(before)?.length &&
+    shared.every(([name, value]) => value === memberOf(before, name))
   // What says the same is of the same type.
-  const same = before as A
-  if (Array.isArray(before) && Array.isArray(after)) {
-    const items = after.map((item: unknown, index) => share(before[index], item))
-    if (isSame(before, items)) return same
-    return isSame(items, after) ? after : items as A
-  }
-  if (isObject(before) && isObject(after)) {
-    const fields = Object.entries(after).map(([key, value]) => [key, value, share(before[key], value)] as const)
-    const isSame = fields.length === Object.keys(before).length &&
-      fields.every(([key, , shared]) => Object.hasOwn(before, key) && shared === before[key])
-    if (isSame) return same
-    return fields.every(([, value, shared]) => value === shared)
-      ? after
-      : Object.fromEntries(fields.map(([key, , shared]) => [key, shared])) as A
-  }
-  return after
+  if (isSame) return before as A
+  return (Array.isArray(after) ? shared.map(([, value]) => value) : Object.fromEntries(shared)) as A
 }

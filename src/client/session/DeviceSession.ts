@@ -113,22 +113,17 @@ export const wakeAt = (state: State): number | undefined => {
  * @since 0.1.0
  */
 export const statusOf = (state: State): Status => {
-  const { phase } = state
+  const { attempt, phase, position, transport, wallAhead } = state
   switch (phase._tag) {
-    case "Idle":
-    case "Asking":
-    case "Opening":
-    case "Greeting":
-    case "Paused":
-      return { state: state.position === undefined ? "connecting" : "resuming" }
-    case "Open":
-      if (phase.degraded) return { state: "degraded" }
-      return phase.caughtUp ? { state: "live", transport: state.transport } : { state: "resuming" }
     case "Waiting":
-      return { state: "waiting", retryAt: phase.retryAt + state.wallAhead, attempt: state.attempt, cause: phase.cause }
+      return { state: "waiting", retryAt: phase.retryAt + wallAhead, attempt, cause: phase.cause }
     case "Stopped":
       return { state: "stopped", reason: phase.reason }
+    case "Open":
+      if (phase.degraded) return { state: "degraded" }
+      if (phase.caughtUp) return { state: "live", transport }
   }
+  return { state: position === undefined ? "connecting" : "resuming" }
 }
 
 const take = (turn: Turn, input: Input): void => {

@@ -99,10 +99,5 @@ export type StopReason =
  * @category lookups
  * @since 0.1.0
  */
-export const equals = (a: Status, b: Status): boolean => {
-  if (a.state === "waiting" && b.state === "waiting") {
-    return a.retryAt === b.retryAt && a.attempt === b.attempt && a.cause === b.cause
-  }
-  if (a.state === "live" && b.state === "live") return a.transport === b.transport
-  return a.state === b.state
-}
+export const equals = (a: Status, b: Status): boolean =>
+  a.state === b.state && Object.entries(a).every(([field, value]) => value === Reflect.get(b, field))

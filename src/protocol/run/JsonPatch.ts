@@ -6,6 +6,7 @@
  * @since 0.2.0
  */
 import type { Json } from "effect/Schema"
+import { memberOf, membersOf } from "./Members.ts"
 
 /**
  * The value after all operations, or `undefined` if one of them does not apply: then
@@ -45,15 +46,6 @@ const one = (root: Json | undefined, operation: Json): Json | undefined => {
   }
   return undefined
 }
-
-// The members of an object, and the elements of a list by their indices.
-const membersOf = (value: Json | undefined): ReadonlyArray<readonly [string, Json]> | undefined =>
-  typeof value === "object" && value !== null ? Object.entries(value) : undefined
-
-const memberOf = (value: Json | undefined, token: string): Json | undefined =>
-  typeof value === "object" && value !== null && Object.prototype.propertyIsEnumerable.call(value, token)
-    ? Reflect.get(value, token)
-    : undefined
 
 // A JSON Pointer (RFC 6901).
 const tokensOf = (pointer: Json | undefined): ReadonlyArray<string> | undefined => {
