@@ -106,23 +106,22 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
     this.#platform = platform
     this.#url = url
     const stored = loadPosition(options.storage, this.#report)
+    const { client, connectTimeoutMs, recentRuns, signal, start, threads } = options
     this.#state = init(
-      {
-        ...defaults,
+      withDefaults(defaults, {
         hasToken: options.token !== undefined,
-        threads: options.threads,
-        recentRuns: options.recentRuns,
-        client: options.client,
+        threads,
+        recentRuns,
+        client,
         transports,
-        start: stored ?? options.start ?? "head",
+        start: stored ?? start,
         backoff: withDefaults(defaults.backoff, options.backoff),
-        connectTimeoutMs: options.connectTimeoutMs ?? defaults.connectTimeoutMs
-      },
+        connectTimeoutMs
+      }),
       Math.floor(platform.random() * 4_294_967_296),
       momentOf(platform)
     )
     this.#status = statusOf(this.#state)
-    const { signal } = options
     onReturn(() => this.#tell({ _tag: "wake" }), this.#end.signal)
     signal?.addEventListener("abort", this.close, { signal: this.#end.signal })
     // Later, so that callbacks find the connection that `connect` returns.

@@ -18,11 +18,11 @@ import type { PendingCommand, State, Turn } from "./SessionState.ts"
 /** How long a command waits for an answer on one connection before it is sent again. */
 const againMs = 10_000
 
-const keep = ({ state }: Turn, id: string, command?: PendingCommand): void => {
-  const commands = new Map(state.commands)
+const keep = (turn: Turn, id: string, command?: PendingCommand): void => {
+  const commands = new Map(turn.commands)
   if (command === undefined) commands.delete(id)
   else commands.set(id, command)
-  state.commands = commands
+  turn.commands = commands
 }
 
 /** Whether the server of the last welcome takes any. */
@@ -37,8 +37,8 @@ export const onForget = (turn: Turn, id: string): void => keep(turn, id)
 
 /** The server can decide, it may be again: all are due, but what it cannot answer. */
 export const onReady = (turn: Turn): void => {
-  const accepts = areAccepted(turn.state)
-  for (const [id, command] of turn.state.commands) {
+  const accepts = areAccepted(turn)
+  for (const [id, command] of turn.commands) {
     keep(turn, id, { ...command, dueAt: accepts || command.times === 0 ? -Infinity : Infinity })
   }
 }
@@ -49,9 +49,9 @@ export const dueAt = ({ commands }: Pick<State, "commands">): number =>
 
 /** Sends those that are due on a connection that is open. */
 export const sendDue = (turn: Turn): void => {
-  for (const [id, { dueAt, frame, times }] of turn.state.commands) {
+  for (const [id, { dueAt, frame, times }] of turn.commands) {
     if (turn.now < dueAt) continue
-    if (areAccepted(turn.state)) {
+    if (areAccepted(turn)) {
       keep(turn, id, { frame, times: times + 1, dueAt: turn.now + againMs })
       send(turn, frame)
     } else answer(turn, id)
@@ -61,7 +61,7 @@ export const sendDue = (turn: Turn): void => {
 /** Takes what became of one. */
 export const onAnswer = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "command" }>): void => {
   const { id, type: _, ...outcome } = frame
-  const { times = 0 } = turn.state.commands.get(id) ?? {}
+  const { times = 0 } = turn.commands.get(id) ?? {}
   const isOfRepetition = times > 1 && outcome.outcome === "refused" && outcome.reason === "tooMany"
   if (times > 0 && !isOfRepetition) answer(turn, id, outcome)
 }

@@ -65,21 +65,22 @@ export interface Result {
  * @since 0.1.0
  */
 export const step = (before: State, input: Input, { monotonic, wall }: Moment): Result => {
-  const turn: Turn = { state: { ...before }, actions: [], now: monotonic, wall }
+  const turn: Turn = { ...before, actions: [], now: monotonic, wall }
   const leapMs = wall - monotonic - before.wallAhead
   // A small difference is left out while a time is shown, so that the time stays the same; else each is taken.
-  if (Math.abs(leapMs) >= leapAtLeastMs || before.phase._tag !== "Waiting") turn.state.wallAhead += leapMs
+  if (Math.abs(leapMs) >= leapAtLeastMs || before.phase._tag !== "Waiting") turn.wallAhead += leapMs
   if (before.phase._tag !== "Stopped") {
     take(turn, input)
     onTime(turn)
     if (leapMs >= leapAtLeastMs && before.phase._tag === "Open") showLife(turn)
   }
-  const status = statusOf(turn.state)
+  const status = statusOf(turn)
   const started = input._tag === "start" && before.phase._tag === "Idle"
   if (started || !Statuses.equals(statusOf(before), status)) {
     turn.actions.push({ _tag: "status", status })
   }
-  return turn
+  const { actions, now: _, wall: __, ...state } = turn
+  return { state, actions }
 }
 
 /** From when on the wall clock has leapt, and did not just run a little faster or slower. */
@@ -91,7 +92,7 @@ const leapAtLeastMs = 2_000
  * report its end. The wall clock closes nothing by itself: somebody may have set it forwards.
  */
 const showLife = (turn: Turn): void => {
-  if (turn.state.phase._tag === "Open") send(turn, { type: "pong" })
+  if (turn.phase._tag === "Open") send(turn, { type: "pong" })
 }
 
 /**
@@ -127,24 +128,23 @@ export const statusOf = (state: State): Status => {
 }
 
 const take = (turn: Turn, input: Input): void => {
-  const { state } = turn
   // What is told of another connection, or answers another question, comes too late.
-  const named = input._tag === "checked" ? state.checking : state.connection
+  const named = input._tag === "checked" ? turn.checking : turn.connection
   if ("connection" in input && input.connection !== named) return
-  if ("request" in input && !(state.asking && input.request === state.request)) return
+  if ("request" in input && !(turn.asking && input.request === turn.request)) return
   switch (input._tag) {
     case "start":
-      return state.phase._tag === "Idle" ? dial(turn) : undefined
+      return turn.phase._tag === "Idle" ? dial(turn) : undefined
     case "token":
       return onToken(turn, input.answer)
     case "tokenFailed":
       return onTokenFailed(turn)
     case "opened":
-      return state.phase._tag === "Opening" ? greet(turn) : undefined
+      return turn.phase._tag === "Opening" ? greet(turn) : undefined
     case "message":
       return onMessage(turn, input.data)
     case "closed":
-      return hasSocket(state) ? onClosed(turn, input) : undefined
+      return hasSocket(turn) ? onClosed(turn, input) : undefined
     case "acknowledged":
       return onAcknowledged(turn, input.confirmed)
     case "unacknowledged":
@@ -166,7 +166,7 @@ const take = (turn: Turn, input: Input): void => {
     case "pause":
       return onPause(turn)
     case "resume":
-      return state.phase._tag === "Paused" ? dial(turn) : undefined
+      return turn.phase._tag === "Paused" ? dial(turn) : undefined
     case "close":
       return onClose(turn)
     case "tick":
@@ -175,9 +175,8 @@ const take = (turn: Turn, input: Input): void => {
 }
 
 const onClose = (turn: Turn): void => {
-  const { state } = turn
-  if (state.phase._tag === "Open" && state.handled !== undefined && state.ackDue !== undefined) {
-    acknowledge(turn, state.handled)
+  if (turn.phase._tag === "Open" && turn.handled !== undefined && turn.ackDue !== undefined) {
+    acknowledge(turn, turn.handled)
   }
   hangUp(turn)
   stop(turn, { _tag: "closed" })
@@ -211,19 +210,16 @@ const deadlines = (state: State): ReadonlyArray<Deadline> => {
     }
     case "Waiting":
       return [[phase.retryAt, dial]]
-    case "Idle":
-    case "Paused":
-    case "Stopped":
-      return []
   }
+  return []
 }
 
 const silence = (silentMs: number): Loss => ({ _tag: "silent", silentMs })
 
 /** Does what is due. What ends the connection leaves nothing else to do. */
 const onTime = (turn: Turn): void => {
-  const { phase } = turn.state
-  for (const [at, due] of deadlines(turn.state)) {
-    if (at !== undefined && turn.now >= at && turn.state.phase === phase) due(turn)
+  const { phase } = turn
+  for (const [at, due] of deadlines(turn)) {
+    if (at !== undefined && turn.now >= at && turn.phase === phase) due(turn)
   }
 }

@@ -30,18 +30,18 @@ const keepMs = 600_000
  * @category transitions
  * @since 0.1.0
  */
-export const choose = ({ now, state }: Turn): TransportName => {
-  const [preferred, other] = state.config.transports
+export const choose = (turn: Turn): TransportName => {
+  const [preferred, other] = turn.config.transports
   if (other === undefined) return preferred
-  if (state.failures >= tries) {
-    state.failures = 0
-    state.transport = state.transport === preferred ? other : preferred
-    state.preferAgainAt = now + keepMs
-  } else if (state.transport !== preferred && now >= state.preferAgainAt) {
-    state.failures = tries - 1
-    state.transport = preferred
+  if (turn.failures >= tries) {
+    turn.failures = 0
+    turn.transport = turn.transport === preferred ? other : preferred
+    turn.preferAgainAt = turn.now + keepMs
+  } else if (turn.transport !== preferred && turn.now >= turn.preferAgainAt) {
+    turn.failures = tries - 1
+    turn.transport = preferred
   }
-  return state.transport
+  return turn.transport
 }
 
 /**
@@ -51,12 +51,12 @@ export const choose = ({ now, state }: Turn): TransportName => {
  * @category transitions
  * @since 0.1.0
  */
-export const onFailure = ({ actions, state }: Turn): void => {
-  state.failing += 1
-  if (state.checking !== undefined) return
-  state.failing = 1
-  state.checking = state.connection
-  actions.push({ _tag: "check", connection: state.connection })
+export const onFailure = (turn: Turn): void => {
+  turn.failing += 1
+  if (turn.checking !== undefined) return
+  turn.failing = 1
+  turn.checking = turn.connection
+  turn.actions.push({ _tag: "check", connection: turn.connection })
 }
 
 /**
@@ -65,12 +65,12 @@ export const onFailure = ({ actions, state }: Turn): void => {
  * @category transitions
  * @since 0.1.0
  */
-export const onAnswered = ({ now, state }: Turn): void => {
-  if (state.config.transports.length < 2) return
-  state.failures += state.failing
-  const { phase } = state
-  if (state.failures >= tries && phase._tag === "Waiting") {
-    state.phase = { ...phase, retryAt: Math.max(now, phase.notBefore) }
+export const onAnswered = (turn: Turn): void => {
+  if (turn.config.transports.length < 2) return
+  turn.failures += turn.failing
+  const { phase } = turn
+  if (turn.failures >= tries && phase._tag === "Waiting") {
+    turn.phase = { ...phase, retryAt: Math.max(turn.now, phase.notBefore) }
   }
 }
 
@@ -80,9 +80,9 @@ export const onAnswered = ({ now, state }: Turn): void => {
  * @category transitions
  * @since 0.1.0
  */
-export const onWelcome = ({ state }: Turn): void => {
-  state.failures = 0
-  state.checking = undefined
+export const onWelcome = (turn: Turn): void => {
+  turn.failures = 0
+  turn.checking = undefined
 }
 
 /**

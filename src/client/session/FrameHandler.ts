@@ -16,11 +16,10 @@ import { decode } from "../transport/ServerFrames.ts"
 
 /** Takes a message of the socket. */
 export const onMessage = (turn: Turn, data: unknown): void => {
-  const { state } = turn
-  if (state.phase._tag !== "Greeting" && state.phase._tag !== "Open") return
+  if (turn.phase._tag !== "Greeting" && turn.phase._tag !== "Open") return
   const frame = decode(data)
   // An answer may come by a request of its own, and is no word of the stream.
-  if (state.phase._tag === "Open" && frame.type !== "command") state.phase = { ...state.phase, heardAt: turn.now }
+  if (turn.phase._tag === "Open" && frame.type !== "command") turn.phase = { ...turn.phase, heardAt: turn.now }
   const loss = frame.type === "bad" ? badFrame(frame.detail) : onFrame(turn, frame)
   if (loss !== undefined) return abandon(turn, loss, 4400, "protocol violation")
   catchUp(turn)
@@ -30,14 +29,13 @@ export const onMessage = (turn: Turn, data: unknown): void => {
 const badFrame = (detail: string): Loss => ({ _tag: "badFrame", detail })
 
 const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
-  const { state } = turn
-  const welcomed = state.phase._tag === "Open"
+  const welcomed = turn.phase._tag === "Open"
   switch (frame.type) {
     case "goodbye":
-      state.reconnectAfterMs = frame.reconnectAfterMs
+      turn.reconnectAfterMs = frame.reconnectAfterMs
       return
     case "error":
-      state.lastError = `${frame.code}: ${frame.message}`
+      turn.lastError = `${frame.code}: ${frame.message}`
       return
     case "ping":
       send(turn, { type: "pong" })
@@ -54,10 +52,10 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
     case "snapshot":
       return onSnapshot(turn, frame)
     case "status":
-      if (state.phase._tag !== "Open") return
-      state.phase = { ...state.phase, degraded: frame.state === "degraded" }
+      if (turn.phase._tag !== "Open") return
+      turn.phase = { ...turn.phase, degraded: frame.state === "degraded" }
       // What nobody could decide meanwhile is asked again.
-      if (!state.phase.degraded) Commands.onReady(turn)
+      if (!turn.phase.degraded) Commands.onReady(turn)
       return
     case "command":
       Commands.onAnswer(turn, frame)
@@ -66,13 +64,12 @@ const onFrame = (turn: Turn, frame: ServerFrame): Loss | undefined => {
 }
 
 const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "welcome" }>): Loss | undefined => {
-  const { state } = turn
   const { epoch, heartbeatMs, offset, snapshots } = frame
-  const resumed = state.pending?.back?.resume ?? state.position
+  const resumed = turn.pending?.back?.resume ?? turn.position
   if (resumed !== undefined && frame.recovered && resumed.epoch !== epoch) {
     return badFrame("the welcome recovered a position of another epoch")
   }
-  state.phase = {
+  turn.phase = {
     _tag: "Open",
     since: turn.now,
     heardAt: turn.now,
@@ -82,53 +79,52 @@ const onWelcome = (turn: Turn, frame: Extract<ServerFrame, { readonly type: "wel
     caughtUp: false,
     degraded: false
   }
-  state.accepts = frame.accepts ?? []
+  turn.accepts = frame.accepts ?? []
   Commands.onReady(turn)
-  state.acked = -1
+  turn.acked = -1
   // What the connection before was told may have been lost with it.
-  state.confirms = [...state.named, ...state.confirms]
-  state.named = []
-  state.refusals = 0
-  state.welcomed = true
+  turn.confirms = [...turn.named, ...turn.confirms]
+  turn.named = []
+  turn.refusals = 0
+  turn.welcomed = true
   Fallback.onWelcome(turn)
   // A log that can serve the position again leaves no gap, so no snapshots come but those that were asked for.
   if (frame.recovered) awaitSnapshots(turn, 0)
-  if (frame.recovered && state.position !== undefined && resumed !== undefined) {
-    awaitSnapshots(turn, snapshots, { position: state.position, resume: resumed })
+  if (frame.recovered && turn.position !== undefined && resumed !== undefined) {
+    awaitSnapshots(turn, snapshots, { position: turn.position, resume: resumed })
   }
-  if (state.position === undefined) {
-    state.position = { epoch, offset }
-    state.handled = state.position
-    state.acked = offset
-    awaitSnapshots(turn, snapshots, { position: state.position, resume: earliest })
-    turn.actions.push({ _tag: "save", position: state.position })
-  } else if (state.handled?.epoch === epoch && state.handled.offset > 0) {
+  if (turn.position === undefined) {
+    turn.position = { epoch, offset }
+    turn.handled = turn.position
+    turn.acked = offset
+    awaitSnapshots(turn, snapshots, { position: turn.position, resume: earliest })
+    turn.actions.push({ _tag: "save", position: turn.position })
+  } else if (turn.handled?.epoch === epoch && turn.handled.offset > 0) {
     // The last acknowledgement may have been lost with its connection.
-    acknowledge(turn, state.handled)
+    acknowledge(turn, turn.handled)
   }
   return undefined
 }
 
 // Runs that were told of in the welcome are here only once their snapshots are.
-const catchUp = ({ state }: Turn): void => {
-  const { pending, phase, position } = state
+const catchUp = (turn: Turn): void => {
+  const { pending, phase, position } = turn
   if (phase._tag !== "Open" || phase.caughtUp || position === undefined) return
   if (pending !== undefined && pending.left > 0) return
-  if (position.epoch === phase.epoch && position.offset >= phase.head) state.phase = { ...phase, caughtUp: true }
+  if (position.epoch === phase.epoch && position.offset >= phase.head) turn.phase = { ...phase, caughtUp: true }
 }
 
 /** The program has handled everything up to this position. */
 export const onHandled = (turn: Turn, position: Position): void => {
-  const { state } = turn
-  if (position.epoch !== state.position?.epoch) return
-  if (state.handled?.epoch === position.epoch && position.offset <= state.handled.offset) return
-  state.handled = position
+  if (position.epoch !== turn.position?.epoch) return
+  if (turn.handled?.epoch === position.epoch && position.offset <= turn.handled.offset) return
+  turn.handled = position
   turn.actions.push({ _tag: "save", position })
-  if (state.phase._tag !== "Open" || state.phase.epoch !== position.epoch || position.offset <= state.acked) return
-  const { ackAtMostEveryMs, ackEveryMs } = state.config
-  const asked = state.confirms.some((offset) => offset <= position.offset)
-  const due = asked ? Math.max(turn.now, state.ackedAt + ackAtMostEveryMs) : turn.now + ackEveryMs
-  state.ackDue = Math.min(state.ackDue ?? due, due)
+  if (turn.phase._tag !== "Open" || turn.phase.epoch !== position.epoch || position.offset <= turn.acked) return
+  const { ackAtMostEveryMs, ackEveryMs } = turn.config
+  const asked = turn.confirms.some((offset) => offset <= position.offset)
+  const due = asked ? Math.max(turn.now, turn.ackedAt + ackAtMostEveryMs) : turn.now + ackEveryMs
+  turn.ackDue = Math.min(turn.ackDue ?? due, due)
 }
 
 /**
@@ -136,25 +132,24 @@ export const onHandled = (turn: Turn, position: Position): void => {
  * one may overtake another or be lost, so each names what is not known to have arrived.
  */
 export const acknowledge = (turn: Turn, { epoch, offset }: Position): void => {
-  const { state } = turn
-  const uncertain = state.transport === "sse" ? state.named : []
-  const handled = [...uncertain, ...state.confirms.filter((confirm) => confirm <= offset)]
+  const uncertain = turn.transport === "sse" ? turn.named : []
+  const handled = [...uncertain, ...turn.confirms.filter((confirm) => confirm <= offset)]
   const confirmed = handled.slice(0, maxConfirmed)
-  state.acked = offset
-  state.ackedAt = turn.now
-  state.ackDue = handled.length > maxConfirmed ? turn.now + state.config.ackAtMostEveryMs : undefined
-  state.confirms = state.confirms.filter((confirm) => !confirmed.includes(confirm))
-  state.named = [...state.named.filter((named) => !confirmed.includes(named)), ...confirmed].slice(-maxConfirmed)
+  turn.acked = offset
+  turn.ackedAt = turn.now
+  turn.ackDue = handled.length > maxConfirmed ? turn.now + turn.config.ackAtMostEveryMs : undefined
+  turn.confirms = turn.confirms.filter((confirm) => !confirmed.includes(confirm))
+  turn.named = [...turn.named.filter((named) => !confirmed.includes(named)), ...confirmed].slice(-maxConfirmed)
   send(turn, { type: "ack", offset, epoch, ...(confirmed.length === 0 ? {} : { confirmed }) })
 }
 
 /** These were confirmed: they need not be named again. */
-export const onAcknowledged = ({ state }: Turn, confirmed: ReadonlyArray<number>): void => {
-  state.named = state.named.filter((named) => !confirmed.includes(named))
+export const onAcknowledged = (turn: Turn, confirmed: ReadonlyArray<number>): void => {
+  turn.named = turn.named.filter((named) => !confirmed.includes(named))
 }
 
 /** The last acknowledgement did not arrive: another one follows after a while. */
-export const onUnacknowledged = ({ now, state }: Turn): void => {
-  if (state.phase._tag !== "Open" || state.handled?.epoch !== state.phase.epoch) return
-  state.ackDue ??= now + state.config.ackEveryMs
+export const onUnacknowledged = (turn: Turn): void => {
+  if (turn.phase._tag !== "Open" || turn.handled?.epoch !== turn.phase.epoch) return
+  turn.ackDue ??= turn.now + turn.config.ackEveryMs
 }

@@ -25,12 +25,11 @@ type Frame<Type extends ServerFrame["type"]> = Extract<ServerFrame, { readonly t
  * @since 0.1.0
  */
 export const onEvents = (turn: Turn, frame: Frame<"events">): Loss | undefined => {
-  const { state } = turn
-  const start = state.position
+  const start = turn.position
   if (start === undefined || frame.epoch !== start.epoch) {
     return missing(start, { epoch: frame.epoch, offset: frame.events[0]?.offset ?? frame.upTo ?? 0 })
   }
-  const filtered = state.config.threads !== undefined
+  const filtered = turn.config.threads !== undefined
   const upTo = frame.upTo ?? 0
   const fresh: Array<WireEvent> = []
   let offset = start.offset
@@ -55,13 +54,13 @@ export const onEvents = (turn: Turn, frame: Frame<"events">): Loss | undefined =
   }
 
   if (offset === start.offset) return undefined
-  const { left = 0 } = state.pending ?? {}
+  const { left = 0 } = turn.pending ?? {}
   if (left > 0) return { _tag: "badFrame", detail: `events came before ${left} snapshots that had to come` }
   const position = { epoch: start.epoch, offset }
-  const unseen = state.former.size === 0 ? fresh : fresh.filter((event) => !state.former.has(event.id))
+  const unseen = turn.former.size === 0 ? fresh : fresh.filter((event) => !turn.former.has(event.id))
   note(turn, fresh)
-  state.position = position
-  state.recent = RecentIds.add(state.recent, fresh.map((event) => event.id))
+  turn.position = position
+  turn.recent = RecentIds.add(turn.recent, fresh.map((event) => event.id))
   turn.actions.push({
     _tag: "deliver",
     items: unseen.map((event): Item => ({ _tag: "Event", epoch: start.epoch, event })),
@@ -77,13 +76,12 @@ export const onEvents = (turn: Turn, frame: Frame<"events">): Loss | undefined =
  * @since 0.1.0
  */
 export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
-  const { state } = turn
   const { snapshots } = frame
-  const start = state.position
+  const start = turn.position
   // A log may lose its newest events and keep its epoch. Its head is then behind what was seen here, and nothing that was
   // known of it holds.
-  const lostNewest = frame.reason === "epoch" && start !== undefined && state.phase._tag === "Open" &&
-    state.phase.head < start.offset
+  const lostNewest = frame.reason === "epoch" && start !== undefined && turn.phase._tag === "Open" &&
+    turn.phase.head < start.offset
   const known = start !== undefined && start.epoch === frame.epoch && !lostNewest
   if (known && frame.to <= start.offset) {
     awaitSnapshots(turn, snapshots, { position: start, resume: start })
@@ -95,9 +93,9 @@ export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
   const previous = start?.epoch === earliest.epoch ? undefined : start
   if (start !== undefined) awaitSnapshots(turn, snapshots, { position: start, resume: start })
   if (!known) newEpoch(turn)
-  state.position = position
-  if (state.phase._tag === "Open" && state.phase.epoch !== frame.epoch) {
-    state.phase = { ...state.phase, epoch: frame.epoch, head: frame.to }
+  turn.position = position
+  if (turn.phase._tag === "Open" && turn.phase.epoch !== frame.epoch) {
+    turn.phase = { ...turn.phase, epoch: frame.epoch, head: frame.to }
   }
   // Nothing is missing from a log that was asked for all that it keeps, and that keeps all.
   const isMissing = previous !== undefined || frame.to >= frame.from
@@ -119,11 +117,10 @@ export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
  * @since 0.1.0
  */
 export const onSnapshot = (turn: Turn, frame: Frame<"snapshot">): Loss | undefined => {
-  const { state } = turn
-  const { position } = state
+  const { position } = turn
   if (position === undefined) return { _tag: "badFrame", detail: "a snapshot came before any position" }
   heard(turn, frame.run)
-  if (state.pending !== undefined) awaitSnapshots(turn, Math.max(0, state.pending.left - 1))
+  if (turn.pending !== undefined) awaitSnapshots(turn, Math.max(0, turn.pending.left - 1))
   setRunning(turn, frame.run, frame.state.status === "active")
   turn.actions.push({
     _tag: "deliver",
@@ -142,11 +139,10 @@ export const onSnapshot = (turn: Turn, frame: Frame<"snapshot">): Loss | undefin
  * @since 0.1.0
  */
 export const settle = (turn: Turn): void => {
-  const { state } = turn
-  const { pending, phase, position } = state
+  const { pending, phase, position } = turn
   if (pending === undefined || pending.left > 0 || position === undefined) return
   if (phase._tag !== "Open" || !phase.caughtUp) return
-  state.pending = undefined
+  turn.pending = undefined
   if (pending.runs.size === 0) return
   turn.actions.push({
     _tag: "deliver",
@@ -162,9 +158,9 @@ export const settle = (turn: Turn): void => {
  * @category frames
  * @since 0.1.0
  */
-export const awaitSnapshots = ({ state }: Turn, left: number, back?: Back): void => {
-  const { pending } = state
-  state.pending = {
+export const awaitSnapshots = (turn: Turn, left: number, back?: Back): void => {
+  const { pending } = turn
+  turn.pending = {
     back: left > 0 ? pending?.back ?? back : undefined,
     left,
     runs: pending?.runs ?? new Set()
@@ -172,30 +168,29 @@ export const awaitSnapshots = ({ state }: Turn, left: number, back?: Back): void
 }
 
 /** The server knows of this run. */
-const heard = ({ state }: Turn, run: string): void => {
-  if (state.pending?.runs.has(run) !== true) return
-  const runs = new Set(state.pending.runs)
+const heard = (turn: Turn, run: string): void => {
+  if (turn.pending?.runs.has(run) !== true) return
+  const runs = new Set(turn.pending.runs)
   runs.delete(run)
-  state.pending = { ...state.pending, runs }
+  turn.pending = { ...turn.pending, runs }
 }
 
-const newEpoch = ({ state }: Turn): void => {
-  if (state.pending !== undefined) {
-    state.pending = { ...state.pending, runs: new Set([...state.pending.runs, ...state.running]) }
+const newEpoch = (turn: Turn): void => {
+  if (turn.pending !== undefined) {
+    turn.pending = { ...turn.pending, runs: new Set([...turn.pending.runs, ...turn.running]) }
   }
-  state.former = new Set([...state.former, ...RecentIds.toSet(state.recent)].slice(-RecentIds.kept))
-  state.recent = RecentIds.empty
-  state.running = new Set()
-  state.confirms = []
-  state.named = []
-  state.ackDue = undefined
-  state.acked = -1
+  turn.former = new Set([...turn.former, ...RecentIds.toSet(turn.recent)].slice(-RecentIds.kept))
+  turn.recent = RecentIds.empty
+  turn.running = new Set()
+  turn.confirms = []
+  turn.named = []
+  turn.ackDue = undefined
+  turn.acked = -1
 }
 
 const note = (turn: Turn, events: ReadonlyArray<WireEvent>): void => {
-  const { state } = turn
   const confirms = events.filter((event) => event.confirm === true).map((event) => event.offset)
-  if (confirms.length > 0) state.confirms = [...state.confirms, ...confirms]
+  if (confirms.length > 0) turn.confirms = [...turn.confirms, ...confirms]
   for (const { keep, run, type } of events) {
     if (run === undefined) continue
     heard(turn, run)
@@ -203,12 +198,12 @@ const note = (turn: Turn, events: ReadonlyArray<WireEvent>): void => {
   }
 }
 
-const setRunning = ({ state }: Turn, run: string, open: boolean): void => {
-  if (state.running.has(run) === open) return
-  const running = new Set(state.running)
+const setRunning = (turn: Turn, run: string, open: boolean): void => {
+  if (turn.running.has(run) === open) return
+  const running = new Set(turn.running)
   if (open) running.add(run)
   else running.delete(run)
-  state.running = running
+  turn.running = running
 }
 
 const missing = (after: Position | undefined, received: Position): Loss => ({

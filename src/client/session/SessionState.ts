@@ -29,9 +29,9 @@ import { both, type TransportName, type Transports } from "../transport/Transpor
  */
 export interface Config {
   readonly hasToken: boolean
-  readonly threads: ReadonlyArray<string> | undefined
-  readonly recentRuns: number | undefined
-  readonly client: string | undefined
+  readonly threads?: ReadonlyArray<string> | undefined
+  readonly recentRuns?: number | undefined
+  readonly client?: string | undefined
   readonly transports: Transports
   readonly start: Position | "head" | "earliest"
   readonly backoff: Reconnect.Backoff
@@ -49,9 +49,6 @@ export interface Config {
  */
 export const defaults: Config = {
   hasToken: false,
-  threads: undefined,
-  recentRuns: undefined,
-  client: undefined,
   transports: both,
   start: "head",
   backoff: Reconnect.defaults,
@@ -187,24 +184,24 @@ export interface State {
   readonly transport: TransportName
   readonly failures: number
   readonly failing: number
-  readonly checking: number | undefined
+  readonly checking?: number | undefined
   readonly preferAgainAt: number
-  readonly token: HeldToken | undefined
-  readonly refused: string | undefined
+  readonly token?: HeldToken | undefined
+  readonly refused?: string | undefined
   readonly refusals: number
   readonly renewedAt: number
-  readonly renewAt: number | undefined
+  readonly renewAt?: number | undefined
   readonly reconnectAfterMs: number
-  readonly lastError: string | undefined
+  readonly lastError?: string | undefined
   readonly position: Position | undefined
   readonly handled: Position | undefined
   readonly acked: number
   readonly ackedAt: number
-  readonly ackDue: number | undefined
+  readonly ackDue?: number | undefined
   readonly confirms: ReadonlyArray<number>
   readonly named: ReadonlyArray<number>
   readonly running: ReadonlySet<string>
-  readonly pending: Pending | undefined
+  readonly pending?: Pending | undefined
   readonly recent: RecentIds.RecentIds
   readonly former: ReadonlySet<string>
   readonly commands: ReadonlyMap<string, PendingCommand>
@@ -257,24 +254,17 @@ export const init = (config: Config, seed: number, { monotonic, wall }: Moment):
     transport: config.transports[0],
     failures: 0,
     failing: 0,
-    checking: undefined,
     preferAgainAt: -Infinity,
-    token: undefined,
-    refused: undefined,
     refusals: 0,
     renewedAt: -Infinity,
-    renewAt: undefined,
     reconnectAfterMs: 0,
-    lastError: undefined,
     position: start,
     handled: start,
     acked: 0,
     ackedAt: -Infinity,
-    ackDue: undefined,
     confirms: [],
     named: [],
     running: none,
-    pending: undefined,
     recent: RecentIds.empty,
     former: none,
     commands: new Map(),
@@ -282,15 +272,16 @@ export const init = (config: Config, seed: number, { monotonic, wall }: Moment):
   }
 }
 
+type Changing = { -readonly [K in keyof State]: State[K] }
+
 /**
- * One step in the making: a copy of the state to change, the actions so far, the
+ * One step in the making: the state, which it changes, the actions so far, the
  * monotonic time, and what the wall clock shows.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Turn {
-  readonly state: { -readonly [K in keyof State]: State[K] }
+export interface Turn extends Changing {
   readonly actions: Array<Action>
   readonly now: number
   readonly wall: number

@@ -7,18 +7,16 @@
  * @since 0.1.0
  */
 
-const epoch = "[A-Za-z0-9_-]{1,32}"
-
 /**
  * Matches an epoch: 1 to 32 characters of `A–Z a–z 0–9 _ -`.
  *
  * @category patterns
  * @since 0.1.0
  */
-export const epochPattern = new RegExp(`^${epoch}$`, "u")
+export const epochPattern = /^[A-Za-z0-9_-]{1,32}$/u
 
 // A number has one form, so a position has one text.
-const positionPattern = new RegExp(`^(${epoch}):(0|[1-9][0-9]{0,15})$`)
+const positionPattern = /^([A-Za-z0-9_-]{1,32}):(0|[1-9][0-9]{0,15})$/
 
 /**
  * Writes a position as `<epoch>:<offset>`.
