@@ -146,6 +146,16 @@ describe("RunStore", () => {
     assert.deepStrictEqual(getSnapshot().map(({ id }) => id), ["r1", "r4"])
   })
 
+  it("gives no member of a state what objects inherit, whatever its name", () => {
+    const { frame, store } = storeOf(event("r1", "state_snapshot", { state: {} }))
+    const state = () => store.run("r1").get()?.state
+    assert.deepStrictEqual(state(), {})
+    frame(event("r1", "state_snapshot", { state: JSON.parse(`{"__proto__":{}}`) }))
+    const given = Object.values(state() ?? {})
+    assert.strictEqual(JSON.stringify(state()), `{"__proto__":{}}`)
+    assert.notInclude(given, Object.prototype)
+  })
+
   it("folds no event that a snapshot has in it, and goes on from there", () => {
     const { frame, store } = storeOf()
     const fold = new RunFold()
