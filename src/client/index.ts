@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+// First: then all that a page loads stands together in its bundle, and compresses better.
 export { connect } from "./connect.ts"
 export * as Client from "./Client.ts"
 export type { Connection, ConnectOptions, Token } from "./driver/ConnectOptions.ts"

@@ -11,6 +11,7 @@
  * @since 0.2.0
  */
 import type { Outcome } from "../../protocol/command/Command.ts"
+import type { CommandFrame } from "../transport/ClientFrame.ts"
 import type { ServerFrame } from "../transport/ServerFrames.ts"
 import { send } from "./Handshake.ts"
 import type { PendingCommand, State, Turn } from "./SessionState.ts"
@@ -29,11 +30,11 @@ const keep = (turn: Turn, id: string, command?: PendingCommand): void => {
 const areAccepted = ({ accepts }: Pick<State, "accepts">): boolean => accepts.includes("command")
 
 /** Takes a command. */
-export const onAsk = (turn: Turn, frame: PendingCommand["frame"]): void =>
-  keep(turn, frame.id, { frame, times: 0, dueAt: -Infinity })
+export const onAsk = (turn: Turn, { command }: { readonly command: CommandFrame }): void =>
+  keep(turn, command.id, { frame: command, times: 0, dueAt: -Infinity })
 
 /** Nobody waits for this one any more. */
-export const onForget = (turn: Turn, id: string): void => keep(turn, id)
+export const onForget = (turn: Turn, { id }: { readonly id: string }): void => keep(turn, id)
 
 /** The server can decide, it may be again: all are due, but what it cannot answer. */
 export const onReady = (turn: Turn): void => {

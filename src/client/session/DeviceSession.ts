@@ -70,7 +70,7 @@ export const step = (before: State, input: Input, { monotonic, wall }: Moment): 
   // A small difference is left out while a time is shown, so that the time stays the same; else each is taken.
   if (Math.abs(leapMs) >= leapAtLeastMs || before.phase._tag !== "Waiting") turn.wallAhead += leapMs
   if (before.phase._tag !== "Stopped") {
-    take(turn, input)
+    take(turn, input._tag, input)
     onTime(turn)
     if (leapMs >= leapAtLeastMs && before.phase._tag === "Open") showLife(turn)
   }
@@ -127,59 +127,48 @@ export const statusOf = (state: State): Status => {
   return { state: position === undefined ? "connecting" : "resuming" }
 }
 
-const take = (turn: Turn, input: Input): void => {
-  // What is told of another connection, or answers another question, comes too late.
-  const named = input._tag === "checked" ? turn.checking : turn.connection
-  if ("connection" in input && input.connection !== named) return
-  if ("request" in input && !(turn.asking && input.request === turn.request)) return
-  switch (input._tag) {
-    case "start":
-      return turn.phase._tag === "Idle" ? dial(turn) : undefined
-    case "token":
-      return onToken(turn, input.answer)
-    case "tokenFailed":
-      return onTokenFailed(turn)
-    case "opened":
-      return turn.phase._tag === "Opening" ? greet(turn) : undefined
-    case "message":
-      return onMessage(turn, input.data)
-    case "closed":
-      return hasSocket(turn) ? onClosed(turn, input) : undefined
-    case "acknowledged":
-      return onAcknowledged(turn, input.confirmed)
-    case "unacknowledged":
-      return onUnacknowledged(turn)
-    case "checked":
-      return onChecked(turn, input.answer)
-    case "handled":
-      return onHandled(turn, input.position)
-    case "ask":
-      return Commands.onAsk(turn, input.command)
-    case "forget":
-      return Commands.onForget(turn, input.id)
-    case "wake":
-      return onWake(turn)
-    case "renew":
-      return onRenew(turn)
-    case "reconnect":
-      return onReconnect(turn)
-    case "pause":
-      return onPause(turn)
-    case "resume":
-      return turn.phase._tag === "Paused" ? dial(turn) : undefined
-    case "close":
-      return onClose(turn)
-    case "tick":
-      return
-  }
-}
-
 const onClose = (turn: Turn): void => {
   if (turn.phase._tag === "Open" && turn.handled !== undefined && turn.ackDue !== undefined) {
     acknowledge(turn, turn.handled)
   }
   hangUp(turn)
   stop(turn, { _tag: "closed" })
+}
+
+type Tag = Input["_tag"]
+
+type InputOf<T extends Tag> = Extract<Input, { readonly _tag: T }>
+
+/** What each input does to the session. */
+const handlers: { readonly [T in Tag]: (turn: Turn, input: InputOf<T>) => void } = {
+  start: (turn) => turn.phase._tag === "Idle" && dial(turn),
+  token: onToken,
+  tokenFailed: onTokenFailed,
+  opened: (turn) => turn.phase._tag === "Opening" && greet(turn),
+  message: onMessage,
+  closed: (turn, input) => hasSocket(turn) && onClosed(turn, input),
+  acknowledged: onAcknowledged,
+  unacknowledged: onUnacknowledged,
+  checked: onChecked,
+  handled: onHandled,
+  ask: Commands.onAsk,
+  forget: Commands.onForget,
+  tick: () => {},
+  wake: onWake,
+  renew: onRenew,
+  reconnect: onReconnect,
+  pause: onPause,
+  resume: (turn) => turn.phase._tag === "Paused" && dial(turn),
+  close: onClose
+}
+
+// Told its tag, it knows that handler and input are of one kind.
+const take = <T extends Tag>(turn: Turn, tag: T, input: InputOf<T>): void => {
+  // What is told of another connection, or answers another question, comes too late.
+  const named = input._tag === "checked" ? turn.checking : turn.connection
+  if ("connection" in input && input.connection !== named) return
+  if ("request" in input && !(turn.asking && input.request === turn.request)) return
+  handlers[tag](turn, input)
 }
 
 /** How many heartbeats without any message mean that the server is gone. */

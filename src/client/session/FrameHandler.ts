@@ -15,7 +15,7 @@ import type { ServerFrame } from "../transport/ServerFrames.ts"
 import { decode } from "../transport/ServerFrames.ts"
 
 /** Takes a message of the socket. */
-export const onMessage = (turn: Turn, data: unknown): void => {
+export const onMessage = (turn: Turn, { data }: { readonly data: unknown }): void => {
   if (turn.phase._tag !== "Greeting" && turn.phase._tag !== "Open") return
   const frame = decode(data)
   // An answer may come by a request of its own, and is no word of the stream.
@@ -115,7 +115,7 @@ const catchUp = (turn: Turn): void => {
 }
 
 /** The program has handled everything up to this position. */
-export const onHandled = (turn: Turn, position: Position): void => {
+export const onHandled = (turn: Turn, { position }: { readonly position: Position }): void => {
   if (position.epoch !== turn.position?.epoch) return
   if (turn.handled?.epoch === position.epoch && position.offset <= turn.handled.offset) return
   turn.handled = position
@@ -144,7 +144,7 @@ export const acknowledge = (turn: Turn, { epoch, offset }: Position): void => {
 }
 
 /** These were confirmed: they need not be named again. */
-export const onAcknowledged = (turn: Turn, confirmed: ReadonlyArray<number>): void => {
+export const onAcknowledged = (turn: Turn, { confirmed }: { readonly confirmed: ReadonlyArray<number> }): void => {
   turn.named = turn.named.filter((named) => !confirmed.includes(named))
 }
 

@@ -71,7 +71,7 @@ export const greet = (turn: Turn): void => {
 }
 
 /** Takes the answer to `ask`. */
-export const onToken = (turn: Turn, answer: TokenAnswer | undefined): void => {
+export const onToken = (turn: Turn, { answer }: { readonly answer: TokenAnswer | undefined }): void => {
   turn.asking = false
   turn.renewAt = undefined
   const connecting = turn.phase._tag === "Asking"
@@ -107,7 +107,10 @@ export const onRenew = (turn: Turn): void => {
 }
 
 /** Takes what the gateway answers to a plain request. */
-export const onChecked = (turn: Turn, answer: HttpAnswer.HttpAnswer | undefined): void => {
+export const onChecked = (
+  turn: Turn,
+  { answer }: { readonly answer: HttpAnswer.HttpAnswer | undefined }
+): void => {
   turn.checking = undefined
   if (answer === undefined) return
   const { detail, status } = answer
