@@ -6,7 +6,8 @@
  */
 import * as Schema from "effect/Schema"
 import { RunId } from "../../protocol/values/Identity.ts"
-import { RunFold, RunPart, RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
+import * as RunEvents from "../../protocol/event/RunEvents.ts"
+import { RunPart, RunSnapshot } from "../../protocol/run/RunSnapshot.ts"
 import * as Envelope from "../../protocol/wire/Envelope.ts"
 import type { Entry } from "../Log.ts"
 import { RunStates } from "./RunStates.ts"
@@ -81,8 +82,8 @@ export const fold = (
   for (const { offset, run, since, state } of saved) runs.restore(run, since, offset, state)
   for (const { at, body, offset, run, thread, type } of since) {
     if (run === undefined || (only !== undefined && run !== only)) continue
-    const keep = RunFold.reads(type) ? undefined : Envelope.keepIn(body)
-    runs.apply(run, type, RunFold.reads(type, keep) ? toData(body) : noData, at, offset, thread, keep)
+    const keep = RunEvents.isFolded(type) ? undefined : Envelope.keepIn(body)
+    runs.apply(run, type, RunEvents.isFolded(type, keep) ? toData(body) : noData, at, offset, thread, keep)
   }
   return runs
 }

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import { reader, type TypedEvent } from "./TypedEvent.ts"
-import { type RunHandle, type Runs, RunStore } from "./RunStore.ts"
+import { type RunHandle, RunStore } from "./RunStore.ts"
 import { CommandDesk, type RunCommands } from "./RunCommands.ts"
 import { EventReaders } from "./EventReaders.ts"
 import type { Moment, State } from "../session/SessionState.ts"
@@ -61,10 +61,8 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   readonly #url: string
   readonly #openBy: Connector.Open
   readonly #relay: Relay | undefined
-  readonly #store: RunStore
   readonly #commands: CommandDesk
   readonly #listeners = new Set<{ readonly tell: () => void }>()
-  readonly #readers: EventReaders<TypedEvent<D>>
   #state: State
   #status: Status
   #socket: OpenSocket | undefined
@@ -86,23 +84,21 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
     this.#relay = relay
     this.#options = options
     this.#read = reader(options.catalog)
-    this.#store = new RunStore(options.maxRuns ?? Limits.maxRuns, options.threads)
-    this.runs = this.#store
+    this.runs = new RunStore(options.maxRuns ?? Limits.maxRuns, options.threads)
     this.#commands = new CommandDesk({
-      store: this.#store,
+      store: this.runs,
       tell: (input) => this.#tell(input),
       after: platform.after,
       nextId,
       report: this.#report
     })
-    this.run = (id) => Object.assign(this.#store.run(id), this.#commands.of(id))
-    this.#readers = new EventReaders(options.capacity ?? Limits.capacity, {
+    this.run = (id) => Object.assign(this.runs.run(id), this.#commands.of(id))
+    this.events = new EventReaders(options.capacity ?? Limits.capacity, {
       handled: (position) => this.handled(position),
       room: () => {
         if (this.#state.phase._tag === "Paused") this.#tell({ _tag: "resume" })
       }
     })
-    this.events = this.#readers
     this.#platform = platform
     this.#url = url
     const stored = loadPosition(options.storage, this.#report)
@@ -128,8 +124,8 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
     queueMicrotask(() => signal?.aborted === true ? this.close() : this.#tell({ _tag: "start" }))
   }
 
-  readonly events: AsyncIterable<TypedEvent<D>>
-  readonly runs: Runs
+  readonly events: EventReaders<TypedEvent<D>>
+  readonly runs: RunStore
   readonly run: (id: string) => RunHandle & RunCommands
   readonly status: StatusStore = {
     subscribe: (tell) => {
@@ -263,16 +259,16 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   }
 
   deliver(items: ReadonlyArray<Item>, position: Position): void {
-    for (const item of items) this.#store.apply(item)
+    for (const item of items) this.runs.apply(item)
     for (const item of items) {
       call(() => this.#hand(item), this.#report)
       // What was handled up to here is known before the end, the rest stays for another time.
-      if (this.#closing) return this.#readers.settle()
+      if (this.#closing) return this.events.settle()
     }
-    this.#readers.put(position)
-    this.#readers.settle()
-    if (this.#readers.isFull) this.#tell({ _tag: "pause" })
-    this.#store.flush(this.#report)
+    this.events.put(position)
+    this.events.settle()
+    if (this.events.isFull) this.#tell({ _tag: "pause" })
+    this.runs.flush(this.#report)
   }
 
   #hand(item: Item): void {
@@ -294,9 +290,9 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
 
   #take({ epoch, event }: Extract<Item, { readonly _tag: "Event" }>): void {
     const { onEvent } = this.#options
-    if (onEvent === undefined && !this.#readers.areThere) return
+    if (onEvent === undefined && !this.events.areThere) return
     const typed = this.#read(event)
-    this.#readers.put({ epoch, offset: event.offset }, typed)
+    this.events.put({ epoch, offset: event.offset }, typed)
     return onEvent?.(typed)
   }
 
@@ -304,8 +300,8 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
     this.#status = status
     if (status.state === "stopped") {
       this.#end.abort()
-      this.#store.close()
-      this.#readers.end(this.#closing)
+      this.runs.close()
+      this.events.end(this.#closing)
       this.#commands.stop()
     }
     call(() => this.#options.onStatus?.(status), this.#report)

@@ -34,6 +34,7 @@ import {
   onWake,
   send,
   stop,
+  tokenTimeoutMs,
   wait
 } from "./Handshake.ts"
 import { acknowledge, onAcknowledged, onHandled, onMessage, onUnacknowledged } from "./FrameHandler.ts"
@@ -181,7 +182,7 @@ const deadlines = (state: State): ReadonlyArray<Deadline> => {
   const { ackDue, config, handled, phase, renewAt } = state
   switch (phase._tag) {
     case "Asking":
-      return [[phase.since + config.tokenTimeoutMs, (turn) => wait(turn, { _tag: "tokenFailed" })]]
+      return [[phase.since + tokenTimeoutMs, (turn) => wait(turn, { _tag: "tokenFailed" })]]
     case "Opening":
     case "Greeting":
       return [[phase.since + config.connectTimeoutMs, (turn) => {

@@ -14,6 +14,14 @@ import type { Loss } from "./Status.ts"
 import type { ServerFrame } from "../transport/ServerFrames.ts"
 import { decode } from "../transport/ServerFrames.ts"
 
+/** How long an acknowledgement may wait. */
+const ackEveryMs = 1_000
+
+/**
+ * How far apart acknowledgements are, even if each event asks for one at once: servers limit the frames they take.
+ */
+const ackAtMostEveryMs = 50
+
 /** Takes a message of the socket. */
 export const onMessage = (turn: Turn, { data }: { readonly data: unknown }): void => {
   if (turn.phase._tag !== "Greeting" && turn.phase._tag !== "Open") return
@@ -121,7 +129,6 @@ export const onHandled = (turn: Turn, { position }: { readonly position: Positio
   turn.handled = position
   turn.actions.push({ _tag: "save", position })
   if (turn.phase._tag !== "Open" || turn.phase.epoch !== position.epoch || position.offset <= turn.acked) return
-  const { ackAtMostEveryMs, ackEveryMs } = turn.config
   const asked = turn.confirms.some((offset) => offset <= position.offset)
   const due = asked ? Math.max(turn.now, turn.ackedAt + ackAtMostEveryMs) : turn.now + ackEveryMs
   turn.ackDue = Math.min(turn.ackDue ?? due, due)
@@ -137,7 +144,7 @@ export const acknowledge = (turn: Turn, { epoch, offset }: Position): void => {
   const confirmed = handled.slice(0, maxConfirmed)
   turn.acked = offset
   turn.ackedAt = turn.now
-  turn.ackDue = handled.length > maxConfirmed ? turn.now + turn.config.ackAtMostEveryMs : undefined
+  turn.ackDue = handled.length > maxConfirmed ? turn.now + ackAtMostEveryMs : undefined
   turn.confirms = turn.confirms.filter((confirm) => !confirmed.includes(confirm))
   turn.named = [...turn.named.filter((named) => !confirmed.includes(named)), ...confirmed].slice(-maxConfirmed)
   send(turn, { type: "ack", offset, epoch, ...(confirmed.length === 0 ? {} : { confirmed }) })
@@ -151,5 +158,5 @@ export const onAcknowledged = (turn: Turn, { confirmed }: { readonly confirmed: 
 /** The last acknowledgement did not arrive: another one follows after a while. */
 export const onUnacknowledged = (turn: Turn): void => {
   if (turn.phase._tag !== "Open" || turn.handled?.epoch !== turn.phase.epoch) return
-  turn.ackDue ??= turn.now + turn.config.ackEveryMs
+  turn.ackDue ??= turn.now + ackEveryMs
 }

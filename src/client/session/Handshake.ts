@@ -22,6 +22,9 @@ const refusalsAtMost = 3
 /** How far apart refusals must be for a new token to be asked for at once. */
 const renewAtOnceMs = 10_000
 
+/** How long the answer to `ask` may take. */
+export const tokenTimeoutMs = 30_000
+
 /** How long a renewal in band that failed waits before it is tried again. */
 const renewAgainMs = 5_000
 
@@ -39,8 +42,8 @@ export const ask = (turn: Turn): void => {
   turn.request += 1
   turn.asking = true
   // If the answer never comes, the renewal is tried again.
-  turn.renewAt = turn.phase._tag === "Open" ? turn.now + turn.config.tokenTimeoutMs : undefined
-  turn.actions.push({ _tag: "askToken", request: turn.request, refused: turn.refused !== undefined })
+  turn.renewAt = turn.phase._tag === "Open" ? turn.now + tokenTimeoutMs : undefined
+  turn.actions.push({ _tag: "askToken", request: turn.request })
 }
 
 const open = (turn: Turn): void => {

@@ -118,8 +118,7 @@ export type Input =
 /**
  * What a session asks its driver to do, in this order.
  *
- * - `askToken`: get a token, and answer with the same `request`. `refused` tells
- *   that the last one was not taken.
+ * - `askToken`: get a token, and answer with the same `request`.
  * - `connect`: open a connection by this transport, and name it by `connection`
  *   from now on.
  * - `check`: ask what the gateway answers to a plain request over HTTP, and tell
@@ -137,7 +136,7 @@ export type Input =
  * @since 0.1.0
  */
 export type Action =
-  | { readonly _tag: "askToken"; readonly request: number; readonly refused: boolean }
+  | { readonly _tag: "askToken"; readonly request: number }
   | { readonly _tag: "connect"; readonly connection: number; readonly transport: TransportName }
   | { readonly _tag: "check"; readonly connection: number }
   | { readonly _tag: "send"; readonly frame: ClientFrame }

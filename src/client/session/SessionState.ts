@@ -18,9 +18,6 @@ import { both, type TransportName, type Transports } from "../transport/Transpor
  * - `threads`: the thread filter of `hello`; `client` names the program there.
  * - `recentRuns`: of how many runs that are not active the state is asked for.
  * - `transports`: those to connect by, the preferred one first.
- * - `ackEveryMs`: how long an acknowledgement may wait, and `ackAtMostEveryMs`
- *   how far apart they are even if each event asks for one at once: servers limit
- *   the frames they take.
  * - `start`: the position to resume from. `earliest` stands for the oldest event
  *   that is kept, `head` for the newest.
  *
@@ -36,9 +33,6 @@ export interface Config {
   readonly start: Position | "head" | "earliest"
   readonly backoff: Reconnect.Backoff
   readonly connectTimeoutMs: number
-  readonly tokenTimeoutMs: number
-  readonly ackEveryMs: number
-  readonly ackAtMostEveryMs: number
 }
 
 /**
@@ -52,10 +46,7 @@ export const defaults: Config = {
   transports: both,
   start: "head",
   backoff: Reconnect.defaults,
-  connectTimeoutMs: 10_000,
-  tokenTimeoutMs: 30_000,
-  ackEveryMs: 1_000,
-  ackAtMostEveryMs: 50
+  connectTimeoutMs: 10_000
 }
 
 /**

@@ -148,14 +148,6 @@ export class RunFold {
   }
 
   /**
-   * Whether an event of this wire name may change a run's state. The payload of
-   * one that may not need not be read from its text to be folded.
-   */
-  static reads(type: string, keep?: RunEvents.Keep): boolean {
-    return RunEvents.isFolded(type, keep)
-  }
-
-  /**
    * Whether the run has ended.
    */
   get ended(): boolean {

@@ -342,7 +342,11 @@ describe("RunFold", () => {
         ? [of("input_requested", data)]
         : []
       const after = fold([...before, of(name, data, 1)]).snapshot()
-      assert.strictEqual(RunFold.reads(name), JSON.stringify(after) !== JSON.stringify(fold(before).snapshot()), name)
+      assert.strictEqual(
+        RunEvents.isFolded(name),
+        JSON.stringify(after) !== JSON.stringify(fold(before).snapshot()),
+        name
+      )
     }
   })
 })

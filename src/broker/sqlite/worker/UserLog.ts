@@ -12,7 +12,6 @@
  */
 import type { Keep } from "../../../protocol/event/Event.ts"
 import * as RunEvents from "../../../protocol/event/RunEvents.ts"
-import { RunFold } from "../../../protocol/run/RunFold.ts"
 import type { RunId, ThreadId } from "../../../protocol/values/Identity.ts"
 import type { Position } from "../../../protocol/values/Position.ts"
 import * as LostEnding from "../../leases/LostEnding.ts"
@@ -407,7 +406,7 @@ export class UserLog {
     thread: ThreadId | undefined,
     keep: Keep | undefined
   ): void {
-    this.runs.apply(run, type, RunFold.reads(type, keep) ? StoredEvent.dataOf(body) : {}, at, offset, thread, keep)
+    this.runs.apply(run, type, RunEvents.isFolded(type, keep) ? StoredEvent.dataOf(body) : {}, at, offset, thread, keep)
   }
 
   // Rows of runs that are not known any more.
