@@ -98,6 +98,34 @@ describe("Connection", () => {
       assert.deepStrictEqual(offsets(transport), [1])
     }))
 
+  it.effect("writes nothing to a transport that an answer filled while a pull failed, and then the answers that wait", () =>
+    Effect.gen(function*() {
+      const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("5 millis") })
+      const transport = new FakeTransport()
+      const opening = yield* Effect.forkChild(open(yield* makeHub(broker), transport))
+      yield* settle
+      const connection = yield* Fiber.join(opening)
+      const reply = (n: number) =>
+        connection.reply(Frame.encode({ type: "command", id: CommandId.make(`c${n}`), ...accepted }))
+      broker.append()
+      yield* TestClock.adjust("2 millis")
+      broker.fail = unavailable
+      transport.room = 1
+      for (const n of [1, 2, 3]) reply(n)
+      yield* settle
+      assert.strictEqual(connection.state, "blocked")
+      assert.lengthOf(transport.writes, 2)
+      transport.drain(10)
+      yield* settle
+      assert.strictEqual(connection.state, "degraded")
+      broker.fail = undefined
+      yield* TestClock.adjust("5 seconds")
+      const told = transport.frames.slice(1).map((frame) =>
+        frame.type === "command" ? frame.id : frame.type === "status" ? frame.state : frame.type
+      )
+      assert.deepStrictEqual<unknown>(told, ["c1", "c2", "c3", "degraded", "live", "events"])
+    }))
+
   it.effect("is closed as slow where its device asks for ever more, and reads no answer", () =>
     Effect.gen(function*() {
       const transport = new FakeTransport()

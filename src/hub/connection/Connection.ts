@@ -352,7 +352,7 @@ export class Connection {
           if (hasRoom && this.owed.length === 0 && this.lag === 0 && !drain.woken) this.settle()
         }
       }),
-      (cause) => this.fail(cause)
+      (cause) => this.fail(cause, drain)
     )
   }
 
@@ -467,9 +467,14 @@ export class Connection {
     if (replies !== undefined) this.write(replies)
   }
 
-  private fail(cause: Cause.Cause<BrokerError>): Effect.Effect<void> {
+  private fail(cause: Cause.Cause<BrokerError>, drain: Phase.Draining): Effect.Effect<void> {
     if (this.state === "closed" || Cause.hasInterruptsOnly(cause)) return Effect.void
-    if (!Cause.hasDies(cause)) return Effect.sync(() => this.degrade())
+    if (!Cause.hasDies(cause)) {
+      // Where an answer filled the transport meanwhile, nothing can be said: the log is looked at again once there is room.
+      return Effect.sync(() => {
+        if (this.phase === drain) this.degrade()
+      })
+    }
     return Effect.andThen(
       Effect.logError("A connection was closed, its log cannot be read", cause).pipe(
         Effect.annotateLogs({ connection: this.id })
