@@ -1,6 +1,7 @@
 /** The schema, whose rights it needs, and what comes of a database without it. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Layer } from "effect"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import { Broker } from "effect-emitter"
 import { PostgresBroker } from "effect-emitter/postgres"
 import { RunId } from "../../../src/protocol/values/Identity.ts"
@@ -18,6 +19,16 @@ describe("PostgresBroker, whose trouble a failure is", () => {
     }
     for (const [blame, some] of Object.entries(codes)) {
       for (const code of some) assert.strictEqual(Failure.blameOf(code), blame, code)
+    }
+  })
+
+  it("is the broker's where the connection broke, whatever the operating system calls that", () => {
+    for (const code of ["EPIPE", "ECONNRESET", "ETIMEDOUT"]) {
+      const cause = Object.assign(new Error(`write ${code}`), { code })
+      const error = new SqlError({ reason: new ConnectionError({ cause, operation: "query" }) })
+      assert.isTrue(Failure.isLoss(error), code)
+      assert.isUndefined(Failure.codeOf(error), code)
+      assert.strictEqual(Failure.toBrokerError("append", 1, error).blame, "broker", code)
     }
   })
 })

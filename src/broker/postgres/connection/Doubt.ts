@@ -58,6 +58,7 @@ export const make = Effect.fnUntraced(function*(
       isRaised.closeUnsafe()
       tell("up")
     }),
+    Effect.catchCause((cause) => Effect.logError("Checking a Postgres in doubt failed, and goes on", cause)),
     Effect.forever,
     Effect.forkScoped
   )

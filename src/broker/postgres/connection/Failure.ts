@@ -25,6 +25,9 @@ export const unavailable = (operation: string, afterMs: number, cause: unknown, 
 export const refused = (operation: string, detail: string, blame: Blame): BrokerError =>
   new BrokerError({ reason: new BrokerRefused({ operation, detail, blame }) })
 
+// No class of SQLSTATE begins with E, as the codes of the operating system do: EPIPE is five letters, too.
+const sqlState = /^(?!E)[0-9A-Z]{5}$/
+
 /**
  * The SQLSTATE that Postgres answered with; nothing where the call failed otherwise.
  *
@@ -34,7 +37,7 @@ export const refused = (operation: string, detail: string, blame: Blame): Broker
 export const codeOf = ({ reason }: SqlError): string | undefined => {
   const { cause } = reason
   return typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string" &&
-      /^[0-9A-Z]{5}$/.test(cause.code)
+      sqlState.test(cause.code)
     ? cause.code
     : undefined
 }
