@@ -139,6 +139,10 @@ const initialCapacity = 4
 const blockBits = 10
 const blockCapacity = 1 << blockBits
 
+// A ring gives up its places where so few entries, or fewer, take less than a sixteenth of them: to copy them costs nothing then.
+const few = 64
+const muchRoom = 16
+
 // What things take in memory, in bytes, as measured in V8.
 const bytesOfPlace = 8 * (2 + numbersOfEntry + timesOfEntry)
 const headingOverhead = 80
@@ -170,8 +174,10 @@ export class EntryRing {
   private readonly texts: Array<string | Page | undefined>
   private readonly numbers: Array<number>
   private readonly times: Array<number>
-  // Each is made when it is needed. A ring of blocks has no places of its own.
+  // Each is made when it is needed, and goes with its last entry. A ring of blocks has no places of its own.
   private readonly blocks: Array<EntryRing | undefined> | undefined
+  // A block without entries, for the next that is needed: so a ring in which as many come as go makes none.
+  private spare: EntryRing | undefined
 
   private constructor(capacity: number, blocks?: Array<EntryRing | undefined>) {
     const places = blocks === undefined ? capacity : 0
@@ -219,7 +225,25 @@ export class EntryRing {
       }
       blocks[ring.blockAt(edge)] = block
     }
+    ring.spare = this.spare
+    ring.placeBytes += this.spare?.placeBytes ?? 0
     for (const block of blocks) ring.placeBytes += block === undefined ? 0 : block.placeBytes
+    return ring
+  }
+
+  /** Whether it has far too many places for so many entries. */
+  isWideFor(size: number): boolean {
+    return size <= few && this.capacity > muchRoom * Math.max(size, initialCapacity)
+  }
+
+  /** A ring with room for about twice the entries from `first` to `last`, which are all of this one. */
+  narrowed(first: number, last: number): EntryRing {
+    let capacity = initialCapacity
+    while (capacity < 2 * (last - first + 1)) capacity *= 2
+    const ring = new EntryRing(capacity)
+    for (let offset = first; offset <= last; offset++) ring.copy(this.blockOf(offset), offset)
+    ring.textBytes = this.textBytes
+    ring.heldBytes = this.heldBytes
     return ring
   }
 
@@ -244,8 +268,8 @@ export class EntryRing {
     this.heldBytes += holds
   }
 
-  /** Empties the place of an entry, and tells its source. */
-  drop(offset: number): Source | undefined {
+  /** Empties the place of the oldest entry of those up to `last`, and tells its source. */
+  drop(offset: number, last: number): Source | undefined {
     const ring = this.blocks === undefined ? this : this.blockOf(offset)
     const slot = offset & ring.mask
     const source = ring.headings[slot]?.source
@@ -254,6 +278,7 @@ export class EntryRing {
     ring.texts[slot] = undefined
     this.textBytes -= ring.numbers[first + bytes] ?? 0
     this.heldBytes -= ring.numbers[first + held] ?? 0
+    if (ring !== this && (offset + 1) % blockCapacity === 0) this.leave(offset, last)
     return source
   }
 
@@ -351,9 +376,19 @@ export class EntryRing {
     if (this.blocks === undefined) return this
     const known = this.blocks[(offset & this.mask) >>> blockBits]
     if (known !== undefined) return known
-    const block = new EntryRing(blockCapacity)
+    const block = this.spare ?? new EntryRing(blockCapacity)
+    if (this.spare === undefined) this.placeBytes += block.placeBytes
+    this.spare = undefined
     this.blocks[this.blockAt(offset)] = block
-    this.placeBytes += block.placeBytes
     return block
+  }
+
+  // The block of an entry that went has none any more, unless the newest ones, up to `last`, are in it.
+  private leave(offset: number, last: number): void {
+    if (this.blocks === undefined || last - offset > this.capacity - blockCapacity) return
+    const block = this.blockOf(offset)
+    this.blocks[this.blockAt(offset)] = undefined
+    if (this.spare === undefined) this.spare = block
+    else this.placeBytes -= block.placeBytes
   }
 }

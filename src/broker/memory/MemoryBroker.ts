@@ -164,9 +164,14 @@ export const make = Effect.fnUntraced(function*(
     reduce(found, () => log.shrink(() => before + log.held <= options.maxTotalBytes))
   }
 
-  const makeRoom = (wanted?: UserRecord): void => {
+  // At the cost of whoever asked for more, and of those whom nobody reads.
+  const makeRoomBy = (wanted: UserRecord | undefined): void => {
     forgetIdle(wanted)
     if (!hasRoom() && wanted !== undefined) shrink(wanted)
+  }
+
+  const makeRoom = (wanted?: UserRecord): void => {
+    makeRoomBy(wanted)
     if (hasRoom()) return
     const others = nextInTurn()
     for (const found of others) {
@@ -285,6 +290,8 @@ export const make = Effect.fnUntraced(function*(
       found.log.expire(now())
       const slice = found.log.pull(after, pullLimits)
       totalBytes += found.log.held - held
+      // What is read moves to pages, which what is given has already. To read costs no other reader an event.
+      if (!hasRoom()) makeRoomBy(found)
       return slice
     })
 

@@ -179,9 +179,10 @@ export class MemoryLog {
   /** Drops the oldest entry, if there is one. */
   dropOldest(): void {
     if (this.size === 0) return
-    const source = this.ring.drop(this.first)
+    const source = this.ring.drop(this.first, this.last)
     if (source !== undefined && --source.held === 0) this.spend(source)
     this.first++
+    if (this.ring.isWideFor(this.size)) this.ring = this.ring.narrowed(this.first, this.last)
     if (this.size === 0) this.page = undefined
     if (this.first > this.pagesFreeAt && this.pages.length > 0) this.freePages()
   }

@@ -199,12 +199,33 @@ describe("MemoryBroker, the bound of all users", () => {
         const now = yield* broker.head(idle)
         assert.notStrictEqual(now.epoch, ofIdle.epoch)
         assert.strictEqual(now.offset, 0)
+        assert.strictEqual((yield* broker.head(other)).offset, 3)
         assert.strictEqual((yield* broker.pull(idle, ofIdle, plenty)).gap?.reason, "epoch")
         const kept = yield* broker.pull(read, { ...ofRead, offset: 0 }, plenty)
         assert.isUndefined(kept.gap)
         assert.deepStrictEqual(kept.entries.map(idOf), ["s.1"])
-        assert.strictEqual((yield* broker.head(other)).offset, 3)
       })))
+
+  it.effect("makes room also for the pages that what is read moves to", () => {
+    const users = Array.from({ length: 16 }, (_, n) => newUser(`u${n}`))
+    const bound = users.length * held(1) + 100
+    return withBroker(room(bound), (broker) =>
+      Effect.gen(function*() {
+        const positions = yield* Effect.forEach(users, (user) => one(broker, user, 1))
+        for (const [n, { epoch }] of positions.entries()) {
+          const user = users[n] ?? newUser()
+          const { entries, gap } = yield* broker.pull(user, { epoch, offset: 0 }, plenty)
+          if (gap === undefined) assert.deepStrictEqual(entries.map(idOf), ["s.1"])
+        }
+        const heads = yield* Effect.forEach(users, (user) => broker.head(user))
+        const kept = heads.filter(({ epoch }, n) => epoch === positions[n]?.epoch).length
+        const log = new MemoryLog("e", { maxEvents: 1, maxBytes: 1_000, maxAgeMs: 1_000, maxRuns: 1 })
+        log.append(numbered(1, 1, { data }))
+        log.pull({ epoch: "e", offset: 0 }, plenty)
+        assert.isAtMost(kept * log.held, bound)
+        assert.isAbove(kept, 2)
+      }))
+  })
 
   it.effect("forgets those not used for longest before others", () =>
     withBroker(room(4 * held(1) + held(0) + 50), (broker) =>

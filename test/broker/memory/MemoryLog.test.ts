@@ -84,6 +84,32 @@ describe("MemoryLog", () => {
     }
   })
 
+  it("gives back the places of what went, and keeps every entry in its place meanwhile", () =>
+    Effect.runPromise(forSeeds({ count: 40 }, (draw) =>
+      Effect.sync(() => {
+        const log = new MemoryLog("e", unbounded)
+        const empty = log.held
+        let last = 0
+        for (let step = 0; step < 25; step++) {
+          const count = draw.pick([1, 5, 60, 900, 2_500])
+          if (draw.chance(0.5)) {
+            log.append(numbered(last + 1, last + count))
+            last += count
+          } else {
+            for (let n = draw.chance(0.3) ? log.size : Math.min(log.size, count); n > 0; n--) log.dropOldest()
+          }
+          // An entry takes less than 600 bytes; few have sixteen places each at most, and many three blocks of 1,024 too many.
+          const places = log.size <= 64 ? 16 * Math.max(4, log.size) : 2 * log.size + 3 * 1_024
+          assert.isAtMost(log.held, empty + 1_024 + 600 * log.size + 72 * places, `${log.size} entries`)
+        }
+        const { entries } = log.pull(all, plenty)
+        assert.lengthOf(entries, log.size)
+        const first = last - log.size + 1
+        for (const [n, entry] of entries.entries()) {
+          assert.deepStrictEqual([entry.offset, idOf(entry)], [first + n, `s.${first + n}`])
+        }
+      }))))
+
   it("tells apart entries of many types, runs, threads and sources, whichever came before", () => {
     const log = new MemoryLog("e", unbounded)
     const wanted = Array.makeBy(300, (n) =>
