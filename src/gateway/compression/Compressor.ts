@@ -9,9 +9,9 @@
  * - **prompt**: a small frame is compressed at once, a large one by another thread, so
  *   that no turn of the event loop works for long;
  * - **bounded**: frames that wait for a thread, and contexts, take no more than
- *   `memory`. Where there is no room a frame goes out as it is, and the contexts that
- *   were not used for longest are forgotten. zlib takes a quarter of a mebibyte more for
- *   each of two frames at a time;
+ *   `memory`. Where there is no room the contexts that were not used for longest are
+ *   forgotten, and a frame that needs more goes out as it is. zlib takes a quarter of a
+ *   mebibyte more for each of two frames at a time;
  * - **without a rest**: nothing is kept for a device but its context.
  *
  * @see https://www.rfc-editor.org/rfc/rfc1951
@@ -142,7 +142,7 @@ export class Compressor {
       newest.done.push(done)
       return true
     }
-    if (this.memory + plain.length > this.settings.memory) {
+    if (!this.makeRoom(plain.length)) {
       this.passed++
       return false
     }
@@ -156,13 +156,7 @@ export class Compressor {
 
   /** Notes that a device was sent this, so that its next frame may refer to it. */
   remember(context: CompressionContext, sent: Buffer): void {
-    if (!this.contexts.delete(context)) {
-      for (const oldest of this.contexts) {
-        if (this.memory + contextBytes <= this.settings.memory) break
-        this.forget(oldest)
-      }
-      if (this.memory + contextBytes > this.settings.memory) return
-    }
+    if (!this.contexts.delete(context) && !this.makeRoom(contextBytes)) return
     this.contexts.add(context)
     context.append(sent)
   }
@@ -171,6 +165,17 @@ export class Compressor {
   forget(context: CompressionContext): void {
     this.contexts.delete(context)
     context.forget()
+  }
+
+  // Whether there is room, once as many contexts as it takes are forgotten. What else waits stays.
+  private makeRoom(bytes: number): boolean {
+    const { memory } = this.settings
+    if (this.waitingBytes + bytes > memory) return false
+    for (const oldest of this.contexts) {
+      if (this.memory + bytes <= memory) break
+      this.forget(oldest)
+    }
+    return true
   }
 
   private get historyOfLast(): Buffer | undefined {

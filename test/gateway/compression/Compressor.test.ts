@@ -149,6 +149,24 @@ describe("Frames, compressed", () => {
     assert.strictEqual(compressor.memory, 0)
   })
 
+  it("take the room of contexts where they wait: those not used for longest are forgotten, also a device's own", async () => {
+    const large = event(1).repeat(100)
+    const compressor = make({ contextTakeover: true, memory: large.length + 2 * contextBytes })
+    const all = Array.from({ length: 30 }, () => device(compressor))
+    for (const [at, { sender }] of all.entries()) sender.send(event(at))
+    const [first, last] = [all[0], all[29]]
+    for (const one of [first, last]) {
+      one?.sender.send(large)
+      assert.isAtMost(compressor.memory, compressor.settings.memory)
+      for (const { sender } of all) await idle(sender)
+      one?.sender.send(event(7))
+    }
+    assert.strictEqual(compressor.counts.passed, 0)
+    for (const { compressed, sent } of all) {
+      assert.strictEqual(inflate(compressed()), sent.map(({ plain }) => plain).join(""))
+    }
+  })
+
   it("are compressed once for devices at the same place, and never taken from one at another", async () => {
     for (const contextTakeover of [false, true]) {
       const compressor = make({ contextTakeover })
