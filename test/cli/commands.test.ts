@@ -82,6 +82,17 @@ describe.skipIf(redis === undefined)("effect-emitter", { timeout: 400_000 }, () 
       assert.deepStrictEqual([unknown.code, values(unknown)[0]?.["where"]], [1, "unknown"])
     }))
 
+  it.live("says that it read as far as it showed, also where it was to show less than there is", () =>
+    Effect.gen(function*() {
+      for (let n = 0; n < 3; n++) yield* cli("publish", "fay", "ping")
+      const first = yield* cli("tail", "fay", "--from", "earliest", "--count", "2", "--json")
+      assert.deepStrictEqual(values(first).map(({ offset }) => offset), [1, 2])
+      assert.match(first.err, /^2 events; read up to offset 2 of epoch \S+\n$/u)
+      const rest = yield* cli("tail", "fay", "--after", "2", "--no-live", "--json")
+      assert.deepStrictEqual(values(rest).map(({ offset }) => offset), [3])
+      assert.match(rest.err, /^1 events; read up to offset 3 of epoch \S+\n$/u)
+    }))
+
   it.live("tells of an event that the log held and let go, and of a run whose events are gone", () =>
     Effect.gen(function*() {
       const small = { ...environment, REDIS_MAX_EVENTS: "1" }

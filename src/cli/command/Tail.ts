@@ -71,27 +71,34 @@ const follow = Effect.fnUntraced(function*(tail: Tail, from: Position) {
       to.value({ run: snapshot.run, offset: snapshot.offset, state: snapshot.state })
     )
   const tellRun = (run: RunIdOf) =>
-    Effect.flatMap(
-      broker.snapshot(of, run),
-      ({ snapshot }) => snapshot === undefined ? Effect.void : tellSnapshot(snapshot)
+    broker.snapshot(of, run).pipe(
+      Effect.flatMap(({ snapshot }) => snapshot === undefined ? Effect.void : tellSnapshot(snapshot)),
+      Effect.catch((error) =>
+        isLive ? to.aside(`how run ${run} ended is not told: ${ofBroker(error).message}`) : Effect.fail(error)
+      )
     )
 
+  // Gives whether more is wanted. Whenever it ends, it has noted what it told.
   const tell = Effect.fnUntraced(function*({ entries, gap, next }: Slice) {
     if (gap !== undefined) {
       gaps++
+      position = { epoch: gap.epoch, offset: gap.to }
       yield* to.value({ gap })
       yield* to.line(
         to.paint("yellow", `gap of ${gap.to - gap.from + 1} events, ${gap.from} to ${gap.to}: ${gap.reason}`)
       )
     }
-    const shown = entries.slice(0, most - events)
-    for (const entry of shown) {
+    for (const entry of entries) {
+      if (events === most) return false
       const wire = Option.getOrUndefined(readWire(toJson(entry.offset, entry.body)))
       yield* to.value({ epoch: next.epoch, ...wire, ...(withData ? {} : { data: undefined }) })
       yield* to.line(eventLine(to, wire ?? { ...entry, id: "", data: "unreadable" }, withData))
+      events++
+      position = { epoch: next.epoch, offset: entry.offset }
       if (withRuns && entry.run !== undefined && isTerminal(entry.type)) yield* tellRun(entry.run)
     }
-    return shown.length
+    position = next
+    return events < most
   })
 
   const step = Effect.suspend(() => broker.pull(of, position, limits)).pipe(
@@ -119,12 +126,11 @@ const follow = Effect.fnUntraced(function*(tail: Tail, from: Position) {
   )
 
   yield* Effect.gen(function*() {
-    while (events < most) {
+    while (true) {
       const slice = Option.getOrUndefined(yield* step)
       if (slice !== undefined) {
         told = undefined
-        events += yield* tell(slice)
-        position = slice.next
+        if (!(yield* tell(slice))) return
         if (slice.next.offset < slice.head) continue
       }
       if (!isLive) break
