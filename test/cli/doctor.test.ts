@@ -48,7 +48,7 @@ const setUps: ReadonlyArray<SetUp> = [
       Effect.gen(function*() {
         const file = join(directory, "spool.db")
         writeFileSync(file, "this is no database, and was none ".repeat(200), { mode: 0o600 })
-        yield* server.send("SET", "emitter:{leases}:layout", "3")
+        yield* server.send("SET", "emitter:{leases}:layout", "4")
         yield* server.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         yield* server.send("CONFIG", "SET", "maxmemory", "1mb")
         const rights = ["~emitter:*", "&emitter:*", "+@all", "-hlen", "-xtrim"]
@@ -95,7 +95,7 @@ const setUps: ReadonlyArray<SetUp> = [
         const file = join(directory, "spool.db")
         yield* Effect.orDie(Effect.scoped(SqliteSpoolStore.make({ file })))
         chmodSync(file, 0o644)
-        yield* server.send("SET", "emitter:{leases}:layout", "3")
+        yield* server.send("SET", "emitter:{leases}:layout", "4")
         yield* server.send("REPLICAOF", "127.0.0.1", "1")
         return { environment: { REDIS_URL: server.url, ...patient }, args: ["--spool", file] }
       }),
@@ -104,7 +104,7 @@ const setUps: ReadonlyArray<SetUp> = [
         fault: "another version wrote the keys",
         check: "redis layout",
         severity: "fault",
-        message: /layout 3 under the prefix "emitter", and this version needs 4/,
+        message: /layout 4 under the prefix "emitter", and this version needs 5/,
         remedy: /REDIS_PREFIX/
       },
       {

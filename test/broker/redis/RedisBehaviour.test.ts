@@ -129,7 +129,7 @@ describe.skipIf(program === undefined)("RedisBroker, now and then", () => {
           })
           const [ada, bob] = [newUser(), newUser()]
           const [begun, release] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-          const active = `p:{${ada}}:active`
+          const active = `p:{${ada}}:meta`
           const append = yield* leases.hold(ada, (lease) =>
             Deferred.succeed(begun, undefined).pipe(
               Effect.andThen(Deferred.await(release)),

@@ -15,6 +15,7 @@ import type { UserId } from "../../../src/protocol/values/Identity.ts"
 import type { RedisServer } from "../../support/redis.ts"
 import { type Draw, forSeeds } from "../../support/random.ts"
 import { envelope, eventually, newUser } from "../events.ts"
+import * as LogState from "./logState.ts"
 import { persist, program, startNode, withServer } from "./redisNode.ts"
 import { redisProxy } from "./redisProxy.ts"
 
@@ -73,15 +74,15 @@ const withClient = <E>(
       yield* alone(body(server, (...command) => client.sendCommand(command)))
     }), 100)
 
-const everything = `return { redis.call('HGET', KEYS[2], 'folded') or '0', redis.call('HGETALL', KEYS[3]),
+const everything = `return { redis.call('HGET', KEYS[2], ' ') or '', redis.call('HGETALL', KEYS[3]),
   redis.call('XRANGE', KEYS[1], '-', '+') }`
 
 /** What is saved, by run, and what the events up to there fold to from the first one on. */
 const look = (ask: (...command: Array<string>) => Promise<unknown>, user: UserId) =>
   Effect.promise(async () => {
     const keys = ["log", "meta", "runs"].map((part) => `emitter:{${user}}:${part}`)
-    const [folded, states, blocks] = Reply.list(await ask("EVAL", everything, "3", ...keys))
-    const upTo = Reply.integer(folded)
+    const [state, states, blocks] = Reply.list(await ask("EVAL", everything, "3", ...keys))
+    const upTo = Number(LogState.read(Reply.text(state)).folded)
     const flat = Reply.list(states).map(Reply.text)
     const found = new Map(flat.flatMap((name, n) => n % 2 === 0 && name !== " " ? [[name, flat[n + 1]] as const] : []))
     const events = RedisBlock.entriesIn(blocks, 0).filter(({ offset }) => offset <= upTo)
@@ -152,7 +153,6 @@ describe.skipIf(program === undefined)("RedisBroker, the saved state of runs", (
         Effect.gen(function*() {
           const nodes = [yield* startNode(url, roomy), yield* startNode(url, roomy)] as const
           const user = newUser()
-          const key = `emitter:{${user}}:meta`
           const rounds = Effect.fnUntraced(function*(from: "kept" | "log", times: number) {
             for (let n = 0; n < 3; n++) yield* nodes[0].append(user, deltas(200))
             yield* whenSaved(from, times)
@@ -171,11 +171,12 @@ describe.skipIf(program === undefined)("RedisBroker, the saved state of runs", (
           yield* rounds("log", 3)
           // The log has another checkpoint: the script takes none that goes on from elsewhere.
           yield* nodes[0].append(user, deltas(2))
-          yield* send("HINCRBY", key, "checkpoint", "1")
+          const checkpoint = Number(yield* LogState.partOf({ send }, user, "checkpoint"))
+          yield* LogState.change({ send }, user, { checkpoint: String(checkpoint + 1) })
           yield* rounds("log", 4)
           yield* rounds("kept", 4)
           // The log goes on under another epoch.
-          yield* send("HSET", key, "server", "another")
+          yield* LogState.change({ send }, user, { server: "another" })
           yield* rounds("log", 5)
           assert.deepStrictEqual(yield* saved, { kept: 4, log: 5 })
         })
@@ -205,7 +206,7 @@ describe.skipIf(program === undefined)("RedisBroker, the saved state of runs", (
   it.live(
     "is what the events fold to, byte for byte, whatever comes between them",
     () =>
-      withClient(({ port, url }, ask) =>
+      withClient(({ port, send, url }, ask) =>
         forSeeds(seeds, (draw, seed) =>
           Effect.gen(function*() {
             const proxy = yield* redisProxy(port)
@@ -218,13 +219,15 @@ describe.skipIf(program === undefined)("RedisBroker, the saved state of runs", (
             })
             for (const step of drawSteps(draw)) {
               if (step._tag === "move") {
-                yield* Effect.promise(() => ask("HSET", `emitter:{${user}}:meta`, "server", "another"))
+                if ((yield* LogState.find({ send }, user)) !== undefined) {
+                  yield* LogState.change({ send }, user, { server: "another" })
+                }
               } else {
                 if (step.loses && step.from === 0) yield* proxy.lose("answer", step.batch[0].id)
                 yield* persist(Effect.suspend(() => nodes[step.from].append(user, step.batch)))
               }
-              const upTo = yield* Effect.promise(() => ask("HGET", `emitter:{${user}}:meta`, "folded"))
-              if (Number(upTo) !== known) yield* compare
+              const upTo = yield* LogState.partOf({ send }, user, "folded")
+              if (Number(upTo ?? 0) !== known) yield* compare
             }
             yield* compare
             assert.isAbove(known, 1_000)

@@ -210,7 +210,7 @@ describe.skipIf(program === undefined)("A command over Redis", () => {
         Effect.gen(function*() {
           for (let n = 2; n < 12; n++) yield* holder.append(user, [thoughtOf("r", n)])
           const keys = yield* server.send("KEYS", "*")
-          assert.include(keys, `{${user}}:active`)
+          assert.include(keys, `{${user}}:meta`)
           assert.notInclude(keys, ":commands")
           assert.notInclude(keys, ":outcomes")
           assert.notInclude(keys, ":mail:")

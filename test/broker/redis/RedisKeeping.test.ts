@@ -11,6 +11,7 @@ import { checkpoint } from "../../../src/broker/redis/scripts/CheckpointLua.ts"
 import { RunId, type UserId } from "../../../src/protocol/values/Identity.ts"
 import { envelope, eventually, idOf, newUser, numbered, plenty, start } from "../events.ts"
 import { endOf, startOf } from "../suite/commanding.ts"
+import * as LogState from "./logState.ts"
 import { program, startNode, watch, withServer } from "./redisNode.ts"
 import { redisProxy } from "./redisProxy.ts"
 import { RunFold } from "../../../src/protocol/run/RunFold.ts"
@@ -56,9 +57,10 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           yield* Effect.sleep("10 millis")
           const names = Array.from({ length: 2 * maxEndedRuns }, (_, n) => `other-${n}`)
           yield* Effect.forEach(names, (name) => other.append(user, [startOf(name), endOf(name)]), { discard: true })
-          const standing = server.send("HEXISTS", key(user, "active"), "r")
+          const standing = server.send("HEXISTS", key(user, "meta"), "r")
           assert.strictEqual(yield* standing, ":0\r\n")
-          const touched = server.send("HGET", key(user, "meta"), "touched")
+          assert.isTrue(yield* LogState.countsRuns(server, user))
+          const touched = LogState.partOf(server, user, "touched")
           const before = yield* touched
           yield* proxy.cut
           yield* eventually(touched, (now) => now !== before, "its process to look how its runs stand")
@@ -146,7 +148,7 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
             assert.strictEqual(position.offset, 2000)
             assert.deepStrictEqual<unknown>(snapshots, [{ run: "run", offset: 2000, state: fold.snapshot() }])
           }
-          assert.notStrictEqual(yield* server.send("HGET", key(user, "meta"), "checkpoint"), "$1\r\n0\r\n")
+          assert.notStrictEqual(yield* LogState.partOf(server, user, "checkpoint"), "0")
         })),
     120_000
   )
@@ -159,14 +161,11 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
           const broker = yield* startNode(server.url, { maxEvents: 5 })
           const user = newUser()
           const { epoch } = yield* broker.append(user, numbered(1, 20, { run: "run" }))
-          const saved = Effect.map(
-            server.send("HGET", key(user, "meta"), "checkpoint"),
-            (answer) => answer.split("\r\n")[1]
-          )
+          const saved = LogState.partOf(server, user, "checkpoint")
           yield* eventually(saved, (at) => at === "20", "a checkpoint at the head")
-          const origin = (yield* server.send("HGET", key(user, "meta"), "server")).split("\r\n")[1] ?? ""
+          const origin = yield* LogState.partOf(server, user, "server")
           const keys = ["log", "meta", "sources", "runs"].map((part) => key(user, part))
-          const before = ["EVAL", checkpoint.lua, "4", ...keys, "new", origin, "60000", "5", "1000000", "60000", epoch]
+          const before = ["EVAL", checkpoint.lua, "4", ...keys, "new", `${origin} 60000 5 1000000 60000`, epoch]
           const save = (from: string, to: string) => server.send(...before, from, to, "0")
           assert.strictEqual(yield* save("0", "10"), ":0\r\n")
           assert.strictEqual(yield* saved, "20")

@@ -16,7 +16,8 @@ describe.skipIf(program === undefined)("RedisBroker, over keys of another layout
   for (
     const [found, ...command] of [
       ["1", "ZADD", "emitter:{leases}:alive", "1732320000000", "abc.0"],
-      ["2", "SET", "emitter:{leases}:layout", "2"]
+      ["2", "SET", "emitter:{leases}:layout", "2"],
+      ["4", "SET", "emitter:{leases}:layout", "4"]
     ] as const
   ) {
     it.live(

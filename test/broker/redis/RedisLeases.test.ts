@@ -7,6 +7,7 @@ import * as LeaseLua from "../../../src/broker/redis/leases/LeaseLua.ts"
 import { RunId } from "../../../src/protocol/values/Identity.ts"
 import { envelope, newUser, plenty, start } from "../events.ts"
 import { leaseStoreSuite } from "../leases/leaseStoreSuite.ts"
+import * as LogState from "./logState.ts"
 import { program, startNode, startStore, withServer } from "./redisNode.ts"
 
 leaseStoreSuite({
@@ -100,10 +101,7 @@ describe.skipIf(program === undefined)("RedisBroker, where runs stand", () => {
         Effect.gen(function*() {
           const node = yield* startNode(server.url)
           const user = newUser()
-          const standing = Effect.map(
-            server.send("HGET", `emitter:{${user}}:active`, " "),
-            (answer) => answer.split("\r\n")[1]?.split(";")[1]
-          )
+          const standing = LogState.partOf(server, user, "active")
           yield* node.append(user, [event("started", 1, "s"), event("thinking", 2, "s")])
           assert.strictEqual(yield* standing, "1")
           yield* node.append(user, [event("thinking", 2, "s"), event("completed", 3, "s")])
@@ -135,7 +133,7 @@ describe.skipIf(program === undefined)("RedisBroker, where runs stand", () => {
           yield* node.append(user, [envelope({ sequence: 1 })])
           yield* node.append(user, [event("started", 2, "s")])
           yield* node.endLost(user, [r])
-          assert.match(yield* server.send("PTTL", `emitter:{${user}}:active`), /^:\d{4,}\r\n$/)
+          assert.match(yield* server.send("PTTL", `emitter:{${user}}:meta`), /^:\d{4,}\r\n$/)
         })),
     120_000
   )

@@ -35,31 +35,17 @@ interface Call {
 }
 
 const kept = (...command: Command): ReadonlyArray<Command> => [command, ["PEXPIRE", command[1] ?? "", "60000"]]
-const meta = {
-  epoch: "e",
-  server: "s",
-  first: "1",
-  last: "1",
-  bytes: "9",
-  since: "1",
-  checkpoint: "0",
-  linger: "0",
-  ack: "0",
-  touched: "0",
-  blocks: "1",
-  folded: "0",
-  stood: "1"
-}
-const log = ["log", "meta", "sources", "runs", "active"].map((part) => `{u}:${part}`)
+// Of one event of 9 bytes, in a run that is active.
+const state = "1 9 1 0 0 0 0 0 1 1 0 0 0 1 0 s 60000 9 999 99999 e  "
+const log = ["log", "meta", "sources", "runs"].map((part) => `{u}:${part}`)
 const logBefore = [
-  ...kept("HSET", "{u}:meta", ...Object.entries(meta).flat()),
-  ...kept("XADD", "{u}:log", "1-0", "m", "1 1 9", "n", "9", "e", "x"),
-  ...kept("HSET", "{u}:active", " ", "1;1;0", "r", "p.0\nt\n1\n")
+  ...kept("HSET", "{u}:meta", " ", state, " ack", "0", "r", "p.0\nt\n1\n"),
+  ...kept("XADD", "{u}:log", "1-0", "m", "1 1 9", "n", "9", "e", "x")
 ]
 const held = (run: string, epoch: string): Pick<Call, "script" | "keys" | "args"> => ({
   script: keep,
   keys: log,
-  args: ["e2", "s", "60000", "9", "999", "99999", "channel", "p.0", "1", run, "t", "5", epoch, "{}"]
+  args: ["e2", "s 60000 9 999 99999", "channel", "p.0", "1", run, "t", "5", epoch, "{}"]
 })
 const presence = ["{u}:readers", "{u}:revoked", "{u}:late", ...log]
 const leases = ["{l}:alive", "{l}:claimed", "{l}:gone", "{l}:users"]
@@ -71,7 +57,7 @@ const leasesBefore = [
 ]
 
 const beatKeys = [...leases, "{l}:layout", "{l}:mail"]
-const commandKeys = ["commands", "outcomes", "active", "runs", "meta"].map((part) => `{u}:${part}`)
+const commandKeys = ["commands", "outcomes", "meta", "runs"].map((part) => `{u}:${part}`)
 const commandArgs = ["u", "processes:", "60000"]
 const putArgs = (id: string, run: string) =>
   commandArgs.concat([id, "d", run, "{}", "gateway", "90000", "600000", "9", "99", "9999", "s", "1"])
@@ -118,7 +104,7 @@ const calls: Record<string, Call> = {
     keys: log,
     args: ["e", "e2", "s", "60000", "channel"]
   },
-  "carryOver": { script: carryOver, before: logBefore, keys: ["{u}:active"], args: ["p.0", "p.1"] },
+  "carryOver": { script: carryOver, before: logBefore, keys: ["{u}:meta"], args: ["p.0", "p.1"] },
   "beat": { script: LeaseLua.beat, before: leasesBefore, keys: beatKeys, args: ["a.0", "60000", "0", "b.0", "2"] },
   "beat, the first": { script: LeaseLua.beat, before: [], keys: beatKeys, args: ["a.0", "60000", "0"] },
   "beat, with mail": {
@@ -130,7 +116,7 @@ const calls: Record<string, Call> = {
   "put": { script: CommandLua.put, before: logBefore, keys: commandKeys, args: putArgs("c", "r") },
   "put, of a run that ended": {
     script: CommandLua.put,
-    before: [...logBefore, ["HSET", "{u}:active", "r", "!\n1\n1\n,p,"]],
+    before: [...logBefore, ["HSET", "{u}:meta", "r", "!\n1\n1\n,p,"]],
     keys: commandKeys,
     args: putArgs("c", "r")
   },

@@ -9,6 +9,7 @@ import { view } from "../../../src/broker/redis/scripts/ViewLua.ts"
 import type { UserId } from "../../../src/protocol/values/Identity.ts"
 import type { RedisServer } from "../../support/redis.ts"
 import { envelope, eventually, idOf, idsAfter, newUser, numbered, plenty, start, type Wanted } from "../events.ts"
+import * as LogState from "./logState.ts"
 import { program, startNode, watch, withServer } from "./redisNode.ts"
 
 type Batch = Parameters<Broker.Broker["Service"]["append"]>[1]
@@ -104,7 +105,7 @@ describe.skipIf(program === undefined)("RedisBroker, whole or not at all", () =>
           const broker = yield* startNode(server.url)
           const user = newUser()
           yield* broker.append(user, numbered(1))
-          yield* server.send("HSET", key(user, "meta"), "epoch", "no epoch at all")
+          yield* LogState.change(server, user, { epoch: "no-epoch-since-it-is-far-too-long-for-one" })
           const error = yield* Effect.flip(broker.append(user, numbered(1)))
           assert.instanceOf(error.reason, Broker.BrokerRefused)
           assert.strictEqual(error.blame, "user")
@@ -117,10 +118,9 @@ type Tear = (server: RedisServer, key: string) => Effect.Effect<unknown>
 
 const truncations: Record<string, Tear> = {
   log: (server, name) => server.send("XTRIM", name, "MAXLEN", "1"),
-  meta: (server, name) => server.send("HDEL", name, "last"),
+  meta: (server, name) => server.send("HSET", name, " ", "1 2 3"),
   sources: (server, name) => server.send("HDEL", name, "s1."),
-  runs: (server, name) => server.send("HDEL", name, "r"),
-  active: (server, name) => server.send("HDEL", name, " ")
+  runs: (server, name) => server.send("HDEL", name, "r")
 }
 
 const tears: Record<string, (part: string) => Tear> = {
@@ -143,7 +143,7 @@ describe.skipIf(program === undefined)("RedisBroker, a log whose keys disagree",
               const name = key(user, part)
               const foldedAt = (offset: number) =>
                 eventually(
-                  Effect.map(server.send("HGET", key(user, "meta"), "folded"), (answer) => answer.split("\r\n")[1]),
+                  LogState.partOf(server, user, "folded"),
                   (folded) => Number(folded) >= offset,
                   `${how}: a checkpoint`
                 )

@@ -134,6 +134,7 @@ const toText = (envelope: Envelope): string => {
     throw new UnreadableEvent(envelope, "its body is no text of one line")
   }
   if (typeof source !== "string" || source.trim() === "") throw new UnreadableEvent(envelope, "it has no source")
+  if (source.includes("\n")) throw new UnreadableEvent(envelope, "its source is no text of one line")
   const header = JSON.stringify([type, delivery, run ?? null, thread ?? null, confirm])
   try {
     toHeader(header)

@@ -175,7 +175,7 @@ export interface ActiveRun {
 }
 
 /**
- * The runs that a user's `active` tells of as active.
+ * The runs that a user's `meta` tells of as active.
  *
  * @category conversions
  * @since 0.1.0

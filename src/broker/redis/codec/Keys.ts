@@ -3,17 +3,14 @@
  * `{user}`, so that one script may touch them, also on a cluster.
  *
  * - `log`: a stream of blocks of events (see `Block`);
- * - `meta`: a hash of the epoch, the server it began on, the `first` and `last`
- *   offset that are served, the `bytes` and the age (`since`) of what is
- *   served, the `checkpoint` up to which runs are folded, the bytes kept only
- *   to be folded (`linger`), the acknowledged offset (`ack`), when the time
- *   to live was renewed (`touched`), and what tells whether the other keys are of
- *   the same time (see `LogLua`): the number of `blocks` of the stream, and the
- *   offsets at which runs were folded and noted last (`folded`, `stood`);
- * - `sources`: a hash from source to the numbers taken (see `SourcesLua`);
+ * - `meta`: a hash of what is known of the log (its field ` `, see `LogState`), the
+ *   highest acknowledged offset (` ack`), the latest of them behind their epoch
+ *   (` acks`), and from run to where it stands (see `StandingLua`). No run's name has a
+ *   space;
+ * - `sources`: a hash from source to the numbers taken (see `SourcesLua`); those of the
+ *   source of the last event stand in the state of the log;
  * - `runs`: a hash from run to its folded state at the checkpoint (see
  *   `CheckpointLua`);
- * - `active`: a hash from run to where it stands (see `StandingLua`);
  * - `readers`: a hash from process to its number of readers and until when it
  *   counts, `number:milliseconds`;
  * - `revoked`: when the user's access was last revoked, in milliseconds;
@@ -42,15 +39,15 @@ import type { Options, ServerOptions } from "../connection/Options.ts"
  * @since 0.1.0
  */
 export const ofLog = (prefix: string, user: UserId): ReadonlyArray<string> =>
-  ["log", "meta", "sources", "runs", "active"].map((part) => `${prefix}:{${user}}:${part}`)
+  ["log", "meta", "sources", "runs"].map((part) => `${prefix}:{${user}}:${part}`)
 
 /**
- * The key of a user's runs: which are active, and how others ended.
+ * The key of what is known of a log, and of where its runs stand.
  *
  * @category models
- * @since 0.1.0
+ * @since 0.2.0
  */
-export const ofActive = (prefix: string, user: UserId): string => `${prefix}:{${user}}:active`
+export const ofMeta = (prefix: string, user: UserId): string => `${prefix}:{${user}}:meta`
 
 /**
  * The keys of the leases, with the users of one.
@@ -72,7 +69,7 @@ export const ofLeases = (prefix: string, lease: string) => ({
  * @category constants
  * @since 0.1.0
  */
-export const layout = "4"
+export const layout = "5"
 
 /**
  * Where the version of the layout is kept.

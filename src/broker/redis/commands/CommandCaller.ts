@@ -56,8 +56,8 @@ export const make = (
   ): Effect.Effect<A, BrokerError> =>
     connection.call(operation, ({ client, server }) => {
       const log = logs.mending(user, server)
-      const [, meta = "", , runs = "", active = ""] = log.keys
-      const keys = [...RedisKeys.ofCommands(prefix, user), active, runs, meta]
+      const [, meta = "", , runs = ""] = log.keys
+      const keys = [...RedisKeys.ofCommands(prefix, user), meta, runs]
       return LogRepair.run(client, { script, keys, args: [user, processes, ttl, ...argsOn(log.server)], log })
     }).pipe(Effect.flatMap(({ reply }) => RedisEntry.read(operation, () => decode(reply))))
 

@@ -82,7 +82,7 @@ export const make = (options: {
   const activeOf = (user: UserId): Effect.Effect<ReadonlyArray<unknown>, BrokerError> =>
     connection.call(
       "active",
-      async ({ client }) => Reply.list(await client.sendCommand(["HVALS", RedisKeys.ofActive(prefix, user)]))
+      async ({ client }) => Reply.list(await client.sendCommand(["HVALS", RedisKeys.ofMeta(prefix, user)]))
     )
 
   const countOf: LeaseStore["countOf"] = (lease) =>
@@ -158,7 +158,7 @@ export const make = (options: {
           return field !== undefined && (field.lease === lease || heirIn(field) === lease)
         })),
     carryOver: (user, from, to) =>
-      Effect.asVoid(run("carryOver", carryOver, [RedisKeys.ofActive(prefix, user)], [from, to])),
+      Effect.asVoid(run("carryOver", carryOver, [RedisKeys.ofMeta(prefix, user)], [from, to])),
     endRuns: (user, lease) => endRuns(user, lease, countOf)
   }
 }

@@ -105,13 +105,16 @@ export const make = (parts: {
     lease: string,
     besides: (envelope: Envelope, run: RunId) => string
   ): Effect.Effect<RedisEntry.AppendReply, BrokerError> =>
-    RedisEntry.read("append", () => [
-      RedisKeys.ofChannel(options, user),
-      RedisBlock.bodyStart(batch[batch.length - 1] ?? batch[0]),
-      lease,
-      ...Standing.toArguments(batch, besides),
-      ...RedisBlock.toArguments(batch)
-    ]).pipe(
+    RedisEntry.read("append", () => {
+      const runs = Standing.runsOf(batch, besides)
+      return [
+        RedisKeys.ofChannel(options, user),
+        lease,
+        lease === "" ? Standing.many : Standing.onlyRun(runs),
+        JSON.stringify([RedisBlock.bodyStart(batch[batch.length - 1] ?? batch[0]), runs]),
+        ...RedisBlock.toArguments(batch)
+      ]
+    }).pipe(
       Effect.flatMap((args) =>
         logs.call(
           "append",
@@ -146,7 +149,7 @@ export const make = (parts: {
   const endRuns: Appender["endRuns"] = (user, isMeant) =>
     Effect.gen(function*() {
       const found = yield* connection.call("active", ({ client }) =>
-        client.sendCommand(["HGETALL", RedisKeys.ofActive(prefix, user)]))
+        client.sendCommand(["HGETALL", RedisKeys.ofMeta(prefix, user)]))
       const noted = yield* RedisEntry.read("active", () =>
         RedisEntry.toActive(found))
       const meant = noted.filter(({ lease, run }) => isMeant(run, lease))

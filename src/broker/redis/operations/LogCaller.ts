@@ -92,7 +92,9 @@ export const make = (
 ): LogCaller => {
   const { maxBytes, maxEvents, prefix } = options
   const ttl = String(RedisKeys.ttlMs(options))
-  const bounds = [ttl, String(maxEvents), String(maxBytes), String(Duration.toMillis(options.maxAge))]
+  const bounds = [maxEvents, maxBytes, Math.ceil(Duration.toMillis(options.maxAge))]
+    .map((bound) => Math.min(bound, Number.MAX_SAFE_INTEGER))
+  const limits = [ttl, ...bounds].join(" ")
   let epochs = 0
   const nextEpoch = () => `${node}-${(epochs++).toString(36)}`
   const serverOf = (server: string): string => options.trustRestarts ? "any" : server
@@ -113,7 +115,7 @@ export const make = (
         return LogRepair.run(client, {
           script,
           keys: [...log.keys, ...moreKeys],
-          args: [epoch, log.server, ...bounds, ...args],
+          args: [epoch, `${log.server} ${limits}`, ...args],
           log
         })
       }).pipe(

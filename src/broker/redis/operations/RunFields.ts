@@ -66,7 +66,7 @@ export interface RunFields {
 export const make = (prefix: string, connection: Connection): RunFields => {
   const of: RunFields["of"] = (user, run) =>
     Effect.flatMap(
-      connection.call("active", ({ client }) => client.sendCommand(["HGET", RedisKeys.ofActive(prefix, user), run])),
+      connection.call("active", ({ client }) => client.sendCommand(["HGET", RedisKeys.ofMeta(prefix, user), run])),
       (reply) =>
         RedisEntry.read("active", () => {
           if (reply === null) return undefined
@@ -80,7 +80,7 @@ export const make = (prefix: string, connection: Connection): RunFields => {
     return Effect.map(
       connection.call(
         "active",
-        ({ client }) => RedisScript.run(client, Standing.replaceField, [RedisKeys.ofActive(prefix, user)], args)
+        ({ client }) => RedisScript.run(client, Standing.replaceField, [RedisKeys.ofMeta(prefix, user)], args)
       ),
       (reply) => reply === 1
     )
@@ -101,7 +101,7 @@ export const make = (prefix: string, connection: Connection): RunFields => {
     bequeath: (user, lease, countOf) =>
       Effect.gen(function*() {
         const reply = yield* connection.call("active", ({ client }) =>
-          client.sendCommand(["HGETALL", RedisKeys.ofActive(prefix, user)]))
+          client.sendCommand(["HGETALL", RedisKeys.ofMeta(prefix, user)]))
         const runs = yield* RedisEntry.read("active", () =>
           RedisEntry.toActive(reply))
         for (const { field: value, run } of runs) {

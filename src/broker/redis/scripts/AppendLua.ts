@@ -10,16 +10,25 @@
  * **The short path.** Most appends only add a block: of one source whose numbers go on,
  * of one run that stands as it did or of none, to a log that is whole. They are looked
  * for first, and do no more than that. What they rest on is read in the same step, from
- * the fields that every other script writes, so it does not matter who wrote last: another
- * process, one of an earlier version, or somebody by hand. Both paths leave the same
- * behind, but for one thing: the short one lets a log grow past its bounds, by a
- * sixteenth at most, and the next append then drops what is over in one go. Readers never
- * see that, since whoever looks at a log drops what is over before.
+ * the fields that every other script reads and writes as well, so it does not matter who
+ * wrote last: another process, one that appends everything in full, or somebody by hand.
+ * Both paths leave the same behind, but for two things:
  *
- * `ARGV` from 7 on: the channel, how the body of the batch's last event begins, the
- * lease, the runs (see `StandingLua.toArguments`), then the blocks (see
- * `Block.toArguments`). With an empty lease the batch is made of the endings of lost
- * runs.
+ * - the short one lets a log grow past its bounds, by a sixteenth at most, and the next
+ *   append then drops what is over in one go. Readers never see that, since whoever looks
+ *   at a log drops what is over before;
+ * - the numbers of the batch's source it writes to the log's state alone, and to `sources`
+ *   those of the source that it finds there. Whoever reads `sources` reads the state, too.
+ *
+ * What it does not read cannot matter to it: that `sources` is of another time is found by
+ * the first append that needs it.
+ *
+ * `ARGV` from 3 on: the channel, the lease, the run of the batch where one neither starts
+ * nor ends (nothing where it is of no run, a space where there is more to it), how the body of
+ * the batch's last event begins and its runs as JSON (see `StandingLua.readRuns`), then the
+ * blocks (see `Block.toArguments`). With an empty lease the batch is made of the endings of
+ * lost runs. What only an append in full needs is one argument, since each costs the server
+ * as much as a small command.
  *
  * Gives, behind a word for what came of it:
  *
@@ -40,7 +49,7 @@ import * as LogLua from "./LogLua.ts"
 import { settlingLua } from "./CommandLua.ts"
 import type * as RedisScript from "./Script.ts"
 import { sourcesLua } from "./SourcesLua.ts"
-import { standingLua } from "./StandingLua.ts"
+import { many, standingLua } from "./StandingLua.ts"
 
 // A subscriber that is too slow is disconnected by Redis once 32 MiB wait for it: what is larger is left for it to ask for.
 const maxPublished = 64 * 1024
@@ -48,67 +57,71 @@ const maxPublished = 64 * 1024
 // So many events after a checkpoint the next one is due: what a reader of snapshots must fold at most, about.
 const checkpointEvery = 512
 
-// The share of its bounds that a log may grow past them, and the most events of it: all of them are dropped in one step.
-const leeway = 16
-const maxLeewayEvents = 256
+// A state (see LogState): the four numbers that an append changes; what it leaves, up to the last number taken of the source, and
+// in that the numbers and texts that it looks at; and that number and the source.
+const statePattern =
+  "^(%d+) (%d+) (%d+) (%d+)( (%d+) %d+ (%d+) (%d+) (%d+) %d+ %d+ %d+ %d+ %d+ %d+ (%S+ %d+ %d+ %d+ %d+) (%S+) %S*%-)"
+  + "(%d+) (.*)$"
 
-// It comes before all functions, so that nothing of theirs is made where it is enough. What it needs of each is written out.
+// What an append leaves of a state: all before and behind the offset at which sources was written, and the numbers taken.
+const restPattern = "^( %d+ %d+ %d+ %d+ %d+ %d+ %d+ %d+ )(%d+)( .* )(%S*)$"
+
+// It comes before all functions, so that nothing of theirs is made where it is enough. What it needs of each is written out. One
+// block with events of one source makes 15 arguments.
 const shortPath = `
 local function addAtOnce(keys, args)
-  local lease, at = args[9], args[10] == '0' and 11 or 15
-  if lease == '' or (at == 15 and (args[10] ~= '1' or args[13] ~= '0')) or args[at] ~= '1' or #args ~= at + 8
-    or #args[at + 5] > ${maxPublished} then return nil end
-
-  local meta = redis.call('HMGET', keys[2], 'server', 'epoch', 'first', 'last', 'bytes', 'since', 'checkpoint', 'touched', 'blocks',
-    'stood')
-  local first, last, bytes, since = tonumber(meta[3]), tonumber(meta[4]), tonumber(meta[5]), tonumber(meta[6])
-  local checkpoint, touched, blocks = tonumber(meta[7]), tonumber(meta[8]), tonumber(meta[9])
-  if meta[1] ~= args[2] or not (first and last and bytes and since and checkpoint and touched and blocks)
-    or first > last or checkpoint > last then return nil end
-
-  -- Within its bounds, or not far past them, and renewed lately.
-  local maxEvents, maxBytes, maxAge = tonumber(args[4]), tonumber(args[5]), tonumber(args[6])
-  local time = redis.call('TIME')
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  local count, size = tonumber(args[at + 1]), tonumber(args[at + 2])
-  if last - first + 1 + count > maxEvents + math.min(math.floor(maxEvents / ${leeway}), ${maxLeewayEvents})
-    or bytes + size > maxBytes + math.floor(maxBytes / ${leeway}) or since < now - maxAge - math.floor(maxAge / ${leeway})
-    or now - touched > tonumber(args[3]) / ${renewals} then return nil end
-
-  -- The numbers of its source go on without a hole.
-  local source = args[at + 6]
-  local saved = redis.call('HMGET', keys[3], ' ', source)
-  local head, others = string.match(saved[1] or '', '^(%d+)(;%d+)$')
-  local ranges, to = string.match(saved[2] or '', '^%d+(;.*%-)(%d+)$')
-  if head ~= meta[4] or not to or tonumber(to) + 1 ~= tonumber(args[at + 7]) then return nil end
+  local run = args[5]
+  if run == '${many}' or #args ~= 15 or #args[12] > ${maxPublished} then return nil end
+  local known = redis.call('HMGET', keys[2], ' ', run)
+  local last, bytes, blocks, checkpoint, rest, till, mostLast, mostBytes, first, limits, epoch, to, source =
+    string.match(known[1] or '', '${statePattern}')
+  if limits ~= args[2] then return nil end
 
   -- Its run is under this lease, and neither let go nor waited for.
-  if at == 15 then
-    local standing = redis.call('HMGET', keys[5], ' ', args[11])
-    local value = standing[2]
-    if not value or string.match(standing[1] or '', '^%d+') ~= meta[10] or string.sub(value, 1, #lease + 1) ~= lease .. '\\n'
-      or string.find(value, '^[^\\n]*\\n[^\\n]*\\n%d*[~>]') then return nil end
-  end
-  if redis.call('XLEN', keys[1]) ~= blocks then return nil end
+  local lease, standing = args[4], known[2]
+  if run ~= '' and (not standing or string.sub(standing, 1, #lease + 1) ~= lease .. '\\n'
+    or string.find(standing, '^[^\\n]*\\n[^\\n]*\\n%d*[~>]')) then return nil end
 
-  local after = last + count
-  local lastText, before, number = string.format('%d', after), string.format('%d', last + 1), string.format('%d', tonumber(to) + count)
-  if checkpoint == last then checkpoint = last + tonumber(args[at + 3]) end
+  -- Within its bounds, or not far past them, and renewed lately.
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local count = tonumber(args[8])
+  local head, size = last + count, bytes + args[9]
+  if head > tonumber(mostLast) or size > tonumber(mostBytes) or now > tonumber(till) then return nil end
+
+  -- The numbers of its source go on without a hole. Those of another source than the last event's stand in its field.
+  local name, displacing, displaced = args[13], nil, nil
+  if source ~= name then
+    local saved = redis.call('HMGET', keys[3], ' ', name, source)
+    local before, sourced, behind, taken = string.match(rest, '${restPattern}')
+    local noted, others = string.match(saved[1] or '', '^(%d+)(;%d+)$')
+    if noted ~= sourced or not saved[3] then return nil end
+    displacing, displaced = { ' ', last .. others, source, last .. ';' .. taken .. to }, { ' ', saved[1], source, saved[3] }
+    taken, to = string.match(saved[2] or '', '^%d+;(.*%-)(%d+)$')
+    if not to then return nil end
+    rest = before .. last .. behind .. taken
+  end
+  if to + 1 ~= tonumber(args[14]) or redis.call('XLEN', keys[1]) ~= tonumber(blocks) then return nil end
+
+  local headText, at = string.format('%d', head), string.format('%d', last + 1)
+  if checkpoint == last then checkpoint = last + args[10] end
+  local counted = string.format('%d %d %d %d', head, size, blocks + 1, checkpoint)
+  local number = string.format('%d ', to + count)
   -- First what can be taken back, since a stream cannot: for want of a right nothing is to be done by half.
-  redis.call('HSET', keys[2], 'last', lastText, 'bytes', string.format('%d', bytes + size), 'blocks', string.format('%d', blocks + 1),
-    'checkpoint', string.format('%d', checkpoint))
-  local id = redis.pcall('XADD', keys[1], 'NOMKSTREAM', before .. '-0',
-    'm', string.format('%d', now) .. ' ' .. args[at + 1] .. ' ' .. args[at + 2], 'n', args[at + 4], 'e', args[at + 5])
+  redis.call('HSET', keys[2], ' ', counted .. rest .. number .. name)
+  if displacing then redis.call('HSET', keys[3], unpack(displacing)) end
+  local id = redis.pcall('XADD', keys[1], at .. '-0',
+    'm', string.format('%d ', now) .. args[8] .. ' ' .. args[9], 'n', args[11], 'e', args[12])
   if type(id) ~= 'string' then
-    redis.call('HSET', keys[2], 'last', meta[4], 'bytes', meta[5], 'blocks', meta[9], 'checkpoint', meta[7])
+    redis.call('HSET', keys[2], ' ', known[1])
+    if displaced then redis.call('HSET', keys[3], unpack(displaced)) end
     return nil
   end
-  redis.call('HSET', keys[3], ' ', lastText .. others, source, lastText .. ranges .. number)
-  local isDue = (after - checkpoint >= ${checkpointEvery} or first - 1 > checkpoint) and 1 or 0
-  local told = redis.pcall('PUBLISH', args[7], 'e ' .. meta[2] .. ' ' .. before .. ' ' .. lastText .. '\\n' .. args[at + 5])
-  if type(told) == 'number' then return 'added ' .. meta[2] .. ' ' .. lastText .. ' ' .. meta[4] .. ' ' .. isDue end
-  redis.call('HSET', keys[2], 'touched', 0)
-  return { 'appended', meta[2], after, last, -1, isDue, 0 }
+  local isDue = (head - checkpoint >= ${checkpointEvery} or first - 1 > tonumber(checkpoint)) and 1 or 0
+  local told = redis.pcall('PUBLISH', args[3], 'e ' .. epoch .. ' ' .. at .. ' ' .. headText .. '\\n' .. args[12])
+  if type(told) == 'number' then return 'added ' .. epoch .. ' ' .. headText .. ' ' .. last .. ' ' .. isDue end
+  redis.call('HSET', keys[2], ' ', counted .. string.gsub(rest, '^ %d+ %d+', ' 0 0') .. number .. name)
+  return { 'appended', epoch, head, tonumber(last), -1, isDue, 0 }
 end
 local added = addAtOnce(KEYS, ARGV)
 if added then return added end
@@ -172,9 +185,10 @@ local function takeStretch(source, stretch, place, refused, maxRanges)
   return accepted, isLastNew
 end
 
--- The blocks to be added for what is new of the batch, the head after them, and whether its last event and all of it are new.
+-- The blocks to be added for what is new of the batch, the head after them, whether its last event and all of it are new, and
+-- the source of the last that is.
 local function takeBatch(log, batch, sources, now, maxRanges)
-  local added, last, isLastNew, isAllNew = {}, log.last, true, true
+  local added, last, isLastNew, isAllNew, lastSource = {}, log.last, true, true, nil
   for _, block in ipairs(batch) do
     local refused, place, accepted = {}, 1, 0
     for _, stretch in ipairs(block.stretches) do
@@ -183,7 +197,7 @@ local function takeBatch(log, batch, sources, now, maxRanges)
       count, isLastNew = takeStretch(source, stretch, place, refused, maxRanges)
       place = place + stretch.count
       accepted = accepted + count
-      if count > 0 then source.offset, source.isChanged = last + accepted, true end
+      if count > 0 then source.offset, source.isChanged, lastSource = last + accepted, true, stretch.source end
     end
     if accepted < block.count then
       isAllNew = false
@@ -195,7 +209,7 @@ local function takeBatch(log, batch, sources, now, maxRanges)
       added[#added + 1] = block
     end
   end
-  return added, last, isLastNew, isAllNew
+  return added, last, isLastNew, isAllNew, lastSource
 end
 
 -- Counts the added blocks into the log.
@@ -239,10 +253,12 @@ local function messageOf(log, before, added)
 end
 
 -- A harmless form of each command that is to come. Fields are set by writeOpened.
-local function prove(keys, limits, channel, isDue, setsTtl, removesFields, trims)
-  if isDue then redis.call('PUBLISH', channel, '') end
-  if isDue or setsTtl then redis.call('PEXPIRE', keys.meta, limits.ttl) end
-  if removesFields then redis.call('HDEL', keys.active, '\\n') end
+local function prove(keys, limits, channel, isDue, removesFields, trims)
+  if isDue then
+    redis.call('PUBLISH', channel, '')
+    redis.call('PEXPIRE', keys.meta, limits.ttl)
+  end
+  if removesFields then redis.call('HDEL', keys.meta, '\\n') end
   if trims then redis.call('XTRIM', keys.log, 'MINID', '0') end
 end
 
@@ -265,11 +281,11 @@ end
 
 const body = `
 local maxRanges = ${maxRanges}
-local channel, lastBody, lease = ARGV[7], ARGV[8], ARGV[9]
-local runs, firstBlock = readRuns(ARGV, 10)
-local batch, names = readBatch(ARGV, firstBlock)
+local channel, lease, about = ARGV[3], ARGV[4], cjson.decode(ARGV[6])
+local lastBody, runs = about[1], readRuns(about[2])
+local batch, names = readBatch(ARGV, 7)
 local sources, sourceCount = readSources(keys, log, names)
-local standing = readStanding(keys, log, runs)
+readStanding(keys, log, runs)
 local isEnding = lease == ''
 
 if isEnding then
@@ -282,7 +298,7 @@ else
 end
 
 local before = log.last
-local added, last, isLastNew, isAllNew = takeBatch(log, batch, sources, now, maxRanges)
+local added, last, isLastNew, isAllNew, lastSource = takeBatch(log, batch, sources, now, maxRanges)
 if #added == 0 then
   local place = placeOf(keys, log, added, lastBody)
   if log.isNew or log.isMoved or log.isVanished then writeOpened(keys, log, limits.ttl) end
@@ -291,6 +307,7 @@ end
 
 local isDue = log.last == 0 or log.isVanished or now - log.touched > limits.ttl / ${renewals}
 grow(log, added)
+log.sourced, log.source, log.taken = log.last, lastSource, takenOf(sources[lastSource])
 local isDropped = drop(keys, log, added, limits, now)
 local needed = isDropped and firstNeeded(keys, log, added)
 local place = isLastNew and log.last or placeOf(keys, log, added, lastBody)
@@ -300,19 +317,15 @@ local left = -1
 for _, run in ipairs(runs) do
   if run.kind == 2 then left = 0 end
 end
-local runFields = standingFields(runs, standing, function(run)
+local runFields = standingFields(runs, log, function(run)
   if isEnding then return lostAfter(run, now) end
   return standingAfter(run, lease, now)
 end)
-local endedRuns = endedToForget(keys, runFields, standing, now, limits)
-if left == 0 then left = isEnding and #runFields / 2 or standing.active end
-if #runFields > 0 then
-  log.stood = log.last
-  runFields[#runFields + 1] = ' '
-  runFields[#runFields + 1] = text(log.stood) .. ';' .. text(standing.active) .. ';' .. text(standing.ended - #endedRuns)
-end
+local endedRuns = endedToForget(keys, runFields, log, now, limits)
+if left == 0 then left = isEnding and #runFields / 2 or log.active end
+log.ended = log.ended - #endedRuns
 
-local commands, outcomes = KEYS[6], KEYS[7]
+local commands, outcomes = KEYS[5], KEYS[6]
 local settled = commands and commandsToSettle(commands, runs, isEnding) or {}
 
 local addedSources = 0
@@ -324,28 +337,24 @@ local fieldsOfSources = sourceFields(log, sources, sourceCount + addedSources - 
 local message = messageOf(log, before, added)
 
 writeOpened(keys, log, limits.ttl)
-local isStandingNew = standing.isNew and #runFields > 0
-prove(keys, limits, channel, isDue, isStandingNew, #endedRuns > 0 or #spentSources > 0, isDropped)
+prove(keys, limits, channel, isDue, #endedRuns > 0 or #spentSources > 0, isDropped)
 if #settled > 0 then proveClosing(commands, outcomes, false, false, limits.ttl) end
 addBlocks(keys, log, added)
 setFields(keys.sources, fieldsOfSources)
-setFields(keys.active, runFields)
+setFields(keys.meta, runFields)
 for _, name in ipairs(spentSources) do redis.call('HDEL', keys.sources, name) end
-for _, name in ipairs(endedRuns) do redis.call('HDEL', keys.active, name) end
+for _, name in ipairs(endedRuns) do redis.call('HDEL', keys.meta, name) end
 if isDropped then trim(keys, log, needed) end
 if isDue then
   log.touched = now
   for _, key in pairs(keys) do redis.call('PEXPIRE', key, limits.ttl) end
-elseif isStandingNew then
-  redis.call('PEXPIRE', keys.active, limits.ttl)
 end
 if #settled > 0 then settle(commands, outcomes, settled, channel, now, ${commandsMs}) end
 -- Without the right to publish the next append is due, and fails by it; this one has happened.
 local told = redis.pcall('PUBLISH', channel, message)
 local isTold = type(told) == 'number'
-redis.call('HSET', keys.meta, 'first', text(log.first), 'last', text(log.last), 'bytes', text(log.bytes), 'since',
-  text(log.since), 'checkpoint', text(log.checkpoint), 'linger', text(log.linger), 'blocks', text(log.blocks), 'stood',
-  text(log.stood), 'touched', isTold and text(log.touched) or 0)
+if not isTold then log.touched = 0 end
+saveLog(keys, log, limits)
 local isCheckpointDue = log.last - log.checkpoint >= ${checkpointEvery} or log.first - 1 > log.checkpoint
 return { 'appended', log.epoch, place, before, left, isCheckpointDue and 1 or 0, isTold and 1 or 0 }
 `

@@ -5,7 +5,7 @@
  * The hash `runs` has a field of its own, ` `, of the offset up to which it was
  * folded and the number of runs, `offset;count`.
  *
- * `ARGV` from 7 on: the epoch and the checkpoint that the fold went on from, the
+ * `ARGV` from 3 on: the epoch and the checkpoint that the fold went on from, the
  * new checkpoint, the number of runs to forget, these, then runs and states by
  * turns. Gives 1 if it was saved.
  *
@@ -47,10 +47,10 @@ end
 export const checkpoint = LogLua.make(
   functions,
   `
-if log.isNew or log.isVanished or ARGV[7] ~= log.epoch or tonumber(ARGV[8]) ~= log.checkpoint then return 0 end
-local fields, forgotten = readFold(ARGV, 10)
+if log.isNew or log.isVanished or ARGV[3] ~= log.epoch or tonumber(ARGV[4]) ~= log.checkpoint then return 0 end
+local fields, forgotten = readFold(ARGV, 6)
 local count = countAfter(keys, log, fields, forgotten)
-log.checkpoint, log.linger, log.folded = tonumber(ARGV[9]), 0, tonumber(ARGV[9])
+log.checkpoint, log.linger, log.folded = tonumber(ARGV[5]), 0, tonumber(ARGV[5])
 local needed = firstNeeded(keys, log, {})
 local left = redis.call('PTTL', keys.meta)
 if left < 0 then left = limits.ttl end
@@ -64,8 +64,7 @@ redis.call('HDEL', keys.runs, '\\n', unpack(forgotten))
 redis.call('HSET', keys.runs, unpack(fields))
 redis.call('PEXPIRE', keys.runs, left)
 trim(keys, log, needed)
-redis.call('HSET', keys.meta, 'checkpoint', text(log.checkpoint), 'linger', 0, 'folded', text(log.folded), 'blocks',
-  text(log.blocks))
+saveLog(keys, log, limits)
 return 1
 `
 )

@@ -205,8 +205,8 @@ end
 const lua = `${basics}${standingLua}${commandLua}`
 
 /**
- * Takes a command in, or finds what became of it. `KEYS`: commands, outcomes, active,
- * runs, meta. `ARGV`: the user, how the channels of processes begin, the time to live,
+ * Takes a command in, or finds what became of it. `KEYS`: commands, outcomes, meta,
+ * runs. `ARGV`: the user, how the channels of processes begin, the time to live,
  * the command's id, digest, run and itself, the process that sends, within how many
  * milliseconds it is to be decided, for how long outcomes are remembered, how many may
  * be open and known, how many bytes they may have, the server's id, and `1` where a log
@@ -224,7 +224,7 @@ const lua = `${basics}${standingLua}${commandLua}`
  * @since 0.2.0
  */
 export const put = RedisScript.make(`${lua}
-local commands, outcomes, active, runs, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local commands, outcomes, meta, runs = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local user, processes, ttl, id, digest, run, body, sender = unpack(ARGV, 1, 8)
 local within, memory = tonumber(ARGV[9]), tonumber(ARGV[10])
 local maxOpen, maxKnown, maxBytes = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
@@ -234,12 +234,13 @@ local now = clock()
 local reply, known, one, isWrong = lookUp(commands, outcomes, id, digest)
 if reply then return reply end
 
-local value = redis.call('HGET', active, run)
+local value = redis.call('HGET', meta, run)
 local outcome = false
 if not one then
   if isEnded(value) or not value and redis.call('HGET', runs, run) then outcome = ${ended}
   elseif not value then
-    if not isFinal and redis.call('HGET', meta, 'server') ~= server then return { 'unsure' } end
+    local log = readState(redis.call('HGET', meta, ' ') or '')
+    if not isFinal and not (log and log.server == server) then return { 'unsure' } end
     outcome = ${unknownRun}
   end
 elseif isOverFor(value, one, now) then
@@ -305,7 +306,7 @@ return 1
 /**
  * Takes the next command that is for a process: of a run that was begun in it, or one
  * that it took before and did not decide. From now on nobody withdraws it. What is past
- * its time is refused as `unavailable` instead. `KEYS`: commands, outcomes, active.
+ * its time is refused as `unavailable` instead. `KEYS`: commands, outcomes, meta.
  * `ARGV`: the user, how the channels of processes begin, the time to live, the process,
  * then the ids of those it leaves as they are. Gives the command's id, digest, run and
  * itself, if there is one, and behind it 1 if there is another, or 0.
@@ -314,7 +315,7 @@ return 1
  * @since 0.2.0
  */
 export const take = RedisScript.make(`${lua}
-local commands, outcomes, active = KEYS[1], KEYS[2], KEYS[3]
+local commands, outcomes, meta = KEYS[1], KEYS[2], KEYS[3]
 local user, processes, ttl, process = unpack(ARGV, 1, 4)
 local now = clock()
 local left, mine, late, hasMore = {}, nil, {}, 0
@@ -328,7 +329,7 @@ for _, one in ipairs(open) do
       one.outcome = ${unavailable}
       late[#late + 1] = one
     else
-      local value = redis.call('HGET', active, one.run)
+      local value = redis.call('HGET', meta, one.run)
       isMine = value and not isEnded(value) and homeOf(value) == process
     end
   end
@@ -351,7 +352,7 @@ return { mine.id, mine.digest, mine.run, mine.body, hasMore }
 
 /**
  * Decides a command that a process took, unless it was decided. `KEYS`: commands,
- * outcomes, active. `ARGV`: the user, how the channels of processes begin, the time to
+ * outcomes, meta. `ARGV`: the user, how the channels of processes begin, the time to
  * live, the command's id, digest and run, and the outcome; or `log` where where the run
  * stands is to decide, or `end` where only its ending may. Gives `decided` and the
  * outcome, or `open`.
@@ -360,14 +361,14 @@ return { mine.id, mine.digest, mine.run, mine.body, hasMore }
  * @since 0.2.0
  */
 export const decide = RedisScript.make(`${lua}
-local commands, outcomes, active = KEYS[1], KEYS[2], KEYS[3]
+local commands, outcomes, meta = KEYS[1], KEYS[2], KEYS[3]
 local user, processes, ttl, id, digest, run, outcome = unpack(ARGV)
 local known = readOutcomes(outcomes, id)
 if known.outcome then return { 'decided', known.outcome } end
 local saved, isWrong = orNothing(redis.pcall('HGET', commands, id))
 local one = saved and toOpen(id, saved) or { id = id, digest = digest, senders = '' }
 if outcome == 'log' or outcome == 'end' then
-  local value = redis.call('HGET', active, run)
+  local value = redis.call('HGET', meta, run)
   if value and not isEnded(value) then
     if outcome == 'end' then return { 'open' } end
     outcome = ${notAllowed}
@@ -383,7 +384,7 @@ return { 'decided', outcome }
 
 /**
  * Withdraws a command that nobody took, also one that was not written down: what comes
- * late of it is refused as well. `KEYS`: commands, outcomes, active. `ARGV`: the user,
+ * late of it is refused as well. `KEYS`: commands, outcomes, meta. `ARGV`: the user,
  * how the channels of processes begin, the time to live, the command's id, digest and
  * run. Gives `decided` and the outcome, `conflict`, or `taken`.
  *
@@ -391,13 +392,13 @@ return { 'decided', outcome }
  * @since 0.2.0
  */
 export const withdraw = RedisScript.make(`${lua}
-local commands, outcomes, active = KEYS[1], KEYS[2], KEYS[3]
+local commands, outcomes, meta = KEYS[1], KEYS[2], KEYS[3]
 local user, processes, ttl, id, digest, run = unpack(ARGV)
 local reply, known, one, isWrong = lookUp(commands, outcomes, id, digest)
 if reply then return reply end
 one = one or { id = id, digest = digest, till = 0, senders = '', taker = '' }
 local now = clock()
-local value = redis.call('HGET', active, run)
+local value = redis.call('HGET', meta, run)
 local isOver = isOverFor(value, one, now)
 if one.taker ~= '' and not isOver then return { 'taken' } end
 one.outcome = isOver and outcomeAfter(one) or ${unavailable}

@@ -3,7 +3,7 @@
  * and writes down anew where they stand if the server forgot it: if the log is another
  * than the one that knew of them. What the same log does not know any more has ended.
  *
- * `ARGV` from 7 on: the channel, the lease, the number of runs, then of each its
+ * `ARGV` from 3 on: the channel, the lease, the number of runs, then of each its
  * name, thread, the time of its start (or nothing), the epoch of the log that its
  * start is in, and its state after its start. Gives the epoch, the last offset,
  * and the runs that have ended meanwhile, or are another process's now: those first
@@ -58,11 +58,11 @@ end
 export const keep = LogLua.make(
   `${standingLua}${functions}`,
   `
-local channel, lease = ARGV[7], ARGV[8]
-local runs = readHeld(ARGV, 9)
-local standing = readStanding(keys, log, runs)
+local channel, lease = ARGV[3], ARGV[4]
+local runs = readHeld(ARGV, 5)
+readStanding(keys, log, runs)
 local states, count = statesToSave(keys, log, runs)
-local fields = standingFields(runs, standing, function(run)
+local fields = standingFields(runs, log, function(run)
   local isNew = not run.value and (log.isNew or run.epoch ~= log.epoch)
   return isNew and activeField(lease, run.besides, run.startedAt, '', holderOf(lease)) or nil
 end)
@@ -81,18 +81,14 @@ if #states > 0 then
   states[#states + 1] = ' '
   states[#states + 1] = text(log.folded) .. ';' .. text(count)
 end
-if #fields > 0 then
-  log.stood = log.last
-  fields[#fields + 1] = ' '
-  fields[#fields + 1] = text(log.stood) .. ';' .. text(standing.active) .. ';' .. text(standing.ended)
-end
+log.touched = now
 
 redis.call('PEXPIRE', keys.meta, limits.ttl)
 if #states > 0 then redis.call('PUBLISH', channel, '') end
 writeOpened(keys, log, limits.ttl)
-if #fields > 0 then redis.call('HSET', keys.active, unpack(fields)) end
+if #fields > 0 then redis.call('HSET', keys.meta, unpack(fields)) end
 if #states > 0 then redis.call('HSET', keys.runs, unpack(states)) end
-redis.call('HSET', keys.meta, 'stood', text(log.stood), 'touched', text(now))
+saveLog(keys, log, limits)
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, limits.ttl) end
 if #states > 0 then redis.call('PUBLISH', channel, 'e ' .. log.epoch .. ' ' .. text(log.last + 1) .. ' ' .. text(log.last)) end
 return reply

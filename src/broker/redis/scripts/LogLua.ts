@@ -12,19 +12,28 @@
  *    first write, whatever it writes;
  * 3. write. Nothing of it can fail any more.
  *
- * The keys of a log tell on each other. `meta` counts the blocks of the stream;
- * `sources`, `runs` and `active` have a field of their own (` `, which no name
- * is) that repeats a number of `meta`. Where they disagree (a key was evicted,
- * deleted, or comes from a backup) a script ends with `TORN`, the epoch and the
- * reason, before it writes; then `MendLua` begins the log anew.
+ * What is known of a log is read from one text, and written to it whole, by
+ * `saveLog` alone (see `LogState`): so whoever wrote last, the next finds all of it.
  *
- * `ARGV` of each: the epoch to take if a new one is needed, the server's id, the
- * time to live, maxEvents, maxBytes and maxAge, times in milliseconds, then the
- * script's own from 7 on.
+ * The keys of a log tell on each other. Its state counts the blocks of the stream;
+ * `sources` and `runs` have a field of their own (` `, which no name is) that
+ * repeats a number of the state. Where they disagree (a key was evicted, deleted, or
+ * comes from a backup) a script ends with `TORN`, the epoch and the reason, before it
+ * writes; then `MendLua` begins the log anew.
+ *
+ * `ARGV` of each: the epoch to take if a new one is needed; the server's id, the time
+ * to live, maxEvents, maxBytes and maxAge as one text with spaces between, times in
+ * milliseconds; then the script's own from 3 on.
  *
  * @since 0.1.0
  */
+import { renewals } from "../codec/Keys.ts"
+import { logStateLua } from "./LogStateLua.ts"
 import * as RedisScript from "./Script.ts"
+
+// The share of its bounds that a log may grow past them, and the most events of it: all of them are dropped in one step.
+const leeway = 16
+const maxLeewayEvents = 256
 
 /**
  * Lua functions that all scripts over a log use.
@@ -44,75 +53,67 @@ end
 
 -- Ends the script: the keys of a log disagree. Only where nothing is written yet.
 local function torn(epoch, why) error({ err = 'TORN ' .. epoch .. ' ' .. why }) end
-`
+${logStateLua}`
 
 const functions = `${basics}
 -- The keys of a log by name.
 local function keysOf(keys)
-  return { log = keys[1], meta = keys[2], sources = keys[3], runs = keys[4], active = keys[5] }
+  return { log = keys[1], meta = keys[2], sources = keys[3], runs = keys[4] }
 end
 
--- The bounds of a log by name.
+-- The bounds of a log by name, how they are written, and the server's id.
 local function limitsOf(args)
+  local server, written = string.match(args[2], '^(%S+) (.*)$')
+  local ttl, maxEvents, maxBytes, maxAge = string.match(written, '^(%d+) (%d+) (%d+) (%d+)$')
   return {
-    ttl = tonumber(args[3]), maxEvents = tonumber(args[4]), maxBytes = tonumber(args[5]), maxAge = tonumber(args[6])
+    server = server, written = written, ttl = tonumber(ttl), maxEvents = tonumber(maxEvents), maxBytes = tonumber(maxBytes),
+    maxAge = tonumber(maxAge)
   }
 end
 
--- A new log, over whatever is left of one whose hash is gone. How runs stand outlives it.
+-- A new log, over whatever is left of one whose state is gone.
 local function newLog(keys, epoch, server)
-  local stamp = redis.call('HGET', keys.active, ' ')
-  return {
-    epoch = epoch, server = server, isNew = true, first = 1, last = 0, bytes = 0, since = 0, checkpoint = 0, linger = 0,
-    ack = 0, touched = 0, blocks = 0, folded = 0, stood = tonumber(stamp and string.match(stamp, '^%d+') or 0),
-    hasRemains = redis.call('EXISTS', keys.log, keys.sources, keys.runs) > 0
-  }
+  local log = emptyLog(epoch, server)
+  log.isNew, log.hasRemains = true, redis.call('EXISTS', keys.log, keys.meta, keys.sources, keys.runs) > 0
+  log.opened = stateOf(log)
+  return log
 end
 
--- The log as its hash has it, or a new one. Nothing is written.
+-- The log as its state has it, or a new one; 'opened' is what its state is to be before anything else. Nothing is written.
 --
 -- A log that began on another server process goes on under a new epoch, since its last events may be lost. A stream that
 -- vanished by itself, evicted or expired, counts as dropped.
 local function openLog(keys, newEpoch, server)
-  local found = redis.call('HMGET', keys.meta, 'epoch', 'server', 'first', 'last', 'bytes', 'since', 'checkpoint', 'linger',
-    'ack', 'touched', 'blocks', 'folded', 'stood')
+  local found = redis.call('HMGET', keys.meta, ' ', ' ack')
   if not found[1] then return newLog(keys, newEpoch, server) end
-  local log = {
-    epoch = found[1], server = server, isNew = false, isMoved = found[2] ~= server, isVanished = false,
-    first = tonumber(found[3]), last = tonumber(found[4]), bytes = tonumber(found[5]), since = tonumber(found[6]),
-    checkpoint = tonumber(found[7]), linger = tonumber(found[8]), ack = tonumber(found[9]), touched = tonumber(found[10]),
-    blocks = tonumber(found[11]), folded = tonumber(found[12]), stood = tonumber(found[13])
-  }
-  if not (log.first and log.last and log.bytes and log.since and log.checkpoint and log.linger and log.ack and log.touched
-    and log.blocks and log.folded and log.stood) then torn(log.epoch, 'its hash lacks a number') end
-  if log.first > log.last + 1 or log.checkpoint > log.last or log.ack > log.last then
+  local log = readState(found[1])
+  if not log then torn(noEpoch, 'its state cannot be read') end
+  log.isNew, log.isMoved, log.isVanished, log.ack = false, log.server ~= server, false, tonumber(found[2] or 0)
+  if log.first > log.last + 1 or log.checkpoint > log.last or not log.ack or log.ack > log.last then
     torn(log.epoch, 'its hash has numbers past its head')
   end
   local blocks = redis.call('XLEN', keys.log)
   if blocks == 0 and log.blocks > 0 then
     log.isVanished = true
     log.first, log.bytes, log.since, log.checkpoint, log.linger, log.blocks = log.last + 1, 0, 0, log.last, 0, 0
+    log.till = 0
   elseif blocks ~= log.blocks then
     torn(log.epoch, 'its stream has ' .. blocks .. ' blocks of ' .. log.blocks)
   end
-  if log.isMoved then log.epoch, log.ack = newEpoch, 0 end
+  if log.isMoved then log.epoch, log.server, log.ack = newEpoch, server, 0 end
+  log.opened = (log.isMoved or log.isVanished) and stateOf(log) or found[1]
   return log
 end
 
 -- Writes what opening found out, or the same as before: the first write of every script that writes, without effect on what
 -- readers see of the log.
 local function writeOpened(keys, log, ttl)
-  if log.isNew then
-    redis.call('HSET', keys.meta, 'epoch', log.epoch, 'server', log.server, 'first', 1, 'last', 0, 'bytes', 0, 'since', 0,
-      'checkpoint', 0, 'linger', 0, 'ack', 0, 'touched', 0, 'blocks', 0, 'folded', 0, 'stood', text(log.stood))
-    redis.call('PEXPIRE', keys.meta, ttl)
-    if log.hasRemains then redis.call('DEL', keys.log, keys.sources, keys.runs) end
-  elseif log.isVanished then
-    redis.call('HSET', keys.meta, 'epoch', log.epoch, 'server', log.server, 'ack', text(log.ack), 'first', text(log.last + 1),
-      'bytes', 0, 'since', 0, 'checkpoint', text(log.last), 'linger', 0, 'blocks', 0)
-  else
-    redis.call('HSET', keys.meta, 'epoch', log.epoch, 'server', log.server, 'ack', text(log.ack))
+  redis.call('HSET', keys.meta, ' ', log.opened, ' ack', text(log.ack))
+  if log.hasRemains then
+    redis.call('DEL', keys.log, keys.meta, keys.sources, keys.runs)
+    redis.call('HSET', keys.meta, ' ', log.opened, ' ack', 0)
   end
+  if log.isNew then redis.call('PEXPIRE', keys.meta, ttl) end
 end
 
 -- A block of the stream by name.
@@ -141,6 +142,17 @@ end
 local function isOver(log, limits, now)
   return log.last - log.first + 1 > limits.maxEvents or (log.bytes > limits.maxBytes and log.first < log.last)
     or (log.first <= log.last and log.since < now - limits.maxAge)
+end
+
+-- Writes what is known of the log, and how far it may grow before somebody looks at its bounds: what is over is then dropped in
+-- one step.
+local function saveLog(keys, log, limits)
+  log.limits = limits.written
+  log.mostLast = log.first - 1 + limits.maxEvents + math.min(math.floor(limits.maxEvents / ${leeway}), ${maxLeewayEvents})
+  log.mostBytes = limits.maxBytes + math.floor(limits.maxBytes / ${leeway})
+  log.till = log.first > log.last and 0
+    or math.min(log.since + limits.maxAge + math.floor(limits.maxAge / ${leeway}), log.touched + limits.ttl / ${renewals})
+  redis.call('HSET', keys.meta, ' ', stateOf(log))
 end
 
 -- Drops for readers what is past the bounds, and tells whether something was. In the stream it stays until it is folded into
@@ -217,5 +229,5 @@ end
 export const make = (own: string, body: string, first = ""): RedisScript.Script =>
   RedisScript.make(`${first}${functions}${own}
 local keys, limits, now = keysOf(KEYS), limitsOf(ARGV), clock()
-local log = openLog(keys, ARGV[1], ARGV[2])
+local log = openLog(keys, ARGV[1], limits.server)
 ${body}`)

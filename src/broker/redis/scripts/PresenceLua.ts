@@ -67,13 +67,13 @@ export const attend = RedisScript.make(`${basics}${nowLua}${readLua}${lateLua}
 local readers, log, meta = KEYS[1], KEYS[4], KEYS[5]
 local left = leftOf(lateTill(KEYS[3]))
 local revoked = text(numberAt(KEYS[2]))
-local found = redis.call('HMGET', meta, 'epoch', 'last', 'ack', 'checkpoint', 'acks')
-local last, ack, checkpoint = tonumber(found[2]), tonumber(found[3]), tonumber(found[4])
-if found[1] and not (last and ack and checkpoint) then torn(found[1], 'its hash lacks a number') end
+local saved, acks = unpack(redis.call('HMGET', meta, ' ', ' acks'))
+local state = saved and readState(saved)
+if saved and not state then torn(noEpoch, 'its state cannot be read') end
 -- First, so that for want of the right to do so nothing is done.
-if found[1] then
+if state then
   for i = 5, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
-  if checkpoint < last then redis.call('PEXPIRE', log, ARGV[4]) end
+  if state.checkpoint < state.last then redis.call('PEXPIRE', log, ARGV[4]) end
 end
 if ARGV[2] == '0' then
   redis.call('HDEL', readers, ARGV[1])
@@ -84,8 +84,8 @@ else
   redis.call('HSET', readers, ARGV[1], ARGV[2] .. ':' .. string.format('%.0f', now + tonumber(ARGV[3])))
   redis.call('PEXPIRE', readers, ARGV[3])
 end
-if not found[1] then return { revoked, left } end
-return { revoked, left, found[1], found[2], found[5] or '' }
+if not state then return { revoked, left } end
+return { revoked, left, state.epoch, text(state.last), acks or '' }
 `)
 
 /**
@@ -130,19 +130,20 @@ return count
  * @since 0.1.0
  */
 export const acknowledge = RedisScript.make(`${basics}
-local found = redis.call('HMGET', KEYS[1], 'epoch', 'last', 'ack', 'acks')
-if found[1] ~= ARGV[1] then return 0 end
-local offset, last, ack = tonumber(ARGV[2]), tonumber(found[2]), tonumber(found[3])
-if not (last and ack) then torn(found[1], 'its hash lacks a number') end
-if offset > last then return 0 end
-local epoch, others = string.match(found[4] or '', '^(%S+)(.*)$')
-local known = { found[1], text(offset) }
-for other in string.gmatch(epoch == found[1] and others or '', '%d+') do
+local saved, ack, acks = unpack(redis.call('HMGET', KEYS[1], ' ', ' ack', ' acks'))
+local state = saved and readState(saved)
+if saved and not state then torn(noEpoch, 'its state cannot be read') end
+if not state or state.epoch ~= ARGV[1] then return 0 end
+local offset = tonumber(ARGV[2])
+if offset > state.last then return 0 end
+local epoch, others = string.match(acks or '', '^(%S+)(.*)$')
+local known = { state.epoch, text(offset) }
+for other in string.gmatch(epoch == state.epoch and others or '', '%d+') do
   if tonumber(other) == offset then return 0 end
   if #known <= 128 then known[#known + 1] = other end
 end
 -- Told first: where it cannot be written down as well, it is to be done again.
 redis.call('PUBLISH', ARGV[3], 'a ' .. ARGV[1] .. ' ' .. text(offset))
-redis.call('HSET', KEYS[1], 'ack', text(math.max(offset, ack)), 'acks', table.concat(known, ' '))
+redis.call('HSET', KEYS[1], ' ack', text(math.max(offset, tonumber(ack or 0))), ' acks', table.concat(known, ' '))
 return 1
 `)

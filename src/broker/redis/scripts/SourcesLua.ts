@@ -3,7 +3,10 @@
  *
  * The hash `sources` has a field for each source: its last offset and the
  * numbers taken, `offset;from-to,from-to`. Its own field ` ` has the log's head
- * and the number of sources, `offset;count`.
+ * when it was written last and the number of sources, `offset;count`.
+ *
+ * Of the source of the last event the log's state tells what is taken (see
+ * `LogState`): its field is older, until an event of another source comes.
  *
  * @since 0.1.0
  */
@@ -27,11 +30,12 @@ local function toSource(saved)
   return source
 end
 
--- What is known of the sources of a batch, by name, and the number of all. They must be of the same time as the log.
+-- What is known of the sources of a batch and of the last event's, by name, and the number of all. They must be of the same
+-- time as the log.
 local function readSources(keys, log, names)
   local found = redis.call('HMGET', keys.sources, ' ', unpack(names))
   local at, count = string.match(found[1] or '0;0', '^(%d+);(%d+)$')
-  if not log.isNew and tonumber(at) ~= log.last then torn(log.epoch, 'its sources are of another time') end
+  if not log.isNew and tonumber(at) ~= log.sourced then torn(log.epoch, 'its sources are of another time') end
   local sources, added = {}, 0
   for i, name in ipairs(names) do
     local saved = not log.isNew and found[i + 1]
@@ -41,6 +45,10 @@ local function readSources(keys, log, names)
   count = log.isNew and 0 or tonumber(count)
   if added > 0 and count > 0 and redis.call('HLEN', keys.sources) ~= count + 1 then
     torn(log.epoch, 'its sources are not all there')
+  end
+  if log.source ~= '' then
+    sources[log.source] = toSource(text(log.last) .. ';' .. log.taken)
+    sources[log.source].isChanged = true
   end
   return sources, count
 end
@@ -90,15 +98,20 @@ local function sourcesToForget(keys, log, sources, count, added, maxSpent)
   return forgotten
 end
 
+-- The numbers taken of a source, as text.
+local function takenOf(source)
+  local ranges = {}
+  for i, range in ipairs(source.ranges) do ranges[i] = text(range[1]) .. '-' .. text(range[2]) end
+  return table.concat(ranges, ',')
+end
+
 -- The fields to set for the sources that an append changed: names and values by turns.
 local function sourceFields(log, sources, count)
-  local fields = { ' ', text(log.last) .. ';' .. text(count) }
+  local fields = { ' ', text(log.sourced) .. ';' .. text(count) }
   for name, source in pairs(sources) do
     if source.isChanged then
-      local ranges = {}
-      for i, range in ipairs(source.ranges) do ranges[i] = text(range[1]) .. '-' .. text(range[2]) end
       fields[#fields + 1] = name
-      fields[#fields + 1] = text(source.offset) .. ';' .. table.concat(ranges, ',')
+      fields[#fields + 1] = text(source.offset) .. ';' .. takenOf(source)
     end
   end
   return fields

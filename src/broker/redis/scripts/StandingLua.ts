@@ -2,7 +2,7 @@
  * Where a user's runs stand: which are active, under whose lease, and which
  * ended.
  *
- * The hash `active` has a field for each run that
+ * The hash `meta` has, beside what is known of the log, a field for each run that
  *
  * - is active: `lease`, `thread`, the time of its start (nothing if it was not
  *   seen) and `barred`, one a line, and if it was begun in another process `@` and the
@@ -28,8 +28,7 @@
  *
  * A lease is the name of a process and a number, `name.number`.
  *
- * The hash's own field ` ` has the offset of the append that wrote it last, and
- * how many runs are active and how many ended: `offset;active;ended`.
+ * The log's state counts how many runs are active and how many ended (see `LogState`).
  *
  * @since 0.1.0
  */
@@ -96,28 +95,20 @@ local function isShut(value, lease)
   return string.sub(value, 1, 2) == '!\\n' or isBarred(value, holderOf(lease))
 end
 
--- The runs of a batch, which stand in the arguments from one on: their number, then four of each.
-local function readRuns(args, at)
+-- The runs of a batch, which came as lists of four.
+local function readRuns(lists)
   local runs = {}
-  for n = 1, tonumber(args[at]) do
-    local from = at + 4 * n - 3
-    runs[n] = {
-      name = args[from], besides = args[from + 1], kind = tonumber(args[from + 2]), at = tonumber(args[from + 3])
-    }
-  end
-  return runs, at + 4 * #runs + 1
+  for n, list in ipairs(lists) do runs[n] = { name = list[1], besides = list[2], kind = list[3], at = list[4] } end
+  return runs
 end
 
--- Gives each run its field, and how many runs are active and how many ended. They must be of the same time as the log.
+-- Gives each run its field.
 local function readStanding(keys, log, runs)
-  if #runs == 0 then return { active = 0, ended = 0 } end
+  if #runs == 0 or log.isNew then return end
   local names = {}
   for n, run in ipairs(runs) do names[n] = run.name end
-  local found = redis.call('HMGET', keys.active, ' ', unpack(names))
-  for n, run in ipairs(runs) do run.value = found[n + 1] end
-  local at, active, ended = string.match(found[1] or '0;0;0', '^(%d+);(%d+);(%d+)$')
-  if tonumber(at) ~= log.stood then torn(log.epoch, 'where its runs stand is of another time') end
-  return { isNew = not found[1], active = tonumber(active), ended = tonumber(ended) }
+  local found = redis.call('HMGET', keys.meta, unpack(names))
+  for n, run in ipairs(runs) do run.value = found[n] end
 end
 
 -- Calls for each event with its time, type and run. In its array a header tells an event's type first and its run third.
@@ -212,17 +203,17 @@ local function lostAfter(run, now)
   return endedField('!', startedAt and math.max(startedAt - 1, 0) or run.at, now, after)
 end
 
--- The fields to set where runs stand otherwise after the batch, names and values by turns, and how many were changed.
-local function standingFields(runs, standing, after)
+-- The fields to set where runs stand otherwise after the batch, names and values by turns. The log counts them.
+local function standingFields(runs, log, after)
   local fields = {}
   for _, run in ipairs(runs) do
     local value = after(run)
     if value then
       fields[#fields + 1] = run.name
       fields[#fields + 1] = value
-      if isEnded(run.value) then standing.ended = standing.ended - 1
-      elseif run.value then standing.active = standing.active - 1 end
-      if isEnded(value) then standing.ended = standing.ended + 1 else standing.active = standing.active + 1 end
+      if isEnded(run.value) then log.ended = log.ended - 1
+      elseif run.value then log.active = log.active - 1 end
+      if isEnded(value) then log.ended = log.ended + 1 else log.active = log.active + 1 end
     end
   end
   return fields
@@ -230,12 +221,12 @@ end
 
 -- The ended runs to forget once they are too many: all but the latest half; of those that were lost or that bar a process,
 -- and none of which can be among them, those whose log is gone.
-local function endedToForget(keys, fields, standing, now, limits)
+local function endedToForget(keys, fields, log, now, limits)
   local forgotten = {}
-  if standing.ended <= ${maxEndedRuns} then return forgotten end
+  if log.ended <= ${maxEndedRuns} then return forgotten end
   local kept, ended = {}, {}
   for i = 1, #fields, 2 do kept[fields[i]] = true end
-  local all = redis.call('HGETALL', keys.active)
+  local all = redis.call('HGETALL', keys.meta)
   for i = 1, #all, 2 do
     local mark, at, barred = string.match(all[i + 1], '^([!.])\\n%d+\\n(%d+)\\n(.*)')
     if mark and not kept[all[i]] then
@@ -250,7 +241,7 @@ end
 `
 
 /**
- * Puts the runs that are active under one lease under another. `KEYS`: active.
+ * Puts the runs that are active under one lease under another. `KEYS`: meta.
  * `ARGV`: the two leases.
  *
  * @category scripts
@@ -270,37 +261,62 @@ return #fields / 2
 `)
 
 /**
- * The arguments that tell of a batch's runs (see `standingLua`): their number,
- * then of each its name, what `besides` gives, its kind and time.
+ * A run of a batch (see `standingLua`): its name, what is `besides`, its kind and time.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export type BatchRun = readonly [name: RunId, besides: string, kind: 0 | 1 | 2, at: number]
+
+/**
+ * Says that a batch is not of one run under way alone, or of none. No name is a space.
+ *
+ * @category constants
+ * @since 0.2.0
+ */
+export const many = " "
+
+/**
+ * The run that a batch goes on with where there is nothing else to it, nothing where it is
+ * of no run, and else `many`.
+ *
+ * @category conversions
+ * @since 0.2.0
+ */
+export const onlyRun = ([first, ...others]: ReadonlyArray<BatchRun>): string => {
+  if (first === undefined) return ""
+  return others.length === 0 && first[2] === 0 ? first[0] : many
+}
+
+/**
+ * The runs of a batch.
  *
  * @category conversions
  * @since 0.1.0
  */
-export const toArguments = (
+export const runsOf = (
   batch: ReadonlyArray<Envelope>,
   besides: (envelope: Envelope, run: RunId) => string
-): ReadonlyArray<string> => {
-  const runs = new Map<RunId, { readonly besides: string; kind: "0" | "1" | "2"; at: number }>()
+): ReadonlyArray<BatchRun> => {
+  const runs = new Map<RunId, { readonly besides: string; kind: 0 | 1 | 2; at: number }>()
   for (const envelope of batch) {
     const { at, run, type } = envelope
     if (run === undefined) continue
     let found = runs.get(run)
     if (found === undefined) {
-      found = { besides: besides(envelope, run), kind: "0", at }
+      found = { besides: besides(envelope, run), kind: 0, at }
       runs.set(run, found)
     }
     const isStart = RunEvents.isStart(type)
-    if (!isStart && !RunEvents.isTerminal(type) || isStart && found.kind !== "0" && at <= found.at) continue
-    found.kind = isStart ? "1" : "2"
+    if (!isStart && !RunEvents.isTerminal(type) || isStart && found.kind !== 0 && at <= found.at) continue
+    found.kind = isStart ? 1 : 2
     found.at = at
   }
-  const args = [String(runs.size)]
-  for (const [run, { at, besides, kind }] of runs) args.push(run, besides, kind, String(at))
-  return args
+  return Array.from(runs, ([run, { at, besides, kind }]) => [run, besides, kind, at])
 }
 
 /**
- * What a field of `active` tells of a run that is active. `startedAt` is as it
+ * What a field tells of a run that is active. `startedAt` is as it
  * stands there, empty if it is not known; `mark` is `~`, `>` and a lease, or empty;
  * `home` is the process that it was begun in, empty if that is the holder.
  *
@@ -317,7 +333,7 @@ export interface ActiveField {
 }
 
 /**
- * Reads a field of `active`; nothing where its run has ended.
+ * Reads the field of a run; nothing where its run has ended.
  *
  * @category conversions
  * @since 0.1.0
@@ -330,7 +346,7 @@ export const readActive = (value: string): ActiveField | undefined => {
 }
 
 /**
- * Writes a field of `active`.
+ * Writes the field of a run.
  *
  * @category conversions
  * @since 0.1.0
@@ -388,7 +404,7 @@ export const takenOver = (field: ActiveField, lease: string, mark = ""): ActiveF
 }
 
 /**
- * Sets a run's field if it still stands as it was found. `KEYS`: active. `ARGV`: the
+ * Sets a run's field if it still stands as it was found. `KEYS`: meta. `ARGV`: the
  * run, its field as found and the new one. Gives 1 if it did.
  *
  * @category scripts

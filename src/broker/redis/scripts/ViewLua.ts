@@ -2,7 +2,7 @@
  * Looks at a log: what lies past a position and, where there is a gap or it is
  * asked for, the runs at the checkpoint and the events since.
  *
- * `ARGV` from 7 on: the position's epoch and offset, maxEvents, maxBytes,
+ * `ARGV` from 3 on: the position's epoch and offset, maxEvents, maxBytes,
  * which runs are wanted in any case (`all`, `none`, or `=` and the id of one).
  * Gives the epoch, the first and last offset, the checkpoint, the gap's reason
  * (or nothing) and its first offset, the blocks that hold the events, the runs,
@@ -43,12 +43,12 @@ local function foldedRun(keys, log, name)
 end
 
 -- Writes down what was dropped here. A server without memory or rights may refuse this; then it is found again.
-local function tryToSaveDrop(keys, log, needed)
-  local saved = redis.pcall('HSET', keys.meta, 'first', text(log.first), 'bytes', text(log.bytes), 'since', text(log.since),
-    'checkpoint', text(log.checkpoint), 'linger', text(log.linger))
-  if type(saved) ~= 'number' then return end
+local function tryToSaveDrop(keys, log, needed, limits)
+  if not pcall(saveLog, keys, log, limits) then return end
   local removed = redis.pcall('XTRIM', keys.log, 'MINID', needed)
-  if type(removed) == 'number' then redis.call('HSET', keys.meta, 'blocks', text(log.blocks - removed)) end
+  if type(removed) ~= 'number' then return end
+  log.blocks = log.blocks - removed
+  saveLog(keys, log, limits)
 end
 `
 
@@ -61,11 +61,11 @@ end
 export const view = LogLua.make(
   functions,
   `
-local wantedEvents, wantedBytes, wantedRuns = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
+local wantedEvents, wantedBytes, wantedRuns = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local isDropped = drop(keys, log, {}, limits, now)
 local needed = isDropped and firstNeeded(keys, log, {})
 local gap, from, after = '', 0, log.last
-if wantedEvents > 0 then gap, from, after = gapAfter(log, ARGV[7], tonumber(ARGV[8])) end
+if wantedEvents > 0 then gap, from, after = gapAfter(log, ARGV[3], tonumber(ARGV[4])) end
 -- Whole blocks, and at least what is wanted: who asked cuts it to size.
 local blocks = blocksPast(keys, log, after, wantedEvents, wantedBytes)
 local states, tail = {}, {}
@@ -80,7 +80,7 @@ if log.isNew or log.isMoved or log.isVanished then
   redis.call('PEXPIRE', keys.meta, limits.ttl)
   writeOpened(keys, log, limits.ttl)
 end
-if isDropped then tryToSaveDrop(keys, log, needed) end
+if isDropped then tryToSaveDrop(keys, log, needed, limits) end
 return { log.epoch, log.first, log.last, log.checkpoint, gap, from, blocks, states, tail }
 `
 )

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as RedisBroker from "../../../broker/redis/RedisBroker.ts"
 import * as RedisKeys from "../../../broker/redis/codec/Keys.ts"
+import * as LogState from "../../../broker/redis/codec/LogState.ts"
 import * as Reply from "../../../broker/redis/codec/Reply.ts"
 import { type Client, connectApart, saysNothing } from "../../../broker/redis/connection/Client.ts"
 import * as Options from "../../../broker/redis/connection/Options.ts"
@@ -77,7 +78,7 @@ const literal = (text: string): string => text.replace(/[*?[\]\\^]/gu, (characte
 const perScan = "512"
 
 const partOf = (sought: Sought) =>
-  "run" in sought ? { part: "active", field: sought.run } : { part: "sources", field: sought.source }
+  "run" in sought ? { part: "meta", field: sought.run } : { part: "sources", field: sought.source }
 
 const isUser = Schema.is(UserId)
 
@@ -135,14 +136,20 @@ const taken = (user: UserId, source: string, sequence: number): Effect.Effect<Ta
   Effect.flatMap(options, (all) =>
     Effect.map(
       Effect.forEach(Options.serversOf(all), (server) =>
-        onServer(server, (client) => {
-          const [, , sources = ""] = RedisKeys.ofLog(server.prefix, user)
-          return client.sendCommand(["HGET", sources, source])
+        onServer(server, async (client) => {
+          const [, meta = "", sources = ""] = RedisKeys.ofLog(server.prefix, user)
+          const [state, field] = await Promise.all([
+            client.sendCommand(["HGET", meta, " "]),
+            client.sendCommand(["HGET", sources, source])
+          ])
+          // Its field is older than the log's state, where that tells of it.
+          const inState = typeof state === "string" ? LogState.takenOf(state, source) : undefined
+          return inState ?? (typeof field === "string" ? field.replace(/^\d+;/u, "") : undefined)
         })),
       (replies) => {
-        const known = replies.find((reply) => reply !== null && reply !== undefined)
+        const known = replies.find((reply) => reply !== undefined)
         if (known === undefined) return "unknown"
-        const ranges = Array.from(Reply.text(known).matchAll(/(\d+)-(\d+)/gu))
+        const ranges = Array.from(known.matchAll(/(\d+)-(\d+)/gu))
         return ranges.some(([, from, to]) => Number(from) <= sequence && sequence <= Number(to)) ? "taken" : "free"
       }
     ))
