@@ -61,7 +61,7 @@ export const question: Question = {
     const [a, b, c] = [ours.figures(), ws.figures(), socketIo.figures()]
     return {
       comparisons: [
-        compare(`heap and buffers, ${one}`, a.heap, b.heap, atMost(1.3)),
+        compare(`heap and buffers, ${one}`, a.heap, b.heap, atMost(1.2)),
         compare(`heap and buffers, ${one}`, a.heap, c.heap, atMost(1)),
         compare(`resident memory, ${one}`, a.resident, b.resident, atMost(1.3)),
         compare(`resident memory, ${one}`, a.resident, c.resident, atMost(1))

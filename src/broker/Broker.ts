@@ -117,15 +117,26 @@ export type Signal = "critical" | "down" | "up" | Revocation | Lateness
 export type Watcher = (signal: "down" | "up", domain?: string) => void
 
 /**
- * `subscribe` as plain calls: `add` makes `wake` a reader of a user's log,
- * `delete` takes one such reader away, if there is one.
+ * Whoever reads a user's log. `wake` is what a broker calls, see `subscribe`.
+ *
+ * @category models
+ * @since 0.2.0
+ */
+export interface Reader {
+  readonly wake: (signal?: Signal) => void
+}
+
+/**
+ * `subscribe` as plain calls: `add` adds a reader of a user's log, `delete` takes it
+ * away, if it is there. A reader that was added twice is woken twice, and has to be
+ * taken away as often.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Unscoped {
-  readonly add: (user: UserId, wake: (signal?: Signal) => void) => void
-  readonly delete: (user: UserId, wake: (signal?: Signal) => void) => void
+  readonly add: (user: UserId, reader: Reader) => void
+  readonly delete: (user: UserId, reader: Reader) => void
 }
 
 /**

@@ -42,6 +42,7 @@ import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
 import * as LostRun from "../leases/LostRun.ts"
 import * as RunClaims from "../leases/RunClaims.ts"
+import * as Readers from "../subscriptions/Readers.ts"
 import { signalOf } from "../subscriptions/WakeUp.ts"
 import * as TakeOver from "../TakeOver.ts"
 import * as MemoryCommands from "./MemoryCommands.ts"
@@ -63,17 +64,26 @@ const shareOfCommands = 1 / 8
 // How many acknowledged events are remembered of a user.
 const maxAcknowledged = 128
 
-const nobody: ReadonlyArray<() => void> = []
-
 interface UserRecord {
-  readonly log: MemoryLog
-  // Replaced, not changed, since a wake-up may end its reader, or bring another.
-  readers: ReadonlyArray<(signal?: Signal) => void>
+  readonly epoch: string
+  // Made with the first event: most users wait for one.
+  log: MemoryLog | undefined
+  readers: Readers.Readers
   waiters: Set<Waiter> | undefined
   // The last events that were acknowledged, in the order in which they were.
   acknowledged: Set<number> | undefined
   usedSinceLook: boolean
 }
+
+/**
+ * What a user takes in memory besides the log, in bytes, as measured in V8.
+ *
+ * @category constants
+ * @since 0.2.0
+ */
+export const userOverhead = 400
+
+const heldFor = ({ log }: UserRecord): number => userOverhead + (log === undefined ? 0 : log.held)
 
 /**
  * Makes a broker in memory. Its scope ends the fiber that lets old events go.
@@ -113,8 +123,9 @@ export const make = Effect.fnUntraced(function*(
       return known
     }
     const found: UserRecord = {
-      log: new MemoryLog(`${life}-${(epochs++).toString(36)}`, limits),
-      readers: nobody,
+      epoch: `${life}-${(epochs++).toString(36)}`,
+      log: undefined,
+      readers: Readers.nobody,
       waiters: undefined,
       acknowledged: undefined,
       usedSinceLook: true
@@ -124,9 +135,13 @@ export const make = Effect.fnUntraced(function*(
     count(found, 0)
     return found
   }
-  // What of a log's memory has changed since it took `before`.
+
+  // What a user's log is for a reader: an empty one, while there is none.
+  const logOf = ({ epoch, log }: UserRecord): MemoryLog => log ?? new MemoryLog(epoch, limits)
+
+  // What of a user's memory has changed since it took `before`.
   const count = (found: UserRecord, before: number): void => {
-    totalBytes += found.log.held - before
+    totalBytes += heldFor(found) - before
     if (totalBytes > options.maxTotalBytes) makeRoom(found)
     gauges.set(totalBytes, users.size)
   }
@@ -138,14 +153,14 @@ export const make = Effect.fnUntraced(function*(
   }
 
   const isIdle = ({ log, readers, waiters }: UserRecord): boolean =>
-    readers.length === 0 && !log.isActive && (waiters === undefined || waiters.size === 0)
+    Readers.count(readers) === 0 && log?.isActive !== true && (waiters === undefined || waiters.size === 0)
 
   const unuse = (user: UserId, found: UserRecord): void => {
     if (isIdle(found) && users.get(user) === found) idle.set(user, found)
   }
 
   const forget = (user: UserId, found: UserRecord): void => {
-    totalBytes -= found.log.held
+    totalBytes -= heldFor(found)
     users.delete(user)
     idle.delete(user)
   }
@@ -153,15 +168,15 @@ export const make = Effect.fnUntraced(function*(
   const hasRoom = (): boolean => totalBytes <= options.maxTotalBytes
 
   const reduce = ({ log }: UserRecord, by: (log: MemoryLog) => void): void => {
+    if (log === undefined) return
     const before = log.held
     by(log)
     totalBytes += log.held - before
   }
 
   const shrink = (found: UserRecord): void => {
-    const { log } = found
-    const before = totalBytes - log.held
-    reduce(found, () => log.shrink(() => before + log.held <= options.maxTotalBytes))
+    const before = totalBytes - (found.log?.held ?? 0)
+    reduce(found, (log) => log.shrink(() => before + log.held <= options.maxTotalBytes))
   }
 
   // At the cost of whoever asked for more, and of those whom nobody reads.
@@ -215,7 +230,7 @@ export const make = Effect.fnUntraced(function*(
   const { commands, settle, sweep: sweepCommands, waitingRuns } = yield* MemoryCommands.make({
     clock,
     maxTotalBytes: options.maxTotalBytes * shareOfCommands,
-    standing: (user, run) => users.get(user)?.log.standing(run) ?? "unknown",
+    standing: (user, run) => users.get(user)?.log?.standing(run) ?? "unknown",
     count: (bytes) => {
       totalBytes += bytes
       if (bytes > 0 && !hasRoom()) makeRoom()
@@ -227,7 +242,7 @@ export const make = Effect.fnUntraced(function*(
     Effect.suspend(() => {
       const position = appendUnsafe(user, batch)
       if (position !== undefined) return Effect.succeed(position)
-      const runs = record(user).log.refusedOf(batch)
+      const runs = logOf(record(user)).refusedOf(batch)
       return isReadonlyArrayNonEmpty(runs)
         ? Effect.fail(new BrokerError({ reason: new RunLost({ runs }) }))
         : append(user, batch)
@@ -235,25 +250,22 @@ export const make = Effect.fnUntraced(function*(
 
   const appendUnsafe = (user: UserId, batch: NonEmptyReadonlyArray<Envelope>): Position | undefined => {
     const found = record(user)
-    if (found.log.refusedOf(batch).length > 0) return undefined
+    if (found.log !== undefined && found.log.refusedOf(batch).length > 0) return undefined
     return take(user, found, batch)
   }
 
   const take = (user: UserId, found: UserRecord, batch: NonEmptyReadonlyArray<Envelope>): Position => {
-    const { held, isActive } = found.log
+    const held = heldFor(found)
+    const log = found.log ??= logOf(found)
+    const { isActive } = log
     const waited = waitingRuns(user, batch)
-    const position = waited.length === 0
-      ? found.log.append(batch, now())
-      : takeSettling(user, found.log, batch, waited)
-    if (found.log.isActive !== isActive) {
+    const position = waited.length === 0 ? log.append(batch, now()) : takeSettling(user, log, batch, waited)
+    if (log.isActive !== isActive) {
       if (isActive) unuse(user, found)
       else idle.delete(user)
     }
     count(found, held)
-    if (found.readers.length > 0) {
-      const signal = signalOf(batch)
-      for (const wake of found.readers) wake(signal)
-    }
+    if (Readers.count(found.readers) > 0) Readers.wake(found.readers, signalOf(batch))
     return position
   }
 
@@ -274,58 +286,54 @@ export const make = Effect.fnUntraced(function*(
   const endLost: Broker["Service"]["endLost"] = (user, runs) =>
     Effect.sync(() => {
       const found = users.get(user)
-      const active = found?.log.activeOf(runs) ?? []
+      const active = found?.log?.activeOf(runs) ?? []
       const at = clock.currentTimeMillisUnsafe()
       const endings = active.map((one) => LostRun.ending({ ...one, at, source: `${life}-lost-${endingsMade++}-` }))
       if (found === undefined || !isReadonlyArrayNonEmpty(endings)) return 0
       take(user, found, endings)
-      found.log.close(active.map(({ run }) => run))
+      found.log?.close(active.map(({ run }) => run))
       return endings.length
     })
 
   const pull: Broker["Service"]["pull"] = (user, after, pullLimits) =>
     Effect.sync(() => {
       const found = record(user)
-      const { held } = found.log
-      found.log.expire(now())
-      const slice = found.log.pull(after, pullLimits)
-      totalBytes += found.log.held - held
+      const log = logOf(found)
+      const { held } = log
+      log.expire(now())
+      const slice = log.pull(after, pullLimits)
+      totalBytes += log.held - held
       // What is read moves to pages, which what is given has already. To read costs no other reader an event.
       if (!hasRoom()) makeRoomBy(found)
       return slice
     })
 
+  const readersOf = (user: UserId): Readers.Readers => users.get(user)?.readers ?? Readers.nobody
+  const wakeAll = (user: UserId, signal: Signal): void => Readers.wake(readersOf(user), signal)
+
   const subscribeUnscoped: Unscoped = {
-    add: (user, wake) => {
+    add: (user, reader) => {
       const found = use(user)
-      found.readers = found.readers.concat(wake)
+      found.readers = Readers.add(found.readers, reader)
       const known = revoked.get(user)
-      if (known !== undefined) wake({ revokedAt: known.at, isNew: false })
+      if (known !== undefined) reader.wake({ revokedAt: known.at, isNew: false })
       const lateMs = lateUsers.lateMs(user, now())
-      if (lateMs > 0) wake({ lateMs })
+      if (lateMs > 0) reader.wake({ lateMs })
     },
-    // One wake function may be given twice: each subscription takes one of them away.
-    delete: (user, wake) => {
+    delete: (user, reader) => {
       const found = users.get(user)
-      const index = found?.readers.indexOf(wake) ?? -1
-      if (found === undefined || index < 0) return
-      found.readers = found.readers.toSpliced(index, 1)
+      if (found === undefined) return
+      found.readers = Readers.remove(found.readers, reader)
       unuse(user, found)
     }
   }
 
-  const subscribe: Broker["Service"]["subscribe"] = (user, wake) =>
-    Effect.acquireRelease(
-      Effect.sync(() => subscribeUnscoped.add(user, wake)),
-      () => Effect.sync(() => subscribeUnscoped.delete(user, wake))
-    )
-
   const acknowledge: Broker["Service"]["acknowledge"] = (user, position) =>
     Effect.sync(() => {
       const found = users.get(user)
-      if (found === undefined || position.epoch !== found.log.epoch) return
+      if (found === undefined || position.epoch !== found.epoch) return
       const { offset } = position
-      if (offset > found.log.head.offset) return
+      if (offset > logOf(found).head.offset) return
       found.acknowledged ??= new Set()
       found.acknowledged.add(offset)
       const [oldest] = found.acknowledged
@@ -338,7 +346,7 @@ export const make = Effect.fnUntraced(function*(
   const acknowledged: Broker["Service"]["acknowledged"] = (user, position) =>
     Effect.callback<void>((resume) => {
       const found = users.get(user)
-      if (found === undefined || position.epoch !== found.log.epoch) return
+      if (found === undefined || position.epoch !== found.epoch) return
       if (found.acknowledged?.has(position.offset) === true) return resume(Effect.void)
       const leave = () => {
         found.waiters?.delete(waiter)
@@ -363,13 +371,13 @@ export const make = Effect.fnUntraced(function*(
       const revokedAt = Math.max(clock.currentTimeMillisUnsafe(), (revoked.get(user)?.at ?? 0) + 1)
       revoked.delete(user)
       revoked.set(user, { at: revokedAt, since: now() })
-      for (const wake of users.get(user)?.readers ?? []) wake({ revokedAt, isNew: true })
+      wakeAll(user, { revokedAt, isNew: true })
     })
 
   const late: Broker["Service"]["late"] = (user, by, forMs) =>
     Effect.sync(() => {
       const lateMs = lateUsers.note(user, by, forMs, now())
-      for (const wake of users.get(user)?.readers ?? []) wake({ lateMs })
+      wakeAll(user, { lateMs })
     })
 
   const sweep = Effect.sync(() => {
@@ -382,7 +390,7 @@ export const make = Effect.fnUntraced(function*(
     }
     for (const [user, found] of users) {
       reduce(found, (log) => log.expire(sweptAt))
-      if (found.log.size === 0 && idle.has(user)) forget(user, found)
+      if ((found.log?.size ?? 0) === 0 && idle.has(user)) forget(user, found)
     }
     gauges.set(totalBytes, users.size)
   })
@@ -392,11 +400,11 @@ export const make = Effect.fnUntraced(function*(
     Effect.forkScoped
   )
 
-  const head: Broker["Service"]["head"] = (user) => Effect.sync(() => record(user).log.head)
+  const head: Broker["Service"]["head"] = (user) => Effect.sync(() => logOf(record(user)).head)
 
   const snapshot: Broker["Service"]["snapshot"] = (user, run) =>
     Effect.sync(() => {
-      const { log } = record(user)
+      const log = logOf(record(user))
       return { position: log.head, snapshot: log.snapshot(run) }
     })
 
@@ -404,16 +412,16 @@ export const make = Effect.fnUntraced(function*(
     append,
     appendUnsafe,
     pull,
-    subscribe,
+    subscribe: Readers.subscribeBy(subscribeUnscoped),
     head,
     subscribeUnscoped,
     snapshots: (user, since = Number.POSITIVE_INFINITY, recent) =>
       Effect.sync(() => {
-        const { log } = record(user)
+        const log = logOf(record(user))
         return { position: log.head, snapshots: log.snapshots(since, recent) }
       }),
     snapshot,
-    readers: (user) => Effect.sync(() => users.get(user)?.readers.length ?? 0),
+    readers: (user) => Effect.sync(() => Readers.count(readersOf(user))),
     acknowledge,
     acknowledged,
     endLost,

@@ -341,7 +341,7 @@ const noPages: ReadonlyArray<never> = []
 const noRuns: ReadonlyArray<never> = []
 
 // What things take in memory besides their texts, in bytes, as measured in V8.
-const logOverhead = 900
+const logOverhead = 500
 const pageOverhead = 250
 const sourceOverhead = 350
 const rangeOverhead = 48

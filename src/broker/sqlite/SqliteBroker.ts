@@ -28,11 +28,12 @@ import type { UserId } from "../../protocol/values/Identity.ts"
 import * as Names from "../../protocol/values/Names.ts"
 import type { Envelope } from "../../protocol/wire/Envelope.ts"
 import type { Position } from "../../protocol/values/Position.ts"
-import { Broker, type Unscoped, type Watcher } from "../Broker.ts"
+import { Broker, type Signal, type Unscoped, type Watcher } from "../Broker.ts"
 import { BrokerError, RunLost } from "../BrokerError.ts"
 import { LateUsers } from "../LateUsers.ts"
 import * as RunClaims from "../leases/RunClaims.ts"
 import type { Entry } from "../Log.ts"
+import * as Readers from "../subscriptions/Readers.ts"
 import { signalOf } from "../subscriptions/WakeUp.ts"
 import * as TakeOver from "../TakeOver.ts"
 import * as MemoryCommands from "../memory/MemoryCommands.ts"
@@ -181,10 +182,10 @@ export const make = Effect.fnUntraced(function*(
     const found = stand(user, appended.log)
     users.turn(found, appended.turned)
     if (appended.ended.length > 0) commandsHere.settle(user, appended.ended)
-    if (found.readers.length === 0) return
+    if (Readers.count(found.readers) === 0) return
     const added = entries()
     tails.add(user, added)
-    for (const wake of found.readers) wake(signalOf(added))
+    Readers.wake(found.readers, signalOf(added))
   }
 
   const append: Broker["Service"]["append"] = (user, batch) =>
@@ -221,30 +222,25 @@ export const make = Effect.fnUntraced(function*(
         : Effect.succeed(slice)
     })
 
+  const readersOf = (user: UserId): Readers.Readers => users.find(user)?.readers ?? Readers.nobody
+  const wakeAll = (user: UserId, signal: Signal): void => Readers.wake(readersOf(user), signal)
+
   const subscribeUnscoped: Unscoped = {
-    add: (user, wake) => {
+    add: (user, reader) => {
       const found = users.of(user)
-      found.readers = found.readers.concat(wake)
+      found.readers = Readers.add(found.readers, reader)
       const revokedAt = revocations.at(user)
-      if (revokedAt !== undefined) wake({ revokedAt, isNew: false })
+      if (revokedAt !== undefined) reader.wake({ revokedAt, isNew: false })
       const lateMs = lateUsers.lateMs(user, file.now())
-      if (lateMs > 0) wake({ lateMs })
+      if (lateMs > 0) reader.wake({ lateMs })
     },
-    // One wake function may be given twice: each subscription takes one of them away.
-    delete: (user, wake) => {
+    delete: (user, reader) => {
       const found = users.find(user)
-      const index = found?.readers.indexOf(wake) ?? -1
-      if (found === undefined || index < 0) return
-      found.readers = found.readers.toSpliced(index, 1)
-      if (found.readers.length === 0) tails.forget(user)
+      if (found === undefined) return
+      found.readers = Readers.remove(found.readers, reader)
+      if (Readers.count(found.readers) === 0) tails.forget(user)
     }
   }
-
-  const subscribe: Broker["Service"]["subscribe"] = (user, wake) =>
-    Effect.acquireRelease(
-      Effect.sync(() => subscribeUnscoped.add(user, wake)),
-      () => Effect.sync(() => subscribeUnscoped.delete(user, wake))
-    )
 
   const head: Broker["Service"]["head"] = (user) =>
     Effect.suspend(() => {
@@ -301,14 +297,14 @@ export const make = Effect.fnUntraced(function*(
     Effect.suspend(() =>
       file.ask<"revoke">({ _tag: "revoke", user, at: clock.currentTimeMillisUnsafe() }, (revokedAt) => {
         revocations.add(user, revokedAt, file.now())
-        for (const wake of users.find(user)?.readers ?? []) wake({ revokedAt, isNew: true })
+        wakeAll(user, { revokedAt, isNew: true })
       })
     ).pipe(Effect.asVoid)
 
   const late: Broker["Service"]["late"] = (user, by, forMs) =>
     Effect.sync(() => {
       const lateMs = lateUsers.note(user, by, forMs, file.now())
-      for (const wake of users.find(user)?.readers ?? []) wake({ lateMs })
+      wakeAll(user, { lateMs })
     })
 
   const sweep = Effect.gen(function*() {
@@ -331,12 +327,12 @@ export const make = Effect.fnUntraced(function*(
   return {
     append,
     pull,
-    subscribe,
+    subscribe: Readers.subscribeBy(subscribeUnscoped),
     subscribeUnscoped,
     head,
     snapshots,
     snapshot,
-    readers: (user) => Effect.sync(() => users.find(user)?.readers.length ?? 0),
+    readers: (user) => Effect.sync(() => Readers.count(readersOf(user))),
     acknowledge,
     acknowledged,
     endLost,

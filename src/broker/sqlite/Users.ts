@@ -9,6 +9,7 @@
  */
 import type { RunId, UserId } from "../../protocol/values/Identity.ts"
 import type { Signal } from "../Broker.ts"
+import * as Readers from "../subscriptions/Readers.ts"
 import type { LogState, RunStanding, Standing } from "./Messages.ts"
 
 /**
@@ -31,21 +32,18 @@ export interface Waiter {
  */
 export interface User {
   log: LogState | undefined
-  // Replaced, not changed, since a wake-up may end its reader, or bring another.
-  readers: ReadonlyArray<(signal?: Signal) => void>
+  readers: Readers.Readers
   readonly waiters: Set<Waiter>
   standings: Map<RunId, Standing> | undefined
   commands: number
 }
-
-const nobody: ReadonlyArray<() => void> = []
 
 // So many of whom nothing is used stay, and so many are looked at when one comes.
 const maxIdle = 10_000
 const looksAtOnce = 16
 
 const isIdle = ({ commands, readers, waiters }: User): boolean =>
-  readers.length === 0 && waiters.size === 0 && commands === 0
+  Readers.count(readers) === 0 && waiters.size === 0 && commands === 0
 
 /**
  * The users of this process.
@@ -66,7 +64,13 @@ export class Users {
     const known = this.users.get(user)
     if (known !== undefined) return known
     if (this.users.size >= maxIdle) this.makeRoom()
-    const made: User = { log: undefined, readers: nobody, waiters: new Set(), standings: undefined, commands: 0 }
+    const made: User = {
+      log: undefined,
+      readers: Readers.nobody,
+      waiters: new Set(),
+      standings: undefined,
+      commands: 0
+    }
     this.users.set(user, made)
     return made
   }
@@ -92,7 +96,7 @@ export class Users {
 
   /** Tells all readers, of all users. */
   tellAll(signal?: Signal): void {
-    for (const { readers } of Array.from(this.users.values())) for (const wake of readers) wake(signal)
+    for (const { readers } of Array.from(this.users.values())) Readers.wake(readers, signal)
   }
 
   /** Notes where runs of a user stand now. */

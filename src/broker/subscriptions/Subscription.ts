@@ -8,15 +8,7 @@
 import type * as Deferred from "effect/Deferred"
 import type { UserId } from "../../protocol/values/Identity.ts"
 import type { Position } from "../../protocol/values/Position.ts"
-import type { BrokerError, Signal } from "../Broker.ts"
-
-/**
- * How a reader is told that there may be something to pull, or of a signal.
- *
- * @category models
- * @since 0.1.0
- */
-export type Reader = (signal?: Signal) => void
+import type { BrokerError, Reader, Signal } from "../Broker.ts"
 
 /**
  * Somebody who waits until a device has acknowledged the event at `position`.
@@ -100,26 +92,26 @@ export class Subscription {
   /** Wakes all readers for what was seen, with the signal if there is one. */
   wake(seen: string, signal?: Signal): void {
     this.seen = seen
-    for (const reader of this.readers) reader(signal)
+    for (const reader of this.readers) reader.wake(signal)
   }
 
   /** Tells all readers whether the broker is down, unless they know. */
   tell(isDown: boolean): void {
     if (this.down === isDown) return
     this.down = isDown
-    for (const reader of this.readers) reader(isDown ? "down" : "up")
+    for (const reader of this.readers) reader.wake(isDown ? "down" : "up")
   }
 
   /** Tells all readers for how long events are late, or (0) that they are no more. */
   lag(lateMs: number): void {
     this.late = lateMs > 0
-    for (const reader of this.readers) reader({ lateMs })
+    for (const reader of this.readers) reader.wake({ lateMs })
   }
 
   /** The same, as a look at the log found it: all are told if it changed, else only the reader that `joined`. */
   lagging(lateMs: number, joined: Reader | undefined): void {
     if (lateMs > 0 !== this.late) this.lag(lateMs)
-    else if (lateMs > 0) joined?.({ lateMs })
+    else if (lateMs > 0) joined?.wake({ lateMs })
   }
 
   /** Tells of a revocation, unless it is known. */
@@ -127,7 +119,7 @@ export class Subscription {
     if (revokedAt <= this.revoked) return
     this.revoked = revokedAt
     for (const reader of this.readers) {
-      if (!this.joining.includes(reader)) reader({ revokedAt, isNew: true })
+      if (!this.joining.includes(reader)) reader.wake({ revokedAt, isNew: true })
     }
   }
 
@@ -138,7 +130,7 @@ export class Subscription {
   join(reader: Reader, knownAt: number): void {
     this.joining = without(this.joining, reader)
     const revokedAt = this.revoked
-    if (revokedAt > 0) reader({ revokedAt, isNew: revokedAt > knownAt })
+    if (revokedAt > 0) reader.wake({ revokedAt, isNew: revokedAt > knownAt })
   }
 
   /** Wakes those who wait for the acknowledgement of this position. */

@@ -32,11 +32,28 @@ export interface Options {
   readonly user: UserId
 }
 
+/**
+ * Passes one on. `false` if the broker did not take it.
+ *
+ * @category operations
+ * @since 0.2.0
+ */
+export const pass = ({ broker, counters, user }: Options, position: Position): Effect.Effect<boolean> =>
+  broker.acknowledge(user, position).pipe(
+    Effect.match({
+      onSuccess: () => {
+        counters.acknowledgements++
+        return true
+      },
+      onFailure: () => false
+    })
+  )
+
 const none: ReadonlyArray<Position> = []
 
 /**
- * Mutable, since a connection has one for as long as it lives: two fields, while
- * its device is in good order.
+ * Mutable. Most connections have none: one is made for a device that resumes, or once
+ * something is kept.
  *
  * @category models
  * @since 0.1.0
@@ -45,12 +62,12 @@ export class Acknowledgements {
   // What the device was sent on an earlier connection, and may yet confirm by name: the offsets past `earlierAfter`, up
   // to `earlierUpTo`.
   private earlierAfter = 0
-  private earlierUpTo = 0
+  private readonly earlierUpTo: number
   private kept = none
 
-  /** The device was sent events up to this offset before. */
-  startAt(offset: number): void {
-    this.earlierUpTo = offset
+  /** `earlierUpTo`: the device was sent events up to this offset before. */
+  constructor(earlierUpTo = 0) {
+    this.earlierUpTo = earlierUpTo
   }
 
   /** The device handled everything up to `offset`. Of the events it names, those that it was sent before. */
@@ -72,22 +89,11 @@ export class Acknowledgements {
     this.kept = [...others.slice(1 - maxKept), position]
   }
 
-  /** Passes one on. `false` if the broker did not take it. */
-  pass({ broker, counters, user }: Options, position: Position): Effect.Effect<boolean> {
-    return broker.acknowledge(user, position).pipe(
-      Effect.match({
-        onSuccess: () => {
-          counters.acknowledgements++
-          this.kept = this.kept.filter((kept) => kept !== position)
-          return true
-        },
-        onFailure: () => false
-      })
-    )
-  }
-
   /** Passes on those that are kept. Others may come meanwhile. */
   passKept(options: Options): Effect.Effect<void> {
-    return Effect.forEach(this.kept, (position) => this.pass(options, position), { discard: true })
+    return Effect.forEach(this.kept, (position) =>
+      Effect.map(pass(options, position), (isTaken) => {
+        if (isTaken) this.kept = this.kept.filter((kept) => kept !== position)
+      }), { discard: true })
   }
 }

@@ -29,7 +29,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import type { BrokerError, Head, RunAtHead, RunSnapshotAt, Signal, Slice } from "../../broker/Broker.ts"
+import type { BrokerError, Head, Reader, RunAtHead, RunSnapshotAt, Signal, Slice } from "../../broker/Broker.ts"
 import { closeCodes } from "../../protocol/wire/CloseCode.ts"
 import type { ConnectionId, RunId, UserId } from "../../protocol/values/Identity.ts"
 import * as Monotonic from "../../protocol/values/Monotonic.ts"
@@ -39,12 +39,12 @@ import { SlowConsumer } from "../capacity/SlowConsumer.ts"
 import { Availability } from "../outage/Availability.ts"
 import * as Revoked from "../Revocation.ts"
 import type { CloseReason, Liveness, Message, Transport } from "../Transport.ts"
-import { Acknowledgements } from "./Acknowledgements.ts"
+import { Acknowledgements, pass } from "./Acknowledgements.ts"
 import type { Opening, Request } from "./ConnectRequest.ts"
 import { type Composed, FrameComposer } from "./FrameComposer.ts"
 import type { HubContext } from "./HubContext.ts"
 import * as Phase from "./Phase.ts"
-import { Subscription } from "./Subscription.ts"
+import * as Subscription from "./Subscription.ts"
 
 const unavailable: CloseReason = { code: closeCodes.brokerUnavailable, detail: closeCodes.brokerUnavailable.meaning }
 const tooSlow: CloseReason = { code: closeCodes.tooSlow, detail: closeCodes.tooSlow.meaning }
@@ -63,15 +63,14 @@ const nobody: Effect.Effect<Head> = Effect.succeed({ position: { epoch: "", offs
  * @category models
  * @since 0.1.0
  */
-export class Connection {
+export class Connection implements Reader {
   readonly id: ConnectionId
   readonly user: UserId
   private readonly context: HubContext
   private readonly transport: Transport
   private readonly composer: FrameComposer
-  private readonly acknowledgements = new Acknowledgements()
   private readonly availability = new Availability()
-  private readonly subscription: Subscription
+  private readonly subscription: Subscription.Subscription
   private phase: Phase.Phase
   private cursor: Position = { epoch: "", offset: 0 }
   private head = 0
@@ -81,6 +80,8 @@ export class Connection {
   private owed = none
   // While the device is behind what the transport takes.
   private slowConsumer: SlowConsumer | undefined
+  // Of a device that resumed, or of which the broker has not taken all.
+  private acknowledgements: Acknowledgements | undefined
   // While answers wait for the transport.
   private replies: Array<string> | undefined
 
@@ -91,8 +92,7 @@ export class Connection {
     this.transport = request.transport
     this.composer = new FrameComposer(request.encoder, request.threads, context.counters)
     this.phase = Phase.opening(request.issuedAt)
-    // Bound, since a closure would hold more.
-    this.subscription = new Subscription(context.broker, request.user, this.hear.bind(this))
+    this.subscription = Subscription.make(context.broker)
   }
 
   /** What the connection is doing. */
@@ -144,7 +144,7 @@ export class Connection {
       // It may have been released before it came to this.
       if (this.phase._tag === "closed") return Effect.fail(new Revoked.Revoked())
       return Effect.flatMap(
-        this.subscription.begin(),
+        Subscription.begin(this.subscription, broker, this.user, this),
         () => this.state === "closed" ? Effect.fail(new Revoked.Revoked()) : Effect.void
       )
     })
@@ -176,7 +176,7 @@ export class Connection {
     const { gap, head, next } = slice
     const at = { epoch: next.epoch, offset: head, recovered: gap === undefined }
     const snapshots = asked.position.epoch === next.epoch ? asked.snapshots : []
-    if (gap?.reason !== "epoch") this.acknowledgements.startAt(resume.offset)
+    if (gap?.reason !== "epoch") this.acknowledgements = new Acknowledgements(resume.offset)
     if (gap !== undefined) {
       const others = snapshots.filter(({ run }) => slice.snapshots.every((snapshot) => snapshot.run !== run))
       const all = { ...slice, snapshots: [...others, ...slice.snapshots] }
@@ -198,7 +198,7 @@ export class Connection {
     confirmed: ReadonlyArray<number> = []
   ): Effect.Effect<void> {
     if (offset > this.cursor.offset || epoch !== this.cursor.epoch) return Effect.void
-    const earlier = this.acknowledgements.confirmEarlier(offset, confirmed)
+    const earlier = this.acknowledgements?.confirmEarlier(offset, confirmed) ?? []
     const offsets = [...earlier, ...this.composer.confirm(offset)]
     if (offsets.length === 0) return Effect.void
     return Effect.forEach(offsets, (each) => this.pass({ epoch, offset: each }), { discard: true })
@@ -276,7 +276,7 @@ export class Connection {
   release(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { fiber } = this.end()
-      const unsubscribed = this.subscription.end()
+      const unsubscribed = Subscription.end(this.subscription, this.context.broker, this.user, this)
       return fiber === undefined ? unsubscribed : Effect.andThen(Fiber.interrupt(fiber), unsubscribed)
     })
   }
@@ -292,13 +292,8 @@ export class Connection {
     })
   }
 
-  /** Looks at the log, as after a wake-up. */
-  wake(): void {
-    this.hear()
-  }
-
-  // There may be something to pull, or the broker says something else.
-  private hear(signal?: Signal): void {
+  /** There may be something to pull, or the broker says something else. */
+  wake(signal?: Signal): void {
     const { phase } = this
     const isCritical = signal === "critical"
     if (signal !== undefined && !isCritical) this.onSignal(signal)
@@ -369,8 +364,9 @@ export class Connection {
 
   // When the log can be read again, acknowledgements can be passed on, too.
   private afterRead<A>(read: Effect.Effect<A, BrokerError>): Effect.Effect<A, BrokerError> {
-    if (!this.acknowledgements.hasKept) return read
-    return Effect.tap(read, () => this.acknowledgements.passKept(this.passing))
+    const { acknowledgements } = this
+    if (acknowledgements?.hasKept !== true) return read
+    return Effect.tap(read, () => acknowledgements.passKept(this.passing))
   }
 
   private shed(slice: Slice): Effect.Effect<OutgoingSlice, BrokerError> {
@@ -527,7 +523,7 @@ export class Connection {
 
   // The log was read. The outage is over once acknowledgements could be passed on, too.
   private recovered(): ReadonlyArray<Message> {
-    if (this.availability.isDown || this.acknowledgements.hasKept) return []
+    if (this.availability.isDown || this.acknowledgements?.hasKept === true) return []
     this.availability.wasRead()
     return this.status(this.now)
   }
@@ -548,14 +544,19 @@ export class Connection {
   // Passes an acknowledgement on, or keeps it until that is possible.
   private pass(position: Position): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.availability.isOut) return Effect.sync(() => this.acknowledgements.keep(position))
-      return Effect.map(this.acknowledgements.pass(this.passing, position), (taken) => {
+      if (this.availability.isOut) return Effect.sync(() => this.keep(position))
+      return Effect.map(pass(this.passing, position), (taken) => {
         if (taken || this.state === "closed") return
-        this.acknowledgements.keep(position)
+        this.keep(position)
         this.availability.failed(this.now, this.context.patienceMs)
         if (this.phase === Phase.idle) this.degrade()
       })
     })
+  }
+
+  private keep(position: Position): void {
+    this.acknowledgements ??= new Acknowledgements()
+    this.acknowledgements.keep(position)
   }
 
   // What an acknowledgement goes through.

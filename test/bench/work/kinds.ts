@@ -1,6 +1,6 @@
 /**
- * What work is counted of: events that are emitted, events that a device gets as well, and emitters that are made and
- * kept.
+ * What work is counted of: events that are emitted, events that a device gets as well, and emitters and connections that
+ * are made and kept.
  *
  * All of it runs by a test's clock, which moves only when it is told to: what comes together in a batch, and when a timer
  * rings, is the same on every machine.
@@ -13,7 +13,7 @@ import { createServer } from "node:http"
 import { context, Noted, payloadOf, textOf } from "../../../bench/harness/workload.ts"
 import { Authenticator, Gateway } from "../../../src/gateway/index.ts"
 import { AgentEvents, Broker, type Emitter, EmitterLayer, Emitters, type Event, Identity } from "../../../src/index.ts"
-import { openReader, type Transport } from "./reader.ts"
+import { openReader, type Transport, userHeader } from "./reader.ts"
 
 type Bound = Emitter.Emitter["Service"]
 
@@ -59,10 +59,15 @@ const engine = EmitterLayer().pipe(
   Layer.provideMerge(TestClock.layer({ warningDelay: "1 hour" }))
 )
 
-const served = HttpRouter.serve(Gateway.layer({ path: "/events" }), { disableListenLog: true, disableLogger: true })
+// All devices come from one address, within moments.
+const gateway = Gateway.layer({ path: "/events", requestsPerAddress: 10_000 })
+
+const served = HttpRouter.serve(gateway, { disableListenLog: true, disableLogger: true })
   .pipe(
     Layer.provide(
-      Authenticator.layerRequest(() => Effect.succeedSome({ userId: Identity.UserId.make(user), expiresAt: undefined }))
+      Authenticator.layerRequest(({ headers }) =>
+        Effect.succeedSome({ userId: Identity.UserId.make(headers[userHeader] ?? ""), expiresAt: undefined })
+      )
     ),
     Layer.provideMerge(engine),
     Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" }))
@@ -72,6 +77,12 @@ const aWindow = TestClock.adjust("20 millis")
 
 /** What is woken by an event has its turn. */
 const aTurn = Effect.promise(() => new Promise<void>((resolve) => void setImmediate(resolve)))
+
+/** No device is there any more: a server that closes would wait for them by the test's clock. */
+const allGone = Effect.gen(function*() {
+  const { stats } = yield* Gateway.Gateway
+  while ((yield* stats).sessions > 0) yield* aTurn
+})
 
 /** The user's emitter, with a run under way. */
 const emitterInRun = Effect.gen(function*() {
@@ -140,6 +151,38 @@ export const kindsWith = (each: () => void): ReadonlyArray<Kind> => {
     }
   })
 
+  const connected = (connections: number): Kind => ({
+    what: "an idle connection over WebSocket",
+    events: connections,
+    isKept: true,
+    use: async (measure) => {
+      const runtime = ManagedRuntime.make(served)
+      try {
+        const measureAll = Effect.gen(function*() {
+          const { address } = yield* HttpServer.HttpServer
+          yield* Effect.addFinalizer(() => allGone)
+          const connectAll = (from: number, count: number) =>
+            Effect.gen(function*() {
+              const users = Array.from({ length: count }, (_, n) => `${user}-${from + n}`)
+              for (const _ of users) each()
+              yield* Effect.acquireRelease(
+                Effect.promise(() => openReader("websocket", "port" in address ? address.port : 0, users)),
+                ({ close }) => Effect.promise(close)
+              )
+              // A second's devices have come.
+              yield* TestClock.adjust("1 second")
+              yield* aTurn
+            })
+          const run = Effect.runPromiseWith(yield* Effect.context<Gateway.Gateway | Scope.Scope>())
+          yield* Effect.promise(() => measure((from, count) => run(connectAll(from, count))))
+        })
+        await runtime.runPromise(Effect.scoped(measureAll))
+      } finally {
+        await runtime.dispose()
+      }
+    }
+  })
+
   const delivered = (transport: Transport, sort: "critical" | "batched", events: number): Kind => ({
     what: `emit and deliver over ${transport === "sse" ? "SSE" : "WebSocket"}, ${sort}`,
     events,
@@ -150,7 +193,7 @@ export const kindsWith = (each: () => void): ReadonlyArray<Kind> => {
           const { address } = yield* HttpServer.HttpServer
           const emitter = yield* emitterInRun
           const reader = yield* Effect.acquireRelease(
-            Effect.promise(() => openReader(transport, "port" in address ? address.port : 0)),
+            Effect.promise(() => openReader(transport, "port" in address ? address.port : 0, [user])),
             ({ close }) => Effect.promise(close)
           )
           const deliverAll = (from: number, count: number) =>
@@ -182,6 +225,7 @@ export const kindsWith = (each: () => void): ReadonlyArray<Kind> => {
     emitted("usage_reported", 2_000),
     emitted("text_delta", 4_000),
     kept(2_000),
+    connected(500),
     delivered("websocket", "critical", 500),
     delivered("websocket", "batched", 1_000),
     delivered("sse", "critical", 500),

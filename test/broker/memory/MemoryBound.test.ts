@@ -43,9 +43,10 @@ const measure = (options: Parameters<typeof Broker.layerMemory>[0], users: numbe
   }).pipe(Effect.scoped, Effect.provide(Broker.layerMemory(options)))
 
 const reading = (broker: Broker.Broker["Service"], user: ReturnType<typeof newUser>) =>
-  Effect.sync(() => broker.subscribeUnscoped?.add(user, () => {}))
+  Effect.sync(() => broker.subscribeUnscoped?.add(user, { wake: () => {} }))
 
 const shapes: Record<string, readonly [users: number, fill: Fill]> = {
+  "a reader each, and no event": [5_000, (broker) => reading(broker, newUser())],
   "one small event each": [
     5_000,
     (broker) => Effect.asVoid(broker.append(newUser(), [written({ sequence: 1, data: { text: "x".repeat(100) } })]))

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, type Duration, Effect, Exit, Fiber, Layer, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { TestClock } from "effect/testing"
+import { userOverhead } from "../../../src/broker/memory/MemoryBroker.ts"
 import { MemoryLog } from "../../../src/broker/memory/MemoryLog.ts"
 import { brokerSuite } from "../brokerSuite.ts"
 import * as WallClock from "../../support/wallClock.ts"
@@ -57,22 +58,52 @@ describe("MemoryBroker, readers without a scope", () => {
         const { subscribeUnscoped = assert.fail("there are no plain calls") } = broker
         const user = newUser()
         let woken = 0
-        const wake = () => void woken++
+        const reader = { wake: () => void woken++ }
         const wakesOfOne = Effect.gen(function*() {
           woken = 0
           yield* broker.append(user, numbered(++sequence))
           return [woken, yield* broker.readers(user)]
         })
         let sequence = 0
-        subscribeUnscoped.add(user, wake)
-        subscribeUnscoped.add(user, wake)
+        subscribeUnscoped.add(user, reader)
+        subscribeUnscoped.add(user, reader)
         assert.deepStrictEqual(yield* wakesOfOne, [2, 2])
-        subscribeUnscoped.delete(user, wake)
-        subscribeUnscoped.delete(user, () => {})
+        subscribeUnscoped.delete(user, reader)
+        subscribeUnscoped.delete(user, { wake: () => {} })
         assert.deepStrictEqual(yield* wakesOfOne, [1, 1])
-        subscribeUnscoped.delete(user, wake)
-        subscribeUnscoped.delete(user, wake)
+        subscribeUnscoped.delete(user, reader)
+        subscribeUnscoped.delete(user, reader)
         assert.deepStrictEqual(yield* wakesOfOne, [0, 0])
+      })))
+})
+
+describe("MemoryBroker, users of whom nothing was emitted", () => {
+  it.effect("have an empty log for readers, which goes on as the one that the first event makes", () =>
+    withBroker({}, (broker) =>
+      Effect.gen(function*() {
+        const user = newUser()
+        yield* broker.subscribe(user, () => {})
+        const from = yield* start(broker, user)
+        const empty = { gap: undefined, snapshots: [], entries: [], next: from, head: 0 }
+        assert.deepStrictEqual(yield* broker.pull(user, from, plenty), empty)
+        assert.deepStrictEqual(yield* broker.snapshots(user), { position: from, snapshots: [] })
+        yield* broker.acknowledge(user, from)
+        const position = yield* broker.append(user, numbered(1))
+        assert.deepStrictEqual(position, { epoch: from.epoch, offset: 1 })
+        const { entries, gap } = yield* broker.pull(user, from, plenty)
+        assert.deepStrictEqual([entries.map(idOf), gap], [["s.1"], undefined])
+        assert.notStrictEqual((yield* start(broker, newUser())).epoch, from.epoch)
+      })))
+
+  it.effect("are known by another epoch once they were forgotten", () =>
+    withBroker({ maxAge: "1 minute" }, (broker) =>
+      Effect.gen(function*() {
+        const user = newUser()
+        const from = yield* start(broker, user)
+        yield* TestClock.adjust("2 minutes")
+        const slice = yield* broker.pull(user, from, plenty)
+        assert.strictEqual(slice.gap?.reason, "epoch")
+        assert.notStrictEqual(slice.next.epoch, from.epoch)
       })))
 })
 
@@ -175,12 +206,12 @@ describe("MemoryBroker, age", () => {
 
 describe("MemoryBroker, the bound of all users", () => {
   const data = { text: "x".repeat(200) }
-  /** What the broker counts for a log of so many events. */
+  /** What the broker counts for a user with so many events. */
   const held = (events: number) => {
     const limits = { maxEvents: 100, maxBytes: 10_000, maxAgeMs: 1e9, maxRuns: 32 }
     const log = new MemoryLog("an-epoch", limits)
     for (let n = 1; n <= events; n++) log.append(numbered(n, n, { data }))
-    return log.held
+    return userOverhead + (events === 0 ? 0 : log.held)
   }
   const room = (maxTotalBytes: number): Options => ({ maxBytes: 3_500, maxTotalBytes })
   const one = (broker: Broker.Broker["Service"], user: ReturnType<typeof newUser>, sequence: number) =>

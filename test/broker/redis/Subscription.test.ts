@@ -9,7 +9,7 @@ const begin = () => new Subscription(newUser(), "channel", Deferred.makeUnsafe()
 
 const listener = () => {
   const told: Array<Broker.Signal | "wake"> = []
-  return { told, reader: (signal?: Broker.Signal) => void told.push(signal ?? "wake") }
+  return { told, reader: { wake: (signal?: Broker.Signal) => void told.push(signal ?? "wake") } }
 }
 
 /** A reader whose own first look is over. */

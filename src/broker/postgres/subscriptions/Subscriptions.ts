@@ -24,8 +24,8 @@ import * as Scope from "effect/Scope"
 import { UserId } from "../../../protocol/values/Identity.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import * as Position from "../../../protocol/values/Position.ts"
-import type { Broker, BrokerError } from "../../Broker.ts"
-import { type Reader, Subscription, type Waiter } from "../../subscriptions/Subscription.ts"
+import type { Broker, BrokerError, Reader } from "../../Broker.ts"
+import { Subscription, type Waiter } from "../../subscriptions/Subscription.ts"
 import { toConnection } from "../connection/Connections.ts"
 import type { Database } from "../connection/Database.ts"
 import * as Failure from "../connection/Failure.ts"
@@ -240,8 +240,8 @@ export const make = Effect.fnUntraced(function*(parts: {
   )
 
   return {
-    subscribe: (user, wakeReader) => {
-      const own: Reader = (signal) => wakeReader(signal)
+    subscribe: (user, wake) => {
+      const own: Reader = { wake }
       return Effect.acquireRelease(
         Effect.sync(() => {
           const one = follow(user)
@@ -258,7 +258,7 @@ export const make = Effect.fnUntraced(function*(parts: {
         Effect.tap(({ one, wasLate }) => attendTo([one], own, wasLate)),
         // The others know already.
         Effect.map(({ one }) => {
-          if (one.isDown) own("down")
+          if (one.isDown) own.wake("down")
         })
       )
     },

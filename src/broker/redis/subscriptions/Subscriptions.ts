@@ -23,11 +23,19 @@ import type * as Scope from "effect/Scope"
 import type { UserId } from "../../../protocol/values/Identity.ts"
 import * as Monotonic from "../../../protocol/values/Monotonic.ts"
 import * as Position from "../../../protocol/values/Position.ts"
-import { type Broker, BrokerError, BrokerUnavailable, type Entry, type PullLimits, type Slice } from "../../Broker.ts"
+import {
+  type Broker,
+  BrokerError,
+  BrokerUnavailable,
+  type Entry,
+  type PullLimits,
+  type Reader,
+  type Slice
+} from "../../Broker.ts"
 import type { Inbox } from "../../commands/Inbox.ts"
 import { Canary } from "../connection/Canary.ts"
 import * as RedisConnection from "../connection/Connection.ts"
-import { isLater, type Reader, Subscription, type Waiter } from "../../subscriptions/Subscription.ts"
+import { isLater, Subscription, type Waiter } from "../../subscriptions/Subscription.ts"
 import * as RedisKeys from "../codec/Keys.ts"
 import * as LogRepair from "../scripts/LogRepair.ts"
 import { MissedWakeUps } from "./MissedWakeUps.ts"
@@ -283,8 +291,8 @@ export const make = Effect.fnUntraced(function*(
     Effect.forkScoped
   )
 
-  const subscribe: Subscriptions["subscribe"] = (user, wakeReader) => {
-    const own: Reader = (signal) => wakeReader(signal)
+  const subscribe: Subscriptions["subscribe"] = (user, wake) => {
+    const own: Reader = { wake }
     return Effect.acquireRelease(
       Effect.map(follow(user), (one) => {
         one.add(own)
@@ -301,7 +309,7 @@ export const make = Effect.fnUntraced(function*(
       Effect.tap((one) => attendTo(one, undefined, one.seen, own)),
       // The others know already; its own look shows that the log can be read, but publications do not come.
       Effect.map((one) => {
-        if (one.isDown) own("down")
+        if (one.isDown) own.wake("down")
       })
     )
   }
