@@ -57,8 +57,8 @@ const nobody: Effect.Effect<Head> = Effect.succeed({ position: { epoch: "", offs
 
 /**
  * Mutable, since a node has tens of thousands of them, on most of which nothing
- * happens: an idle one holds 1.2 times what a bare `ws` does (`idle-memory` of the
- * bench).
+ * happens: an idle one holds less than 1.2 times what a bare `ws` does (`idle-memory`
+ * of the bench).
  *
  * @category models
  * @since 0.1.0
