@@ -80,6 +80,21 @@ describe.skipIf(program === undefined)("PostgresBroker, failures", () => {
   )
 
   it.live(
+    "connects anew to hear where what it asks to hear is never answered",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const proxy = yield* redisProxy(server.port)
+          const listenUrl = server.url.replace(`:${server.port}/`, `:${proxy.port}/`)
+          yield* proxy.strandAt("LISTEN")
+          yield* startNode(server.url, { ...slow, silence: "1 second", listenUrl })
+          yield* eventually(Effect.sync(proxy.answers), (said) => said.includes("\nc\t"), "what it tells itself", 20)
+          assert.isAtLeast(proxy.connections(), 2)
+        })),
+    120_000
+  )
+
+  it.live(
     "keeps its connections where answers come late, so that a slow server has no more to do for it",
     () =>
       withServer({}, (server) =>

@@ -32,6 +32,7 @@ export const redisProxy = (port: number) =>
     let kept = 0
     let connections = 0
     let answers = ""
+    let stranding: string | undefined
     let losing: { readonly word: string; readonly part: "request" | "answer" } | undefined
     const server = createServer((near) => {
       connections++
@@ -52,6 +53,10 @@ export const redisProxy = (port: number) =>
           losing = undefined
           if (part === "request") return void near.destroy()
           isDeaf = true
+        }
+        if (stranding !== undefined && data.includes(stranding)) {
+          stranding = undefined
+          stranded.add(near)
         }
         if (!swallowing && !stranded.has(near)) far.write(data)
       })
@@ -102,6 +107,11 @@ export const redisProxy = (port: number) =>
       strand: Effect.sync(() => {
         for (const socket of sockets) stranded.add(socket)
       }),
+      /** The connection over which this word is asked next is stranded with it. */
+      strandAt: (word: string) =>
+        Effect.sync(() => {
+          stranding = word
+        }),
       /** How many connections were made so far. */
       connections: () => connections,
       /** The last that the server said, on all of them. */

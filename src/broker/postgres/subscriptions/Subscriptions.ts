@@ -180,7 +180,12 @@ export const make = Effect.fnUntraced(function*(parts: {
     const channel = yield* Scope.make()
     yield* Effect.addFinalizer((exit) => Scope.close(channel, exit))
     const connection = yield* PgConnection.make(toConnection(options, url))
-    const queue = yield* Scope.provide(connection.listen(options.schema), channel)
+    const queue = yield* Scope.provide(connection.listen(options.schema), channel).pipe(
+      Effect.timeoutOrElse({
+        duration: options.silence,
+        orElse: () => Effect.fail(`it did not answer to LISTEN for ${silenceMs} ms`)
+      })
+    )
     yield* Effect.forkScoped(attendToAll(Array.from(byUser.values())))
     const receive = Effect.forever(Effect.map(Queue.take(queue), ({ payload }) => hear(payload)))
     return yield* Effect.raceFirst(Effect.mapError(receive, Failure.whyOf), proveHearing)
