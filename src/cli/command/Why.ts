@@ -214,7 +214,8 @@ const nothing: Answer = {
   message:
     "nothing is known of it: it was never emitted, was dropped before it had a number, or its user's log is forgotten",
   remedy:
-    "see whether the id is right and the settings of the broker are those of your processes; a spool is looked at with --spool FILE"
+    "see whether the id is right and the settings of the broker are those of your processes; a run that ended before many " +
+    "others is found where its user is named (--user USER), and a spool is looked at with --spool FILE"
 }
 
 /**
