@@ -7,10 +7,17 @@
  */
 import { BaseSequencer, type TestSpecification } from "vitest/node"
 
-/** Files that take longest, the longest first. */
+/** Files that take longest, the longest first; those that share processes, then those with processes of their own. */
 export const long: ReadonlyArray<string> = [
+  "broker/redis/RedisCommands",
+  "broker/leases/RunLeases",
+  "broker/redis/RedisBroker",
+  "emitter/Attach",
+  "gateway/Outage",
+  "broker/postgres/PostgresBroker",
+  "gateway/ConnectionLimit",
+  "interop/durable-streams/conformance",
   "e2e/start-cluster",
-  "e2e/cluster",
   "e2e/demo",
   "package/readme",
   "e2e/demo-accessible",
@@ -18,6 +25,7 @@ export const long: ReadonlyArray<string> = [
   "package/package",
   "e2e/background",
   "e2e/react",
+  "e2e/cluster",
   "e2e/demo-ways",
   "package/programs",
   "e2e/single",
