@@ -43,7 +43,7 @@ const maxLeewayEvents = 256
  */
 export const basics = `
 -- A number as text, without an exponent.
-local function text(number) return string.format('%.0f', number) end
+local function text(number) return string.format('%d', number) end
 
 -- The server's time in milliseconds since the Unix epoch.
 local function clock()
@@ -63,8 +63,7 @@ end
 
 -- The bounds of a log by name, how they are written, and the server's id.
 local function limitsOf(args)
-  local server, written = string.match(args[2], '^(%S+) (.*)$')
-  local ttl, maxEvents, maxBytes, maxAge = string.match(written, '^(%d+) (%d+) (%d+) (%d+)$')
+  local server, written, ttl, maxEvents, maxBytes, maxAge = string.match(args[2], '^(%S+) ((%d+) (%d+) (%d+) (%d+))$')
   return {
     server = server, written = written, ttl = tonumber(ttl), maxEvents = tonumber(maxEvents), maxBytes = tonumber(maxBytes),
     maxAge = tonumber(maxAge)

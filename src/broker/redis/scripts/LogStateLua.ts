@@ -6,7 +6,7 @@
 import * as LogState from "../codec/LogState.ts"
 
 const numberPattern = LogState.numbers.map(() => "(%d+)").join(" ")
-const numberFormat = LogState.numbers.map(() => "%.0f").join(" ")
+const numberFormat = LogState.numbers.map(() => "%d").join(" ")
 const fields = [
   ...LogState.numbers.map((name) => `${name} = tonumber(${name})`),
   ...LogState.texts.map((name) => `${name} = ${name}`)

@@ -40,7 +40,7 @@ local function readSources(keys, log, names)
   for i, name in ipairs(names) do
     local saved = not log.isNew and found[i + 1]
     if not saved then added = added + 1 end
-    sources[name] = toSource(saved)
+    if name ~= log.source then sources[name] = toSource(saved) end
   end
   count = log.isNew and 0 or tonumber(count)
   if added > 0 and count > 0 and redis.call('HLEN', keys.sources) ~= count + 1 then
@@ -111,7 +111,7 @@ local function sourceFields(log, sources, count)
   for name, source in pairs(sources) do
     if source.isChanged then
       fields[#fields + 1] = name
-      fields[#fields + 1] = text(source.offset) .. ';' .. takenOf(source)
+      fields[#fields + 1] = text(source.offset) .. ';' .. (name == log.source and log.taken or takenOf(source))
     end
   end
   return fields
