@@ -44,8 +44,15 @@ export class Heading {
   readonly run: RunId | undefined
   readonly thread: ThreadId | undefined
   readonly confirm: boolean
+  /** What it takes in memory, in bytes, with the names that the heading before it does not have. */
+  readonly weight: number
 
-  constructor(first: number, source: Source, { confirm, delivery, run, thread, type }: Envelope) {
+  constructor(
+    first: number,
+    source: Source,
+    { confirm, delivery, run, thread, type }: Envelope,
+    before: Heading | undefined
+  ) {
     this.first = first
     this.source = source
     this.type = type
@@ -53,6 +60,9 @@ export class Heading {
     this.run = run
     this.thread = thread
     this.confirm = confirm
+    this.weight = headingOverhead
+      + (run === before?.run ? 0 : weightOf(run))
+      + (thread === before?.thread ? 0 : weightOf(thread))
   }
 
   /** Whether it is that of an envelope, too. */
@@ -145,8 +155,11 @@ const muchRoom = 16
 
 // What things take in memory, in bytes, as measured in V8.
 const bytesOfPlace = 8 * (2 + numbersOfEntry + timesOfEntry)
-const headingOverhead = 80
+const headingOverhead = 88
+const nameOverhead = 24
 const textOverhead = 280
+
+const weightOf = (name: string | undefined): number => name === undefined ? 0 : nameOverhead + name.length
 
 // An engine keeps one byte for each character where none needs more, else two.
 const costOf = (text: string, length: number): number => textOverhead + (length === text.length ? 1 : 2) * text.length
@@ -254,7 +267,7 @@ export class EntryRing {
     const { numbers, times } = ring
     const { body } = envelope
     const first = slot * numbersOfEntry
-    const holds = costOf(body, envelope.bytes) + (heading.first === offset ? headingOverhead : 0)
+    const holds = costOf(body, envelope.bytes) + (heading.first === offset ? heading.weight : 0)
     ring.headings[slot] = heading
     ring.texts[slot] = body
     numbers[first + sequence] = envelope.sequence

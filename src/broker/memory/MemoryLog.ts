@@ -273,7 +273,7 @@ export class MemoryLog {
   private headingOf(envelope: Envelope): Heading {
     if (this.latestHeading?.fits(envelope) === true) return this.latestHeading
     const known = this.headings.find((heading) => heading.fits(envelope))
-    this.latestHeading = known ?? new Heading(this.last + 1, this.sourceOf(envelope), envelope)
+    this.latestHeading = known ?? new Heading(this.last + 1, this.sourceOf(envelope), envelope, this.latestHeading)
     if (known === undefined) this.headings = [this.latestHeading, ...this.headings.slice(0, maxHeadings - 1)]
     return this.latestHeading
   }

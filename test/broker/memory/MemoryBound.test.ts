@@ -71,6 +71,18 @@ const shapes: Record<string, readonly [users: number, fill: Fill]> = {
       }
       yield* broker.pull(user, from, plenty)
     })],
+  "many runs and threads of long names": [10, (broker, n) =>
+    Effect.gen(function*() {
+      const user = newUser()
+      const from = yield* start(broker, user)
+      for (let i = 1; i <= 1_000; i++) {
+        const names: { readonly run: string; readonly thread: string } = JSON.parse(
+          JSON.stringify({ run: `run-${n}-${i}-${"r".repeat(100)}`, thread: `thread-${n}-${i}-${"t".repeat(100)}` })
+        )
+        yield* broker.append(user, [written({ sequence: i, source: `s${n}`, ...names, data: { text: "x" } })])
+      }
+      yield* broker.pull(user, from, plenty)
+    })],
   "many sources": [10, (broker, n) =>
     Effect.gen(function*() {
       const user = newUser()
