@@ -95,7 +95,7 @@ export class CompressedSender {
     const size = Buffer.byteLength(message)
     if (size < compressor.settings.threshold) return this.pass(message)
     const plain = typeof message === "string" ? Buffer.from(message) : message
-    if (size <= mostAtOnce) return this.hand(plain, compressor.compress(plain, context, windowBits))
+    if (size <= mostAtOnce) return this.handOrPass(plain, compressor.compress(plain, context, windowBits))
     const goes = compressor.compressLater(plain, context, windowBits, (it, compressed) => this.resume(it, compressed))
     if (!goes) return this.pass(plain)
     this.waiting = []
@@ -107,8 +107,7 @@ export class CompressedSender {
     if (ended) return
     this.waiting = undefined
     this.waitingBytes = 0
-    if (compressed === undefined) this.pass(plain)
-    else this.hand(plain, compressed)
+    this.handOrPass(plain, compressed)
     for (const message of waiting) this.send(message)
     if (this.isBusy) return
     const done = this.afterwards
@@ -116,9 +115,9 @@ export class CompressedSender {
     done?.()
   }
 
-  // What became no smaller goes out as it is.
-  private hand(plain: Buffer, compressed: Buffer): void {
-    if (compressed.length >= plain.length) return this.pass(plain)
+  // What became no smaller goes out as it is, as does what zlib could not compress.
+  private handOrPass(plain: Buffer, compressed: Buffer | undefined): void {
+    if (compressed === undefined || compressed.length >= plain.length) return this.pass(plain)
     if (this.options.contextTakeover) this.compressor.remember(this.context, plain)
     this.sink(plain, compressed)
   }

@@ -71,6 +71,8 @@ interface Job {
   readonly done: Array<Done>
 }
 
+const toError = (cause: unknown): Error => cause instanceof Error ? cause : new Error(String(cause))
+
 const isSame = (one: Buffer | undefined, other: Buffer | undefined): boolean =>
   one === other || (one !== undefined && other !== undefined && one.equals(other))
 
@@ -116,14 +118,21 @@ export class Compressor {
     return this.waitingBytes + this.contexts.size * contextBytes
   }
 
-  /** Compresses a frame of at most `mostAtOnce` bytes. References reach back 2 to the power of `windowBits` bytes, at most. */
-  compress(plain: Buffer, { history }: CompressionContext, windowBits: number): Buffer {
+  /**
+   * Compresses a frame of at most `mostAtOnce` bytes; gives nothing where zlib failed. References reach back 2 to the power of
+   * `windowBits` bytes, at most.
+   */
+  compress(plain: Buffer, { history }: CompressionContext, windowBits: number): Buffer | undefined {
     const { last } = this
     const known = last !== undefined && last.windowBits === windowBits && last.plain.equals(plain)
         && isSame(history, this.historyOfLast)
       ? last.result
       : undefined
-    const result = known ?? deflateRawSync(plain, this.optionsFor(plain, history, windowBits))
+    const result = known ?? this.deflate(plain, history, windowBits)
+    if (result === undefined) {
+      this.passed++
+      return undefined
+    }
     if (known === undefined) {
       this.last = { plain, windowBits, result }
       this.lastHistoryLength = history?.copy(this.lastHistory) ?? 0
@@ -188,18 +197,41 @@ export class Compressor {
       if (job === undefined) return
       this.working++
       const { history, plain, windowBits } = job
-      deflateRaw(plain, this.optionsFor(plain, history, windowBits), (error, result) => {
-        this.working--
-        this.waitingBytes -= plain.length
-        if (this.newest === job) this.newest = undefined
-        this.work()
-        if (error !== null) this.failed(error)
-        for (const done of job.done) {
-          if (error === null) this.count(plain, result)
-          else this.passed++
-          done(plain, error === null ? result : undefined)
-        }
-      })
+      try {
+        deflateRaw(
+          plain,
+          this.optionsFor(plain, history, windowBits),
+          (error, result) => this.finish(job, error ?? undefined, result)
+        )
+      } catch (error) {
+        // Whoever gave the frame does not know yet that it waits.
+        queueMicrotask(() => this.finish(job, toError(error), undefined))
+      }
+    }
+  }
+
+  private finish(job: Job, error: Error | undefined, result: Buffer | undefined): void {
+    const { done: all, plain } = job
+    const compressed = error === undefined ? result : undefined
+    this.working--
+    this.waitingBytes -= plain.length
+    if (this.newest === job) this.newest = undefined
+    this.work()
+    if (error !== undefined) this.failed(error)
+    for (const done of all) {
+      if (compressed === undefined) this.passed++
+      else this.count(plain, compressed)
+      done(plain, compressed)
+    }
+  }
+
+  // zlib may have no memory for the frame.
+  private deflate(plain: Buffer, history: Buffer | undefined, windowBits: number): Buffer | undefined {
+    try {
+      return deflateRawSync(plain, this.optionsFor(plain, history, windowBits))
+    } catch (error) {
+      this.failed(toError(error))
+      return undefined
     }
   }
 

@@ -131,6 +131,20 @@ describe("Frames, compressed", () => {
     assert.deepStrictEqual(sent.map(({ compressed }) => compressed), [undefined])
   })
 
+  it("go out as they are, in order, where zlib fails", async () => {
+    const failures: Array<Error> = []
+    const settings = { threshold: 64, level: 42, contextTakeover: true, memory: 1024 * kibi }
+    // There is no such level, so that zlib refuses each.
+    const compressor = new Compressor(settings, (error) => failures.push(error))
+    const { sender, sent } = device(compressor)
+    const frames = [event(1), event(2).repeat(100), event(3), event(4).repeat(100), event(5)]
+    for (const frame of frames) sender.send(frame)
+    await idle(sender)
+    assert.deepStrictEqual(sent, frames.map((plain) => ({ plain, compressed: undefined })))
+    assert.lengthOf(failures, frames.length)
+    assert.deepStrictEqual(compressor.counts, { frames: 0, before: 0, after: 0, passed: frames.length, memory: 0 })
+  })
+
   it("take no more memory for contexts than allowed: those that were not used for longest are forgotten", async () => {
     const compressor = make({ contextTakeover: true, memory: 3 * contextBytes })
     const all = Array.from({ length: 6 }, () => device(compressor))
