@@ -543,15 +543,19 @@ describe.skipIf(program === undefined)("RedisBroker, an append on its short path
           const broker = yield* nodeWith(append, url, {})
           const user = newUser()
           for (let n = 1; n <= 3; n++) yield* broker.append(user, [ofRun(n)])
-          yield* broker.append(user, [ofRun(1, "r", "t")])
-          for (const n of [2, 3]) yield* broker.append(user, [ofRun(n, "r", "t")])
+          const odd = "t:1-9,%d"
+          for (let n = 1; n <= 3; n++) yield* broker.append(user, [ofRun(n, "r", odd)])
+          assert.deepStrictEqual(yield* taken, { short: 4, full: 2 })
           const known = yield* Effect.forEach(
-            [["s.", 3], ["s.", 4], ["t.", 3], ["t.", 4], ["u.", 1]] as const,
+            [["s.", 3], ["s.", 4], [`${odd}.`, 3], [`${odd}.`, 4], ["u.", 1]] as const,
             ([source, sequence]) => backend.taken(user, source, sequence)
           )
           assert.deepStrictEqual(known, ["taken", "free", "taken", "free", "unknown"])
           assert.deepStrictEqual(yield* backend.usersOf([{ run: RunId.make("r") }], () => undefined), [user])
-        }).pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { REDIS_URL: url } }))))),
+        }).pipe(
+          Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: { REDIS_URL: url } }))),
+          Effect.provideService(Metric.MetricRegistry, new Map())
+        )),
     120_000
   )
 

@@ -70,6 +70,25 @@ describe.skipIf(program === undefined)("RedisBroker, what it keeps", () => {
   )
 
   it.live(
+    "begins a log anew whose state is gone, with no run but those of what is appended",
+    () =>
+      withServer({}, (server) =>
+        Effect.gen(function*() {
+          const broker = yield* startNode(server.url, { poll: "1 hour" })
+          const other = yield* startNode(server.url, { poll: "1 hour" })
+          const user = newUser()
+          yield* other.append(user, [startOf("q")])
+          yield* broker.append(user, [startOf("r")])
+          yield* server.send("HDEL", key(user, "meta"), " ")
+          yield* broker.append(user, [envelope({ source: "of-r", sequence: 2, run: "r", thread: "t" })])
+          assert.isTrue(yield* LogState.countsRuns(server, user))
+          const found = yield* Effect.forEach(["r", "q"], (run) => server.send("HEXISTS", key(user, "meta"), run))
+          assert.deepStrictEqual(found, [":1\r\n", ":0\r\n"])
+        })),
+    120_000
+  )
+
+  it.live(
     "forgets users of whom nothing is left, but not those that somebody reads",
     () =>
       withServer({}, (server) =>

@@ -24,7 +24,7 @@ const wrong: Record<string, ReadonlyArray<unknown>> = {
   thread: ["", 7, []],
   confirm: [undefined, null, "true", 1],
   body: [undefined, null, `"id":\n1}`],
-  source: [undefined, null, "", " ", 7]
+  source: [undefined, null, "", " ", 7, "of\ntwo lines"]
 }
 
 describe.skipIf(program === undefined)("RedisBroker, an event that could not be read again", () => {
