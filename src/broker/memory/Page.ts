@@ -9,7 +9,7 @@
  * @since 0.1.0
  */
 import * as Envelope from "../../protocol/wire/Envelope.ts"
-import { pageAfter } from "../Written.ts"
+import { pageAfter } from "../TextPage.ts"
 
 const maxBytes = 64 * 1024
 // What the text of an entry has beyond its body: the leading offset, and a comma behind it.
