@@ -85,9 +85,12 @@ export const killDemos = (): void => {
   for (const child of running) child.kill("SIGKILL")
 }
 
-/** Headless Chromium that talks to nobody but the demo. */
-export const launch = (executablePath: string): Promise<Browser> =>
-  chromium.launch({
+/**
+ * Headless Chromium that talks to nobody but the demo. Pages keep still: without a graphics card each frame of an animation
+ * is drawn by the processor.
+ */
+export const launch = async (executablePath: string): Promise<Browser> => {
+  const browser = await chromium.launch({
     executablePath,
     args: [
       "--headless",
@@ -100,6 +103,10 @@ export const launch = (executablePath: string): Promise<Browser> =>
       "--disable-sync"
     ]
   })
+  const newContext = browser.newContext.bind(browser)
+  browser.newContext = (options) => newContext({ reducedMotion: "reduce", ...options })
+  return browser
+}
 
 /** Asks the demo's server, and gives its answer. */
 export const post = async (
