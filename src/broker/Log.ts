@@ -8,9 +8,20 @@ import type { Envelope } from "../protocol/wire/Envelope.ts"
 import type { RunId, ThreadId } from "../protocol/values/Identity.ts"
 import type { Position } from "../protocol/values/Position.ts"
 import type { RunSnapshot } from "../protocol/run/RunSnapshot.ts"
-import type { Written } from "./Written.ts"
 
-export type { Written } from "./Written.ts"
+/**
+ * Where the text of an entry's wire event stands as bytes: on `page` from `start`
+ * to `end`, with a comma as its last byte. Texts of consecutive entries often
+ * stand one behind the other, and can then be copied together.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Written {
+  readonly page: Uint8Array
+  readonly start: number
+  readonly end: number
+}
 
 /**
  * An event in a user's log: what a reader needs of its envelope, whose text becomes

@@ -3,8 +3,10 @@ import { ConfigProvider, Effect } from "effect"
 import { times } from "../../src/demo/agent/Pace.ts"
 import * as DemoConfig from "../../src/demo/settings/DemoConfig.ts"
 
-const portOf = (env: Record<string, string>) =>
-  DemoConfig.port.pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+/** With nothing but these variables in its environment. */
+const within = (env: Record<string, string>) => Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env })))
+
+const portOf = (env: Record<string, string>) => DemoConfig.port.pipe(within(env))
 
 describe("the demo's port", () => {
   it.effect("is 4321 unless PORT says otherwise, and 0 means any free one", () =>
@@ -37,8 +39,7 @@ describe("the demo's port", () => {
 describe("the demo's log", () => {
   it.effect("is a file for each port, and in memory where any port will do or somebody says so", () =>
     Effect.gen(function*() {
-      const logOf = (port: number, env: Record<string, string> = {}) =>
-        DemoConfig.log(port).pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+      const logOf = (port: number, env: Record<string, string> = {}) => DemoConfig.log(port).pipe(within(env))
       assert.strictEqual(yield* logOf(4321), ".tmp/demo/events-4321.db")
       assert.isUndefined(yield* logOf(0))
       assert.isUndefined(yield* logOf(4321, { DEMO_LOG: "memory" }))
@@ -47,8 +48,7 @@ describe("the demo's log", () => {
 })
 
 describe("the demo's pace", () => {
-  const paceOf = (env: Record<string, string>) =>
-    DemoConfig.pace.pipe(Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))))
+  const paceOf = (env: Record<string, string>) => DemoConfig.pace.pipe(within(env))
 
   it.effect("is a reader's unless DEMO_PACE says otherwise", () =>
     Effect.gen(function*() {

@@ -13,6 +13,18 @@ import { makeHub, never, now, offsets, open } from "./hub.ts"
 import { textOf } from "../support/runs.ts"
 
 const settle = TestClock.adjust("1 second")
+
+/** A connection in the middle of a pull. */
+const pulling = Effect.gen(function*() {
+  const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("5 millis") })
+  const transport = new FakeTransport()
+  const opening = yield* Effect.forkChild(open(yield* makeHub(broker), transport))
+  yield* settle
+  const connection = yield* Fiber.join(opening)
+  broker.append()
+  yield* TestClock.adjust("2 millis")
+  return { broker, connection, transport }
+})
 const unavailable = Effect.fail(
   new Broker.BrokerError({
     reason: new Broker.BrokerUnavailable({ operation: "pull", afterMs: 0, cause: new Error("a test") })
@@ -80,13 +92,7 @@ describe("Connection", () => {
 
   it.effect("loses no event when an answer fills the transport while a pull is under way", () =>
     Effect.gen(function*() {
-      const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("5 millis") })
-      const transport = new FakeTransport()
-      const opening = yield* Effect.forkChild(open(yield* makeHub(broker), transport))
-      yield* settle
-      const connection = yield* Fiber.join(opening)
-      broker.append()
-      yield* TestClock.adjust("2 millis")
+      const { connection, transport } = yield* pulling
       assert.strictEqual(connection.state, "draining")
       transport.room = 1
       connection.reply(Frame.encode({ type: "command", id: CommandId.make("c1"), ...accepted }))
@@ -100,15 +106,9 @@ describe("Connection", () => {
 
   it.effect("writes nothing to a transport that an answer filled while a pull failed, and then the answers that wait", () =>
     Effect.gen(function*() {
-      const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("5 millis") })
-      const transport = new FakeTransport()
-      const opening = yield* Effect.forkChild(open(yield* makeHub(broker), transport))
-      yield* settle
-      const connection = yield* Fiber.join(opening)
+      const { broker, connection, transport } = yield* pulling
       const reply = (n: number) =>
         connection.reply(Frame.encode({ type: "command", id: CommandId.make(`c${n}`), ...accepted }))
-      broker.append()
-      yield* TestClock.adjust("2 millis")
       broker.fail = unavailable
       transport.room = 1
       for (const n of [1, 2, 3]) reply(n)

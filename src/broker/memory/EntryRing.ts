@@ -11,9 +11,8 @@
 import type { DeliveryClass } from "../../protocol/event/Event.ts"
 import type { RunId, ThreadId } from "../../protocol/values/Identity.ts"
 import type { Envelope } from "../../protocol/wire/Envelope.ts"
-import type { Entry } from "../Broker.ts"
+import type { Entry, Written } from "../Broker.ts"
 import { bodyBefore } from "../TextPage.ts"
-import type { Written } from "../Written.ts"
 import { Page } from "./Page.ts"
 import type { SequenceSet } from "./SequenceSet.ts"
 

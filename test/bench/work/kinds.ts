@@ -91,6 +91,19 @@ const emitterInRun = Effect.gen(function*() {
   return emitter
 })
 
+/** Runs a program in services of its own, which are gone when it is over. */
+const runIn = async <A, E, R, E2>(
+  services: Layer.Layer<R, E2>,
+  program: Effect.Effect<A, E, R | Scope.Scope>
+): Promise<A> => {
+  const runtime = ManagedRuntime.make(services)
+  try {
+    return await runtime.runPromise(Effect.scoped(program))
+  } finally {
+    await runtime.dispose()
+  }
+}
+
 /** Makes all kinds. `each` is called for every event, before it is emitted. */
 export const kindsWith = (each: () => void): ReadonlyArray<Kind> => {
   const emit = (emitter: Bound, sort: Sort, step: number) => {
@@ -109,29 +122,25 @@ export const kindsWith = (each: () => void): ReadonlyArray<Kind> => {
   const emitted = (sort: Sort, events: number): Kind => ({
     what: `emit, ${sort}`,
     events,
-    use: async (measure) => {
-      const runtime = ManagedRuntime.make(engine)
-      try {
-        const measureAll = Effect.gen(function*() {
+    use: (measure) =>
+      runIn(
+        engine,
+        Effect.gen(function*() {
           const emitter = yield* emitterInRun
           const run = Effect.runPromiseWith(yield* Effect.context<never>())
           yield* Effect.promise(() => measure((from, count) => run(emitAll(emitter, sort, from, count))))
         })
-        await runtime.runPromise(Effect.scoped(measureAll))
-      } finally {
-        await runtime.dispose()
-      }
-    }
+      )
   })
 
   const kept = (emitters: number): Kind => ({
     what: "an idle emitter, bound to a run",
     events: emitters,
     isKept: true,
-    use: async (measure) => {
-      const runtime = ManagedRuntime.make(engine)
-      try {
-        const measureAll = Effect.gen(function*() {
+    use: (measure) =>
+      runIn(
+        engine,
+        Effect.gen(function*() {
           const { forUser } = yield* Emitters
           const all: Array<Bound> = []
           const makeAll = (from: number, count: number) =>
@@ -144,21 +153,17 @@ export const kindsWith = (each: () => void): ReadonlyArray<Kind> => {
           const run = Effect.runPromiseWith(yield* Effect.context<Scope.Scope>())
           yield* Effect.promise(() => measure((from, count) => run(makeAll(from, count))))
         })
-        await runtime.runPromise(Effect.scoped(measureAll))
-      } finally {
-        await runtime.dispose()
-      }
-    }
+      )
   })
 
   const connected = (connections: number): Kind => ({
     what: "an idle connection over WebSocket",
     events: connections,
     isKept: true,
-    use: async (measure) => {
-      const runtime = ManagedRuntime.make(served)
-      try {
-        const measureAll = Effect.gen(function*() {
+    use: (measure) =>
+      runIn(
+        served,
+        Effect.gen(function*() {
           const { address } = yield* HttpServer.HttpServer
           yield* Effect.addFinalizer(() => allGone)
           const connectAll = (from: number, count: number) =>
@@ -176,20 +181,16 @@ export const kindsWith = (each: () => void): ReadonlyArray<Kind> => {
           const run = Effect.runPromiseWith(yield* Effect.context<Gateway.Gateway | Scope.Scope>())
           yield* Effect.promise(() => measure((from, count) => run(connectAll(from, count))))
         })
-        await runtime.runPromise(Effect.scoped(measureAll))
-      } finally {
-        await runtime.dispose()
-      }
-    }
+      )
   })
 
   const delivered = (transport: Transport, sort: "critical" | "batched", events: number): Kind => ({
     what: `emit and deliver over ${transport === "sse" ? "SSE" : "WebSocket"}, ${sort}`,
     events,
-    use: async (measure) => {
-      const runtime = ManagedRuntime.make(served)
-      try {
-        const measureAll = Effect.gen(function*() {
+    use: (measure) =>
+      runIn(
+        served,
+        Effect.gen(function*() {
           const { address } = yield* HttpServer.HttpServer
           const emitter = yield* emitterInRun
           const reader = yield* Effect.acquireRelease(
@@ -212,11 +213,7 @@ export const kindsWith = (each: () => void): ReadonlyArray<Kind> => {
           const run = Effect.runPromiseWith(yield* Effect.context<never>())
           yield* Effect.promise(() => measure((from, count) => run(deliverAll(from, count))))
         })
-        await runtime.runPromise(Effect.scoped(measureAll))
-      } finally {
-        await runtime.dispose()
-      }
-    }
+      )
   })
 
   return [

@@ -11,9 +11,8 @@
 import type { DeliveryClass } from "../../../protocol/event/Event.ts"
 import type { RunId, ThreadId } from "../../../protocol/values/Identity.ts"
 import * as Envelope from "../../../protocol/wire/Envelope.ts"
-import type { Entry } from "../../Broker.ts"
+import type { Entry, Written } from "../../Broker.ts"
 import { bodyBefore, pageAfter } from "../../TextPage.ts"
-import type { Written } from "../../Written.ts"
 import * as RedisBlock from "./Block.ts"
 import * as Reply from "./Reply.ts"
 
