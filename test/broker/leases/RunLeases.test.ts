@@ -104,6 +104,9 @@ describe.skipIf(program === undefined)("A run whose process", () => {
     () =>
       withRun({}, ({ child, node, user }) =>
         Effect.gen(function*() {
+          // Between two events: what it has to do first when it wakes is to emit the next.
+          const { length: sent } = child.said("receipt")
+          yield* child.until("receipt", ({ length }) => length > sent)
           yield* child.freeze
           yield* until(node, user, "r lost")
           yield* child.thaw
