@@ -8,10 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import { createClient } from "redis"
 import type { BrokerError } from "../../BrokerError.ts"
 import * as Reply from "../codec/Reply.ts"
 import * as ArgumentLimit from "./ArgumentLimit.ts"
+import { newClient } from "./NewClient.ts"
 import { toBrokerError, unavailable } from "./RedisFailure.ts"
 
 /**
@@ -87,17 +87,7 @@ export const saysNothing = (operation: string, ms: number): BrokerError =>
 const open = ({ name, silence, url }: Settings) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const client = createClient({
-        url,
-        name,
-        RESP: 2,
-        disableOfflineQueue: true,
-        disableClientInfo: true,
-        commandsQueueMaxLength: 65_536,
-        // The client's own timer for each command costs more than the command.
-        commandOptions: { timeout: 0 },
-        socket: { connectTimeout: Duration.toMillis(silence), reconnectStrategy: false }
-      })
+      const client = newClient({ name, url, connectTimeout: Duration.toMillis(silence) })
       let ended: unknown = undefined
       let onEnd: ((cause: unknown) => void) | undefined
       const end = (cause: unknown) => {
