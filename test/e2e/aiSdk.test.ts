@@ -11,11 +11,11 @@ import type { Browser, BrowserContext, Page } from "playwright-core"
 import { token } from "../gateway/server.ts"
 import { serveApp } from "../interop/app.ts"
 import { patience } from "../support/patience.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { launch } from "./demo.ts"
 import { pageOf, spokenRuns } from "./spokenRuns.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 /** The same page with the SDK's own transport, which leaves a run when it stops. */

@@ -8,10 +8,10 @@ import { Authenticator } from "effect-emitter/gateway"
 import { Frame } from "effect-emitter/protocol"
 import { untilEffect, upTo } from "../client/devices.ts"
 import { authenticator, envelope, serve, user } from "../gateway/server.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { launch } from "./demo.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 
 const cookies = Authenticator.withRequest((request) =>
   Effect.succeed(

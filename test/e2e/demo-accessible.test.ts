@@ -6,10 +6,10 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { source } from "axe-core"
 import type { Browser, Page } from "playwright-core"
 import { patience } from "../support/patience.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { decline, killDemos, launch, startDemo } from "./demo.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 
 const question = "Which close codes make a client reconnect?"
 

@@ -4,10 +4,10 @@
 import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
 import type { Browser, Page } from "playwright-core"
 import { patience } from "../support/patience.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { bare, expected, killDemos, launch, record, type Recorder, startDemo } from "./demo.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 
 const ways = ["", "react", "chat", "ag-ui"] as const
 

@@ -6,11 +6,11 @@ import { afterAll, afterEach, assert, beforeAll, beforeEach, describe, it } from
 import { readFile, rm } from "node:fs/promises"
 import { createServer } from "node:net"
 import type { Browser, Page } from "playwright-core"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { bare, decline, expected, killDemos, launch, listed, record, type Recorder, shown, startDemo } from "./demo.ts"
 import { patience } from "../support/patience.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 
 const question = "Which close codes make a client reconnect?"
 

@@ -13,12 +13,12 @@ import type { Browser, BrowserContext, Page } from "playwright-core"
 import { token } from "../gateway/server.ts"
 import { type App, serveApp } from "../interop/app.ts"
 import { patience } from "../support/patience.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { launch } from "./demo.ts"
 import { servePage } from "./servePage.ts"
 import { spokenRuns } from "./spokenRuns.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 const start = `

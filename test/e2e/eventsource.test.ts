@@ -6,10 +6,10 @@ import { Effect, Layer, Option } from "effect"
 import { Authenticator } from "effect-emitter/gateway"
 import { proxyTo } from "../client/Proxy.ts"
 import { append, authenticator, serve, user } from "../gateway/server.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { launch } from "./demo.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 
 const cookies = Authenticator.withRequest((request) =>
   Effect.succeed(

@@ -6,10 +6,10 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { build } from "esbuild"
 import { fileURLToPath } from "node:url"
 import type { Browser, Page } from "playwright-core"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { launch } from "./demo.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 /** What a page measures. */

@@ -14,10 +14,10 @@ import { build, createLogger, createServer, type InlineConfig, preview, type Vit
 import { type Proxy, proxyTo } from "../client/Proxy.ts"
 import { envelope, serve, type Served, token, user } from "../gateway/server.ts"
 import { patience } from "../support/patience.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { launch } from "./demo.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 const root = fileURLToPath(new URL("../..", import.meta.url))
 const source = fileURLToPath(new URL("react-page", import.meta.url))
 

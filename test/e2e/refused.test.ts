@@ -10,11 +10,11 @@ import type { Browser } from "playwright-core"
 import type { GatewayConfig } from "effect-emitter/gateway"
 import { serve, token } from "../gateway/server.ts"
 import { patience } from "../support/patience.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { launch } from "./demo.ts"
 import { servePage } from "./servePage.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 /** Makes a client, and shows its reason to stop as the page's title. */

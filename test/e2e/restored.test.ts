@@ -13,12 +13,12 @@ import type { Browser, Page } from "playwright-core"
 import { serve, type Served, token, user } from "../gateway/server.ts"
 import { toEnvelope } from "../support/envelopes.ts"
 import { patience } from "../support/patience.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { type Draw, seeded } from "../support/random.ts"
 import { launch } from "./demo.ts"
 import { servePage } from "./servePage.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 const framesAtOnce = 25

@@ -10,12 +10,14 @@ import type { Browser, BrowserContext, Page } from "playwright-core"
 import { type Proxy, proxyTo } from "../client/Proxy.ts"
 import { append, envelope, serve, type Served, token, user } from "../gateway/server.ts"
 import { patience } from "../support/patience.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser, findProgram } from "../support/program.ts"
 import { launch } from "./demo.ts"
 import { servePage } from "./servePage.ts"
 import { startTabs, type Tab } from "./tabs.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
+// Pages are frozen and put aside as everybody's are in a whole browser alone.
+const chromium = findProgram("chromium")
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 interface Seen {
@@ -222,7 +224,7 @@ describe.skipIf(executable === undefined)("tabs that share a connection", { time
 
   /** Two tabs of a browser that puts pages aside as it does for everybody; the first has the connection. */
   const asInLife = async (run: (first: Tab, second: Tab, until: Until) => Promise<void>) => {
-    const tabs = await startTabs(executable ?? "chromium", [])
+    const tabs = await startTabs(chromium ?? "chromium", [])
     try {
       const query = new URLSearchParams({
         url: `ws://127.0.0.1:${proxy.port}/events`,
@@ -258,35 +260,41 @@ describe.skipIf(executable === undefined)("tabs that share a connection", { time
   }
   const hasAll = (count: number) => ({ offsets }: Seen) => offsets.length >= count
 
-  it("lose and repeat nothing when the one that has the connection is frozen, and thawed", () =>
-    asInLife(async (first, second, until) => {
-      await emit("ann", 1)
-      await until(first, "the first", hasAll(1))
-      await first.freeze()
-      await emit("ann", 2)
-      await until(second, "the second", hasAll(2))
-      await first.thaw()
-      await emit("ann", 3)
-      for (const tab of [first, second]) {
-        const { gaps, offsets } = await until(tab, "all", hasAll(3))
-        assert.deepStrictEqual([offsets, gaps], [upTo(3), 0])
-      }
-    }))
+  it.skipIf(chromium === undefined)(
+    "lose and repeat nothing when the one that has the connection is frozen, and thawed",
+    () =>
+      asInLife(async (first, second, until) => {
+        await emit("ann", 1)
+        await until(first, "the first", hasAll(1))
+        await first.freeze()
+        await emit("ann", 2)
+        await until(second, "the second", hasAll(2))
+        await first.thaw()
+        await emit("ann", 3)
+        for (const tab of [first, second]) {
+          const { gaps, offsets } = await until(tab, "all", hasAll(3))
+          assert.deepStrictEqual([offsets, gaps], [upTo(3), 0])
+        }
+      })
+  )
 
-  it("keep no page out of the back-forward cache, and a page that comes back catches up", () =>
-    asInLife(async (first, second, until) => {
-      await emit("ann", 1)
-      await until(first, "the first", hasAll(1))
-      await first.evaluate("void setTimeout(() => { location.href = '/script.js' }, 0)")
-      await until(first, "another page", ({ opened }) => opened === 0)
-      await emit("ann", 2)
-      await until(second, "the second", hasAll(2))
-      await first.evaluate("void setTimeout(() => history.back(), 0)")
-      await until(first, "the page as it was", ({ restored }) => restored === 1)
-      await emit("ann", 3)
-      for (const tab of [first, second]) {
-        const { gaps, offsets } = await until(tab, "all", hasAll(3))
-        assert.deepStrictEqual([offsets, gaps], [upTo(3), 0])
-      }
-    }))
+  it.skipIf(chromium === undefined)(
+    "keep no page out of the back-forward cache, and a page that comes back catches up",
+    () =>
+      asInLife(async (first, second, until) => {
+        await emit("ann", 1)
+        await until(first, "the first", hasAll(1))
+        await first.evaluate("void setTimeout(() => { location.href = '/script.js' }, 0)")
+        await until(first, "another page", ({ opened }) => opened === 0)
+        await emit("ann", 2)
+        await until(second, "the second", hasAll(2))
+        await first.evaluate("void setTimeout(() => history.back(), 0)")
+        await until(first, "the page as it was", ({ restored }) => restored === 1)
+        await emit("ann", 3)
+        for (const tab of [first, second]) {
+          const { gaps, offsets } = await until(tab, "all", hasAll(3))
+          assert.deepStrictEqual([offsets, gaps], [upTo(3), 0])
+        }
+      })
+  )
 })

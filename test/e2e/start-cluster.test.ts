@@ -6,11 +6,11 @@ import { existsSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { createConnection } from "node:net"
 import type { Browser, Page } from "playwright-core"
-import { findProgram } from "../support/program.ts"
+import { findBrowser, findProgram } from "../support/program.ts"
 import { bare, decline, expected, killDemos, launch, listed, post, record, shown, startDemo, tokenOf } from "./demo.ts"
 import { patience } from "../support/patience.ts"
 
-const chromium = findProgram("chromium")
+const chromium = findBrowser()
 const redis = findProgram("redis-server")
 const postgres = findProgram("postgres")
 const script = "src/demo/cluster/main.ts"

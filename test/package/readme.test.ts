@@ -12,10 +12,10 @@ import type { Browser, Page } from "playwright-core"
 import { findExamples, isProgram } from "../docs/examples.ts"
 import { launch } from "../e2e/demo.ts"
 import { patience } from "../support/patience.ts"
-import { findProgram } from "../support/program.ts"
+import { findBrowser } from "../support/program.ts"
 import { pack, type Packed, root, run } from "./pack.ts"
 
-const executable = findProgram("chromium")
+const executable = findBrowser()
 
 const readme = await fs.readFile(path.join(root, "README.md"), "utf8")
 const programs = findExamples(root).filter(isProgram)

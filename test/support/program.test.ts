@@ -2,22 +2,27 @@ import { afterAll, afterEach, assert, describe, it, vi } from "@effect/vitest"
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { findProgram } from "./program.ts"
+import { findBrowser, findProgram } from "./program.ts"
 
 describe("findProgram", () => {
   const empty = mkdtempSync(join(tmpdir(), "effect-emitter-path-"))
   afterEach(() => {
     vi.unstubAllEnvs()
     vi.restoreAllMocks()
-    rmSync(join(empty, "chromium"), { force: true })
+    for (const name of ["chromium", "chromium-headless-shell"]) rmSync(join(empty, name), { force: true })
   })
+
+  const install = (name: string) => {
+    const path = join(empty, name)
+    writeFileSync(path, "#!/bin/sh\n")
+    chmodSync(path, 0o755)
+    return path
+  }
 
   afterAll(() => rmSync(empty, { recursive: true }))
 
   it("finds an executable on the PATH", () => {
-    const path = join(empty, "chromium")
-    writeFileSync(path, "#!/bin/sh\n")
-    chmodSync(path, 0o755)
+    const path = install("chromium")
     vi.stubEnv("PATH", empty)
     assert.strictEqual(findProgram("chromium"), path)
   })
@@ -35,5 +40,14 @@ describe("findProgram", () => {
     vi.stubEnv("PATH", empty)
     vi.stubEnv("CI", "true")
     assert.throws(() => findProgram("redis-server"), /redis-server is not installed/)
+  })
+
+  it("finds the shell for pages, and Chromium where there is no shell", () => {
+    const whole = install("chromium")
+    vi.stubEnv("PATH", empty)
+    assert.strictEqual(findBrowser(), whole)
+    const shell = install("chromium-headless-shell")
+    assert.strictEqual(findBrowser(), shell)
+    assert.strictEqual(findProgram("chromium"), whole)
   })
 })

@@ -6,6 +6,7 @@ import { delimiter, join } from "node:path"
 
 export const programs = [
   "chromium",
+  "chromium-headless-shell",
   "nginx",
   "openssl",
   "pgbouncer",
@@ -55,6 +56,12 @@ export const findProgram = (name: Program): string | undefined => {
   process.stderr.write(`\n!!! SKIPPED: all that needs ${name}: ${need}\n\n`)
   return undefined
 }
+
+/**
+ * The browser for pages that need no tabs of their own, or `undefined`. Where it is installed, Chromium without a browser around its pages,
+ * which takes half of the processor time. What tabs do, in the background, frozen or put aside, needs `chromium` itself.
+ */
+export const findBrowser = (): string | undefined => lookFor("chromium-headless-shell") ?? findProgram("chromium")
 
 const isExecutable = (path: string) => {
   try {
