@@ -104,13 +104,13 @@ describe.skipIf(program === undefined)("A run whose process", () => {
     () =>
       withRun({}, ({ child, node, user }) =>
         Effect.gen(function*() {
-          // Between two events: what it has to do first when it wakes is to emit the next.
+          // Between two events: what it has to do first when it wakes is to emit the next, or to renew its lease.
           const { length: sent } = child.said("receipt")
           yield* child.until("receipt", ({ length }) => length > sent)
           yield* child.freeze
           yield* until(node, user, "r lost")
           yield* child.thaw
-          // One event was on its way and is a dead letter; then its program is interrupted, and can begin nothing more in it.
+          // What it emitted before it knew is a dead letter; then its program is interrupted, and can begin nothing more in it.
           yield* child.until("exit", ({ length }) => length > 0)
           assert.deepStrictEqual(child.said("exit"), ["interrupted"])
           assert.deepStrictEqual(child.said("refused"), ["IllegalEvent"])
@@ -118,7 +118,8 @@ describe.skipIf(program === undefined)("A run whose process", () => {
           // It goes on as a process like any other: under another lease, that another node watches.
           yield* child.tell("again")
           const [letters] = yield* child.until("letters", ({ length }) => length > 0)
-          assert.deepInclude(letters, { runLost: 1, brokerFailed: 0, breakerOpen: 0 })
+          const reasons = Object.entries(letters ?? {}).filter(([, count]) => count !== 0)
+          assert.deepInclude([[], [["runLost", 1]]], reasons)
           assert.deepStrictEqual(child.said("breaker"), ["closed"])
           yield* until(node, user, "r-again started")
           yield* Effect.sleep(2 * leaseMs)
