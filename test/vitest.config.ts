@@ -1,11 +1,12 @@
 /**
  * The tests, in projects. The first two run side by side, and after them the others:
  *
- * - `unit`: all but the following. Its files share a few processes, so that each process loads the sources once: a file
- *   puts back what it changes in its process;
+ * - `unit`: all but the following;
  * - `valkey`, where `valkey-server` is installed: the tests of the Redis broker once more, over Valkey;
  * - `package`: builds and packs the package;
  * - `e2e`: real processes and a real browser.
+ *
+ * Files share a few processes, so that each process loads the sources once: a file puts back what it changes in its process.
  *
  * A test with the tag `storm` takes long: `npm test` leaves it out, `npm run test:storms` runs those alone, and CI runs both.
  *
@@ -47,7 +48,7 @@ const hasValkey = lookFor("valkey-server") !== undefined
 
 /** How many files run side by side, and when. */
 const together = { maxWorkers: 3 * availableParallelism(), sequence: { groupOrder: 1 } }
-/** Files that start processes and browsers of their own, and wait for them. A process for each file: beside them others could share none. */
+/** Files that start processes and browsers of their own, and wait for them. */
 const heavy = { maxWorkers: 2 * availableParallelism(), sequence: { groupOrder: 2 } }
 
 /** The tests of `npm run test:quick`: of what is pure, or runs by a test's clock. */
@@ -82,6 +83,7 @@ export default defineConfig({
   resolve: { alias },
   test: {
     pool: "forks",
+    isolate: false,
     testTimeout: 120_000,
     hookTimeout: 120_000,
     teardownTimeout: 10_000,
@@ -108,8 +110,7 @@ export default defineConfig({
           ...together,
           name: "unit",
           include: isQuick ? quick : filesOf("test/"),
-          exclude: [...configDefaults.exclude, "test/package/**", "test/e2e/**"],
-          isolate: false
+          exclude: [...configDefaults.exclude, "test/package/**", "test/e2e/**"]
         }
       },
       ...(hasValkey
