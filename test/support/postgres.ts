@@ -6,7 +6,7 @@
 import { Effect, type Scope } from "effect"
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
-import { appendFileSync, chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { appendFileSync, chownSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { promisify } from "node:util"
@@ -188,29 +188,39 @@ const newDirectory = (): string => {
   return directory
 }
 
+/**
+ * What initdb makes, packed into a file that stays for later runs: to unpack it takes a sixth of the time. All servers made
+ * of it have one `system_identifier`.
+ */
+const packedHome = async (postgres: string): Promise<string> => {
+  const { initdb } = programs(postgres)
+  const version = (await run(initdb, ["--version"])).stdout.match(/\d[\d.]*/u)?.[0] ?? ""
+  const file = join(tmpdir(), `effect-emitter-postgres-${version}-${identity().uid ?? process.getuid?.() ?? ""}.tar`)
+  if (existsSync(file)) return file
+  const directory = newDirectory()
+  try {
+    const [data, packed] = [join(directory, "data"), join(directory, "packed")]
+    const settings = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+    await run(initdb, ["-D", data, ...settings], identity())
+    appendFileSync(join(data, "pg_hba.conf"), "host replication all 127.0.0.1/32 trust\n")
+    await run("tar", ["-C", directory, "-cf", packed, "data"], identity())
+    // Another process that packs one at the same time leaves as good a file.
+    renameSync(packed, file)
+    return file
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
 /** Ends with the scope. It waits for no disk unless it is `durable`. */
 export const postgresServer = (
   postgres: string,
   options: PostgresOptions = {}
 ): Effect.Effect<PostgresServer, never, Scope.Scope> =>
   Effect.gen(function*() {
+    const home = yield* Effect.promise(() => packedHome(postgres))
     const directory = newDirectory()
-    yield* Effect.promise(() =>
-      run(programs(postgres).initdb, [
-        "-D",
-        join(directory, "data"),
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--locale=C",
-        "--no-sync",
-        "--no-instructions"
-      ], identity())
-    )
-    appendFileSync(join(directory, "data", "pg_hba.conf"), "host replication all 127.0.0.1/32 trust\n")
+    yield* Effect.promise(() => run("tar", ["-C", directory, "-xf", home], identity()))
     const server = yield* serve(postgres, directory, options)
     yield* server.start
     return server
