@@ -81,7 +81,7 @@ export const appendAll = Effect.fnUntraced(function*(
   return position
 })
 
-/** Looks again and again, for 5 seconds at most by default, until `look` gives what is wanted. */
+/** Looks again and again, ever more seldom, for 5 seconds at most by default, until `look` gives what is wanted. */
 export const eventually = <A, E, R>(
   look: Effect.Effect<A, E, R>,
   is: (value: A) => boolean,
@@ -89,10 +89,10 @@ export const eventually = <A, E, R>(
   seconds = 5
 ) =>
   Effect.gen(function*() {
-    while (true) {
+    for (let pauseMillis = 5;; pauseMillis = Math.min(2 * pauseMillis, 40)) {
       const value = yield* look
       if (is(value)) return value
-      yield* Effect.sleep("5 millis")
+      yield* Effect.sleep(pauseMillis)
     }
   }).pipe(
     Effect.timeoutOrElse({

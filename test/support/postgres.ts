@@ -41,8 +41,7 @@ const idOf = (user: string, kind: "-u" | "-g"): number | undefined => {
   }
 }
 
-/** Who runs it: whoever runs the test, unless that is root. */
-export const identity = (): { readonly uid?: number; readonly gid?: number } => {
+const findIdentity = (): { readonly uid?: number; readonly gid?: number } => {
   if (process.getuid?.() !== 0) return {}
   for (const user of ["postgres", "nobody"]) {
     const [uid, gid] = [idOf(user, "-u"), idOf(user, "-g")]
@@ -50,6 +49,11 @@ export const identity = (): { readonly uid?: number; readonly gid?: number } => 
   }
   return {}
 }
+
+let known: ReturnType<typeof findIdentity> | undefined
+
+/** Who runs it: whoever runs the test, unless that is root. */
+export const identity = (): ReturnType<typeof findIdentity> => known ??= findIdentity()
 
 const childrenOf = (pid: number): ReadonlyArray<number> => {
   try {

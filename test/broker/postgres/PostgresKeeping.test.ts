@@ -8,7 +8,7 @@ import { maxEndedRuns } from "../../../src/broker/postgres/schema/LogSql.ts"
 import type { PostgresServer } from "../../support/postgres.ts"
 import { eventually, idOf, newUser, numbered, plenty, start } from "../events.ts"
 import { endOf, startOf } from "../suite/commanding.ts"
-import { program, startNode, withServer } from "./postgresNode.ts"
+import { program, startNode, withNode, withServer } from "./postgresNode.ts"
 
 const patient = { deadline: "5 seconds", silence: "7 seconds", lease: "1 minute", poll: "1 hour" } as const
 
@@ -124,5 +124,61 @@ describe.skipIf(program === undefined)("PostgresBroker, the disk", () => {
           assert.isBelow(counted.acknowledged, count)
         }), 90),
     180_000
+  )
+})
+
+describe.skipIf(program === undefined)("PostgresBroker, its sweep", () => {
+  it.live(
+    "does what is due, and locks nobody else",
+    () =>
+      withNode({}, { ...patient, sweep: "1 hour" }, ({ broker, server }) =>
+        Effect.gen(function*() {
+          const idle = newUser()
+          yield* broker.append(idle, numbered(1, 3))
+          /** How far a log is dropped, folded and deleted, and who locked it last. */
+          const row = (user: string) =>
+            server.sql(`select floor, folded, trimmed, xmax from emitter.users where name = '${user}'`)
+          const sweep = Effect.map(
+            server.sql(`select emitter.sweep('{"after": 0, "users": 100, "maxAge": 3600000, "ttl": 3600000}')`),
+            (text): unknown => JSON.parse(text)
+          )
+          const before = yield* row(idle)
+          assert.match(before, /^0\|3\|0\|/u)
+          assert.deepStrictEqual(yield* sweep, [0, []])
+          assert.strictEqual(yield* row(idle), before)
+
+          /** A user with three events and a change to the tables, after a sweep. */
+          const swept = Effect.fnUntraced(function*(change: string, run?: string) {
+            const user = newUser()
+            yield* broker.append(user, numbered(1, 3, run === undefined ? {} : { run }))
+            yield* server.sql(`with u as (select * from emitter.users where name = '${user}') ${change}`)
+            const [, due] = yield* Effect.map(sweep, (answer) => Array.isArray(answer) ? answer : [])
+            const result = { row: (yield* row(user)).replace(/\|\d+$/u, ""), isDue: `${due}`.includes(user) }
+            yield* server.sql(`delete from emitter.users where name = '${user}'`)
+            return result
+          })
+          assert.deepStrictEqual(
+            yield* swept("update emitter.entries x set took = 0 from u where x.log = u.id and x.off < 3"),
+            { row: "2|3|2", isDue: false },
+            "what is too old goes"
+          )
+          assert.deepStrictEqual(
+            yield* swept("update emitter.users x set floor = 2 from u where x.id = u.id"),
+            { row: "2|3|2", isDue: false },
+            "what was dropped is deleted"
+          )
+          assert.deepStrictEqual(
+            yield* swept("update emitter.users x set floor = 2 from u where x.id = u.id", "r"),
+            { row: "2|0|0", isDue: true },
+            "what was dropped is folded before"
+          )
+          assert.deepStrictEqual(
+            yield* swept("update emitter.users x set floor = 3, trimmed = 3, touched = 0 from u where x.id = u.id"),
+            { row: "", isDue: false },
+            "who has nothing any more is forgotten"
+          )
+          assert.strictEqual(yield* row(idle), before)
+        })),
+    120_000
   )
 })

@@ -397,8 +397,8 @@ end $$;
  * @since 0.2.0
  */
 export const keeping = `
--- Looks after some users past an id: drops what is too old, and forgets who has nothing, and nobody that reads. Gives the id to
--- go on from, or 0, and the users of whom something is to be folded before it can be deleted.
+-- Looks after some users past an id: drops what is too old, and forgets who has nothing, and nobody that reads. Who needs none of
+-- it is not locked. Gives the id to go on from, or 0, and the users of whom something is to be folded before it can be deleted.
 create or replace function sweep(p jsonb) returns jsonb language plpgsql as $$
 declare
   u users;
@@ -424,9 +424,13 @@ begin
     delete from mailbox x where not exists (select from leases y where split_part(y.lease, '.', 1) = x.process and y.state = 'a');
     delete from leases x where x.state = 'g' and x.count < (select max(y.count) from leases y) - 100000;
   end if;
-  for u in select * from users x where x.id > (p->>'after')::bigint order by x.id limit most for update skip locked loop
+  for u in select * from users x where x.id > (p->>'after')::bigint order by x.id limit most loop
     last := u.id;
     seen := seen + 1;
+    continue when u.touched >= now - ttl and u.trimmed >= u.floor
+      and not exists (select from entries x where x.log = last and x.off = u.floor + 1 and x.took <= now - age);
+    select * into u from users x where x.id = last for update skip locked;
+    continue when not found;
     select x.off - 1 into new_floor from entries x
       where x.log = u.id and x.off > u.floor and x.took > now - age order by x.off limit 1;
     new_floor := coalesce(new_floor, u.head);

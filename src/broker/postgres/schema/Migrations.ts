@@ -85,6 +85,13 @@ update meta set version = 2;
 ${statistics}${shutOff(schema)}${sameRights(schema)}
 update meta set version = 3;
 `
+  },
+  {
+    version: 4,
+    sql: `set local search_path = ${schema}, pg_temp;
+${LogSql.keeping}${shutOff(schema)}
+update meta set version = 4;
+`
   }
 ]
 
