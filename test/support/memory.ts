@@ -18,8 +18,8 @@ const reading = (): number => {
 }
 
 /** How many readings in a row may bring nothing new, and how far apart they are, in milliseconds. */
-const quietReadings = 5
-const apartMs = 20
+const quietReadings = 3
+const apartMs = 35
 
 /** By how many bytes a reading must be less to count as less. */
 const noise = 16 * 1024
