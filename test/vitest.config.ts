@@ -88,6 +88,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     teardownTimeout: 10_000,
     allowOnly: false,
+    setupFiles: ["test/support/assertions.ts"],
     sequence: { sequencer: LongestFirst },
     // What passing tests write, such as what they measured, is shown to whoever wants to see each file.
     silent: process.env["VERBOSE"] === undefined ? "passed-only" : false,
