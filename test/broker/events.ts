@@ -2,7 +2,7 @@
  * Envelopes for the brokers' tests, and ways to look at a log.
  */
 import type { NonEmptyArray, NonEmptyReadonlyArray } from "effect/Array"
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import type { Broker, Position } from "effect-emitter"
 import type { Envelope } from "effect-emitter/protocol"
 import { UserId } from "../../src/protocol/values/Identity.ts"

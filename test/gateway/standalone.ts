@@ -7,9 +7,15 @@
  *
  * On SIGUSR2, under `--expose-gc`, it prints what it holds in memory.
  */
-import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { Cause, Effect, Exit, Layer, Redacted } from "effect"
-import { HttpRouter, HttpServer } from "effect/http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
 import { writeSync } from "node:fs"
 import { createServer } from "node:http"
 import * as Broker from "../../src/broker/index.ts"

@@ -5,7 +5,7 @@
  * process wanted to go on and could not, for want of a processor or because it was computing itself: this time is taken
  * off, and the processor's time that the process used is put back. What is left is what was waited for.
  */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 
 const everyMs = 25
 

@@ -5,10 +5,14 @@
  * All of it runs by a test's clock, which moves only when it is told to: what comes together in a batch, and when a timer
  * rings, is the same on every machine.
  */
-import { NodeHttpServer } from "@effect/platform-node"
-import { Effect, Layer, ManagedRuntime, type Scope } from "effect"
-import { HttpRouter, HttpServer } from "effect/http"
-import { TestClock } from "effect/testing"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import type * as Scope from "effect/Scope"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import * as TestClock from "effect/testing/TestClock"
 import { createServer } from "node:http"
 import { context, Noted, payloadOf, textOf } from "../../../bench/harness/workload.ts"
 import { Authenticator, Gateway } from "../../../src/gateway/index.ts"

@@ -1,7 +1,7 @@
 /**
  * Starts the process that counts, so that it counts the same every time, on every machine.
  */
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"

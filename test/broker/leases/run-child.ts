@@ -2,7 +2,13 @@
  * A process that runs an agent: it starts a run, emits a thought every few milliseconds, and tells each step on a line of
  * JSON. `end` on its input ends the run, and `again` begins another; SIGTERM ends the process in good order.
  */
-import { Cause, Effect, Exit, Fiber, Latch, Layer, Logger } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import { AgentEvents, Emitter, EmitterLayer, Emitters, FallbackChannel, Spool } from "../../../src/index.ts"
 import { RedisBroker } from "../../../src/broker/redis/index.ts"
 import { writeSync } from "node:fs"

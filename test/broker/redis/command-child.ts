@@ -2,7 +2,10 @@
  * A process that has runs and takes commands: it begins a run, and tells each command that it is asked about on a line of
  * JSON. With `hesitate` it decides about the first only after `go` on its input. `again` begins another run.
  */
-import { Effect, Latch, Layer, Logger } from "effect"
+import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import { writeSync } from "node:fs"
 import { createInterface } from "node:readline"
 import { Broker } from "../../../src/index.ts"

@@ -3,7 +3,8 @@
  * used is said. Its arguments: the
  * file, and `normal` or `full`.
  */
-import { Effect, Schedule } from "effect"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { decode } from "../../../src/broker/sqlite/Options.ts"
 import { make } from "../../../src/broker/sqlite/SqliteBroker.ts"
 import { UserId } from "../../../src/protocol/values/Identity.ts"

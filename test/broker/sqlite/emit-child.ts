@@ -2,7 +2,8 @@
  * Emits critical events to a log in a file, with a spool behind, and says of each what became of it; at SIGUSR2 it ends that, and
  * says so once nothing is left in the spool. Its arguments: the file, and the spool's.
  */
-import { Effect, Layer } from "effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { SqliteBroker } from "../../../src/broker/sqlite/index.ts"
 import {
   AgentEvents,

@@ -1,5 +1,8 @@
 /** A process that bills ada over Redis, never comes back from charging, and tells on a line of JSON that it is there. */
-import { Cause, Effect, Layer, Logger } from "effect"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import { Broker } from "../../../src/index.ts"
 import { RedisBroker } from "../../../src/broker/redis/index.ts"
 import { writeSync } from "node:fs"

@@ -1,6 +1,12 @@
 /** A durable workflow whose steps emit with keys. */
-import { Effect, Layer, Schedule, Schema } from "effect"
-import { Activity, DurableClock, Workflow, WorkflowEngine } from "effect/workflow"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Activity from "effect/workflow/Activity"
+import * as DurableClock from "effect/workflow/DurableClock"
+import * as Workflow from "effect/workflow/Workflow"
+import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import { AgentEvents, Broker, EmitterLayer, Emitters, Event } from "../../../src/index.ts"
 
 export const Answer = Workflow.make("Answer", {

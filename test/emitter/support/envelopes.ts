@@ -1,5 +1,5 @@
 import type { NonEmptyArray } from "effect/Array"
-import { Schema } from "effect"
+import * as Schema from "effect/Schema"
 import type { Envelope } from "../../../src/protocol/wire/Envelope.ts"
 import { UserId } from "../../../src/protocol/values/Identity.ts"
 import { toEnvelope } from "../../support/envelopes.ts"

@@ -2,7 +2,8 @@
  * A process that imports every entry and describes layers without building them, then says what keeps it alive. With
  * `build` it also builds the engine twice, uses it and closes it.
  */
-import { Effect, Layer } from "effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { Broker, EmitterLayer, Emitters, Event, Spool } from "../../../src/index.ts"
 import * as Testing from "../../../src/testing/index.ts"
 import { note } from "./events.ts"

@@ -2,7 +2,7 @@
  * A process that spools events without end, and says of each which was kept, until somebody kills it. With `letters` it
  * makes a dead letter of each, and says so. With `open` it only tries to open the file, and says what came of it.
  */
-import { Effect } from "effect"
+import * as Effect from "effect/Effect"
 import { writeSync } from "node:fs"
 import { DeadLetterStore } from "../../../src/emitter/fallback/DeadLetterStore.ts"
 import * as SqliteSpoolStore from "../../../src/emitter/fallback/SqliteSpoolStore.ts"
