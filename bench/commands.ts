@@ -8,7 +8,7 @@
  * answers it, or says that it took the command. It checks nobody, remembers nothing, and shows nobody what came of it.
  * What a command costs Redis, `redis-commands` asks.
  */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Deferred, Effect, type Fiber, Layer, Schema, Scope, Stream } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"

@@ -8,12 +8,9 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { readNumber, readOptions, refuse } from "../test/support/options.ts"
 import { findProgram } from "../test/support/program.ts"
-import { changesSince } from "./harness/changes.ts"
-import { type Figures, readFigures } from "./harness/figures.ts"
-import { answerInProcess, type Outcome } from "./harness/isolate.ts"
-import { describeMachine } from "./harness/machine.ts"
+import type { Figures } from "./harness/figures.ts"
+import type { Outcome } from "./harness/isolate.ts"
 import { Progress } from "./harness/progress.ts"
-import { renderChanges, renderMarkdown, renderReport, toJson } from "./harness/report.ts"
 import { renderModel } from "./model.ts"
 import { needPostgres, needRedis, questions } from "./questions.ts"
 
@@ -51,6 +48,13 @@ if (options.help) {
   process.stdout.write(help)
   process.exit(0)
 }
+// What it takes to run is loaded only by who runs it: help and a refusal are there at once.
+const { changesSince } = await import("./harness/changes.ts")
+const { readFigures } = await import("./harness/figures.ts")
+const { answerInProcess } = await import("./harness/isolate.ts")
+const { describeMachine } = await import("./harness/machine.ts")
+const { renderChanges, renderMarkdown, renderReport, toJson } = await import("./harness/report.ts")
+
 const readFile = (file: string): Figures => {
   try {
     return readFigures(readFileSync(file, "utf8"))

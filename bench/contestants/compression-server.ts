@@ -2,7 +2,7 @@
  * A gateway with emitters over a broker in memory, which compresses as the JSON of its first argument says, and plays runs
  * for the users that are connected: pieces of text alone, or whole runs of an agent.
  */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Exit, Layer, ManagedRuntime, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"

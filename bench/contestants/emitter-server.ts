@@ -5,7 +5,7 @@
  * the longest absence asked about; with `idle`, no more than by default. The broker is in memory, or, where the address
  * of a Redis or a Postgres follows, or `normal` or `full` and the path of a file, in there, and keeps no more than by default.
  */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Exit, Layer, ManagedRuntime, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { createServer } from "node:http"

@@ -8,11 +8,9 @@ import { findProgram } from "../support/program.ts"
 import { postgresServer } from "../support/postgres.ts"
 import type { Draw } from "../support/random.ts"
 import { redisServer } from "../support/redis.ts"
-import { options } from "./settings.ts"
+import { options, type servers } from "./settings.ts"
 
-export const kinds = ["redis", "postgres"] as const
-
-export type Kind = typeof kinds[number]
+export type Kind = typeof servers[number]
 
 /** `urlAt` is where it is found at another port, such as a proxy's. `spoil` makes a user's appends fail for a while. */
 export interface Store {

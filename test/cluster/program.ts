@@ -1,7 +1,7 @@
 /**
  * What the processes of a cluster under test share: what they are told, and how they come and go.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Config, Effect, Exit, type Layer, Logger, type Redacted } from "effect"
 import { flushCompileCache } from "node:module"
 import * as Authenticator from "../../src/gateway/authentication/Authenticator.ts"

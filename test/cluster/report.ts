@@ -2,11 +2,8 @@
  * What a trial came to, as text.
  */
 import type { Faults } from "./Chaos.ts"
-import type * as Store from "./Store.ts"
+import type { Broker } from "./settings.ts"
 import type { Options, Outcome } from "./Trial.ts"
-
-/** What the logs are kept in. */
-export type Broker = Store.Kind | "sqlite"
 
 const count = (n: number) => n.toLocaleString("en")
 

@@ -2,7 +2,7 @@
  * What a gateway under test serves. `GET /stats` gives what it counted, `POST /revoke?user=…` ends the connections of a user,
  * `GET /heads?users=…` tells where the logs of these users, with commas between, end.
  */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Config, Effect, Layer } from "effect"
 import { HttpRouter, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"

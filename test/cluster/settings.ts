@@ -2,6 +2,14 @@
  * Settings of clusters under test: what takes seconds in production takes less here, so that a fault and its end fit into
  * a short run.
  */
+/** The servers that a cluster may keep its logs in. */
+export const servers = ["redis", "postgres"] as const
+
+/** What logs are kept in: such a server, or the file of one process. */
+export const brokers = [...servers, "sqlite"] as const
+
+export type Broker = typeof brokers[number]
+
 /** The server keeps every event on its disk, and users' logs are kept whole. */
 export const options = {
   prefix: "cluster",

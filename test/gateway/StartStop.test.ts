@@ -1,6 +1,6 @@
 /** Starting and stopping a server that is composed as the README says. */
 import { assert, describe, it } from "@effect/vitest"
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Exit, Layer, Scope } from "effect"
 import { Broker, Emitter, EmitterLayer } from "effect-emitter"
 import { Gateway, Operations } from "effect-emitter/gateway"

@@ -1,7 +1,7 @@
 /**
  * A gateway on a real port of 127.0.0.1, and devices that speak to it over real sockets.
  */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { Envelope, Frame } from "effect-emitter/protocol"

@@ -1,7 +1,7 @@
 /**
  * One sign-in for the whole application: the program's own routes let in whom the gateway lets connect, and nobody else.
  */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Effect, identity, Layer, Logger, Option, Result, Schema, Stream } from "effect"
 import { Broker, Emitter, EmitterLayer, Event } from "effect-emitter"

@@ -1,7 +1,7 @@
 /**
  * An application with a gateway, emitters and the routes of another protocol, on a real port of 127.0.0.1.
  */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Broker, EmitterLayer, type Emitters } from "effect-emitter"
 import { type Authenticator, Gateway, type GatewayConfig } from "effect-emitter/gateway"

@@ -1,5 +1,5 @@
 /** An agent for CopilotKit, or any other client of AG-UI. */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Config, Effect, Layer } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer } from "effect-emitter"
 import { AgUi, RunAgentInput } from "effect-emitter/ag-ui"

@@ -1,5 +1,5 @@
 /** An agent of `effect/ai` for whoever signed in: what it writes, its tools and its questions are on their devices. */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Config, Effect, Layer, Schema } from "effect"
 import { Broker, EmitterLayer } from "effect-emitter"
 import { EmitterAi } from "effect-emitter/ai"

@@ -1,5 +1,5 @@
 /** An HTTP API that runs an agent for whoever signed in. Their devices see it live. */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Config, Effect, Layer, Schema } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer } from "effect-emitter"
 import { Authenticator, Gateway } from "effect-emitter/gateway"

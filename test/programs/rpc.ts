@@ -1,5 +1,5 @@
 /** An RPC that streams its answer to the caller while the user's devices see it as a run. */
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Config, Layer, Schema, Stream } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer } from "effect-emitter"
 import { Authenticator, Gateway } from "effect-emitter/gateway"

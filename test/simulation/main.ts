@@ -3,9 +3,7 @@
  * prints a line as it goes, ends with 0 when all hold, and else with 1 after it has printed the seed and the fewest steps
  * that break one.
  */
-import { Effect } from "effect"
 import { readNumber, readOptions } from "../support/options.ts"
-import { describe, simulate } from "./simulate.ts"
 
 const values = readOptions("simulate", {
   seeds: { type: "string", default: "1000" },
@@ -28,6 +26,9 @@ It ends with 0 when every promise holds, else with 1 and the fewest steps that b
 const count = readNumber("simulate", "seeds", values.seeds, 1)
 const from = readNumber("simulate", "from", values.from, 0)
 
+// What it takes to run is loaded only by who runs it: help and a refusal are there at once.
+const { Effect } = await import("effect")
+const { describe, simulate } = await import("./simulate.ts")
 const started = performance.now()
 let done = 0
 const seconds = () => ((performance.now() - started) / 1000).toFixed(1)

@@ -1,6 +1,6 @@
 /** What the Redis broker measures, on a real server that is made to fail. */
 import { assert, describe, it } from "@effect/vitest"
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Effect, Layer, Logger, Metric } from "effect"
 import { Broker } from "effect-emitter"
 import { Gateway, Operations } from "effect-emitter/gateway"

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Cause, Effect, type Layer, Redacted } from "effect"
 import { FetchHttpClient, HttpClient } from "effect/http"
 import { createHmac } from "node:crypto"

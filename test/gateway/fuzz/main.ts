@@ -3,9 +3,7 @@
  * progress on stderr, ends with 0 when every session did what the protocol says, and else with 1 after it has printed the
  * seed and the fewest messages that break a rule.
  */
-import { Effect } from "effect"
 import { readNumber, readOptions } from "../../support/options.ts"
-import { describe, fuzz } from "./fuzz.ts"
 
 const help = `Throws valid, bent, cut, huge and senseless messages at sessions of a gateway.
 
@@ -30,6 +28,9 @@ if (values.help) {
 } else {
   const wanted = readNumber("fuzz", "frames", values.frames, 1)
   const seed = readNumber("fuzz", "seed", values.seed, 0)
+  // What it takes to run is loaded only by who runs it: help and a refusal are there at once.
+  const { Effect } = await import("effect")
+  const { describe, fuzz } = await import("./fuzz.ts")
   const started = performance.now()
   const seconds = () => (performance.now() - started) / 1000
   const count = (n: number) => n.toLocaleString("en")

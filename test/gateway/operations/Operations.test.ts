@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, type Duration, Effect, Layer, Metric } from "effect"
 import { Broker } from "effect-emitter"
 import { AsyncApi } from "effect-emitter/protocol"
