@@ -4,14 +4,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer, Stream } from "effect"
 import { AgentEvents, Emitter, EmitterLayer, Emitters } from "effect-emitter"
-import { execFileSync } from "node:child_process"
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
+import { compile, folderFor } from "../support/compile.ts"
 import { layer } from "./support/emitting.ts"
-
-const root = fileURLToPath(new URL("../..", import.meta.url))
-const folder = join(root, ".tmp", "mistakes")
 
 const mistakes: Record<string, string> = {
   "a definition is emitted, not an event": `Emitter.emit(AgentEvents.TextDelta)`,
@@ -36,44 +32,23 @@ const program = Emitter.emit(thought).pipe(Effect.provide(Emitter.layerUser({ us
 `
 
 /** What the compiler says of each file, without its place. */
-const compile = (sources: ReadonlyArray<readonly [file: string, code: string]>): Record<string, string> => {
-  mkdirSync(folder, { recursive: true })
+const saidOf = (sources: ReadonlyArray<readonly [file: string, code: string]>): Record<string, string> => {
+  const folder = folderFor("mistakes", { compilerOptions: { noUnusedLocals: false }, include: ["./*.ts"] })
   for (const [file, code] of sources) writeFileSync(join(folder, file), code)
-  const { compilerOptions }: { readonly compilerOptions: { readonly paths: Record<string, ReadonlyArray<string>> } } =
-    JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8"))
-  const paths = Object.fromEntries(
-    Object.entries(compilerOptions.paths).map(([name, files]) => [name, files.map((file) => join("../..", file))])
-  )
-  writeFileSync(
-    join(folder, "tsconfig.json"),
-    JSON.stringify({
-      extends: "../../tsconfig.json",
-      compilerOptions: { noUnusedLocals: false, paths },
-      files: sources.map(([file]) => file),
-      // Without it all sources and tests are checked as well.
-      include: []
-    })
-  )
-  try {
-    execFileSync(join(root, "node_modules/.bin/tsc"), ["--project", folder, "--pretty", "false"], { encoding: "utf8" })
-    return {}
-  } catch (error) {
-    const output = error instanceof Error && "stdout" in error ? String(error.stdout) : String(error)
-    const said: Record<string, string> = {}
-    let file = ""
-    for (const line of output.trim().split("\n")) {
-      const [, at, message = line] = /([^/\s]+\.ts)\(\d+,\d+\): error TS\d+: (.*)$/u.exec(line) ?? []
-      if (at !== undefined) file = at
-      said[file] = said[file] === undefined ? message : `${said[file]}\n${message}`
-    }
-    return said
+  const said: Record<string, string> = {}
+  let file = ""
+  for (const line of compile(["--project", folder]).split("\n").filter((line) => line !== "")) {
+    const [, at, message = line] = /([^/\s]+\.ts)\(\d+,\d+\): error TS\d+: (.*)$/u.exec(line) ?? []
+    if (at !== undefined) file = at
+    said[file] = said[file] === undefined ? message : `${said[file]}\n${message}`
   }
+  return said
 }
 
 describe("the compiler", () => {
   it("says of each mistake what it is", { timeout: 600_000 }, ({ expect }) => {
     const titles = Object.keys(mistakes)
-    const said = compile([
+    const said = saidOf([
       ...Object.values(mistakes).map((code, index) =>
         [`mistake-${index}.ts`, `${prelude}export const it = ${code}\n`] as const
       ),

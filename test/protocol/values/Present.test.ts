@@ -3,18 +3,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Layer, Schema } from "effect"
 import { EmitterPool, Emitters, Event } from "effect-emitter"
 import { TestBroker } from "effect-emitter/testing"
-import { execFileSync } from "node:child_process"
-import { mkdirSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { Options as RedisOptions } from "../../../src/broker/redis/connection/Options.ts"
 import { defaults } from "../../../src/client/session/Reconnect.ts"
 import { UserId } from "../../../src/protocol/values/Identity.ts"
 import { present, withDefaults } from "../../../src/protocol/values/Present.ts"
 import { layer } from "../../emitter/support/emitting.ts"
+import { compile, folderFor } from "../../support/compile.ts"
 import * as fields from "./undefinedFields.ts"
-
-const root = fileURLToPath(new URL("../../..", import.meta.url))
 
 const dataOf = (event: Event.Event, runId?: string) =>
   Effect.gen(function*() {
@@ -27,20 +22,11 @@ const dataOf = (event: Event.Event, runId?: string) =>
 
 describe("a field that is undefined", () => {
   it("fault 32: compiles without exactOptionalPropertyTypes as it does with it", { timeout: 120_000 }, () => {
-    const folder = join(root, ".tmp", "loosely")
-    mkdirSync(folder, { recursive: true })
-    const config = {
-      extends: "../../tsconfig.json",
+    const folder = folderFor("loosely", {
       compilerOptions: { exactOptionalPropertyTypes: false },
       include: ["../../test/protocol/values/undefinedFields.ts"]
-    }
-    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config))
-    const tsc = join(root, "node_modules", ".bin", "tsc")
-    try {
-      execFileSync(tsc, ["--project", join(folder, "tsconfig.json"), "--pretty", "false"], { encoding: "utf8" })
-    } catch (error) {
-      assert.fail(error instanceof Error && "stdout" in error ? String(error.stdout) : String(error))
-    }
+    })
+    assert.strictEqual(compile(["--project", folder]), "")
     assert.isNotEmpty(fields.wrong)
   })
 
