@@ -14,15 +14,17 @@ import { readOptions } from "../test/support/options.ts"
 const root = fileURLToPath(new URL("..", import.meta.url))
 const values = readOptions("build", {
   outdir: { type: "string", default: join(root, "dist") },
+  "single-threaded": { type: "boolean", default: false },
   help: { type: "boolean", default: false }
 })
 if (values.help) {
   process.stdout.write(`Builds the package, the client for browsers in one file, and the demo's page.
 
-  npm run build -- [--outdir dist]
+  npm run build -- [--outdir dist] [--single-threaded]
 
-  --outdir  where to, dist by default; what is there is removed first
-  --help    this text
+  --outdir           where to, dist by default; what is there is removed first
+  --single-threaded  checks the types in one thread: it takes longer, but less processor time
+  --help             this text
 
 It ends with 0 when it is built, and with 1 when the types do not check.
 `)
@@ -33,7 +35,8 @@ if (root.startsWith(join(outdir, "/"))) throw new Error(`refusing to empty ${out
 
 rmSync(outdir, { recursive: true, force: true })
 
-const tsc = spawnSync("tsc", ["--project", join(root, ".config/tsconfig.build.json"), "--outDir", outdir], {
+const threads = values["single-threaded"] ? ["--singleThreaded"] : []
+const tsc = spawnSync("tsc", ["--project", join(root, ".config/tsconfig.build.json"), "--outDir", outdir, ...threads], {
   cwd: root,
   stdio: "inherit"
 })

@@ -3,7 +3,7 @@
  *
  * - `unit`: all but the following;
  * - `valkey`, where `valkey-server` is installed: the tests of the Redis broker once more, over Valkey;
- * - `package`: builds and packs the package;
+ * - `package`: builds and packs the package, once for all that need it;
  * - `e2e`: real processes and a real browser.
  *
  * Files share a few processes, so that each process loads the sources once: a file puts back what it changes in its process.
@@ -131,7 +131,8 @@ export default defineConfig({
         test: {
           ...heavy,
           name: "package",
-          include: filesOf("test/package/")
+          include: filesOf("test/package/"),
+          globalSetup: "test/package/packing.ts"
         }
       },
       {

@@ -1,10 +1,9 @@
 /**
- * Builds and packs the package into a temporary directory, without touching the working tree, and unpacks it there as a
- * program that installed it would find it.
+ * Builds and packs the package without touching the working tree, and unpacks it as a program that installed it would
+ * find it. Tests get it by `install.ts`.
  */
 import { execFile } from "node:child_process"
 import * as fs from "node:fs/promises"
-import * as os from "node:os"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
@@ -58,53 +57,41 @@ export interface Packed {
   readonly tarball: string
   /** The files inside, relative to the package. */
   readonly files: ReadonlyArray<string>
-  /** An empty program whose `node_modules` holds the unpacked package beside its dependencies. */
-  readonly app: string
-  readonly remove: () => Promise<void>
+  /** A `node_modules` that holds the unpacked package beside its dependencies. */
+  readonly modules: string
 }
 
-export const pack = async (): Promise<Packed> => {
-  const temporary = await fs.realpath(await fs.mkdtemp(path.join(os.tmpdir(), "effect-emitter-pack-")))
-  const remove = () => fs.rm(temporary, { recursive: true, force: true })
-  try {
-    return { ...await packInto(temporary), remove }
-  } catch (cause) {
-    await remove()
-    throw cause
-  }
-}
-
-const packInto = async (temporary: string): Promise<Omit<Packed, "remove">> => {
-  const stage = path.join(temporary, "stage")
-  const app = path.join(temporary, "app")
-  const unpacked = path.join(app, "node_modules", manifest.name)
+/** Packs into a folder, which is empty. */
+export const pack = async (folder: string): Promise<Packed> => {
+  const stage = path.join(folder, "stage")
+  const modules = path.join(folder, "node_modules")
+  const unpacked = path.join(modules, manifest.name)
 
   await fs.mkdir(stage)
   await fs.mkdir(unpacked, { recursive: true })
   for (const name of ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "src"]) {
     await fs.cp(path.join(root, name), path.join(stage, name), { recursive: true })
   }
-  await run("node", [".config/build.ts", "--outdir", path.join(stage, "dist")], root)
-  await run("npm", ["pack", "--ignore-scripts", "--pack-destination", temporary], stage)
+  await run("node", [".config/build.ts", "--single-threaded", "--outdir", path.join(stage, "dist")], root)
+  await run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], stage)
 
-  const tarball = (await fs.readdir(temporary)).find((name) => name.endsWith(".tgz"))
+  const tarball = (await fs.readdir(folder)).find((name) => name.endsWith(".tgz"))
   if (tarball === undefined) throw new Error("npm pack wrote no tarball")
-  await run("tar", ["--extract", "--strip-components=1", `--file=${tarball}`, `--directory=${unpacked}`], temporary)
+  await run("tar", ["--extract", "--strip-components=1", `--file=${tarball}`, `--directory=${unpacked}`], folder)
 
   // What programs that use React install besides: its types, and what draws on a page.
   const ofReact = ["@types/react", "@types/react-dom", "react-dom"]
   const dependencies = [...Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }), ...ofReact]
   for (const dependency of dependencies) {
-    const link = path.join(app, "node_modules", dependency)
+    const link = path.join(modules, dependency)
     await fs.mkdir(path.dirname(link), { recursive: true })
     await fs.symlink(path.join(root, "node_modules", dependency), link)
   }
-  await fs.writeFile(path.join(app, "package.json"), JSON.stringify({ type: "module", private: true }))
 
   const listing = await fs.readdir(unpacked, { recursive: true, withFileTypes: true })
   return {
-    tarball: path.join(temporary, tarball),
+    tarball: path.join(folder, tarball),
     files: listing.filter((_) => _.isFile()).map((_) => path.relative(unpacked, path.join(_.parentPath, _.name))),
-    app
+    modules
   }
 }

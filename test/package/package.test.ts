@@ -4,7 +4,9 @@ import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { publint } from "publint"
 import { build as vite, createLogger } from "vite"
-import { entries, manifest, pack, type Packed, run } from "./pack.ts"
+import { compile } from "../support/compile.ts"
+import { install, type Installed } from "./install.ts"
+import { entries, manifest, run } from "./pack.ts"
 
 /** What `attw --format json` says, as far as it is read here. */
 interface TypesReport {
@@ -15,9 +17,9 @@ interface TypesReport {
 }
 
 describe("the package as npm would publish it", () => {
-  let packed: Packed
+  let packed: Installed
   beforeAll(async () => {
-    packed = await pack()
+    packed = await install()
   })
   afterAll(() => packed?.remove())
 
@@ -105,7 +107,7 @@ describe("the package as npm would publish it", () => {
     await fs.writeFile(path.join(packed.app, "main.ts"), `${lines.join("\n")}\n`)
     const options = ["--noEmit", "--strict", "--skipLibCheck", "false", "--module", "nodenext", "--target", "es2024"]
     const lib = ["--lib", "es2024,dom,esnext.disposable"]
-    assert.strictEqual(await run("tsc", [...options, ...lib, "main.ts"], packed.app), "")
+    assert.strictEqual(compile([...options, ...lib, "main.ts"], packed.app), "")
   })
 
   it("lets one catalog file serve server and page: esbuild and Vite bundle it without a warning, and it runs", async () => {
@@ -173,7 +175,7 @@ describe("the package as npm would publish it", () => {
     await fs.writeFile(path.join(packed.app, "declared.ts"), program)
     const options = ["--declaration", "--emitDeclarationOnly", "--outDir", "types", "--rootDir", "."]
     const target = ["--strict", "--module", "nodenext", "--target", "es2024", "--skipLibCheck"]
-    assert.strictEqual(await run("tsc", [...options, ...target, "declared.ts"], packed.app), "")
+    assert.strictEqual(compile([...options, ...target, "declared.ts"], packed.app), "")
     const declared = await fs.readFile(path.join(packed.app, "types", "declared.d.ts"), "utf8")
     assert.include(declared, "| AgentEvents.BuiltIn>;")
     assert.isBelow(declared.length, 600)

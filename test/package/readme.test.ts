@@ -11,9 +11,11 @@ import * as path from "node:path"
 import type { Browser, Page } from "playwright-core"
 import { findExamples, isProgram } from "../docs/examples.ts"
 import { launch } from "../e2e/demo.ts"
+import { compile } from "../support/compile.ts"
 import { patience } from "../support/patience.ts"
 import { findBrowser } from "../support/program.ts"
-import { pack, type Packed, root, run } from "./pack.ts"
+import { install, type Installed } from "./install.ts"
+import { root } from "./pack.ts"
 
 const executable = findBrowser()
 
@@ -70,12 +72,12 @@ describe("the programs of the README", () => {
 })
 
 describe.skipIf(executable === undefined)("the programs of the README, as they are installed,", () => {
-  let packed: Packed
+  let packed: Installed
   let browser: Browser
   const running = new Set<ChildProcess>()
 
   beforeAll(async () => {
-    packed = await pack()
+    packed = await install()
     browser = await launch(executable ?? "chromium")
   }, 300_000)
   afterAll(async () => {
@@ -177,7 +179,7 @@ describe.skipIf(executable === undefined)("the programs of the README, as they a
   it("show the same with React, stop and approval included", async () => {
     await fs.writeFile(path.join(packed.app, "page.tsx"), reactPage)
     const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2024", "--jsx", "react-jsx"]
-    assert.strictEqual(await run("tsc", [...options, "page.tsx"], packed.app), "")
+    assert.strictEqual(compile([...options, "page.tsx"], packed.app), "")
     const { warnings } = await build({
       absWorkingDir: packed.app,
       entryPoints: ["page.tsx"],

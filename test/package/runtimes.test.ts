@@ -1,21 +1,20 @@
 /**
  * The client as it is published, in every runtime that it is for: it shows a run to its end, across a connection that was cut,
- * and the process ends by itself. In Chromium the tests beside this one run it. And the server where it runs besides Node 24.
+ * and the process ends by itself. In Chromium `test/e2e` runs it. And the server where it runs besides Node 24.
  */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { AgentEvents, Broker, Emitter, EmitterLayer } from "effect-emitter"
-import { build } from "esbuild"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
+import { writeFile } from "node:fs/promises"
+import { join } from "node:path"
 import { proxyTo } from "../client/Proxy.ts"
 import { serve, token } from "../gateway/server.ts"
-import { manifest, root, run } from "../package/pack.ts"
 import { findExamples, isProgram } from "../docs/examples.ts"
 import { findRuntime, type Runtime } from "../support/runtime.ts"
+import { install, type Installed } from "./install.ts"
+import { manifest, root } from "./pack.ts"
 
 const runtimes: ReadonlyArray<readonly [name: string, runtime: Runtime | undefined]> = [
   ["Node 24", { program: process.execPath, args: [] }],
@@ -48,38 +47,21 @@ const connection = connect({
 console.log("started")
 `
 
-let app = ""
+let installed: Installed
 beforeAll(async () => {
-  app = await mkdtemp(join(tmpdir(), "effect-emitter-runtimes-"))
-  const installed = join(app, "node_modules", manifest.name)
-  await mkdir(installed, { recursive: true })
-  await cp(join(root, "package.json"), join(installed, "package.json"))
-  // The files that are published, without their types.
-  const options = ["--noCheck", "--declaration", "false", "--declarationMap", "false"]
-  await run("tsc", ["--project", ".config/tsconfig.build.json", ...options, "--outDir", join(installed, "dist")], root)
-  for (const dependency of Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })) {
-    const link = join(app, "node_modules", dependency)
-    await mkdir(dirname(link), { recursive: true })
-    await symlink(join(root, "node_modules", dependency), link)
-  }
-  await build({
-    entryPoints: [join(root, "src/client/browser.ts")],
-    outfile: join(installed, "dist/connect.js"),
-    bundle: true,
-    format: "esm",
-    logLevel: "silent",
-    platform: "browser"
-  })
-  await writeFile(join(app, "package.json"), JSON.stringify({ type: "module", private: true }))
-  await writeFile(join(app, "program.js"), program)
+  installed = await install()
+  await writeFile(join(installed.app, "program.js"), program)
 })
-afterAll(() => rm(app, { recursive: true, force: true }))
+afterAll(() => installed?.remove())
 
 /** A process that ends with its scope, at the latest. */
 const start = ({ args, program }: Runtime, ...given: ReadonlyArray<string>) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const child: ChildProcess = spawn(program, [...args, ...given], { cwd: app, stdio: ["ignore", "pipe", "pipe"] })
+      const child: ChildProcess = spawn(program, [...args, ...given], {
+        cwd: installed.app,
+        stdio: ["ignore", "pipe", "pipe"]
+      })
       let said = ""
       let waiting: Array<() => void> = []
       const hear = (data: unknown) => {
@@ -167,7 +149,7 @@ describe.skipIf(findRuntime("Bun") === undefined)("the server on Bun", () => {
       const [{ code = "" } = {}] = findExamples(root).filter((example) =>
         isProgram(example) && example.place.startsWith("README.md")
       )
-      yield* Effect.promise(() => writeFile(join(app, "server.ts"), code.replace("port: 3000", "port: 0")))
+      yield* Effect.promise(() => writeFile(join(installed.app, "server.ts"), code.replace("port: 3000", "port: 0")))
       const server = yield* start(findRuntime("Bun") ?? assert.fail(), "server.ts")
       yield* server.wrote("Listening on")
       const [url = ""] = /http:\/\/127\.0\.0\.1:\d+/u.exec(server.said()) ?? []
