@@ -47,8 +47,12 @@ describe("the package as npm would publish it", () => {
   })
 
   it("has types that every ESM resolution finds, says arethetypeswrong", async () => {
+    // It goes through all files for every folder that it looks for: those that it never reads are left out.
+    const tarball = path.join(packed.app, "types.tgz")
+    const excluded = ["--exclude=*.map", `--exclude=${manifest.name}/src`]
+    await run("tar", ["--create", "--gzip", `--file=${tarball}`, ...excluded, manifest.name], packed.modules)
     const options = ["--profile", "esm-only", "--no-definitely-typed", "--format", "json"]
-    const { analysis }: TypesReport = JSON.parse(await run("attw", [packed.tarball, ...options], packed.app))
+    const { analysis }: TypesReport = JSON.parse(await run("attw", [tarball, ...options], packed.app))
 
     const ofEsm = ({ resolutionKind }: TypesReport["analysis"]["problems"][number]) =>
       resolutionKind !== "node10" && resolutionKind !== "node16-cjs"
