@@ -21,7 +21,7 @@ export const run = async (command: string, args: ReadonlyArray<string>, cwd: str
       cwd,
       env: { ...process.env, NO_COLOR: "1", PATH },
       maxBuffer: 64 * 1024 * 1024,
-      timeout: 100_000
+      timeout: 250_000
     })
     return stdout
   } catch (cause) {

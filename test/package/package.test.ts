@@ -20,7 +20,7 @@ describe("the package as npm would publish it", () => {
   let packed: Installed
   beforeAll(async () => {
     packed = await install()
-  })
+  }, 300_000)
   afterAll(() => packed?.remove())
 
   it("holds every file that its exports name, its documents and its sources, and nothing of the demo or the tests", () => {

@@ -51,7 +51,7 @@ let installed: Installed
 beforeAll(async () => {
   installed = await install()
   await writeFile(join(installed.app, "program.js"), program)
-})
+}, 300_000)
 afterAll(() => installed?.remove())
 
 /** A process that ends with its scope, at the latest. */
