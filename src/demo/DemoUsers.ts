@@ -6,8 +6,8 @@
  */
 import { Clock, Context, Effect, Layer, Redacted, Schema } from "effect"
 import { SignJWT } from "jose"
-import { randomBytes } from "node:crypto"
 import { Authenticator } from "../gateway/index.ts"
+import * as Secret from "./Secret.ts"
 
 /** A user of the demo. The operator sees how the server is doing, and may take its broker away for a while. */
 export const DemoUser = Schema.Literals(["ada", "grace", "operator"])
@@ -24,11 +24,6 @@ export class Tokens extends Context.Service<Tokens, {
     user: typeof DemoUser.Type
   ) => Effect.Effect<{ readonly token: string; readonly expiresAt: number }>
 }>()("effect-emitter/demo/Tokens") {}
-
-/** A secret to sign tokens with. */
-export const makeSecret: Effect.Effect<Redacted.Redacted> = Effect.sync(() =>
-  Redacted.make(randomBytes(32).toString("hex"))
-)
 
 /** Tokens signed with this secret, and the authenticator that takes them. */
 export const layerWith = (secret: Redacted.Redacted) => {
@@ -51,4 +46,4 @@ export const layerWith = (secret: Redacted.Redacted) => {
 }
 
 /** The same with a secret made when the layer is built. */
-export const layer = Layer.unwrap(Effect.map(makeSecret, layerWith))
+export const layer = Layer.unwrap(Effect.map(Secret.make, layerWith))

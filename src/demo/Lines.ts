@@ -5,7 +5,7 @@
  * a lost network would; a line held closed refuses new connections until its time is over; a slow one lets nothing
  * through for a while, so that what is written to it piles up.
  */
-import { NodeHttpServerRequest } from "@effect/platform-node"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Clock, Context, Duration, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import type { Socket } from "node:net"

@@ -2,7 +2,6 @@
  * Bundles the demo's pages for the browser.
  */
 import { Effect, Schema } from "effect"
-import { build, stop } from "esbuild"
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises"
 import { basename, extname, join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -57,10 +56,12 @@ const otherPages = async (): Promise<ReadonlyArray<BuiltFile>> => {
   })
 }
 
-const bundleOthers = () => bundle(others.map(({ name }) => `others/${name}.tsx`))
+const sourcesOfOthers = others.map(({ name }) => `others/${name}.tsx`)
 
 /** Rejects with esbuild's own report when the sources do not build. */
 const bundle = async (sources: ReadonlyArray<string>): Promise<ReadonlyArray<BuiltFile>> => {
+  // A process that is given pages as they were built needs none of it.
+  const { build, stop } = await import("esbuild")
   const { outputFiles } = await build({
     entryPoints: sources.map(page),
     bundle: true,
@@ -80,46 +81,55 @@ const bundle = async (sources: ReadonlyArray<string>): Promise<ReadonlyArray<Bui
   return outputFiles.map(({ contents, path }) => ({ name: basename(path), bytes: contents }))
 }
 
-const bundleOwn = async (): Promise<ReadonlyArray<BuiltFile>> => {
-  const built = await bundle(own)
+/** What these sources are built to, and all that is served as it is. */
+const filesWith = async (sources: ReadonlyArray<string>): Promise<ReadonlyArray<BuiltFile>> => {
+  const built = await bundle(sources)
   const read = async (source: string) => ({ name: basename(source), bytes: await readFile(page(source)) })
   return [...await Promise.all(copied.map(read)), ...await otherPages(), ...built]
 }
 
-const attempt = (bundled: () => Promise<ReadonlyArray<BuiltFile>>) =>
+const attempt = <A>(bundled: () => Promise<A>) =>
   Effect.tryPromise({ try: bundled, catch: (cause) => new PageNotBuilt({ cause }) })
 
 const fileOf = ({ bytes, name }: BuiltFile): PageFile => ({ name, type: typeOf(name), body: Effect.succeed(bytes) })
 
-/** The pages, bundled. Those of other libraries are when the first of them is asked for. */
-export const builtPage: Effect.Effect<ReadonlyArray<PageFile>, PageNotBuilt> = Effect.gen(function*() {
-  const files = yield* attempt(bundleOwn)
-  const later = yield* Effect.cached(Effect.uninterruptible(attempt(bundleOthers)))
-  const scripts = others.map((other): PageFile => {
-    const name = `${other.name}.js`
-    const body = Effect.flatMap(later, (built) => {
-      const file = built.find((one) => one.name === name)
-      return file === undefined ? Effect.fail(new PageNotBuilt({ cause: name })) : Effect.succeed(file.bytes)
+/** The scripts of other libraries' pages: bundled when the first of them is asked for, as most who see the demo see none. */
+const laterScripts: Effect.Effect<ReadonlyArray<PageFile>> = Effect.map(
+  Effect.cached(Effect.uninterruptible(attempt(() => bundle(sourcesOfOthers)))),
+  (later) =>
+    others.map((other) => {
+      const name = `${other.name}.js`
+      const body = Effect.flatMap(later, (built) => {
+        const file = built.find((one) => one.name === name)
+        return file === undefined ? Effect.fail(new PageNotBuilt({ cause: name })) : Effect.succeed(file.bytes)
+      })
+      return { name, type: typeOf(name), body }
     })
-    return { name, type: typeOf(name), body }
-  })
-  return [...files.map(fileOf), ...scripts]
-})
+)
 
-/** Bundles the pages into a directory, which is made if need be. */
-export const buildPage = async (outdir: string): Promise<void> => {
-  const files = [...await bundleOwn(), ...await bundleOthers()]
+const served = (read: () => Promise<ReadonlyArray<BuiltFile>>): Effect.Effect<ReadonlyArray<PageFile>, PageNotBuilt> =>
+  Effect.zipWith(attempt(read), laterScripts, (files, scripts) => [...files.map(fileOf), ...scripts])
+
+/** The pages, bundled. */
+export const builtPage = served(() => filesWith(own))
+
+/** The pages as `buildOwn` bundled them into a directory. */
+export const readPage = (directory: string) =>
+  served(async () =>
+    Promise.all(
+      (await readdir(directory)).map(async (name) => ({ name, bytes: await readFile(join(directory, name)) }))
+    )
+  )
+
+const write = async (outdir: string, files: ReadonlyArray<BuiltFile>) => {
   await mkdir(outdir, { recursive: true })
   await Promise.all(files.map(({ bytes, name }) => writeFile(join(outdir, name), bytes)))
 }
 
-/** The pages as they were bundled into a directory. */
-export const readPage = (directory: string): Effect.Effect<ReadonlyArray<PageFile>, PageNotBuilt> =>
-  Effect.map(
-    attempt(async () =>
-      Promise.all(
-        (await readdir(directory)).map(async (name) => ({ name, bytes: await readFile(join(directory, name)) }))
-      )
-    ),
-    (files) => files.map(fileOf)
-  )
+/** Bundles the pages into a directory, for several processes that serve them by `readPage`. */
+export const buildOwn = (outdir: string): Effect.Effect<void, PageNotBuilt> =>
+  attempt(async () => write(outdir, await filesWith(own)))
+
+/** Bundles the pages into a directory, with the scripts of other libraries' pages. */
+export const buildPage = async (outdir: string): Promise<void> =>
+  write(outdir, await filesWith([...own, ...sourcesOfOthers]))

@@ -1,7 +1,8 @@
 /**
  * How the demo's processes run: what is wrong is said in one line, and a signal stops them within a bounded time.
  */
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, ConfigProvider, Console, Effect, Layer, Logger, Option, Runtime } from "effect"
 
 /** What every process of the demo has around it: files and processes, settings from the environment, a log on stderr. */

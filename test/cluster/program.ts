@@ -6,9 +6,6 @@ import { Cause, Config, Effect, Exit, type Layer, Logger, type Redacted } from "
 import { flushCompileCache } from "node:module"
 import * as Authenticator from "../../src/gateway/authentication/Authenticator.ts"
 import type * as Broker from "../../src/broker/Broker.ts"
-import { RedisBroker } from "../../src/broker/redis/index.ts"
-import { PostgresBroker } from "../../src/broker/postgres/index.ts"
-import type * as ConfigError from "../../src/protocol/settings/ConfigError.ts"
 import { options } from "./settings.ts"
 
 /** Names the process, and the server that it reaches through a proxy of its own. */
@@ -19,14 +16,28 @@ export const settings = Config.all({
 
 const { prefix, ...shared } = options
 
-/** The broker of a process, over Redis or Postgres as the URL says. A Redis that keeps all is trusted when it restarts. */
-export const brokerLayer = (url: string): Layer.Layer<
+const redis = Effect.fnUntraced(function*(url: string) {
+  const { RedisBroker } = yield* Effect.promise(() => import("../../src/broker/redis/index.ts"))
+  return RedisBroker.layer({ ...options, url, trustRestarts: true })
+})
+
+const postgres = Effect.fnUntraced(function*(url: string) {
+  const { PostgresBroker } = yield* Effect.promise(() => import("../../src/broker/postgres/index.ts"))
+  return PostgresBroker.layer({ ...shared, url, schema: prefix, migrate: true })
+})
+
+/**
+ * The broker of a process, over Redis or Postgres as the URL says: no process loads both. A Redis that keeps all is trusted
+ * when it restarts.
+ */
+export const brokerLayer = (
+  url: string
+): Layer.Layer<
   Broker.Broker,
-  ConfigError.ConfigError | Layer.Error<ReturnType<typeof RedisBroker.layer | typeof PostgresBroker.layer>>
-> =>
-  url.startsWith("redis:")
-    ? RedisBroker.layer({ ...options, url, trustRestarts: true })
-    : PostgresBroker.layer({ ...shared, url, schema: prefix, migrate: true })
+  Layer.Error<
+    Effect.Success<ReturnType<typeof redis | typeof postgres>>
+  >
+> => url.startsWith("redis:") ? Layer.unwrap(redis(url)) : Layer.unwrap(postgres(url))
 
 /** Who the devices of a cluster under test are. */
 export const authenticatorLayer = (secret: Redacted.Redacted) =>

@@ -3,7 +3,6 @@
  */
 import { Clock, Duration, Effect, Layer } from "effect"
 import { spawn } from "node:child_process"
-import { createClient } from "redis"
 import { Outage } from "../Outage.ts"
 
 /** Where the server is, and which process it is. */
@@ -14,7 +13,10 @@ export interface Server {
 
 const pauseRedis = ({ url }: Server, ms: number) =>
   Effect.acquireUseRelease(
-    Effect.promise(() => createClient({ url, socket: { reconnectStrategy: false } }).on("error", () => {}).connect()),
+    Effect.promise(async () => {
+      const { createClient } = await import("redis")
+      return createClient({ url, socket: { reconnectStrategy: false } }).on("error", () => {}).connect()
+    }),
     (client) => Effect.promise(() => client.sendCommand(["CLIENT", "PAUSE", String(ms), "ALL"])),
     (client) => Effect.sync(() => client.destroy())
   )

@@ -4,11 +4,11 @@
  * stops all.
  */
 import { Console, Deferred, Effect, Path, Redacted } from "effect"
-import { buildPage, PageNotBuilt } from "../build.ts"
+import { buildOwn } from "../build.ts"
 import { PortUnavailable } from "../settings/DemoConfig.ts"
 import * as DemoConfig from "../settings/DemoConfig.ts"
-import { makeSecret } from "../DemoUsers.ts"
 import { runProgram } from "../program.ts"
+import * as Secret from "../Secret.ts"
 import * as Balancer from "./Balancer.ts"
 import * as Options from "./Options.ts"
 import * as PrivateServer from "./PrivateServer.ts"
@@ -30,12 +30,12 @@ const program = Effect.gen(function*() {
   )
   const server = yield* PrivateServer.make(broker)
   const page = (yield* Path.Path).join(server.folder, "page")
-  yield* Effect.tryPromise({ try: () => buildPage(page), catch: (cause) => new PageNotBuilt({ cause }) })
+  yield* buildOwn(page)
   const environment = {
     DEMO_NODES: backends.map(({ name }) => name).join(","),
     DEMO_SERVER: server.url,
     DEMO_SERVER_PROCESS: String(server.pid),
-    DEMO_SECRET: Redacted.value(yield* makeSecret),
+    DEMO_SECRET: Redacted.value(yield* Secret.make),
     DEMO_PAGE: page,
     DEMO_PACE: String(pace)
   }

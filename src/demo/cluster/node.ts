@@ -4,13 +4,7 @@
  */
 import { Config, Console, Effect, Layer } from "effect"
 import { HttpServer } from "effect/http"
-import { fileURLToPath } from "node:url"
-import * as Library from "../agent/Library.ts"
-import { readPage } from "../build.ts"
-import * as DemoConfig from "../settings/DemoConfig.ts"
-import * as ModelConfig from "../settings/ModelConfig.ts"
 import { runProgram } from "../program.ts"
-import * as Roles from "./roles.ts"
 
 const settings = Config.all({
   name: Config.String("DEMO_NAME"),
@@ -29,22 +23,18 @@ const ready = Layer.effectDiscard(
   )
 )
 
+const launch = <E, R>(layer: Layer.Layer<HttpServer.HttpServer, E, R>) => Layer.launch(Layer.provide(ready, layer))
+
 const program = Effect.gen(function*() {
   const { name, nodes, page, pid, role, secret, url } = yield* settings
-  const options = { place: { name, role, nodes: nodes.split(",") }, server: { url, pid }, secret }
+  const options = { place: { name, role, nodes: nodes.split(",") }, server: { url, pid }, secret, page }
+  // Each role loads what it needs.
   if (role === "gateway") {
-    const files = yield* readPage(page)
-    return yield* Layer.launch(ready.pipe(Layer.provide(Roles.gateway({ ...options, files }))))
+    const gateway = yield* Effect.promise(() => import("./gateway.ts"))
+    return yield* launch(gateway.layer(options))
   }
-  const documents = yield* Library.fromPackage(fileURLToPath(new URL("../../..", import.meta.url)))
-  const model = ModelConfig.layer(yield* ModelConfig.model)
-  return yield* Layer.launch(
-    ready.pipe(
-      Layer.provide(Roles.worker({ ...options, documents })),
-      Layer.provide(model),
-      Layer.provide(DemoConfig.paceLayer)
-    )
-  )
+  const worker = yield* Effect.promise(() => import("./worker.ts"))
+  return yield* launch(worker.layer(options))
 })
 
 process.stdin.on("end", () => process.kill(process.pid, "SIGTERM")).resume()
