@@ -3,7 +3,7 @@
  * protocol → client → react, where `A → B` means that B imports A.
  */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
-import { build } from "esbuild"
+import { build, type ImportKind } from "esbuild"
 import * as fs from "node:fs/promises"
 import { builtinModules } from "node:module"
 import * as path from "node:path"
@@ -47,6 +47,8 @@ interface Import {
   /** A file relative to the root, the name of a package, or a Node module with its `node:`. */
   readonly to: string
   readonly kind: "file" | "package" | "node"
+  /** As the file says it. */
+  readonly specifier: string
 }
 
 const partOf = (file: string) => file.split("/")[1] ?? file
@@ -76,12 +78,12 @@ const readImports = async (): Promise<ReadonlyArray<Import>> => {
     ([, specifier = "", file = ""]) => {
       const from = path.relative(root, file).split(path.sep).join("/")
       if (specifier.startsWith(".")) {
-        return { from, to: path.posix.join(path.posix.dirname(from), specifier), kind: "file" as const }
+        return { from, to: path.posix.join(path.posix.dirname(from), specifier), kind: "file" as const, specifier }
       }
       if (specifier.startsWith("node:") || builtinModules.includes(packageOf(specifier))) {
-        return { from, to: specifier, kind: "node" as const }
+        return { from, to: specifier, kind: "node" as const, specifier }
       }
-      return { from, to: packageOf(specifier), kind: "package" as const }
+      return { from, to: packageOf(specifier), kind: "package" as const, specifier }
     }
   ).filter(({ from }) => from.startsWith("src/"))
 }
@@ -90,7 +92,9 @@ const readImports = async (): Promise<ReadonlyArray<Import>> => {
  * Which file loads which when it runs: `import type` is erased. Types may point back within a part, as an
  * implementation's do to its interface; between parts they flow one way like everything else.
  */
-const runtimeImports = async (): Promise<ReadonlyMap<string, ReadonlyArray<string>>> => {
+const runtimeImports = async (): Promise<
+  ReadonlyMap<string, ReadonlyArray<{ readonly path: string; readonly kind: ImportKind }>>
+> => {
   const { metafile } = await build({
     absWorkingDir: root,
     bundle: true,
@@ -104,12 +108,7 @@ const runtimeImports = async (): Promise<ReadonlyMap<string, ReadonlyArray<strin
     treeShaking: false,
     write: false
   })
-  return new Map(
-    Object.entries(metafile.inputs).map(([file, { imports }]) => [
-      file,
-      imports.filter((_) => _.external !== true).map((_) => _.path)
-    ])
-  )
+  return new Map(Object.entries(metafile.inputs).map(([file, { imports }]) => [file, imports]))
 }
 
 /** The circles that one comes upon by following edges, each told from where it begins. */
@@ -135,8 +134,10 @@ const show = ({ from, to }: Import) => `${from} imports ${to}`
 
 describe("what the sources import", () => {
   let imports: ReadonlyArray<Import>
+  let graph: Awaited<ReturnType<typeof runtimeImports>>
   beforeAll(async () => {
     imports = await readImports()
+    graph = await runtimeImports()
   })
 
   it("is read for every source file that imports anything", async () => {
@@ -201,10 +202,9 @@ describe("what the sources import", () => {
     assert.deepStrictEqual(outside.map(show), [])
   })
 
-  it("holds no cycle between files when it runs", async () => {
-    const graph = await runtimeImports()
+  it("holds no cycle between files when it runs", () => {
     assert.isAtLeast(graph.size, new Set(imports.map(({ from }) => from)).size)
-    const edges = Array.from(graph).flatMap(([from, to]) => to.map((each) => [from, each] as const))
+    const edges = Array.from(graph).flatMap(([from, to]) => to.map(({ path }) => [from, path] as const))
     assert.deepStrictEqual(cyclesOf(edges), [])
   })
 
@@ -245,6 +245,23 @@ describe("what the sources import", () => {
       if (wild.test(await fs.readFile(path.join(root, "src", name), "utf8"))) found.push(name)
     }
     assert.deepStrictEqual(found, [path.join("client", "transport", "Platform.ts")])
+  })
+
+  it("loads modules of @effect/platform-node: all of it would be a client of Redis as well", () => {
+    const whole = imports.filter(({ specifier }) => specifier === "@effect/platform-node")
+    assert.deepStrictEqual(whole.map(show), [])
+  })
+
+  it("is effect and the demo's alone until the demo's programs have read what they are told", () => {
+    const first = new Set(["src/demo/main.ts", "src/demo/cluster/main.ts", "src/demo/cluster/node.ts"])
+    for (const file of first) {
+      for (const { kind, path } of graph.get(file) ?? []) if (kind === "import-statement") first.add(path)
+    }
+    const files = [...first].filter((name) => graph.has(name))
+    assert.includeMembers(files, ["src/demo/program.ts", "src/demo/settings/Options.ts"])
+    assert.deepStrictEqual(files.filter((file) => partOf(file) !== "demo"), [])
+    const packages = [...first].filter((name) => !graph.has(name) && !name.startsWith("node:")).map(packageOf)
+    assert.deepStrictEqual([...new Set(packages)].toSorted(), ["@effect/platform-node", "effect"])
   })
 
   it("says node: wherever it means a Node module", () => {
