@@ -2,9 +2,10 @@
  * The demo on several processes, as a stranger meets it: real processes that are really killed, and a real browser.
  */
 import { afterAll, afterEach, assert, beforeAll, describe, it } from "@effect/vitest"
+import { once } from "node:events"
 import { existsSync } from "node:fs"
 import { readFile } from "node:fs/promises"
-import { createConnection } from "node:net"
+import { createConnection, createServer } from "node:net"
 import type { Browser, Page } from "playwright-core"
 import { findBrowser, findProgram } from "../support/program.ts"
 import { bare, decline, expected, killDemos, launch, listed, post, record, shown, startDemo, tokenOf } from "./demo.ts"
@@ -73,7 +74,7 @@ const assertNothingLeft = async ({ folder, processes, serverPort }: Awaited<Retu
 describe.skipIf(postgres === undefined)("npm run start:cluster -- --broker postgres", () => {
   afterAll(killDemos)
 
-  it("runs an agent on the worker, shows it through a gateway, and leaves nothing behind when it is itself killed", async () => {
+  it("runs an agent on the worker, shows it through a gateway, serves the pages of other libraries, and leaves nothing behind when it is itself killed", async () => {
     const cluster = await begin(overPostgres)
     const ada = await record(cluster.url, "ada")
     const question = "Which close codes make a client reconnect?"
@@ -82,6 +83,9 @@ describe.skipIf(postgres === undefined)("npm run start:cluster -- --broker postg
     await until("its answer begins", () => ada.events.some(({ type }) => type === "text_delta"))
     assert.deepStrictEqual([...ada.problems], [])
     ada.close()
+    const others = await fetch(`${cluster.url}/react.js`)
+    assert.strictEqual(others.headers.get("content-type"), "text/javascript; charset=utf-8")
+    assert.include(await others.text(), "Your question")
     await demo.stop("SIGKILL")
     await assertNothingLeft(cluster)
   })
@@ -279,10 +283,12 @@ describe("npm run start:cluster, where it cannot start", () => {
   })
 
   it.skipIf(redis === undefined)("says in one line that its port is taken", async () => {
-    const other = startDemo(0)
-    const { port } = new URL(await other.ready)
+    const other = createServer().listen(0, "127.0.0.1")
+    await once(other, "listening")
+    const address = other.address()
+    const port = typeof address === "object" && address !== null ? address.port : assert.fail("it does not listen")
     const { code, stderr, stdout } = await startDemo(port, script).ended
-    await other.stop("SIGTERM")
+    other.close()
     assert.deepStrictEqual([code, stdout], [1, ""])
     assert.match(stderr, new RegExp(`^Port ${port} is taken: .*\\n$`, "u"))
   })
