@@ -189,8 +189,9 @@ export const open = (options: {
     const isConnected = isLive || before === "degraded"
     empty.hidden = runs.length > 0 && !isWaiting
     setText(empty, emptyText({ isConnected, isGuest, isWaiting, name }))
-    bringIntoView()
     card.counts(live.counts, live.position(), live.gateway())
+    // Last, since it asks where things are: what changed after that would have the page laid out twice.
+    bringIntoView()
   }
   const letGo = () => {
     wanted = undefined

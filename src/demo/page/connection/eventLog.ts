@@ -16,10 +16,11 @@ export const eventLog = (name: string) => {
   let events = 0
 
   const add = (line: HTMLLIElement) => {
-    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40
+    // To ask where it stands has the page laid out: only where somebody looks.
+    const follows = details.open && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40
     list.append(line)
     if (list.children.length > kept) list.firstElementChild?.remove()
-    if (details.open && atEnd) scroller.scrollTop = scroller.scrollHeight
+    if (follows) scroller.scrollTop = scroller.scrollHeight
   }
   details.addEventListener("toggle", () => {
     scroller.scrollTop = scroller.scrollHeight
