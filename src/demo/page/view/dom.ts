@@ -34,8 +34,10 @@ export const setText = (element: Element, text: string): void => {
   if (element.textContent !== text) element.textContent = text
 }
 
+const numbers = new Intl.NumberFormat("en")
+
 /** Text for people: `1,234`. */
-export const count = (n: number): string => n.toLocaleString("en")
+export const count = (n: number): string => numbers.format(n)
 
 /** `1 event`, `2 events`. */
 export const plural = (n: number, one: string): string => `${count(n)} ${one}${n === 1 ? "" : "s"}`
