@@ -11,6 +11,13 @@ const executable = findBrowser()
 
 const ways = ["", "react", "chat", "ag-ui"] as const
 
+/** Counts how often a page asks where it stands in what it shows, which has it laid out at once. */
+const countLayouts = `
+  globalThis.asked = 0
+  const { get, ...others } = Object.getOwnPropertyDescriptor(Element.prototype, "scrollHeight")
+  Object.defineProperty(Element.prototype, "scrollHeight", { ...others, get() { asked++; return get.call(this) } })
+`
+
 describe.skipIf(executable === undefined)("the demo's four pages", () => {
   let browser: Browser
   let recorder: Recorder
@@ -25,6 +32,7 @@ describe.skipIf(executable === undefined)("the demo's four pages", () => {
     recorder = await record(url, "ada")
     browser = await launching
     const context = await browser.newContext()
+    await context.addInitScript(countLayouts)
     for (const way of ways) {
       const page = await context.newPage()
       page.setDefaultTimeout(20_000 * patience)
@@ -88,6 +96,15 @@ describe.skipIf(executable === undefined)("the demo's four pages", () => {
     },
     60_000 * patience
   )
+
+  it("are not laid out for each event that goes into a list which nobody opened", async () => {
+    const own = pageOf("")
+    const asked = () => own.evaluate("asked")
+    assert.strictEqual(await asked(), 0)
+    await own.locator(".every > summary").click()
+    await vi.waitFor(async () => assert.notStrictEqual(await asked(), 0), 20_000 * patience)
+    await own.locator(".every > summary").click()
+  })
 
   for (const [begins, stops] of [["chat", "ag-ui"], ["react", "chat"], ["", "react"]] as const) {
     it(`stop a run that /${begins} began, by the Stop of /${stops}`, async () => {
