@@ -137,6 +137,8 @@ describe("what the sources import", () => {
   let graph: Awaited<ReturnType<typeof runtimeImports>>
   beforeAll(async () => {
     imports = await readImports()
+  })
+  beforeAll(async () => {
     graph = await runtimeImports()
   })
 
@@ -252,16 +254,32 @@ describe("what the sources import", () => {
     assert.deepStrictEqual(whole.map(show), [])
   })
 
-  it("is effect and the demo's alone until the demo's programs have read what they are told", () => {
-    const first = new Set(["src/demo/main.ts", "src/demo/cluster/main.ts", "src/demo/cluster/node.ts"])
-    for (const file of first) {
-      for (const { kind, path } of graph.get(file) ?? []) if (kind === "import-statement") first.add(path)
+  describe("and loads before it knows what it is told", () => {
+    /** What these load when they start, with all that that loads: the files, and the packages. */
+    const loadedBy = (...entries: ReadonlyArray<string>) => {
+      const loaded = new Set(entries)
+      for (const file of loaded) {
+        for (const { kind, path } of graph.get(file) ?? []) if (kind === "import-statement") loaded.add(path)
+      }
+      const others = [...loaded].filter((name) => !graph.has(name) && !name.startsWith("node:")).map(packageOf)
+      return { files: [...loaded].filter((name) => graph.has(name)), packages: [...new Set(others)].toSorted() }
     }
-    const files = [...first].filter((name) => graph.has(name))
-    assert.includeMembers(files, ["src/demo/program.ts", "src/demo/settings/Options.ts"])
-    assert.deepStrictEqual(files.filter((file) => partOf(file) !== "demo"), [])
-    const packages = [...first].filter((name) => !graph.has(name) && !name.startsWith("node:")).map(packageOf)
-    assert.deepStrictEqual([...new Set(packages)].toSorted(), ["@effect/platform-node", "effect"])
+
+    it("is effect and what the demo's programs say themselves", () => {
+      const { files, packages } = loadedBy("src/demo/main.ts", "src/demo/cluster/main.ts", "src/demo/cluster/node.ts")
+      assert.includeMembers(files, ["src/demo/program.ts", "src/demo/settings/Options.ts"])
+      assert.deepStrictEqual(files.filter((file) => partOf(file) !== "demo"), [])
+      assert.deepStrictEqual(packages, ["@effect/platform-node", "effect"])
+    })
+
+    it("is no emitter, gateway or broker in the command line", () => {
+      const engine = /^src\/(emitter\/EmitterLayer|gateway\/Gateway|broker\/\w+\/\w+Broker)\.ts$/u
+      assert.isAtLeast([...graph.keys()].filter((file) => engine.test(file)).length, 6)
+      const { files, packages } = loadedBy("src/cli/main.ts")
+      assert.includeMembers(files, ["src/cli/command/Publish.ts", "src/cli/command/Doctor.ts"])
+      assert.deepStrictEqual(files.filter((file) => engine.test(file)), [])
+      assert.deepStrictEqual(packages, ["@effect/platform-node", "effect", "jose"])
+    })
   })
 
   it("says node: wherever it means a Node module", () => {

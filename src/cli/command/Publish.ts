@@ -9,9 +9,6 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Emitters } from "../../emitter/Emitter.ts"
-import { EmitterLayer } from "../../emitter/EmitterLayer.ts"
-import * as FallbackChannel from "../../emitter/fallback/FallbackChannel.ts"
 import * as AgentEvents from "../../protocol/event/AgentEvents.ts"
 import * as Event from "../../protocol/event/Event.ts"
 import { Name } from "../../protocol/event/EventDefinition.ts"
@@ -21,9 +18,6 @@ import { short } from "../output/Out.ts"
 import { out, told, user, withBroker } from "./Shared.ts"
 
 const Data = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
-
-// A process that ends must not keep an event in its memory: what the broker does not take is told instead.
-const engine = EmitterLayer().pipe(FallbackChannel.provide())
 
 /**
  * The command.
@@ -68,13 +62,10 @@ export const publish = Command.make(
         })
     )
     const definition = Event.make<string, typeof Data["to"]>(type, { payload: Data.to, delivery: "critical" })
+    const { emitOnce } = yield* Effect.promise(() => import("./emitOnce.ts"))
     const receipt = yield* withBroker(
       of,
-      Emitters.pipe(
-        Effect.flatMap(({ forUser }) => forUser({ userId: of, threadId: Option.getOrUndefined(thread) })),
-        Effect.flatMap((emitter) => emitter.emit(definition.make(payload))),
-        Effect.scoped,
-        Effect.provide(engine),
+      emitOnce({ userId: of, threadId: Option.getOrUndefined(thread) }, definition.make(payload)).pipe(
         Effect.catchTags({
           InvalidContext: ({ message }) => Effect.fail(new Failed({ exit: "usage", message })),
           EmitError: ({ message }) => Effect.fail(new Failed({ exit: "no", message }))
