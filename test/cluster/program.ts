@@ -2,7 +2,7 @@
  * What the processes of a cluster under test share: what they are told, and how they come and go.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Cause, Config, Effect, Exit, type Layer, Logger, type Redacted } from "effect"
+import { Cause, Config, Effect, Exit, Layer, Logger, type Redacted } from "effect"
 import { flushCompileCache } from "node:module"
 import * as Authenticator from "../../src/gateway/authentication/Authenticator.ts"
 import type * as Broker from "../../src/broker/Broker.ts"
