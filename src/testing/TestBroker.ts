@@ -285,16 +285,17 @@ const nothing: Envelope = {
   data: {}
 }
 
+// An error is made once a call fails: most do not.
 const failuresOf = (operation: string) => ({
-  unavailable: Effect.fail(
+  unavailable: Effect.failSync(() =>
     new BrokerError({
       reason: new BrokerUnavailable({ operation, afterMs: 0, cause: new Error("it was told to fail") })
     })
   ),
-  rejected: Effect.fail(
+  rejected: Effect.failSync(() =>
     new BrokerError({ reason: new BrokerRefused({ operation, detail: "it was told to reject", blame: "user" }) })
   ),
-  refused: Effect.fail(
+  refused: Effect.failSync(() =>
     new BrokerError({ reason: new BrokerRefused({ operation, detail: "it was told to refuse" }) })
   )
 })

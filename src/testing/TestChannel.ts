@@ -95,13 +95,13 @@ export const make = Effect.fnUntraced(function*(
       Effect.suspend(() => {
         const call: Call = { number: calls.length + 1, user, batch, at: clock.currentTimeMillisUnsafe() }
         calls.push(call)
-        const refused = Effect.fail(
+        const refused = Effect.failSync(() =>
           new ChannelError({ channel: name, reason: new ChannelRefused({ detail: "it was told to refuse" }) })
         )
         return act(decide(current, call), {
           name: `the channel "${name}"`,
           take: Effect.uninterruptible(take(call)),
-          unavailable: Effect.fail(
+          unavailable: Effect.failSync(() =>
             new ChannelError({
               channel: name,
               reason: new ChannelUnavailable({ cause: new Error("it was told to fail") })
