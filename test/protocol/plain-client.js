@@ -35,7 +35,8 @@ export const connect = ({ url, getToken, threads, recent, position, onEvent, onG
   const send = (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame))
 
   const ack = (urgent, confirmed) => {
-    const due = urgent ? Math.max(performance.now(), lastAck + 50) : performance.now() + 1_000
+    const now = performance.now()
+    const due = urgent ? Math.max(now, lastAck + 50) : now + 1_000
     if (ackTimer !== undefined && ackAt <= due) return
     clearTimeout(ackTimer)
     ackAt = due
@@ -43,7 +44,7 @@ export const connect = ({ url, getToken, threads, recent, position, onEvent, onG
       ackTimer = undefined
       lastAck = performance.now()
       send({ type: "ack", ...position, confirmed })
-    }, due - performance.now())
+    }, due - now)
   }
 
   const moveTo = (epoch, offset) => {
