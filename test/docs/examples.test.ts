@@ -1,7 +1,7 @@
 /**
  * Every example in the documentation compiles as it stands, and runs.
  */
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it, vi } from "@effect/vitest"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
@@ -18,11 +18,9 @@ const examples = findExamples(root).map((example) => {
 })
 
 // The page that browser examples stand on, and its tab's storage, which is empty; nothing listens there.
-Object.defineProperty(globalThis, "location", { value: new URL("http://127.0.0.1:9/"), configurable: true })
-Object.defineProperty(globalThis, "sessionStorage", {
-  value: { getItem: () => null, setItem: () => {} },
-  configurable: true
-})
+vi.stubGlobal("location", new URL("http://127.0.0.1:9/"))
+vi.stubGlobal("sessionStorage", { getItem: () => null, setItem: () => {} })
+afterAll(() => void vi.unstubAllGlobals())
 
 describe("the examples of the documentation", () => {
   it("are found", () => {
