@@ -15,8 +15,8 @@ import { textOf } from "../support/runs.ts"
 const settle = TestClock.adjust("1 second")
 
 /** A connection in the middle of a pull. */
-const pulling = Effect.gen(function*() {
-  const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("5 millis") })
+const pulling = Effect.fnUntraced(function*(options: { readonly answersLate?: boolean } = {}) {
+  const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("5 millis"), ...options })
   const transport = new FakeTransport()
   const opening = yield* Effect.forkChild(open(yield* makeHub(broker), transport))
   yield* settle
@@ -47,13 +47,7 @@ describe("Connection", () => {
 
   it.effect("looks again for what came while it waited for an answer that did not have it yet", () =>
     Effect.gen(function*() {
-      const broker = new FakeBroker({ maxEvents: 100, delay: Effect.sleep("5 millis"), answersLate: true })
-      const transport = new FakeTransport()
-      const opening = yield* Effect.forkChild(open(yield* makeHub(broker), transport))
-      yield* settle
-      const connection = yield* Fiber.join(opening)
-      broker.append()
-      yield* TestClock.adjust("2 millis")
+      const { broker, connection, transport } = yield* pulling({ answersLate: true })
       assert.strictEqual(broker.pulls, 1)
       broker.append()
       yield* settle
@@ -92,7 +86,7 @@ describe("Connection", () => {
 
   it.effect("loses no event when an answer fills the transport while a pull is under way", () =>
     Effect.gen(function*() {
-      const { connection, transport } = yield* pulling
+      const { connection, transport } = yield* pulling()
       assert.strictEqual(connection.state, "draining")
       transport.room = 1
       connection.reply(Frame.encode({ type: "command", id: CommandId.make("c1"), ...accepted }))
@@ -106,7 +100,7 @@ describe("Connection", () => {
 
   it.effect("writes nothing to a transport that an answer filled while a pull failed, and then the answers that wait", () =>
     Effect.gen(function*() {
-      const { broker, connection, transport } = yield* pulling
+      const { broker, connection, transport } = yield* pulling()
       const reply = (n: number) =>
         connection.reply(Frame.encode({ type: "command", id: CommandId.make(`c${n}`), ...accepted }))
       broker.fail = unavailable
