@@ -6,16 +6,22 @@
  * back as they are, but that in place of each event stands what was appended by it, and that the start and the ending of
  * the run stand for nothing. Headers of writers (`Producer-Id`, `Stream-Seq`, `Stream-TTL`, `Stream-Forked-From`, …) are
  * not known here.
+ *
+ * All this stands before the routes on the same server: a server of its own would pass each request on by another.
  */
-import { Effect, type Schema } from "effect"
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
-import { token, user } from "../../gateway/server.ts"
+import { ByteSize, Effect, Layer, Option, Redacted, type Schema, Stream } from "effect"
+import { Broker } from "effect-emitter"
+import { Authenticator } from "effect-emitter/gateway"
+import { Headers, HttpBody, HttpIncomingMessage, HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { user } from "../../gateway/server.ts"
 import { toEnvelope, type Wanted } from "../../support/envelopes.ts"
-import type { App } from "../app.ts"
+
+type Request = HttpServerRequest.HttpServerRequest
+
+type Response = HttpServerResponse.HttpServerResponse
 
 interface WritableStream {
   readonly owner: string
-  readonly authorization: string
   readonly contentType: string
   isClosed: boolean
 }
@@ -28,157 +34,128 @@ interface Sent {
 
 const maxBodyBytes = 1024 * 1024
 
-/** Serves streams under `/v1/stream/` until the test ends, and gives the URL before that. */
-export const serveWritable = Effect.fnUntraced(function*(app: App) {
-  const streams = new Map<string, WritableStream>()
-  let sequence = 0
-
-  const append = async (
-    stream: WritableStream,
-    events: ReadonlyArray<Pick<Wanted, "type" | "data">>
-  ): Promise<void> => {
-    const [first, ...others] = events.map((event) => {
-      sequence += 1
-      return toEnvelope({ ...event, id: `e${sequence}`, source: "w", sequence, at: sequence, run: "stream" })
-    })
-    if (first !== undefined) await Effect.runPromise(app.broker.append(user(stream.owner), [first, ...others]))
-  }
-
-  const ask = (
-    stream: WritableStream,
-    method: string,
-    query = "",
-    headers: Record<string, string> = {},
-    signal?: AbortSignal
-  ) =>
-    fetch(`${app.url}/streams/runs/stream${query}`, {
-      method,
-      headers: { ...headers, authorization: stream.authorization },
-      ...(signal === undefined ? {} : { signal })
-    })
-
-  const create = async (path: string, { contentType, isClosed }: Written, values: ReadonlyArray<Schema.Json>) => {
-    const known = streams.get(path)
-    if (known !== undefined) {
-      const isSame = isOfType(known, contentType) && known.isClosed === isClosed
-      return isSame ? await written(known, 200, {}) : { status: 409 }
-    }
-    const owner = `owner-${streams.size}`
-    const authorization = `Bearer ${await Effect.runPromise(token(owner))}`
-    const stream = { owner, authorization, contentType: contentType ?? "application/octet-stream", isClosed }
-    streams.set(path, stream)
-    await append(stream, [start, ...values.map(toEvent), ...(isClosed ? [ending] : [])])
-    return await written(stream, 201, { location: `${url()}${path}` })
-  }
-
-  const add = async (
-    stream: WritableStream,
-    { contentType, isClosed, isEmpty }: Written,
-    values: ReadonlyArray<Schema.Json>
-  ) => {
-    if (isEmpty && isClosed && stream.isClosed) return await written(stream, 204, {})
-    if (stream.isClosed) return await written(stream, 409, {})
-    if (isEmpty && !isClosed) return { status: 400 }
-    if (!isEmpty && contentType === undefined) return { status: 400 }
-    if (!isEmpty && !isOfType(stream, contentType)) return { status: 409 }
-    stream.isClosed = isClosed
-    await append(stream, [...values.map(toEvent), ...(isClosed ? [ending] : [])])
-    return await written(stream, 204, {})
-  }
-
-  /** The answer to what was written: where the stream stands by the routes under test. */
-  const written = async (stream: WritableStream, status: number, headers: Record<string, string>) => {
-    const { headers: told } = await ask(stream, "HEAD")
-    const names = ["stream-next-offset", "stream-closed", "x-content-type-options"]
-    const standing = names.flatMap((name) => {
-      const value = told.get(name)
-      return value === null ? [] : [[name, value] as const]
-    })
-    return { status, headers: { ...Object.fromEntries(standing), ...headers, "content-type": stream.contentType } }
-  }
-
-  const write = async (request: IncomingMessage, path: string): Promise<Answer> => {
-    const body = await bodyOf(request)
-    if (body === undefined) return { status: 413 }
-    const contentType = request.headers["content-type"]
-    const stream = streams.get(path)
-    const isCreated = request.method === "PUT"
-    // Subscriptions.
-    if (path.includes("/__ds/")) return { status: 404 }
-    if (Object.keys(request.headers).some((name) => unknown.test(name))) return { status: 405 }
-    if (!isCreated && stream === undefined) return { status: 404 }
-    const values = valuesOf(stream?.contentType ?? contentType ?? "", body)
-    const isClosed = request.headers["stream-closed"]?.toString().toLowerCase() === "true"
-    const what = { contentType, isClosed, isEmpty: body.length === 0 }
-    if (values === undefined || (!isCreated && body.length > 0 && values.length === 0)) {
-      return stream === undefined || isOfType(stream, contentType) ? { status: 400 } : { status: 409 }
-    }
-    return isCreated || stream === undefined ? await create(path, what, values) : await add(stream, what, values)
-  }
-
-  const read = async (request: IncomingMessage, response: ServerResponse, path: string, query: string) => {
-    const left = new AbortController()
-    response.once("close", () => left.abort())
-    const stream = streams.get(path) ?? await unknownStream
-    const headers = Object.entries(request.headers).flatMap(([name, value]) =>
-      passed.test(name) && typeof value === "string" ? [[name, value] as const] : []
-    )
-    const method = request.method ?? "GET"
-    const answer = await ask(stream, method, query, Object.fromEntries(headers), left.signal)
-    const told = Object.fromEntries(
-      Array.from(answer.headers).filter(([name]) =>
-        !/^(transfer-encoding|connection|content-length|keep-alive)$/u.test(name)
-      )
-    )
-    if (answer.headers.get("content-type")?.startsWith("text/event-stream") === true && answer.body !== null) {
-      response.writeHead(answer.status, told)
-      response.flushHeaders()
-      let rest = ""
-      for await (const chunk of answer.body.pipeThrough(new TextDecoderStream())) {
-        const blocks = (rest + chunk).split("\n\n")
-        rest = blocks.pop() ?? ""
-        response.write(blocks.map((block) => toBlock(stream, block)).join(""))
-      }
-      return response.end()
-    }
-    if (answer.ok && answer.status !== 304) told["content-type"] = stream.contentType
-    if (answer.status !== 200 || method !== "GET") {
-      response.writeHead(answer.status, told)
-      return response.end(Buffer.from(await answer.arrayBuffer()))
-    }
-    const values = valuesSent(await answer.text())
-    // A long poll that is answered by the ending of the run alone brings nothing that was appended.
-    const isNothing = values.length === 0 && query.includes("live=long-poll") && told["stream-closed"] === "true"
-    response.writeHead(isNothing ? 204 : 200, told)
-    return response.end(isNothing ? undefined : toBody(stream, values))
-  }
-
-  const server = createServer((request, response) => {
-    const { pathname, search } = new URL(request.url ?? "/", "http://host")
-    const answer = async () => {
-      if (request.method !== "PUT" && request.method !== "POST") return await read(request, response, pathname, search)
-      const { headers = {}, status } = await write(request, pathname)
-      response.writeHead(status, { "x-content-type-options": "nosniff", ...headers })
-      return response.end()
-    }
-    answer().catch((error: unknown) => response.destroy(error instanceof Error ? error : undefined))
-  })
-  const url = () => {
-    const address = server.address()
-    return `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
-  }
-  yield* Effect.acquireRelease(
-    Effect.callback<void>((resume) => {
-      server.listen(0, "127.0.0.1", () => resume(Effect.void))
-    }),
-    () =>
-      Effect.sync(() => {
-        server.close()
-        server.closeAllConnections()
-      })
-  )
-  return url()
+/** A user's token is the user's name. */
+export const authenticator = Layer.succeed(Authenticator.Authenticator, {
+  verify: (token) => Effect.succeed({ userId: user(Redacted.value(token)), expiresAt: undefined, issuedAt: undefined }),
+  recognize: () => Effect.succeed(Option.none())
 })
+
+/** Puts streams under `/v1/stream/` before the routes under test, those of runs at `runs`. */
+export const layer = (runs: string) =>
+  HttpRouter.middleware(
+    Effect.map(Broker.Broker, (broker) => {
+      const streams = new Map<string, WritableStream>()
+      let sequence = 0
+
+      const append = (stream: WritableStream, events: ReadonlyArray<Pick<Wanted, "type" | "data">>) => {
+        const [first, ...others] = events.map((event) => {
+          sequence += 1
+          return toEnvelope({ ...event, id: `e${sequence}`, source: "w", sequence, at: sequence, run: "stream" })
+        })
+        return first === undefined ? Effect.void : Effect.orDie(broker.append(user(stream.owner), [first, ...others]))
+      }
+
+      return (routes) => {
+        const ask = (
+          request: Request,
+          stream: WritableStream,
+          method: string,
+          query = "",
+          given: Headers.Input = {}
+        ) => {
+          const headers = Headers.set(Headers.fromInput(given), "authorization", `Bearer ${stream.owner}`)
+          const asked = request.modify({ url: `${runs}/stream${query}`, headers })
+          return Effect.provideService(
+            routes,
+            HttpServerRequest.HttpServerRequest,
+            Object.defineProperty(asked, "method", { value: method })
+          )
+        }
+
+        /** The answer to what was written: where the stream stands by the routes under test. */
+        const written = (request: Request, stream: WritableStream, status: number, location: Headers.Input = {}) =>
+          Effect.map(ask(request, stream, "HEAD"), ({ headers }) => {
+            const names = ["stream-next-offset", "stream-closed", "x-content-type-options"]
+            const standing = names.flatMap((name) => name in headers ? [[name, headers[name]] as const] : [])
+            return answer(status, {
+              ...Object.fromEntries(standing),
+              ...location,
+              "content-type": stream.contentType
+            })
+          })
+
+        const create = Effect.fnUntraced(function*(
+          request: Request,
+          { contentType, isClosed }: Written,
+          values: ReadonlyArray<Schema.Json>
+        ) {
+          const path = pathOf(request)
+          const known = streams.get(path)
+          if (known !== undefined) {
+            const isSame = isOfType(known, contentType) && known.isClosed === isClosed
+            return isSame ? yield* written(request, known, 200) : answer(409)
+          }
+          const owner = `owner-${streams.size}`
+          const stream = { owner, contentType: contentType ?? "application/octet-stream", isClosed }
+          streams.set(path, stream)
+          yield* append(stream, [start, ...values.map(toEvent), ...(isClosed ? [ending] : [])])
+          return yield* written(request, stream, 201, { location: `http://${request.headers["host"]}${path}` })
+        })
+
+        const add = Effect.fnUntraced(function*(
+          request: Request,
+          stream: WritableStream,
+          { contentType, isClosed, isEmpty }: Written,
+          values: ReadonlyArray<Schema.Json>
+        ) {
+          if (isEmpty && isClosed && stream.isClosed) return yield* written(request, stream, 204)
+          if (stream.isClosed) return yield* written(request, stream, 409)
+          if (isEmpty && !isClosed) return answer(400)
+          if (!isEmpty && contentType === undefined) return answer(400)
+          if (!isEmpty && !isOfType(stream, contentType)) return answer(409)
+          stream.isClosed = isClosed
+          yield* append(stream, [...values.map(toEvent), ...(isClosed ? [ending] : [])])
+          return yield* written(request, stream, 204)
+        })
+
+        const write = Effect.fnUntraced(function*(request: Request) {
+          const path = pathOf(request)
+          const body = yield* bodyOf(request)
+          if (body === undefined) return answer(413)
+          const contentType = request.headers["content-type"]
+          const stream = streams.get(path)
+          const isCreated = request.method === "PUT"
+          // Subscriptions.
+          if (path.includes("/__ds/")) return answer(404)
+          if (Object.keys(request.headers).some((name) => unknown.test(name))) return answer(405)
+          if (!isCreated && stream === undefined) return answer(404)
+          const values = valuesOf(stream?.contentType ?? contentType ?? "", body)
+          const isClosed = request.headers["stream-closed"]?.toLowerCase() === "true"
+          const what = { contentType, isClosed, isEmpty: body.length === 0 }
+          if (values === undefined || (!isCreated && body.length > 0 && values.length === 0)) {
+            return stream === undefined || isOfType(stream, contentType) ? answer(400) : answer(409)
+          }
+          return isCreated || stream === undefined
+            ? yield* create(request, what, values)
+            : yield* add(request, stream, what, values)
+        })
+
+        const read = Effect.fnUntraced(function*(request: Request) {
+          const path = pathOf(request)
+          const query = request.url.slice(path.length)
+          const stream = streams.get(path) ?? nobodys
+          const headers = Object.entries(request.headers).filter(([name]) => passed.test(name))
+          return toAnswer(request, stream, yield* ask(request, stream, request.method, query, headers))
+        })
+
+        return Effect.flatMap(
+          HttpServerRequest.HttpServerRequest,
+          (request) => request.method === "PUT" || request.method === "POST" ? write(request) : read(request)
+        )
+      }
+    }),
+    { global: true }
+  )
 
 interface Written {
   readonly contentType: string | undefined
@@ -186,18 +163,49 @@ interface Written {
   readonly isEmpty: boolean
 }
 
-interface Answer {
-  readonly status: number
-  readonly headers?: Record<string, string>
+/** Nobody's: the routes under test answer as they do to what they do not know. */
+const nobodys: WritableStream = { owner: "nobody", contentType: "application/json", isClosed: false }
+
+const answer = (status: number, headers: Headers.Input = {}): Response =>
+  HttpServerResponse.empty({ status, headers: { "x-content-type-options": "nosniff", ...headers } })
+
+/** What the routes under test answered, with what was appended in place of the events. */
+const toAnswer = ({ method, url }: Request, stream: WritableStream, response: Response): Response => {
+  const { body, headers, status } = response
+  if (body._tag === "Stream" && headers["content-type"]?.startsWith("text/event-stream") === true) {
+    return HttpServerResponse.setBody(response, HttpBody.stream(toBlocks(stream, body.stream), body.contentType))
+  }
+  const isOk = status >= 200 && status < 300
+  const typed = isOk ? HttpServerResponse.setHeader(response, "content-type", stream.contentType) : response
+  if (status !== 200 || method !== "GET" || body._tag !== "Uint8Array") return typed
+  const values = valuesSent(new TextDecoder().decode(body.body))
+  // A long poll that is answered by the ending of the run alone brings nothing that was appended.
+  const isNothing = values.length === 0 && url.includes("live=long-poll") && headers["stream-closed"] === "true"
+  return isNothing
+    ? HttpServerResponse.setStatus(HttpServerResponse.setBody(typed, HttpBody.empty), 204)
+    : HttpServerResponse.setBody(typed, toBody(stream, values))
 }
 
-/** Nobody's: the routes under test answer as they do to what they do not know. */
-const unknownStream: Promise<WritableStream> = Effect.runPromise(token("nobody")).then((shown) => ({
-  owner: "nobody",
-  authorization: `Bearer ${shown}`,
-  contentType: "application/json",
-  isClosed: false
-}))
+const toBlocks = <E>(stream: WritableStream, bytes: Stream.Stream<Uint8Array, E>): Stream.Stream<Uint8Array, E> =>
+  bytes.pipe(
+    Stream.decodeText(),
+    Stream.mapAccum(() => "", (rest: string, chunk) => {
+      const blocks = (rest + chunk).split("\n\n")
+      return [blocks.pop() ?? "", [blocks.map((block) => toBlock(stream, block)).join("")]] as const
+    }),
+    Stream.filter((text) => text !== ""),
+    Stream.encodeText
+  )
+
+const pathOf = ({ url }: Request): string => url.split("?")[0] ?? ""
+
+/** A body up to the limit, or nothing. */
+const bodyOf = (request: Request): Effect.Effect<Uint8Array | undefined> =>
+  request.arrayBuffer.pipe(
+    Effect.map((body) => new Uint8Array(body)),
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBodyBytes)),
+    Effect.orElseSucceed(() => undefined)
+  )
 
 const start = { type: "agent_started", data: { agentName: "writer" } }
 
@@ -216,23 +224,12 @@ const isOfType = (stream: WritableStream, contentType: string | undefined): bool
 
 const isJson = (contentType: string): boolean => essence(contentType) === "application/json"
 
-/** A body up to the limit, or nothing. */
-const bodyOf = async (request: IncomingMessage): Promise<Buffer | undefined> => {
-  const chunks: Array<Buffer> = []
-  let size = 0
-  for await (const chunk of request) {
-    size += chunk.length
-    if (size <= maxBodyBytes) chunks.push(chunk)
-  }
-  return size > maxBodyBytes ? undefined : Buffer.concat(chunks)
-}
-
 /** What a body appends: the members of a JSON array, another JSON value, or bytes in base64. Nothing where it is no JSON. */
-const valuesOf = (contentType: string, body: Buffer): ReadonlyArray<Schema.Json> | undefined => {
+const valuesOf = (contentType: string, body: Uint8Array): ReadonlyArray<Schema.Json> | undefined => {
   if (body.length === 0) return []
-  if (!isJson(contentType)) return [body.toString("base64")]
+  if (!isJson(contentType)) return [Buffer.from(body).toString("base64")]
   try {
-    const value: Schema.Json = JSON.parse(body.toString())
+    const value: Schema.Json = JSON.parse(new TextDecoder().decode(body))
     return Array.isArray(value) ? value : [value]
   } catch {
     return undefined
@@ -247,8 +244,10 @@ const valuesSent = (json: string): ReadonlyArray<Schema.Json> => {
 const bytesOf = (values: ReadonlyArray<Schema.Json>): Buffer =>
   Buffer.concat(values.map((value) => Buffer.from(String(value), "base64")))
 
-const toBody = ({ contentType }: WritableStream, values: ReadonlyArray<Schema.Json>): string | Buffer =>
-  isJson(contentType) ? JSON.stringify(values) : bytesOf(values)
+const toBody = ({ contentType }: WritableStream, values: ReadonlyArray<Schema.Json>): HttpBody.HttpBody =>
+  isJson(contentType)
+    ? HttpBody.text(JSON.stringify(values), contentType)
+    : HttpBody.uint8Array(bytesOf(values), contentType)
 
 const toBlock = ({ contentType }: WritableStream, block: string): string => {
   const [, json] = /^event: data\ndata:(.*)$/u.exec(block) ?? []

@@ -4,12 +4,12 @@
  */
 import { afterAll, assert, beforeAll, beforeEach, describe, it } from "@effect/vitest"
 import { runConformanceTests } from "@durable-streams/server-conformance-tests"
-import { Effect, Exit, Scope } from "effect"
+import { Effect, Exit, Layer, Scope } from "effect"
 import { DurableStreams } from "effect-emitter/durable-streams"
 import type { RunnerTask } from "vitest"
 import { serveApp } from "../app.ts"
 import { leftOut, nameOf } from "./leftOut.ts"
-import { serveWritable } from "./WritableStreams.ts"
+import * as WritableStreams from "./WritableStreams.ts"
 
 const scope = Scope.makeUnsafe()
 // The longest that a test of long polls may take; and subscriptions are asked for, so that what is left out is run.
@@ -29,10 +29,13 @@ const groupsOf = ({ suite }: RunnerTask): ReadonlyArray<string> =>
 describe("the public suite of Durable Streams", { retry: 3 }, () => {
   beforeAll(async () => {
     const serving = Effect.gen(function*() {
-      const app = yield* serveApp(DurableStreams.layer({ path: "/streams", longPoll: "500 millis" }), {
-        origins: "any"
-      })
-      return yield* serveWritable(app)
+      const routes = Layer.merge(
+        DurableStreams.layer({ path: "/streams", longPoll: "500 millis" }),
+        WritableStreams.layer("/streams/runs")
+      )
+      const { authenticator } = WritableStreams
+      const { url } = yield* serveApp(routes, { origins: "any" }, { authenticator })
+      return url
     })
     options.baseUrl = await Effect.runPromise(Scope.provide(serving, scope))
   })
