@@ -17,7 +17,8 @@ import { createServer } from "node:http"
 import { context, Noted, payloadOf, textOf } from "../../../bench/harness/workload.ts"
 import { Authenticator, Gateway } from "../../../src/gateway/index.ts"
 import { AgentEvents, Broker, type Emitter, EmitterLayer, Emitters, type Event, Identity } from "../../../src/index.ts"
-import { openReader, type Transport, userHeader } from "./reader.ts"
+import { openReader, userHeader } from "./reader.ts"
+import type { Transport } from "./readerThread.ts"
 
 type Bound = Emitter.Emitter["Service"]
 
