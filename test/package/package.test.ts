@@ -6,7 +6,7 @@ import { publint } from "publint"
 import { build as vite, createLogger } from "vite"
 import { compile } from "../support/compile.ts"
 import { install, type Installed } from "./install.ts"
-import { entries, manifest, run } from "./pack.ts"
+import { entries, manifest, root, run } from "./pack.ts"
 
 /** What `attw --format json` says, as far as it is read here. */
 interface TypesReport {
@@ -106,12 +106,14 @@ describe("the package as npm would publish it", () => {
     assert.deepStrictEqual(JSON.parse(output), [1, null, ["\"id\":\"s.1\",\"type\":\"custom\",\"at\":1,\"data\":{}}"]])
   })
 
-  it("type-checks in a program that imports every entry", async () => {
+  // The sources do so with `exactOptionalPropertyTypes`.
+  it("fault 32: type-checks in a program that imports every entry, and in one that leaves each optional field undefined, without exactOptionalPropertyTypes", async () => {
     const lines = entries.map(({ specifier }, i) => `export * as entry${i} from ${JSON.stringify(specifier)}`)
     await fs.writeFile(path.join(packed.app, "main.ts"), `${lines.join("\n")}\n`)
+    await fs.copyFile(path.join(root, "test/protocol/values/undefinedFields.ts"), path.join(packed.app, "undefined.ts"))
     const options = ["--noEmit", "--strict", "--skipLibCheck", "false", "--module", "nodenext", "--target", "es2024"]
     const lib = ["--lib", "es2024,dom,esnext.disposable"]
-    assert.strictEqual(compile([...options, ...lib, "main.ts"], packed.app), "")
+    assert.strictEqual(compile([...options, ...lib, "main.ts", "undefined.ts"], packed.app), "")
   })
 
   it("lets one catalog file serve server and page: esbuild and Vite bundle it without a warning, and it runs", async () => {

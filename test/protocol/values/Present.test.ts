@@ -1,4 +1,7 @@
-/** A field that is present and `undefined` counts as absent: where it is compiled, and where it runs. */
+/**
+ * A field that is present and `undefined` counts as absent, where it runs. Where it is compiled, `test/package/package.test.ts`
+ * shows it, by the same fields.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Layer, Schema } from "effect"
 import { EmitterPool, Emitters, Event } from "effect-emitter"
@@ -8,7 +11,6 @@ import { defaults } from "../../../src/client/session/Reconnect.ts"
 import { UserId } from "../../../src/protocol/values/Identity.ts"
 import { present, withDefaults } from "../../../src/protocol/values/Present.ts"
 import { layer } from "../../emitter/support/emitting.ts"
-import { compile, folderFor } from "../../support/compile.ts"
 import * as fields from "./undefinedFields.ts"
 
 const dataOf = (event: Event.Event, runId?: string) =>
@@ -21,15 +23,6 @@ const dataOf = (event: Event.Event, runId?: string) =>
   }).pipe(Effect.provide(layer({ config: { lifecycle: "observe" } })))
 
 describe("a field that is undefined", () => {
-  it("fault 32: compiles without exactOptionalPropertyTypes as it does with it", { timeout: 120_000 }, () => {
-    const folder = folderFor("loosely", {
-      compilerOptions: { exactOptionalPropertyTypes: false },
-      include: ["../../test/protocol/values/undefinedFields.ts"]
-    })
-    assert.strictEqual(compile(["--project", folder]), "")
-    assert.isNotEmpty(fields.wrong)
-  })
-
   it.effect("fault 32: is not part of an event, at any depth", () =>
     Effect.gen(function*() {
       const [data] = yield* dataOf(fields.trip)
