@@ -19,7 +19,6 @@ import * as HttpServer from "effect/http/HttpServer"
 import { writeSync } from "node:fs"
 import { createServer } from "node:http"
 import * as Broker from "../../src/broker/index.ts"
-import * as RedisBroker from "../../src/broker/redis/RedisBroker.ts"
 import * as Emitter from "../../src/emitter/Emitter.ts"
 import { EmitterLayer } from "../../src/emitter/EmitterLayer.ts"
 import * as Authenticator from "../../src/gateway/authentication/Authenticator.ts"
@@ -44,6 +43,12 @@ const printPort = Layer.effectDiscard(Effect.gen(function*() {
   process.stdout.write(`port ${"port" in address ? address.port : 0}\n`)
 }))
 
+// Half of all that a process loads is the client of Redis.
+const overRedis = (url: string) =>
+  Layer.unwrap(
+    Effect.map(Effect.promise(() => import("../../src/broker/redis/RedisBroker.ts")), ({ layer }) => layer({ url }))
+  )
+
 // Nobody but the gateway and the emitter ends it: it belongs to no scope.
 const run = runOf === undefined
   ? Layer.empty
@@ -62,7 +67,7 @@ Operations.layer().pipe(
   Layer.merge(run),
   Layer.provide(Authenticator.layerJwt({ secret: Redacted.make(secret), issuer: "tests", audience: "events" })),
   Layer.provide(EmitterLayer({ profile: "lowLatency" })),
-  Layer.provide(redis === undefined ? Broker.layerMemory() : RedisBroker.layer({ url: redis })),
+  Layer.provide(redis === undefined ? Broker.layerMemory() : overRedis(redis)),
   Layer.provide(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })),
   Layer.launch,
   // To be asked to stop is no failure.
