@@ -2,29 +2,23 @@
  * The process that counts: for each kind the bytes that an event takes on the heap and in buffers, garbage included, or
  * that something which is kept holds, and the calls of functions that it makes. `measure.ts` starts it, with the flags that make both the same every time.
  *
- * Words on its command line are the kinds to count, all of them by default. With `--waste` each event makes an object
- * more than it needs: what that changes shows whether the count is one.
+ * With `--waste` and the name of a kind, that kind is counted once more in the end, when each event makes an object more
+ * than it needs: what that changes shows whether the count is one.
  */
 import { Session } from "node:inspector/promises"
 import { parseArgs } from "node:util"
 import { GCProfiler } from "node:v8"
-import { kindsWith, together, type Work } from "./kinds.ts"
+import { type Kind, kindsWith, together, type Work } from "./kinds.ts"
 import { type Counted, tell } from "./measure.ts"
 
-const { positionals, values } = parseArgs({ options: { waste: { type: "boolean" } }, allowPositionals: true })
+const { values } = parseArgs({ options: { waste: { type: "string" } } })
 
+let isWasting = false
 let wasted: unknown
 
-const kinds = kindsWith(
-  values.waste === true
-    ? () => {
-      wasted = new Array(32)
-    }
-    : () => undefined
-)
-
-const unknown = positionals.filter((name) => !kinds.some(({ what }) => what === name))
-if (unknown.length > 0) throw new Error(`there is no kind ${JSON.stringify(unknown)}`)
+const kinds = kindsWith(() => {
+  if (isWasting) wasted = new Array(32)
+})
 
 const bytesTaken = (): number => {
   const { arrayBuffers, heapUsed } = process.memoryUsage()
@@ -69,9 +63,8 @@ const countCalls = async (work: () => Promise<void>): Promise<number> => {
   }
 }
 
-const counted: Array<Counted> = []
-for (const { events, isKept, use, what } of kinds) {
-  if (positionals.length > 0 && !positionals.includes(what)) continue
+const count = async ({ events, isKept, use, what }: Kind): Promise<Counted> => {
+  let counted: Counted | undefined
   await use(async (work: Work) => {
     let from = 0
     const next = async (count: number) => {
@@ -82,9 +75,22 @@ for (const { events, isKept, use, what } of kinds) {
     const bytes = await (isKept === true ? countHeld : countBytes)(() => next(events))
     // Calls are the same for every event, so few will do.
     const calls = await countCalls(() => next(4 * together))
-    counted.push({ what, bytes: bytes / events, calls: calls / (4 * together) })
+    counted = { what, bytes: bytes / events, calls: calls / (4 * together) }
   })
+  if (counted === undefined) throw new Error(`nothing was counted of "${what}"`)
+  return counted
 }
-if (values.waste === true && wasted === undefined) throw new Error("nothing was wasted")
-await tell(counted)
+
+const counted: Array<Counted> = []
+for (const kind of kinds) counted.push(await count(kind))
+
+const wasteful: Array<Counted> = []
+if (values.waste !== undefined) {
+  const kind = kinds.find(({ what }) => what === values.waste)
+  if (kind === undefined) throw new Error(`there is no kind "${values.waste}"`)
+  isWasting = true
+  wasteful.push(await count(kind))
+  if (wasted === undefined) throw new Error("nothing was wasted")
+}
+await tell({ counted, wasteful })
 process.exit()

@@ -21,11 +21,14 @@ export const Measured = Schema.Struct({ node: Schema.String, counted: Schema.Arr
 
 export type Measured = typeof Measured.Type
 
-const Told = Schema.fromJsonString(Measured)
+/** The same, and what was counted where events made an object more than they need. */
+const Told = Schema.fromJsonString(Schema.Struct({ ...Measured.fields, wasteful: Schema.Array(Counted) }))
+
+type Told = typeof Told.Type
 
 /** The counting process tells what it counted. */
-export const tell = (counted: ReadonlyArray<Counted>): Promise<void> => {
-  const text = Schema.encodeSync(Told)({ node: process.versions.node, counted })
+export const tell = (told: Omit<Told, "node">): Promise<void> => {
+  const text = Schema.encodeSync(Told)({ node: process.versions.node, ...told })
   return new Promise((resolve) => void process.stdout.write(text, () => resolve()))
 }
 
@@ -49,18 +52,20 @@ const flags = [
 const node = fileURLToPath(new URL("../../../node_modules/.bin/node", import.meta.url))
 
 export interface Options {
-  /** The kinds to count, all of them by default. */
-  readonly kinds?: ReadonlyArray<string>
-  /** Whether each event makes an object more than it needs. */
-  readonly waste?: boolean
+  /** The kind to count once more where each event makes an object more than it needs. */
+  readonly waste?: string
   /** Ends the process. */
   readonly signal?: AbortSignal
 }
 
-export const measureWork = async ({ kinds = [], signal, waste = false }: Options = {}): Promise<Measured> => {
+export const measureWork = async ({ signal, waste }: Options = {}): Promise<Told> => {
   const program = fileURLToPath(new URL("count.ts", import.meta.url))
   const { NODE_COMPILE_CACHE, PATH } = process.env
-  const { stdout } = await promisify(execFile)(node, [...flags, program, ...waste ? ["--waste"] : [], ...kinds], {
+  const { stdout } = await promisify(execFile)(node, [
+    ...flags,
+    program,
+    ...waste === undefined ? [] : ["--waste", waste]
+  ], {
     // No flags that whoever starts this has for itself.
     env: { PATH, ...NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE } },
     killSignal: "SIGKILL",
