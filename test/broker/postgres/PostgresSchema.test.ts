@@ -97,6 +97,9 @@ describe.skipIf(program === undefined)("PostgresBroker, its schema", () => {
             yield* server.sql(`create function emitter.${name}(p jsonb) returns jsonb language sql as 'select p'`)
           }
           yield* server.sql(
+            "create or replace function emitter.lineage() returns text language sql as $$ select 'planned for each call' $$"
+          )
+          yield* server.sql(
             "create role app login; grant usage on schema emitter to app; grant execute on all functions in schema emitter to app"
           )
           const before = yield* Effect.exit(Effect.scoped(Layer.build(PostgresBroker.layer({ url: server.url }))))
@@ -116,6 +119,12 @@ describe.skipIf(program === undefined)("PostgresBroker, its schema", () => {
                 where proname in ('keep', 'sweep', 'claim_run', 'unclaim_run') order by proname`
             ),
             "claim_run|t|t\nkeep|t|t\nsweep|t|t\nunclaim_run|t|t"
+          )
+          assert.strictEqual(
+            yield* server.sql(
+              `select lanname from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = 'emitter.lineage()'::regprocedure`
+            ),
+            "plpgsql"
           )
         })),
     120_000

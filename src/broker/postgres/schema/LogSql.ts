@@ -34,6 +34,21 @@ const ended = `'${JSON.stringify(Command.refused("ended"))}'`
 const accepted = `'${JSON.stringify(Command.accepted)}'`
 
 /**
+ * What makes the function that names the server, or makes it anew. A session plans it once: in SQL it would be read and
+ * planned for each call.
+ *
+ * @category constants
+ * @since 0.2.0
+ */
+export const lineage = `
+-- What a server must be to have everything that was ever answered: its timeline, and which cluster in turn.
+create or replace function lineage() returns text language plpgsql stable as $$
+begin
+  return substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) || '.' || (select generation from meta);
+end $$;
+`
+
+/**
  * What makes the functions, in the schema that is first in the search path.
  *
  * @category constants
@@ -42,10 +57,6 @@ const accepted = `'${JSON.stringify(Command.accepted)}'`
 export const functions = `
 create function now_ms() returns bigint language sql volatile as
 $$ select (extract(epoch from clock_timestamp()) * 1000)::bigint $$;
-
--- What a server must be to have everything that was ever answered: its timeline, and which cluster in turn.
-create function lineage() returns text language sql stable as
-$$ select substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) || '.' || (select generation from meta) $$;
 
 -- Locks a user's log, and begins it where there is none. On another lineage it goes on under a new epoch.
 create function opened(p_user text, p_epoch text) returns users language plpgsql as $$

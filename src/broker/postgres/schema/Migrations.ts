@@ -68,7 +68,9 @@ export const migrations = (schema: string): ReadonlyArray<Migration> => [
     version: 1,
     sql: `create schema if not exists ${schema};
 set local search_path = ${schema}, pg_temp;
-${tables}${LogSql.functions}${LeaseSql.functions}${CommandSql.functions}${PresenceSql.functions}${shutOff(schema)}
+${tables}${LogSql.lineage}${LogSql.functions}${LeaseSql.functions}${CommandSql.functions}${PresenceSql.functions}${
+      shutOff(schema)
+    }
 update meta set version = 1;
 `
   },
@@ -91,6 +93,13 @@ update meta set version = 3;
     sql: `set local search_path = ${schema}, pg_temp;
 ${LogSql.keeping}${shutOff(schema)}
 update meta set version = 4;
+`
+  },
+  {
+    version: 5,
+    sql: `set local search_path = ${schema}, pg_temp;
+${LogSql.lineage}
+update meta set version = 5;
 `
   }
 ]
