@@ -37,34 +37,52 @@ export type BrokerTest = <E>(
   limits?: Limits
 ) => void
 
+/** A broker that tests of the same limits share, and how many of them have not run yet. */
+interface Shared {
+  readonly scope: Scope.Closeable
+  broker?: BrokerService
+  left: number
+}
+
 /**
  * With `isShared` the tests of the same limits share one broker, since connecting takes longer than most tests: each has
- * users of its own.
+ * users of its own. It closes after the last of them, for each broker that listens hears what all others tell.
  */
 export const brokerSuite = <E>(
   name: string,
   makeLayer: (limits: Limits) => Layer.Layer<Broker.Broker, E>,
   { isShared = false }: { readonly isShared?: boolean } = {}
 ): void => {
-  const scope = Scope.makeUnsafe()
-  afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
-  const brokers = new Map<string, BrokerService>()
-  const shared = Effect.fnUntraced(function*(limits: Limits) {
-    const key = JSON.stringify(limits)
-    const found = brokers.get(key)
-    if (found !== undefined) return found
-    const made = Context.get(yield* Layer.buildWithScope(makeLayer(limits), scope), Broker.Broker)
-    brokers.set(key, made)
-    return made
-  })
+  const all = new Map<string, Shared>()
+  const close = ({ scope }: Shared) => Scope.close(scope, Exit.void)
+  // Those of tests that were left out.
+  afterAll(() => Effect.runPromise(Effect.forEach(all.values(), close)))
 
-  const test: BrokerTest = (title, body, limits = {}) =>
-    it.live(title, () => (isShared
-      ? Effect.scoped(Effect.flatMap(shared(limits), body)).pipe(Effect.timeout(9_000 * patience))
-      : Effect.flatMap(Broker.Broker, body).pipe(
-        Effect.timeout(9_000 * patience),
-        Effect.provide(makeLayer(limits))
-      )))
+  const share = (limits: Limits) => {
+    const key = JSON.stringify(limits)
+    const shared = all.get(key) ?? { scope: Scope.makeUnsafe(), left: 0 }
+    all.set(key, shared)
+    shared.left++
+    const broker = Effect.gen(function*() {
+      return shared.broker ??= Context.get(yield* Layer.buildWithScope(makeLayer(limits), shared.scope), Broker.Broker)
+    })
+    return { broker, done: Effect.suspend(() => --shared.left === 0 ? close(shared) : Effect.void) }
+  }
+
+  const test: BrokerTest = (title, body, limits = {}) => {
+    if (!isShared) {
+      return it.live(title, () =>
+        Effect.flatMap(Broker.Broker, body).pipe(
+          Effect.timeout(9_000 * patience),
+          Effect.provide(makeLayer(limits))
+        ))
+    }
+    const { broker, done } = share(limits)
+    it.live(
+      title,
+      () => Effect.scoped(Effect.flatMap(broker, body)).pipe(Effect.timeout(9_000 * patience), Effect.ensuring(done))
+    )
+  }
 
   const parts: Record<string, (test: BrokerTest) => void> = {
     append: appending,
