@@ -33,6 +33,8 @@ export interface PostgresServer {
 
 const run = promisify(execFile)
 
+const startWithinMs = 60_000
+
 const idOf = (user: string, kind: "-u" | "-g"): number | undefined => {
   try {
     return Number(execFileSync("id", [kind, user], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }))
@@ -137,13 +139,21 @@ const serve = (
       child = own
       keep(own, directory)
       let log = ""
-      own.stderr.on("data", (text) => log = `${log}${text}`.slice(-4_000))
-      for (let attempt = 0; attempt < 600; attempt++) {
-        if (own.exitCode !== null) break
-        if (await ask("select 1").then(() => true, () => false)) return
-        await new Promise((resolve) => setTimeout(resolve, 25))
-      }
-      throw new Error(`Postgres does not answer on port ${port}: ${log}`)
+      // It says so itself: to ask takes a process each time.
+      await new Promise<void>((resolve, reject) => {
+        const fail = () => {
+          clearTimeout(timer)
+          reject(new Error(`Postgres does not answer on port ${port}: ${log}`))
+        }
+        const timer = setTimeout(fail, startWithinMs)
+        own.once("exit", fail)
+        own.stderr.on("data", (text) => {
+          log = `${log}${text}`.slice(-4_000)
+          if (!log.includes("ready to accept")) return
+          clearTimeout(timer)
+          resolve()
+        })
+      })
     })
     const kill = Effect.promise(async () => {
       const running = child
@@ -196,7 +206,7 @@ const newDirectory = (): string => {
  * What initdb makes, packed into a file that stays for later runs: to unpack it takes a sixth of the time. All servers made
  * of it have one `system_identifier`.
  */
-const packedHome = async (postgres: string): Promise<string> => {
+const packHome = async (postgres: string): Promise<string> => {
   const { initdb } = programs(postgres)
   const version = (await run(initdb, ["--version"])).stdout.match(/\d[\d.]*/u)?.[0] ?? ""
   const file = join(tmpdir(), `effect-emitter-postgres-${version}-${identity().uid ?? process.getuid?.() ?? ""}.tar`)
@@ -216,13 +226,15 @@ const packedHome = async (postgres: string): Promise<string> => {
   }
 }
 
+let packed: Promise<string> | undefined
+
 /** Ends with the scope. It waits for no disk unless it is `durable`. */
 export const postgresServer = (
   postgres: string,
   options: PostgresOptions = {}
 ): Effect.Effect<PostgresServer, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const home = yield* Effect.promise(() => packedHome(postgres))
+    const home = yield* Effect.promise(() => packed ??= packHome(postgres))
     const directory = newDirectory()
     yield* Effect.promise(() => run("tar", ["-C", directory, "-xf", home], identity()))
     const server = yield* serve(postgres, directory, options)
