@@ -3,6 +3,7 @@ import { Effect, Option, Schema } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createInterface } from "node:readline"
+import { bundled } from "../../support/bundled.ts"
 import { eventually } from "../events.ts"
 
 const Line = Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json))
@@ -16,7 +17,7 @@ export const runProcess = Effect.fnUntraced(function*(options: {
   readonly file?: string
   readonly script?: URL
 }) {
-  const script = (options.script ?? new URL("run-child.ts", import.meta.url)).pathname
+  const script = yield* Effect.promise(() => bundled(options.script ?? new URL("run-child.ts", import.meta.url)))
   const args = ["--disable-warning=ExperimentalWarning", script, options.url, options.user, options.run]
   const child = spawn(process.execPath, [...args, ...options.file === undefined ? [] : [options.file]], {
     stdio: ["pipe", "pipe", "pipe"]
