@@ -38,15 +38,16 @@ describe.skipIf(executable === undefined)("the demo, for everybody", () => {
     await page.getByRole("button", { name: "Ask", exact: true }).first().click()
   }
 
-  /** What axe-core finds at both widths, light and dark, one line for each element. */
+  /** What axe-core finds at both widths, light and dark, one line for each element. Dark is nothing but other colours. */
   const findings = async (page: Page): Promise<ReadonlyArray<string>> => {
     const found: Array<string> = []
     for (const width of [390, 1280]) {
       for (const colorScheme of ["light", "dark"] as const) {
         await page.setViewportSize({ width, height: 900 })
         await page.emulateMedia({ colorScheme })
+        const rules = colorScheme === "dark" ? `{ runOnly: ["cat.color"] }` : "{}"
         const lines: ReadonlyArray<string> = await page.evaluate(`
-          axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ": " + html.slice(0, 120))))
+          axe.run(${rules}).then(({ violations }) => violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => id + ": " + html.slice(0, 120))))
         `)
         found.push(...lines.map((line) => `${width} ${colorScheme} ${line}`))
       }
@@ -93,6 +94,19 @@ describe.skipIf(executable === undefined)("the demo, for everybody", () => {
       return [...wide, ...over, ...scrolls]
     })
   }
+
+  /** What moves by itself, though who looks has asked that nothing does. */
+  const moving = (page: Page): Promise<ReadonlyArray<string>> =>
+    page.evaluate(() =>
+      [...document.querySelectorAll("*")].flatMap((element) =>
+        [undefined, "::before", "::after", ...(element.matches("progress") ? ["::-webkit-progress-value"] : [])]
+          .filter((part) => {
+            const { animationName, transitionDuration } = getComputedStyle(element, part)
+            return animationName !== "none" || transitionDuration !== "0s"
+          })
+          .map((part) => `${element.tagName}${part ?? ""}`)
+      )
+    )
 
   it("finds nothing on the page with a run that asks, one that was stopped, one that is complete, and every event", {
     timeout: 300_000
@@ -159,6 +173,17 @@ describe.skipIf(executable === undefined)("the demo, for everybody", () => {
     await page.locator("#state[data-breaker=open][data-broker=away]").waitFor()
     await page.locator("[data-node=worker][data-state=down]").waitFor()
     assert.deepStrictEqual(await findings(page), [])
+    await page.context().close()
+  })
+
+  it("keeps still for whoever asked for it, while an answer comes", async () => {
+    const page = await open("/")
+    await ask(page)
+    await page.locator("article[data-status=active] progress").first().waitFor()
+    await page.locator("article[data-status=active] .answer > *").first().waitFor()
+    assert.deepStrictEqual(await moving(page), [])
+    await page.emulateMedia({ reducedMotion: "no-preference" })
+    assert.include(await moving(page), "PROGRESS::-webkit-progress-value")
     await page.context().close()
   })
 })

@@ -2,13 +2,15 @@ import { assert, describe, it } from "@effect/vitest"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { readFileSync } from "node:fs"
+import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
-/** Runs a script of package.json as a shell does, and gives how it ended and what it wrote. */
-const run = async (script: string, ...options: ReadonlyArray<string>) => {
-  const child = spawn("npm", ["run", "--silent", script, "--", ...options], { cwd: root, stdio: "pipe" })
+/** Runs a command here, and gives how it ended and what it wrote. */
+const runCommand = async (command: string, args: ReadonlyArray<string>) => {
+  const PATH = `${join(root, "node_modules/.bin")}${delimiter}${process.env["PATH"]}`
+  const child = spawn(command, args, { cwd: root, stdio: "pipe", env: { ...process.env, PATH } })
   let out = ""
   let err = ""
   child.stdout.on("data", (data) => out += data)
@@ -20,6 +22,10 @@ const run = async (script: string, ...options: ReadonlyArray<string>) => {
 const { scripts }: { readonly scripts: Readonly<Record<string, string>> } = JSON.parse(
   readFileSync(`${root}package.json`, "utf8")
 )
+
+/** Runs a script of package.json as npm does: by a shell, with the options at its end. */
+const run = (script: string, ...options: ReadonlyArray<string>) =>
+  runCommand("sh", ["-c", `${scripts[script]} "$@"`, script, ...options])
 
 /** What a person starts; npm starts the others by itself. */
 const started = Object.entries(scripts).filter(([script]) => !script.startsWith("pre"))
@@ -43,6 +49,12 @@ describe("programs that npm runs", () => {
       "runtimes"
     ])
     for (const script of others) assert.match(scripts[script] ?? "", /^(?:[A-Z]+=1 )?(?:vitest|dprint) /u, script)
+  })
+
+  it("are started by npm", async () => {
+    const { code, err, out } = await runCommand("npm", ["run", "--silent", "start", "--", "--help"])
+    assert.deepStrictEqual([code, err], [0, ""])
+    assert.deepStrictEqual(await run("start", "--help"), { code, err, out })
   })
 
   for (const script of own) {

@@ -92,11 +92,12 @@ export const make = (name: string, sections: ReadonlyArray<Section>): Library =>
   const documents = new Map<string, number>()
   const written = new Map<string, string>()
   for (const section of sections) {
-    for (const [word, form] of subjectWords(textOf(section))) {
+    const text = textOf(section)
+    for (const [word, form] of subjectWords(text)) {
       const known = written.get(word)
       if (known === undefined || form.length < known.length) written.set(word, form)
     }
-    for (const word of new Set(contentWords(`${section.title} ${textOf(section)}`))) {
+    for (const word of new Set(contentWords(`${section.title} ${text}`))) {
       documents.set(word, (documents.get(word) ?? 0) + 1)
     }
   }

@@ -38,13 +38,51 @@ export const stem = (word: string): string => {
   return out.length > 3 && out.endsWith("e") ? out.slice(0, -1) : out
 }
 
+/** A part of a word: how it is written, how it is compared, and whether it says nothing of a subject. */
+interface Part {
+  readonly form: string
+  readonly stem: string
+  readonly isOrdinary: boolean
+}
+
+/** One word of a text, read: as a whole, and by its parts, which for most words is one. */
+interface Word {
+  readonly stem: string
+  readonly isOrdinary: boolean
+  readonly parts: ReadonlyArray<Part>
+}
+
+const read = (text: string): Word => {
+  const lower = text.toLowerCase()
+  const parts = partsOf(text).filter((form) => form !== "").map((form): Part => {
+    const part = form.toLowerCase()
+    return { form, stem: stem(part), isOrdinary: ordinary.has(part) }
+  })
+  return { stem: stem(lower), isOrdinary: ordinary.has(lower), parts }
+}
+
+/** The words that were read last, since texts say the same ones over and over. */
+const known = new Map<string, Word>()
+const mostKnown = 20_000
+
+const wordsIn = function*(text: string): Generator<Word> {
+  for (const [match] of text.matchAll(pattern)) {
+    let word = known.get(match)
+    if (word === undefined) {
+      if (known.size >= mostKnown) known.clear()
+      known.set(match, word = read(match))
+    }
+    yield word
+  }
+}
+
 /** Every word of a text, in order, ordinary words included. */
 export const words = (text: string): ReadonlyArray<string> => {
   const out: Array<string> = []
-  for (const [word] of text.matchAll(pattern)) {
-    const parts = partsOf(word).filter((part) => part !== "" && part !== "s")
-    if (parts.length > 1) out.push(stem(word.toLowerCase()))
-    for (const part of parts) out.push(stem(part.toLowerCase()))
+  for (const word of wordsIn(text)) {
+    const parts = word.parts.filter(({ form }) => form !== "s")
+    if (parts.length > 1) out.push(word.stem)
+    for (const part of parts) out.push(part.stem)
   }
   return out
 }
@@ -52,11 +90,10 @@ export const words = (text: string): ReadonlyArray<string> => {
 /** The words of a text that say what it is about: no ordinary words, no single letters. */
 export const contentWords = (text: string): ReadonlyArray<string> => {
   const out: Array<string> = []
-  for (const [word] of text.matchAll(pattern)) {
-    if (ordinary.has(word.toLowerCase())) continue
-    const parts = partsOf(word).map((part) => part.toLowerCase())
-    if (parts.length > 1) out.push(stem(word.toLowerCase()))
-    for (const part of parts) if (part.length > 1 && !ordinary.has(part)) out.push(stem(part))
+  for (const word of wordsIn(text)) {
+    if (word.isOrdinary) continue
+    if (word.parts.length > 1) out.push(word.stem)
+    for (const { form, isOrdinary, stem } of word.parts) if (form.length > 1 && !isOrdinary) out.push(stem)
   }
   return out
 }
@@ -69,11 +106,10 @@ const measures = /\bhow\s+(?:long|often|large|big|small|far|fast|quickly|soon|ol
  */
 export const subjectWords = (text: string): ReadonlyMap<string, string> => {
   const out = new Map<string, string>()
-  for (const [word] of text.replace(measures, "how").matchAll(pattern)) {
-    if (ordinary.has(word.toLowerCase())) continue
-    for (const part of partsOf(word)) {
-      const key = stem(part.toLowerCase())
-      if (part.length > 1 && !ordinary.has(part.toLowerCase()) && !out.has(key)) out.set(key, part)
+  for (const word of wordsIn(text.replace(measures, "how"))) {
+    if (word.isOrdinary) continue
+    for (const { form, isOrdinary, stem } of word.parts) {
+      if (form.length > 1 && !isOrdinary && !out.has(stem)) out.set(stem, form)
     }
   }
   return out

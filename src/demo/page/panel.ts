@@ -13,6 +13,9 @@ import * as Facts from "./run/facts.ts"
 import { strip } from "./run/restored.ts"
 import { endingText, type RunView, runView, type Seen } from "./run/runView.ts"
 
+/** Text reads as well at thirty pictures a second as at sixty, and a phone lasts longer: how far apart they are, in milliseconds. */
+const apartMs = 30
+
 /** A panel. `close` ends its connection and takes it off the page. */
 export interface Panel {
   readonly element: HTMLElement
@@ -61,6 +64,7 @@ export const open = (options: {
   const isGuest = options.onClose !== undefined
   const views = new Map<string, View>()
   let scheduled = false
+  let paintedAt = 0
   let tookCommands = false
   let wasLive = false
   /** The run to bring into view. */
@@ -77,7 +81,7 @@ export const open = (options: {
       announce(`${name} asked: ${question}`)
     }
   })
-  const log = eventLog(name)
+  const log = eventLog(name, () => repaint())
   const card = connectionCard({
     name,
     log: log.element,
@@ -189,9 +193,17 @@ export const open = (options: {
     const isConnected = isLive || before === "degraded"
     empty.hidden = runs.length > 0 && !isWaiting
     setText(empty, emptyText({ isConnected, isGuest, isWaiting, name }))
+    log.show()
     card.counts(live.counts, live.position(), live.gateway())
     // Last, since it asks where things are: what changed after that would have the page laid out twice.
     bringIntoView()
+  }
+  const paintInTime = (now: number) => {
+    if (now - paintedAt < apartMs) requestAnimationFrame(paintInTime)
+    else {
+      paintedAt = now
+      paint()
+    }
   }
   const letGo = () => {
     wanted = undefined
@@ -203,7 +215,7 @@ export const open = (options: {
     if (scheduled) return
     scheduled = true
     if (document.hidden) setTimeout(paint, 200)
-    else requestAnimationFrame(paint)
+    else requestAnimationFrame(paintInTime)
   }
 
   let before: Status["state"] = "connecting"

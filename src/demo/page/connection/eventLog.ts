@@ -7,19 +7,27 @@ import type { Item } from "./connection.ts"
 /** How many lines are kept; the oldest go first. */
 const kept = 2_000
 
-/** The list, and what adds to it. */
-export const eventLog = (name: string) => {
+/** The list, and what adds to it: it tells that it `changed`, and shows what was added when it is told to. */
+export const eventLog = (name: string, changed: () => void) => {
   const total = h("span", { class: "total" }, "0")
   const list = h("ol")
   const scroller = h("div", { class: "log", tabindex: 0, role: "region", "aria-label": `Every event of ${name}` }, list)
   const details = h("details", { class: "every" }, h("summary", {}, "Every event ", total), scroller)
   let events = 0
+  let added: Array<HTMLLIElement> = []
 
   const add = (line: HTMLLIElement) => {
+    added.push(line)
+    changed()
+  }
+  const show = () => {
+    if (added.length === 0) return
     // To ask where it stands has the page laid out: only where somebody looks.
     const follows = details.open && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40
-    list.append(line)
-    if (list.children.length > kept) list.firstElementChild?.remove()
+    list.append(...added.slice(-kept))
+    added = []
+    while (list.children.length > kept) list.firstElementChild?.remove()
+    setText(total, count(events))
     if (follows) scroller.scrollTop = scroller.scrollHeight
   }
   details.addEventListener("toggle", () => {
@@ -28,11 +36,12 @@ export const eventLog = (name: string) => {
 
   return {
     element: details,
+    show,
     item: (item: Item) => {
       switch (item._tag) {
         case "Event": {
           const { id, offset, run, type } = item.event
-          setText(total, count(++events))
+          events++
           return add(h(
             "li",
             { "data-offset": offset, "data-epoch": item.epoch, "data-id": id, "data-type": type, "data-run": run },
