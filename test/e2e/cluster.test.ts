@@ -20,7 +20,7 @@ const small: Trials.Options = {
   emitters: 2,
   users: 8,
   agents: 1,
-  pauseMs: 60,
+  pauseMs: 120,
   devicesPerUser: 4
 }
 
@@ -132,7 +132,13 @@ describe.skipIf(redis === undefined)("a cluster", () => {
     }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))), timeout)
 
   it.live("keeps every promise in a storm of faults", () => {
-    const options: Trials.Options = { ...small, seed: Number(process.env["SEED"] ?? 1), users: 20, devicesPerUser: 10 }
+    const options: Trials.Options = {
+      ...small,
+      seed: Number(process.env["SEED"] ?? 1),
+      users: 20,
+      pauseMs: 60,
+      devicesPerUser: 10
+    }
     let faults: Faults = {}
     return trial(
       (here) =>
