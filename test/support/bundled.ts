@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url))
 const known = new Map<string, Promise<string>>()
 
 // Packages that are CommonJS ask for what Node has itself.
-const banner = "import { createRequire } from \"node:module\"; const require = createRequire(import.meta.url);"
+const banner = "import { createRequire as requireOf } from \"node:module\"; const require = requireOf(import.meta.url);"
 
 const make = async (script: URL): Promise<string> => {
   const name = `.tmp/bundled/${basename(script.pathname, ".ts")}`
