@@ -12,6 +12,7 @@ export interface Options {
   readonly threads?: ReadonlyArray<string>
   readonly start?: { readonly epoch: string; readonly offset: number }
   readonly connectTimeoutMs?: number
+  readonly baseMs?: number
   readonly capMs?: number
   readonly forgetful?: boolean
 }
@@ -27,7 +28,7 @@ export interface Device {
 }
 
 export const devices: Record<"connect" | "Client", (options: Options) => Effect.Effect<Device, never, Scope.Scope>> = {
-  connect: ({ capMs = 50, forgetful, ...options }) =>
+  connect: ({ baseMs = 5, capMs = 50, forgetful, ...options }) =>
     Effect.acquireRelease(
       Effect.sync(() => {
         const offsets: Array<number> = []
@@ -35,7 +36,7 @@ export const devices: Record<"connect" | "Client", (options: Options) => Effect.
         const statuses: Array<Status> = []
         const { close, status } = connect({
           ...options,
-          backoff: { baseMs: 5, capMs },
+          backoff: { baseMs, capMs },
           onEvent: ({ offset }) => offsets.push(offset),
           onGap: ({ from, reason, to }) => told.push(`gap ${from}-${to} ${reason}`),
           onSnapshot: ({ offset, run }) => told.push(`snapshot ${run} ${offset}`),
@@ -45,7 +46,7 @@ export const devices: Record<"connect" | "Client", (options: Options) => Effect.
       }),
       ({ close }) => Effect.sync(close)
     ),
-  Client: ({ capMs = 50, connectTimeoutMs, forgetful, token, ...options }) =>
+  Client: ({ baseMs = 5, capMs = 50, connectTimeoutMs, forgetful, token, ...options }) =>
     Effect.gen(function*() {
       const offsets: Array<number> = []
       const told: Array<string> = []
@@ -53,7 +54,7 @@ export const devices: Record<"connect" | "Client", (options: Options) => Effect.
       const client = yield* Client.make({
         ...options,
         connectTimeout: connectTimeoutMs,
-        backoff: { baseMs: 5, capMs },
+        backoff: { baseMs, capMs },
         token: token === undefined ? undefined : Effect.promise(async () => await token())
       })
       yield* Effect.forkScoped(

@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { serve, token } from "../../gateway/server.ts"
+import { patience } from "../../support/patience.ts"
 import { devices, until } from "../devices.ts"
 
 for (const [name, device] of Object.entries(devices)) {
@@ -12,7 +13,14 @@ for (const [name, device] of Object.entries(devices)) {
       const stopsWith = Effect.fnUntraced(function*(code: number, reason: string, remedy: string, suffix: string) {
         const served = yield* serve()
         const ann = yield* token("ann")
-        const one = yield* device({ url: `${served.url}${suffix}`, token: () => ann, transports: [transport] })
+        // It asks what is the matter while it waits, so the answer is there long before the next attempt.
+        const waits = { baseMs: 5_000 * patience, capMs: 5_000 * patience }
+        const one = yield* device({
+          url: `${served.url}${suffix}`,
+          token: () => ann,
+          transports: [transport],
+          ...waits
+        })
         yield* until("stopped", () => one.status().state === "stopped")
         const status = one.status()
         if (status.state !== "stopped" || status.reason._tag !== "refused") return assert.fail(JSON.stringify(status))
