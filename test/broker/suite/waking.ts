@@ -70,6 +70,22 @@ export const waking = (test: BrokerTest) => {
       assert.strictEqual(yield* gone.count, before)
     }))
 
+  test("counts readers that come and go in the same moment", (broker) =>
+    Effect.gen(function*() {
+      const users = Array.from({ length: 60 }, () => newUser())
+      const all = { concurrency: "unbounded", discard: true } as const
+      const readOn = (user: (typeof users)[number]) => broker.subscribe(user, () => undefined)
+      yield* Effect.forEach(
+        users,
+        (user) => Effect.all([readOn(user), Effect.scoped(readOn(user)), readOn(user)], all),
+        all
+      )
+      // Long before all of them are counted again, which is done now and then.
+      yield* Effect.forEach(users, (user) => eventually(broker.readers(user), (n) => n === 2, "two readers"), all).pipe(
+        Effect.timeout("20 seconds")
+      )
+    }))
+
   test("counts the readers of each user", (broker) =>
     Effect.gen(function*() {
       const [ada, bob] = [newUser("ada"), newUser("bob")]

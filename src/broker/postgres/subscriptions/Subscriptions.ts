@@ -97,7 +97,7 @@ export const make = Effect.fnUntraced(function*(parts: {
   })
 
   // Tells how many read here, and finds what a reader may have missed. A reader that joined hears what was before it.
-  const attendTo = (
+  const attendOnce = (
     these: ReadonlyArray<Subscription>,
     joined?: Reader,
     wasLate = false
@@ -129,8 +129,25 @@ export const make = Effect.fnUntraced(function*(parts: {
         }))
     })
 
+  // The same. Calls pass each other on their connections, so that the count that is taken last may not be the newest: where it
+  // is not so any more once there is an answer, it is told again.
+  const attendTo = (
+    these: ReadonlyArray<Subscription>,
+    joined?: Reader,
+    wasLate?: boolean
+  ): Effect.Effect<void, BrokerError> =>
+    Effect.suspend(() => {
+      const told = these.map(({ readers }) => readers.size)
+      const miscounted = Effect.suspend(() =>
+        attendToAll(
+          these.map((one) => byUser.get(one.user) ?? one).filter(({ readers }, at) => readers.size !== told[at])
+        )
+      )
+      return Effect.andThen(attendOnce(these, joined, wasLate), miscounted)
+    })
+
   // Where it fails, the next tick tries again.
-  const attendToAll = (these: Iterable<Subscription>) =>
+  const attendToAll = (these: Iterable<Subscription>): Effect.Effect<void> =>
     Effect.forEach(
       Arr.chunksOf(these, usersAtOnce),
       (some) =>
