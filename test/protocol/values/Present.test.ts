@@ -23,6 +23,8 @@ const dataOf = (event: Event.Event, runId?: string) =>
   }).pipe(Effect.provide(layer({ config: { lifecycle: "observe" } })))
 
 describe("a field that is undefined", () => {
+  it("fault 32: is compiled beside mistakes, which the compiler has to find", () => assert.isNotEmpty(fields.wrong))
+
   it.effect("fault 32: is not part of an event, at any depth", () =>
     Effect.gen(function*() {
       const [data] = yield* dataOf(fields.trip)

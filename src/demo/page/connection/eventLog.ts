@@ -18,13 +18,15 @@ export const eventLog = (name: string, changed: () => void) => {
 
   const add = (line: HTMLLIElement) => {
     added.push(line)
+    // A page that is put aside may show nothing for long.
+    if (added.length > 2 * kept) added = added.slice(-kept)
     changed()
   }
   const show = () => {
     if (added.length === 0) return
     // To ask where it stands has the page laid out: only where somebody looks.
     const follows = details.open && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40
-    list.append(...added.slice(-kept))
+    list.append(...added)
     added = []
     while (list.children.length > kept) list.firstElementChild?.remove()
     setText(total, count(events))
