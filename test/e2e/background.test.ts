@@ -63,7 +63,7 @@ const nothing: Seen = { offsets: [], statuses: [], gaps: 0, rings: 0, at: 0 }
 /** What the page has noted; nothing while it loads. */
 const seen = (tab: Tab): Effect.Effect<Seen> =>
   Effect.promise(async () => {
-    const text = await tab.evaluate(
+    const text = await tab.read(
       "JSON.stringify(globalThis.seen && { ...globalThis.seen, at: performance.now() })"
     )
     return typeof text === "string" ? JSON.parse(text) : nothing
@@ -105,7 +105,7 @@ const hidden = Effect.fnUntraced(function*(flags: ReadonlyArray<string>, heartbe
   yield* until(tab, "live", ({ statuses }) => statuses.at(-1) === "live")
   const other = yield* Effect.promise(() => tabs.open("about:blank"))
   yield* Effect.promise(() => other.bringToFront())
-  yield* untilEffect("hidden", Effect.promise(async () => await tab.evaluate("document.visibilityState") === "hidden"))
+  yield* untilEffect("hidden", Effect.promise(async () => await tab.read("document.visibilityState") === "hidden"))
   return { served, proxy, tab }
 })
 

@@ -233,7 +233,7 @@ describe.skipIf(executable === undefined)("tabs that share a connection", { time
       })
       const address = `${pageUrl}/?${query}`
       const look = async (tab: Tab): Promise<Seen> => {
-        const text = await tab.evaluate("JSON.stringify(globalThis.seen)")
+        const text = await tab.read("JSON.stringify(globalThis.seen)")
         return typeof text === "string" ? JSON.parse(text) : nothing
       }
       const until: Until = async (tab, what, isIt) => {

@@ -10,9 +10,12 @@ import * as os from "node:os"
 import * as path from "node:path"
 import { WebSocket } from "ws"
 
-/** One tab. `evaluate` gives the value of an expression. */
+/** One tab. */
 export interface Tab {
+  /** The value of an expression. It fails where the page goes away before it answers. */
   readonly evaluate: (expression: string) => Promise<unknown>
+  /** The value of an expression that changes nothing, of the page that is there when it answers. */
+  readonly read: (expression: string) => Promise<unknown>
   readonly bringToFront: () => Promise<void>
   /** What browsers do to tabs that were behind for long: no task of theirs runs any more. */
   readonly freeze: () => Promise<void>
@@ -76,11 +79,18 @@ export const startTabs = async (executable: string, flags: ReadonlyArray<string>
     open: async (url) => {
       const { targetId } = await call("Target.createTarget", { url })
       const { sessionId } = await call("Target.attachToTarget", { targetId, flatten: true })
+      const evaluate = async (expression: string) => {
+        const { result } = await call("Runtime.evaluate", { expression, returnByValue: true }, sessionId)
+        return typeof result === "object" && result !== null && "value" in result ? result.value : undefined
+      }
+      const read = (expression: string): Promise<unknown> =>
+        evaluate(expression).catch((error) => {
+          if (error instanceof Error && error.message.endsWith(wentAway)) return read(expression)
+          throw error
+        })
       return {
-        evaluate: async (expression) => {
-          const { result } = await call("Runtime.evaluate", { expression, returnByValue: true }, sessionId)
-          return typeof result === "object" && result !== null && "value" in result ? result.value : undefined
-        },
+        evaluate,
+        read,
         bringToFront: async () => {
           await call("Target.activateTarget", { targetId })
         },
@@ -100,6 +110,9 @@ export const startTabs = async (executable: string, flags: ReadonlyArray<string>
     }
   }
 }
+
+/** Said of an expression whose page gave its place to another, or whose tab was closed: that one is asked in vain. */
+const wentAway = "Inspected target navigated or closed"
 
 interface Answer {
   readonly result?: Record<string, unknown>
