@@ -73,6 +73,7 @@ import * as Metrics from "./Metrics.ts"
 import * as Routes from "./Routes.ts"
 import * as Credentials from "./session/Credentials.ts"
 import * as Identify from "./session/Identify.ts"
+import * as LastAnswers from "./session/LastAnswers.ts"
 import type { Session } from "./session/Session.ts"
 import type { SessionContext } from "./session/SessionContext.ts"
 import { Sessions } from "./session/Sessions.ts"
@@ -385,6 +386,7 @@ const layerWith = (
       const { gateway, routes, watch } = yield* make(settings)
       const router = yield* HttpRouter.HttpRouter
       yield* router.addGlobalMiddleware(watch)
+      yield* router.addGlobalMiddleware(LastAnswers.close)
       const path = startsWithSlash(settings.path)
       yield* router.add("GET", path, routes.get)
       yield* router.add("POST", path, routes.post)

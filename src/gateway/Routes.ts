@@ -7,11 +7,9 @@
  *
  * @since 0.1.0
  */
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { ServerResponse } from "node:http"
 import * as Monotonic from "../protocol/values/Monotonic.ts"
 import type { Admission, Admitted } from "./admission/Admission.ts"
 import type { Servers } from "./admission/Servers.ts"
@@ -22,6 +20,7 @@ import * as OriginPolicy from "./authentication/OriginPolicy.ts"
 import type { Origins } from "./GatewayConfig.ts"
 import * as OperatorLog from "./OperatorLog.ts"
 import * as Refusal from "./Refusal.ts"
+import { closeAfterwards } from "./session/LastAnswers.ts"
 import type { ServeError } from "./session/CloseReasons.ts"
 import type { SessionContext } from "./session/SessionContext.ts"
 import type { Sessions } from "./session/Sessions.ts"
@@ -102,6 +101,7 @@ export const make = (
   ): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
     Effect.suspend((): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
       if (!OriginPolicy.isAllowed(origins, request.headers)) {
+        // A request that nobody looks at leaves no socket behind, to ask again from or to hold.
         closeAfterwards(request)
         const { detail, forOperator } = OriginPolicy.refusalOf(origins, request.headers)
         const readable = HttpServerResponse.setHeaders(OriginPolicy.refusalHeaders(request.headers["origin"]))
@@ -187,9 +187,3 @@ export const make = (
 const oneAddress =
   `An address sent too many requests that are no device's; if it is a proxy's, name in "addressHeader" `
   + "the header that holds the device's own"
-
-// A request that nobody looks at leaves no socket behind, to ask again from or to hold.
-const closeAfterwards = (request: HttpServerRequest): void => {
-  const response = NodeHttpServerRequest.toServerResponse(request)
-  if (response instanceof ServerResponse) response.shouldKeepAlive = false
-}

@@ -1,11 +1,12 @@
 /** Starting and stopping a server that is composed as the README says. */
 import { assert, describe, it } from "@effect/vitest"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Effect, Exit, Layer, Scope } from "effect"
+import { Effect, Exit, Layer, Schedule, Scope, Stream } from "effect"
 import { Broker, Emitter, EmitterLayer } from "effect-emitter"
 import { Gateway, Operations } from "effect-emitter/gateway"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
+import { connect as connectTo, type Socket } from "node:net"
 import { program } from "../broker/redis/redisNode.ts"
 import { until, untilEffect } from "../client/devices.ts"
 import { freePort } from "../support/freePort.ts"
@@ -35,8 +36,18 @@ const closingMs = 1_000
 
 const hello = HttpRouter.add("GET", "/hello", HttpServerResponse.text("hello"))
 
+const slow = HttpRouter.add("GET", "/slow", Effect.delay(Effect.succeed(HttpServerResponse.text("slow")), "20 millis"))
+
+const streamed = HttpRouter.add(
+  "GET",
+  "/streamed",
+  HttpServerResponse.stream(
+    Stream.encodeText(Stream.fromSchedule(Schedule.spaced("50 millis")).pipe(Stream.map(String), Stream.take(4)))
+  )
+)
+
 const compose = (port: number, broker: Layer.Layer<Broker.Broker>) =>
-  HttpRouter.serve(Layer.mergeAll(hello, Gateway.layer({ reconnectSpread: "1 second" })), {
+  HttpRouter.serve(Layer.mergeAll(hello, slow, streamed, Gateway.layer({ reconnectSpread: "1 second" })), {
     disableListenLog: true,
     disableLogger: true
   }).pipe(
@@ -102,6 +113,61 @@ describe("A server that is composed as the README says", () => {
     120_000
   )
 
+  /** A server, a connection to it that is kept, and what becomes of both once the server stops. */
+  const stopped = Effect.fnUntraced(function*(use: (kept: Socket) => Effect.Effect<void, string>) {
+    const port = yield* freePort
+    const scope = yield* Scope.fork(yield* Effect.scope)
+    yield* Layer.buildWithScope(compose(port, Layer.orDie(Broker.layerMemory())), scope)
+    const kept = yield* Effect.acquireRelease(
+      Effect.sync(() => connectTo(port, "127.0.0.1").on("error", () => {})),
+      (socket) => Effect.sync(() => socket.destroy())
+    )
+    yield* until("it is connected", () => !kept.connecting)
+    yield* use(kept)
+    const [ownMs] = yield* ownTimed(Scope.close(scope, Exit.void))
+    assert.isBelow(ownMs, closingMs)
+    yield* until("the connection is closed", () => kept.destroyed)
+  })
+  const request = (path: string) => `GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`
+
+  it.live(
+    "is closed within a second though a client asks again and again, on a connection it keeps",
+    () =>
+      stopped((kept) => {
+        let answers = 0
+        kept.on("data", (bytes) => {
+          for (const _ of String(bytes).matchAll(/HTTP\/1\.1 200/g)) {
+            answers++
+            kept.write(request("/slow"))
+          }
+        })
+        // Two are under way at any time, so that there is no moment at which nothing is asked.
+        kept.write(request("/slow") + request("/slow"))
+        return until("it is answered", () => answers > 5)
+      }),
+    120_000
+  )
+
+  it.live(
+    "is closed within a second though an answer ends after its end, on a connection that is kept",
+    () =>
+      stopped((kept) => {
+        let text = ""
+        kept.on("data", (bytes) => {
+          text += String(bytes)
+        })
+        kept.write(request("/streamed"))
+        return until("the answer has begun", () => text.includes("keep-alive"))
+      }),
+    120_000
+  )
+
+  it.live(
+    "is closed within a second though a browser holds a connection ready that it asks nothing on",
+    () => stopped(() => Effect.void),
+    120_000
+  )
+
   const logs = [["memory", false], ...(program === undefined ? [] : [["Redis", true] as const])] as const
 
   for (const [log, overRedis] of logs) {
@@ -126,13 +192,15 @@ describe("A server that is composed as the README says", () => {
     )
   }
 
-  it.live("fault 34: serves operators on a listener of their own", () =>
+  it.live("fault 34: serves operators on a listener of their own, which holds nothing up when it closes", () =>
     Effect.gen(function*() {
       const [port, inner] = [yield* freePort, yield* freePort]
-      yield* Layer.build(
+      const scope = yield* Scope.fork(yield* Effect.scope)
+      yield* Layer.buildWithScope(
         Operations.layerServer({ port: inner }).pipe(
           Layer.provide(compose(port, Layer.orDie(Broker.layerMemory())))
-        )
+        ),
+        scope
       )
       const status = (at: number, path: string) =>
         Effect.promise(() => fetch(`http://127.0.0.1:${at}${path}`).then((response) => response.status))
@@ -141,5 +209,12 @@ describe("A server that is composed as the README says", () => {
         [200, 200, 404]
       )
       assert.deepStrictEqual([yield* status(port, "/hello"), yield* status(inner, "/hello")], [200, 404])
+      const ready = yield* Effect.acquireRelease(
+        Effect.sync(() => connectTo(inner, "127.0.0.1").on("error", () => {})),
+        (socket) => Effect.sync(() => socket.destroy())
+      )
+      yield* until("it is connected", () => !ready.connecting)
+      const [ownMs] = yield* ownTimed(Scope.close(scope, Exit.void))
+      assert.isBelow(ownMs, 2 * closingMs)
     }))
 })

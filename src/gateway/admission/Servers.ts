@@ -10,7 +10,8 @@ import * as Equal from "effect/Equal"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
-import { IncomingMessage } from "node:http"
+import { IncomingMessage, Server as HttpServer } from "node:http"
+import { Server as HttpsServer } from "node:https"
 import { Server, Socket } from "node:net"
 import { Server as TlsServer } from "node:tls"
 import type { Strangers } from "./Strangers.ts"
@@ -51,6 +52,14 @@ export class Servers {
   watch({ socket }: IncomingMessage): void {
     const server = serverOf(socket)
     if (server !== undefined && !this.all.has(server)) this.add(server)
+  }
+
+  /** Closes the connections that clients of servers which have stopped to listen keep, and ask nothing on. */
+  closeIdle(): void {
+    for (const server of this.all) {
+      const isHttp = server instanceof HttpServer || server instanceof HttpsServer
+      if (isHttp && !server.listening) server.closeIdleConnections()
+    }
   }
 
   /** What came behind the head of an upgrade, in the same packet. It is given once. */
@@ -106,6 +115,14 @@ export class Servers {
     if (head.length > 0) this.heads.set(request, head)
   }
 }
+
+/**
+ * Whether the server that a request came to listens no more.
+ *
+ * @category checks
+ * @since 0.2.0
+ */
+export const hasStopped = ({ socket }: IncomingMessage): boolean => serverOf(socket)?.listening === false
 
 // https://nodejs.org/api/diagnostics_channel.html#event-netserversocket
 const accepted = "net.server.socket"

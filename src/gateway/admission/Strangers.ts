@@ -72,10 +72,10 @@ export class Room<A extends object> {
     this.held.delete(stranger)
   }
 
-  /** Cuts those whose time is over. */
-  tick(now: number): void {
+  /** Cuts those whose time is over: `ms` where there is less of it than there was. */
+  tick(now: number, ms: number = this.limit.ms): void {
     for (const [oldest, since] of this.held) {
-      if (now - since < this.limit.ms) return
+      if (now - since < ms) return
       this.end(oldest)
     }
   }
@@ -140,6 +140,11 @@ export class Strangers {
     if (socket.destroyed) return
     this.refused.add(socket, this.now())
     socket.once("close", () => this.refused.delete(socket))
+  }
+
+  /** Cuts those that have said nothing for `ms`: their server goes. */
+  cutSilent(ms: number): void {
+    this.silent.tick(this.now(), ms)
   }
 
   /** Cuts those whose time is over. */

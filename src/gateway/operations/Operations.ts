@@ -38,6 +38,7 @@ import type { Broker } from "../../broker/Broker.ts"
 import * as AsyncApi from "../../protocol/wire/AsyncApi.ts"
 import { Gateway } from "../Gateway.ts"
 import * as Metrics from "../Metrics.ts"
+import * as LastAnswers from "../session/LastAnswers.ts"
 import * as Probe from "./Probe.ts"
 
 /**
@@ -127,22 +128,28 @@ const addRoutes = Effect.fnUntraced(function*(options: Options) {
 export const layerServer = (
   options: Options & { readonly port: number; readonly host?: string | undefined }
 ): Layer.Layer<never, ServeError, Gateway | Broker> =>
-  Layer.effectDiscard(Effect.gen(function*() {
-    // A router of its own: layers built beside each other would share one.
-    const router = yield* HttpRouter.make
-    yield* Effect.provideService(addRoutes(options), HttpRouter.HttpRouter, router)
-    // The type of a router's error is unknown; the server has an answer to each.
-    // @effect-diagnostics-next-line anyUnknownInErrorContext:off
-    yield* HttpServer.serveEffect(router.asHttpEffect())
-  })).pipe(
-    Layer.provide(
-      NodeHttpServer.layer(createServer, {
-        port: options.port,
-        host: options.host ?? "127.0.0.1",
-        gracefulShutdownTimeout: "1 second"
-      })
+  Layer.suspend(() => {
+    const server = createServer()
+    return Layer.effectDiscard(Effect.gen(function*() {
+      // A router of its own: layers built beside each other would share one.
+      const router = yield* HttpRouter.make
+      yield* Effect.provideService(addRoutes(options), HttpRouter.HttpRouter, router)
+      yield* router.addGlobalMiddleware(LastAnswers.close)
+      // A server waits for all its sockets, those that ask nothing included.
+      yield* Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections()))
+      // The type of a router's error is unknown; the server has an answer to each.
+      // @effect-diagnostics-next-line anyUnknownInErrorContext:off
+      yield* HttpServer.serveEffect(router.asHttpEffect())
+    })).pipe(
+      Layer.provide(
+        NodeHttpServer.layer(() => server, {
+          port: options.port,
+          host: options.host ?? "127.0.0.1",
+          gracefulShutdownTimeout: "1 second"
+        })
+      )
     )
-  )
+  })
 
 const answer = (
   status: number,

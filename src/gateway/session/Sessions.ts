@@ -101,11 +101,23 @@ export class Sessions {
     )
   }
 
-  /** Runs `close` once a server has stopped to listen: one that closes waits for its sockets. */
+  /**
+   * Runs `close` once a server has stopped to listen. Such a server waits for its sockets, so those that are of no use
+   * any more are closed from then on.
+   */
   closeWithServers(close: Effect.Effect<void>): Effect.Effect<void> {
+    const closeUnused = Effect.sync(() => {
+      this.servers.closeIdle()
+      this.strangers.cutSilent(lastSilentMs)
+    })
     return Effect.sync(() => this.servers.allListen).pipe(
       Effect.repeat({ while: (listen) => listen, schedule: Schedule.spaced(lookForServersMs) }),
-      Effect.andThen(close)
+      Effect.andThen(
+        Effect.all([close, Effect.repeat(closeUnused, Schedule.spaced(lookForServersMs))], {
+          concurrency: "unbounded",
+          discard: true
+        })
+      )
     )
   }
 
@@ -132,6 +144,9 @@ export class Sessions {
 }
 
 const lookForServersMs = 50
+
+/** How long a socket that a server accepted before it stopped has for its request, which may be on its way. */
+const lastSilentMs = 500
 
 /**
  * The server goes away, and takes no new device.

@@ -21,7 +21,6 @@ import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
-import { ServerResponse } from "node:http"
 import type { Connection } from "../../hub/connection/Connection.ts"
 import type { CloseReason, Liveness, Message, Transport } from "../../hub/Transport.ts"
 import type { ThreadId } from "../../protocol/values/Identity.ts"
@@ -31,6 +30,7 @@ import type { Principal } from "../authentication/Authenticator.ts"
 import type { Compressor } from "../compression/Compressor.ts"
 import * as GzipStream from "../compression/GzipStream.ts"
 import * as CloseReasons from "../session/CloseReasons.ts"
+import { closeAfterwards } from "../session/LastAnswers.ts"
 import type { Session } from "../session/Session.ts"
 import { lapsesAt, offers, open, type SessionContext } from "../session/SessionContext.ts"
 import { encoder } from "./SseEncoder.ts"
@@ -250,7 +250,7 @@ export const serve = (
   Effect.suspend(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     // A connection that was kept open for further requests would hold up the server's end.
-    if (response instanceof ServerResponse) response.shouldKeepAlive = false
+    closeAfterwards(request)
     const refused = Deferred.makeUnsafe<never, StreamRefused>()
     const compressor = GzipStream.isAccepted(request.headers["accept-encoding"]) ? context.compressor : undefined
     const ofStream = { ...headersOf(context, more), ...(compressor === undefined ? {} : GzipStream.headers) }

@@ -131,7 +131,7 @@ export const layer = (
               yield* read(reader, asked.after, asked.isGiven)
               return yield* server.respond(request, principal, events(reader, asked), sseHeaders)
             case "long-poll":
-              return yield* waiting(reader.user, poll(reader, asked, longPoll))
+              return yield* waiting(reader.user, poll(reader, asked, longPoll, server.untilSentAway(principal)))
             case undefined:
               return yield* catchUp(reader, asked, request.headers["if-none-match"])
           }
@@ -302,7 +302,8 @@ const pages = (reader: Reader, { after, isGiven }: Asked): Stream.Stream<Page, R
 const poll = (
   reader: Reader,
   request: Asked,
-  longPoll: Duration.Duration
+  longPoll: Duration.Duration,
+  sentAway: Effect.Effect<void, BrokerError>
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, Refused> =>
   Effect.gen(function*() {
     const first = yield* read(reader, request.after, request.isGiven)
@@ -311,6 +312,7 @@ const poll = (
       ? first
       : yield* pages(reader, { ...request, after: first.next, isGiven: true }).pipe(
         Stream.filter(isIn),
+        Stream.interruptWhen(asked(sentAway)),
         Stream.runHead,
         Effect.timeoutOption(longPoll),
         Effect.map((found) => Option.getOrElse(Option.flatten(found), () => first))

@@ -10,7 +10,6 @@
  *
  * @since 0.2.0
  */
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as ByteSize from "effect/ByteSize"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -25,12 +24,12 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { ServerResponse } from "node:http"
 import { Broker, type BrokerError, type RunSnapshotAt, type Signal } from "../../broker/Broker.ts"
 import { Emitter, Emitters } from "../../emitter/Emitter.ts"
 import type { Principal } from "../../gateway/authentication/Principal.ts"
 import { Gateway } from "../../gateway/Gateway.ts"
 import * as Refusal from "../../gateway/Refusal.ts"
+import { closeAfterwards } from "../../gateway/session/LastAnswers.ts"
 import * as SignIn from "../../http/SignIn.ts"
 import * as Command from "../../protocol/command/Command.ts"
 import { ConfigError, type Part } from "../../protocol/settings/ConfigError.ts"
@@ -117,6 +116,8 @@ export const provided = <R>(): Effect.Effect<
  * - `command` sends a command, as a device of the user would.
  * - `respond` answers with what is written of a run, with comments between to keep the
  *   stream open, in gzip where that is wanted and the client takes it.
+ * - `untilSentAway` waits until an answer to this user has to end, as `respond` does: the server
+ *   closes, what they showed lapses, or their access is revoked.
  *
  * @category models
  * @since 0.2.0
@@ -152,6 +153,7 @@ export interface RunServer {
     texts: Stream.Stream<string, BrokerError>,
     headers?: Readonly<Record<string, string>>
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse, Refused>
+  readonly untilSentAway: (principal: Principal) => Effect.Effect<void, BrokerError>
 }
 
 /**
@@ -225,8 +227,7 @@ export const make = Effect.fnUntraced(function*(
         ? { body: Stream.encodeText(stream), headers: {} }
         : encode(request, stream)
       // A connection that was kept open for further requests would hold up the server's end.
-      const response = NodeHttpServerRequest.toServerResponse(request)
-      if (response instanceof ServerResponse) response.shouldKeepAlive = false
+      closeAfterwards(request)
       // The place is taken when the answer is written: an answer that never is would keep it.
       const place = Effect.acquireRelease(
         Effect.sync(() => places.take(userId)),
@@ -241,7 +242,7 @@ export const make = Effect.fnUntraced(function*(
       )
     })
 
-  const untilSentAway = ({ expiresAt, issuedAt = 0, userId }: Principal): Effect.Effect<void, BrokerError> => {
+  const untilSentAway: RunServer["untilSentAway"] = ({ expiresAt, issuedAt = 0, userId }) => {
     const revoked = Effect.scoped(Effect.suspend(() => {
       const told = Deferred.makeUnsafe<void>()
       const hear = (signal?: Signal) => {
@@ -301,7 +302,8 @@ export const make = Effect.fnUntraced(function*(
         .pipe(
           Effect.mapError(() => Refusal.unavailable("undecided", retryAfterMs))
         ),
-    respond
+    respond,
+    untilSentAway
   }
 })
 

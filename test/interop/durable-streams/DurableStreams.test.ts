@@ -5,8 +5,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { stream } from "@durable-streams/client"
 import { Effect, Fiber } from "effect"
 import { DurableStreams } from "effect-emitter/durable-streams"
-import { until } from "../../client/devices.ts"
+import { until, untilEffect } from "../../client/devices.ts"
 import { envelope, token, user } from "../../gateway/server.ts"
+import { ownTimed } from "../../support/ownTime.ts"
 import { type App, serveApp } from "../app.ts"
 
 const make = Effect.gen(function*() {
@@ -93,6 +94,33 @@ describe("a stream of events", () => {
       assert.deepStrictEqual([over.status, over.headers.get("stream-closed")], [204, "true"])
       assert.strictEqual((yield* get("/runs/r1", { method: "HEAD" })).headers.get("stream-closed"), "true")
       assert.isNull((yield* get("", { method: "HEAD" })).headers.get("stream-closed"))
+    }))
+
+  it.live("is not waited for on a server that closes: the poll ends as one that nothing came for", () =>
+    Effect.gen(function*() {
+      const { app, emit, get } = yield* make
+      yield* emit("r1", "agent_started", start)
+      const head = yield* get("?offset=-1")
+      const waiting = yield* Effect.forkChild(get(`?offset=${next(head)}&live=long-poll`))
+      yield* untilEffect("it waits", Effect.map(app.gateway.stats, ({ sessions }) => sessions === 1))
+      const [ownMs, response] = yield* ownTimed(Effect.andThen(app.close, Fiber.join(waiting)))
+      assert.deepStrictEqual([response.status, next(response)], [204, next(head)])
+      assert.isBelow(ownMs, 1_500)
+    }))
+
+  it.live("gives a poll nothing that comes after its user's access is revoked", () =>
+    Effect.gen(function*() {
+      const { app, emit, get } = yield* make
+      yield* emit("r1", "agent_started", start)
+      const early = yield* token("ada", { issuedAt: Math.floor(Date.now() / 1000) - 10 })
+      const head = yield* get("?offset=-1")
+      const waiting = yield* Effect.forkChild(
+        get(`?offset=${next(head)}&live=long-poll`, { headers: { authorization: `Bearer ${early}` } })
+      )
+      yield* untilEffect("it waits", Effect.map(app.gateway.stats, ({ sessions }) => sessions === 1))
+      yield* app.gateway.revoke(user("ada"))
+      yield* emit("r1", "text_delta", text("a secret"))
+      assert.strictEqual((yield* Fiber.join(waiting)).status, 204)
     }))
 
   for (const live of ["sse", "long-poll"] as const) {
