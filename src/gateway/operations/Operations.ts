@@ -36,9 +36,9 @@ import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import { createServer } from "node:http"
 import type { Broker } from "../../broker/Broker.ts"
 import * as AsyncApi from "../../protocol/wire/AsyncApi.ts"
+import * as LastAnswers from "../admission/LastAnswers.ts"
 import { Gateway } from "../Gateway.ts"
 import * as Metrics from "../Metrics.ts"
-import * as LastAnswers from "../session/LastAnswers.ts"
 import * as Probe from "./Probe.ts"
 
 /**

@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { IncomingMessage, ServerResponse } from "node:http"
-import { hasStopped } from "../admission/Servers.ts"
+import { hasStopped } from "./Servers.ts"
 
 /**
  * Middleware for all requests of a server.
