@@ -59,7 +59,7 @@ await build({
 })
 await stop()
 
-const demo = join(root, "src/demo/build.ts")
+const demo = join(root, "src/demo/serving/build.ts")
 if (existsSync(demo)) {
   const { buildPage }: { buildPage: (outdir: string) => Promise<unknown> } = await import(pathToFileURL(demo).href)
   await buildPage(join(outdir, "demo"))

@@ -16,10 +16,11 @@
  * `import … from "effect-emitter"` means the sources here, by the same map that package.json publishes.
  */
 import { existsSync, globSync, readFileSync, rmSync, statSync } from "node:fs"
-import { availableParallelism, tmpdir } from "node:os"
+import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { configDefaults, defineConfig } from "vitest/config"
+import { compileCache } from "./support/compileCache.ts"
 import { LongestFirst } from "./support/LongestFirst.ts"
 import { lookFor } from "./support/program.ts"
 import { ProgressReporter } from "./support/ProgressReporter.ts"
@@ -41,14 +42,12 @@ const alias = Object.entries(exports).flatMap(([subpath, target]) =>
   }]
 )
 
-// Processes that tests start load the same sources again and again. Programs in folders of a test's own are found by nobody
-// again, so what was compiled is thrown away from time to time.
-const compiled = join(tmpdir(), "effect-emitter-compile-cache")
+// Programs in folders of a test's own are found by nobody again, so what was compiled is thrown away from time to time.
 const keptMs = 3 * 24 * 3_600_000
-if (existsSync(compiled) && Date.now() - statSync(compiled).birthtimeMs > keptMs) {
-  rmSync(compiled, { recursive: true, force: true })
+if (existsSync(compileCache) && Date.now() - statSync(compileCache).birthtimeMs > keptMs) {
+  rmSync(compileCache, { recursive: true, force: true })
 }
-process.env["NODE_COMPILE_CACHE"] ??= compiled
+process.env["NODE_COMPILE_CACHE"] ??= compileCache
 
 // Compilers and bundlers that are written in Go live for seconds: they collect garbage when it is much, or never.
 process.env["GOGC"] ??= "off"

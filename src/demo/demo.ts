@@ -4,13 +4,13 @@
 import { Console, Effect, Layer } from "effect"
 import { HttpServer } from "effect/http"
 import * as Library from "./agent/Library.ts"
-import { builtPage } from "./build.ts"
+import { builtPage } from "./serving/build.ts"
 import * as DemoConfig from "./settings/DemoConfig.ts"
 import * as ModelConfig from "./settings/ModelConfig.ts"
 import { Broker } from "../index.ts"
 import * as Log from "./Log.ts"
 import { root } from "./root.ts"
-import * as Server from "./server.ts"
+import * as Server from "./serving/server.ts"
 
 const ready = Layer.effectDiscard(
   Effect.flatMap(HttpServer.HttpServer, ({ address }) =>

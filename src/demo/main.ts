@@ -4,7 +4,7 @@
 import { Console, Effect } from "effect"
 import * as DemoConfig from "./settings/DemoConfig.ts"
 import * as Options from "./settings/Options.ts"
-import { runProgram } from "./program.ts"
+import { runProgram } from "./process/program.ts"
 
 const help =
   `Runs the demo: an agent's runs, on a page in the browser. Ctrl-C stops it; the next start shows the runs of before.

@@ -5,16 +5,12 @@
 import { ConfigProvider, Console, Effect, Fiber, Runtime } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { format } from "node:util"
 import { run as runProgram } from "../../src/cli/program.ts"
+import { compileCache } from "../support/compileCache.ts"
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
-
-/** Each process loads the same sources. */
-const compiled = join(tmpdir(), "effect-emitter-compile-cache")
 
 export interface Ended {
   readonly code: number | null
@@ -37,7 +33,7 @@ export const start = (
   program = main
 ): Started => {
   const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program, ...args], {
-    env: { PATH: process.env["PATH"] ?? "", NODE_COMPILE_CACHE: compiled, ...environment },
+    env: { PATH: process.env["PATH"] ?? "", NODE_COMPILE_CACHE: compileCache, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
     timeout: 110_000,
     killSignal: "SIGKILL"

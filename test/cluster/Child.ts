@@ -4,9 +4,8 @@
 import { Effect, type Scope } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { compileCache } from "../support/compileCache.ts"
 
 /** How a process ended. */
 export interface Ending {
@@ -37,9 +36,6 @@ export interface Child {
 
 const readyWithin = "150 seconds"
 
-/** Each process loads the same sources. */
-const compiled = join(tmpdir(), "effect-emitter-compile-cache")
-
 /** Starts `script` of this folder, and waits until it is ready. It is killed when the scope closes. */
 export const start = (
   script: string,
@@ -53,7 +49,7 @@ export const start = (
           "--disable-warning=ExperimentalWarning",
           fileURLToPath(new URL(script, import.meta.url))
         ], {
-          env: { ...process.env, NODE_COMPILE_CACHE: compiled, ...environment },
+          env: { ...process.env, NODE_COMPILE_CACHE: compileCache, ...environment },
           stdio: ["pipe", "pipe", "pipe"]
         })
       ),

@@ -8,7 +8,7 @@ import { HttpServer } from "effect/http"
 import { request } from "node:http"
 import { Broker } from "effect-emitter"
 import * as Library from "../../src/demo/agent/Library.ts"
-import * as Server from "../../src/demo/server.ts"
+import * as Server from "../../src/demo/serving/server.ts"
 import { handbook } from "./support.ts"
 
 const server = Layer.unwrap(

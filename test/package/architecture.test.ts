@@ -267,7 +267,7 @@ describe("what the sources import", () => {
 
     it("is effect and what the demo's programs say themselves", () => {
       const { files, packages } = loadedBy("src/demo/main.ts", "src/demo/cluster/main.ts", "src/demo/cluster/node.ts")
-      assert.includeMembers(files, ["src/demo/program.ts", "src/demo/settings/Options.ts"])
+      assert.includeMembers(files, ["src/demo/process/program.ts", "src/demo/settings/Options.ts"])
       assert.deepStrictEqual(files.filter((file) => partOf(file) !== "demo"), [])
       assert.deepStrictEqual(packages, ["@effect/platform-node", "effect"])
     })

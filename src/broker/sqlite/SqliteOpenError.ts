@@ -28,6 +28,6 @@ export class SqliteOpenError extends Schema.TaggedError<SqliteOpenError>()("Sqli
   detail: Schema.String
 }) {
   override get message() {
-    return `The file ${this.file} cannot keep the logs (${this.reason}): ${this.detail}. ${remedies[this.reason]}`
+    return `The file ${this.file} cannot keep the logs (${this.reason}): ${this.detail}; ${remedies[this.reason]}`
   }
 }

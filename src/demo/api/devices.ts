@@ -3,10 +3,10 @@
  */
 import { Duration, Effect, Layer, Schema, Stream } from "effect"
 import { AgentEvents, Identity, UserLog } from "../../index.ts"
-import { DemoUser, Tokens } from "../DemoUsers.ts"
-import { Lines, maxTime, namePattern } from "../Lines.ts"
-import { Outage } from "../Outage.ts"
-import { makeReport } from "../report.ts"
+import { DemoUser, Tokens } from "../users/DemoUsers.ts"
+import { Lines, maxTime, namePattern } from "../trouble/Lines.ts"
+import { Outage } from "../trouble/Outage.ts"
+import { makeReport } from "../process/report.ts"
 import { body, caller, json, Refused, route } from "./route.ts"
 
 const token = route(

@@ -3,7 +3,7 @@
  */
 import { Effect, Schema } from "effect"
 import { Question } from "../agent/Question.ts"
-import { Runs } from "../Runs.ts"
+import { Runs } from "../runs/Runs.ts"
 import { body, caller, json, refuse, route } from "./route.ts"
 
 /** Begins a run. */

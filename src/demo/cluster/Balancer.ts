@@ -9,7 +9,7 @@ import { Effect } from "effect"
 import type { Scope } from "effect"
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http"
 import { connect, Socket } from "node:net"
-import type { Role } from "../Place.ts"
+import type { Role } from "../process/Place.ts"
 
 /** A process that may be sent to; `port` is `undefined` while it is not there. */
 export interface Backend {

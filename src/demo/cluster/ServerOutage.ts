@@ -3,7 +3,7 @@
  */
 import { Clock, Duration, Effect, Layer } from "effect"
 import { spawn } from "node:child_process"
-import { Outage } from "../Outage.ts"
+import { Outage } from "../trouble/Outage.ts"
 
 /** Where the server is, and which process it is. */
 export interface Server {

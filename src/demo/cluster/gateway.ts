@@ -4,9 +4,9 @@
 import { Effect, Layer } from "effect"
 import { Gateway } from "../../gateway/index.ts"
 import { kill, ofDevices } from "../api/devices.ts"
-import { readPage } from "../build.ts"
-import * as Lines from "../Lines.ts"
-import * as Serving from "../serving.ts"
+import { readPage } from "../serving/build.ts"
+import * as Lines from "../trouble/Lines.ts"
+import * as Serving from "../serving/serving.ts"
 import { type Options, serve, shared } from "./shared.ts"
 
 /** Listens once it is built. */

@@ -4,11 +4,11 @@
  * stops all.
  */
 import { Console, Deferred, Effect, Path, Redacted } from "effect"
-import { buildOwn } from "../build.ts"
+import { buildOwn } from "../serving/build.ts"
 import { PortUnavailable } from "../settings/DemoConfig.ts"
 import * as DemoConfig from "../settings/DemoConfig.ts"
-import { runProgram } from "../program.ts"
-import * as Secret from "../Secret.ts"
+import { runProgram } from "../process/program.ts"
+import * as Secret from "../users/Secret.ts"
 import * as Balancer from "./Balancer.ts"
 import * as Options from "./Options.ts"
 import * as PrivateServer from "./PrivateServer.ts"

@@ -4,7 +4,7 @@
  */
 import { Config, Console, Effect, Layer } from "effect"
 import { HttpServer } from "effect/http"
-import { runProgram } from "../program.ts"
+import { runProgram } from "../process/program.ts"
 
 const settings = Config.all({
   name: Config.String("DEMO_NAME"),

@@ -3,8 +3,8 @@
  */
 import { Effect, Layer, type Redacted } from "effect"
 import { HttpRouter } from "effect/http"
-import * as DemoUsers from "../DemoUsers.ts"
-import { Place } from "../Place.ts"
+import * as DemoUsers from "../users/DemoUsers.ts"
+import { Place } from "../process/Place.ts"
 import * as ServerOutage from "./ServerOutage.ts"
 
 /** What each process is told. `page` is the folder of the pages, as they were built. */

@@ -6,7 +6,7 @@ import { Effect, Layer } from "effect"
 import { HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createServer } from "node:http"
 import type { PageFile } from "./build.ts"
-import { PortUnavailable } from "./settings/DemoConfig.ts"
+import { PortUnavailable } from "../settings/DemoConfig.ts"
 
 /** The page runs its own script and style, talks to its own server, and is nobody's frame. */
 const pageHeaders = {

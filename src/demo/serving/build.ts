@@ -34,7 +34,7 @@ const types: Record<string, string> = {
 
 const typeOf = (name: string) => types[extname(name)] ?? "application/octet-stream"
 
-const page = (name: string) => fileURLToPath(new URL(`./page/${name}`, import.meta.url))
+const page = (name: string) => fileURLToPath(new URL(`../page/${name}`, import.meta.url))
 
 const copied = ["index.html", "operator/operator.html", "icon.svg"]
 

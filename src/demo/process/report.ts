@@ -2,9 +2,9 @@
  * How a process is doing, in the few numbers that the operator's page draws.
  */
 import { Clock, Effect, Option } from "effect"
-import { Gateway } from "../gateway/index.ts"
-import { Emitters } from "../index.ts"
-import { Outage } from "./Outage.ts"
+import { Gateway } from "../../gateway/index.ts"
+import { Emitters } from "../../index.ts"
+import { Outage } from "../trouble/Outage.ts"
 import { Place } from "./Place.ts"
 
 const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((all, one) => all + one, 0)

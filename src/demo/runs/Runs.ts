@@ -2,10 +2,10 @@
  * The runs that the demo has under way.
  */
 import { Cause, Context, Effect, Exit, FiberMap, Layer, Schema } from "effect"
-import { Emitter, Emitters, Identity, Names } from "../index.ts"
-import * as Agent from "./agent/Agent.ts"
-import * as Library from "./agent/Library.ts"
-import { Sending } from "./agent/Sending.ts"
+import { Emitter, Emitters, Identity, Names } from "../../index.ts"
+import * as Agent from "../agent/Agent.ts"
+import * as Library from "../agent/Library.ts"
+import { Sending } from "../agent/Sending.ts"
 
 /** How many runs one user may have under way. */
 export const maxRuns = 3

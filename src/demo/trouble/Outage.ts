@@ -3,7 +3,7 @@
  * keep their connections and are told that events may be late, and both go on where they were once it is back.
  */
 import { Clock, Context, Duration, Effect, Layer, Schedule } from "effect"
-import { Broker } from "../index.ts"
+import { Broker } from "../../index.ts"
 
 /**
  * - `begin` takes the broker away for so long.

@@ -2,11 +2,11 @@
  * The agent for pages of other libraries: `useChat` of the AI SDK, and clients of AG-UI.
  */
 import { Effect, Layer, Schema } from "effect"
-import { AgUi, RunAgentInput } from "../interop/ag-ui/index.ts"
-import { AiSdk } from "../interop/ai-sdk/index.ts"
-import * as Agent from "./agent/Agent.ts"
-import type { Library } from "./agent/Library.ts"
-import { Question } from "./agent/Question.ts"
+import { AgUi, RunAgentInput } from "../../interop/ag-ui/index.ts"
+import { AiSdk } from "../../interop/ai-sdk/index.ts"
+import * as Agent from "../agent/Agent.ts"
+import type { Library } from "../agent/Library.ts"
+import { Question } from "../agent/Question.ts"
 import { maxRuns } from "./Runs.ts"
 
 const answer = (documents: Library, question: string) =>

@@ -6,7 +6,7 @@
  */
 import { Clock, Context, Effect, Layer, Redacted, Schema } from "effect"
 import { SignJWT } from "jose"
-import { Authenticator } from "../gateway/index.ts"
+import { Authenticator } from "../../gateway/index.ts"
 import * as Secret from "./Secret.ts"
 
 /** A user of the demo. The operator sees how the server is doing, and may take its broker away for a while. */
