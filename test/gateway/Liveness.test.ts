@@ -31,7 +31,8 @@ describe("Heartbeats", () => {
       const served = yield* serve({ heartbeat: "200 millis" })
       const device = yield* connect(served, "ada")
       assert.deepStrictEqual(yield* device.closed, { code: 4501, reason: "heartbeatLost" })
-      assert.deepStrictEqual(device.frames.map(({ type }) => type), ["welcome", "ping", "error"])
+      // It is asked again where the process stood still meanwhile.
+      assert.match(device.frames.map(({ type }) => type).join(" "), /^welcome( ping)+ error$/u)
     }))
 
   it.live("a half-open connection is given up, and its reader forgotten", () =>
