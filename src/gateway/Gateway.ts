@@ -169,9 +169,10 @@ const make = Effect.fnUntraced(function*(
   const spreadMs = Duration.toMillis(config.reconnectSpread)
   const comeBackAfterMs = () => Math.floor(random.nextDoubleUnsafe() * spreadMs)
 
-  const strangers = new Strangers(strangerLimits(config), () => Monotonic.millisUnsafe(clock))
+  const now = () => Monotonic.millisUnsafe(clock)
+  const strangers = new Strangers(strangerLimits(config), now)
   const server = Option.getOrUndefined(yield* Effect.serviceOption(HttpServer))
-  const servers = new Servers(strangers, server?.address)
+  const servers = new Servers(strangers, now, server?.address)
   yield* Effect.addFinalizer(() => Effect.sync(() => servers.close()))
   const sessions = new Sessions(Duration.toMillis(config.drainTimeout), strangers, servers)
   const rate = new DeviceRate(config.connections.perSecond, clock)

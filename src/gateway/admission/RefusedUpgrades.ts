@@ -33,8 +33,9 @@ export const watch = (servers: Servers, strangers: Strangers): Middleware => (ap
   Effect.flatMap(HttpServerRequest, (request) => {
     const incoming = NodeHttpServerRequest.toIncomingMessage(request)
     if (!(incoming instanceof IncomingMessage)) return app
-    servers.watch(incoming)
-    if (!isUpgrade(incoming)) return app
+    const isUpgraded = isUpgrade(incoming)
+    servers.watch(incoming, isUpgraded ? undefined : responseOf(request))
+    if (!isUpgraded) return app
     return Effect.onExit(app, () =>
       Effect.sync(() => {
         if (!wasUpgraded(request)) strangers.refuse(incoming.socket)
@@ -46,6 +47,11 @@ const isUpgrade = (incoming: IncomingMessage): boolean => "upgrade" in incoming 
 
 // The response to an upgrade ends at once, without a socket, if the socket was taken over.
 const wasUpgraded = (request: HttpServerRequest): boolean => {
+  const response = responseOf(request)
+  return response !== undefined && response.writableEnded && response.socket === null
+}
+
+const responseOf = (request: HttpServerRequest): ServerResponse | undefined => {
   const response = NodeHttpServerRequest.toServerResponse(request)
-  return response instanceof ServerResponse && response.writableEnded && response.socket === null
+  return response instanceof ServerResponse ? response : undefined
 }

@@ -10,11 +10,10 @@ import * as Equal from "effect/Equal"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
-import { IncomingMessage, Server as HttpServer } from "node:http"
-import { Server as HttpsServer } from "node:https"
+import { IncomingMessage, ServerResponse } from "node:http"
 import { Server, Socket } from "node:net"
 import { Server as TlsServer } from "node:tls"
-import type { Strangers } from "./Strangers.ts"
+import { Room, type Strangers } from "./Strangers.ts"
 
 /**
  * The servers of one gateway.
@@ -27,15 +26,24 @@ export class Servers {
   private readonly heads = new WeakMap<IncomingMessage, Buffer>()
   private readonly strangers: Strangers
   private readonly address: NetAddress.SocketAddress | undefined
+  private readonly now: () => number
+  // How many requests of each connection are under way.
+  private readonly asking = new WeakMap<Socket, number>()
+  // Connections that clients keep, and on which no request is under way.
+  private readonly kept = new Room<Socket>({ count: Infinity, ms: Infinity }, (socket) => void socket.destroy())
+  private stoppedAt: number | undefined
   // One function for all sockets, told apart by `this`: a closure for each would cost every device.
   private readonly onClose: () => void
 
-  /** `address` is where a server listens that is known already. */
-  constructor(strangers: Strangers, address?: NetAddress.SocketAddress) {
+  /** `now` tells the time in milliseconds, `address` is where a server listens that is known already. */
+  constructor(strangers: Strangers, now: () => number, address?: NetAddress.SocketAddress) {
     this.strangers = strangers
+    this.now = now
     this.address = address
+    const { kept } = this
     this.onClose = function(this: Socket) {
       strangers.silent.delete(this)
+      kept.delete(this)
     }
     if (address !== undefined) subscribe(accepted, this.onAccepted)
   }
@@ -48,18 +56,24 @@ export class Servers {
     return true
   }
 
-  /** Watches the server that a request came from. */
-  watch({ socket }: IncomingMessage): void {
-    const server = serverOf(socket)
-    if (server !== undefined && !this.all.has(server)) this.add(server)
+  /** Watches the server that a request came from, to which this is the response. */
+  watch(request: IncomingMessage, response: ServerResponse | undefined): void {
+    const server = serverOf(request.socket)
+    if (server === undefined || this.all.has(server)) return
+    this.add(server)
+    this.onRequest(request, response)
   }
 
-  /** Closes the connections that clients of servers which have stopped to listen keep, and ask nothing on. */
-  closeIdle(): void {
-    for (const server of this.all) {
-      const isHttp = server instanceof HttpServer || server instanceof HttpsServer
-      if (isHttp && !server.listening) server.closeIdleConnections()
-    }
+  /**
+   * Cuts connections to servers that have stopped to listen, where nothing was asked for `ms`. One that is sent an answer,
+   * however slowly it reads, is not among them.
+   */
+  cutUnused(ms: number): void {
+    const now = this.now()
+    this.stoppedAt ??= now
+    this.strangers.silent.tick(now, ms)
+    // On one that was kept for long a request may be on its way.
+    if (now - this.stoppedAt >= ms) this.kept.tick(now, ms)
   }
 
   /** What came behind the head of an upgrade, in the same packet. It is given once. */
@@ -105,13 +119,32 @@ export class Servers {
     socket.once("close", this.onClose)
   }
 
-  private readonly onRequest = ({ socket }: IncomingMessage): void => {
+  private readonly onRequest = (request: IncomingMessage, response: ServerResponse | undefined): void => {
+    const { socket } = request
+    this.leave(socket)
+    if (!(response instanceof ServerResponse)) return
+    this.asking.set(socket, (this.asking.get(socket) ?? 0) + 1)
+    response.once("close", () => this.onAnswered(socket))
+  }
+
+  private onAnswered(socket: Socket): void {
+    const left = (this.asking.get(socket) ?? 1) - 1
+    if (left > 0) return void this.asking.set(socket, left)
+    this.asking.delete(socket)
+    if (socket.destroyed) return
+    this.kept.add(socket, this.now())
+    socket.once("close", this.onClose)
+    if (serverOf(socket)?.listening === false) socket.end()
+  }
+
+  private leave(socket: Socket): void {
     this.strangers.silent.delete(socket)
+    this.kept.delete(socket)
     socket.off("close", this.onClose)
   }
 
   private readonly onUpgrade = (request: IncomingMessage, _: unknown, head: Buffer): void => {
-    this.onRequest(request)
+    this.leave(request.socket)
     if (head.length > 0) this.heads.set(request, head)
   }
 }

@@ -142,11 +142,6 @@ export class Strangers {
     socket.once("close", () => this.refused.delete(socket))
   }
 
-  /** Cuts those that have said nothing for `ms`: their server goes. */
-  cutSilent(ms: number): void {
-    this.silent.tick(this.now(), ms)
-  }
-
   /** Cuts those whose time is over. */
   tick(): void {
     const now = this.now()

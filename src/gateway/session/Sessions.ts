@@ -103,17 +103,14 @@ export class Sessions {
 
   /**
    * Runs `close` once a server has stopped to listen. Such a server waits for its sockets, so those that are of no use
-   * any more are closed from then on.
+   * any more are cut from then on.
    */
   closeWithServers(close: Effect.Effect<void>): Effect.Effect<void> {
-    const closeUnused = Effect.sync(() => {
-      this.servers.closeIdle()
-      this.strangers.cutSilent(lastSilentMs)
-    })
+    const cutUnused = Effect.sync(() => this.servers.cutUnused(lastSilentMs))
     return Effect.sync(() => this.servers.allListen).pipe(
       Effect.repeat({ while: (listen) => listen, schedule: Schedule.spaced(lookForServersMs) }),
       Effect.andThen(
-        Effect.all([close, Effect.repeat(closeUnused, Schedule.spaced(lookForServersMs))], {
+        Effect.all([close, Effect.repeat(cutUnused, Schedule.spaced(lookForServersMs))], {
           concurrency: "unbounded",
           discard: true
         })
@@ -145,7 +142,7 @@ export class Sessions {
 
 const lookForServersMs = 50
 
-/** How long a socket that a server accepted before it stopped has for its request, which may be on its way. */
+/** How long a connection to a server that has stopped is left for a request that may be on its way. */
 const lastSilentMs = 500
 
 /**

@@ -92,7 +92,7 @@ const makeSessions = Effect.gen(function*() {
     { silent: few, unauthenticated: few, refused: few },
     () => Monotonic.millisUnsafe(clock)
   )
-  const sessions = new Sessions(5_000, strangers, new Servers(strangers))
+  const sessions = new Sessions(5_000, strangers, new Servers(strangers, () => 0))
   const reasons: Array<CloseReason> = []
   let ids = 0
   const verify = (token: Redacted.Redacted<string>): Effect.Effect<Principal, Unauthenticated> => {
