@@ -109,7 +109,11 @@ export const make = (
       }
       return hasPlace.pipe(
         Effect.andThen(admission.admit(request)),
-        Effect.flatMap((sender) => Effect.flatMap(identify(request), (principal) => serve(principal, sender))),
+        Effect.flatMap((sender) =>
+          Effect.flatMap(identify(request), (principal) =>
+            // It may have taken a while, and this server may be going by now.
+            Effect.andThen(hasPlace, serve(principal, sender)))
+        ),
         Effect.catch((error) => {
           if (error._tag !== "NotAdmitted") return refuse(error)
           notAdmitted()

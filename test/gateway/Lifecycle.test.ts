@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Redacted } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Redacted } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator } from "effect-emitter/gateway"
 import { untilEffect } from "../client/devices.ts"
 import { ownTimed } from "../support/ownTime.ts"
-import { append, connect, dial, envelope, serve, token, user } from "./server.ts"
+import { append, authenticator, connect, dial, envelope, serve, token, user } from "./server.ts"
 
 /** A memory broker whose operations fail, die or never end when told to. */
 const unreliable = (mode: { current: "works" | "fails" | "dies" | "hangs" }) =>
@@ -104,6 +104,34 @@ describe("Closing", () => {
       yield* Fiber.join(draining)
       assert.strictEqual((yield* served.gateway.stats).sessions, 0)
     }))
+
+  it.live("waits for no device that is signed in only after the goodbye, and refuses it with 503", () =>
+    Effect.gen(function*() {
+      const known = yield* Deferred.make<void>()
+      const late = Layer.effect(
+        Authenticator.Authenticator,
+        Effect.map(Authenticator.Authenticator, (inner) => ({
+          ...inner,
+          verify: (shown) => Effect.andThen(Deferred.await(known), inner.verify(shown))
+        }))
+      ).pipe(Layer.provide(Layer.orDie(authenticator)))
+      const served = yield* serve({}, { authenticator: late })
+      const authorization = `Bearer ${yield* token("ada")}`
+      const stream = yield* Effect.forkChild(
+        Effect.promise(() =>
+          fetch(`${served.http}/events`, { headers: { authorization, accept: "text/event-stream" } })
+        )
+      )
+      const socket = yield* Effect.forkChild(Effect.flip(dial(served.url, { authorization })))
+      const strangers = Effect.map(served.gateway.stats, (stats) => stats.strangers.unauthenticated)
+      yield* untilEffect("both are being signed in", Effect.map(strangers, (count) => count === 2))
+      const [ownMs] = yield* ownTimed(
+        Effect.all([served.close, Effect.delay(Deferred.succeed(known, undefined), "800 millis")], { concurrency: 2 })
+      )
+      assert.strictEqual((yield* Fiber.join(stream)).status, 503)
+      assert.strictEqual((yield* Fiber.join(socket)).status, 503)
+      assert.isBelow(ownMs, 2_000)
+    }), 120_000)
 
   it.live("leaves no reader behind", () =>
     Effect.gen(function*() {

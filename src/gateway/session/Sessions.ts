@@ -31,6 +31,8 @@ export class Sessions {
   private readonly servers: Servers
   private readonly empty = Latch.makeUnsafe(true)
   private draining = false
+  // From the goodbye on: what sessions that come later are told.
+  private goodbye: (() => CloseReason) | undefined
 
   constructor(drainTimeoutMs: number, strangers: Strangers, servers: Servers) {
     this.drainTimeoutMs = drainTimeoutMs
@@ -57,9 +59,11 @@ export class Sessions {
     return { ...this.closedByName }
   }
 
+  /** One that comes after the goodbye is closed at once: it was being signed in, and nobody would end it. */
   add(session: Session): void {
     this.all.add(session)
     this.empty.closeUnsafe()
+    if (this.goodbye !== undefined) session.close(this.goodbye())
   }
 
   remove(session: Session): void {
@@ -127,6 +131,7 @@ export class Sessions {
   }
 
   private closeAll(goodbye: () => CloseReason): Effect.Effect<void> {
+    this.goodbye = goodbye
     for (const session of this.all) session.close(goodbye())
     return this.empty.await.pipe(
       Effect.timeoutOrElse({
