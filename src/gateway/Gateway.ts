@@ -125,8 +125,9 @@ export type { Stats } from "./Stats.ts"
  * - `encode` makes the body and the headers of an answer that streams texts, in gzip where
  *   its client takes that, by the settings and within the memory of this gateway's
  *   `compression`. It is `undefined` where that is not enabled.
- * - `goodbye` waits until the gateway says goodbye to its devices. Whoever waits counts
- *   as one of its sessions: a response of the program's own that lasts ends with them.
+ * - `goodbye` waits until the gateway says goodbye to its devices, and not at all once it has. Whoever waits
+ *   counts as one of its sessions: a response of the program's own that lasts ends with them.
+ * - `isDraining` tells whether new devices are refused, since the gateway drains or closes.
  * - `drain` leaves runs alone, refuses new devices, sends what is there to send, says goodbye to all others, and waits until
  *   they have gone, though no longer than `drainTimeout`.
  *
@@ -146,6 +147,7 @@ export class Gateway extends Context.Service<Gateway, {
   ) => Effect.Effect<Command.Outcome, Commands.Undecided>
   readonly encode: Encode | undefined
   readonly goodbye: Effect.Effect<void>
+  readonly isDraining: Effect.Effect<boolean>
   readonly drain: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
 }>()("effect-emitter/Gateway") {}
@@ -233,6 +235,17 @@ const make = Effect.fnUntraced(function*(
   yield* sessions.closeWithServers(close).pipe(Effect.forkScoped)
   yield* Effect.addFinalizer(() => close)
 
+  const goodbye = Effect.callback<void>((resume) => {
+    const leave = () => sessions.remove(session)
+    const end = () => {
+      leave()
+      resume(Effect.void)
+    }
+    const session: Session = { tick: () => {}, close: end, destroy: end }
+    sessions.add(session)
+    return Effect.sync(leave)
+  })
+
   const { addressHeader: header, requestsPerAddress: perSecond } = config
   let refusedByAddress = 0
   const routes = Routes.make({
@@ -249,6 +262,7 @@ const make = Effect.fnUntraced(function*(
       hub,
       commands,
       comeBackAfterMs,
+      goodbye,
       rates: new Rates<UserId>(config.framesPerSecond),
       maxBytes: config.maxFrameBytesIn,
       timeout: config.helloTimeout
@@ -286,22 +300,13 @@ const make = Effect.fnUntraced(function*(
         ? Effect.succeed(commands.refuse("tooMany", { message: "commands came too fast" }))
         : Fiber.join(commands.submit({ principal }, request))
     )
-  const goodbye = Effect.callback<void>((resume) => {
-    const leave = () => sessions.remove(session)
-    const end = () => {
-      leave()
-      resume(Effect.void)
-    }
-    const session: Session = { tick: () => {}, close: end, destroy: end }
-    sessions.add(session)
-    return Effect.sync(leave)
-  })
   const gateway: Gateway["Service"] = {
     stats,
     drain,
     identify,
     command,
     goodbye,
+    isDraining: Effect.sync(() => sessions.isDraining),
     cors,
     preflight: routes.options,
     revoke: hub.revoke,

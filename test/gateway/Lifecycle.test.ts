@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Redacted } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator } from "effect-emitter/gateway"
-import { untilEffect } from "../client/devices.ts"
+import { request } from "node:http"
+import { until, untilEffect } from "../client/devices.ts"
 import { ownTimed } from "../support/ownTime.ts"
 import { append, authenticator, connect, dial, envelope, serve, token, user } from "./server.ts"
 
@@ -105,32 +106,63 @@ describe("Closing", () => {
       assert.strictEqual((yield* served.gateway.stats).sessions, 0)
     }))
 
-  it.live("waits for no device that is signed in only after the goodbye, and refuses it with 503", () =>
-    Effect.gen(function*() {
-      const known = yield* Deferred.make<void>()
-      const late = Layer.effect(
-        Authenticator.Authenticator,
-        Effect.map(Authenticator.Authenticator, (inner) => ({
-          ...inner,
-          verify: (shown) => Effect.andThen(Deferred.await(known), inner.verify(shown))
-        }))
-      ).pipe(Layer.provide(Layer.orDie(authenticator)))
-      const served = yield* serve({}, { authenticator: late })
-      const authorization = `Bearer ${yield* token("ada")}`
-      const stream = yield* Effect.forkChild(
-        Effect.promise(() =>
-          fetch(`${served.http}/events`, { headers: { authorization, accept: "text/event-stream" } })
+  it.live(
+    "waits for no device that is signed in only after the goodbye, and refuses it with 503",
+    () =>
+      Effect.gen(function*() {
+        const known = yield* Deferred.make<void>()
+        const late = Layer.effect(
+          Authenticator.Authenticator,
+          Effect.map(Authenticator.Authenticator, (inner) => ({
+            ...inner,
+            verify: (shown) => Effect.andThen(Deferred.await(known), inner.verify(shown))
+          }))
+        ).pipe(Layer.provide(Layer.orDie(authenticator)))
+        const served = yield* serve({}, { authenticator: late })
+        const authorization = `Bearer ${yield* token("ada")}`
+        const stream = yield* Effect.forkChild(
+          Effect.promise(() =>
+            fetch(`${served.http}/events`, { headers: { authorization, accept: "text/event-stream" } })
+          )
         )
+        const socket = yield* Effect.forkChild(Effect.flip(dial(served.url, { authorization })))
+        const strangers = Effect.map(served.gateway.stats, (stats) => stats.strangers.unauthenticated)
+        yield* untilEffect("both are being signed in", Effect.map(strangers, (count) => count === 2))
+        const [ownMs] = yield* ownTimed(
+          Effect.all([served.close, Effect.delay(Deferred.succeed(known, undefined), "800 millis")], { concurrency: 2 })
+        )
+        assert.strictEqual((yield* Fiber.join(stream)).status, 503)
+        assert.strictEqual((yield* Fiber.join(socket)).status, 503)
+        assert.isBelow(ownMs, 2_000)
+      }),
+    120_000
+  )
+
+  it.live("waits for no frame whose body does not come, and refuses it with 503", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      let status: number | undefined
+      let isRead = false
+      const posting = yield* Effect.acquireRelease(
+        Effect.map(token("ada"), (shown) =>
+          request(`${served.http}/events`, {
+            method: "POST",
+            headers: { authorization: `Bearer ${shown}`, "content-length": 100, expect: "100-continue" }
+          })),
+        (posting) => Effect.sync(() => posting.destroy())
       )
-      const socket = yield* Effect.forkChild(Effect.flip(dial(served.url, { authorization })))
-      const strangers = Effect.map(served.gateway.stats, (stats) => stats.strangers.unauthenticated)
-      yield* untilEffect("both are being signed in", Effect.map(strangers, (count) => count === 2))
-      const [ownMs] = yield* ownTimed(
-        Effect.all([served.close, Effect.delay(Deferred.succeed(known, undefined), "800 millis")], { concurrency: 2 })
-      )
-      assert.strictEqual((yield* Fiber.join(stream)).status, 503)
-      assert.strictEqual((yield* Fiber.join(socket)).status, 503)
-      assert.isBelow(ownMs, 2_000)
+      posting.on("error", () => {}).on("continue", () => {
+        isRead = true
+      }).on("response", (response) => {
+        status = response.statusCode
+        response.resume()
+      })
+      posting.write("{")
+      yield* until("it is read", () => isRead)
+      const [ownMs] = yield* ownTimed(served.close)
+      yield* until("it is answered", () => status !== undefined)
+      assert.strictEqual(status, 503)
+      assert.isBelow(ownMs, 1_500)
     }), 120_000)
 
   it.live("leaves no reader behind", () =>

@@ -19,12 +19,10 @@
  *
  * @since 0.1.0
  */
-import * as ByteSize from "effect/ByteSize"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { HttpServerError } from "effect/http/HttpServerError"
-import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import type { BrokerError } from "../../broker/Broker.ts"
@@ -37,12 +35,14 @@ import * as Frame from "../../protocol/wire/Frame.ts"
 import type { UserId } from "../../protocol/values/Identity.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
 import * as Refusal from "../Refusal.ts"
+import * as RequestBody from "../RequestBody.ts"
+import { Draining } from "../session/Sessions.ts"
 import type { Rates } from "../admission/Rates.ts"
 
 /**
  * What posted frames need of their gateway. `rates` limits them per user, all but
  * commands, which have their own limits. `maxBytes` is the most that one may take,
- * `timeout` how long it may take to arrive; `comeBackAfterMs` is when a command may be
+ * `timeout` how long it may take to arrive, unless `goodbye` comes first; `comeBackAfterMs` is when a command may be
  * sent again of which nobody knows what became.
  *
  * @category models
@@ -52,6 +52,7 @@ export interface Options {
   readonly hub: Hub["Service"]
   readonly commands: Commands
   readonly comeBackAfterMs: () => number
+  readonly goodbye: Effect.Effect<void>
   readonly rates: Rates<UserId>
   readonly maxBytes: number
   readonly timeout: Duration.Duration
@@ -70,13 +71,12 @@ export const answer = (
   request: HttpServerRequest,
   principal: Principal,
   now: number
-): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError | Revoked> => {
-  const { hub, maxBytes, rates, timeout } = options
+): Effect.Effect<HttpServerResponse.HttpServerResponse, BrokerError | Revoked | Draining> => {
+  const { goodbye, hub, maxBytes, rates, timeout } = options
   const { issuedAt, userId } = principal
   if (!rates.take(userId, now)) return Effect.succeed(Refusal.tooManyFrames(rates.perSecond))
-  return request.text.pipe(
-    Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBytes)),
-    Effect.timeout(timeout),
+  const unless = Effect.andThen(goodbye, Effect.fail(new Draining()))
+  return RequestBody.text(request, { maxBytes, timeout, unless }).pipe(
     Effect.map(Frame.decodePosted),
     Effect.flatMap(Effect.fromResult),
     Effect.flatMap((frame) =>

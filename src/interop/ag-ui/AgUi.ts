@@ -97,7 +97,7 @@ export const layer = <R>({ path, run, ...options }: Options<R>): Layer.Layer<
     yield* router.add("POST", path, (request) =>
       server.signedIn(request, (principal) =>
         Effect.gen(function*() {
-          const input = yield* server.body(request, RunAgentInput)
+          const input = yield* server.body(request, principal, RunAgentInput)
           const cursor = yield* server.cursor(request)
           const telling = {
             threadId: input.threadId,

@@ -89,7 +89,7 @@ export const layer = <R = never>(
     yield* router.add("POST", path, (request) =>
       server.signedIn(request, (principal) =>
         Effect.gen(function*() {
-          const asked = yield* server.body(request, ChatRequest)
+          const asked = yield* server.body(request, principal, ChatRequest)
           const thread = asked.id
           const id = yield* runOf(asked)
           // @effect-diagnostics-next-line anyUnknownInErrorContext:off

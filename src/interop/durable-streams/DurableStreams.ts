@@ -131,6 +131,7 @@ export const layer = (
               yield* read(reader, asked.after, asked.isGiven)
               return yield* server.respond(request, principal, events(reader, asked), sseHeaders)
             case "long-poll":
+              yield* server.ensureOpen
               return yield* waiting(reader.user, poll(reader, asked, longPoll, server.untilSentAway(principal)))
             case undefined:
               return yield* catchUp(reader, asked, request.headers["if-none-match"])

@@ -6,16 +6,19 @@
  * and whether its user's access was revoked since. A stream ends with the run, when
  * the credentials run out, when the access is revoked, and when the layer closes. A
  * client that leaves costs its stream, and not the run. One that reads slowly has its
- * stream wait, and holds nothing but its place in the log.
+ * stream wait, and holds nothing but its place in the log; one that does not take the
+ * end of its stream within two seconds is cut. A gateway that drains or closes takes no
+ * further streams and starts no further runs.
  *
  * @since 0.2.0
  */
-import * as ByteSize from "effect/ByteSize"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as FiberSet from "effect/FiberSet"
 import type { HttpServerError } from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -30,6 +33,7 @@ import { closeAfterwards } from "../../gateway/admission/LastAnswers.ts"
 import type { Principal } from "../../gateway/authentication/Principal.ts"
 import { Gateway } from "../../gateway/Gateway.ts"
 import * as Refusal from "../../gateway/Refusal.ts"
+import * as RequestBody from "../../gateway/RequestBody.ts"
 import * as SignIn from "../../http/SignIn.ts"
 import * as Command from "../../protocol/command/Command.ts"
 import { ConfigError, type Part } from "../../protocol/settings/ConfigError.ts"
@@ -105,7 +109,10 @@ export const provided = <R>(): Effect.Effect<
  * - `signedIn` finds out who sent a request, and gives the answer headers that let its
  *   page read it, and no other page embed it.
  * - `body` reads a request's JSON by a schema: what does not fit is answered with 400,
- *   and all that is wrong with it.
+ *   and all that is wrong with it. Where its user is sent away before it is there, the
+ *   request is refused.
+ * - `ensureOpen` refuses the request of a gateway that drains or closes, with 503. `start`
+ *   and `respond` do so by themselves.
  * - `cursor` is the place that `Last-Event-ID` names, if it does.
  * - `start` starts a program as the run that is wanted, unless there is one, and gives
  *   its items: with a cursor only those that come behind it count as new.
@@ -130,8 +137,10 @@ export interface RunServer {
   readonly preflight: (request: HttpServerRequest) => Effect.Effect<HttpServerResponse.HttpServerResponse>
   readonly body: <S extends Schema.ConstraintDecoder<unknown>>(
     request: HttpServerRequest,
+    principal: Principal,
     schema: S
   ) => Effect.Effect<S["Type"], Refused>
+  readonly ensureOpen: Effect.Effect<void, Refused>
   readonly cursor: (request: HttpServerRequest) => Effect.Effect<Cursor | undefined, Refused>
   readonly start: (
     request: HttpServerRequest,
@@ -176,6 +185,7 @@ export const make = Effect.fnUntraced(function*(
   const places = new Quota(limits.streamsPerUser)
   const closing = Deferred.makeUnsafe<void>()
   const emitters = yield* Emitters
+  const watch = yield* FiberSet.makeRuntime()
   const runs = yield* RunStarter.make({ broker, emitters, runsPerUser: limits.runsPerUser })
 
   // Runs end first, then streams may tell of it.
@@ -186,10 +196,20 @@ export const make = Effect.fnUntraced(function*(
     )
   )
 
+  const draining = Refusal.unavailable("draining", retryAfterMs)
+  const ensureOpen = Effect.flatMap(
+    gateway.isDraining,
+    (isDraining) => isDraining ? Effect.fail(draining) : Effect.void
+  )
+
+  const signIn = (request: HttpServerRequest): Effect.Effect<Principal, Refused> =>
+    Effect.mapError(gateway.identify(request), (error) => Refusal.ofIdentifyError(error, () => retryAfterMs))
+
   const unavailable = () => Refusal.unavailable("brokerUnavailable", retryAfterMs)
 
   const start: RunServer["start"] = (request, principal, { run, thread }, program, cursor) =>
     Effect.gen(function*() {
+      yield* ensureOpen
       const { userId } = principal
       const { from, over } = yield* runs.start(
         { ...context(principal, request), userId, threadId: thread, runId: run },
@@ -208,39 +228,47 @@ export const make = Effect.fnUntraced(function*(
     }).pipe(
       Effect.catchTags({
         BrokerError: () => Effect.fail(unavailable()),
-        Closing: () => Effect.fail(Refusal.unavailable("draining", retryAfterMs)),
+        Closing: () => Effect.fail(draining),
         OtherThread: ({ message }) => Effect.fail(refuse(409, "otherThread", message)),
         TooManyRuns: ({ message }) => Effect.fail(refuse(429, "tooManyRuns", message))
       })
     )
 
   const respond: RunServer["respond"] = (request, principal, texts, headers = {}) =>
-    Effect.suspend(() => {
-      const { userId } = principal
-      const isFull = `A user may read ${places.limit} streams at a time`
-      if (places.isFull(userId)) return Effect.fail(refuse(429, "tooManyStreams", isFull))
-      const heartbeats = Stream.map(Stream.tick(limits.heartbeat), () => heartbeat)
-      const stream = Stream.merge(texts, heartbeats, { haltStrategy: "left" }).pipe(
-        Stream.interruptWhen(untilSentAway(principal))
-      )
-      const { body, headers: ofBody } = encode === undefined
-        ? { body: Stream.encodeText(stream), headers: {} }
-        : encode(request, stream)
-      // A connection that was kept open for further requests would hold up the server's end.
-      closeAfterwards(request)
-      // The place is taken when the answer is written: an answer that never is would keep it.
-      const place = Effect.acquireRelease(
-        Effect.sync(() => places.take(userId)),
-        (isTaken) => Effect.sync(() => isTaken && places.giveBack(userId))
-      )
-      const placed = Stream.unwrap(Effect.map(place, (isTaken) => isTaken ? body : Stream.empty))
-      return Effect.succeed(
-        HttpServerResponse.stream(placed, {
-          contentType: "text/event-stream",
-          headers: { "cache-control": "no-store, no-transform", "x-accel-buffering": "no", ...headers, ...ofBody }
-        })
-      )
-    })
+    Effect.andThen(
+      ensureOpen,
+      Effect.suspend(() => {
+        const { userId } = principal
+        const isFull = `A user may read ${places.limit} streams at a time`
+        if (places.isFull(userId)) return Effect.fail(refuse(429, "tooManyStreams", isFull))
+        const heartbeats = Stream.map(Stream.tick(limits.heartbeat), () => heartbeat)
+        const sentAway = Deferred.makeUnsafe<void, BrokerError>()
+        const stream = Stream.merge(texts, heartbeats, { haltStrategy: "left" }).pipe(
+          Stream.interruptWhen(Deferred.await(sentAway))
+        )
+        const { body, headers: ofBody } = encode === undefined
+          ? { body: Stream.encodeText(stream), headers: {} }
+          : encode(request, stream)
+        // A connection that was kept open for further requests would hold up the server's end.
+        closeAfterwards(request)
+        // The place is taken when the answer is written: an answer that never is would keep it.
+        const place = Effect.acquireRelease(
+          Effect.sync(() => {
+            // A stream waits for its client, and would not see its end before that.
+            watch(Effect.raceFirst(cutAfter(request, Deferred.into(untilSentAway(principal), sentAway)), gone(request)))
+            return places.take(userId)
+          }),
+          (isTaken) => Effect.sync(() => isTaken && places.giveBack(userId))
+        )
+        const placed = Stream.unwrap(Effect.map(place, (isTaken) => isTaken ? body : Stream.empty))
+        return Effect.succeed(
+          HttpServerResponse.stream(placed, {
+            contentType: "text/event-stream",
+            headers: { "cache-control": "no-store, no-transform", "x-accel-buffering": "no", ...headers, ...ofBody }
+          })
+        )
+      })
+    )
 
   const untilSentAway: RunServer["untilSentAway"] = ({ expiresAt, issuedAt = 0, userId }) => {
     const revoked = Effect.scoped(Effect.suspend(() => {
@@ -262,19 +290,26 @@ export const make = Effect.fnUntraced(function*(
 
   return {
     signedIn: (request, serve) =>
-      gateway.identify(request).pipe(
-        Effect.mapError((error) => Refusal.ofIdentifyError(error, () => retryAfterMs)),
+      signIn(request).pipe(
         Effect.flatMap(serve),
         Effect.catch(Effect.succeed),
         Effect.map(guarded(gateway.cors(request)))
       ),
     preflight: gateway.preflight,
-    body: (request, schema) =>
-      request.text.pipe(
-        Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(limits.maxBodyBytes)),
-        Effect.timeout(limits.bodyTimeout),
+    ensureOpen,
+    body: (request, principal, schema) =>
+      RequestBody.text(request, {
+        maxBytes: limits.maxBodyBytes,
+        timeout: limits.bodyTimeout,
+        unless: untilSentAway(principal).pipe(
+          Effect.catchTag("BrokerError", () => Effect.never),
+          Effect.andThen(Effect.fail(new SentAway()))
+        )
+      }).pipe(
         Effect.flatMap(Schema.decodeUnknownEffect(Schema.fromJsonString(schema), { errors: "all" })),
         Effect.catchTags({
+          // Who can still sign in is sent away by a server that goes.
+          SentAway: () => Effect.andThen(signIn(request), Effect.fail(draining)),
           SchemaError: (error) => Effect.fail(misfit(error)),
           HttpServerError: (error) => Effect.fail(unreadable(error, limits.maxBodyBytes)),
           TimeoutError: () => Effect.fail(refuse(408, "late", "The body did not arrive in time"))
@@ -306,6 +341,9 @@ export const make = Effect.fnUntraced(function*(
     untilSentAway
   }
 })
+
+// Its user was sent away before a request was there.
+class SentAway extends Data.TaggedError("SentAway") {}
 
 const gatewayDoesNot = (of: Part): ConfigError =>
   new ConfigError({
@@ -345,6 +383,22 @@ const recentRuns = 8
 const notBegun = "The program has ended without beginning the run"
 
 const retryAfterMs = 1_000
+
+// A client that does not take the end of its answer in this time is cut.
+const endWithin = "2 seconds"
+
+const cutAfter = <A, E>(request: HttpServerRequest, end: Effect.Effect<A, E>): Effect.Effect<void, E> =>
+  Effect.andThen(
+    end,
+    Effect.delay(Effect.sync(() => void NodeHttpServerRequest.toServerResponse(request).destroy()), endWithin)
+  )
+
+const gone = (request: HttpServerRequest): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const response = NodeHttpServerRequest.toServerResponse(request)
+    if (response.closed) resume(Effect.void)
+    else response.once("close", () => resume(Effect.void))
+  })
 
 // Streams see the endings of runs within this time, or never.
 const untilEmpty = (places: Quota): Effect.Effect<void> =>

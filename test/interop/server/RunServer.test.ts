@@ -3,15 +3,19 @@
  * a text is two, so that a stream can break between them.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Layer, Schema } from "effect"
+import { Deferred, Effect, Layer, Schema, Stream } from "effect"
 import { AgentEvents, Broker, Emitter, Event, Identity, UserLog } from "effect-emitter"
 import { HttpRouter } from "effect/http"
+import { request } from "node:http"
+import { connect as connectTo } from "node:net"
 import type { Mapping } from "../../../src/interop/Mapping.ts"
 import { encode } from "../../../src/interop/server/EventStream.ts"
 import * as RunServer from "../../../src/interop/server/RunServer.ts"
 import type { Options } from "../../../src/interop/server/ServerOptions.ts"
+import { until, untilEffect } from "../../client/devices.ts"
 import { token, user } from "../../gateway/server.ts"
-import { parseEvents, serveApp } from "../app.ts"
+import { ownTimed } from "../../support/ownTime.ts"
+import { type App, parseEvents, serveApp } from "../app.ts"
 
 const Asked = Schema.Struct({ run: Identity.RunId, thread: Identity.ThreadId })
 
@@ -55,7 +59,7 @@ const routes = (program: Effect.Effect<unknown, unknown, Emitter.Emitter>, optio
     yield* router.add("POST", "/runs", (request) =>
       server.signedIn(request, (principal) =>
         Effect.gen(function*() {
-          const asked = yield* server.body(request, Asked)
+          const asked = yield* server.body(request, principal, Asked)
           const cursor = yield* server.cursor(request)
           // @effect-diagnostics-next-line anyUnknownInErrorContext:off
           const items = yield* server.start(request, principal, asked, provided(program), cursor)
@@ -66,6 +70,31 @@ const routes = (program: Effect.Effect<unknown, unknown, Emitter.Emitter>, optio
 const asked = { run: "r1", thread: "t1" }
 
 const messages = (text: string) => parseEvents(text).map(({ data }) => data)
+
+/** Begins a request whose body comes as `end` is called, and waits until the server reads it. */
+const beginPost = Effect.fnUntraced(function*(app: App, authorization: string) {
+  const body = JSON.stringify(asked)
+  let status: number | undefined
+  let isRead = false
+  const posting = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      request(`${app.url}/runs`, {
+        method: "POST",
+        headers: { authorization, "content-length": body.length, expect: "100-continue" }
+      }, (response) => {
+        status = response.statusCode
+        response.resume()
+      })
+    ),
+    (posting) => Effect.sync(() => posting.destroy())
+  )
+  posting.on("error", () => {}).on("continue", () => {
+    isRead = true
+  })
+  posting.write(body.slice(0, 3))
+  yield* until("it is read", () => isRead)
+  return { status: () => status, end: () => posting.end(body.slice(3)) }
+})
 
 const textOf = (response: Response) => Effect.promise(() => response.text())
 
@@ -266,6 +295,100 @@ describe("a request for a run", () => {
       assert.strictEqual(preflight.status, 204)
       assert.include(preflight.headers.get("access-control-allow-headers"), "content-type")
     }))
+})
+
+describe("a request that is long in coming", () => {
+  it.live("holds up no server that closes, is refused with 503, and starts nothing", () =>
+    Effect.gen(function*() {
+      const { program, starts } = yield* makeProgram
+      const app = yield* serveApp(routes(program))
+      const { status } = yield* beginPost(app, `Bearer ${yield* token("ada")}`)
+      const [ownMs] = yield* ownTimed(app.close)
+      yield* until("it is answered", () => status() !== undefined)
+      assert.deepStrictEqual([status(), starts], [503, []])
+      assert.isBelow(ownMs, 2_500)
+    }), 120_000)
+
+  for (const [what, options] of [["access was revoked", {}], ["token lapsed", { expiresIn: 2 }]] as const) {
+    it.live(`starts nothing for a user whose ${what} meanwhile`, () =>
+      Effect.gen(function*() {
+        const { program, starts } = yield* makeProgram
+        const app = yield* serveApp(routes(program))
+        const early = yield* token("ada", { issuedAt: Math.floor(Date.now() / 1000) - 10, ...options })
+        const { end, status } = yield* beginPost(app, `Bearer ${early}`)
+        if (what === "access was revoked") yield* app.gateway.revoke(user("ada"))
+        else yield* Effect.sleep("2500 millis")
+        end()
+        yield* until("it is answered", () => status() !== undefined)
+        assert.deepStrictEqual([status(), starts], [401, []])
+      }), 120_000)
+  }
+})
+
+describe("a gateway that drains", () => {
+  it.live("takes no further streams and starts no further runs", () =>
+    Effect.gen(function*() {
+      const { program, starts } = yield* makeProgram
+      const app = yield* serveApp(routes(program))
+      yield* app.gateway.drain
+      const response = yield* app.post("/runs", asked)
+      assert.deepStrictEqual([response.status, starts], [503, []])
+      assert.isNotNull(response.headers.get("retry-after"))
+    }))
+})
+
+describe("a client that does not read", () => {
+  const endless = Layer.effectDiscard(Effect.gen(function*() {
+    const router = yield* HttpRouter.HttpRouter
+    const server = yield* RunServer.make("AgUi", { streamsPerUser: 1 })
+    yield* router.add(
+      "GET",
+      "/endless",
+      (request) =>
+        server.signedIn(
+          request,
+          (principal) =>
+            server.respond(request, principal, Stream.forever(Stream.make(`data: ${"x".repeat(100_000)}\n\n`)))
+        )
+    )
+  }))
+  const make = Effect.gen(function*() {
+    const app = yield* serveApp(endless)
+    const authorization = `Bearer ${yield* token("ada", { issuedAt: Math.floor(Date.now() / 1000) - 10 })}`
+    const socket = yield* Effect.acquireRelease(
+      Effect.sync(() => connectTo(Number(new URL(app.url).port), "127.0.0.1").on("error", () => {})),
+      (socket) => Effect.sync(() => socket.destroy())
+    )
+    socket.pause()
+    socket.write(`GET /endless HTTP/1.1\r\nhost: localhost\r\nauthorization: ${authorization}\r\n\r\n`)
+    yield* untilEffect("it is answered", Effect.map(app.gateway.stats, ({ sessions }) => sessions === 1))
+    // Until the network takes no more.
+    yield* Effect.sleep("300 millis")
+    return { app }
+  })
+
+  it.live("holds up no server that closes", () =>
+    Effect.gen(function*() {
+      const { app } = yield* make
+      const [ownMs] = yield* ownTimed(app.close)
+      assert.isBelow(ownMs, 4_000)
+    }), 120_000)
+
+  it.live("is cut when its user's access is revoked, and its place is free", () =>
+    Effect.gen(function*() {
+      const { app } = yield* make
+      yield* app.gateway.revoke(user("ada"))
+      // A token says in which second it was issued.
+      yield* Effect.sleep("1100 millis")
+      const authorization = `Bearer ${yield* token("ada")}`
+      const status = Effect.promise(async () => {
+        const leaving = new AbortController()
+        const { status } = await fetch(`${app.url}/endless`, { headers: { authorization }, signal: leaving.signal })
+        leaving.abort()
+        return status
+      })
+      yield* untilEffect("its place is free", Effect.map(status, (found) => found === 200), 5)
+    }), 120_000)
 })
 
 describe("a stream", () => {
