@@ -14,8 +14,9 @@ import { AuthenticatorUnavailable, type Reason, Unauthenticated } from "../authe
 import * as OperatorLog from "../OperatorLog.ts"
 
 /**
- * The same authenticator, with `timeout` for each of its answers. The claims of
- * tokens are left out unless `claims` are wanted: a connection has no use for them.
+ * The same authenticator, with `timeout` for each of its answers. What it finds in a
+ * request must not have run out: a store may keep sessions for longer than they are good.
+ * The claims of tokens are left out unless `claims` are wanted: a connection has no use for them.
  *
  * @category constructors
  * @since 0.1.0
@@ -45,12 +46,17 @@ export const make = (
       : Effect.succeed(principal)
   }
 
+  const notExpired = ({ expiresAt = Infinity }: Principal): Effect.Effect<void, Unauthenticated> =>
+    expiresAt > clock.currentTimeMillisUnsafe() ? Effect.void : Effect.fail(new Unauthenticated({ reason: "expired" }))
+
   return {
     verify: (token) => inTime(() => authenticator.verify(token)).pipe(Effect.flatMap(dated), Effect.tapError(tell)),
     recognize: (request) =>
       inTime(() => authenticator.recognize(request)).pipe(
         Effect.flatMap((found) =>
-          Option.isNone(found) ? Effect.succeedNone : Effect.map(dated(found.value), Option.some)
+          Option.isNone(found)
+            ? Effect.succeedNone
+            : Effect.map(Effect.tap(dated(found.value), notExpired), Option.some)
         ),
         Effect.tapError(tell)
       )

@@ -274,9 +274,9 @@ export const make = Effect.fnUntraced(function*(
     const revoked = Effect.scoped(Effect.suspend(() => {
       const told = Deferred.makeUnsafe<void>()
       const hear = (signal?: Signal) => {
-        if (typeof signal === "object" && "revokedAt" in signal && issuedAt < signal.revokedAt) {
-          Deferred.doneUnsafe(told, Effect.void)
-        }
+        if (typeof signal !== "object" || !("revokedAt" in signal)) return
+        // What was shown before a new one is older, whenever it says that it was issued.
+        if (signal.isNew || issuedAt < signal.revokedAt) Deferred.doneUnsafe(told, Effect.void)
       }
       return Effect.andThen(broker.subscribe(userId, hear), Deferred.await(told))
     }))

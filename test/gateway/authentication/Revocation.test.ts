@@ -1,6 +1,7 @@
 /** That a user's access is revoked: on every node, at once or soon, and for older tokens for good. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Clock, Effect, Layer, Option } from "effect"
+import { Authenticator } from "effect-emitter/gateway"
 import { RedisBroker } from "effect-emitter/redis"
 import { type NodeOptions, program, withServer } from "../../broker/redis/redisNode.ts"
 import { redisProxy } from "../../broker/redis/redisProxy.ts"
@@ -107,6 +108,34 @@ describe("A user whose access is revoked", () => {
       assert.strictEqual(yield* post(60), 401)
       assert.strictEqual((yield* served.gateway.stats).acknowledgements, 1)
       assert.strictEqual(yield* post(0), 204)
+    }))
+})
+
+describe("A session's cookie that has run out", () => {
+  it.live("gets no stream, no socket and no answer to a command, however often it is shown", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({}, {
+        authenticator: Authenticator.layerRequest(() =>
+          Effect.map(
+            Clock.currentTimeMillis,
+            (now) => Option.some({ userId: user("ada"), expiresAt: now - 1, issuedAt: now })
+          )
+        )
+      })
+      const statusOf = (init: RequestInit) =>
+        Effect.promise(async () => {
+          const leaving = new AbortController()
+          const { status } = await fetch(`${served.http}/events`, { ...init, signal: leaving.signal })
+          leaving.abort()
+          return status
+        })
+      const command = JSON.stringify({ type: "command", id: "c1", run: "r1", name: "cancel" })
+      const statuses = [
+        yield* statusOf({ headers: { accept: "text/event-stream" } }),
+        yield* statusOf({ method: "POST", body: command }),
+        (yield* Effect.flip(Effect.andThen(dial(served.url), Effect.fail({ status: 101 })))).status
+      ]
+      assert.deepStrictEqual(statuses, [401, 401, 401])
     }))
 })
 

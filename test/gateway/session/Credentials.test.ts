@@ -47,6 +47,16 @@ describe("Credentials", () => {
       for (const check of yield* issued(3_600_000 + 60_000)) assert.strictEqual((yield* check).issuedAt, 3_660_000)
     }))
 
+  it.effect("of a request that have run out are not taken; a token's own check says for how long it is", () =>
+    Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      const until = (expiresAt: number) => over(Effect.succeed({ userId: user("ada"), expiresAt, issuedAt: 1 }))
+      const [ofToken, ofRequest] = yield* until(3_600_000)
+      assert.strictEqual((yield* ofToken).expiresAt, 3_600_000)
+      assert.deepStrictEqual(yield* Effect.flip(ofRequest), new Authenticator.Unauthenticated({ reason: "expired" }))
+      for (const check of yield* until(3_600_001)) assert.strictEqual((yield* check).expiresAt, 3_600_001)
+    }))
+
   it.effect("fault 17: that are not checked in time may be accepted later, of requests as of tokens", () =>
     Effect.gen(function*() {
       for (const check of yield* over(Effect.never)) {

@@ -108,6 +108,14 @@ describe("a stream of events", () => {
       assert.isBelow(ownMs, 1_500)
     }))
 
+  it.live("is not waited for on a gateway that drains: a poll is refused", () =>
+    Effect.gen(function*() {
+      const { app, get } = yield* make
+      yield* app.gateway.drain
+      for (const live of ["long-poll", "sse"]) assert.strictEqual((yield* get(`?offset=now&live=${live}`)).status, 503)
+      assert.strictEqual((yield* get("?offset=now")).status, 200)
+    }))
+
   it.live("gives a poll nothing that comes after its user's access is revoked", () =>
     Effect.gen(function*() {
       const { app, emit, get } = yield* make
