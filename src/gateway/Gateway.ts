@@ -34,7 +34,6 @@ import type * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type { HttpServerResponse } from "effect/http/HttpServerResponse"
@@ -181,7 +180,17 @@ const make = Effect.fnUntraced(function*(
   const hub = yield* Hub.make(hubOptions(config))
 
   const policy = Option.getOrUndefined(yield* Effect.serviceOption(CommandPolicy))
-  const commands = yield* Commands.make({ commands: broker.commands, clock, limits: config.commands, policy })
+  const goodbye = Effect.callback<void>((resume) => {
+    const leave = () => sessions.remove(session)
+    const end = () => {
+      leave()
+      resume(Effect.void)
+    }
+    const session: Session = { tick: () => {}, close: end, destroy: end }
+    sessions.add(session)
+    return Effect.sync(leave)
+  })
+  const commands = yield* Commands.make({ commands: broker.commands, clock, limits: config.commands, goodbye, policy })
 
   const nextId = makeConnectionIds(config.name, yield* Names.next)
   const run: SessionContext["run"] = Effect.runForkWith(effects)
@@ -235,17 +244,6 @@ const make = Effect.fnUntraced(function*(
   yield* sessions.closeWithServers(close).pipe(Effect.forkScoped)
   yield* Effect.addFinalizer(() => close)
 
-  const goodbye = Effect.callback<void>((resume) => {
-    const leave = () => sessions.remove(session)
-    const end = () => {
-      leave()
-      resume(Effect.void)
-    }
-    const session: Session = { tick: () => {}, close: end, destroy: end }
-    sessions.add(session)
-    return Effect.sync(leave)
-  })
-
   const { addressHeader: header, requestsPerAddress: perSecond } = config
   let refusedByAddress = 0
   const routes = Routes.make({
@@ -298,7 +296,7 @@ const make = Effect.fnUntraced(function*(
     Effect.suspend(() =>
       commands.isTooOften({ principal })
         ? Effect.succeed(commands.refuse("tooMany", { message: "commands came too fast" }))
-        : Fiber.join(commands.submit({ principal }, request))
+        : commands.decided({ principal }, request)
     )
   const gateway: Gateway["Service"] = {
     stats,

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Effect, Fiber, Layer, Redacted } from "effect"
 import { Broker } from "effect-emitter"
-import { Authenticator } from "effect-emitter/gateway"
+import { Authenticator, CommandPolicy } from "effect-emitter/gateway"
 import { request } from "node:http"
 import { until, untilEffect } from "../client/devices.ts"
 import { ownTimed } from "../support/ownTime.ts"
@@ -164,6 +164,48 @@ describe("Closing", () => {
       assert.strictEqual(status, 503)
       assert.isBelow(ownMs, 1_500)
     }), 120_000)
+
+  it.live("waits for no device that cannot be signed in", () =>
+    Effect.gen(function*() {
+      const never = Layer.effect(
+        Authenticator.Authenticator,
+        Effect.map(Authenticator.Authenticator, (inner) => ({ ...inner, verify: () => Effect.never }))
+      ).pipe(Layer.provide(Layer.orDie(authenticator)))
+      const served = yield* serve({}, { authenticator: never })
+      const headers = { authorization: "Bearer shown", accept: "text/event-stream" }
+      const asking = fetch(`${served.http}/events`, { headers }).then(({ status }) => status, () => "cut" as const)
+      const strangers = Effect.map(served.gateway.stats, (stats) => stats.strangers.unauthenticated)
+      yield* untilEffect("it is being signed in", Effect.map(strangers, (count) => count === 1))
+      const [ownMs] = yield* ownTimed(served.close)
+      assert.strictEqual(yield* Effect.promise(() => asking), "cut")
+      assert.isBelow(ownMs, 2_500)
+    }), 120_000)
+
+  it.live(
+    "waits for no command that nobody decides: its device is told to send it again",
+    () =>
+      Effect.gen(function*() {
+        let isAsked = false
+        const policy = Layer.succeed(CommandPolicy.CommandPolicy, {
+          check: () =>
+            Effect.suspend(() => {
+              isAsked = true
+              return Effect.never
+            })
+        })
+        const served = yield* serve({ commands: { within: "20 seconds" } }, { policy })
+        const authorization = `Bearer ${yield* token("ada")}`
+        const body = JSON.stringify({ type: "command", id: "c1", run: "r1", name: "cancel" })
+        const posting = fetch(`${served.http}/events`, { method: "POST", headers: { authorization }, body })
+        yield* until("it is being decided", () => isAsked)
+        const [ownMs] = yield* ownTimed(served.close)
+        const response = yield* Effect.promise(() => posting)
+        assert.strictEqual(response.status, 503)
+        assert.include(yield* Effect.promise(() => response.text()), "undecided")
+        assert.isBelow(ownMs, 2_500)
+      }),
+    120_000
+  )
 
   it.live("leaves no reader behind", () =>
     Effect.gen(function*() {

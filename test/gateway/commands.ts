@@ -67,6 +67,7 @@ export const makeCommands = (
 ) =>
   Effect.flatMap(Clock.Clock, (clock) =>
     Commands.make({
+      goodbye: Effect.never,
       commands,
       clock,
       limits: {

@@ -65,8 +65,8 @@ export class Servers {
   }
 
   /**
-   * Cuts connections to servers that have stopped to listen, where nothing was asked for `ms`. One that is sent an answer,
-   * however slowly it reads, is not among them.
+   * Cuts connections to servers that have stopped to listen, where nothing was asked for `ms`, and later those whose
+   * sender is still not known. One that is sent an answer, however slowly it reads, is not among them.
    */
   cutUnused(ms: number): void {
     const now = this.now()
@@ -74,6 +74,7 @@ export class Servers {
     this.strangers.silent.tick(now, ms)
     // On one that was kept for long a request may be on its way.
     if (now - this.stoppedAt >= ms) this.kept.tick(now, ms)
+    if (now - this.stoppedAt >= 2 * ms) this.strangers.unauthenticated.tick(now, ms)
   }
 
   /** What came behind the head of an upgrade, in the same packet. It is given once. */

@@ -9,7 +9,8 @@
  *   device has gone is decided all the same, since whoever pressed stop and left wants
  *   the run to stop.
  * - **honest**: where the broker cannot tell what became of a command, nobody is answered.
- *   The device sends it again under the same id, and gets what was decided.
+ *   The device sends it again under the same id, and gets what was decided. A gateway that
+ *   goes does not wait for what is not decided, either.
  *
  * @since 0.2.0
  */
@@ -17,7 +18,7 @@ import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -77,6 +78,8 @@ export type Fate = "accepted" | Command.RefusedReason | "undecided"
  * - `isTooOften` tells whether a command came too soon after others, and counts it.
  * - `submit` decides about a command that did not come too soon. The fiber fails with
  *   `Undecided`; interrupting who waits for it does not interrupt the command.
+ * - `decided` does the same for whoever waits for the outcome. It fails soon after the
+ *   goodbye where there is none yet.
  * - `refuse` counts a refusal that was decided elsewhere, and gives it.
  * - `open` and `fates` are what was counted.
  *
@@ -87,6 +90,7 @@ export interface Commands {
   readonly areTaken: boolean
   readonly isTooOften: (sender: Sender) => boolean
   readonly submit: (sender: Sender, command: Command.Request) => Fiber.Fiber<Command.Outcome, Undecided>
+  readonly decided: (sender: Sender, command: Command.Request) => Effect.Effect<Command.Outcome, Undecided>
   readonly refuse: (
     reason: Command.RefusedReason,
     details: { readonly path?: string; readonly message?: string }
@@ -105,9 +109,10 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly commands: BrokerCommands | undefined
   readonly clock: Clock.Clock
   readonly limits: Limits
+  readonly goodbye: Effect.Effect<void>
   readonly policy?: CommandPolicy["Service"] | undefined
 }): Effect.fn.Return<Commands, never, Scope.Scope> {
-  const { clock, commands, limits: { maxDataBytes, open: openLimits, rate, within }, policy } = options
+  const { clock, commands, goodbye, limits: { maxDataBytes, open: openLimits, rate, within }, policy } = options
   const run = yield* FiberSet.makeRuntime<never, Command.Outcome, Undecided>()
   const tell = OperatorLog.make(clock)
   const rates = new Rates<UserId>(rate.perUser)
@@ -178,24 +183,31 @@ export const make = Effect.fnUntraced(function*(options: {
       )
     })
 
+  const submit: Commands["submit"] = (sender, { data, id, name, run: runId }) =>
+    run(
+      decide(sender, { id, run: runId, name, ...(data === undefined ? {} : { data }) }).pipe(
+        Effect.map(count),
+        Effect.tapError(() => Effect.sync(() => fates.undecided++))
+      )
+    )
+  const gone = Effect.andThen(Effect.andThen(goodbye, Effect.sleep(lastAnswerWithin)), Effect.fail(new Undecided()))
+
   return {
     areTaken: commands !== undefined,
     isTooOften: ({ load, principal }) => {
       const now = Monotonic.millisUnsafe(clock)
       return load?.take(rate.perConnection, now) === false || !rates.take(principal.userId, now)
     },
-    submit: (sender, { data, id, name, run: runId }) =>
-      run(
-        decide(sender, { id, run: runId, name, ...(data === undefined ? {} : { data }) }).pipe(
-          Effect.map(count),
-          Effect.tapError(() => Effect.sync(() => fates.undecided++))
-        )
-      ),
+    submit,
+    decided: (sender, command) => Effect.raceFirst(Effect.suspend(() => Fiber.join(submit(sender, command))), gone),
     refuse: (reason, details) => count(Command.refused(reason, details)),
     open: () => open.size,
     fates: () => ({ ...fates })
   }
 })
+
+/** How long after the goodbye a command may still be answered. */
+const lastAnswerWithin = "500 millis"
 
 /** How many characters of a policy's words a device is told. */
 const maxMessage = 1_000

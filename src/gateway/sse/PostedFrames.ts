@@ -21,7 +21,6 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import type { HttpServerError } from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -114,7 +113,7 @@ const takeCommand = (
     return Effect.succeed(outcomeOf(command.id, commands.refuse("tooMany", { message: "commands came too fast" })))
   }
   rates.giveBack(principal.userId)
-  return Effect.match(Fiber.join(commands.submit({ principal }, command)), {
+  return Effect.match(commands.decided({ principal }, command), {
     onSuccess: (outcome) => outcomeOf(command.id, outcome),
     onFailure: () => Refusal.unavailable("undecided", comeBackAfterMs())
   })
