@@ -5,11 +5,17 @@ import { Effect, Exit, Fiber, Layer, Schedule, Scope, Stream } from "effect"
 import { Broker, Emitter, EmitterLayer } from "effect-emitter"
 import { Gateway, Operations } from "effect-emitter/gateway"
 import { HttpRouter, HttpServerResponse } from "effect/http"
-import { createServer } from "node:http"
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { createServer, type Server } from "node:http"
+import { createServer as createSecureServer, get } from "node:https"
 import { connect as connectTo, type Socket } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { program } from "../broker/redis/redisNode.ts"
 import { until, untilEffect } from "../client/devices.ts"
 import { freePort } from "../support/freePort.ts"
+import { findProgram } from "../support/program.ts"
 import { ownTimed } from "../support/ownTime.ts"
 import { redisServer } from "../support/redis.ts"
 import { startProcess } from "./process.ts"
@@ -54,12 +60,12 @@ const large = HttpRouter.add(
   Effect.delay(Effect.sync(() => HttpServerResponse.text("x".repeat(largeBytes))), "200 millis")
 )
 
-const compose = (port: number, broker: Layer.Layer<Broker.Broker>) =>
+const compose = (port: number, broker: Layer.Layer<Broker.Broker>, makeServer: () => Server = createServer) =>
   HttpRouter.serve(Layer.mergeAll(hello, slow, streamed, large, Gateway.layer({ reconnectSpread: "1 second" })), {
     disableListenLog: true,
     disableLogger: true
   }).pipe(
-    Layer.provide(NodeHttpServer.layer(createServer, { port, host: "127.0.0.1" })),
+    Layer.provide(NodeHttpServer.layer(makeServer, { port, host: "127.0.0.1" })),
     Layer.provide(Layer.orDie(authenticator)),
     Layer.provideMerge(Layer.orDie(EmitterLayer({ profile: "lowLatency" }))),
     Layer.provideMerge(broker)
@@ -122,10 +128,13 @@ describe("A server that is composed as the README says", () => {
   )
 
   /** A server, a connection to it that is kept, and what becomes of both once the server stops. */
-  const stopped = Effect.fnUntraced(function*(use: (kept: Socket) => Effect.Effect<void, string>) {
+  const stopped = Effect.fnUntraced(function*(
+    use: (kept: Socket) => Effect.Effect<void, string>,
+    makeServer?: () => Server
+  ) {
     const port = yield* freePort
     const scope = yield* Scope.fork(yield* Effect.scope)
-    yield* Layer.buildWithScope(compose(port, Layer.orDie(Broker.layerMemory())), scope)
+    yield* Layer.buildWithScope(compose(port, Layer.orDie(Broker.layerMemory()), makeServer), scope)
     const kept = yield* Effect.acquireRelease(
       Effect.sync(() => connectTo(port, "127.0.0.1").on("error", () => {})),
       (socket) => Effect.sync(() => socket.destroy())
@@ -173,6 +182,48 @@ describe("A server that is composed as the README says", () => {
   it.live(
     "is closed within a second though a browser holds a connection ready that it asks nothing on",
     () => stopped(() => Effect.void),
+    120_000
+  )
+
+  it.live(
+    "is closed within a second though a connection to it never began to speak TLS",
+    () => stopped(() => Effect.void, createSecureServer),
+    120_000
+  )
+
+  const openssl = findProgram("openssl")
+
+  it.live.skipIf(openssl === undefined)(
+    "gives over TLS, too, all of an answer that it began while it closed",
+    () =>
+      Effect.gen(function*() {
+        const directory = yield* Effect.acquireRelease(
+          Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-emitter-tls-"))),
+          (made) => Effect.sync(() => rmSync(made, { recursive: true }))
+        )
+        const [key, cert] = [join(directory, "key.pem"), join(directory, "cert.pem")]
+        const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+        execFileSync(openssl ?? "openssl", [...request.split(" "), "-keyout", key, "-out", cert], { stdio: "ignore" })
+        const port = yield* freePort
+        const scope = yield* Scope.fork(yield* Effect.scope)
+        const makeServer = () => createSecureServer({ key: readFileSync(key), cert: readFileSync(cert) })
+        yield* Layer.buildWithScope(compose(port, Layer.orDie(Broker.layerMemory()), makeServer), scope)
+        const asking = yield* Effect.forkChild(
+          Effect.callback<number>((resume) => {
+            get(`https://127.0.0.1:${port}/large`, { rejectUnauthorized: false }, (response) => {
+              let bytes = 0
+              response.pause()
+              setTimeout(() => response.resume(), 1_500)
+              response.on("data", (piece: Buffer) => {
+                bytes += piece.length
+              }).on("close", () => resume(Effect.succeed(bytes)))
+            })
+          })
+        )
+        yield* Effect.sleep("100 millis")
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(yield* Fiber.join(asking), largeBytes)
+      }),
     120_000
   )
 

@@ -31,6 +31,8 @@ export class Servers {
   private readonly asking = new WeakMap<Socket, number>()
   // Connections that clients keep, and on which no request is under way.
   private readonly kept = new Room<Socket>({ count: Infinity, ms: Infinity }, (socket) => void socket.destroy())
+  // Connections that do not speak TLS yet, though they have to, by their two ends.
+  private readonly unsecured = new Map<string, Unsecured>()
   private stoppedAt: number | undefined
   // One function for all sockets, told apart by `this`: a closure for each would cost every device.
   private readonly onClose: () => void
@@ -72,8 +74,11 @@ export class Servers {
     const now = this.now()
     this.stoppedAt ??= now
     this.strangers.silent.tick(now, ms)
-    // On one that was kept for long a request may be on its way.
-    if (now - this.stoppedAt >= ms) this.kept.tick(now, ms)
+    if (now - this.stoppedAt >= ms) {
+      // On one that was kept for long a request may be on its way.
+      this.kept.tick(now, ms)
+      for (const { socket } of this.unsecured.values()) socket.destroy()
+    }
     if (now - this.stoppedAt >= 2 * ms) this.strangers.unauthenticated.tick(now, ms)
   }
 
@@ -88,7 +93,8 @@ export class Servers {
   close(): void {
     unsubscribe(accepted, this.onAccepted)
     for (const server of this.all) {
-      server.off(connectionOf(server), this.onConnection)
+      server.off("connection", server instanceof TlsServer ? this.onUnsecured : this.onConnection)
+      server.off("secureConnection", this.onSecured)
       server.off("request", this.onRequest)
       server.off("checkContinue", this.onRequest)
       server.off("upgrade", this.onUpgrade)
@@ -98,7 +104,9 @@ export class Servers {
 
   private add(server: Server): void {
     this.all.add(server)
-    server.on(connectionOf(server), this.onConnection)
+    server.on("connection", server instanceof TlsServer ? this.onUnsecured : this.onConnection)
+    // Over TLS a socket is its device's own once the handshake is done, for which Node has a limit.
+    server.on("secureConnection", this.onSecured)
     server.on("request", this.onRequest)
     server.on("checkContinue", this.onRequest)
     server.on("upgrade", this.onUpgrade)
@@ -112,7 +120,22 @@ export class Servers {
     unsubscribe(accepted, this.onAccepted)
     if (this.all.has(server)) return
     this.add(server)
-    if (connectionOf(server) === "connection") this.onConnection(socket)
+    if (server instanceof TlsServer) this.onUnsecured(socket)
+    else this.onConnection(socket)
+  }
+
+  private readonly onUnsecured = (socket: Socket): void => {
+    const ends = endsOf(socket)
+    const forget = () => void this.unsecured.delete(ends)
+    this.unsecured.set(ends, { socket, forget })
+    socket.once("close", forget)
+  }
+
+  private readonly onSecured = (socket: Socket): void => {
+    const before = this.unsecured.get(endsOf(socket))
+    before?.socket.off("close", before.forget)
+    before?.forget()
+    this.onConnection(socket)
   }
 
   private readonly onConnection = (socket: Socket): void => {
@@ -150,6 +173,11 @@ export class Servers {
   }
 }
 
+interface Unsecured {
+  readonly socket: Socket
+  readonly forget: () => void
+}
+
 /**
  * Whether the server that a request came to listens no more.
  *
@@ -179,6 +207,6 @@ const addressOf = (server: Server): NetAddress.SocketAddress | undefined => {
     : Result.getOrUndefined(NetAddress.inetAddressFromIpString(address.address, address.port))
 }
 
-// Over TLS a socket is its device's own once the handshake is done, for which Node has a limit.
-const connectionOf = (server: Server): "connection" | "secureConnection" =>
-  server instanceof TlsServer ? "secureConnection" : "connection"
+// Node does not tell which connection a socket with TLS is over.
+const endsOf = ({ localPort, remoteAddress, remotePort }: Socket): string =>
+  `${localPort} ${remoteAddress} ${remotePort}`
