@@ -4,6 +4,7 @@ import { Broker } from "effect-emitter"
 import { Authenticator, CommandPolicy } from "effect-emitter/gateway"
 import { request } from "node:http"
 import { until, untilEffect } from "../client/devices.ts"
+import { patience } from "../support/patience.ts"
 import { ownTimed } from "../support/ownTime.ts"
 import { append, authenticator, connect, dial, envelope, serve, token, user } from "./server.ts"
 
@@ -104,6 +105,17 @@ describe("Closing", () => {
       assert.strictEqual(error._tag === "Refused" ? error.status : 0, 503)
       yield* Fiber.join(draining)
       assert.strictEqual((yield* served.gateway.stats).sessions, 0)
+    }))
+
+  it.live("has said goodbye to whoever asks for it later", () =>
+    Effect.gen(function*() {
+      const { gateway } = yield* serve()
+      const early = yield* Effect.forkChild(gateway.goodbye)
+      yield* untilEffect("it waits", Effect.map(gateway.stats, ({ sessions }) => sessions === 1))
+      yield* gateway.drain
+      yield* Fiber.join(early)
+      yield* Effect.timeout(gateway.goodbye, 1_000 * patience)
+      assert.strictEqual((yield* gateway.stats).sessions, 0)
     }))
 
   it.live(
