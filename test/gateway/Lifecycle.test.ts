@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Redacted } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Redacted, type Scope } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator } from "effect-emitter/gateway"
 import { untilEffect } from "../client/devices.ts"
 import { ownTimed } from "../support/ownTime.ts"
-import { append, connect, dial, envelope, serve, token, user } from "./server.ts"
+import { append, connect, dial, envelope, serve, type Served, token, user } from "./server.ts"
 
 /** A memory broker whose operations fail, die or never end when told to. */
 const unreliable = (mode: { current: "works" | "fails" | "dies" | "hangs" }) =>
@@ -102,6 +102,54 @@ describe("Closing", () => {
       const error = yield* Effect.flip(dial(served.url))
       assert.strictEqual(error._tag === "Refused" ? error.status : 0, 503)
       yield* Fiber.join(draining)
+      assert.strictEqual((yield* served.gateway.stats).sessions, 0)
+    }))
+
+  /** Serves with an authenticator that has somebody wait until the gateway has said goodbye, and closes. */
+  const sentAwayLate = <A, E>(ask: (served: Served) => Effect.Effect<A, E, Scope.Scope>) =>
+    Effect.gen(function*() {
+      const asked = yield* Deferred.make<void>()
+      const known = yield* Deferred.make<void>()
+      const slow = Layer.succeed(Authenticator.Authenticator, {
+        verify: () =>
+          Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(known)).pipe(
+            Effect.as({ userId: user("ada"), expiresAt: undefined })
+          ),
+        recognize: () => Effect.succeedNone
+      })
+      const served = yield* serve({}, { authenticator: slow })
+      const asking = yield* Effect.forkChild(ask(served))
+      yield* Deferred.await(asked)
+      yield* served.gateway.drain
+      yield* Deferred.succeed(known, undefined)
+      const [ownMs, answer] = yield* ownTimed(Effect.tap(Fiber.join(asking), () => served.close))
+      assert.isBelow(ownMs, 1_500)
+      return answer
+    })
+  const headers = { authorization: "Bearer ada" }
+
+  it.live("says goodbye also to a device that was being identified meanwhile", () =>
+    Effect.gen(function*() {
+      const closed = yield* sentAwayLate(({ url }) => Effect.flatMap(dial(url, headers), (device) => device.closed))
+      assert.deepStrictEqual(closed, { code: 4500, reason: "draining" })
+    }))
+
+  it.live("ends the stream of a device that was being identified meanwhile, with goodbye", () =>
+    Effect.gen(function*() {
+      const text = yield* sentAwayLate(({ http }) =>
+        Effect.promise(() =>
+          fetch(`${http}/events`, { headers: { ...headers, accept: "text/event-stream" } })
+            .then((response) => response.text())
+        )
+      )
+      assert.match(text, /^retry: \d+\n[^]*"type":"goodbye"/mu)
+    }))
+
+  it.live("is known to who asks for the goodbye once it was said", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      yield* served.gateway.drain
+      yield* served.gateway.goodbye
       assert.strictEqual((yield* served.gateway.stats).sessions, 0)
     }))
 

@@ -31,6 +31,8 @@ export class Sessions {
   private readonly servers: Servers
   private readonly empty = Latch.makeUnsafe(true)
   private draining = false
+  // Once goodbye was said.
+  private goodbye: (() => CloseReason) | undefined
 
   constructor(drainTimeoutMs: number, strangers: Strangers, servers: Servers) {
     this.drainTimeoutMs = drainTimeoutMs
@@ -57,9 +59,15 @@ export class Sessions {
     return { ...this.closedByName }
   }
 
+  /** A session that was on its way when all others were sent away is so, too, once its constructor has returned. */
   add(session: Session): void {
     this.all.add(session)
     this.empty.closeUnsafe()
+    const { goodbye } = this
+    if (goodbye === undefined) return
+    queueMicrotask(() => {
+      if (this.all.has(session)) session.close(goodbye())
+    })
   }
 
   remove(session: Session): void {
@@ -130,6 +138,7 @@ export class Sessions {
   }
 
   private closeAll(goodbye: () => CloseReason): Effect.Effect<void> {
+    this.goodbye = goodbye
     for (const session of this.all) session.close(goodbye())
     return this.empty.await.pipe(
       Effect.timeoutOrElse({
