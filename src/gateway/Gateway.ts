@@ -125,8 +125,9 @@ export type { Stats } from "./Stats.ts"
  * - `encode` makes the body and the headers of an answer that streams texts, in gzip where
  *   its client takes that, by the settings and within the memory of this gateway's
  *   `compression`. It is `undefined` where that is not enabled.
- * - `goodbye` waits until the gateway says goodbye to its devices. Whoever waits counts
- *   as one of its sessions: a response of the program's own that lasts ends with them.
+ * - `goodbye` waits until the gateway says goodbye to its devices, if it has not done so. Whoever
+ *   waits counts as one of its sessions: a response of the program's own that lasts ends with them.
+ * - `draining` tells whether new devices are refused, since the gateway ends or was told to drain.
  * - `drain` leaves runs alone, refuses new devices, sends what is there to send, says goodbye to all others, and waits until
  *   they have gone, though no longer than `drainTimeout`.
  *
@@ -146,6 +147,7 @@ export class Gateway extends Context.Service<Gateway, {
   ) => Effect.Effect<Command.Outcome, Commands.Undecided>
   readonly encode: Encode | undefined
   readonly goodbye: Effect.Effect<void>
+  readonly draining: Effect.Effect<boolean>
   readonly drain: Effect.Effect<void>
   readonly stats: Effect.Effect<Stats>
 }>()("effect-emitter/Gateway") {}
@@ -297,6 +299,7 @@ const make = Effect.fnUntraced(function*(
   })
   const gateway: Gateway["Service"] = {
     stats,
+    draining: Effect.sync(() => sessions.isDraining),
     drain,
     identify,
     command,

@@ -100,7 +100,9 @@ export const provided = <R>(): Effect.Effect<
     ))
 
 /**
- * What routes are made of. Whatever fails does so with the answer to the request.
+ * What routes are made of. Whatever fails does so with the answer to the request. On a
+ * gateway that drains nothing new begins: `start`, `command` and `respond` have who asks come
+ * back, which another node answers.
  *
  * - `signedIn` finds out who sent a request, and gives the answer headers that let its
  *   page read it, and no other page embed it.
@@ -176,7 +178,12 @@ export const make = Effect.fnUntraced(function*(
   const places = new Quota(limits.streamsPerUser)
   const closing = Deferred.makeUnsafe<void>()
   const emitters = yield* Emitters
-  const runs = yield* RunStarter.make({ broker, emitters, runsPerUser: limits.runsPerUser })
+  const runs = yield* RunStarter.make({
+    broker,
+    emitters,
+    draining: gateway.draining,
+    runsPerUser: limits.runsPerUser
+  })
 
   // Runs end first, then streams may tell of it.
   yield* Effect.addFinalizer(() =>
@@ -187,9 +194,13 @@ export const make = Effect.fnUntraced(function*(
   )
 
   const unavailable = () => Refusal.unavailable("brokerUnavailable", retryAfterMs)
+  const draining = () => Refusal.unavailable("draining", retryAfterMs)
+  // As for devices: what would begin now would end at once.
+  const ensureOpen = Effect.flatMap(gateway.draining, (isSo) => isSo ? Effect.fail(draining()) : Effect.void)
 
   const start: RunServer["start"] = (request, principal, { run, thread }, program, cursor) =>
     Effect.gen(function*() {
+      yield* ensureOpen
       const { userId } = principal
       const { from, over } = yield* runs.start(
         { ...context(principal, request), userId, threadId: thread, runId: run },
@@ -208,7 +219,7 @@ export const make = Effect.fnUntraced(function*(
     }).pipe(
       Effect.catchTags({
         BrokerError: () => Effect.fail(unavailable()),
-        Closing: () => Effect.fail(Refusal.unavailable("draining", retryAfterMs)),
+        Closing: () => Effect.fail(draining()),
         OtherThread: ({ message }) => Effect.fail(refuse(409, "otherThread", message)),
         TooManyRuns: ({ message }) => Effect.fail(refuse(429, "tooManyRuns", message))
       })
@@ -234,7 +245,8 @@ export const make = Effect.fnUntraced(function*(
         (isTaken) => Effect.sync(() => isTaken && places.giveBack(userId))
       )
       const placed = Stream.unwrap(Effect.map(place, (isTaken) => isTaken ? body : Stream.empty))
-      return Effect.succeed(
+      return Effect.as(
+        ensureOpen,
         HttpServerResponse.stream(placed, {
           contentType: "text/event-stream",
           headers: { "cache-control": "no-store, no-transform", "x-accel-buffering": "no", ...headers, ...ofBody }
@@ -298,10 +310,15 @@ export const make = Effect.fnUntraced(function*(
         })
       ),
     command: (principal, command) =>
-      Effect.flatMap(Names.next, (name) => gateway.command(principal, { ...command, id: Command.CommandId.make(name) }))
-        .pipe(
-          Effect.mapError(() => Refusal.unavailable("undecided", retryAfterMs))
-        ),
+      ensureOpen.pipe(
+        Effect.andThen(Names.next),
+        Effect.flatMap((name) =>
+          Effect.mapError(
+            gateway.command(principal, { ...command, id: Command.CommandId.make(name) }),
+            () => Refusal.unavailable("undecided", retryAfterMs)
+          )
+        )
+      ),
     respond,
     untilSentAway
   }

@@ -108,6 +108,20 @@ describe("a stream of events", () => {
       assert.isBelow(ownMs, 1_500)
     }))
 
+  it.live("holds nothing up that asks once the server has said goodbye: a poll ends, a live stream is refused", () =>
+    Effect.gen(function*() {
+      const { app, emit, get } = yield* make
+      yield* emit("r1", "agent_started", start)
+      const head = yield* get("?offset=-1")
+      yield* app.gateway.drain
+      const late = yield* Effect.forkChild(get(`?offset=${next(head)}&live=long-poll`))
+      const refused = yield* get(`?offset=${next(head)}&live=sse`)
+      assert.deepStrictEqual([refused.status, refused.headers.get("retry-after")], [503, "1"])
+      const [ownMs, response] = yield* ownTimed(Fiber.join(late))
+      assert.deepStrictEqual([response.status, next(response)], [204, next(head)])
+      assert.isBelow(ownMs, 1_500)
+    }))
+
   it.live("gives a poll nothing that comes after its user's access is revoked", () =>
     Effect.gen(function*() {
       const { app, emit, get } = yield* make
