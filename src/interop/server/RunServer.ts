@@ -207,8 +207,14 @@ export const make = Effect.fnUntraced(function*(
         // @effect-diagnostics-next-line anyUnknownInErrorContext:off
         (emitter) => program(emitter, principal)
       )
-      const missing = Stream.fromEffect(Effect.andThen(over, broker.snapshot(userId, run))).pipe(
-        Stream.filter(({ snapshot }) => snapshot === undefined),
+      const now = broker.snapshot(userId, run)
+      // What waited for a broker that was away is there a moment after it is back.
+      const known = Effect.catch(now, () =>
+        Effect.andThen(RunLog.whenBack(now), RunLog.whenBack(Effect.delay(now, "2 seconds"))))
+      const missing = Stream.fromEffect(Effect.andThen(over, known)).pipe(
+        Stream.filter(({ snapshot }) =>
+          snapshot === undefined
+        ),
         Stream.map((): RunItem => ({ _tag: "Missing", message: notBegun }))
       )
       return RunLog.upToEnd(
