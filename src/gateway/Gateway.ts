@@ -71,6 +71,7 @@ import type { Encode } from "./compression/EncodedTexts.ts"
 import { encodeBy } from "./compression/TextStream.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Metrics from "./Metrics.ts"
+import * as OperatorLog from "./OperatorLog.ts"
 import * as Routes from "./Routes.ts"
 import * as Credentials from "./session/Credentials.ts"
 import * as Identify from "./session/Identify.ts"
@@ -171,6 +172,7 @@ const make = Effect.fnUntraced(function*(
   const spreadMs = Duration.toMillis(config.reconnectSpread)
   const comeBackAfterMs = () => Math.floor(random.nextDoubleUnsafe() * spreadMs)
 
+  const tell = OperatorLog.make(clock)
   const strangers = new Strangers(strangerLimits(config), () => Monotonic.millisUnsafe(clock))
   const server = Option.getOrUndefined(yield* Effect.serviceOption(HttpServer))
   const servers = new Servers(strangers, server?.address)
@@ -211,6 +213,7 @@ const make = Effect.fnUntraced(function*(
       run(Effect.annotateLogs(Effect.logDebug("A device was sent away"), { code: code.code, name: code.name, detail }))
     },
     nextId,
+    tell,
     comeBackAfterMs,
     admits: () => rate.take()
   }
@@ -220,7 +223,8 @@ const make = Effect.fnUntraced(function*(
     clock,
     hub,
     origins: config.origins,
-    strangers
+    strangers,
+    tell
   })
 
   const { close, drain } = yield* Shutdown.make({
