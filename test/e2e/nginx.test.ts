@@ -178,6 +178,14 @@ describe.skipIf(nginx === undefined)("behind nginx, as the guide configures it,"
       assert.deepStrictEqual([...during, ...(yield* statuses(url, 4))], Array.from({ length: 8 }, () => 426))
     }))
 
+  it.live("a node that drains and is still asked is passed over", () =>
+    Effect.gen(function*() {
+      const [one, other] = [yield* serve(), yield* serve()]
+      const { url } = yield* proxy([one.port, other.port])
+      yield* one.gateway.drain
+      assert.deepStrictEqual(yield* statuses(url, 4), [426, 426, 426, 426])
+    }))
+
   it.live("a frame that is posted to a node which goes away reaches the other", () =>
     Effect.gen(function*() {
       const served = yield* serve()
