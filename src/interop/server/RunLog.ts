@@ -64,8 +64,7 @@ const patient = (log: Log): Log => ({
 export const whenBack: <A, R>(asking: Effect.Effect<A, BrokerError, R>) => Effect.Effect<A, BrokerError, R> = Effect
   .retry({
     while: ({ blame }) => blame !== "user",
-    schedule: Schedule.spaced("1 second"),
-    times: 300
+    schedule: Schedule.upTo(Schedule.spaced("1 second"), { duration: "5 minutes" })
   })
 
 /**
