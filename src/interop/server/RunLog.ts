@@ -49,9 +49,9 @@ export const follow = (log: Log, user: UserId, run: RunId, from: From): Stream.S
   upToEnd(begin(patient(log), user, run, from))
 
 const patient = (log: Log): Log => ({
+  ...log,
   pull: (...of) => whenBack(log.pull(...of)),
   subscribe: (...of) => whenBack(log.subscribe(...of)),
-  head: (...of) => whenBack(log.head(...of)),
   snapshot: (...of) => whenBack(log.snapshot(...of))
 })
 

@@ -194,13 +194,12 @@ export const make = Effect.fnUntraced(function*(
   )
 
   const unavailable = () => Refusal.unavailable("brokerUnavailable", retryAfterMs)
-  const draining = () => Refusal.unavailable("draining", retryAfterMs)
+  const drain = Effect.suspend(() => Effect.fail(Refusal.unavailable("draining", retryAfterMs)))
   // As for devices: what would begin now would end at once.
-  const ensureOpen = Effect.flatMap(gateway.draining, (isSo) => isSo ? Effect.fail(draining()) : Effect.void)
+  const ensureOpen = Effect.flatMap(gateway.draining, (isSo) => isSo ? drain : Effect.void)
 
   const start: RunServer["start"] = (request, principal, { run, thread }, program, cursor) =>
     Effect.gen(function*() {
-      yield* ensureOpen
       const { userId } = principal
       const { from, over } = yield* runs.start(
         { ...context(principal, request), userId, threadId: thread, runId: run },
@@ -225,7 +224,7 @@ export const make = Effect.fnUntraced(function*(
     }).pipe(
       Effect.catchTags({
         BrokerError: () => Effect.fail(unavailable()),
-        Closing: () => Effect.fail(draining()),
+        Closing: () => drain,
         OtherThread: ({ message }) => Effect.fail(refuse(409, "otherThread", message)),
         TooManyRuns: ({ message }) => Effect.fail(refuse(429, "tooManyRuns", message))
       })
