@@ -267,7 +267,7 @@ export const make = Effect.fnUntraced(function*(
           Deferred.doneUnsafe(told, Effect.void)
         }
       }
-      return Effect.andThen(broker.subscribe(userId, hear), Deferred.await(told))
+      return Effect.andThen(RunLog.whenBack(broker.subscribe(userId, hear)), Deferred.await(told))
     }))
     const lapsed = expiresAt === undefined
       ? Effect.never

@@ -3,7 +3,7 @@
  * a text is two, so that a stream can break between them.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Schema } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Schema } from "effect"
 import { AgentEvents, Broker, Emitter, Event, Identity, UserLog } from "effect-emitter"
 import { HttpRouter } from "effect/http"
 import { connect } from "node:net"
@@ -323,6 +323,32 @@ describe("a stream", () => {
       yield* readUntil(response.clone(), "text 2")
       const [text] = yield* Effect.all([textOf(response), app.close], { concurrency: 2 })
       assert.deepStrictEqual(messages(text), [...whole.slice(0, 5), "agent_error"])
+    }))
+
+  it.live("that begins while the broker goes away waits for it", () =>
+    Effect.gen(function*() {
+      // The first is of the sign-in.
+      let asks = 0
+      const away = new Broker.BrokerError({
+        reason: new Broker.BrokerUnavailable({ operation: "subscribe", afterMs: 0, cause: new Error("away") })
+      })
+      const leaving = Layer.effect(
+        Broker.Broker,
+        Effect.map(Layer.build(Layer.orDie(Broker.layerMemory())), (built) => {
+          const broker = Context.get(built, Broker.Broker)
+          return {
+            ...broker,
+            subscribe: (...of: Parameters<typeof broker.subscribe>) =>
+              Effect.suspend(() => ++asks > 1 && asks < 6 ? Effect.fail(away) : broker.subscribe(...of))
+          }
+        })
+      )
+      const { done, more, program } = yield* makeProgram
+      yield* Deferred.succeed(more, undefined)
+      yield* Deferred.succeed(done, undefined)
+      const app = yield* serveApp(routes(program), {}, { broker: leaving })
+      assert.deepStrictEqual(messages(yield* textOf(yield* app.post("/runs", asked))), whole)
+      assert.isAtLeast(asks, 6)
     }))
 
   const late = [
