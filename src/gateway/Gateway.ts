@@ -70,6 +70,7 @@ import type { Encode } from "./compression/EncodedTexts.ts"
 import { encodeBy } from "./compression/TextStream.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import * as Metrics from "./Metrics.ts"
+import * as OperatorLog from "./OperatorLog.ts"
 import * as Routes from "./Routes.ts"
 import * as Credentials from "./session/Credentials.ts"
 import * as Identify from "./session/Identify.ts"
@@ -172,6 +173,7 @@ const make = Effect.fnUntraced(function*(
 
   const now = () => Monotonic.millisUnsafe(clock)
   const strangers = new Strangers(strangerLimits(config), now)
+  const tell = OperatorLog.make(clock)
   const server = Option.getOrUndefined(yield* Effect.serviceOption(HttpServer))
   const servers = new Servers(strangers, now, server?.address)
   yield* Effect.addFinalizer(() => Effect.sync(() => servers.close()))
@@ -221,6 +223,7 @@ const make = Effect.fnUntraced(function*(
       run(Effect.annotateLogs(Effect.logDebug("A device was sent away"), { code: code.code, name: code.name, detail }))
     },
     nextId,
+    tell,
     comeBackAfterMs,
     admits: () => rate.take()
   }
@@ -230,7 +233,8 @@ const make = Effect.fnUntraced(function*(
     clock,
     hub,
     origins: config.origins,
-    strangers
+    strangers,
+    tell
   })
 
   const { close, drain } = yield* Shutdown.make({

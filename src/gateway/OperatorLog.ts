@@ -6,6 +6,7 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type { BrokerError } from "../broker/BrokerError.ts"
 import * as Monotonic from "../protocol/values/Monotonic.ts"
 
 /**
@@ -43,5 +44,14 @@ export const make = (clock: Clock.Clock): OperatorLog => {
       )
     })
 }
+
+/**
+ * Tells that a broker did not do what a device needs.
+ *
+ * @category operations
+ * @since 0.2.0
+ */
+export const tellUnserved = (tell: OperatorLog, error: BrokerError): Effect.Effect<void> =>
+  tell(error.reason._tag, "A device could not be served", (line) => Effect.logError(line, error))
 
 const everyMs = 60_000

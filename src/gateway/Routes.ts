@@ -19,7 +19,7 @@ import type { Principal } from "./authentication/Authenticator.ts"
 import * as Identification from "./authentication/Identification.ts"
 import * as OriginPolicy from "./authentication/OriginPolicy.ts"
 import type { Origins } from "./GatewayConfig.ts"
-import * as OperatorLog from "./OperatorLog.ts"
+import { tellUnserved } from "./OperatorLog.ts"
 import * as Refusal from "./Refusal.ts"
 import type { ServeError } from "./session/CloseReasons.ts"
 import type { SessionContext } from "./session/SessionContext.ts"
@@ -79,15 +79,14 @@ export interface Routes {
 export const make = (
   { admission, context, notAdmitted, origins, posted, servers, sessions, sockets }: Options
 ): Routes => {
-  const { authenticator, clock, comeBackAfterMs, hub, strangers } = context
-  const tell = OperatorLog.make(clock)
+  const { authenticator, clock, comeBackAfterMs, hub, strangers, tell } = context
   const identify = Identification.make({ authenticator, strangers })
 
   const corsOf = ({ headers }: HttpServerRequest) => OriginPolicy.corsHeaders(origins, headers["origin"])
 
   const refuse = (error: ServeError): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
     Effect.as(
-      error._tag === "BrokerError" ? Effect.logError("A device could not be served", error) : Effect.void,
+      error._tag === "BrokerError" ? tellUnserved(tell, error) : Effect.void,
       Refusal.ofError(error, comeBackAfterMs)
     )
 

@@ -4,12 +4,13 @@ import { Effect, Layer } from "effect"
 import { Broker } from "effect-emitter"
 import { spawn } from "node:child_process"
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { connect } from "node:net"
+import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { devices, live, until, untilEffect, upTo } from "../client/devices.ts"
 import { append, serve, token } from "../gateway/server.ts"
 import { freePort } from "../support/freePort.ts"
+import { ownTimed } from "../support/ownTime.ts"
 import { findProgram } from "../support/program.ts"
 
 const nginx = findProgram("nginx")
@@ -153,4 +154,85 @@ describe.skipIf(nginx === undefined)("behind nginx, as the guide configures it,"
           assert.isAtLeast((yield* beating.gateway.stats).opened, 1)
         }), { concurrency: "unbounded", discard: true })
     }))
+
+  /** Asks through the proxy, one after the other, and gives what came of each: 426 is a gateway's own. */
+  const statuses = (url: string, count: number, options: RequestInit = {}) =>
+    Effect.forEach(
+      upTo(count),
+      () =>
+        Effect.promise(() =>
+          fetch(url.replace("ws:", "http:"), { ...options, signal: AbortSignal.timeout(90_000) })
+            .then((response) => response.status)
+        )
+    )
+
+  it.live("no request fails in a rolling deploy, however soon the second node follows the first", () =>
+    Effect.gen(function*() {
+      const broker = Layer.succeedContext(yield* Layer.build(Layer.orDie(Broker.layerMemory())))
+      const [one, other] = [yield* serve({}, { broker }), yield* serve({}, { broker })]
+      const { url } = yield* proxy([one.port, other.port])
+      yield* one.close
+      const during = yield* statuses(url, 4)
+      yield* serve({}, { broker, port: one.port })
+      yield* other.close
+      assert.deepStrictEqual([...during, ...(yield* statuses(url, 4))], Array.from({ length: 8 }, () => 426))
+    }))
+
+  it.live("a node that drains and is still asked is passed over", () =>
+    Effect.gen(function*() {
+      const [one, other] = [yield* serve(), yield* serve()]
+      const { url } = yield* proxy([one.port, other.port])
+      yield* one.gateway.drain
+      assert.deepStrictEqual(yield* statuses(url, 4), [426, 426, 426, 426])
+    }))
+
+  it.live("a frame that is posted to a node which goes away reaches the other", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const going = yield* freePort
+      // As a node whose listener closes before it has accepted the connection.
+      const resetting = createServer((socket) => void socket.once("data", () => socket.resetAndDestroy()))
+      yield* Effect.acquireRelease(
+        Effect.callback<void>((resume) => void resetting.listen(going, "127.0.0.1", () => resume(Effect.void))),
+        () => Effect.sync(() => resetting.close())
+      )
+      const { url } = yield* proxy([going, served.port])
+      const headers = { authorization: `Bearer ${yield* token("ann")}`, "content-type": "application/json" }
+      const body = JSON.stringify({ type: "command", id: "c1", run: "r1", name: "cancel" })
+      assert.deepStrictEqual(yield* statuses(url, 2, { method: "POST", headers, body }), [200, 200])
+    }))
+
+  it.live("a node whose machine takes no connections is passed over in seconds", () =>
+    Effect.gen(function*() {
+      const served = yield* serve()
+      const away = yield* silentPort
+      const { url } = yield* proxy([away, served.port])
+      const [ownMs, seen] = yield* ownTimed(statuses(url, 2))
+      assert.deepStrictEqual(seen, [426, 426])
+      // Before a device gives up and tries again by itself.
+      assert.isBelow(ownMs, 8_000)
+    }))
+})
+
+/** A port at which nobody accepts, and whose queue is full, so that further connections are not answered at all. */
+const silentPort = Effect.gen(function*() {
+  const listening = `require("node:net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, function () {
+    require("node:fs").writeSync(1, String(this.address().port) + "\\n")
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+  })`
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() => spawn(process.execPath, ["-e", listening], { stdio: ["ignore", "pipe", "inherit"] })),
+    (started) => Effect.sync(() => void started.kill("SIGKILL"))
+  )
+  const port = yield* Effect.callback<number>((resume) => {
+    child.stdout.once("data", (line) => resume(Effect.succeed(Number(String(line)))))
+  })
+  const waiting = yield* Effect.acquireRelease(
+    Effect.sync(() => upTo(8).map(() => connect(port, "127.0.0.1").on("error", () => {}))),
+    (sockets) => Effect.sync(() => sockets.forEach((socket) => socket.destroy()))
+  )
+  yield* until("some are connected", () => waiting.some(({ connecting }) => !connecting))
+  yield* Effect.sleep("100 millis")
+  assert.isTrue(waiting.some(({ connecting }) => connecting), "the queue is full")
+  return port
 })

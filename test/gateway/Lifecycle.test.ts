@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer, Redacted } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Logger, Redacted } from "effect"
 import { Broker } from "effect-emitter"
 import { Authenticator, CommandPolicy } from "effect-emitter/gateway"
 import { request } from "node:http"
@@ -353,6 +353,24 @@ describe("A broker that does not answer", () => {
       assert.deepStrictEqual([after.degraded, after.acknowledgements], [0, 1])
       assert.deepStrictEqual(after.closed, { brokerUnavailable: 1 })
     }))
+
+  it.live("and fails is told to the operator once a minute, however many devices come", () => {
+    const lines: Array<string> = []
+    const logger = Logger.make(({ message }) => lines.push(String(Array.isArray(message) ? message[0] : message)))
+    return Effect.gen(function*() {
+      const mode: Parameters<typeof unreliable>[0] = { current: "fails" }
+      const served = yield* serve({}, { broker: unreliable(mode) })
+      const headers = { authorization: `Bearer ${yield* token("ada")}`, accept: "text/event-stream" }
+      for (let n = 0; n < 3; n++) {
+        const device = yield* dial(served.url)
+        yield* device.send({ type: "hello", token: yield* token("ada"), snapshots: 1 })
+        assert.strictEqual((yield* device.closed).code, 4503)
+        const refused = yield* Effect.promise(() => fetch(`${served.http}/events?snapshots=1`, { headers }))
+        assert.strictEqual(refused.status, 503)
+      }
+      assert.deepStrictEqual(lines.filter((line) => line.startsWith("A device could not be served")).length, 1)
+    }).pipe(Effect.provide(Logger.layer([logger])))
+  })
 
   it.live("and hangs holds up no stream that leaves, and not the end", () =>
     Effect.gen(function*() {

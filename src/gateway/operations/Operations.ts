@@ -82,7 +82,7 @@ const addRoutes = Effect.fnUntraced(function*(options: Options) {
     "GET",
     path("readyz"),
     Effect.gen(function*() {
-      if ((yield* gateway.stats).draining) return answer(503, { status: "draining" })
+      if (yield* gateway.isDraining) return answer(503, { status: "draining" })
       const exit = yield* roundTrip
       if (exit._tag === "Success") {
         const { roundTripMs, silent } = exit.value

@@ -15,6 +15,7 @@ import * as Identification from "../authentication/Identification.ts"
 import { type IdentifyError, OriginRefused } from "../authentication/IdentifyError.ts"
 import * as OriginPolicy from "../authentication/OriginPolicy.ts"
 import type { Origins } from "../GatewayConfig.ts"
+import type { OperatorLog } from "../OperatorLog.ts"
 
 /**
  * Makes a look-up of the user who sent a request.
@@ -22,12 +23,13 @@ import type { Origins } from "../GatewayConfig.ts"
  * @category constructors
  * @since 0.1.0
  */
-export const make = ({ authenticator, clock, hub, origins, strangers }: {
+export const make = ({ authenticator, clock, hub, origins, strangers, tell }: {
   readonly authenticator: Authenticator["Service"]
   readonly clock: Clock.Clock
   readonly hub: Hub["Service"]
   readonly origins: Origins
   readonly strangers: Strangers
+  readonly tell: OperatorLog
 }): (request: HttpServerRequest) => Effect.Effect<Principal, IdentifyError> => {
   const find = Identification.make({ authenticator, strangers })
 
@@ -44,7 +46,10 @@ export const make = ({ authenticator, clock, hub, origins, strangers }: {
     }
     yield* hub.admit(userId, issuedAt).pipe(
       Effect.catchTag("Revoked", () => Effect.fail(new Unauthenticated({ reason: "revoked" }))),
-      Effect.tapErrorTag("BrokerError", (error) => Effect.logError("A request could not be signed in", error))
+      Effect.tapErrorTag(
+        "BrokerError",
+        (error) => tell("sign-in", "A request could not be signed in", (line) => Effect.logError(line, error))
+      )
     )
     return principal
   })

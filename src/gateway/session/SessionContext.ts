@@ -19,6 +19,7 @@ import type { Strangers } from "../admission/Strangers.ts"
 import type { Commands } from "../command/Commands.ts"
 import type { Compressor } from "../compression/Compressor.ts"
 import type { Authenticator, Principal } from "../authentication/Authenticator.ts"
+import type { OperatorLog } from "../OperatorLog.ts"
 import type { Session } from "./Session.ts"
 
 /**
@@ -47,6 +48,7 @@ export interface Limits {
  * - `commands` decides about what devices ask of runs.
  * - `strangers` bounds those whose device is not known yet.
  * - `closed` counts and logs an end from this side.
+ * - `tell` tells the operator what devices come back with.
  * - `admits` takes a place among the devices of this second, and tells whether
  *   there was one.
  * - `comeBackAfterMs` is a random time, so that devices that are sent away
@@ -70,6 +72,7 @@ export interface SessionContext {
   readonly comeBackAfterMs: () => number
   readonly admits: () => boolean
   readonly closed: (reason: CloseReason) => void
+  readonly tell: OperatorLog
 }
 
 /**

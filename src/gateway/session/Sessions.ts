@@ -59,11 +59,15 @@ export class Sessions {
     return { ...this.closedByName }
   }
 
-  /** One that comes after the goodbye is closed at once: it was being signed in, and nobody would end it. */
+  /** One that comes after the goodbye is sent away as well, once it is made: nobody else would end it. */
   add(session: Session): void {
     this.all.add(session)
     this.empty.closeUnsafe()
-    if (this.goodbye !== undefined) session.close(this.goodbye())
+    const { goodbye } = this
+    if (goodbye === undefined) return
+    queueMicrotask(() => {
+      if (this.all.has(session)) session.close(goodbye())
+    })
   }
 
   remove(session: Session): void {

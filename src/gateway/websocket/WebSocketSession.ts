@@ -24,6 +24,7 @@ import type * as Strangers from "../admission/Strangers.ts"
 import { TokenBucket } from "../admission/TokenBucket.ts"
 import { ConnectionLoad } from "../command/OpenCommands.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
+import { tellUnserved } from "../OperatorLog.ts"
 import * as CloseReasons from "../session/CloseReasons.ts"
 import type { Session } from "../session/Session.ts"
 import { lapsesAt, type SessionContext } from "../session/SessionContext.ts"
@@ -378,8 +379,7 @@ export class WebSocketSession implements Session, Listener, Transport, Liveness,
           : CloseReasons.ofError(error, this.context.comeBackAfterMs)
       )
     )
-    return error === undefined || error._tag === "BrokerError"
-      ? Effect.andThen(Effect.logError("A device could not be served", cause), close)
-      : close
+    if (error === undefined) return Effect.andThen(Effect.logError("A device could not be served", cause), close)
+    return error._tag === "BrokerError" ? Effect.andThen(tellUnserved(this.context.tell, error), close) : close
   }
 }

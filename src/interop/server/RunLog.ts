@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { Broker } from "../../broker/Broker.ts"
 import type { BrokerError } from "../../broker/BrokerError.ts"
@@ -38,13 +39,33 @@ export type From =
   | { readonly _tag: "After"; readonly position: Position }
 
 /**
- * A run's items, in order, up to its end. It fails with the broker's error.
+ * A run's items, in order, up to its end. While the broker is away a reader waits, and goes on
+ * where it was; it fails with the broker's error when that lasts for 5 minutes.
  *
  * @category operations
  * @since 0.2.0
  */
 export const follow = (log: Log, user: UserId, run: RunId, from: From): Stream.Stream<RunItem, BrokerError> =>
-  upToEnd(begin(log, user, run, from))
+  upToEnd(begin(patient(log), user, run, from))
+
+const patient = (log: Log): Log => ({
+  ...log,
+  pull: (...of) => whenBack(log.pull(...of)),
+  subscribe: (...of) => whenBack(log.subscribe(...of)),
+  snapshot: (...of) => whenBack(log.snapshot(...of))
+})
+
+/**
+ * Asks a broker that is away again, each second for 5 minutes.
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const whenBack: <A, R>(asking: Effect.Effect<A, BrokerError, R>) => Effect.Effect<A, BrokerError, R> = Effect
+  .retry({
+    while: ({ blame }) => blame !== "user",
+    schedule: Schedule.upTo(Schedule.spaced("1 second"), { duration: "5 minutes" })
+  })
 
 /**
  * Items up to the first behind which nothing comes.

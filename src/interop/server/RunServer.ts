@@ -104,7 +104,9 @@ export const provided = <R>(): Effect.Effect<
     ))
 
 /**
- * What routes are made of. Whatever fails does so with the answer to the request.
+ * What routes are made of. Whatever fails does so with the answer to the request. On a
+ * gateway that drains nothing new begins: `start`, `command` and `respond` have who asks come
+ * back, which another node answers.
  *
  * - `signedIn` finds out who sent a request, and gives the answer headers that let its
  *   page read it, and no other page embed it.
@@ -186,7 +188,12 @@ export const make = Effect.fnUntraced(function*(
   const closing = Deferred.makeUnsafe<void>()
   const emitters = yield* Emitters
   const watch = yield* FiberSet.makeRuntime()
-  const runs = yield* RunStarter.make({ broker, emitters, runsPerUser: limits.runsPerUser })
+  const runs = yield* RunStarter.make({
+    broker,
+    emitters,
+    draining: gateway.isDraining,
+    runsPerUser: limits.runsPerUser
+  })
 
   // Runs end first, then streams may tell of it.
   yield* Effect.addFinalizer(() =>
@@ -197,6 +204,7 @@ export const make = Effect.fnUntraced(function*(
   )
 
   const draining = Refusal.unavailable("draining", retryAfterMs)
+  // As for devices: what would begin now would end at once.
   const ensureOpen = Effect.flatMap(
     gateway.isDraining,
     (isDraining) => isDraining ? Effect.fail(draining) : Effect.void
@@ -209,15 +217,20 @@ export const make = Effect.fnUntraced(function*(
 
   const start: RunServer["start"] = (request, principal, { run, thread }, program, cursor) =>
     Effect.gen(function*() {
-      yield* ensureOpen
       const { userId } = principal
       const { from, over } = yield* runs.start(
         { ...context(principal, request), userId, threadId: thread, runId: run },
         // @effect-diagnostics-next-line anyUnknownInErrorContext:off
         (emitter) => program(emitter, principal)
       )
-      const missing = Stream.fromEffect(Effect.andThen(over, broker.snapshot(userId, run))).pipe(
-        Stream.filter(({ snapshot }) => snapshot === undefined),
+      const now = broker.snapshot(userId, run)
+      // What waited for a broker that was away is there a moment after it is back.
+      const known = Effect.catch(now, () =>
+        Effect.andThen(RunLog.whenBack(now), RunLog.whenBack(Effect.delay(now, "2 seconds"))))
+      const missing = Stream.fromEffect(Effect.andThen(over, known)).pipe(
+        Stream.filter(({ snapshot }) =>
+          snapshot === undefined
+        ),
         Stream.map((): RunItem => ({ _tag: "Missing", message: notBegun }))
       )
       return RunLog.upToEnd(
@@ -278,7 +291,7 @@ export const make = Effect.fnUntraced(function*(
         // What was shown before a new one is older, whenever it says that it was issued.
         if (signal.isNew || issuedAt < signal.revokedAt) Deferred.doneUnsafe(told, Effect.void)
       }
-      return Effect.andThen(broker.subscribe(userId, hear), Deferred.await(told))
+      return Effect.andThen(RunLog.whenBack(broker.subscribe(userId, hear)), Deferred.await(told))
     }))
     const lapsed = expiresAt === undefined
       ? Effect.never
@@ -333,10 +346,15 @@ export const make = Effect.fnUntraced(function*(
         })
       ),
     command: (principal, command) =>
-      Effect.flatMap(Names.next, (name) => gateway.command(principal, { ...command, id: Command.CommandId.make(name) }))
-        .pipe(
-          Effect.mapError(() => Refusal.unavailable("undecided", retryAfterMs))
-        ),
+      ensureOpen.pipe(
+        Effect.andThen(Names.next),
+        Effect.flatMap((name) =>
+          Effect.mapError(
+            gateway.command(principal, { ...command, id: Command.CommandId.make(name) }),
+            () => Refusal.unavailable("undecided", retryAfterMs)
+          )
+        )
+      ),
     respond,
     untilSentAway
   }

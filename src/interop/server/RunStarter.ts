@@ -127,13 +127,14 @@ interface Entry {
 }
 
 /**
- * Makes a starter whose programs end with the scope.
+ * Makes a starter whose programs end with the scope. While `draining` is so it starts nothing.
  *
  * @category constructors
  * @since 0.2.0
  */
-export const make = Effect.fnUntraced(function*({ broker, emitters, runsPerUser }: {
+export const make = Effect.fnUntraced(function*({ broker, draining, emitters, runsPerUser }: {
   readonly broker: Pick<Broker["Service"], "claim" | "snapshot">
+  readonly draining: Effect.Effect<boolean>
   readonly emitters: Emitters["Service"]
   readonly runsPerUser: number
 }): Effect.fn.Return<RunStarter, never, Scope.Scope> {
@@ -182,6 +183,8 @@ export const make = Effect.fnUntraced(function*({ broker, emitters, runsPerUser 
     Effect.gen(function*() {
       const position = yield* claim(entry, context)
       if (position === undefined) return
+      // Emitters that are closed take no run any more.
+      if (yield* draining) return yield* new Closing()
       const emitter = yield* Effect.orDie(emitters.forUser(context))
       tell(entry, { _tag: "Start", position }, Deferred.await(entry.over))
       // @effect-diagnostics-next-line anyUnknownInErrorContext:off

@@ -8,6 +8,7 @@ import { Authenticator } from "../../../src/gateway/authentication/Authenticator
 import type { Session } from "../../../src/gateway/session/Session.ts"
 import type { SessionContext } from "../../../src/gateway/session/SessionContext.ts"
 import { Strangers } from "../../../src/gateway/admission/Strangers.ts"
+import * as OperatorLog from "../../../src/gateway/OperatorLog.ts"
 import { WebSocketSession, type Wire } from "../../../src/gateway/websocket/WebSocketSession.ts"
 import * as Hub from "../../../src/hub/Hub.ts"
 import type { Message } from "../../../src/hub/Transport.ts"
@@ -104,6 +105,7 @@ export const make = Effect.gen(function*() {
     remove: (session) => sessions.delete(session),
     closed: () => {},
     nextId: () => ConnectionId.make(`c${ids++}`),
+    tell: OperatorLog.make(clock),
     admits: () => true,
     comeBackAfterMs: () => 0
   }

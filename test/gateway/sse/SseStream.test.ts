@@ -12,6 +12,7 @@ import type { Session } from "../../../src/gateway/session/Session.ts"
 import type { SessionContext } from "../../../src/gateway/session/SessionContext.ts"
 import * as SseStream from "../../../src/gateway/sse/SseStream.ts"
 import { Strangers } from "../../../src/gateway/admission/Strangers.ts"
+import * as OperatorLog from "../../../src/gateway/OperatorLog.ts"
 import { ConnectionId } from "../../../src/protocol/values/Identity.ts"
 import { FakeBroker } from "../../hub/fakes.ts"
 import { makeHub } from "../../hub/hub.ts"
@@ -548,6 +549,7 @@ describe("Server-sent events", () => {
         add: (session) => sessions.add(session),
         remove: (session) => sessions.delete(session),
         nextId: () => ConnectionId.make("c1"),
+        tell: OperatorLog.make(clock),
         admits: () => true,
         comeBackAfterMs: () => 0,
         closed: () => {}

@@ -3,6 +3,7 @@ import { Clock, Effect, Fiber, Option } from "effect"
 import { Broker } from "effect-emitter"
 import { TestClock } from "effect/testing"
 import { Strangers } from "../../../src/gateway/admission/Strangers.ts"
+import * as OperatorLog from "../../../src/gateway/OperatorLog.ts"
 import type { SessionContext } from "../../../src/gateway/session/SessionContext.ts"
 import { renew } from "../../../src/gateway/websocket/Renewal.ts"
 import { Revoked } from "../../../src/hub/Revocation.ts"
@@ -43,6 +44,7 @@ const renewOver = Effect.fnUntraced(function*(awayTimes: number, isAwaited: () =
     add: () => {},
     remove: () => {},
     nextId: () => assert.fail("no connection is opened"),
+    tell: OperatorLog.make(yield* Clock.Clock),
     admits: () => true,
     comeBackAfterMs: () => 1,
     closed: () => {}

@@ -7,6 +7,7 @@ import type { SessionContext } from "../../../src/gateway/session/SessionContext
 import { Sessions } from "../../../src/gateway/session/Sessions.ts"
 import { Servers } from "../../../src/gateway/admission/Servers.ts"
 import { Strangers } from "../../../src/gateway/admission/Strangers.ts"
+import * as OperatorLog from "../../../src/gateway/OperatorLog.ts"
 import { Unauthenticated } from "../../../src/gateway/authentication/AuthenticationError.ts"
 import { WebSocketSession, type Wire } from "../../../src/gateway/websocket/WebSocketSession.ts"
 import type { CloseReason, Message } from "../../../src/hub/Transport.ts"
@@ -125,6 +126,7 @@ const makeSessions = Effect.gen(function*() {
     add: (session) => sessions.add(session),
     remove: (session) => sessions.remove(session),
     nextId: () => ConnectionId.make(`c${++ids}`),
+    tell: OperatorLog.make(clock),
     admits: () => true,
     comeBackAfterMs: () => 1_000,
     closed: (reason) => reasons.push(reason)

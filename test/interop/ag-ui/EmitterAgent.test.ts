@@ -74,11 +74,11 @@ describe("EmitterAgent", () => {
       const agent = yield* agentOf(app)
       const running = agent.runAgent({ runId: "r1" })
       yield* Deferred.await(said)
-      yield* until("the page knows of the run", () => agent.connection.run("r1").get() !== undefined)
       const state = Effect.map(
         app.broker.snapshot(user("ada"), Identity.RunId.make("r1")),
         ({ snapshot }) => snapshot?.state
       )
+      yield* until("its page knows of it", () => agent.connection.run("r1").get() !== undefined)
       yield* Effect.promise(() => agent.detachActiveRun())
       yield* Effect.promise(() => running)
       assert.strictEqual((yield* state)?.status, "active")

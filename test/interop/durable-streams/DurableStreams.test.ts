@@ -112,7 +112,10 @@ describe("a stream of events", () => {
     Effect.gen(function*() {
       const { app, get } = yield* make
       yield* app.gateway.drain
-      for (const live of ["long-poll", "sse"]) assert.strictEqual((yield* get(`?offset=now&live=${live}`)).status, 503)
+      for (const live of ["long-poll", "sse"]) {
+        const refused = yield* get(`?offset=now&live=${live}`)
+        assert.deepStrictEqual([refused.status, refused.headers.get("retry-after")], [503, "1"])
+      }
       assert.strictEqual((yield* get("?offset=now")).status, 200)
     }))
 

@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Fiber, Stream } from "effect"
 import { Broker, Identity } from "effect-emitter"
+import { TestClock } from "effect/testing"
 import * as RunLog from "../../../src/interop/server/RunLog.ts"
 import { toEnvelope } from "../../support/envelopes.ts"
 
@@ -34,3 +35,51 @@ it.effect("An ending that a reader knows is not the end of a run that began anew
       ]
     )
   }).pipe(Effect.provide(Broker.layerMemory())))
+
+const away = new Broker.BrokerError({
+  reason: new Broker.BrokerUnavailable({ operation: "pull", afterMs: 0, cause: new Error("away") })
+})
+
+/** Follows a run whose broker is away from its first event on, and gives what it reads, or fails with, after so long. */
+const throughOutage = (minutes: number) =>
+  Effect.gen(function*() {
+    const broker = yield* Broker.Broker
+    let isAway = false
+    const asked = <A>(effect: Effect.Effect<A, Broker.BrokerError>) =>
+      Effect.suspend(() => isAway ? Effect.fail(away) : effect)
+    const log = {
+      ...broker,
+      pull: (...asks: Parameters<typeof broker.pull>) => asked(broker.pull(...asks)),
+      snapshot: (...asks: Parameters<typeof broker.snapshot>) => asked(broker.snapshot(...asks))
+    }
+    const types: Array<string> = []
+    const following = yield* RunLog.follow(log, ada, run, { _tag: "Now" }).pipe(
+      Stream.runForEach((item) => Effect.sync(() => types.push(item._tag === "Event" ? item.event.type : item._tag))),
+      Effect.forkChild
+    )
+    yield* TestClock.adjust(0)
+    yield* broker.append(ada, [event(1, "agent_started", { agentName: "a" })])
+    yield* TestClock.adjust(0)
+    assert.deepStrictEqual(types, ["agent_started"])
+    isAway = true
+    yield* broker.append(ada, [event(2, "agent_thinking", { text: "on" })])
+    yield* TestClock.adjust(`${minutes} minutes`)
+    isAway = false
+    yield* broker.append(ada, [event(3, "agent_completed", { agentName: "a", durationMs: 1 })])
+    yield* TestClock.adjust("1 second")
+    const exit = yield* Fiber.await(following)
+    return { types, exit: exit._tag }
+  }).pipe(Effect.provide(Broker.layerMemory()))
+
+it.effect("A reader goes on where it was once a broker that was away is back, and nothing is missing", () =>
+  Effect.gen(function*() {
+    assert.deepStrictEqual(yield* throughOutage(4), {
+      types: ["agent_started", "agent_thinking", "agent_completed"],
+      exit: "Success"
+    })
+  }))
+
+it.effect("A reader whose broker stays away is not kept for ever", () =>
+  Effect.gen(function*() {
+    assert.deepStrictEqual(yield* throughOutage(6), { types: ["agent_started"], exit: "Failure" })
+  }))

@@ -3,7 +3,7 @@
  * a text is two, so that a stream can break between them.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Layer, Schema, Stream } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
 import { AgentEvents, Broker, Emitter, Event, Identity, UserLog } from "effect-emitter"
 import { HttpRouter } from "effect/http"
 import { request } from "node:http"
@@ -13,7 +13,7 @@ import { encode } from "../../../src/interop/server/EventStream.ts"
 import * as RunServer from "../../../src/interop/server/RunServer.ts"
 import type { Options } from "../../../src/interop/server/ServerOptions.ts"
 import { until, untilEffect } from "../../client/devices.ts"
-import { token, user } from "../../gateway/server.ts"
+import { envelope, token, user } from "../../gateway/server.ts"
 import { ownTimed } from "../../support/ownTime.ts"
 import { type App, parseEvents, serveApp } from "../app.ts"
 
@@ -108,6 +108,36 @@ const readUntil = (response: Response, wanted: string) =>
     }
     return text
   })
+
+/** A connection that the server has, and that nothing was asked on. */
+const heldConnection = Effect.fnUntraced(function*({ url }: { readonly url: string }) {
+  const socket = yield* Effect.acquireRelease(
+    Effect.sync(() => connectTo(Number(new URL(url).port), "127.0.0.1").on("error", () => {})),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+  let text = ""
+  socket.on("data", (bytes) => {
+    text += String(bytes)
+  })
+  const shown = yield* token("ada")
+  return {
+    ready: until("it is connected", () => !socket.connecting),
+    /** Posts JSON as ada, and gives all that comes until the end. */
+    send: (path: string, body: unknown) =>
+      Effect.suspend(() => {
+        const json = JSON.stringify(body)
+        const lines = [
+          `POST ${path} HTTP/1.1`,
+          "host: localhost",
+          `authorization: Bearer ${shown}`,
+          "content-type: application/json",
+          `content-length: ${json.length}`
+        ]
+        socket.write(`${lines.join("\r\n")}\r\n\r\n${json}`)
+        return Effect.map(until("it has ended", () => socket.destroyed), () => text)
+      })
+  }
+})
 
 const whole = ["agent_started", "text 1", "a", "text 2", "b", "text 3", "c", "agent_completed"]
 
@@ -417,4 +447,56 @@ describe("a stream", () => {
       const [text] = yield* Effect.all([textOf(response), app.close], { concurrency: 2 })
       assert.deepStrictEqual(messages(text), [...whole.slice(0, 5), "agent_error"])
     }))
+
+  it.live("that begins while the broker goes away waits for it", () =>
+    Effect.gen(function*() {
+      // The first is of the sign-in.
+      let asks = 0
+      const away = new Broker.BrokerError({
+        reason: new Broker.BrokerUnavailable({ operation: "subscribe", afterMs: 0, cause: new Error("away") })
+      })
+      const leaving = Layer.effect(
+        Broker.Broker,
+        Effect.map(Layer.build(Layer.orDie(Broker.layerMemory())), (built) => {
+          const broker = Context.get(built, Broker.Broker)
+          return {
+            ...broker,
+            subscribe: (...of: Parameters<typeof broker.subscribe>) =>
+              Effect.suspend(() => ++asks > 1 && asks < 6 ? Effect.fail(away) : broker.subscribe(...of))
+          }
+        })
+      )
+      const { done, more, program } = yield* makeProgram
+      yield* Deferred.succeed(more, undefined)
+      yield* Deferred.succeed(done, undefined)
+      const app = yield* serveApp(routes(program), {}, { broker: leaving })
+      assert.deepStrictEqual(messages(yield* textOf(yield* app.post("/runs", asked))), whole)
+      assert.isAtLeast(asks, 6)
+    }))
+
+  const late = [
+    ["a run that is not known", "r1"],
+    ["a run that goes on elsewhere", "r2"]
+  ] as const
+
+  for (const [what, run] of late) {
+    it.live(`on a server that closes is told to come back, and holds nothing up: for ${what}`, () =>
+      Effect.gen(function*() {
+        const { program, starts } = yield* makeProgram
+        const app = yield* serveApp(routes(program))
+        yield* app.broker.append(user("ada"), [envelope({ agentName: "a" }, { run: "r2", type: "agent_started" })])
+        const { ready, send } = yield* heldConnection(app)
+        yield* ready
+        const [ownMs, text] = yield* ownTimed(Effect.gen(function*() {
+          const closing = yield* Effect.forkChild(app.close)
+          yield* untilEffect("it drains", Effect.map(app.gateway.stats, ({ draining }) => draining))
+          const text = yield* send("/runs", { run, thread: "t1" })
+          yield* Fiber.join(closing)
+          return text
+        }))
+        assert.match(text, /^HTTP\/1\.1 503 [^]*\r\nretry-after: 1\r\n[^]*"code":"draining"/iu)
+        assert.deepStrictEqual(starts, [])
+        assert.isBelow(ownMs, 1_500)
+      }))
+  }
 })
