@@ -166,7 +166,7 @@ export class EmitterAgent extends AbstractAgent {
 
   override abortRun(): void {
     for (const run of this.current) {
-      this.connection.run(run).cancel().catch((error: unknown) => this.shared.config.connection.onError?.(error))
+      RunConnection.stop(this.connection, run).catch((error: unknown) => this.shared.config.connection.onError?.(error))
     }
   }
 

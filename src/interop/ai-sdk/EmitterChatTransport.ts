@@ -227,7 +227,7 @@ export class EmitterChatTransport {
       // A chat that resumes aborts what it showed before: then it goes on in this very turn.
       queueMicrotask(() => {
         if (this.#turns.get(chatId) !== turn) return
-        this.connection.run(run).cancel().catch((error: unknown) => this.#options.onError?.(error))
+        RunConnection.stop(this.connection, run).catch((error: unknown) => this.#options.onError?.(error))
       })
     }
     const stream = new ReadableStream<UiMessageChunk>({
