@@ -2,6 +2,8 @@
  * Which tab has the connection, in a browser and a world that a test turns by hand.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { connect } from "effect-emitter/client"
 import { PlainDriver } from "../../../src/client/driver/PlainDriver.ts"
 import { rethrow } from "../../../src/client/driver/Callback.ts"
 import { SharedTab } from "../../../src/client/shared/SharedTab.ts"
@@ -9,8 +11,10 @@ import * as Connector from "../../../src/client/transport/Connector.ts"
 import type { Locks } from "../../../src/client/transport/Platform.ts"
 import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
 import type { FakeSocket } from "../FakeSocket.ts"
+import { until } from "../devices.ts"
 import { events, welcome } from "../FakeSocket.ts"
 import { fakeWorld } from "../FakeWorld.ts"
+import { tinyServer } from "../TinyServer.ts"
 import { fakeBrowser } from "./FakeBrowser.ts"
 
 const start = () => {
@@ -173,6 +177,37 @@ describe("tabs of one browser", () => {
     await emit()
     assert.deepStrictEqual([ann.offsets, bob.offsets, alone.offsets], [[1], [1], [1]])
   })
+
+  it.live("have each its own where the browser refuses the page a channel, as Firefox does without cookies", () =>
+    Effect.gen(function*() {
+      const tiny = yield* tinyServer(1)
+      class Refused {
+        constructor() {
+          throw new DOMException("The operation is insecure.", "SecurityError")
+        }
+        addEventListener(): void {}
+        postMessage(): void {}
+        close(): void {}
+      }
+      const offsets: Array<number> = []
+      const { status } = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          connect({
+            url: `ws://127.0.0.1:${tiny.port}/events`,
+            shared: "ann",
+            platform: { locks: fakeBrowser().tab().locks, BroadcastChannel: Refused },
+            onEvent: ({ offset }) => offsets.push(offset)
+          })
+        ),
+        ({ close }) => Effect.sync(close)
+      )
+      yield* until("live", () => status.getSnapshot().state === "live", 1)
+      tiny.append(2)
+      yield* until("its events", () => offsets.length === 2, 1)
+      tiny.close(4500)
+      yield* until("another connection", () => status.getSnapshot().state === "waiting", 1)
+      yield* until("live again", () => status.getSnapshot().state === "live", 1)
+    }))
 
   it("leave nothing behind when they close", async () => {
     const { browser, open, pass, sockets, timers } = start()
