@@ -8,7 +8,8 @@
  *   to each tab from the gateway.
  * - It acknowledges what every tab has handled that takes the event. A tab that does
  *   not answer for 2 seconds does not count, and has to come again.
- * - What becomes of the connection becomes of those of the tabs.
+ * - What becomes of the connection becomes of those of the tabs. A command is kept as long
+ *   as its tab repeats it.
  *
  * @since 0.2.0
  */
@@ -30,6 +31,9 @@ const gatherMs = 200
 /** How long a tab may be silent after it was asked. */
 const silentMs = 2_000
 
+/** How long a command is kept: its tab sends it again before, while anybody waits for it. */
+const commandMs = 15_000
+
 type Welcome = Extract<ServerFrame, { readonly type: "welcome" }>
 type Hello = Extract<ToLeader, { readonly type: "hello" }>
 
@@ -43,6 +47,7 @@ export interface Upstream {
   readonly status: StatusStore
   readonly handled: (position: Position) => void
   readonly ask: (frame: CommandFrame) => void
+  readonly forget: (id: string) => void
   readonly renew: () => void
   readonly reconnect: () => void
   readonly close: () => void
@@ -88,6 +93,8 @@ export class Leader {
   readonly #ground: Ground
   readonly #tabs = new Map<string, Tab>()
   readonly #waiting = new Map<string, Hello>()
+  /** What ends the wait for each command that was passed on. */
+  readonly #asked = new Map<string, () => void>()
   #upstream: Upstream | undefined
   #tail: EventTail | undefined
   #welcome: Welcome | undefined
@@ -139,7 +146,7 @@ export class Leader {
   /** It leads no more; nobody is told. */
   stop(): void {
     this.#isOver = true
-    for (const cancel of this.#cancel) cancel()
+    for (const cancel of [...this.#cancel, ...this.#asked.values()]) cancel()
     this.#upstream?.close()
   }
 
@@ -151,6 +158,8 @@ export class Leader {
         }
         return this.#settle()
       case "command":
+        this.#asked.get(frame.id)?.()
+        this.#asked.set(frame.id, this.#ground.after(commandMs, () => this.#forget(frame.id)))
         return this.#upstream?.ask(frame)
       case "token":
         return this.#upstream?.renew()
@@ -213,7 +222,14 @@ export class Leader {
     this.#admit()
   }
 
+  #forget(id: string): void {
+    this.#asked.get(id)?.()
+    this.#asked.delete(id)
+    this.#upstream?.forget(id)
+  }
+
   #answered(id: string, outcome: Outcome | undefined): void {
+    this.#forget(id)
     if (outcome !== undefined) this.#frame(JSON.stringify({ type: "command", id, ...outcome }))
   }
 
@@ -246,6 +262,8 @@ export class Leader {
   #down(code: number, reason: string): void {
     this.#tabs.clear()
     this.#waiting.clear()
+    // Tabs that still wait for an answer ask again by their next connection.
+    for (const id of this.#asked.keys()) this.#forget(id)
     this.#say({ type: "down", code, reason })
   }
 
