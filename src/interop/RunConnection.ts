@@ -110,11 +110,12 @@ export const stop = async ({ run }: Connection, id: string): Promise<void> => {
   const { cancel, get, subscribe } = run(id)
   const outcome = await cancel()
   if (outcome.outcome === "accepted" || outcome.reason !== "unknownRun") return
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const end = subscribe(resolve)
   // It may have begun while the answer was on its way.
-  if (get() === undefined) await promise
-  end()
+  if (get() === undefined) {
+    await new Promise<void>((resolve) => {
+      const end = subscribe(() => resolve(end()))
+    })
+  }
   await cancel()
 }
 

@@ -264,11 +264,11 @@ export class EmitterAgent extends AbstractAgent {
     })
   }
 
-  // The answer to the request is not read: the connection brings the run.
+  // The answer says that the run has begun, which the connection brings.
   private async ask(input: RunAgentInput, signal: AbortSignal): Promise<void> {
     const { api, connection, credentials, headers: given } = this.shared.config
     const headers = await RunRequest.headersOf(given)
-    const asked = { accept: "text/event-stream", body: input, headers, signal, what: "run" }
+    const asked = { accept: "application/json", body: input, headers, signal, what: "run" }
     const response = await RunRequest.post(String(api), asked, { ...connection, credentials })
     await response.body?.cancel()
   }

@@ -252,10 +252,10 @@ export class EmitterConnectionAdapter implements SubscribeConnectionAdapter {
     const { api = "/agent", headers: given } = this.#options
     const headers = await RunRequest.headersOf(given)
     for (const [name, value] of Object.entries(more ?? {})) headers.set(name, value)
-    // The answer is not read: the connection brings the run.
+    // The answer says that the run has begun, which the connection brings.
     const response = await RunRequest.post(
       api,
-      { accept: "text/event-stream", body: input, headers, signal, what: "run" },
+      { accept: "application/json", body: input, headers, signal, what: "run" },
       this.#options
     )
     await response.body?.cancel()

@@ -1,9 +1,9 @@
 /**
- * Runs that their pages stop, over real sockets.
+ * What pages are told of runs that do not begin as they should, over real sockets.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { ChatClient } from "@tanstack/ai-client"
-import { Deferred, Effect, Layer } from "effect"
+import { Deferred, Effect, Layer, Option } from "effect"
 import { AgentEvents, Broker, Emitter, UserLog } from "effect-emitter"
 import { AgUi } from "effect-emitter/ag-ui"
 import { EmitterAgent } from "effect-emitter/ag-ui/client"
@@ -14,10 +14,10 @@ import { until } from "../client/devices.ts"
 import { token, user } from "../gateway/server.ts"
 import { type App, serveApp } from "./app.ts"
 
-/** What a page asks for, and how it stops that. */
+/** A page: `ask` asks for a run, and gives why there is none; `stop` stops it. */
 interface Asked {
   readonly connection: EmitterChatTransport["connection"]
-  readonly ask: () => void
+  readonly ask: () => Promise<unknown>
   readonly stop: () => void
   readonly close: () => void
 }
@@ -38,7 +38,7 @@ const pages: ReadonlyArray<readonly [string, (app: App, token: string) => Asked]
     }
     return {
       connection: transport.connection,
-      ask: () => void ask().catch(() => {}),
+      ask: () => ask().catch((error: unknown) => error),
       stop: () => stopping.abort(),
       close: transport.close
     }
@@ -51,18 +51,22 @@ const pages: ReadonlyArray<readonly [string, (app: App, token: string) => Asked]
     })
     return {
       connection: agent.connection,
-      ask: () => void agent.runAgent({ runId: "r1" }).catch(() => {}),
+      ask: () => agent.runAgent({ runId: "r1" }).catch((error: unknown) => error),
       stop: () => agent.abortRun(),
       close: () => agent.close()
     }
   }],
   ["TanStack AI", ({ url }, token) => {
     const connection = new EmitterConnectionAdapter({ url: `${url}/events`, api: `${url}/agent`, token })
-    const chat = new ChatClient({ connection, threadId: "t1", persistence: true })
+    const { promise, resolve } = Promise.withResolvers<unknown>()
+    const chat = new ChatClient({ connection, threadId: "t1", persistence: true, onError: resolve })
     chat.attach()
     return {
       connection: connection.connection,
-      ask: () => void chat.sendMessage("Hello"),
+      ask: () => {
+        void chat.sendMessage("Hello")
+        return promise
+      },
       stop: () => chat.stop(),
       close: () => {
         chat.dispose()
@@ -71,6 +75,32 @@ const pages: ReadonlyArray<readonly [string, (app: App, token: string) => Asked]
     }
   }]
 ]
+
+/** A page with a live connection, and the application that runs this for it. */
+const opened = Effect.fnUntraced(function*<E>(
+  make: (app: App, token: string) => Asked,
+  run: () => Effect.Effect<unknown, E, Emitter.Emitter>
+) {
+  const app = yield* serveApp(Layer.merge(AgUi.layer({ path: "/agent", run }), AiSdk.layer({ path: "/chat", run })))
+  const shown = yield* token("ada")
+  const page = yield* Effect.acquireRelease(Effect.sync(() => make(app, shown)), ({ close }) => Effect.sync(close))
+  yield* until("live", () => page.connection.status.getSnapshot().state === "live", 20)
+  return { app, page }
+})
+
+describe("a run whose program ends without beginning it", () => {
+  for (const [name, make] of pages) {
+    it.live(`is not waited for, by the client for ${name}`, () =>
+      Effect.gen(function*() {
+        const { page } = yield* opened(make, () => Effect.sleep("100 millis"))
+        const answer = yield* Effect.timeoutOption(Effect.promise(page.ask), "5 seconds")
+        assert.include(
+          String(Option.getOrElse(answer, () => "no answer")),
+          "The program has ended without beginning the run"
+        )
+      }), 60_000)
+  }
+})
 
 describe("a run that is stopped before it has begun", () => {
   for (const [name, make] of pages) {
@@ -89,16 +119,8 @@ describe("a run that is stopped before it has begun", () => {
               )
             )
           )
-        const app = yield* serveApp(
-          Layer.merge(AgUi.layer({ path: "/agent", run }), AiSdk.layer({ path: "/chat", run }))
-        )
-        const shown = yield* token("ada")
-        const page = yield* Effect.acquireRelease(
-          Effect.sync(() => make(app, shown)),
-          ({ close }) => Effect.sync(close)
-        )
-        yield* until("live", () => page.connection.status.getSnapshot().state === "live", 20)
-        page.ask()
+        const { app, page } = yield* opened(make, run)
+        void page.ask()
         yield* Deferred.await(asked)
         yield* Effect.sleep("100 millis")
         page.stop()
