@@ -135,6 +135,7 @@ export class Leader {
       case "bye":
         this.#tabs.delete(message.from)
         this.#waiting.delete(message.from)
+        if (message.renews === true) this.#upstream?.reconnect()
         return this.#settle()
       case "sent":
         return tab && this.#pass(tab, message.frame)

@@ -14,6 +14,7 @@ import type { FakeSocket } from "../FakeSocket.ts"
 import { until } from "../devices.ts"
 import { events, welcome } from "../FakeSocket.ts"
 import { fakeWorld } from "../FakeWorld.ts"
+import { proxyTo } from "../Proxy.ts"
 import { tinyServer } from "../TinyServer.ts"
 import { fakeBrowser } from "./FakeBrowser.ts"
 
@@ -207,6 +208,42 @@ describe("tabs of one browser", () => {
       tiny.close(4500)
       yield* until("another connection", () => status.getSnapshot().state === "waiting", 1)
       yield* until("live again", () => status.getSnapshot().state === "live", 1)
+    }))
+
+  it.live("renew a connection that looks alive when one of them is told to reconnect", () =>
+    Effect.gen(function*() {
+      const tiny = yield* tinyServer(1)
+      const proxy = yield* proxyTo(() => tiny.port)
+      const browser = fakeBrowser()
+      const opened = Effect.gen(function*() {
+        const { BroadcastChannel, locks } = browser.tab()
+        const offsets: Array<number> = []
+        const connection = yield* Effect.acquireRelease(
+          Effect.sync(() =>
+            connect({
+              url: `ws://127.0.0.1:${proxy.port}/events`,
+              shared: "ann",
+              platform: { BroadcastChannel, locks },
+              onEvent: ({ offset }) => offsets.push(offset)
+            })
+          ),
+          ({ close }) => Effect.sync(close)
+        )
+        yield* until("live", () => connection.status.getSnapshot().state === "live", 2)
+        return { connection, offsets }
+      })
+      const tabs = [yield* opened, yield* opened] as const
+      yield* until("one connection", () => proxy.stats().open === 1, 2)
+      for (const [at, { connection }] of tabs.entries()) {
+        // The event is lost on the way, and nobody hears of it.
+        proxy.hold()
+        tiny.append(1)
+        yield* Effect.sleep("100 millis")
+        proxy.release()
+        connection.reconnect()
+        yield* until("the event", () => tabs.every(({ offsets }) => offsets.length === at + 1), 1)
+      }
+      assert.deepStrictEqual(tabs.map(({ offsets }) => offsets), [[1, 2], [1, 2]])
     }))
 
   it("leave nothing behind when they close", async () => {
