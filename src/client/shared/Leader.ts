@@ -59,7 +59,7 @@ export interface Upstream {
  * - `say`: tells the tabs, its own among them.
  * - `connect`: opens the connection at a position. `heard` is called with each message
  *   of the gateway before it is taken.
- * - `resign`: the gateway wants this tab no more.
+ * - `resign`: the gateway wants this tab no more, or it has no token.
  * - `after`: calls once after so many milliseconds, and returns what cancels it.
  * - `decode`: reads a message of the gateway.
  *
@@ -244,7 +244,11 @@ export class Leader {
         return this.#admit()
       case "waiting": {
         const { cause } = status
-        return cause._tag === "closed" ? this.#down(cause.code, cause.detail) : this.#down(lost, cause._tag)
+        if (cause._tag === "closed") return this.#down(cause.code, cause.detail)
+        this.#down(lost, cause._tag)
+        // Another tab may have a token.
+        if (cause._tag === "tokenFailed") this.#ground.resign()
+        return
       }
       case "stopped": {
         const { reason } = status

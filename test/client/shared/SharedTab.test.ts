@@ -246,6 +246,47 @@ describe("tabs of one browser", () => {
       assert.deepStrictEqual(tabs.map(({ offsets }) => offsets), [[1, 2], [1, 2]])
     }))
 
+  it.live("connect by another one when the one that has the connection gets no token any more", () =>
+    Effect.gen(function*() {
+      const tiny = yield* tinyServer(1)
+      const proxy = yield* proxyTo(() => tiny.port)
+      const browser = fakeBrowser()
+      let failures = 0
+      const tokens = [
+        () => {
+          if (failures > 0) throw new Error("the session is over")
+          return { token: "first", expiresAt: Date.now() + 500 }
+        },
+        () => "second"
+      ]
+      const tabs = yield* Effect.forEach(tokens, (token) =>
+        Effect.gen(function*() {
+          const { BroadcastChannel, locks } = browser.tab()
+          const connection = yield* Effect.acquireRelease(
+            Effect.sync(() =>
+              connect({
+                url: `ws://127.0.0.1:${proxy.port}/events`,
+                shared: "ann",
+                token,
+                platform: { BroadcastChannel, locks },
+                connectTimeoutMs: 500,
+                onError: () => failures++
+              })
+            ),
+            ({ close }) => Effect.sync(close)
+          )
+          yield* until("live", () => connection.status.getSnapshot().state === "live", 2)
+          return connection
+        }))
+      yield* until("one connection", () => proxy.stats().open === 1, 2)
+      failures = 1
+      yield* Effect.sleep("600 millis")
+      proxy.cut()
+      yield* until("waiting", () => tabs[1]?.status.getSnapshot().state !== "live", 1)
+      yield* until("the second", () => tabs[1]?.status.getSnapshot().state === "live", 1)
+      assert.strictEqual(tabs[0]?.status.getSnapshot().state, "waiting")
+    }))
+
   it("leave nothing behind when they close", async () => {
     const { browser, open, pass, sockets, timers } = start()
     const tabs = [open(), open()]
