@@ -110,12 +110,11 @@ export const stop = async ({ run }: Connection, id: string): Promise<void> => {
   const { cancel, get, subscribe } = run(id)
   const outcome = await cancel()
   if (outcome.outcome === "accepted" || outcome.reason !== "unknownRun") return
+  const begun = Promise.withResolvers<void>()
+  const end = subscribe(begun.resolve)
   // It may have begun while the answer was on its way.
-  if (get() === undefined) {
-    await new Promise<void>((resolve) => {
-      const end = subscribe(() => resolve(end()))
-    })
-  }
+  if (get() === undefined) await begun.promise
+  end()
   await cancel()
 }
 

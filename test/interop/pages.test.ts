@@ -22,7 +22,9 @@ interface Asked {
   readonly close: () => void
 }
 
-const pages: ReadonlyArray<readonly [string, (app: App, token: string) => Asked]> = [
+type Token = () => Promise<string>
+
+const pages: ReadonlyArray<readonly [string, (app: App, token: Token) => Asked]> = [
   ["the AI SDK", ({ url }, token) => {
     const transport = new EmitterChatTransport({ url: `${url}/events`, api: `${url}/chat`, token })
     const stopping = new AbortController()
@@ -58,14 +60,21 @@ const pages: ReadonlyArray<readonly [string, (app: App, token: string) => Asked]
   }],
   ["TanStack AI", ({ url }, token) => {
     const connection = new EmitterConnectionAdapter({ url: `${url}/events`, api: `${url}/agent`, token })
-    const { promise, resolve } = Promise.withResolvers<unknown>()
-    const chat = new ChatClient({ connection, threadId: "t1", persistence: true, onError: resolve })
+    let error: unknown
+    const chat = new ChatClient({
+      connection,
+      threadId: "t1",
+      persistence: true,
+      onError: (failure) => {
+        error = failure
+      }
+    })
     chat.attach()
     return {
       connection: connection.connection,
-      ask: () => {
-        void chat.sendMessage("Hello")
-        return promise
+      ask: async () => {
+        await chat.sendMessage("Hello")
+        return error
       },
       stop: () => chat.stop(),
       close: () => {
@@ -78,12 +87,17 @@ const pages: ReadonlyArray<readonly [string, (app: App, token: string) => Asked]
 
 /** A page with a live connection, and the application that runs this for it. */
 const opened = Effect.fnUntraced(function*<E>(
-  make: (app: App, token: string) => Asked,
-  run: () => Effect.Effect<unknown, E, Emitter.Emitter>
+  make: (app: App, token: Token) => Asked,
+  run: () => Effect.Effect<unknown, E, Emitter.Emitter>,
+  tokens = Infinity
 ) {
   const app = yield* serveApp(Layer.merge(AgUi.layer({ path: "/agent", run }), AiSdk.layer({ path: "/chat", run })))
   const shown = yield* token("ada")
-  const page = yield* Effect.acquireRelease(Effect.sync(() => make(app, shown)), ({ close }) => Effect.sync(close))
+  let left = tokens
+  const page = yield* Effect.acquireRelease(
+    Effect.sync(() => make(app, () => left-- > 0 ? Promise.resolve(shown) : new Promise(() => {}))),
+    ({ close }) => Effect.sync(close)
+  )
   yield* until("live", () => page.connection.status.getSnapshot().state === "live", 20)
   return { app, page }
 })
@@ -98,6 +112,20 @@ describe("a run whose program ends without beginning it", () => {
           String(Option.getOrElse(answer, () => "no answer")),
           "The program has ended without beginning the run"
         )
+      }), 60_000)
+  }
+})
+
+describe("a run that is stopped while no token comes for its request", () => {
+  for (const [name, make] of pages) {
+    it.live(`is not waited for, by the client for ${name}`, () =>
+      Effect.gen(function*() {
+        const { page } = yield* opened(make, () => Effect.void, 1)
+        const asked = page.ask()
+        yield* Effect.sleep("50 millis")
+        page.stop()
+        const answer = yield* Effect.timeoutOption(Effect.promise(() => asked), "3 seconds")
+        assert.isTrue(Option.isSome(answer))
       }), 60_000)
   }
 })

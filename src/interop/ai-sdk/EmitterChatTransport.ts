@@ -247,7 +247,7 @@ export class EmitterChatTransport {
   async #send(runId: string, options: SendOptions): Promise<void> {
     const { abortSignal: signal, chatId, messageId, messages, metadata, trigger } = options
     const { api = "/api/chat", body, headers: given, send } = this.#options
-    const headers = await RunRequest.headersOf(given)
+    const headers = await RunRequest.headersOf(given, signal)
     new Headers(options.headers).forEach((value, name) => headers.set(name, value))
     const bodyOf = { ...body, ...options.body }
     if (send !== undefined) {

@@ -250,7 +250,7 @@ export class EmitterConnectionAdapter implements SubscribeConnectionAdapter {
 
   async #ask(input: object, more: Record<string, string> | undefined, signal: AbortSignal | undefined): Promise<void> {
     const { api = "/agent", headers: given } = this.#options
-    const headers = await RunRequest.headersOf(given)
+    const headers = await RunRequest.headersOf(given, signal)
     for (const [name, value] of Object.entries(more ?? {})) headers.set(name, value)
     // The answer says that the run has begun, which the connection brings.
     const response = await RunRequest.post(
