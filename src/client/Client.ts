@@ -73,7 +73,8 @@ export type { Token, TokenSource } from "./driver/TokenSource.ts"
  * - `runs`: the state of each run, folded from snapshots and events, as a store that
  *   pages subscribe to; `run`: one of them by its id, also to stop it, to answer it or
  *   to send it a command of the program's own. `runChanges` gives all of them
- *   now and after each change, and skips what a slow reader has no time for.
+ *   now and after each change, and skips what a slow reader has no time for. It ends when
+ *   the client stops: `status` says why.
  * - `position`: up to where events were handled.
  * - `accepts`: what the server takes beyond the first version of the protocol, such as
  *   `command`, by the last welcome. It is empty until a welcome has come.

@@ -56,7 +56,10 @@ export const connect = <D extends Event.AnyDefinition = BuiltIn>(options: Connec
 
 const loaded = { PlainDriver, open, decode, rethrow }
 
-/** Opens connections through what tabs share, where they can and are to. It is loaded by those that do. */
+/**
+ * Opens connections through what tabs share, where they can and are to. It is loaded by those that do; one that cannot
+ * load it, as after a deploy, has its own.
+ */
 const sharing = <D extends Event.AnyDefinition>(
   options: ConnectOptions<D>,
   platform: Platform,
@@ -68,8 +71,9 @@ const sharing = <D extends Event.AnyDefinition>(
   let tab: SharedTab<D> | undefined
   return (_, url, transport, listener, end) =>
     openLater(async () => {
-      const { SharedTab } = await import("./shared/SharedTab.ts")
-      tab ??= new SharedTab({
+      const module = await import("./shared/SharedTab.ts").catch(() => undefined)
+      if (module === undefined) return () => open(platform, url, transport, listener)
+      tab ??= new module.SharedTab({
         ...loaded,
         options,
         platform,
@@ -80,7 +84,7 @@ const sharing = <D extends Event.AnyDefinition>(
         user: shared,
         end
       })
-      const { open } = tab
-      return () => open(transport, listener)
+      const { open: openShared } = tab
+      return () => openShared(transport, listener)
     }, listener)
 }

@@ -101,6 +101,24 @@ export const caughtUp = async ({ status }: Connection, signal: AbortSignal | und
 }
 
 /**
+ * Stops a run, also one that was asked for and has not begun: that one as it begins.
+ *
+ * @category commands
+ * @since 0.2.0
+ */
+export const stop = async ({ run }: Connection, id: string): Promise<void> => {
+  const { cancel, get, subscribe } = run(id)
+  const outcome = await cancel()
+  if (outcome.outcome === "accepted" || outcome.reason !== "unknownRun") return
+  const begun = Promise.withResolvers<void>()
+  const end = subscribe(begun.resolve)
+  // It may have begun while the answer was on its way.
+  if (get() === undefined) await begun.promise
+  end()
+  await cancel()
+}
+
+/**
  * Fails where the connection has stopped: nothing comes by it any more.
  *
  * @category checks

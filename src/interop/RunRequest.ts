@@ -19,8 +19,15 @@ export type GivenHeaders = HeadersInit | (() => HeadersInit | Promise<HeadersIni
  * @category conversions
  * @since 0.2.0
  */
-export const headersOf = async (given: GivenHeaders): Promise<Headers> =>
-  new Headers(typeof given === "function" ? await given() : given)
+export const headersOf = async (given: GivenHeaders, signal: AbortSignal | undefined): Promise<Headers> =>
+  new Headers(typeof given === "function" ? await unlessAborted(given(), signal) : given)
+
+/** What a program gives may never come: nobody need wait for it who has aborted. */
+const unlessAborted = <A>(answer: A | Promise<A>, signal: AbortSignal | undefined): Promise<A> =>
+  Promise.race([
+    answer,
+    new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)))
+  ])
 
 /**
  * Posts a body as JSON, with the token of the connection where no other credentials are
@@ -45,7 +52,7 @@ export const post = async (
   }
 ): Promise<Response> => {
   if (token !== undefined && !headers.has("authorization")) {
-    const answer = typeof token === "function" ? await token() : token
+    const answer = typeof token === "function" ? await unlessAborted(token(), signal) : token
     const text = typeof answer === "string" ? answer : answer?.token
     if (text !== undefined) headers.set("authorization", `Bearer ${text}`)
   }

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Random, Result, Schema, SchemaGetter, Stream, SubscriptionRef } from "effect"
+import { Effect, Exit, Fiber, Option, Random, Result, Schema, SchemaGetter, Stream, SubscriptionRef } from "effect"
 import { AgentEvents, Event } from "effect-emitter"
 import { Client, PositionStorage } from "effect-emitter/client"
 import { TestClock } from "effect/testing"
@@ -605,14 +605,18 @@ describe("Client", () => {
         const client = yield* Client.make({ url, webSocket: WebSocket })
         const never = client.run("r-1").done
         const drained = yield* Effect.forkDetach(Stream.runDrain(client.events))
+        const changes = yield* Effect.forkDetach(Stream.runCollect(client.runChanges))
         yield* settle
         last().open()
         last().push(welcome(), events([1]))
         yield* settle
-        return { client, drained, never }
+        return { client, changes, drained, never }
       }))
       yield* Fiber.join(made.drained)
       assert.isUndefined(yield* Effect.promise(() => made.never))
+      yield* settle
+      assert.deepStrictEqual(made.changes.pollUnsafe(), Exit.succeed([[]]))
+      assert.deepStrictEqual(yield* Stream.runCollect(made.client.runChanges), [[]])
       assert.deepStrictEqual(last().sent.at(-1), { type: "ack", offset: 1, epoch: "E1" })
       assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "" })
       assert.deepStrictEqual(yield* statusOf(made.client), { state: "stopped", reason: { _tag: "closed" } })

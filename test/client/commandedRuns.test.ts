@@ -8,6 +8,8 @@ import { Client, type CommandError, connect, type Run, type TransportName } from
 import { Command } from "effect-emitter/events"
 import { serve, type Served, token } from "../gateway/server.ts"
 import { until } from "./devices.ts"
+import { proxyTo } from "./Proxy.ts"
+import { fakeBrowser } from "./shared/FakeBrowser.ts"
 
 const Steer = Command.make("steer", { payload: { text: Schema.NonEmptyString, until: Schema.Date } })
 
@@ -153,3 +155,44 @@ for (const [name, make] of Object.entries(devices)) {
     })
   }
 }
+
+describe("a command of a tab that shares its connection", () => {
+  for (const shared of [undefined, "ada"]) {
+    it.live(`is not done any more once its tab gave it up while nobody could be reached (${shared ?? "not shared"})`, () =>
+      Effect.gen(function*() {
+        const served = yield* serve()
+        const proxy = yield* proxyTo(() => served.port)
+        const given = yield* token("ada")
+        const browser = fakeBrowser()
+        const tab = Effect.acquireRelease(
+          Effect.sync(() => {
+            const { BroadcastChannel, locks } = browser.tab()
+            const url = `ws://127.0.0.1:${proxy.port}/events`
+            const platform = { BroadcastChannel, locks }
+            return connect({ url, token: given, shared, platform, backoff: { baseMs: 5, capMs: 50 } })
+          }),
+          ({ close }) => Effect.sync(close)
+        )
+        const first = yield* tab
+        yield* until("the first", () => first.status.getSnapshot().state === "live")
+        const tabs = [first, yield* tab]
+        const areLive = () => tabs.every(({ status }) => status.getSnapshot().state === "live")
+        yield* until("all live", () => areLive() && proxy.stats().open === (shared === undefined ? 2 : 1))
+        yield* begin(served, Effect.never)
+        yield* until("the run", () => tabs.every(({ run }) => run("r1").get()?.status === "active"))
+        proxy.hold()
+        const asked = yield* Effect.forEach(
+          tabs,
+          ({ run }) => Effect.flip(Effect.tryPromise(() => run("r1").cancel({ timeoutMs: 300 }))),
+          { concurrency: 2 }
+        )
+        assert.lengthOf(asked, 2)
+        proxy.cut()
+        proxy.release()
+        const before = proxy.stats().total
+        yield* until("live again", () => areLive() && proxy.stats().total > before)
+        yield* Effect.sleep("500 millis")
+        assert.deepStrictEqual(tabs.map(({ run }) => run("r1").get()?.status), ["active", "active"])
+      }))
+  }
+})

@@ -120,7 +120,7 @@ export type Token = string | TokenAnswer | undefined
  * - `renew`: asks for a new token and sends it, without a new connection.
  * - `reconnect`: connects again now. It brings a retry forward, as far as the server
  *   allows, and renews a connection that looks alive; no event is lost or repeated.
- *   A page does so by itself when it is shown again or its network is back.
+ *   When a page is shown again or its network is back, it brings a retry forward by itself.
  * - `close`: ends it for good. It calls `onStatus` with `stopped` once, and nothing
  *   after that; what a handler's promise is rejected with later is uncaught.
  *

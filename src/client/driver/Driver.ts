@@ -112,7 +112,12 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
     // The effect that asks has a clock of its own.
     after: () => () => {}
   })
-  const runChanges = yield* makeRunChanges(runs)
+  const { end: endRunChanges, runChanges } = yield* makeRunChanges(runs)
+  const stopped = (): void => {
+    commands.stop()
+    runs.close()
+    endRunChanges()
+  }
   const socket = yield* makeSocket(options, tell)
   const timer = yield* makeTimer(monotonic, () => tell({ _tag: "tick" }))
   const asking = yield* FiberHandle.make()
@@ -178,8 +183,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
       case "status": {
         if (action.status.state === "stopped") {
           subscribers.close(endOf(action.status.reason))
-          commands.stop()
-          runs.close()
+          stopped()
         }
         return SubscriptionRef.set(status, action.status)
       }
@@ -203,8 +207,7 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
       yield* timer.arm(wakeAt(state))
     }
   }).pipe(Effect.onError((cause) => {
-    runs.close()
-    commands.stop()
+    stopped()
     if (Cause.hasInterruptsOnly(cause)) return Effect.void
     subscribers.close(cause)
     return Effect.logError("The client ended by a defect", cause)
@@ -286,12 +289,23 @@ const makeTimer = Effect.fnUntraced(function*(now: () => number, ring: () => voi
   }
 })
 
-/** Word that runs have changed: a reader takes the newest state when it has time. */
+/** Word that runs have changed, and that they change no more: a reader takes the newest state when it has time. */
 const makeRunChanges = Effect.fnUntraced(function*({ getSnapshot, subscribe }: Runs) {
-  const changed = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
-  PubSub.publishUnsafe(changed, undefined)
-  subscribe(() => PubSub.publishUnsafe(changed, undefined))
-  return Stream.map(Stream.fromPubSub(changed), getSnapshot)
+  const changed = yield* PubSub.sliding<{ readonly isLast: boolean }>({ capacity: 1, replay: 1 })
+  const tell = (isLast: boolean) => PubSub.publishUnsafe(changed, { isLast })
+  tell(false)
+  const leave = subscribe(() => tell(false))
+  return {
+    runChanges: Stream.fromPubSub(changed).pipe(
+      Stream.takeUntil(({ isLast }) => isLast),
+      Stream.map(getSnapshot),
+      Stream.changesWith((before, after) => before === after)
+    ),
+    end: () => {
+      leave()
+      tell(true)
+    }
+  }
 })
 
 const endOf = (reason: StopReason): Cause.Cause<Refused | Cause.Done> => {

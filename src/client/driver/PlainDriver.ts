@@ -142,6 +142,7 @@ export class PlainDriver<D extends Event.AnyDefinition> implements Connection<D>
   readonly renew = (): void => this.#tell({ _tag: "renew" })
   readonly reconnect = (): void => this.#tell({ _tag: "reconnect" })
   readonly ask = (command: CommandFrame): void => this.#tell({ _tag: "ask", command })
+  readonly forget = (id: string): void => this.#tell({ _tag: "forget", id })
 
   /** Everything up to here was handled, also while it closes. */
   handled(position: Position): void {

@@ -28,6 +28,9 @@ export const tokenTimeoutMs = 30_000
 /** How long a renewal in band that failed waits before it is tried again. */
 const renewAgainMs = 5_000
 
+/** Why a connection is closed that another one takes the place of: it may only look alive. */
+export const reconnecting = "reconnecting"
+
 /** Connects, with a token if there is one to be had. */
 export const dial = (turn: Turn): void => {
   const { token } = turn
@@ -255,7 +258,7 @@ export const onWake = (turn: Turn): void => {
  */
 export const onReconnect = (turn: Turn): void => {
   if (turn.phase._tag !== "Open") return onWake(turn)
-  leave(turn, "reconnecting")
+  leave(turn, reconnecting)
   dial(turn)
 }
 

@@ -71,7 +71,8 @@ export const next = (
   now: number,
   random: number
 ): readonly [delayMs: number, pace: Pace] => {
-  const ceilingMs = Math.min(capMs, baseMs * 2 ** step)
+  // No more than so often doubled, since 0 ms times infinity is no time.
+  const ceilingMs = Math.min(capMs, baseMs * 2 ** Math.min(step, 64))
   const quick = now < quickUntil
   return [
     Math.floor(random * (quick ? Math.min(quickMs, ceilingMs) : ceilingMs)),

@@ -92,6 +92,8 @@ export const onGap = (turn: Turn, frame: Frame<"gap">): Loss | undefined => {
   const position = { epoch: frame.epoch, offset: frame.to }
   const previous = start?.epoch === earliest.epoch ? undefined : start
   if (start !== undefined) awaitSnapshots(turn, snapshots, { position: start, resume: start })
+  // The snapshots name all runs that go on, and those that ended meanwhile, as far as the server has not forgotten them.
+  if (!known || frame.reason === "retention") doubt(turn)
   if (!known) newEpoch(turn)
   turn.position = position
   if (turn.phase._tag === "Open" && turn.phase.epoch !== frame.epoch) {
@@ -131,7 +133,7 @@ export const onSnapshot = (turn: Turn, frame: Frame<"snapshot">): Loss | undefin
 }
 
 /**
- * Reports runs of the old epoch as lost, once all snapshots are here and neither a
+ * Reports runs of before a gap as lost, once all snapshots are here and neither a
  * snapshot nor an event has named them. It waits until every event that was in the
  * log at the welcome has come, since one of them may still name such a run.
  *
@@ -144,6 +146,7 @@ export const settle = (turn: Turn): void => {
   if (phase._tag !== "Open" || !phase.caughtUp) return
   turn.pending = undefined
   if (pending.runs.size === 0) return
+  for (const run of pending.runs) setRunning(turn, run, false)
   turn.actions.push({
     _tag: "deliver",
     items: Array.from(pending.runs, (run): Item => ({ _tag: "Lost", run, at: turn.wall })),
@@ -175,10 +178,13 @@ const heard = (turn: Turn, run: string): void => {
   turn.pending = { ...turn.pending, runs }
 }
 
+/** Whether the server still knows the runs that are open is to be seen. */
+const doubt = (turn: Turn): void => {
+  if (turn.pending === undefined) return
+  turn.pending = { ...turn.pending, runs: new Set([...turn.pending.runs, ...turn.running]) }
+}
+
 const newEpoch = (turn: Turn): void => {
-  if (turn.pending !== undefined) {
-    turn.pending = { ...turn.pending, runs: new Set([...turn.pending.runs, ...turn.running]) }
-  }
   turn.former = new Set([...turn.former, ...RecentIds.toSet(turn.recent)].slice(-RecentIds.kept))
   turn.recent = RecentIds.empty
   turn.running = new Set()

@@ -86,7 +86,7 @@ export type Phase =
 /**
  * Snapshots on their way, after a gap or a first welcome: `left` of them. Until
  * they are here, a lost connection means to go back and ask for them again.
- * `runs` are those of an old epoch that no snapshot and no event has named yet;
+ * `runs` are those of before a gap that no snapshot and no event has named yet;
  * they are lost once all snapshots are here, and all that was in the log at the
  * welcome.
  *

@@ -8,7 +8,8 @@
  *   to each tab from the gateway.
  * - It acknowledges what every tab has handled that takes the event. A tab that does
  *   not answer for 2 seconds does not count, and has to come again.
- * - What becomes of the connection becomes of those of the tabs.
+ * - What becomes of the connection becomes of those of the tabs. A command is kept as long
+ *   as its tab repeats it.
  *
  * @since 0.2.0
  */
@@ -30,6 +31,9 @@ const gatherMs = 200
 /** How long a tab may be silent after it was asked. */
 const silentMs = 2_000
 
+/** How long a command is kept: its tab sends it again before, while anybody waits for it. */
+const commandMs = 15_000
+
 type Welcome = Extract<ServerFrame, { readonly type: "welcome" }>
 type Hello = Extract<ToLeader, { readonly type: "hello" }>
 
@@ -43,6 +47,7 @@ export interface Upstream {
   readonly status: StatusStore
   readonly handled: (position: Position) => void
   readonly ask: (frame: CommandFrame) => void
+  readonly forget: (id: string) => void
   readonly renew: () => void
   readonly reconnect: () => void
   readonly close: () => void
@@ -54,7 +59,7 @@ export interface Upstream {
  * - `say`: tells the tabs, its own among them.
  * - `connect`: opens the connection at a position. `heard` is called with each message
  *   of the gateway before it is taken.
- * - `resign`: the gateway wants this tab no more.
+ * - `resign`: the gateway wants this tab no more, or it has no token.
  * - `after`: calls once after so many milliseconds, and returns what cancels it.
  * - `decode`: reads a message of the gateway.
  *
@@ -88,6 +93,8 @@ export class Leader {
   readonly #ground: Ground
   readonly #tabs = new Map<string, Tab>()
   readonly #waiting = new Map<string, Hello>()
+  /** What ends the wait for each command that was passed on. */
+  readonly #asked = new Map<string, () => void>()
   #upstream: Upstream | undefined
   #tail: EventTail | undefined
   #welcome: Welcome | undefined
@@ -128,6 +135,7 @@ export class Leader {
       case "bye":
         this.#tabs.delete(message.from)
         this.#waiting.delete(message.from)
+        if (message.renews === true) this.#upstream?.reconnect()
         return this.#settle()
       case "sent":
         return tab && this.#pass(tab, message.frame)
@@ -139,7 +147,7 @@ export class Leader {
   /** It leads no more; nobody is told. */
   stop(): void {
     this.#isOver = true
-    for (const cancel of this.#cancel) cancel()
+    for (const cancel of [...this.#cancel, ...this.#asked.values()]) cancel()
     this.#upstream?.close()
   }
 
@@ -151,6 +159,8 @@ export class Leader {
         }
         return this.#settle()
       case "command":
+        this.#asked.get(frame.id)?.()
+        this.#asked.set(frame.id, this.#ground.after(commandMs, () => this.#forget(frame.id)))
         return this.#upstream?.ask(frame)
       case "token":
         return this.#upstream?.renew()
@@ -213,7 +223,14 @@ export class Leader {
     this.#admit()
   }
 
+  #forget(id: string): void {
+    this.#asked.get(id)?.()
+    this.#asked.delete(id)
+    this.#upstream?.forget(id)
+  }
+
   #answered(id: string, outcome: Outcome | undefined): void {
+    this.#forget(id)
     if (outcome !== undefined) this.#frame(JSON.stringify({ type: "command", id, ...outcome }))
   }
 
@@ -227,7 +244,11 @@ export class Leader {
         return this.#admit()
       case "waiting": {
         const { cause } = status
-        return cause._tag === "closed" ? this.#down(cause.code, cause.detail) : this.#down(lost, cause._tag)
+        if (cause._tag === "closed") return this.#down(cause.code, cause.detail)
+        this.#down(lost, cause._tag)
+        // Another tab may have a token.
+        if (cause._tag === "tokenFailed") this.#ground.resign()
+        return
       }
       case "stopped": {
         const { reason } = status
@@ -246,6 +267,8 @@ export class Leader {
   #down(code: number, reason: string): void {
     this.#tabs.clear()
     this.#waiting.clear()
+    // Tabs that still wait for an answer ask again by their next connection.
+    for (const id of this.#asked.keys()) this.#forget(id)
     this.#say({ type: "down", code, reason })
   }
 

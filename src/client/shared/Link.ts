@@ -17,6 +17,7 @@ import type { Position } from "../../protocol/values/Position.ts"
 import type { ClientFrame } from "../transport/ClientFrame.ts"
 import type { OpenSocket, SocketListener } from "../transport/Platform.ts"
 import type { decode } from "../transport/ServerFrames.ts"
+import type { reconnecting } from "../session/Handshake.ts"
 import type { ToLeader, ToTab } from "./Message.ts"
 import { takes } from "./Thread.ts"
 
@@ -29,6 +30,9 @@ const lateMs = 2_000
 
 /** What a lost network looks like on a WebSocket. */
 const lost = 1006
+
+/** Said by a session whose connection may only look alive. */
+const renewing: typeof reconnecting = "reconnecting"
 
 type Hello = Extract<ClientFrame, { readonly type: "hello" }>
 
@@ -116,7 +120,7 @@ export class Link implements OpenSocket {
     this.#cancel()
     this.#cancelProbe()
     if (mode._tag === "Alone") mode.socket?.close(code, reason)
-    if (mode._tag !== "New") this.#say({ type: "bye" })
+    if (mode._tag !== "New") this.#say({ type: "bye", renews: mode._tag === "Joined" && reason === renewing })
   }
 
   /** It is over, and its session is told. */

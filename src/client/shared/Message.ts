@@ -15,7 +15,7 @@ import type { ClientFrame } from "../transport/ClientFrame.ts"
  * - `probe`: it asks whether the leader is there.
  * - `here`: the answer to `ask`.
  * - `sent`: a frame for the gateway.
- * - `bye`: it has gone.
+ * - `bye`: it has gone; where it `renews`, since the connection may only look alive.
  *
  * @category models
  * @since 0.2.0
@@ -31,7 +31,7 @@ export type ToLeader =
     | { readonly type: "probe" }
     | { readonly type: "here" }
     | { readonly type: "sent"; readonly frame: ClientFrame }
-    | { readonly type: "bye" }
+    | { readonly type: "bye"; readonly renews?: boolean }
   )
 
 /**

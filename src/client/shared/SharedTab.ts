@@ -78,7 +78,7 @@ export class SharedTab<D extends Event.AnyDefinition> {
   readonly #name: string
   #taking: Taking | undefined
   #link: Link | undefined
-  /** Whether the browser gives this page no locks. */
+  /** Whether the browser gives this page no locks, or no channel. */
   #isAlone = false
 
   constructor(ground: Ground<D>) {
@@ -99,8 +99,8 @@ export class SharedTab<D extends Event.AnyDefinition> {
     const { decode, end, open, platform, url } = this.#ground
     if (end.aborted) return undefined
     this.#link?.close(1000, "")
-    if (this.#isAlone) return open(platform, url, transport, listener)
-    const taking = this.#takePart()
+    const taking = this.#isAlone ? undefined : this.#takePart()
+    if (taking === undefined) return open(platform, url, transport, listener)
     this.#link = new Link({
       id: nextId(),
       decode,
@@ -114,17 +114,28 @@ export class SharedTab<D extends Event.AnyDefinition> {
     return this.#link
   }
 
-  #takePart(): Taking {
+  #takePart(): Taking | undefined {
     if (this.#taking !== undefined) {
       if (this.#taking.campaign.signal.aborted) this.#campaign(this.#taking, false)
       return this.#taking
     }
-    const channel = new this.#ground.BroadcastChannel(this.#name)
+    const channel = this.#openChannel()
+    if (channel === undefined) return undefined
     const taking: Taking = { channel, campaign: new AbortController(), leader: undefined }
     this.#taking = taking
     channel.addEventListener("message", ({ data }) => this.#take(taking, data))
     this.#campaign(taking, false)
     return taking
+  }
+
+  // Firefox refuses one to a page that may keep no cookies.
+  #openChannel(): Channel | undefined {
+    try {
+      return new this.#ground.BroadcastChannel(this.#name)
+    } catch {
+      this.#isAlone = true
+      return undefined
+    }
   }
 
   /** Waits for the lock, or steals it; leads while it is held. */

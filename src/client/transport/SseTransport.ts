@@ -116,10 +116,10 @@ export const openSse = (fetch: Fetch, url: string, listener: SocketListener, loa
     acknowledging = false
   }
 
-  // Where there is no answer the session asks again.
+  // Where there is no answer the session asks again. What something on the way says instead is none.
   const command = async (frame: CommandFrame): Promise<void> => {
     const response = await post(JSON.stringify(frame))
-    if (response?.ok === true) attached?.message(response.text)
+    if (response?.ok === true && textOf(jsonOf(response.text), "type") === frame.type) attached?.message(response.text)
   }
 
   const post = async (body: string): Promise<{ status: number; ok: boolean; text: string } | undefined> => {

@@ -34,6 +34,9 @@
  * - **A run is started once.** A second `POST` for it, also one that comes later, reads it:
  *   `RUN_STARTED`, the messages and the state so far, then what comes. With the id of the
  *   last event in `Last-Event-ID` it gets just what lies behind that.
+ * - **A client that accepts only `application/json`** starts the run alone: 202 with its `run`
+ *   and `thread` once it has begun, after 20 seconds at the latest, or 500 where its program
+ *   ended without it. `EmitterAgent` does so.
  * - **A client that leaves stops nothing.** What stops a run is a `cancel` command, by
  *   `EmitterAgent` or posted to the gateway's path.
  * - **A request of the run** (`Emitter.ask`) ends the client's run with an `interrupt`; its
@@ -117,6 +120,9 @@ export const layer = <R>({ path, run, ...options }: Options<R>): Layer.Layer<
               cursor
             )
             : server.join(principal, resumed.run)
+          if (RunServer.isStartAlone(request)) {
+            return yield* RunServer.startedAlone(items, { run: resumed?.run ?? input.runId, thread: input.threadId })
+          }
           const mapping = AgUiMapping.make({ ...telling, ...resumed })
           return yield* server.respond(request, principal, encode(mapping, JSON.stringify, cursor)(items))
         })))

@@ -80,7 +80,8 @@ interface Shared extends RunConnection.RunConnection<RunConnection.RunReader> {
  */
 export class EmitterAgent extends AbstractAgent {
   private shared: Shared
-  private current = new Set<string>()
+  /** The runs that are told, and what ends that. */
+  private current = new Map<string, (error: unknown) => void>()
   /** How far the runs were told. */
   private told = new Map<string, string>()
   private connecting = 0
@@ -98,7 +99,7 @@ export class EmitterAgent extends AbstractAgent {
   override clone(): EmitterAgent {
     const cloned: EmitterAgent = super.clone()
     cloned.shared = this.shared
-    cloned.current = new Set()
+    cloned.current = new Map()
     cloned.told = new Map()
     cloned.connecting = 0
     cloned.watchers = new Set()
@@ -165,8 +166,10 @@ export class EmitterAgent extends AbstractAgent {
   }
 
   override abortRun(): void {
-    for (const run of this.current) {
-      this.connection.run(run).cancel().catch((error: unknown) => this.shared.config.connection.onError?.(error))
+    for (const [run, fail] of this.current) {
+      RunConnection.stop(this.connection, run).catch((error: unknown) => this.shared.config.connection.onError?.(error))
+      // What has not begun may never do so.
+      if (this.connection.run(run).get() === undefined) fail(new DOMException("the run was stopped", "AbortError"))
     }
   }
 
@@ -247,7 +250,7 @@ export class EmitterAgent extends AbstractAgent {
         await Promise.resolve()
         if (leaving.signal.aborted) return
         RunConnection.throwIfStopped(connection)
-        this.current.add(run)
+        this.current.set(run, fail)
         // An answer comes before the state that is shown: the request is open until then.
         if (begin !== undefined && more.answered !== undefined) await begin(leaving.signal)
         readers.add(reader)
@@ -264,11 +267,11 @@ export class EmitterAgent extends AbstractAgent {
     })
   }
 
-  // The answer to the request is not read: the connection brings the run.
+  // The answer says that the run has begun, which the connection brings.
   private async ask(input: RunAgentInput, signal: AbortSignal): Promise<void> {
     const { api, connection, credentials, headers: given } = this.shared.config
-    const headers = await RunRequest.headersOf(given)
-    const asked = { accept: "text/event-stream", body: input, headers, signal, what: "run" }
+    const headers = await RunRequest.headersOf(given, signal)
+    const asked = { accept: "application/json", body: input, headers, signal, what: "run" }
     const response = await RunRequest.post(String(api), asked, { ...connection, credentials })
     await response.body?.cancel()
   }

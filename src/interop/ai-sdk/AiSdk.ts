@@ -23,7 +23,8 @@
  *   run goes on when the client leaves: an abort of the SDK is no more than that. A
  *   device ends it by the command `cancel`; the id of the message is that of its run.
  * - `POST {path}` by a client that accepts only `application/json` starts the run
- *   alone, and answers 202 with its `run` and `thread`: `EmitterChatTransport` does so.
+ *   alone, and answers 202 with its `run` and `thread` once it has begun, after 20 seconds
+ *   at the latest, or 500 where its program ended without it: `EmitterChatTransport` does so.
  * - `GET {path}/{chatId}/stream` is what `resume` asks for: the active run of the chat
  *   that began last, from its beginning, or 204 where none is active.
  *
@@ -95,8 +96,8 @@ export const layer = <R = never>(
           // @effect-diagnostics-next-line anyUnknownInErrorContext:off
           const program = provided(Effect.suspend(() => run(asked)))
           const items = yield* server.start(request, principal, { run: id, thread }, program)
-          return isStartAlone(request.headers["accept"])
-            ? HttpServerResponse.jsonUnsafe({ run: id, thread }, { status: 202 })
+          return RunServer.isStartAlone(request)
+            ? yield* RunServer.startedAlone(items, { run: id, thread })
             : yield* server.respond(request, principal, encode(id)(items), headers)
         })))
 
@@ -116,9 +117,6 @@ export const layer = <R = never>(
 const headers = { "x-vercel-ai-ui-message-stream": "v1" }
 
 const isThread = Schema.is(ThreadId)
-
-const isStartAlone = (accept = "*/*"): boolean =>
-  !/event-stream|\*\/\*/u.test(accept) && /application\/json/u.test(accept)
 
 const encode = (run: RunId) => (items: Stream.Stream<RunItem, BrokerError>): Stream.Stream<string, BrokerError> =>
   items.pipe(

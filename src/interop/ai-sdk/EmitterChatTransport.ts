@@ -227,7 +227,7 @@ export class EmitterChatTransport {
       // A chat that resumes aborts what it showed before: then it goes on in this very turn.
       queueMicrotask(() => {
         if (this.#turns.get(chatId) !== turn) return
-        this.connection.run(run).cancel().catch((error: unknown) => this.#options.onError?.(error))
+        RunConnection.stop(this.connection, run).catch((error: unknown) => this.#options.onError?.(error))
       })
     }
     const stream = new ReadableStream<UiMessageChunk>({
@@ -247,7 +247,7 @@ export class EmitterChatTransport {
   async #send(runId: string, options: SendOptions): Promise<void> {
     const { abortSignal: signal, chatId, messageId, messages, metadata, trigger } = options
     const { api = "/api/chat", body, headers: given, send } = this.#options
-    const headers = await RunRequest.headersOf(given)
+    const headers = await RunRequest.headersOf(given, signal)
     new Headers(options.headers).forEach((value, name) => headers.set(name, value))
     const bodyOf = { ...body, ...options.body }
     if (send !== undefined) {

@@ -22,6 +22,7 @@ import * as FiberSet from "effect/FiberSet"
 import type { HttpServerError } from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
@@ -435,6 +436,39 @@ const untilEmpty = (places: Quota): Effect.Effect<void> =>
  */
 export const refuse = (status: number, code: string, message: string, more: object = {}): Refused =>
   HttpServerResponse.jsonUnsafe({ code, message, ...more }, { status, headers: { "cache-control": "no-store" } })
+
+/**
+ * Whether a client wants to know that its run has begun, and not read it: it is told of runs by a connection.
+ *
+ * @category responses
+ * @since 0.2.0
+ */
+export const isStartAlone = ({ headers: { accept = "*/*" } }: HttpServerRequest): boolean =>
+  !/event-stream|\*\/\*/u.test(accept) && /application\/json/u.test(accept)
+
+/**
+ * The answer to who does not read the run: that it has begun, or that its program has ended without it. It does not wait
+ * for ever for a run that takes its time.
+ *
+ * @category responses
+ * @since 0.2.0
+ */
+export const startedAlone = (
+  items: Stream.Stream<RunItem, BrokerError>,
+  { run, thread }: Wanted
+): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
+  Effect.map(
+    // Where the log cannot be read, the connection tells of the run as soon as it can.
+    Effect.timeoutOption(Effect.catch(Stream.runHead(items), () => Effect.succeedNone), startsWithin),
+    (head) => {
+      const first = Option.flatten(head)
+      return Option.isSome(first) && first.value._tag === "Missing"
+        ? refuse(500, "notBegun", first.value.message)
+        : HttpServerResponse.jsonUnsafe({ run, thread }, { status: 202 })
+    }
+  )
+
+const startsWithin = "20 seconds"
 
 const toStandard = SchemaIssue.makeFormatterStandardSchemaV1()
 

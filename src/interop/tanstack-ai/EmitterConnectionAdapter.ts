@@ -215,7 +215,6 @@ export class EmitterConnectionAdapter implements SubscribeConnectionAdapter {
     const { run } = telling
     const { initial, isOver, next } = TanStackMapping.make(telling, this.#told.get(run))
     let state = initial
-    let isBegun = false
     const leave = (): void => {
       this.#readers.delete(reader)
       signal?.removeEventListener("abort", abort)
@@ -223,7 +222,6 @@ export class EmitterConnectionAdapter implements SubscribeConnectionAdapter {
     const take = (item: RunItem): void => {
       const [after, events] = next(state, item)
       state = after
-      isBegun = true
       this.#told.set(run, after.told)
       queue().push(...events.map((event) => toChunk(event, telling)))
       if (!isEnd(item) && isOver?.(after) !== true) return
@@ -237,14 +235,13 @@ export class EmitterConnectionAdapter implements SubscribeConnectionAdapter {
     const reader: RunConnection.RunReader = { run, take, fail }
     const abort = (): void => {
       leave()
-      // A page that waited for the run to begin, and gave up, stops nothing.
-      if (this.#options.abort === "leave" || !isBegun) return
-      this.connection.run(run).cancel().catch((error: unknown) => this.#options.onError?.(error))
+      if (this.#options.abort === "leave") return
+      RunConnection.stop(this.connection, run).catch((error: unknown) => this.#options.onError?.(error))
     }
+    signal?.addEventListener("abort", abort)
     const open = (): void => {
       if (signal?.aborted === true) return
       this.#readers.add(reader)
-      signal?.addEventListener("abort", abort)
       const known = this.connection.run(run).get()
       if (known !== undefined) take(toItem(known, this.connection))
     }
@@ -253,12 +250,12 @@ export class EmitterConnectionAdapter implements SubscribeConnectionAdapter {
 
   async #ask(input: object, more: Record<string, string> | undefined, signal: AbortSignal | undefined): Promise<void> {
     const { api = "/agent", headers: given } = this.#options
-    const headers = await RunRequest.headersOf(given)
+    const headers = await RunRequest.headersOf(given, signal)
     for (const [name, value] of Object.entries(more ?? {})) headers.set(name, value)
-    // The answer is not read: the connection brings the run.
+    // The answer says that the run has begun, which the connection brings.
     const response = await RunRequest.post(
       api,
-      { accept: "text/event-stream", body: input, headers, signal, what: "run" },
+      { accept: "application/json", body: input, headers, signal, what: "run" },
       this.#options
     )
     await response.body?.cancel()

@@ -159,6 +159,19 @@ describe("DeviceSession", () => {
     assert.isAtMost(hands.delay, 400)
   })
 
+  it("goes on for ever, also with no wait at all", () => {
+    for (const baseMs of [0, 200]) {
+      const hands = new Hands({ backoff: { ...defaults.backoff, baseMs } })
+      hands.tell({ _tag: "start" })
+      for (let attempt = 1; attempt <= 2_000; attempt++) {
+        hands.close(1006)
+        assert.isAtMost(hands.delay, defaults.backoff.capMs)
+        if (hands.status.state === "waiting") hands.pass(hands.delay)
+      }
+      assert.strictEqual(hands.state.attempt, 2_000)
+    }
+  })
+
   it("fault 23a: waits half a second at most for five seconds after a connection that was welcomed, then ever longer", () => {
     const hands = new Hands()
     hands.tell({ _tag: "start" })

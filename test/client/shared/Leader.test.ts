@@ -52,6 +52,7 @@ const start = () => {
         },
         handled: ({ offset }) => handled.push(offset),
         ask: ({ id }) => done.push(`ask ${id}`),
+        forget: (id) => done.push(`forget ${id}`),
         renew: () => done.push("renew"),
         reconnect: () => done.push("reconnect"),
         close: () => done.push("close")
@@ -203,6 +204,24 @@ describe("a leading tab", () => {
     assert.deepStrictEqual(done, ["ask c1", "renew"])
     hear(`{"type":"ping"}`)
     assert.deepStrictEqual<unknown>(said, [{ type: "frame", leader: "L", frame: `{"type":"ping"}` }])
+  })
+
+  it("keeps a command while its tab repeats it, and none of a connection that was lost", async () => {
+    const { done, leader, pass, show } = await started()
+    const command = (id: string) =>
+      leader.take({ type: "sent", from: "b", frame: { type: "command", id, run: "r1", name: "cancel" } })
+    command("c1")
+    await pass(10_000)
+    command("c1")
+    await pass(14_999)
+    assert.deepStrictEqual(done, ["ask c1", "ask c1"])
+    await pass(1)
+    assert.deepStrictEqual(done.splice(0), ["ask c1", "ask c1", "forget c1"])
+    command("c2")
+    show({ state: "waiting", retryAt: 0, attempt: 1, cause: { _tag: "silent", silentMs: 1 } })
+    assert.deepStrictEqual(done.splice(0), ["ask c2", "forget c2"])
+    await pass(20_000)
+    assert.deepStrictEqual(done, [])
   })
 
   it("keeps the newest 2,048 events for tabs that come", async () => {

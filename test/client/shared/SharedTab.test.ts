@@ -2,6 +2,8 @@
  * Which tab has the connection, in a browser and a world that a test turns by hand.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { connect } from "effect-emitter/client"
 import { PlainDriver } from "../../../src/client/driver/PlainDriver.ts"
 import { rethrow } from "../../../src/client/driver/Callback.ts"
 import { SharedTab } from "../../../src/client/shared/SharedTab.ts"
@@ -9,8 +11,11 @@ import * as Connector from "../../../src/client/transport/Connector.ts"
 import type { Locks } from "../../../src/client/transport/Platform.ts"
 import * as ServerFrames from "../../../src/client/transport/ServerFrames.ts"
 import type { FakeSocket } from "../FakeSocket.ts"
+import { until } from "../devices.ts"
 import { events, welcome } from "../FakeSocket.ts"
 import { fakeWorld } from "../FakeWorld.ts"
+import { proxyTo } from "../Proxy.ts"
+import { tinyServer } from "../TinyServer.ts"
 import { fakeBrowser } from "./FakeBrowser.ts"
 
 const start = () => {
@@ -173,6 +178,114 @@ describe("tabs of one browser", () => {
     await emit()
     assert.deepStrictEqual([ann.offsets, bob.offsets, alone.offsets], [[1], [1], [1]])
   })
+
+  it.live("have each its own where the browser refuses the page a channel, as Firefox does without cookies", () =>
+    Effect.gen(function*() {
+      const tiny = yield* tinyServer(1)
+      class Refused {
+        constructor() {
+          throw new DOMException("The operation is insecure.", "SecurityError")
+        }
+        addEventListener(): void {}
+        postMessage(): void {}
+        close(): void {}
+      }
+      const offsets: Array<number> = []
+      const { status } = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          connect({
+            url: `ws://127.0.0.1:${tiny.port}/events`,
+            shared: "ann",
+            platform: { locks: fakeBrowser().tab().locks, BroadcastChannel: Refused },
+            onEvent: ({ offset }) => offsets.push(offset)
+          })
+        ),
+        ({ close }) => Effect.sync(close)
+      )
+      yield* until("live", () => status.getSnapshot().state === "live", 1)
+      tiny.append(2)
+      yield* until("its events", () => offsets.length === 2, 1)
+      tiny.close(4500)
+      yield* until("another connection", () => status.getSnapshot().state === "waiting", 1)
+      yield* until("live again", () => status.getSnapshot().state === "live", 1)
+    }))
+
+  it.live("renew a connection that looks alive when one of them is told to reconnect", () =>
+    Effect.gen(function*() {
+      const tiny = yield* tinyServer(1)
+      const proxy = yield* proxyTo(() => tiny.port)
+      const browser = fakeBrowser()
+      const opened = Effect.gen(function*() {
+        const { BroadcastChannel, locks } = browser.tab()
+        const offsets: Array<number> = []
+        const connection = yield* Effect.acquireRelease(
+          Effect.sync(() =>
+            connect({
+              url: `ws://127.0.0.1:${proxy.port}/events`,
+              shared: "ann",
+              platform: { BroadcastChannel, locks },
+              onEvent: ({ offset }) => offsets.push(offset)
+            })
+          ),
+          ({ close }) => Effect.sync(close)
+        )
+        yield* until("live", () => connection.status.getSnapshot().state === "live", 2)
+        return { connection, offsets }
+      })
+      const tabs = [yield* opened, yield* opened] as const
+      yield* until("one connection", () => proxy.stats().open === 1, 2)
+      for (const [at, { connection }] of tabs.entries()) {
+        // The event is lost on the way, and nobody hears of it.
+        proxy.hold()
+        tiny.append(1)
+        yield* Effect.sleep("100 millis")
+        proxy.release()
+        connection.reconnect()
+        yield* until("the event", () => tabs.every(({ offsets }) => offsets.length === at + 1), 1)
+      }
+      assert.deepStrictEqual(tabs.map(({ offsets }) => offsets), [[1, 2], [1, 2]])
+    }))
+
+  it.live("connect by another one when the one that has the connection gets no token any more", () =>
+    Effect.gen(function*() {
+      const tiny = yield* tinyServer(1)
+      const proxy = yield* proxyTo(() => tiny.port)
+      const browser = fakeBrowser()
+      let failures = 0
+      const tokens = [
+        () => {
+          if (failures > 0) throw new Error("the session is over")
+          return { token: "first", expiresAt: Date.now() + 500 }
+        },
+        () => "second"
+      ]
+      const tabs = yield* Effect.forEach(tokens, (token) =>
+        Effect.gen(function*() {
+          const { BroadcastChannel, locks } = browser.tab()
+          const connection = yield* Effect.acquireRelease(
+            Effect.sync(() =>
+              connect({
+                url: `ws://127.0.0.1:${proxy.port}/events`,
+                shared: "ann",
+                token,
+                platform: { BroadcastChannel, locks },
+                connectTimeoutMs: 500,
+                onError: () => failures++
+              })
+            ),
+            ({ close }) => Effect.sync(close)
+          )
+          yield* until("live", () => connection.status.getSnapshot().state === "live", 2)
+          return connection
+        }))
+      yield* until("one connection", () => proxy.stats().open === 1, 2)
+      failures = 1
+      yield* Effect.sleep("600 millis")
+      proxy.cut()
+      yield* until("waiting", () => tabs[1]?.status.getSnapshot().state !== "live", 1)
+      yield* until("the second", () => tabs[1]?.status.getSnapshot().state === "live", 1)
+      assert.strictEqual(tabs[0]?.status.getSnapshot().state, "waiting")
+    }))
 
   it("leave nothing behind when they close", async () => {
     const { browser, open, pass, sockets, timers } = start()

@@ -285,4 +285,17 @@ describe("An event stream", () => {
     stream.close(1000, "")
     assert.lengthOf(requests, 4)
   })
+
+  it("takes a page of somebody else, in answer to a command, for no answer", async () => {
+    const answer = `{"type":"command","id":"c1","outcome":"accepted"}`
+    const answers = ["<html>Are you human?</html>", `{"type":"welcome"}`, "[]", "", answer]
+    const { heard, stream } = open(({ init }) =>
+      init.method === "POST" ? new Response(answers.shift()) : new Promise(() => {})
+    )
+    for (let left = answers.length; left > 0; left--) {
+      stream.send({ type: "command", id: "c1", run: "r1", name: "cancel" })
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    assert.deepStrictEqual(heard, [JSON.parse(answer)])
+  })
 })
