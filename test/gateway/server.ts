@@ -69,6 +69,7 @@ export const serve = Effect.fnUntraced(function*(
     readonly admission?: Layer.Layer<Admission.Admission>
     readonly policy?: Layer.Layer<CommandPolicy.CommandPolicy> | undefined
     readonly port?: number
+    readonly server?: Parameters<typeof NodeHttpServer.layer>[0]
   } = {}
 ) {
   const scope = yield* Scope.fork(yield* Effect.scope)
@@ -80,7 +81,9 @@ export const serve = Effect.fnUntraced(function*(
     Layer.provide(Layer.mergeAll(layers.admission ?? Layer.empty, layers.policy ?? Layer.empty)),
     Layer.provide(layers.authenticator ?? Layer.orDie(authenticator)),
     Layer.provideMerge(layers.broker ?? Layer.orDie(Broker.layerMemory())),
-    Layer.provideMerge(NodeHttpServer.layer(createServer, { port: layers.port ?? 0, host: "127.0.0.1" })),
+    Layer.provideMerge(
+      NodeHttpServer.layer(layers.server ?? createServer, { port: layers.port ?? 0, host: "127.0.0.1" })
+    ),
     Layer.buildWithScope(scope)
   )
   const { address } = Context.get(context, HttpServer.HttpServer)

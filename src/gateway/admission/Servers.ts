@@ -11,6 +11,7 @@ import * as NetAddress from "effect/net/NetAddress"
 import * as Result from "effect/Result"
 import { subscribe, unsubscribe } from "node:diagnostics_channel"
 import { IncomingMessage, ServerResponse } from "node:http"
+import { Http2ServerRequest, type Http2ServerResponse, type Http2Session } from "node:http2"
 import { Server, Socket } from "node:net"
 import { Server as TlsServer } from "node:tls"
 import { Room, type Strangers } from "./Strangers.ts"
@@ -33,6 +34,8 @@ export class Servers {
   private readonly kept = new Room<Socket>({ count: Infinity, ms: Infinity }, (socket) => void socket.destroy())
   // Connections that do not speak TLS yet, though they have to, by their two ends.
   private readonly unsecured = new Map<string, Unsecured>()
+  // Connections of HTTP/2 that have asked for something.
+  private readonly sessions = new WeakSet<Http2Session>()
   private stoppedAt: number | undefined
   // One function for all sockets, told apart by `this`: a closure for each would cost every device.
   private readonly onClose: () => void
@@ -143,12 +146,25 @@ export class Servers {
     socket.once("close", this.onClose)
   }
 
-  private readonly onRequest = (request: IncomingMessage, response: ServerResponse | undefined): void => {
+  private readonly onRequest = (
+    request: IncomingMessage | Http2ServerRequest,
+    response: ServerResponse | Http2ServerResponse | undefined
+  ): void => {
+    if (request instanceof Http2ServerRequest) return this.onStream(request)
     const { socket } = request
     this.leave(socket)
     if (!(response instanceof ServerResponse)) return
     this.asking.set(socket, (this.asking.get(socket) ?? 0) + 1)
     response.once("close", () => this.onAnswered(socket))
+  }
+
+  // What HTTP/2 shows as the socket of a request only stands for it.
+  private onStream({ socket, stream: { session } }: Http2ServerRequest): void {
+    if (session === undefined || this.sessions.has(session)) return
+    this.sessions.add(session)
+    const ends = endsOf(socket)
+    const own = this.strangers.silent.find((one) => endsOf(one) === ends)
+    if (own !== undefined) this.leave(own)
   }
 
   private onAnswered(socket: Socket): void {
@@ -207,6 +223,6 @@ const addressOf = (server: Server): NetAddress.SocketAddress | undefined => {
     : Result.getOrUndefined(NetAddress.inetAddressFromIpString(address.address, address.port))
 }
 
-// Node does not tell which connection a socket with TLS is over.
+// Node does not tell which connection a socket with TLS is over, nor which one a request of HTTP/2 came by.
 const endsOf = ({ localPort, remoteAddress, remotePort }: Socket): string =>
   `${localPort} ${remoteAddress} ${remotePort}`

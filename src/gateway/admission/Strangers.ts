@@ -72,6 +72,14 @@ export class Room<A extends object> {
     this.held.delete(stranger)
   }
 
+  /** The oldest of which this is so. */
+  find(isIt: (stranger: A) => boolean): A | undefined {
+    for (const stranger of this.held.keys()) {
+      if (isIt(stranger)) return stranger
+    }
+    return undefined
+  }
+
   /** Cuts those whose time is over: `ms` where there is less of it than there was. */
   tick(now: number, ms: number = this.limit.ms): void {
     for (const [oldest, since] of this.held) {

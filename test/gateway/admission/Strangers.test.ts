@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
 import { Authenticator } from "effect-emitter/gateway"
+import { connect as connectHttp2, createServer as createHttp2Server } from "node:http2"
 import { connect as connectTcp, type Socket } from "node:net"
 import { until, untilEffect } from "../../client/devices.ts"
 import { Room } from "../../../src/gateway/admission/Strangers.ts"
 import { startProcess } from "../process.ts"
-import { connect, dial, serve, token } from "../server.ts"
+import { append, connect, dial, serve, token } from "../server.ts"
 
 /** How a refused request looks on the wire: what it asks for, and the headers that make it one. */
 const upgrade = (path: string, headers: ReadonlyArray<string>) =>
@@ -255,6 +256,26 @@ describe("Strangers", () => {
       yield* device.send({ type: "token", token: yield* token("ada") })
       yield* Effect.sleep("50 millis")
       assert.strictEqual(device.socket.readyState, device.socket.OPEN)
+    }))
+
+  it.live("cut a connection of HTTP/2 that asks for nothing, and leave one alone that asked", () =>
+    Effect.gen(function*() {
+      const served = yield* serve({ silentTimeout: "300 millis" }, { server: () => createHttp2Server() })
+      const open = Effect.acquireRelease(
+        Effect.sync(() => connectHttp2(served.http).on("error", () => {})),
+        (session) => Effect.sync(() => session.destroy())
+      )
+      const [asking, silent] = [yield* open, yield* open]
+      const authorization = `Bearer ${yield* token("ada")}`
+      let text = ""
+      asking.request({ ":path": "/events", accept: "text/event-stream", authorization }).on("data", (bytes) => {
+        text += String(bytes)
+      })
+      yield* until("the cut", () => silent.closed)
+      yield* Effect.sleep("500 millis")
+      yield* append(served, "ada", 1)
+      yield* until("the event", () => text.includes(`{"n":1}`))
+      assert.deepStrictEqual((yield* served.gateway.stats).cut, { silent: 1, unauthenticated: 0, refused: 0 })
     }))
 
   it.live("fault 14: requests that their authenticator is slow with are bounded as well", () =>
