@@ -121,7 +121,10 @@ export const layer = <R>({ path, run, ...options }: Options<R>): Layer.Layer<
             )
             : server.join(principal, resumed.run)
           if (RunServer.isStartAlone(request)) {
-            return yield* RunServer.startedAlone(items, { run: resumed?.run ?? input.runId, thread: input.threadId })
+            return yield* server.startedAlone(request, principal, items, {
+              run: resumed?.run ?? input.runId,
+              thread: input.threadId
+            })
           }
           const mapping = AgUiMapping.make({ ...telling, ...resumed })
           return yield* server.respond(request, principal, encode(mapping, JSON.stringify, cursor)(items))

@@ -97,7 +97,7 @@ export const layer = <R = never>(
           const program = provided(Effect.suspend(() => run(asked)))
           const items = yield* server.start(request, principal, { run: id, thread }, program)
           return RunServer.isStartAlone(request)
-            ? yield* RunServer.startedAlone(items, { run: id, thread })
+            ? yield* server.startedAlone(request, principal, items, { run: id, thread })
             : yield* server.respond(request, principal, encode(id)(items), headers)
         })))
 

@@ -15,7 +15,6 @@
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -126,6 +125,8 @@ export const provided = <R>(): Effect.Effect<
  * - `command` sends a command, as a device of the user would.
  * - `respond` answers with what is written of a run, with comments between to keep the
  *   stream open, in gzip where that is wanted and the client takes it.
+ * - `startedAlone` answers who does not read the run: that it has begun, or that its program has
+ *   ended without it. It waits for 20 seconds at most, and no longer than its user may.
  * - `untilSentAway` waits until an answer to this user has to end, as `respond` does: the server
  *   closes, what they showed lapses, or their access is revoked.
  *
@@ -164,6 +165,12 @@ export interface RunServer {
     principal: Principal,
     texts: Stream.Stream<string, BrokerError>,
     headers?: Readonly<Record<string, string>>
+  ) => Effect.Effect<HttpServerResponse.HttpServerResponse, Refused>
+  readonly startedAlone: (
+    request: HttpServerRequest,
+    principal: Principal,
+    items: Stream.Stream<RunItem, BrokerError>,
+    wanted: Wanted
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse, Refused>
   readonly untilSentAway: (principal: Principal) => Effect.Effect<void, BrokerError>
 }
@@ -302,6 +309,14 @@ export const make = Effect.fnUntraced(function*(
     return Effect.raceAllFirst([Deferred.await(closing), closed, lapsed, revoked])
   }
 
+  /** Refuses what still waits when its user is sent away. Who can sign in then is so by a server that goes. */
+  const sentAway = (request: HttpServerRequest, principal: Principal): Effect.Effect<never, Refused> =>
+    untilSentAway(principal).pipe(
+      Effect.catchTag("BrokerError", () => Effect.never),
+      Effect.andThen(signIn(request)),
+      Effect.andThen(Effect.fail(draining))
+    )
+
   return {
     signedIn: (request, serve) =>
       signIn(request).pipe(
@@ -315,15 +330,10 @@ export const make = Effect.fnUntraced(function*(
       RequestBody.text(request, {
         maxBytes: limits.maxBodyBytes,
         timeout: limits.bodyTimeout,
-        unless: untilSentAway(principal).pipe(
-          Effect.catchTag("BrokerError", () => Effect.never),
-          Effect.andThen(Effect.fail(new SentAway()))
-        )
+        unless: sentAway(request, principal)
       }).pipe(
         Effect.flatMap(Schema.decodeUnknownEffect(Schema.fromJsonString(schema), { errors: "all" })),
         Effect.catchTags({
-          // Who can still sign in is sent away by a server that goes.
-          SentAway: () => Effect.andThen(signIn(request), Effect.fail(draining)),
           SchemaError: (error) => Effect.fail(misfit(error)),
           HttpServerError: (error) => Effect.fail(unreadable(error, limits.maxBodyBytes)),
           TimeoutError: () => Effect.fail(refuse(408, "late", "The body did not arrive in time"))
@@ -357,12 +367,22 @@ export const make = Effect.fnUntraced(function*(
         )
       ),
     respond,
+    startedAlone: (request, principal, items, { run, thread }) =>
+      // Where the log cannot be read, the connection tells of the run as soon as it can.
+      Stream.runHead(items).pipe(
+        Effect.catch(() => Effect.succeedNone),
+        Effect.timeoutOption(startsWithin),
+        Effect.map(Option.flatten),
+        Effect.raceFirst(sentAway(request, principal)),
+        Effect.flatMap((head) =>
+          Option.isSome(head) && head.value._tag === "Missing"
+            ? Effect.fail(refuse(500, "notBegun", head.value.message))
+            : Effect.succeed(HttpServerResponse.jsonUnsafe({ run, thread }, { status: 202 }))
+        )
+      ),
     untilSentAway
   }
 })
-
-// Its user was sent away before a request was there.
-class SentAway extends Data.TaggedError("SentAway") {}
 
 const gatewayDoesNot = (of: Part): ConfigError =>
   new ConfigError({
@@ -445,28 +465,6 @@ export const refuse = (status: number, code: string, message: string, more: obje
  */
 export const isStartAlone = ({ headers: { accept = "*/*" } }: HttpServerRequest): boolean =>
   !/event-stream|\*\/\*/u.test(accept) && /application\/json/u.test(accept)
-
-/**
- * The answer to who does not read the run: that it has begun, or that its program has ended without it. It does not wait
- * for ever for a run that takes its time.
- *
- * @category responses
- * @since 0.2.0
- */
-export const startedAlone = (
-  items: Stream.Stream<RunItem, BrokerError>,
-  { run, thread }: Wanted
-): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
-  Effect.map(
-    // Where the log cannot be read, the connection tells of the run as soon as it can.
-    Effect.timeoutOption(Effect.catch(Stream.runHead(items), () => Effect.succeedNone), startsWithin),
-    (head) => {
-      const first = Option.flatten(head)
-      return Option.isSome(first) && first.value._tag === "Missing"
-        ? refuse(500, "notBegun", first.value.message)
-        : HttpServerResponse.jsonUnsafe({ run, thread }, { status: 202 })
-    }
-  )
 
 const startsWithin = "20 seconds"
 

@@ -63,6 +63,7 @@ const routes = (program: Effect.Effect<unknown, unknown, Emitter.Emitter>, optio
           const cursor = yield* server.cursor(request)
           // @effect-diagnostics-next-line anyUnknownInErrorContext:off
           const items = yield* server.start(request, principal, asked, provided(program), cursor)
+          if (RunServer.isStartAlone(request)) return yield* server.startedAlone(request, principal, items, asked)
           return yield* server.respond(request, principal, encode(mapping, (message) => message, cursor)(items))
         })))
   }))
@@ -365,6 +366,34 @@ describe("a gateway that drains", () => {
       assert.deepStrictEqual([response.status, starts], [503, []])
       assert.isNotNull(response.headers.get("retry-after"))
     }))
+})
+
+describe("a client that asks for the start of a run alone", () => {
+  /** It waits for a run that does not begin. */
+  const waiting = Effect.gen(function*() {
+    const called = yield* Deferred.make<void>()
+    const app = yield* serveApp(routes(Effect.andThen(Deferred.succeed(called, undefined), Effect.never)))
+    const early = yield* token("ada", { issuedAt: Math.floor(Date.now() / 1000) - 10 })
+    const headers = { accept: "application/json", authorization: `Bearer ${early}` }
+    const answer = yield* Effect.forkChild(app.post("/runs", asked, { headers }))
+    yield* Deferred.await(called)
+    return { app, answer }
+  })
+
+  it.live("holds up no server that closes", () =>
+    Effect.gen(function*() {
+      const { answer, app } = yield* waiting
+      const [ownMs] = yield* ownTimed(app.close)
+      assert.isBelow(ownMs, 2_500)
+      assert.isAtLeast((yield* Fiber.join(answer)).status, 500)
+    }), 120_000)
+
+  it.live("is refused when its user's access is revoked", () =>
+    Effect.gen(function*() {
+      const { answer, app } = yield* waiting
+      yield* app.gateway.revoke(user("ada"))
+      assert.strictEqual((yield* Fiber.join(answer)).status, 401)
+    }), 120_000)
 })
 
 describe("a client that does not read", () => {
