@@ -15,6 +15,7 @@
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -309,13 +310,15 @@ export const make = Effect.fnUntraced(function*(
     return Effect.raceAllFirst([Deferred.await(closing), closed, lapsed, revoked])
   }
 
-  /** Refuses what still waits when its user is sent away. Who can sign in then is so by a server that goes. */
-  const sentAway = (request: HttpServerRequest, principal: Principal): Effect.Effect<never, Refused> =>
+  // It fails at once: what waits must not go on meanwhile.
+  const sentAway = (principal: Principal): Effect.Effect<never, SentAway> =>
     untilSentAway(principal).pipe(
       Effect.catchTag("BrokerError", () => Effect.never),
-      Effect.andThen(signIn(request)),
-      Effect.andThen(Effect.fail(draining))
+      Effect.andThen(Effect.fail(new SentAway()))
     )
+  // Who can still sign in is sent away by a server that goes.
+  const refuseSentAway = (request: HttpServerRequest): Effect.Effect<never, Refused> =>
+    Effect.andThen(signIn(request), Effect.fail(draining))
 
   return {
     signedIn: (request, serve) =>
@@ -330,10 +333,11 @@ export const make = Effect.fnUntraced(function*(
       RequestBody.text(request, {
         maxBytes: limits.maxBodyBytes,
         timeout: limits.bodyTimeout,
-        unless: sentAway(request, principal)
+        unless: sentAway(principal)
       }).pipe(
         Effect.flatMap(Schema.decodeUnknownEffect(Schema.fromJsonString(schema), { errors: "all" })),
         Effect.catchTags({
+          SentAway: () => refuseSentAway(request),
           SchemaError: (error) => Effect.fail(misfit(error)),
           HttpServerError: (error) => Effect.fail(unreadable(error, limits.maxBodyBytes)),
           TimeoutError: () => Effect.fail(refuse(408, "late", "The body did not arrive in time"))
@@ -373,7 +377,8 @@ export const make = Effect.fnUntraced(function*(
         Effect.catch(() => Effect.succeedNone),
         Effect.timeoutOption(startsWithin),
         Effect.map(Option.flatten),
-        Effect.raceFirst(sentAway(request, principal)),
+        Effect.raceFirst(sentAway(principal)),
+        Effect.catchTag("SentAway", () => refuseSentAway(request)),
         Effect.flatMap((head) =>
           Option.isSome(head) && head.value._tag === "Missing"
             ? Effect.fail(refuse(500, "notBegun", head.value.message))
@@ -383,6 +388,9 @@ export const make = Effect.fnUntraced(function*(
     untilSentAway
   }
 })
+
+// Its user was sent away while a request waited.
+class SentAway extends Data.TaggedError("SentAway") {}
 
 const gatewayDoesNot = (of: Part): ConfigError =>
   new ConfigError({
