@@ -102,7 +102,7 @@ describe.skipIf(redis === undefined)("a cluster", () => {
         }
       )
     },
-    2 * timeout
+    { tags: ["storm"], timeout: 2 * timeout }
   )
 
   it.live("ends a revoked user's connections on every gateway, and nobody else's", () =>
