@@ -4,7 +4,7 @@
 import { Effect, Schema } from "effect"
 import { Command } from "../../src/index.ts"
 import { type Draw, seeded } from "../support/random.ts"
-import type { Device, Devices } from "./Devices.ts"
+import type { Device, Devices, Log } from "./Devices.ts"
 
 /** A command of the agents' own. */
 export const Steer = Command.make("steer", { payload: { n: Schema.Finite } })
@@ -12,13 +12,17 @@ export const Steer = Command.make("steer", { payload: { n: Schema.Finite } })
 /** The one request that an agent has, where it asks at all. */
 export const requestId = "request-1"
 
-/** A command, by its number, and what its device was told: nothing where nobody knows. */
+/**
+ * A command, by its number, and what its device was told: nothing where nobody knows. `heardAt` is how far devices had come in
+ * their log by then.
+ */
 export interface Sent {
   readonly n: number
   readonly run: string
   readonly user: string
   readonly name: "cancel" | "answer" | "steer"
   outcome: Command.Outcome | "unknown"
+  heardAt: number
 }
 
 const giveUpMs = 40_000
@@ -30,7 +34,10 @@ const pick = (devices: Devices, draw: Draw): { readonly user: string; readonly r
   return { user, run: draw.pick([...open]) }
 }
 
-const ask = async (device: Device, sent: Sent): Promise<void> => {
+const lastOffset = (log: Log | undefined): number =>
+  Math.max(0, ...Array.from(log?.events.keys() ?? [], (key) => Number(key.slice(key.lastIndexOf(":") + 1))))
+
+const ask = async (device: Device, sent: Sent, log: Log | undefined): Promise<void> => {
   const { n, name, run } = sent
   const commands = device.commands(run)
   const options = { timeoutMs: giveUpMs }
@@ -40,6 +47,7 @@ const ask = async (device: Device, sent: Sent): Promise<void> => {
       : name === "answer"
       ? await commands.answer(requestId, String(n), options)
       : await commands.send(Steer, { n }, options)
+    sent.heardAt = lastOffset(log)
   } catch {
     // Nobody knows what became of it: its device gave up, or was reloaded.
   }
@@ -61,9 +69,9 @@ export const command = (
       const { run, user } = target
       const device = draw.pick(devices.all.filter((device) => device.user === user))
       const name = draw.pick(["cancel", "answer", "answer", "steer", "steer", "steer"] as const)
-      const sent: Sent = { n, run, user, name, outcome: "unknown" }
+      const sent: Sent = { n, run, user, name, outcome: "unknown", heardAt: 0 }
       all.push(sent)
-      under.push(ask(device, sent))
+      under.push(ask(device, sent, devices.logs.get(user)))
     }
     yield* Effect.promise(() => Promise.all(under))
     return all

@@ -211,7 +211,8 @@ describe("the verdict on a trial", () => {
       run: "r-1",
       user: "ada",
       name,
-      outcome
+      outcome,
+      heardAt: 0
     })
     const took = (n: number, run = "r-1"): Line => ({ _tag: "Took", run, name: "steer", n })
     const cancelled = [...whole.slice(0, 4), { type: "agent_error", reason: "cancelled" }]
@@ -220,6 +221,7 @@ describe("the verdict on a trial", () => {
     assert.deepStrictEqual(broken(whole, [], [steered]), [
       "P10: steer 1 of r-1 was accepted, and did not reach the run"
     ])
+    assert.deepStrictEqual(broken(whole, [], [{ ...steered, heardAt: whole.length - 2 }]), [])
     assert.deepStrictEqual(broken(cancelled, [], [steered]), [])
     assert.deepStrictEqual(broken(whole, [took(1), took(1)], [steered]), ["P10: r-1 was given steer 1 2 times"])
     assert.deepStrictEqual(broken(whole, [took(1, "r-2")], [steered]), [
