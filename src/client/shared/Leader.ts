@@ -236,6 +236,7 @@ export class Leader {
 
   #show(status: Status): void {
     if (this.#isOver) return
+    const wasOpen = this.#isOpen
     this.#status = status.state
     switch (status.state) {
       case "live":
@@ -259,9 +260,15 @@ export class Leader {
         return this.#ground.resign()
       }
       case "connecting":
+        // One that was lost and is tried again at once is never seen to wait.
+        return wasOpen ? this.#down(lost, "the connection was lost") : undefined
       case "resuming":
         return
     }
+  }
+
+  get #isOpen(): boolean {
+    return this.#status === "live" || this.#status === "degraded"
   }
 
   #down(code: number, reason: string): void {
@@ -278,8 +285,7 @@ export class Leader {
   }
 
   #admit(): void {
-    const isOpen = this.#status === "live" || this.#status === "degraded"
-    if (!isOpen || this.#tail === undefined || this.#welcome === undefined) return
+    if (!this.#isOpen || this.#tail === undefined || this.#welcome === undefined) return
     for (const [to, { position, threads }] of Array.from(this.#waiting)) {
       const has = this.#tail.has(position)
       if (has === "later") continue
