@@ -260,10 +260,9 @@ export class Leader {
         return this.#ground.resign()
       }
       case "connecting":
+      case "resuming":
         // One that was lost and is tried again at once is never seen to wait.
         return wasOpen ? this.#down(lost, "the connection was lost") : undefined
-      case "resuming":
-        return
     }
   }
 

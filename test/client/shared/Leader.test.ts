@@ -130,13 +130,15 @@ describe("a leading tab", () => {
     assert.deepStrictEqual(heard().filter((each) => each.startsWith("joined")), ["joined c"])
   })
 
-  it("tells that its connection was lost also where the next one is tried at once, and nothing was seen to wait", async () => {
-    const { done, heard, leader, show } = await started()
-    leader.take({ type: "sent", from: "a", frame: { type: "command", id: "c1", run: "r1", name: "cancel" } })
-    show({ state: "connecting" })
-    assert.deepStrictEqual(heard(), ["down"])
-    assert.deepStrictEqual(done, ["ask c1", "forget c1"])
-  })
+  for (const state of ["connecting", "resuming"] as const) {
+    it(`tells that its connection was lost also where the next one is ${state} at once, and none was seen to wait`, async () => {
+      const { done, heard, leader, show } = await started()
+      leader.take({ type: "sent", from: "a", frame: { type: "command", id: "c1", run: "r1", name: "cancel" } })
+      show({ state })
+      assert.deepStrictEqual(heard(), ["down"])
+      assert.deepStrictEqual(done, ["ask c1", "forget c1"])
+    })
+  }
 
   it("acknowledges what all have handled that take it", async () => {
     const { ack, deliver, handled } = await started(["t1"])
