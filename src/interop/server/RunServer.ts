@@ -18,6 +18,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import type { HttpServerError } from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
@@ -196,7 +197,8 @@ export const make = Effect.fnUntraced(function*(
   const places = new Quota(limits.streamsPerUser)
   const closing = Deferred.makeUnsafe<void>()
   const emitters = yield* Emitters
-  const watch = yield* FiberSet.makeRuntime()
+  const watchers = yield* FiberSet.make()
+  const watch = yield* FiberSet.runtime(watchers)()
   const runs = yield* RunStarter.make({
     broker,
     emitters,
@@ -204,11 +206,12 @@ export const make = Effect.fnUntraced(function*(
     runsPerUser: limits.runsPerUser
   })
 
-  // Runs end first, then streams may tell of it.
+  // Runs end first, then streams may tell of it, and those that are not read are cut.
   yield* Effect.addFinalizer(() =>
     runs.close.pipe(
       Effect.andThen(untilEmpty(places)),
-      Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(closing, Effect.void)))
+      Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(closing, Effect.void))),
+      Effect.andThen(Effect.suspend(() => Fiber.awaitAll(Array.from(watchers))))
     )
   )
 
