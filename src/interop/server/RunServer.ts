@@ -303,7 +303,7 @@ export const make = Effect.fnUntraced(function*(
         // What was shown before a new one is older, whenever it says that it was issued.
         if (signal.isNew || issuedAt < signal.revokedAt) Deferred.doneUnsafe(told, Effect.void)
       }
-      return Effect.andThen(RunLog.whenBack(broker.subscribe(userId, hear)), Deferred.await(told))
+      return Effect.andThen(RunLog.subscribeWhenBack(broker)(userId, hear), Deferred.await(told))
     }))
     const lapsed = expiresAt === undefined
       ? Effect.never
