@@ -115,8 +115,8 @@ export const provided = <R>(): Effect.Effect<
  * - `body` reads a request's JSON by a schema: what does not fit is answered with 400,
  *   and all that is wrong with it. Where its user is sent away before it is there, the
  *   request is refused.
- * - `ensureOpen` refuses the request of a gateway that drains or closes, with 503. `start`
- *   and `respond` do so by themselves.
+ * - `ensureOpen` refuses the request of a gateway that drains or closes, with 503. `start`,
+ *   `command` and `respond` do so by themselves.
  * - `cursor` is the place that `Last-Event-ID` names, if it does.
  * - `start` starts a program as the run that is wanted, unless there is one, and gives
  *   its items: with a cursor only those that come behind it count as new.
