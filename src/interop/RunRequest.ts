@@ -26,7 +26,11 @@ export const headersOf = async (given: GivenHeaders, signal: AbortSignal | undef
 const unlessAborted = <A>(answer: A | Promise<A>, signal: AbortSignal | undefined): Promise<A> =>
   Promise.race([
     answer,
-    new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)))
+    new Promise<never>((_, reject) => {
+      const leave = () => reject(signal?.reason)
+      if (signal?.aborted === true) leave()
+      else signal?.addEventListener("abort", leave)
+    })
   ])
 
 /**

@@ -606,16 +606,25 @@ describe("Client", () => {
         const never = client.run("r-1").done
         const drained = yield* Effect.forkDetach(Stream.runDrain(client.events))
         const changes = yield* Effect.forkDetach(Stream.runCollect(client.runChanges))
+        const statusesAtEnd = yield* Effect.forkDetach(Effect.forEach(
+          [Stream.runDrain(client.events), Stream.runDrain(client.runChanges)],
+          (drained) => Effect.andThen(drained, statusOf(client)),
+          { concurrency: 2 }
+        ))
         yield* settle
         last().open()
         last().push(welcome(), events([1]))
         yield* settle
-        return { client, changes, drained, never }
+        return { client, changes, drained, never, statusesAtEnd }
       }))
       yield* Fiber.join(made.drained)
       assert.isUndefined(yield* Effect.promise(() => made.never))
       yield* settle
       assert.deepStrictEqual(made.changes.pollUnsafe(), Exit.succeed([[]]))
+      assert.deepStrictEqual(
+        (yield* Fiber.join(made.statusesAtEnd)).map(({ state }) => state),
+        ["stopped", "stopped"]
+      )
       assert.deepStrictEqual(yield* Stream.runCollect(made.client.runChanges), [[]])
       assert.deepStrictEqual(last().sent.at(-1), { type: "ack", offset: 1, epoch: "E1" })
       assert.deepStrictEqual(last().closedBy, { code: 1000, reason: "" })

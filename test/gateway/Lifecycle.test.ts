@@ -141,7 +141,9 @@ describe("Closing", () => {
         const strangers = Effect.map(served.gateway.stats, (stats) => stats.strangers.unauthenticated)
         yield* untilEffect("both are being signed in", Effect.map(strangers, (count) => count === 2))
         const [ownMs] = yield* ownTimed(
-          Effect.all([served.close, Effect.delay(Deferred.succeed(known, undefined), "800 millis")], { concurrency: 2 })
+          Effect.all([served.close, Effect.andThen(served.gateway.goodbye, Deferred.succeed(known, undefined))], {
+            concurrency: 2
+          })
         )
         assert.strictEqual((yield* Fiber.join(stream)).status, 503)
         assert.strictEqual((yield* Fiber.join(socket)).status, 503)

@@ -206,7 +206,11 @@ describe("A server that is composed as the README says", () => {
         execFileSync(openssl ?? "openssl", [...request.split(" "), "-keyout", key, "-out", cert], { stdio: "ignore" })
         const port = yield* freePort
         const scope = yield* Scope.fork(yield* Effect.scope)
-        const makeServer = () => createSecureServer({ key: readFileSync(key), cert: readFileSync(cert) })
+        let isAsked = false
+        const makeServer = () =>
+          createSecureServer({ key: readFileSync(key), cert: readFileSync(cert) }).once("request", () => {
+            isAsked = true
+          })
         yield* Layer.buildWithScope(compose(port, Layer.orDie(Broker.layerMemory()), makeServer), scope)
         const asking = yield* Effect.forkChild(
           Effect.callback<number>((resume) => {
@@ -220,7 +224,7 @@ describe("A server that is composed as the README says", () => {
             })
           })
         )
-        yield* Effect.sleep("100 millis")
+        yield* until("it is asked", () => isAsked)
         yield* Scope.close(scope, Exit.void)
         assert.strictEqual(yield* Fiber.join(asking), largeBytes)
       }),
@@ -257,7 +261,12 @@ describe("A server that is composed as the README says", () => {
       Effect.gen(function*() {
         const port = yield* freePort
         const scope = yield* Scope.fork(yield* Effect.scope)
-        yield* Layer.buildWithScope(compose(port, Layer.orDie(Broker.layerMemory())), scope)
+        let isAsked = false
+        const makeServer = () =>
+          createServer().once("request", () => {
+            isAsked = true
+          })
+        yield* Layer.buildWithScope(compose(port, Layer.orDie(Broker.layerMemory()), makeServer), scope)
         const slow = yield* Effect.acquireRelease(
           Effect.sync(() => connectTo(port, "127.0.0.1").on("error", () => {})),
           (socket) => Effect.sync(() => socket.destroy())
@@ -268,7 +277,7 @@ describe("A server that is composed as the README says", () => {
         })
         slow.write(request("/large"))
         slow.pause()
-        yield* Effect.sleep("50 millis")
+        yield* until("it is asked", () => isAsked)
         const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
         yield* Effect.sleep("700 millis")
         slow.resume()

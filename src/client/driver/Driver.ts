@@ -181,11 +181,15 @@ export const make = Effect.fnUntraced(function*<D extends Event.AnyDefinition, E
       case "answered":
         return Effect.sync(() => commands.answered(action.id, action.outcome))
       case "status": {
-        if (action.status.state === "stopped") {
-          subscribers.close(endOf(action.status.reason))
+        const { status: next } = action
+        const show = SubscriptionRef.set(status, next)
+        if (next.state !== "stopped") return show
+        // Whoever is told that nothing comes any more may look why.
+        const end = Effect.sync(() => {
+          subscribers.close(endOf(next.reason))
           stopped()
-        }
-        return SubscriptionRef.set(status, action.status)
+        })
+        return Effect.andThen(show, end)
       }
     }
   }

@@ -70,8 +70,9 @@ export class Servers {
   }
 
   /**
-   * Cuts connections to servers that have stopped to listen, where nothing was asked for `ms`, and later those whose
-   * sender is still not known. One that is sent an answer, however slowly it reads, is not among them.
+   * Cuts connections on which nothing was asked for `ms`, and later those whose sender is still not known: once one of
+   * the servers has stopped to listen, from when on it is called again and again. One that is sent an answer, however
+   * slowly it reads, is not among them.
    */
   cutUnused(ms: number): void {
     const now = this.now()

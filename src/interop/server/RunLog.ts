@@ -4,8 +4,10 @@
  * @since 0.2.0
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Broker } from "../../broker/Broker.ts"
 import type { BrokerError } from "../../broker/BrokerError.ts"
@@ -51,7 +53,7 @@ export const follow = (log: Log, user: UserId, run: RunId, from: From): Stream.S
 const patient = (log: Log): Log => ({
   ...log,
   pull: (...of) => whenBack(log.pull(...of)),
-  subscribe: (...of) => whenBack(log.subscribe(...of)),
+  subscribe: subscribeWhenBack(log),
   snapshot: (...of) => whenBack(log.snapshot(...of))
 })
 
@@ -66,6 +68,23 @@ export const whenBack: <A, R>(asking: Effect.Effect<A, BrokerError, R>) => Effec
     while: ({ blame }) => blame !== "user",
     schedule: Schedule.upTo(Schedule.spaced("1 second"), { duration: "5 minutes" })
   })
+
+/**
+ * Subscribes to a user's log as `whenBack` asks. A broker may hold a reader before it knows that it cannot serve it: one
+ * that it could not is let go of before the next is tried.
+ *
+ * @category combinators
+ * @since 0.2.0
+ */
+export const subscribeWhenBack = (log: Pick<Log, "subscribe">): Log["subscribe"] => (user, wake) =>
+  whenBack(Effect.flatMap(
+    Effect.flatMap(Effect.scope, Scope.fork),
+    (own) =>
+      log.subscribe(user, wake).pipe(
+        Scope.provide(own),
+        Effect.onError((cause) => Scope.close(own, Exit.failCause(cause)))
+      )
+  ))
 
 /**
  * Items up to the first behind which nothing comes.

@@ -18,6 +18,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import type { HttpServerError } from "effect/http/HttpServerError"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
@@ -114,8 +115,8 @@ export const provided = <R>(): Effect.Effect<
  * - `body` reads a request's JSON by a schema: what does not fit is answered with 400,
  *   and all that is wrong with it. Where its user is sent away before it is there, the
  *   request is refused.
- * - `ensureOpen` refuses the request of a gateway that drains or closes, with 503. `start`
- *   and `respond` do so by themselves.
+ * - `ensureOpen` refuses the request of a gateway that drains or closes, with 503. `start`,
+ *   `command` and `respond` do so by themselves.
  * - `cursor` is the place that `Last-Event-ID` names, if it does.
  * - `start` starts a program as the run that is wanted, unless there is one, and gives
  *   its items: with a cursor only those that come behind it count as new.
@@ -196,7 +197,8 @@ export const make = Effect.fnUntraced(function*(
   const places = new Quota(limits.streamsPerUser)
   const closing = Deferred.makeUnsafe<void>()
   const emitters = yield* Emitters
-  const watch = yield* FiberSet.makeRuntime()
+  const watchers = yield* FiberSet.make()
+  const watch = yield* FiberSet.runtime(watchers)()
   const runs = yield* RunStarter.make({
     broker,
     emitters,
@@ -204,11 +206,12 @@ export const make = Effect.fnUntraced(function*(
     runsPerUser: limits.runsPerUser
   })
 
-  // Runs end first, then streams may tell of it.
+  // Runs end first, then streams may tell of it, and those that are not read are cut.
   yield* Effect.addFinalizer(() =>
     runs.close.pipe(
       Effect.andThen(untilEmpty(places)),
-      Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(closing, Effect.void)))
+      Effect.ensuring(Effect.sync(() => Deferred.doneUnsafe(closing, Effect.void))),
+      Effect.andThen(Effect.suspend(() => Fiber.awaitAll(Array.from(watchers))))
     )
   )
 
@@ -300,7 +303,7 @@ export const make = Effect.fnUntraced(function*(
         // What was shown before a new one is older, whenever it says that it was issued.
         if (signal.isNew || issuedAt < signal.revokedAt) Deferred.doneUnsafe(told, Effect.void)
       }
-      return Effect.andThen(RunLog.whenBack(broker.subscribe(userId, hear)), Deferred.await(told))
+      return Effect.andThen(RunLog.subscribeWhenBack(broker)(userId, hear), Deferred.await(told))
     }))
     const lapsed = expiresAt === undefined
       ? Effect.never

@@ -265,8 +265,8 @@ describe("Strangers", () => {
         Effect.sync(() => connectHttp2(served.http).on("error", () => {})),
         (session) => Effect.sync(() => session.destroy())
       )
-      const [asking, silent] = [yield* open, yield* open]
       const authorization = `Bearer ${yield* token("ada")}`
+      const [asking, silent] = [yield* open, yield* open]
       let text = ""
       asking.request({ ":path": "/events", accept: "text/event-stream", authorization }).on("data", (bytes) => {
         text += String(bytes)

@@ -27,9 +27,9 @@ const bundle = async (...entries: ReadonlyArray<string>) => {
   }
 }
 
-it("the entry for Durable Streams loads 6.4 kB more than a gateway, and no other package", async () => {
+it("the entry for Durable Streams loads 6.5 kB more than a gateway, and no other package", async () => {
   const gateway = await bundle(".", "gateway")
   const both = await bundle(".", "gateway", "interop/durable-streams")
   assert.deepStrictEqual(both.packages, gateway.packages)
-  assert.isAtMost(both.bytes - gateway.bytes, 6_400)
+  assert.isAtMost(both.bytes - gateway.bytes, 6_500)
 })

@@ -83,3 +83,22 @@ it.effect("A reader whose broker stays away is not kept for ever", () =>
   Effect.gen(function*() {
     assert.deepStrictEqual(yield* throughOutage(6), { types: ["agent_started"], exit: "Failure" })
   }))
+
+it.effect("A reader is held once, however often its broker could not serve it, and let go of when it leaves", () =>
+  Effect.gen(function*() {
+    const broker = yield* Broker.Broker
+    let asks = 0
+    let held = 0
+    // As over Redis and Postgres: whether it is served is known once it is held.
+    const subscribe: typeof broker.subscribe = () =>
+      Effect.acquireRelease(Effect.sync(() => held++), () => Effect.sync(() => held--)).pipe(
+        Effect.andThen(Effect.suspend(() => ++asks < 4 ? Effect.fail(away) : Effect.void))
+      )
+    const following = yield* Effect.forkChild(
+      Stream.runDrain(RunLog.follow({ ...broker, subscribe }, ada, run, { _tag: "Now" }))
+    )
+    yield* TestClock.adjust("3 seconds")
+    assert.deepStrictEqual({ asks, held }, { asks: 4, held: 1 })
+    yield* Fiber.interrupt(following)
+    assert.strictEqual(held, 0)
+  }).pipe(Effect.provide(Broker.layerMemory())))

@@ -3,7 +3,7 @@
  * a text is two, so that a stream can break between them.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Deferred, Effect, Fiber, Layer, Schema, Stream } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, Layer, Schema, Scope, Stream } from "effect"
 import { AgentEvents, Broker, Emitter, Event, Identity, UserLog } from "effect-emitter"
 import { HttpRouter } from "effect/http"
 import { request } from "node:http"
@@ -397,22 +397,26 @@ describe("a client that asks for the start of a run alone", () => {
 })
 
 describe("a client that does not read", () => {
-  const endless = Layer.effectDiscard(Effect.gen(function*() {
-    const router = yield* HttpRouter.HttpRouter
-    const server = yield* RunServer.make("AgUi", { streamsPerUser: 1 })
-    yield* router.add(
-      "GET",
-      "/endless",
-      (request) =>
-        server.signedIn(
-          request,
-          (principal) =>
-            server.respond(request, principal, Stream.forever(Stream.make(`data: ${"x".repeat(100_000)}\n\n`)))
-        )
-    )
-  }))
+  const endless = (scopes: Array<Scope.Closeable>) =>
+    Layer.effectDiscard(Effect.gen(function*() {
+      const router = yield* HttpRouter.HttpRouter
+      const own = yield* Scope.fork(yield* Effect.scope)
+      scopes.push(own)
+      const server = yield* Scope.provide(RunServer.make("AgUi", { streamsPerUser: 1 }), own)
+      yield* router.add(
+        "GET",
+        "/endless",
+        (request) =>
+          server.signedIn(
+            request,
+            (principal) =>
+              server.respond(request, principal, Stream.forever(Stream.make(`data: ${"x".repeat(100_000)}\n\n`)))
+          )
+      )
+    }))
   const make = Effect.gen(function*() {
-    const app = yield* serveApp(endless)
+    const scopes: Array<Scope.Closeable> = []
+    const app = yield* serveApp(endless(scopes))
     const authorization = `Bearer ${yield* token("ada", { issuedAt: Math.floor(Date.now() / 1000) - 10 })}`
     const socket = yield* Effect.acquireRelease(
       Effect.sync(() => connectTo(Number(new URL(app.url).port), "127.0.0.1").on("error", () => {})),
@@ -423,7 +427,7 @@ describe("a client that does not read", () => {
     yield* untilEffect("it is answered", Effect.map(app.gateway.stats, ({ sessions }) => sessions === 1))
     // Until the network takes no more.
     yield* Effect.sleep("300 millis")
-    return { app }
+    return { app, closeRoutes: Effect.forEach(scopes, (own) => Scope.close(own, Exit.void)) }
   })
 
   it.live("holds up no server that closes", () =>
@@ -431,6 +435,13 @@ describe("a client that does not read", () => {
       const { app } = yield* make
       const [ownMs] = yield* ownTimed(app.close)
       assert.isBelow(ownMs, 4_000)
+    }), 120_000)
+
+  it.live("holds up no server whose routes closed before it", () =>
+    Effect.gen(function*() {
+      const { app, closeRoutes } = yield* make
+      const [ownMs] = yield* ownTimed(Effect.andThen(closeRoutes, app.close))
+      assert.isBelow(ownMs, 5_000)
     }), 120_000)
 
   it.live("is cut when its user's access is revoked, and its place is free", () =>
