@@ -127,6 +127,15 @@ describe("A server that is composed as the README says", () => {
     120_000
   )
 
+  /** What a connection has been told so far. */
+  const textOf = (socket: Socket): () => string => {
+    let text = ""
+    socket.on("data", (bytes) => {
+      text += String(bytes)
+    })
+    return () => text
+  }
+
   /** A server, a connection to it that is kept, and what becomes of both once the server stops. */
   const stopped = Effect.fnUntraced(function*(
     use: (kept: Socket) => Effect.Effect<void, string>,
@@ -169,12 +178,9 @@ describe("A server that is composed as the README says", () => {
     "is closed within a second though an answer ends after its end, on a connection that is kept",
     () =>
       stopped((kept) => {
-        let text = ""
-        kept.on("data", (bytes) => {
-          text += String(bytes)
-        })
+        const text = textOf(kept)
         kept.write(request("/streamed"))
-        return until("the answer has begun", () => text.includes("keep-alive"))
+        return until("the answer has begun", () => text().includes("keep-alive"))
       }),
     120_000
   )
@@ -240,15 +246,14 @@ describe("A server that is composed as the README says", () => {
       `is closed within a second though a client began a request on a connection it keeps, and ended not even its ${part}`,
       () =>
         stopped((kept) => {
-          let answers = ""
-          kept.on("data", (bytes) => {
-            answers += String(bytes)
-          })
+          const answers = textOf(kept)
           kept.write(request("/hello"))
-          return until("it is answered", () => answers.endsWith("hello")).pipe(
+          return until("it is answered", () => answers().endsWith("hello")).pipe(
             Effect.andThen(Effect.sync(() => kept.write(text))),
             // The answer to a request without its whole body comes before that.
-            Effect.andThen(part === "body" ? until("it is answered", () => answers.includes("404")) : Effect.sleep(50))
+            Effect.andThen(
+              part === "body" ? until("it is answered", () => answers().includes("404")) : Effect.sleep(50)
+            )
           )
         }),
       120_000

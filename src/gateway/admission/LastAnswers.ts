@@ -11,7 +11,8 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import * as Effect from "effect/Effect"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { IncomingMessage, ServerResponse } from "node:http"
+import { IncomingMessage } from "node:http"
+import { closeAfterwards } from "../NodeResponse.ts"
 import { hasStopped } from "./Servers.ts"
 
 /**
@@ -29,14 +30,3 @@ export const close = <E, R>(
         const incoming = NodeHttpServerRequest.toIncomingMessage(request)
         if (incoming instanceof IncomingMessage && hasStopped(incoming)) closeAfterwards(request)
       })))
-
-/**
- * Lets the answer to a request close its connection.
- *
- * @category combinators
- * @since 0.2.0
- */
-export const closeAfterwards = (request: HttpServerRequest): void => {
-  const response = NodeHttpServerRequest.toServerResponse(request)
-  if (response instanceof ServerResponse) response.shouldKeepAlive = false
-}

@@ -8,7 +8,8 @@ import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequ
 import * as Effect from "effect/Effect"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import type * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { IncomingMessage, ServerResponse } from "node:http"
+import { IncomingMessage } from "node:http"
+import * as NodeResponse from "../NodeResponse.ts"
 import type { Servers } from "./Servers.ts"
 import type { Strangers } from "./Strangers.ts"
 
@@ -34,7 +35,7 @@ export const watch = (servers: Servers, strangers: Strangers): Middleware => (ap
     const incoming = NodeHttpServerRequest.toIncomingMessage(request)
     if (!(incoming instanceof IncomingMessage)) return app
     const isUpgraded = isUpgrade(incoming)
-    servers.watch(incoming, isUpgraded ? undefined : responseOf(request))
+    servers.watch(incoming, isUpgraded ? undefined : NodeResponse.of(request))
     if (!isUpgraded) return app
     return Effect.onExit(app, () =>
       Effect.sync(() => {
@@ -47,11 +48,6 @@ const isUpgrade = (incoming: IncomingMessage): boolean => "upgrade" in incoming 
 
 // The response to an upgrade ends at once, without a socket, if the socket was taken over.
 const wasUpgraded = (request: HttpServerRequest): boolean => {
-  const response = responseOf(request)
+  const response = NodeResponse.of(request)
   return response !== undefined && response.writableEnded && response.socket === null
-}
-
-const responseOf = (request: HttpServerRequest): ServerResponse | undefined => {
-  const response = NodeHttpServerRequest.toServerResponse(request)
-  return response instanceof ServerResponse ? response : undefined
 }

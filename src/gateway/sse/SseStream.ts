@@ -26,10 +26,10 @@ import type { CloseReason, Liveness, Message, Transport } from "../../hub/Transp
 import type { ThreadId } from "../../protocol/values/Identity.ts"
 import * as Monotonic from "../../protocol/values/Monotonic.ts"
 import * as Position from "../../protocol/values/Position.ts"
-import { closeAfterwards } from "../admission/LastAnswers.ts"
 import type { Principal } from "../authentication/Authenticator.ts"
 import type { Compressor } from "../compression/Compressor.ts"
 import * as GzipStream from "../compression/GzipStream.ts"
+import * as NodeResponse from "../NodeResponse.ts"
 import * as CloseReasons from "../session/CloseReasons.ts"
 import type { Session } from "../session/Session.ts"
 import { lapsesAt, offers, open, type SessionContext } from "../session/SessionContext.ts"
@@ -250,7 +250,7 @@ export const serve = (
   Effect.suspend(() => {
     const response = NodeHttpServerRequest.toServerResponse(request)
     // A connection that was kept open for further requests would hold up the server's end.
-    closeAfterwards(request)
+    NodeResponse.closeAfterwards(request)
     const refused = Deferred.makeUnsafe<never, StreamRefused>()
     const compressor = GzipStream.isAccepted(request.headers["accept-encoding"]) ? context.compressor : undefined
     const ofStream = { ...headersOf(context, more), ...(compressor === undefined ? {} : GzipStream.headers) }
@@ -258,10 +258,7 @@ export const serve = (
       Deferred.doneUnsafe(refused, Effect.fail(new StreamRefused({ reason })))
     })
     const id = context.nextId()
-    const gone = Effect.callback<void>((resumeFiber) => {
-      if (response.destroyed || response.writableFinished) return resumeFiber(Effect.void)
-      response.once("close", () => resumeFiber(Effect.void))
-    })
+    const gone = NodeResponse.gone(request)
     context.add(session)
     const opened = open(
       context,

@@ -23,6 +23,7 @@ import type { Message } from "../../hub/Transport.ts"
 import { CompressedSender } from "../compression/CompressedSender.ts"
 import type { Compressor } from "../compression/Compressor.ts"
 import * as PerMessageDeflate from "../compression/PerMessageDeflate.ts"
+import * as NodeResponse from "../NodeResponse.ts"
 import { subprotocol } from "../../protocol/wire/Frame.ts"
 import type { Servers } from "../admission/Servers.ts"
 
@@ -300,8 +301,8 @@ const isOffered = ({ headers }: Http.IncomingMessage): boolean =>
 // The handler's response would go out as HTTP on a socket that speaks WebSocket by now. A response that has ended
 // without a socket is never written.
 const endRequest = (request: HttpServerRequest): void => {
-  const response = NodeHttpServerRequest.toServerResponse(request)
-  if (!(response instanceof Http.ServerResponse)) return
+  const response = NodeResponse.of(request)
+  if (response === undefined) return
   response.removeAllListeners("finish")
   if (response.socket !== null) response.detachSocket(response.socket)
   response.end()

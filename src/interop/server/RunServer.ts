@@ -31,9 +31,9 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Broker, type BrokerError, type RunSnapshotAt, type Signal } from "../../broker/Broker.ts"
 import { Emitter, Emitters } from "../../emitter/Emitter.ts"
-import { closeAfterwards } from "../../gateway/admission/LastAnswers.ts"
 import type { Principal } from "../../gateway/authentication/Principal.ts"
 import { Gateway } from "../../gateway/Gateway.ts"
+import * as NodeResponse from "../../gateway/NodeResponse.ts"
 import * as Refusal from "../../gateway/Refusal.ts"
 import * as RequestBody from "../../gateway/RequestBody.ts"
 import * as SignIn from "../../http/SignIn.ts"
@@ -275,12 +275,17 @@ export const make = Effect.fnUntraced(function*(
           ? { body: Stream.encodeText(stream), headers: {} }
           : encode(request, stream)
         // A connection that was kept open for further requests would hold up the server's end.
-        closeAfterwards(request)
+        NodeResponse.closeAfterwards(request)
         // The place is taken when the answer is written: an answer that never is would keep it.
         const place = Effect.acquireRelease(
           Effect.sync(() => {
             // A stream waits for its client, and would not see its end before that.
-            watch(Effect.raceFirst(cutAfter(request, Deferred.into(untilSentAway(principal), sentAway)), gone(request)))
+            watch(
+              Effect.raceFirst(
+                cutAfter(request, Deferred.into(untilSentAway(principal), sentAway)),
+                NodeResponse.gone(request)
+              )
+            )
             return places.take(userId)
           }),
           (isTaken) => Effect.sync(() => isTaken && places.giveBack(userId))
@@ -442,13 +447,6 @@ const cutAfter = <A, E>(request: HttpServerRequest, end: Effect.Effect<A, E>): E
     end,
     Effect.delay(Effect.sync(() => void NodeHttpServerRequest.toServerResponse(request).destroy()), endWithin)
   )
-
-const gone = (request: HttpServerRequest): Effect.Effect<void> =>
-  Effect.callback((resume) => {
-    const response = NodeHttpServerRequest.toServerResponse(request)
-    if (response.closed) resume(Effect.void)
-    else response.once("close", () => resume(Effect.void))
-  })
 
 // Streams see the endings of runs within this time, or never.
 const untilEmpty = (places: Quota): Effect.Effect<void> =>
