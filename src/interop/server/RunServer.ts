@@ -29,7 +29,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Broker, type BrokerError, type RunSnapshotAt, type Signal } from "../../broker/Broker.ts"
+import { Broker, type BrokerError, type RunSnapshotAt } from "../../broker/Broker.ts"
 import { Emitter, Emitters } from "../../emitter/Emitter.ts"
 import type { Principal } from "../../gateway/authentication/Principal.ts"
 import { Gateway } from "../../gateway/Gateway.ts"
@@ -46,6 +46,7 @@ import { type Cursor, cursorOf, heartbeat, knownUpTo } from "./EventStream.ts"
 import { Quota } from "./Quota.ts"
 import * as RunLog from "./RunLog.ts"
 import * as RunStarter from "./RunStarter.ts"
+import * as SentAway from "./SentAway.ts"
 import { decodeLimits, type Options } from "./ServerOptions.ts"
 
 /**
@@ -222,6 +223,8 @@ export const make = Effect.fnUntraced(function*(
     (isDraining) => isDraining ? Effect.fail(draining) : Effect.void
   )
 
+  const untilSentAway = SentAway.make({ broker, clock, closing: Deferred.await(closing), gateway })
+
   const signIn = (request: HttpServerRequest): Effect.Effect<Principal, Refused> =>
     Effect.mapError(gateway.identify(request), (error) => Refusal.ofIdentifyError(error, () => retryAfterMs))
 
@@ -267,9 +270,9 @@ export const make = Effect.fnUntraced(function*(
         const isFull = `A user may read ${places.limit} streams at a time`
         if (places.isFull(userId)) return Effect.fail(refuse(429, "tooManyStreams", isFull))
         const heartbeats = Stream.map(Stream.tick(limits.heartbeat), () => heartbeat)
-        const sentAway = Deferred.makeUnsafe<void, BrokerError>()
+        const ended = Deferred.makeUnsafe<void, BrokerError>()
         const stream = Stream.merge(texts, heartbeats, { haltStrategy: "left" }).pipe(
-          Stream.interruptWhen(Deferred.await(sentAway))
+          Stream.interruptWhen(Deferred.await(ended))
         )
         const { body, headers: ofBody } = encode === undefined
           ? { body: Stream.encodeText(stream), headers: {} }
@@ -282,7 +285,7 @@ export const make = Effect.fnUntraced(function*(
             // A stream waits for its client, and would not see its end before that.
             watch(
               Effect.raceFirst(
-                cutAfter(request, Deferred.into(untilSentAway(principal), sentAway)),
+                cutAfter(request, Deferred.into(untilSentAway(principal), ended)),
                 NodeResponse.gone(request)
               )
             )
@@ -300,29 +303,11 @@ export const make = Effect.fnUntraced(function*(
       })
     )
 
-  const untilSentAway: RunServer["untilSentAway"] = ({ expiresAt, issuedAt = 0, userId }) => {
-    const revoked = Effect.scoped(Effect.suspend(() => {
-      const told = Deferred.makeUnsafe<void>()
-      const hear = (signal?: Signal) => {
-        if (typeof signal !== "object" || !("revokedAt" in signal)) return
-        // What was shown before a new one is older, whenever it says that it was issued.
-        if (signal.isNew || issuedAt < signal.revokedAt) Deferred.doneUnsafe(told, Effect.void)
-      }
-      return Effect.andThen(RunLog.subscribeWhenBack(broker)(userId, hear), Deferred.await(told))
-    }))
-    const lapsed = expiresAt === undefined
-      ? Effect.never
-      : Effect.suspend(() => Effect.sleep(Math.max(0, expiresAt - clock.currentTimeMillisUnsafe())))
-    // The ending of a run that ends with this process still comes.
-    const closed = Effect.andThen(gateway.goodbye, Effect.sleep("500 millis"))
-    return Effect.raceAllFirst([Deferred.await(closing), closed, lapsed, revoked])
-  }
-
   // It fails at once: what waits must not go on meanwhile.
-  const sentAway = (principal: Principal): Effect.Effect<never, SentAway> =>
+  const sentAway = (principal: Principal): Effect.Effect<never, UserSentAway> =>
     untilSentAway(principal).pipe(
       Effect.catchTag("BrokerError", () => Effect.never),
-      Effect.andThen(Effect.fail(new SentAway()))
+      Effect.andThen(Effect.fail(new UserSentAway()))
     )
   // Who can still sign in is sent away by a server that goes.
   const refuseSentAway = (request: HttpServerRequest): Effect.Effect<never, Refused> =>
@@ -345,7 +330,7 @@ export const make = Effect.fnUntraced(function*(
       }).pipe(
         Effect.flatMap(Schema.decodeUnknownEffect(Schema.fromJsonString(schema), { errors: "all" })),
         Effect.catchTags({
-          SentAway: () => refuseSentAway(request),
+          UserSentAway: () => refuseSentAway(request),
           SchemaError: (error) => Effect.fail(misfit(error)),
           HttpServerError: (error) => Effect.fail(unreadable(error, limits.maxBodyBytes)),
           TimeoutError: () => Effect.fail(refuse(408, "late", "The body did not arrive in time"))
@@ -386,7 +371,7 @@ export const make = Effect.fnUntraced(function*(
         Effect.timeoutOption(startsWithin),
         Effect.map(Option.flatten),
         Effect.raceFirst(sentAway(principal)),
-        Effect.catchTag("SentAway", () => refuseSentAway(request)),
+        Effect.catchTag("UserSentAway", () => refuseSentAway(request)),
         Effect.flatMap((head) =>
           Option.isSome(head) && head.value._tag === "Missing"
             ? Effect.fail(refuse(500, "notBegun", head.value.message))
@@ -398,7 +383,7 @@ export const make = Effect.fnUntraced(function*(
 })
 
 // Its user was sent away while a request waited.
-class SentAway extends Data.TaggedError("SentAway") {}
+class UserSentAway extends Data.TaggedError("UserSentAway") {}
 
 const gatewayDoesNot = (of: Part): ConfigError =>
   new ConfigError({
